@@ -1,0 +1,305 @@
+/**
+ * Every error the library throws. `code` never changes and is safe to show; a message says what to do. No error holds SQL,
+ * parameters, a driver's DETAIL, a secret, or an id of another organization; none has a driver's error as its cause.
+ */
+export abstract class TenantryError extends Error {
+  abstract readonly code: string
+  /** The HTTP status an API handler would answer with. */
+  abstract readonly status: number
+
+  constructor(message: string) {
+    super(message)
+    this.name = new.target.name
+  }
+
+  /** What may leave the process: a code and a message, never a stack. */
+  toJSON(): { code: string; message: string } {
+    return { code: this.code, message: this.message }
+  }
+}
+
+/** No such row here. The same words whether it is missing, deleted, or another organization's. */
+export class NotFoundError extends TenantryError {
+  readonly code = 'not_found'
+  readonly status = 404
+  constructor(readonly resource: string) {
+    super(`${resource}: not found`)
+  }
+}
+
+/** Another row of this organization already has that value. */
+export class ConflictError extends TenantryError {
+  readonly code = 'conflict'
+  readonly status = 409
+  constructor(
+    readonly resource: string,
+    readonly fields: readonly string[] = [],
+    message?: string,
+  ) {
+    super(message ?? `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a value'} is already taken`)
+  }
+}
+
+/** A value refers to a row that this organization does not have, or a row that others still refer to. */
+export class BrokenReferenceError extends TenantryError {
+  readonly code = 'broken_reference'
+  readonly status = 409
+  constructor(
+    readonly resource: string,
+    readonly fields: readonly string[] = [],
+  ) {
+    super(
+      `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`,
+    )
+  }
+}
+
+/** One fault of an input: where it is, and what is wrong with it. */
+export interface InputFault {
+  readonly field: string
+  readonly reason: string
+}
+
+/** The input was refused before anything was sent to the database. */
+export class InvalidInputError extends TenantryError {
+  readonly code = 'invalid_input'
+  readonly status = 400
+  readonly faults: readonly InputFault[]
+  constructor(faults: readonly InputFault[] | string, reason = 'is not valid') {
+    const list = typeof faults === 'string' ? [{ field: faults, reason }] : faults
+    super(list.map((fault) => (fault.field === '' ? fault.reason : `${fault.field}: ${fault.reason}`)).join('; '))
+    this.faults = list
+  }
+}
+
+/** The cursor is damaged, expired, or belongs to another list. Start again without one. */
+export class InvalidCursorError extends TenantryError {
+  readonly code = 'invalid_cursor'
+  readonly status = 400
+  constructor() {
+    super('this cursor does not belong to this list; start again without a cursor')
+  }
+}
+
+/** The row was changed since it was read. Read it again and repeat the change. */
+export class VersionConflictError extends TenantryError {
+  readonly code = 'version_conflict'
+  readonly status = 409
+  constructor(readonly resource: string) {
+    super(`${resource}: changed since it was read; read it again and repeat the change`)
+  }
+}
+
+/** The organization's plan does not allow one more. */
+export class PlanLimitError extends TenantryError {
+  readonly code = 'plan_limit'
+  readonly status = 402
+  constructor(
+    readonly limitName: string,
+    readonly limit: number,
+    readonly current: number,
+  ) {
+    super(`the plan allows ${limitName} = ${limit}, and ${current} are in use`)
+  }
+}
+
+/** Too many calls with this key. Try again after `retryAfter` seconds. */
+export class RateLimitedError extends TenantryError {
+  readonly code = 'rate_limited'
+  readonly status = 429
+  constructor(readonly retryAfter: number) {
+    super(`too many requests; try again in ${retryAfter} s`)
+  }
+}
+
+/** The organization has not enough credit left. */
+export class InsufficientCreditError extends TenantryError {
+  readonly code = 'insufficient_credit'
+  readonly status = 402
+  constructor() {
+    super('not enough credit is left')
+  }
+}
+
+/** The actor may not do this. */
+export class ForbiddenError extends TenantryError {
+  readonly code = 'forbidden'
+  readonly status = 403
+  constructor(readonly permission: string) {
+    super(`this needs the permission ${permission}`)
+  }
+}
+
+/** The token is not accepted. It does not say why. */
+export class UnauthorizedError extends TenantryError {
+  readonly code = 'unauthorized'
+  readonly status = 401
+  constructor() {
+    super('the credentials are not accepted')
+  }
+}
+
+/** The organization is suspended: nothing of it can be read or written. */
+export class OrganizationSuspendedError extends TenantryError {
+  readonly code = 'organization_suspended'
+  readonly status = 403
+  constructor() {
+    super('this organization is suspended')
+  }
+}
+
+/** `forOrg` needs the id of one organization: a UUID in lower case. */
+export class InvalidOrgIdError extends TenantryError {
+  readonly code = 'invalid_org_id'
+  readonly status = 400
+  constructor() {
+    super('an organization id is a UUID string in lower case, such as 01980a1e-7b5c-7c6e-8a0d-3f1f0c2b4a69')
+  }
+}
+
+/** The scope has ended: its transaction or batch is over, or the tenancy was closed. Nothing was sent. */
+export class ScopeClosedError extends TenantryError {
+  readonly code = 'scope_closed'
+  readonly status = 500
+  constructor(
+    message = 'this scope has ended; nothing was sent. Await every call inside the function that received the scope',
+  ) {
+    super(message)
+  }
+}
+
+/** An earlier statement of the transaction failed and its error was swallowed. Nothing of it was written. */
+export class TransactionAbortedError extends TenantryError {
+  readonly code = 'transaction_aborted'
+  readonly status = 500
+  constructor(
+    message = 'nothing was written: a statement of this transaction failed, and its error was caught inside it',
+  ) {
+    super(message)
+  }
+}
+
+/** The connection was lost after the commit was sent: it may have happened or not. Read before writing again. */
+export class CommitUnknownError extends TenantryError {
+  readonly code = 'commit_unknown'
+  readonly status = 503
+  constructor() {
+    super(
+      'the connection was lost before the server answered; the write may or may not have happened. Read before you repeat it',
+    )
+  }
+}
+
+/** The same idempotency key came with another request. */
+export class IdempotencyMismatchError extends TenantryError {
+  readonly code = 'idempotency_mismatch'
+  readonly status = 422
+  constructor() {
+    super('this idempotency key was used with another request')
+  }
+}
+
+/** Another transaction was in the way. Nothing was written; the whole transaction may be repeated. */
+export class RetryableError extends TenantryError {
+  readonly code = 'retryable'
+  readonly status = 503
+  constructor(readonly reason: 'serialization' | 'deadlock') {
+    super(
+      `nothing was written: ${reason === 'deadlock' ? 'a deadlock' : 'a concurrent change'} was in the way; repeat the whole transaction`,
+    )
+  }
+}
+
+/** The statement took longer than it may, or was cancelled. Nothing of it was written. */
+export class TimeoutError extends TenantryError {
+  readonly code = 'timeout'
+  readonly status = 504
+  constructor(
+    message = 'the statement took longer than it may and was ended by the server; nothing of it was written',
+  ) {
+    super(message)
+  }
+}
+
+/** No connection of the pool became free in time. */
+export class PoolTimeoutError extends TenantryError {
+  readonly code = 'pool_timeout'
+  readonly status = 503
+  constructor() {
+    super('no database connection became free in time; is a transaction held open, or the pool too small?')
+  }
+}
+
+/** The server is out of disk, memory, or connections. */
+export class ResourceExhaustedError extends TenantryError {
+  readonly code = 'resource_exhausted'
+  readonly status = 503
+  constructor() {
+    super('the database server is out of disk, memory, or connections')
+  }
+}
+
+/** The database cannot be reached, or ended the connection before anything could have been written. */
+export class UnavailableError extends TenantryError {
+  readonly code = 'unavailable'
+  readonly status = 503
+  constructor(message = 'the database cannot be reached') {
+    super(message)
+  }
+}
+
+/** The SQL text is not one that a scope may send. */
+export class UnsafeStatementError extends TenantryError {
+  readonly code = 'unsafe_statement'
+  readonly status = 500
+}
+
+/** One fault that the proof of a connection found, and what mends it. */
+export interface RoleFault {
+  readonly fault: string
+  readonly detail: string
+  readonly mend: string
+}
+
+/** The connection could get around row security, or the database is not as this build declares it. Nothing is served. */
+export class UnsafeRoleError extends TenantryError {
+  readonly code = 'unsafe_role'
+  readonly status = 500
+  constructor(readonly faults: readonly RoleFault[]) {
+    const lines = faults.map(({ fault, detail, mend }) => `- ${fault}${detail === '' ? '' : `: ${detail}`}\n  ${mend}`)
+    super(`this connection is not safe to serve organizations with:\n${lines.join('\n')}`)
+  }
+}
+
+/** A migration cannot be applied. The message names the file. */
+export class MigrationError extends TenantryError {
+  readonly code = 'migration'
+  readonly status = 500
+}
+
+/** The ciphertext does not open: another key, another row, or it was changed. */
+export class DecryptError extends TenantryError {
+  readonly code = 'decrypt'
+  readonly status = 500
+  constructor() {
+    super('this value cannot be decrypted')
+  }
+}
+
+/** A wall held against something that should never have reached it. Page someone. */
+export class IsolationError extends TenantryError {
+  readonly code = 'isolation'
+  readonly status = 500
+  constructor(message = 'the database refused this statement because it left the bound organization') {
+    super(message)
+  }
+}
+
+/** The database refused the statement for a reason that is none of the others. */
+export class QueryError extends TenantryError {
+  readonly code = 'query'
+  readonly status = 500
+  constructor(readonly sqlState: string | undefined) {
+    super(`the database refused the statement (SQLSTATE ${sqlState ?? 'unknown'})`)
+  }
+}
