@@ -1,0 +1,223 @@
+/**
+ * A function that the migrations install. The text stands here so that the start-up proof can tell when the database has
+ * another; a change here is a change of the migrations too, and a test compares the two.
+ */
+export interface SqlFunction {
+  /** As regprocedure prints it, arguments by type only. */
+  readonly signature: string
+  readonly arguments: string
+  readonly returns: string
+  readonly volatility: 'stable' | 'volatile'
+  /** Runs with the rights of the owner, so every name in it is qualified and its search_path is pinned. */
+  readonly definer: boolean
+  readonly rows?: number
+  readonly settings: readonly string[]
+  readonly executableBy: readonly ('tenantry_app' | 'tenantry_system')[]
+  readonly body: string
+}
+
+const pinned = 'search_path=pg_catalog, pg_temp'
+// Fails instead of hiding rows, should the owner ever be bound by row security.
+const unfiltered = 'row_security=off'
+
+/** The bound organization. STABLE, so that a statement asks once; never a cast of the column, which would lose the index. */
+const currentOrg: SqlFunction = {
+  signature: 'platform.current_org()',
+  arguments: '',
+  returns: 'uuid',
+  volatility: 'stable',
+  definer: false,
+  settings: [],
+  executableBy: ['tenantry_app', 'tenantry_system'],
+  body: `
+declare
+  bound constant text := pg_catalog.current_setting('tenantry.org_id', true);
+begin
+  -- A setting of an ended transaction reads as '', not as null.
+  if bound is null or bound = '' then
+    raise insufficient_privilege using message = 'no organization is bound';
+  end if;
+  return bound::pg_catalog.uuid;
+end
+`,
+}
+
+const currentUserId: SqlFunction = {
+  signature: 'platform.current_user_id()',
+  arguments: '',
+  returns: 'uuid',
+  volatility: 'stable',
+  definer: false,
+  settings: [],
+  executableBy: ['tenantry_app', 'tenantry_system'],
+  body: `
+declare
+  bound constant text := pg_catalog.current_setting('tenantry.user_id', true);
+begin
+  if bound is null or bound = '' then
+    raise insufficient_privilege using message = 'no user is bound';
+  end if;
+  return bound::pg_catalog.uuid;
+end
+`,
+}
+
+/** Binds the transaction to one live, active organization, and never to a second one. */
+const enterOrg: SqlFunction = {
+  signature: 'platform.enter_org(uuid)',
+  arguments: 'org uuid',
+  returns: 'void',
+  volatility: 'volatile',
+  definer: true,
+  settings: [pinned],
+  executableBy: ['tenantry_app'],
+  body: `
+declare
+  bound constant text := coalesce(pg_catalog.current_setting('tenantry.org_id', true), '');
+  found_status text;
+begin
+  if org is null then
+    raise null_value_not_allowed using message = 'an organization id is needed';
+  end if;
+  if bound = org::text then
+    return;
+  end if;
+  if bound <> '' then
+    raise insufficient_privilege using message = 'another organization is bound';
+  end if;
+  if coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') <> '' then
+    raise insufficient_privilege using message = 'a user is bound';
+  end if;
+  select o.status into found_status from platform.organizations o where o.id = org and o.deleted_at is null;
+  if found_status is null then
+    raise exception using errcode = 'TN001', message = 'no such organization';
+  end if;
+  if found_status <> 'active' then
+    raise exception using errcode = 'TN002', message = 'the organization is suspended';
+  end if;
+  perform pg_catalog.set_config('tenantry.org_id', org::text, true);
+end
+`,
+}
+
+/** Binds the transaction to one person. That the person lives is for the statements to ask: registering comes before. */
+const enterUser: SqlFunction = {
+  signature: 'platform.enter_user(uuid)',
+  arguments: 'person uuid',
+  returns: 'void',
+  volatility: 'volatile',
+  definer: true,
+  settings: [pinned],
+  executableBy: ['tenantry_app'],
+  body: `
+declare
+  bound constant text := coalesce(pg_catalog.current_setting('tenantry.user_id', true), '');
+begin
+  if person is null then
+    raise null_value_not_allowed using message = 'a user id is needed';
+  end if;
+  if bound = person::text then
+    return;
+  end if;
+  if bound <> '' then
+    raise insufficient_privilege using message = 'another user is bound';
+  end if;
+  if coalesce(pg_catalog.current_setting('tenantry.org_id', true), '') <> '' then
+    raise insufficient_privilege using message = 'an organization is bound';
+  end if;
+  perform pg_catalog.set_config('tenantry.user_id', person::text, true);
+end
+`,
+}
+
+/** The live organizations in which the bound person is an active member. */
+const myOrganizations: SqlFunction = {
+  signature: 'platform.my_organizations()',
+  arguments: '',
+  returns: 'table (id uuid, slug text, name text, role text, status text, auth_epoch integer)',
+  volatility: 'stable',
+  definer: true,
+  rows: 8,
+  settings: [pinned, unfiltered],
+  executableBy: ['tenantry_app'],
+  body: `
+declare
+  me constant pg_catalog.uuid := platform.current_user_id();
+begin
+  return query
+    select o.id, o.slug, o.name, m.role, o.status, m.auth_epoch
+    from platform.organization_members m
+    join platform.organizations o on o.id = m.org_id
+    join platform.users u on u.id = m.user_id
+    where m.user_id = me and m.status = 'active' and m.deleted_at is null and o.deleted_at is null
+      and u.status = 'active' and u.deleted_at is null;
+end
+`,
+}
+
+/** The pending invitations to the bound person's confirmed address. */
+const myInvitations: SqlFunction = {
+  signature: 'platform.my_invitations()',
+  arguments: '',
+  returns:
+    'table (org_id uuid, id uuid, organization_name text, organization_slug text, role text, expires_at timestamptz, created_at timestamptz)',
+  volatility: 'stable',
+  definer: true,
+  rows: 4,
+  settings: [pinned, unfiltered],
+  executableBy: ['tenantry_app'],
+  body: `
+declare
+  me constant pg_catalog.uuid := platform.current_user_id();
+begin
+  return query
+    select i.org_id, i.id, o.name, o.slug, i.role, i.expires_at, i.created_at
+    from platform.users u
+    join platform.organization_invitations i on i.email = u.email
+    join platform.organizations o on o.id = i.org_id
+    where u.id = me and u.email_confirmed_at is not null and u.status = 'active' and u.deleted_at is null
+      and i.accepted_at is null and i.declined_at is null and i.revoked_at is null
+      and i.expires_at > pg_catalog.statement_timestamp()
+      and o.status = 'active' and o.deleted_at is null;
+end
+`,
+}
+
+/** The id of the live person with that address, and nothing else of them. */
+const userIdByEmail: SqlFunction = {
+  signature: 'platform.user_id_by_email(text)',
+  arguments: 'address text',
+  returns: 'uuid',
+  volatility: 'stable',
+  definer: true,
+  settings: [pinned, unfiltered],
+  executableBy: ['tenantry_app'],
+  body: `
+begin
+  return (select u.id from platform.users u where u.email = address and u.deleted_at is null);
+end
+`,
+}
+
+export const sqlFunctions: readonly SqlFunction[] = [
+  currentOrg,
+  currentUserId,
+  enterOrg,
+  enterUser,
+  myOrganizations,
+  userIdByEmail,
+  myInvitations,
+]
+
+/** The statement that a migration holds for it. */
+export function createFunction(fn: SqlFunction): string {
+  const name = fn.signature.slice(0, fn.signature.indexOf('('))
+  const traits = [
+    'language plpgsql',
+    fn.volatility,
+    ...(fn.definer ? ['security definer'] : ['parallel safe']),
+    ...(fn.rows === undefined ? [] : [`rows ${fn.rows}`]),
+    ...fn.settings.map((setting) => `set ${setting.replace('=', ' = ')}`),
+  ]
+  return `create function ${name}(${fn.arguments}) returns ${fn.returns}\n${traits.join(' ')} as $$${fn.body}$$;`
+}

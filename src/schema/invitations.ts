@@ -1,0 +1,58 @@
+import { index, integer, primaryKey, text, unique, uniqueIndex } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
+import { bytes } from './shared/ciphertext.js'
+import { id, instant, literal, lowerCaseCheck, orgId, platform, timestamps } from './shared/columns.js'
+import { tenantTable } from './shared/isolation.js'
+import { declareTable } from './shared/kinds.js'
+import { attributedTo, attribution } from './shared/references.js'
+import type { Row } from './shared/rows.js'
+import * as shape from './shared/shapes.js'
+
+const pending = 'accepted_at is null and declined_at is null and revoked_at is null'
+
+/** An invitation to an address. At most one per organization and address is pending; the token itself is never stored. */
+export const organizationInvitations = platform.table(
+  'organization_invitations',
+  {
+    orgId: orgId(),
+    id: id(),
+    email: text('email').notNull(),
+    /** No foreign key: a settled invitation must not keep a role alive. Accepting checks it again. */
+    role: text('role').notNull(),
+    tokenHash: bytes('token_hash').notNull(),
+    pepperId: text('pepper_id').notNull(),
+    invitedBy: attribution('invited_by'),
+    expiresAt: instant('expires_at').notNull(),
+    acceptedAt: instant('accepted_at'),
+    acceptedBy: attribution('accepted_by'),
+    revokedAt: instant('revoked_at'),
+    declinedAt: instant('declined_at'),
+    sentCount: integer('sent_count').notNull().default(1),
+    ...timestamps(),
+  },
+  (t) => [
+    primaryKey({ name: 'organization_invitations_pkey', columns: [t.orgId, t.id] }),
+    unique('organization_invitations_token_key').on(t.orgId, t.tokenHash),
+    uniqueIndex('organization_invitations_email_key').on(t.orgId, t.email).where(literal(pending)),
+    // A person looks for their invitations across organizations, by their confirmed address.
+    index('organization_invitations_email_idx').on(t.email).where(literal(pending)),
+    lowerCaseCheck('organization_invitations_email_check', 'email'),
+    ...attributedTo('organization_invitations', t.invitedBy),
+    ...attributedTo('organization_invitations', t.acceptedBy),
+    ...tenantTable('organization_invitations', t),
+  ],
+)
+declareTable(organizationInvitations, {
+  kind: 'tenant',
+  audited: true,
+  sweeps: ['organization_invitations_email_idx'],
+})
+
+export const newInvitation = z.strictObject({
+  email: shape.email,
+  role: shape.label(63),
+  expiresAt: shape.instant.optional(),
+})
+
+export interface Invitation extends Omit<Row<typeof organizationInvitations>, 'tokenHash' | 'pepperId'> {}
+export interface NewInvitation extends z.input<typeof newInvitation> {}

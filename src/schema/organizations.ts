@@ -1,0 +1,66 @@
+import { sql } from 'drizzle-orm'
+import { boolean, check, index, text, unique, uniqueIndex } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
+import { id, instant, literal, platform, softDelete, state, stateCheck, timestamps } from './shared/columns.js'
+import { orgIsolation, systemAccess } from './shared/isolation.js'
+import { json, type JsonObject } from './shared/json.js'
+import { declareTable } from './shared/kinds.js'
+import type { Row } from './shared/rows.js'
+import * as shape from './shared/shapes.js'
+
+export const organizationStatuses = ['active', 'suspended'] as const
+
+/** A customer: everything else in the database belongs to one. A suspended one refuses every read and write at once. */
+export const organizations = platform.table(
+  'organizations',
+  {
+    id: id().primaryKey(),
+    name: text('name').notNull(),
+    // lower() in an index would not be leakproof, so that row security could not use it; a stored column is.
+    nameKey: text('name_key')
+      .notNull()
+      .generatedAlwaysAs(sql`lower(name)`),
+    slug: text('slug').notNull(),
+    /** The host's own id for this customer. */
+    externalId: text('external_id'),
+    billingEmail: text('billing_email'),
+    temporalNamespace: text('temporal_namespace').notNull(),
+    status: state('status', organizationStatuses).notNull().default('active'),
+    suspendedAt: instant('suspended_at'),
+    suspendedReason: text('suspended_reason'),
+    settings: json<JsonObject>('settings').notNull().default({}),
+    allowUserManagement: boolean('allow_user_management').notNull().default(false),
+    /** Makes provisioning repeatable: the same key gives the same organization. */
+    provisionKey: text('provision_key'),
+    ...timestamps(),
+    ...softDelete(),
+  },
+  (t) => [
+    uniqueIndex('organizations_name_key').on(t.nameKey).where(literal('deleted_at is null')),
+    uniqueIndex('organizations_slug_key').on(t.slug).where(literal('deleted_at is null')),
+    uniqueIndex('organizations_external_id_key').on(t.externalId).where(literal('deleted_at is null')),
+    // Full, not partial: the workflows of a deleted organization must never be found by a new one.
+    unique('organizations_temporal_namespace_key').on(t.temporalNamespace),
+    unique('organizations_provision_key').on(t.provisionKey),
+    index('organizations_created_at_idx').on(t.createdAt),
+    check('organizations_slug_check', literal(`slug ~ '^[a-z0-9](-?[a-z0-9])*$' and length(slug) <= 63`)),
+    stateCheck('organizations_status_check', 'status', organizationStatuses),
+    orgIsolation('id'),
+    systemAccess(),
+  ],
+)
+declareTable(organizations, { kind: 'control', audited: true })
+
+export const newOrganization = z.strictObject({
+  name: shape.label(),
+  slug: shape.slug,
+  externalId: shape.label(255).nullish(),
+  billingEmail: shape.email.nullish(),
+  temporalNamespace: shape.label(255).optional(),
+  settings: shape.jsonObject.optional(),
+})
+export const organizationPatch = newOrganization.omit({ externalId: true, temporalNamespace: true }).partial()
+
+export interface Organization extends Row<typeof organizations> {}
+export interface NewOrganization extends z.input<typeof newOrganization> {}
+export interface OrganizationPatch extends z.input<typeof organizationPatch> {}

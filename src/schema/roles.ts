@@ -1,0 +1,90 @@
+import { boolean, foreignKey, index, primaryKey, text, unique } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
+import { id, orgId, platform, softDelete, state, stateCheck, timestamps } from './shared/columns.js'
+import { tenantTable } from './shared/isolation.js'
+import { declareTable } from './shared/kinds.js'
+import type { Row } from './shared/rows.js'
+import * as shape from './shared/shapes.js'
+
+export const rolePlaces = ['organization', 'project', 'both'] as const
+
+/** A named set of permissions. Its key never changes: members and invitations hold it. */
+export const roles = platform.table(
+  'roles',
+  {
+    orgId: orgId(),
+    id: id(),
+    key: text('key').notNull(),
+    name: text('name').notNull(),
+    description: text('description'),
+    appliesTo: state('applies_to', rolePlaces).notNull().default('organization'),
+    builtIn: boolean('built_in').notNull().default(false),
+    ...timestamps(),
+    ...softDelete(),
+  },
+  (t) => [
+    primaryKey({ name: 'roles_pkey', columns: [t.orgId, t.id] }),
+    // Full: making a deleted role again revives its row, which the members' foreign keys point to.
+    unique('roles_key_key').on(t.orgId, t.key),
+    stateCheck('roles_applies_to_check', 'applies_to', rolePlaces),
+    ...tenantTable('roles', t),
+  ],
+)
+declareTable(roles, { kind: 'control', audited: true })
+
+/** Everything that can be allowed. Belongs to the code: migrations bring new ones. */
+export const permissions = platform.table(
+  'permissions',
+  {
+    /** `<repository>:read`, `<repository>:write`, and a few of their own such as `credentials:reveal`. */
+    key: text('key').notNull(),
+    description: text('description').notNull(),
+    ...timestamps(),
+  },
+  (t) => [primaryKey({ name: 'permissions_pkey', columns: [t.key] })],
+)
+declareTable(permissions, { kind: 'catalog' })
+
+/** What a role allows. */
+export const rolePermissions = platform.table(
+  'role_permissions',
+  {
+    orgId: orgId(),
+    roleKey: text('role_key').notNull(),
+    permission: text('permission').notNull(),
+    ...timestamps(),
+  },
+  (t) => [
+    primaryKey({ name: 'role_permissions_pkey', columns: [t.orgId, t.roleKey, t.permission] }),
+    foreignKey({
+      name: 'role_permissions_role_fkey',
+      columns: [t.orgId, t.roleKey],
+      foreignColumns: [roles.orgId, roles.key],
+    }).onDelete('cascade'),
+    foreignKey({
+      name: 'role_permissions_permission_fkey',
+      columns: [t.permission],
+      foreignColumns: [permissions.key],
+    }),
+    index('role_permissions_permission_idx').on(t.permission),
+    ...tenantTable('role_permissions', t),
+  ],
+)
+declareTable(rolePermissions, { kind: 'tenant', audited: true })
+
+export const newRole = z.strictObject({
+  key: z
+    .string()
+    .max(63)
+    .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and underscores'),
+  name: shape.label(),
+  description: shape.text(1000).nullish(),
+  appliesTo: z.enum(rolePlaces).optional(),
+})
+export const rolePatch = newRole.pick({ name: true, description: true }).partial()
+
+export interface Role extends Row<typeof roles> {}
+export interface NewRole extends z.input<typeof newRole> {}
+export interface RolePatch extends z.input<typeof rolePatch> {}
+export interface Permission extends Row<typeof permissions> {}
+export interface RolePermission extends Row<typeof rolePermissions> {}
