@@ -1,0 +1,30 @@
+CREATE SCHEMA "platform";
+--> statement-breakpoint
+create function platform.current_org() returns uuid
+language plpgsql stable parallel safe as $$
+declare
+  bound constant text := pg_catalog.current_setting('tenantry.org_id', true);
+begin
+  -- A setting of an ended transaction reads as '', not as null.
+  if bound is null or bound = '' then
+    raise insufficient_privilege using message = 'no organization is bound';
+  end if;
+  return bound::pg_catalog.uuid;
+end
+$$;
+--> statement-breakpoint
+revoke execute on function platform.current_org() from public;
+--> statement-breakpoint
+create function platform.current_user_id() returns uuid
+language plpgsql stable parallel safe as $$
+declare
+  bound constant text := pg_catalog.current_setting('tenantry.user_id', true);
+begin
+  if bound is null or bound = '' then
+    raise insufficient_privilege using message = 'no user is bound';
+  end if;
+  return bound::pg_catalog.uuid;
+end
+$$;
+--> statement-breakpoint
+revoke execute on function platform.current_user_id() from public;
