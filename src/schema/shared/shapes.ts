@@ -18,6 +18,15 @@ export const slug = z
   .max(63)
   .regex(/^[a-z0-9](-?[a-z0-9])*$/, 'must be lower-case letters, digits and single hyphens')
 
+/** What a catalog's row is called in code: `tier_free`, `custom_domain`. */
+export const key = z
+  .string()
+  .max(63)
+  .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and underscores')
+
+/** A secret in the clear, on its way to be sealed. */
+export const secret = text(8192).min(1)
+
 export const username = z
   .string()
   .max(63)
