@@ -1,0 +1,107 @@
+import { foreignKey, index, integer, primaryKey, text, unique, uuid } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
+import {
+  currency,
+  id,
+  instant,
+  money,
+  numberCheck,
+  orgId,
+  platform,
+  state,
+  stateCheck,
+  timestamps,
+} from './shared/columns.js'
+import { tenantTable } from './shared/isolation.js'
+import { json } from './shared/json.js'
+import { declareTable } from './shared/kinds.js'
+import type { Row } from './shared/rows.js'
+import * as shape from './shared/shapes.js'
+import { subscriptions } from './subscriptions.js'
+
+export const invoiceStatuses = ['draft', 'open', 'paid', 'void', 'uncollectible'] as const
+
+const invoiceLine = z.strictObject({
+  description: shape.label(),
+  quantity: shape.decimal(30, 6, 'not negative'),
+  // Finer than money: usage is sold at fractions of a cent.
+  unitAmount: shape.decimal(20, 6),
+  amount: shape.decimal(14, 2),
+})
+
+/** One position of an invoice, in its currency. A discount has a negative amount. */
+export interface InvoiceLine extends z.output<typeof invoiceLine> {}
+
+/** A bill. Once it is finalised it has a number, and nothing but its status and its payment changes any more. */
+export const invoices = platform.table(
+  'invoices',
+  {
+    orgId: orgId(),
+    id: id(),
+    /** The organization's own count, without gaps; a draft has none. */
+    number: integer('number'),
+    stripeInvoiceId: text('stripe_invoice_id'),
+    subscriptionId: uuid('subscription_id'),
+    status: state('status', invoiceStatuses).notNull().default('draft'),
+    currency: currency().notNull(),
+    subtotal: money('subtotal').notNull(),
+    tax: money('tax').notNull(),
+    total: money('total').notNull(),
+    amountDue: money('amount_due').notNull(),
+    amountPaid: money('amount_paid').notNull(),
+    periodStart: instant('period_start'),
+    periodEnd: instant('period_end'),
+    dueAt: instant('due_at'),
+    finalizedAt: instant('finalized_at'),
+    paidAt: instant('paid_at'),
+    lines: json<InvoiceLine[]>('lines').notNull().default([]),
+    hostedUrl: text('hosted_url'),
+    pdfUrl: text('pdf_url'),
+    /** The provider's own time of the newest event applied: an older one that comes late changes nothing. */
+    providerUpdatedAt: instant('provider_updated_at'),
+    ...timestamps(),
+  },
+  (t) => [
+    primaryKey({ name: 'invoices_pkey', columns: [t.orgId, t.id] }),
+    unique('invoices_number_key').on(t.orgId, t.number),
+    unique('invoices_stripe_invoice_key').on(t.orgId, t.stripeInvoiceId),
+    foreignKey({
+      name: 'invoices_subscription_fkey',
+      columns: [t.orgId, t.subscriptionId],
+      foreignColumns: [subscriptions.orgId, subscriptions.id],
+    }),
+    index('invoices_status_idx').on(t.orgId, t.status, t.id),
+    index('invoices_period_idx').on(t.orgId, t.periodStart, t.periodEnd),
+    index('invoices_subscription_idx').on(t.orgId, t.subscriptionId),
+    index('invoices_created_at_idx').on(t.orgId, t.createdAt),
+    numberCheck('invoices_subtotal_check', 'subtotal'),
+    numberCheck('invoices_tax_check', 'tax'),
+    numberCheck('invoices_total_check', 'total'),
+    numberCheck('invoices_amount_due_check', 'amount_due'),
+    numberCheck('invoices_amount_paid_check', 'amount_paid'),
+    stateCheck('invoices_status_check', 'status', invoiceStatuses),
+    ...tenantTable('invoices', t),
+  ],
+)
+declareTable(invoices, { kind: 'tenant', audited: true })
+
+/** A draft. What is due and paid follows from the total and the payments. */
+export const newInvoice = z.strictObject({
+  stripeInvoiceId: shape.label(255).nullish(),
+  subscriptionId: shape.uuid.nullish(),
+  currency: shape.currency,
+  subtotal: shape.money,
+  tax: shape.money,
+  total: shape.money,
+  periodStart: shape.instant.nullish(),
+  periodEnd: shape.instant.nullish(),
+  dueAt: shape.instant.nullish(),
+  lines: z.array(invoiceLine).max(1000).optional(),
+  hostedUrl: shape.url.nullish(),
+  pdfUrl: shape.url.nullish(),
+})
+export const invoicePatch = newInvoice.partial()
+
+export interface Invoice extends Row<typeof invoices> {}
+export interface NewInvoice extends z.input<typeof newInvoice> {}
+export interface InvoicePatch extends z.input<typeof invoicePatch> {}
