@@ -88,7 +88,11 @@ const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
   },
   roles: {
     // The key is what members and invitations hold, and only provisioning makes a role built in.
-    tenantry_app: { ...append, update: ['name', 'description', 'applies_to', 'updated_at', 'deleted_at'], delete: true },
+    tenantry_app: {
+      ...append,
+      update: ['name', 'description', 'applies_to', 'updated_at', 'deleted_at'],
+      delete: true,
+    },
   },
   subscriptions: {
     tenantry_app: {
