@@ -1,0 +1,2 @@
+export { type ServerSource, startTestServer, type TestServer, type TestServerOptions } from './server.js'
+export { createTestDatabase, type TestDatabase, type TestTemplate } from './template.js'

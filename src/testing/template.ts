@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto'
+import { openSession, type Session } from '../database/session.js'
+
+/** What it takes to make a test database: plain data, so that it can be handed to another process. */
+export interface TestTemplate {
+  readonly serverUrl: string
+  /** What every database and login of this run is named after: `tenantry_test_` and twelve hexadecimal digits. */
+  readonly run: string
+  readonly password: string
+}
+
+/** A database of its own for one test file: a copy of the template. */
+export interface TestDatabase {
+  /** The application's login, a member of tenantry_app: what tests connect with. */
+  readonly appUrl: string
+  /** The login that is a member of tenantry_system. */
+  readonly systemUrl: string
+  /** The owner of the database. On most test servers a superuser, whom row security does not bind. */
+  readonly adminUrl: string
+  /** A session of the owner, for raw SQL around a test. Connects when it is first used. */
+  readonly admin: Session
+  /** Closes `admin`. The database is left to be looked at, until the next run. */
+  close(): Promise<void>
+}
+
+/**
+ * Makes the template, migrated once, and two logins. Two runs on one server share nothing but the roles that `migrate` makes,
+ * and those they make one after the other.
+ */
+export async function prepareTemplate(
+  serverUrl: string,
+  migrate: (adminUrl: string) => Promise<void>,
+): Promise<{ template: TestTemplate; end: () => Promise<void> }> {
+  const run = `tenantry_test_${randomBytes(6).toString('hex')}`
+  const template = { serverUrl, run, password: randomBytes(16).toString('hex') }
+  const session = await openSession({ url: serverUrl })
+  try {
+    // Held until this session ends, however it ends: the sign to other runs that this one lives.
+    await session.query('select pg_advisory_lock(hashtextextended($1, 0))', [run])
+    await session.query("select pg_advisory_lock(hashtextextended('tenantry_test', 0))")
+    await dropLeftovers(session)
+    await makeTemplate(session, template, migrate)
+    await makeLogins(session, template)
+    await session.query("select pg_advisory_unlock(hashtextextended('tenantry_test', 0))")
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+  return { template, end: () => session.close() }
+}
+
+export async function createTestDatabase(template: TestTemplate): Promise<TestDatabase> {
+  const { serverUrl, run, password } = template
+  const name = `${run}_${randomBytes(4).toString('hex')}`
+  const server = await openSession({ url: serverUrl })
+  try {
+    await server.query(`create database ${name} template ${run}_template`)
+  } finally {
+    await server.close()
+  }
+  const adminUrl = urlOf(serverUrl, name)
+  const admin = lazySession(adminUrl)
+  return {
+    appUrl: urlOf(serverUrl, name, { login: `${run}_app`, password }),
+    systemUrl: urlOf(serverUrl, name, { login: `${run}_system`, password }),
+    adminUrl,
+    admin,
+    close: () => admin.close(),
+  }
+}
+
+/** Drops what runs that no longer live have left: the databases first, because a login with rights in one cannot be dropped. */
+async function dropLeftovers(session: Session): Promise<void> {
+  // The catalogs are read as of the start of the statement, the locks after it, and a run takes its lock before it makes
+  // anything: a run that is seen here without its lock has ended.
+  const leftovers = await session.query<{ name: string; kind: 'database' | 'role' }>(`
+    select name, kind
+    from (
+      select datname::text as name, 'database' as kind from pg_database
+      union all
+      select rolname::text, 'role' from pg_roles
+    ) as named
+    where name ~ '^tenantry_test_[0-9a-f]{12}_[a-z0-9]+$'
+      and not exists (
+        select from pg_locks
+        where locktype = 'advisory' and objsubid = 1
+          and (classid::bigint << 32 | objid::bigint) = hashtextextended(left(name, 26), 0)
+      )
+    order by kind`)
+  for (const { name, kind } of leftovers) {
+    await session.query(
+      kind === 'database' ? `drop database if exists ${name} with (force)` : `drop role if exists ${name}`,
+    )
+  }
+}
+
+async function makeTemplate(
+  session: Session,
+  { serverUrl, run }: TestTemplate,
+  migrate: (adminUrl: string) => Promise<void>,
+): Promise<void> {
+  const name = `${run}_template`
+  // From template0: what somebody has put into template1 stays out.
+  await session.query(`create database ${name} template template0 encoding 'UTF8'`)
+  await migrate(urlOf(serverUrl, name))
+  // A database cannot be copied while somebody is connected to it.
+  await session.query(`alter database ${name} allow_connections false`)
+  await session.query(
+    "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
+    [name],
+  )
+}
+
+async function makeLogins(session: Session, { run, password }: TestTemplate): Promise<void> {
+  for (const kind of ['app', 'system']) {
+    await session.query(`create role ${run}_${kind} login password '${password}'`)
+    await session.query(`grant tenantry_${kind} to ${run}_${kind}`)
+  }
+}
+
+function urlOf(serverUrl: string, database: string, as?: { login: string; password: string }): string {
+  const url = new URL(serverUrl)
+  url.pathname = `/${database}`
+  if (as !== undefined) {
+    url.username = as.login
+    url.password = as.password
+  }
+  return url.href
+}
+
+function lazySession(url: string): Session {
+  let opened: Promise<Session> | undefined
+  return {
+    engine: 'postgres',
+    async query<Row>(text: string, params?: readonly unknown[]) {
+      opened ??= openSession({ url })
+      return (await opened).query<Row>(text, params)
+    },
+    async close() {
+      await (await opened)?.close()
+    },
+  }
+}

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, inject } from 'vitest'
+import type { TestProject } from 'vitest/node'
+import { UnavailableError } from '../core/errors.js'
+import { startTestServer, type TestServerOptions } from './server.js'
+import { createTestDatabase, type TestDatabase, type TestTemplate } from './template.js'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    tenantry: TestTemplate | undefined
+  }
+}
+
+/**
+ * The server of a vitest run, for a file that `globalSetup` names:
+ *
+ *     export default databaseSetup({ migrate })
+ */
+export function databaseSetup(options: TestServerOptions): (project: TestProject) => Promise<() => Promise<void>> {
+  return async (project) => {
+    const server = await startTestServer(options)
+    project.provide('tenantry', server.template)
+    return () => server.stop()
+  }
+}
+
+/** A database for the test file that calls this, made before its first test. Its members can be read in tests and hooks. */
+export function useDatabase(): Omit<TestDatabase, 'close'> {
+  let made: TestDatabase | undefined
+  beforeAll(async () => {
+    const template = inject('tenantry')
+    if (template === undefined) {
+      throw new UnavailableError(
+        'no server was started: name a file with databaseSetup() as globalSetup in vitest.config',
+      )
+    }
+    made = await createTestDatabase(template)
+  })
+  afterAll(() => made?.close())
+  const database = (): TestDatabase => {
+    if (made === undefined) {
+      throw new UnavailableError(
+        'the database is made before the first test of the file: read it in tests and hooks only',
+      )
+    }
+    return made
+  }
+  return {
+    get appUrl() {
+      return database().appUrl
+    },
+    get systemUrl() {
+      return database().systemUrl
+    },
+    get adminUrl() {
+      return database().adminUrl
+    },
+    get admin() {
+      return database().admin
+    },
+  }
+}
