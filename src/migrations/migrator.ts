@@ -1,0 +1,220 @@
+import { fileURLToPath } from 'node:url'
+import { MigrationError } from '../core/errors.js'
+import type { Session } from '../database/session.js'
+import { type Bookkeeping, type Direction, prepareBookkeeping, readRecords } from './bookkeeping.js'
+import { explained } from './failure.js'
+import { downFaults, type Migration, readFolder } from './folder.js'
+import { compare, type History } from './history.js'
+import { withMigrationLock } from './lock.js'
+import type { MigrateOptions } from './progress.js'
+import { runScript } from './run-script.js'
+
+/** A folder of migrations and the table that remembers which of them were applied. */
+export interface MigrationSet {
+  readonly name: string
+  readonly folder: string
+  readonly bookkeeping: Bookkeeping
+}
+
+/** The library's own tables. */
+export const platformMigrations: MigrationSet = {
+  name: 'tenantry',
+  folder: fileURLToPath(new URL('../../drizzle', import.meta.url)),
+  bookkeeping: { schema: 'platform_migrations', table: 'migrations' },
+}
+
+/** How far: to a migration, by its index or tag, which is itself applied afterwards. */
+export interface UpTarget {
+  readonly to?: number | string
+}
+
+/** How far: to a migration, which stays applied; everything; or, left out, the last one only. */
+export interface DownTarget extends UpTarget {
+  readonly all?: boolean
+}
+
+export interface Step {
+  readonly set: string
+  readonly tag: string
+  readonly direction: Direction
+}
+
+export interface SetStatus {
+  readonly set: string
+  readonly migrations: readonly MigrationStatus[]
+  /** How many the database has of a newer build. */
+  readonly later: number
+  /** What keeps anything from being applied or taken back. Each names a file. */
+  readonly faults: readonly string[]
+}
+
+export interface MigrationStatus {
+  readonly index: number
+  readonly tag: string
+  /** `half up` and `half down`: a `-- no-transaction` file was interrupted, and the same command finishes it. */
+  readonly state: 'applied' | 'pending' | 'half up' | 'half down'
+}
+
+/** Applies what is pending, set by set, and tells what it applied. Checks every set before it touches the first. */
+export function migrateUp(
+  session: Session,
+  sets: readonly MigrationSet[],
+  options: MigrateOptions & UpTarget = {},
+): Promise<Step[]> {
+  return withMigrationLock(session, options, async () => {
+    const steps: Step[] = []
+    for (const { set, folder, history } of await histories(session, sets)) {
+      if (history.half?.direction === 'down') {
+        throw new MigrationError(
+          `${history.half.migration.tag} is half taken back; finish that with migrate down first`,
+        )
+      }
+      const target = indexOf(options.to, folder, sets)
+      const due = history.pending.filter(({ index }) => index <= (target ?? Infinity))
+      if (due.length > 0) await prepareBookkeeping(explained(session, set.name), set.bookkeeping)
+      for (const migration of due) steps.push(await step(session, set, history, migration, 'up', options))
+    }
+    return steps
+  })
+}
+
+/** Takes migrations back, the youngest first, the sets in reverse order, and tells which. Checks every file it needs before it runs one. */
+export function migrateDown(
+  session: Session,
+  sets: readonly MigrationSet[],
+  options: MigrateOptions & DownTarget = {},
+): Promise<Step[]> {
+  return withMigrationLock(session, options, async () => {
+    const backwards = (await histories(session, sets)).reverse()
+    const due = backwards.flatMap(({ set, folder, history }) => {
+      if (history.half?.direction === 'up') {
+        throw new MigrationError(`${history.half.migration.tag} is half applied; finish that with migrate up first`)
+      }
+      const target = options.all ? -1 : indexOf(options.to, folder, sets)
+      const chosen = history.applied.filter(({ index }) => index > (target ?? -1)).reverse()
+      return chosen.map((migration) => ({ set, history, migration }))
+    })
+    if (options.all !== true && options.to === undefined) due.splice(1)
+    const faults = downFaults(due.map(({ migration }) => migration))
+    if (faults.length > 0) throw new MigrationError(faults.join('\n'))
+
+    for (const { set } of due) await prepareBookkeeping(explained(session, set.name), set.bookkeeping)
+    const steps: Step[] = []
+    for (const { set, history, migration } of due)
+      steps.push(await step(session, set, history, migration, 'down', options))
+    return steps
+  })
+}
+
+/** What is applied and what is not. Takes no lock and writes nothing. */
+export async function migrationStatus(session: Session, sets: readonly MigrationSet[]): Promise<SetStatus[]> {
+  const statuses: SetStatus[] = []
+  for (const set of sets) statuses.push(statusOf(await readHistory(session, set)))
+  return statuses
+}
+/**
+ * Everything that keeps the folders from being sound and reversible, or the database from being what they say: empty when all is
+ * well. Migrations of a newer build are no fault.
+ */
+export async function verifyMigrations(session: Session, sets: readonly MigrationSet[]): Promise<string[]> {
+  const faults: string[] = []
+  for (const set of sets) {
+    try {
+      const { folder, history } = await readHistory(session, set)
+      const half =
+        history.half &&
+        `${history.half.migration.tag} was interrupted after statement ${history.half.statements}: run migrate again`
+      faults.push(
+        ...downFaults(folder),
+        ...history.faults,
+        ...(half === undefined ? [] : [half]),
+        ...history.pending.map(({ up }) => `${up.file} is not applied`),
+      )
+    } catch (error) {
+      if (!(error instanceof MigrationError)) throw error
+      faults.push(...error.message.split('\n'))
+    }
+  }
+  return faults
+}
+
+function statusOf({ set, folder, history }: SetHistory): SetStatus {
+  const applied = new Set(history.applied)
+  const state = (migration: Migration) => {
+    if (history.half?.migration === migration) return `half ${history.half.direction}` as const
+    return applied.has(migration) ? 'applied' : 'pending'
+  }
+  return {
+    set: set.name,
+    migrations: folder.map((migration) => ({ index: migration.index, tag: migration.tag, state: state(migration) })),
+    later: history.later.length,
+    faults: history.faults,
+  }
+}
+
+async function step(
+  session: Session,
+  set: MigrationSet,
+  history: History,
+  migration: Migration,
+  direction: Direction,
+  options: MigrateOptions,
+): Promise<Step> {
+  const script = migration[direction]
+  if (script === undefined) throw new MigrationError(`${migration.tag} has no ${direction}`)
+  const from = history.half?.migration === migration ? history.half.statements : 0
+  await runScript({ session, set: set.name, bookkeeping: set.bookkeeping, migration, direction, script, from, options })
+  return { set: set.name, tag: migration.tag, direction }
+}
+
+interface SetHistory {
+  readonly set: MigrationSet
+  readonly folder: readonly Migration[]
+  readonly history: History
+}
+
+async function readHistory(session: Session, set: MigrationSet): Promise<SetHistory> {
+  const folder = await readFolder(set.folder)
+  return { set, folder, history: compare(folder, await readRecords(explained(session, set.name), set.bookkeeping)) }
+}
+
+/** Read under the lock. Throws when any of the sets must not be touched. */
+async function histories(session: Session, sets: readonly MigrationSet[]): Promise<SetHistory[]> {
+  refuseSharedTables(sets)
+  const read: SetHistory[] = []
+  for (const set of sets) read.push(await readHistory(session, set))
+  const faults = read.flatMap(({ set, history: { faults, later } }) =>
+    later.length === 0
+      ? faults
+      : [
+          ...faults,
+          `${set.name}: the database has ${later.length} migration(s) of a newer build; use that build to migrate`,
+        ],
+  )
+  if (faults.length > 0) throw new MigrationError(faults.join('\n'))
+  return read
+}
+
+function refuseSharedTables(sets: readonly MigrationSet[]): void {
+  const seen = new Map([['drizzle.__drizzle_migrations', "the host application's own drizzle migrations"]])
+  for (const { name, bookkeeping } of sets) {
+    const table = `${bookkeeping.schema}.${bookkeeping.table}`
+    const other = seen.get(table)
+    if (other !== undefined) {
+      throw new MigrationError(`${name}: ${table} belongs to ${other}; give ${name} a bookkeeping table of its own`)
+    }
+    seen.set(table, name)
+  }
+}
+
+function indexOf(
+  to: number | string | undefined,
+  folder: readonly Migration[],
+  sets: readonly MigrationSet[],
+): number | undefined {
+  if (to === undefined) return undefined
+  if (sets.length !== 1) throw new MigrationError('say which set of migrations that target belongs to')
+  const found = folder.find(({ index, tag }) => tag === to || (/^\d+$/.test(String(to)) && index === Number(to)))
+  if (found === undefined) throw new MigrationError(`there is no migration ${to}`)
+  return found.index
+}
