@@ -42,7 +42,8 @@ export const email = z
 /** The id of a row. Postgres takes upper case too; one row must not have two spellings. */
 export const uuid = z.guid().toLowerCase()
 
-export const url = z.url().max(2048)
+/** Something a browser may be sent to: `javascript:` and its like would run where the link is shown. */
+export const url = text(2048).pipe(z.url({ protocol: /^https?$/ }))
 
 export const ip = z.union([z.ipv4(), z.ipv6()])
 
