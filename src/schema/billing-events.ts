@@ -29,7 +29,7 @@ export const billingEvents = platform.table(
     ...tenantTable('billing_events', t),
   ],
 )
-declareTable(billingEvents, { kind: 'tenant' })
+declareTable(billingEvents, { kind: 'tenant', changes: ['processed_at'] })
 
 export const newBillingEvent = z.strictObject({
   provider: shape.label(63),

@@ -1,16 +1,22 @@
-import { customType } from 'drizzle-orm/pg-core'
+import type { Column } from 'drizzle-orm'
+import { customType, type PgColumn } from 'drizzle-orm/pg-core'
 
 declare const sealed: unique symbol
 
 /** Bytes that only the encryption module makes and opens. Absent from row types, default reads, exports and audit entries. */
 export type Ciphertext = Uint8Array & { readonly [sealed]: true }
 
+const open = (value: Uint8Array) => value as Ciphertext
+
 /** A sealed column. Nullable, so that its key can be destroyed without losing the row. */
 export const ciphertext = customType<{ data: Ciphertext; driverData: Uint8Array }>({
   dataType: () => 'bytea',
   toDriver: (value) => value,
-  fromDriver: (value) => value as Ciphertext,
+  fromDriver: open,
 })
+
+// The type of the column is bytea like any other: only the function that Drizzle keeps on it tells.
+export const isSealed = (column: Column): boolean => 'mapFrom' in column && column.mapFrom === open
 
 /** Plain bytes: hashes and signatures. */
 export const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({

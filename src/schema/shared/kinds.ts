@@ -13,6 +13,8 @@ export interface TableFacts {
   readonly audited?: boolean
   /** Rows are inserted and read, never changed. */
   readonly appendOnly?: boolean
+  /** The only columns, by SQL name, that change once a row is written. Such a table has no `updated_at`. */
+  readonly changes?: readonly string[]
   /** Partitioned by month on this column. */
   readonly partitionedBy?: string
   /** Rows outlive what they speak of, so nothing here is a foreign key. */
