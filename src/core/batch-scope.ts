@@ -1,0 +1,70 @@
+import { InvalidInputError } from './errors.js'
+import type { Call, Result } from './executor.js'
+import type { Query } from './query.js'
+import type { Scope, ScopeContext } from './scope.js'
+
+/** What a batch gives for the calls it was given, in their order. */
+export type BatchResults<Calls extends readonly unknown[]> = {
+  -readonly [Index in keyof Calls]: Calls[Index] extends Query<infer T> ? T : never
+}
+
+interface Entry {
+  readonly calls: readonly Call[]
+  readonly read: (results: readonly Result[]) => unknown
+}
+
+const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
+
+/** Collects calls instead of sending them. */
+export class BatchScope implements Scope {
+  private readonly entries = new Map<object, Entry>()
+  private order: Entry[] = []
+
+  constructor(readonly context: ScopeContext) {}
+
+  query<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
+    return this.add([prepare()], ([result]) => read(result as Result)) as Query<T>
+  }
+
+  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
+    return this.add(prepare(), read) as Query<T>
+  }
+
+  atomic<T>(): Promise<T> {
+    return Promise.reject(new InvalidInputError('batch', oneStatementOnly))
+  }
+
+  collect(make: (scope: Scope) => readonly unknown[]): Call[] {
+    const made = make(this)
+    if (!Array.isArray(made)) throw new InvalidInputError('batch', 'its function must return a list of calls')
+    this.order = made.map((item: unknown) => {
+      const entry = this.entries.get(item as object)
+      if (entry !== undefined) return entry
+      // A method of several steps has begun already, and was refused when it wanted its first answer.
+      if (item instanceof Promise) item.catch(() => undefined)
+      throw new InvalidInputError('batch', oneStatementOnly)
+    })
+    if (new Set(this.order).size !== this.entries.size) {
+      throw new InvalidInputError('batch', 'every call that is made must be returned, once')
+    }
+    return this.order.flatMap((entry) => entry.calls)
+  }
+
+  read(results: readonly Result[]): unknown[] {
+    let from = 0
+    return this.order.map(({ calls, read }) => read(results.slice(from, (from += calls.length))))
+  }
+
+  private add(calls: readonly Call[], read: Entry['read']): unknown {
+    const entry = new LazyCall()
+    this.entries.set(entry, { calls, read })
+    return entry
+  }
+}
+
+/** Stands for an answer that is not there yet. Waiting for it inside the batch would be waiting for ever. */
+class LazyCall {
+  then(_: unknown, refuse: (error: Error) => void): void {
+    refuse(new InvalidInputError('batch', oneStatementOnly))
+  }
+}

@@ -1,0 +1,150 @@
+import { type CursorBinding, openCursor, sealCursor } from './cursor.js'
+import { InvalidInputError } from './errors.js'
+import type { Statement } from './executor.js'
+import { type Condition, compileFilter, type Filter } from './filters.js'
+import type { ScopeContext } from './scope.js'
+import type { ColumnPlan, TablePlan } from './table-plan.js'
+import { ownProperties } from './values.js'
+
+/** A part of a list. `next` and `previous` go into `after` and `before`; undefined means there is nothing there. */
+export interface Page<Row> {
+  readonly items: Row[]
+  readonly next: string | undefined
+  readonly previous: string | undefined
+}
+
+export interface PageOptions<Row> {
+  /** 1 to 1,000; 50 unless told. */
+  readonly limit?: number
+  readonly after?: string
+  readonly before?: string
+  /** A field, ascending, or `-field`, descending. Newest first unless told. */
+  readonly orderBy?: OrderBy<Row>
+}
+
+export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
+
+/** Fields to filter by, beside what page to give. */
+export type ListOptions<Row> = Filter<Row> & PageOptions<Row>
+
+const defaultLimit = 50
+const maxLimit = 1000
+const pageKeys = ['limit', 'after', 'before', 'orderBy'] as const
+
+/** A list that was asked for: what to select, and how to make a page of what comes. */
+export interface ListRequest {
+  readonly condition: Condition
+  readonly order: Order
+  readonly limit: number
+  /** Towards the rows before the cursor. The statement then runs the other way round. */
+  readonly backwards: boolean
+  /** The sort key to go on from. */
+  readonly position: readonly string[] | undefined
+  readonly binding: CursorBinding
+}
+
+interface Order {
+  readonly name: string
+  /** The keys of the sort: the field, and the id that makes it unique. All in one direction, so that a row comparison finds the place. */
+  readonly columns: readonly ColumnPlan[]
+  readonly descending: boolean
+}
+
+export function readListOptions(plan: TablePlan, context: ScopeContext, options: unknown): ListRequest {
+  const given = ownProperties(options ?? {}, 'options')
+  const { limit = defaultLimit, after, before, orderBy } = given
+  for (const key of pageKeys) Reflect.deleteProperty(given, key)
+  if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > maxLimit) {
+    throw new InvalidInputError('limit', `must be an integer from 1 to ${maxLimit}`)
+  }
+  if (after !== undefined && before !== undefined) throw new InvalidInputError('before', 'cannot go with after')
+  const order = readOrder(plan, orderBy)
+  const condition = compileFilter(plan, given, 1)
+  const binding: CursorBinding = {
+    orgId: context.orgId,
+    resource: plan.resource,
+    order: order.name,
+    filter: condition.sql === '' ? '' : JSON.stringify([condition.sql, condition.values], bigintAsText),
+  }
+  const cursor = after ?? before
+  return {
+    condition,
+    order,
+    limit: limit as number,
+    backwards: before !== undefined,
+    position: cursor === undefined ? undefined : openCursor(context.cursorKeys, binding, cursor, order.columns.length),
+    binding,
+  }
+}
+
+const bigintAsText = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
+
+const newestFirst = (plan: TablePlan): Order => ({ name: '-id', columns: [columnOf(plan, 'id')], descending: true })
+
+function readOrder(plan: TablePlan, orderBy: unknown): Order {
+  if (orderBy === undefined) return newestFirst(plan)
+  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', 'must be a field, or -field')
+  const descending = orderBy.startsWith('-')
+  const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
+  if (column?.comparable !== true || !column.notNull || !plan.columns.includes(column)) {
+    throw new InvalidInputError('orderBy', 'must be a field that is never empty and can be compared, or -field')
+  }
+  const id = columnOf(plan, 'id')
+  return { name: orderBy, columns: column === id ? [id] : [column, id], descending }
+}
+
+function columnOf(plan: TablePlan, property: string): ColumnPlan {
+  const column = plan.byProperty.get(property)
+  if (column === undefined) throw new Error(`${plan.resource} has no ${property} to page by`)
+  return column
+}
+
+/** A row comparison finds the place where the page goes on; the primary key serves the usual order. */
+export function listStatement(plan: TablePlan, request: ListRequest): { statement: Statement; values: unknown[] } {
+  const { condition, order, backwards, position } = request
+  const key = `list ${order.name} ${backwards} ${position !== undefined} ${condition.sql}`
+  return {
+    statement: plan.statements.get(key, () => listText(plan, request)),
+    values: [...condition.values, ...(position ?? []), request.limit + 1],
+  }
+}
+
+function listText(plan: TablePlan, { condition, order, backwards, position }: ListRequest): string {
+  const direction = order.descending === backwards ? 'asc' : 'desc'
+  const keys = order.columns.map((column) => column.sql)
+  let place = condition.values.length + 1
+  const parts = [plan.visible]
+  if (condition.sql !== '') parts.push(`(${condition.sql})`)
+  if (position !== undefined) {
+    const places = order.columns.map((column) => `$${++place}::${column.type}`)
+    parts.push(`(${keys.join(', ')}) ${direction === 'asc' ? '>' : '<'} (${places.join(', ')})`)
+  }
+  const sort = keys.map((column) => `${column} ${direction}`).join(', ')
+  return `select ${plan.selected} from ${plan.sql} where ${parts.join(' and ')} order by ${sort} limit $${place + 1}`
+}
+
+/** The page of what the statement gave: one row more than was asked for says that there is more. */
+export function readPage<Row>(
+  plan: TablePlan,
+  context: ScopeContext,
+  request: ListRequest,
+  rows: readonly unknown[][],
+  read: (row: readonly unknown[]) => Row,
+): Page<Row> {
+  const more = rows.length > request.limit
+  const shown = rows.slice(0, request.limit)
+  if (request.backwards) shown.reverse()
+  const cursor = (row: unknown[] | undefined) =>
+    row === undefined
+      ? undefined
+      : sealCursor(context.cursorKeys, request.binding, positionOf(plan, request.order, row))
+  return {
+    items: shown.map(read),
+    next: request.backwards || more ? cursor(shown.at(-1)) : undefined,
+    previous: (request.backwards ? more : request.position !== undefined) ? cursor(shown[0]) : undefined,
+  }
+}
+
+// As the server said it: a Date would have lost the microseconds.
+const positionOf = (plan: TablePlan, order: Order, row: readonly unknown[]): string[] =>
+  order.columns.map((column) => String(row[plan.columns.indexOf(column)]))

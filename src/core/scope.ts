@@ -1,0 +1,60 @@
+import type { Call, Result } from './executor.js'
+import type { OrgId } from './ids.js'
+import type { Query } from './query.js'
+
+/** Who acts. Made by authentication; its permissions are checked in memory. */
+export interface Actor {
+  readonly kind: 'user' | 'api_key'
+  readonly id: string
+  readonly label?: string
+  readonly permissions: ReadonlySet<string>
+}
+
+/** Where the request came from, for the audit log. */
+export interface RequestContext {
+  readonly id?: string
+  readonly ip?: string
+  readonly userAgent?: string
+}
+
+/** What a change leaves behind in the audit log, decided where the statement is compiled. */
+export interface AuditedWrite {
+  readonly resource: string
+  readonly action: 'create' | 'update' | 'delete' | 'restore'
+}
+
+/** What the core asks of the layers above, so that it knows neither tables nor rules. */
+export interface Ports {
+  /** Throws ForbiddenError when the actor may not. */
+  authorize?(permission: string): void
+  /** The same change, with its audit entry in the same statement. Gives the same rows. */
+  audit?(write: AuditedWrite, call: Call): Call
+  /** Locks what is counted and throws PlanLimitError when one more is not allowed. Runs in the transaction of the insert. */
+  reserve?(limit: string, scope: Scope): Promise<void>
+}
+
+/** Signs cursors. The first key signs, every key verifies. */
+export interface CursorKeys {
+  readonly keys: readonly [Uint8Array, ...Uint8Array[]]
+}
+
+export interface ScopeContext {
+  readonly orgId: OrgId
+  readonly actor?: Actor
+  readonly request?: RequestContext
+  readonly signal?: AbortSignal
+  readonly readOnly?: boolean
+  readonly cursorKeys: CursorKeys
+  readonly ports: Ports
+}
+
+/** What a repository works with: one organization, and a way to send statements that are bound to it. */
+export interface Scope {
+  readonly context: ScopeContext
+  /** Sends one statement. What `prepare` throws is the query's rejection, and nothing is sent. */
+  query<T>(prepare: () => Call, read: (result: Result) => T): Query<T>
+  /** Sends several statements in one round trip; all of them take effect, or none. */
+  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T>
+  /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
+  atomic<T>(work: (scope: Scope) => Promise<T>): Promise<T>
+}

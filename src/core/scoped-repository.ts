@@ -1,0 +1,392 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import type { z } from 'zod'
+import { InvalidInputError, NotFoundError } from './errors.js'
+import type { Call, Result, Statement } from './executor.js'
+import { compileFilter, type Filter } from './filters.js'
+import { parseId } from './ids.js'
+import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
+import type { Query } from './query.js'
+import type { AuditedWrite, Scope } from './scope.js'
+import { planOf, type TablePlan } from './table-plan.js'
+import { ownItems, parseInput } from './values.js'
+import * as writes from './writes.js'
+
+export interface RepositoryOptions {
+  /** Whose `read` and `write` an actor needs; the table's own name unless told. */
+  readonly permission?: string
+  /** Soft-deletable tables that a row hangs on: their row must live when this one is made. */
+  readonly parents?: writes.Parents
+  /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
+  readonly references?: readonly Reference[]
+}
+
+/** A nullable reference to this table. */
+export interface Reference {
+  readonly table: PgTable
+  readonly property: string
+}
+
+type Values = Readonly<Record<string, unknown>>
+
+const maxIds = 100_000
+const maxRows = 50_000
+
+/**
+ * One table, seen from inside one organization. Every statement says `org_id = $1`, and row security checks it. Reads are
+ * public; a repository declares the writes that its table has.
+ */
+export abstract class ScopedRepository<Row extends object> {
+  protected readonly plan: TablePlan
+  private readonly permission: string
+  private readonly parents: writes.Parents
+  private readonly references: readonly Reference[]
+  private readonly readRow: (row: readonly unknown[]) => Row
+
+  constructor(
+    protected readonly scope: Scope,
+    table: PgTable,
+    options: RepositoryOptions = {},
+  ) {
+    this.plan = planOf(table)
+    this.permission = options.permission ?? this.plan.resource
+    this.parents = options.parents ?? {}
+    this.references = options.references ?? []
+    this.readRow = this.plan.readRow as (row: readonly unknown[]) => Row
+  }
+
+  /** `select … where org_id = $1 and id = $2` */
+  find(id: string): Query<Row | undefined> {
+    return this.read(
+      () => this.call(this.findStatement(), [parseId(id)]),
+      ({ rows }) => this.first(rows),
+    )
+  }
+
+  /** Throws NotFoundError: missing, deleted and another organization's are the same. */
+  get(id: string): Query<Row> {
+    return this.read(
+      () => this.call(this.findStatement(), [parseId(id)]),
+      ({ rows }) => this.only(rows),
+    )
+  }
+
+  /** The rows with these ids that there are, in the order of the ids. */
+  findMany(ids: readonly string[]): Query<Row[]> {
+    return this.byIds(ids, (found) => found.filter((row) => row !== undefined))
+  }
+
+  /** Throws NotFoundError when one of them is not there. */
+  getMany(ids: readonly string[]): Query<Row[]> {
+    return this.byIds(ids, (found) =>
+      found.map((row) => {
+        if (row === undefined) throw new NotFoundError(this.plan.resource)
+        return row
+      }),
+    )
+  }
+
+  /** One page, newest first: `org.agents.list({ status: 'active', limit: 20, after: page.next })`. */
+  list(options?: ListOptions<Row>): Query<Page<Row>> {
+    let request: ReturnType<typeof readListOptions>
+    return this.read(
+      () => {
+        request = readListOptions(this.plan, this.scope.context, options)
+        const { statement, values } = listStatement(this.plan, request)
+        return this.call(statement, values)
+      },
+      ({ rows }) => readPage(this.plan, this.scope.context, request, rows, this.readRow),
+    )
+  }
+
+  /** Every row, page by page: `for await (const agent of org.agents.stream({ status: 'active' }))`. */
+  async *stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+    let after: string | undefined
+    do {
+      const page: Page<Row> = await this.list({
+        limit: 500,
+        ...options,
+        ...(after === undefined ? {} : { after }),
+      } as ListOptions<Row>)
+      yield* page.items
+      after = page.next
+    } while (after !== undefined)
+  }
+
+  count(filter?: Filter<Row>): Query<number> {
+    return this.read(
+      () => this.filtered('count', filter, (where) => `select count(*)::int from ${this.plan.sql} where ${where}`),
+      ({ rows }) => rows[0]?.[0] as number,
+    )
+  }
+
+  exists(filter?: Filter<Row>): Query<boolean> {
+    return this.read(
+      () => this.filtered('exists', filter, (where) => `select exists (select from ${this.plan.sql} where ${where})`),
+      ({ rows }) => rows[0]?.[0] as boolean,
+    )
+  }
+
+  /** The row that a unique key names. */
+  protected findWhere(filter: Filter<Row>): Query<Row | undefined> {
+    return this.read(
+      () =>
+        this.filtered(
+          'find',
+          filter,
+          (where) => `select ${this.plan.selected} from ${this.plan.sql} where ${where} limit 1`,
+        ),
+      ({ rows }) => this.first(rows),
+    )
+  }
+
+  /** `managed` are values that the library gives, beside the caller's. */
+  protected insert<Schema extends z.ZodType>(schema: Schema, input: unknown, managed: Values = {}): Query<Row> {
+    return this.write(
+      'create',
+      () => writes.insertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, this.parents),
+      (result) => this.readRow(writes.insertedRow(this.plan, this.parents, result)),
+    )
+  }
+
+  /** All or none, in one statement; every row must have the same fields. */
+  protected insertMany<Schema extends z.ZodType>(
+    schema: Schema,
+    inputs: readonly unknown[],
+    managed: Values = {},
+  ): Query<Row[]> {
+    return this.write(
+      'create',
+      () => {
+        const rows = ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
+        return writes.insertManyCall(this.plan, this.orgId, rows)
+      },
+      ({ rows }) => rows.map(this.readRow),
+    )
+  }
+
+  /** Inserts, or changes the row that has the same key. */
+  protected upsert<Schema extends z.ZodType>(
+    schema: Schema,
+    input: unknown,
+    target: writes.ConflictTarget,
+    managed: Values = {},
+  ): Query<Row> {
+    return this.write(
+      'update',
+      () => writes.upsertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, target),
+      ({ rows }) => this.only(rows),
+    )
+  }
+
+  /** With a `revision`, throws VersionConflictError when the row was changed since. */
+  protected modify<Schema extends z.ZodType>(
+    schema: Schema,
+    id: string,
+    patch: unknown,
+    options: { revision?: number | undefined; managed?: Values } = {},
+  ): Query<Row> {
+    let read = ({ rows }: Result): readonly unknown[] => this.onlyRaw(rows)
+    return this.write(
+      'update',
+      () => {
+        const values = { ...parsed(schema, patch), ...options.managed }
+        const needsCheck =
+          options.revision !== undefined || Object.keys(this.parents).some((name) => (values[name] ?? null) !== null)
+        if (!needsCheck) return writes.updateCall(this.plan, this.orgId, parseId(id), values)
+        const revision = parseRevision(options.revision)
+        const checked = writes.checkedUpdate(this.plan, this.orgId, parseId(id), values, this.parents, revision)
+        read = checked.read
+        return checked.call
+      },
+      (result) => this.readRow(read(result)),
+    )
+  }
+
+  /** Changes every row that matches and gives their number. A filter that asks for nothing is refused. */
+  protected modifyWhere(filter: Filter<Row>, values: Values): Query<number> {
+    return this.write(
+      'update',
+      () => writes.updateWhereCall(this.plan, this.orgId, this.condition(filter), values),
+      ({ rowCount }) => rowCount,
+    )
+  }
+
+  /** Deletes the row for good. */
+  protected erase(id: string): Query<Row> {
+    return this.verb('delete', 'delete', id)
+  }
+
+  protected eraseWhere(filter: Filter<Row>): Query<number> {
+    return this.write(
+      'delete',
+      () => {
+        const { sql, values } = this.condition(filter)
+        const text = () => `delete from ${this.plan.sql} where ${this.plan.visible} and (${sql})`
+        return this.call(this.plan.statements.get(`delete where ${sql}`, text), values)
+      },
+      ({ rowCount }) => rowCount,
+    )
+  }
+
+  /** Soft delete: every read hides the row from now on. */
+  protected hide(id: string): Query<Row> {
+    return this.verb('hide', 'delete', id)
+  }
+
+  /** Brings a hidden row back. Throws ConflictError when its name was taken meanwhile. */
+  protected unhide(id: string): Query<Row> {
+    return this.verb('restore', 'restore', id)
+  }
+
+  /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */
+  protected purge(id: string): Query<Row> {
+    return this.scope.together(
+      () => {
+        this.authorize('write')
+        const row = parseId(id)
+        const cleared = this.references.map((reference) => this.call(this.clearStatement(reference), [row]))
+        return [...cleared, this.call(writes.verbStatement(this.plan, 'purge'), [row])]
+      },
+      (results) => this.only(results.at(-1)?.rows ?? []),
+    )
+  }
+
+  /**
+   * A statement of the repository's own. `$1` is the organization, and the text must say so for each of its tables. It is
+   * compiled once per name.
+   */
+  protected statement(name: string, text: (plan: TablePlan) => string): Statement {
+    return this.plan.statements.get(`own ${this.constructor.name} ${name}`, () => ownText(text(this.plan)))
+  }
+
+  /** Runs a statement of the repository's own that gives rows of this table. */
+  protected select(statement: Statement, values: () => readonly unknown[]): Query<Row[]> {
+    return this.read(
+      () => this.call(statement, values()),
+      ({ rows }) => rows.map(this.readRow),
+    )
+  }
+
+  /** Runs a statement of the repository's own that changes rows of this table and gives them. */
+  protected change(statement: Statement, values: () => readonly unknown[]): Query<Row[]> {
+    return this.write(
+      'update',
+      () => this.call(statement, values()),
+      ({ rows }) => rows.map(this.readRow),
+    )
+  }
+
+  /** Several steps that take effect together, with a repository of the same class inside. */
+  protected atomic<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
+    return this.scope.atomic(work)
+  }
+
+  private get orgId(): string {
+    return this.scope.context.orgId
+  }
+
+  private call(statement: Statement, values: readonly unknown[]): Call {
+    return { statement, values: [this.orgId, ...values] }
+  }
+
+  private read<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
+    return this.scope.query(() => {
+      this.authorize('read')
+      return prepare()
+    }, read)
+  }
+
+  private write<T>(action: AuditedWrite['action'], prepare: () => Call, read: (result: Result) => T): Query<T> {
+    return this.scope.query(() => {
+      this.authorize('write')
+      const call = prepare()
+      if (!this.plan.audited) return call
+      return this.scope.context.ports.audit?.({ resource: this.plan.resource, action }, call) ?? call
+    }, read)
+  }
+
+  private verb(verb: 'delete' | 'hide' | 'restore', action: AuditedWrite['action'], id: string): Query<Row> {
+    return this.write(
+      action,
+      () => this.call(writes.verbStatement(this.plan, verb), [parseId(id)]),
+      ({ rows }) => this.only(rows),
+    )
+  }
+
+  private authorize(what: 'read' | 'write'): void {
+    this.scope.context.ports.authorize?.(`${this.permission}:${what}`)
+  }
+
+  private byIds<T>(ids: readonly string[], read: (found: (Row | undefined)[]) => T): Query<T> {
+    let wanted: string[] = []
+    return this.read(
+      () => {
+        wanted = ownItems(ids, 'ids', maxIds).map((id) => parseId(id, 'ids'))
+        const text = () =>
+          `select ${this.plan.selected} from ${this.plan.sql} where ${this.plan.visible} and "id" = any($2::uuid[])`
+        return this.call(this.plan.statements.get('find many', text), [wanted])
+      },
+      ({ rows }) => {
+        const position = this.plan.columns.findIndex((column) => column.property === 'id')
+        const found = new Map(rows.map((row) => [row[position], row]))
+        return read(wanted.map((id) => this.first([found.get(id)])))
+      },
+    )
+  }
+
+  private findStatement(): Statement {
+    return this.plan.statements.get(
+      'find',
+      () => `select ${this.plan.selected} from ${this.plan.sql} where ${this.plan.visible} and "id" = $2`,
+    )
+  }
+
+  private filtered(name: string, filter: Filter<Row> | undefined, text: (where: string) => string): Call {
+    const { sql, values } = compileFilter(this.plan, filter ?? {}, 1)
+    const where = sql === '' ? this.plan.visible : `${this.plan.visible} and (${sql})`
+    return this.call(
+      this.plan.statements.get(`${name} ${sql}`, () => text(where)),
+      values,
+    )
+  }
+
+  private condition(filter: Filter<Row>): writes.Where {
+    const condition = compileFilter(this.plan, filter, 1)
+    if (condition.sql === '') throw new InvalidInputError('filter', 'asks for nothing, which would change every row')
+    return condition
+  }
+
+  private clearStatement({ table, property }: Reference): Statement {
+    const plan = planOf(table)
+    const column = plan.byProperty.get(property)
+    if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+    const text = () => `update ${plan.sql} set ${column.sql} = null where ${plan.owned} and ${column.sql} = $2`
+    return plan.statements.get(`clear ${property}`, text)
+  }
+
+  private first(rows: readonly (readonly unknown[] | undefined)[]): Row | undefined {
+    return rows[0] === undefined ? undefined : this.readRow(rows[0])
+  }
+
+  private only(rows: readonly (readonly unknown[])[]): Row {
+    return this.readRow(this.onlyRaw(rows))
+  }
+
+  private onlyRaw(rows: readonly (readonly unknown[])[]): readonly unknown[] {
+    if (rows[0] === undefined) throw new NotFoundError(this.plan.resource)
+    return rows[0]
+  }
+}
+
+const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values
+
+function parseRevision(revision: number | undefined): number | undefined {
+  if (revision === undefined || (Number.isInteger(revision) && revision > 0)) return revision
+  throw new InvalidInputError('revision', 'must be the revision that was read')
+}
+
+/** A text that names no organization would be left to row security alone. */
+function ownText(text: string): string {
+  if (!/org_id"? = \$1\b/.test(text)) throw new Error('a statement of a repository must say org_id = $1')
+  return text
+}

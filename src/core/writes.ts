@@ -1,0 +1,241 @@
+import { BrokenReferenceError, InvalidInputError, NotFoundError, VersionConflictError } from './errors.js'
+import type { Call, Result, Statement } from './executor.js'
+import { newId } from './ids.js'
+import { type ColumnPlan, planOf, type TablePlan } from './table-plan.js'
+import type { PgTable } from 'drizzle-orm/pg-core'
+
+/** Tables that a row hangs on and that can be soft-deleted, by the property that refers to them. */
+export type Parents = Readonly<Record<string, PgTable>>
+
+type Values = Readonly<Record<string, unknown>>
+
+interface Given {
+  readonly column: ColumnPlan
+  readonly value: unknown
+}
+
+// Named by the library, so that an unknown name is a fault of the repository, not of its caller.
+function given(plan: TablePlan, values: Values): Given[] {
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([property, value]) => {
+      const column = plan.byProperty.get(property)
+      if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+      return { column, value: column.encode(value) }
+    })
+}
+
+const shapeOf = (all: readonly Given[]): string => all.map(({ column }) => column.property).join()
+
+/** `$1` is the organization in every statement. */
+const places = (all: readonly Given[], offset: number) =>
+  all.map(({ column }, index) => `$${offset + index + 1}::${column.type}`)
+
+/** The live parents of a row, locked against being soft-deleted: `for key share` would not stop that, `for share` does. */
+interface Locks {
+  readonly properties: readonly string[]
+  readonly shape: string
+  readonly ctes: readonly string[]
+  readonly conditions: readonly string[]
+}
+
+function parentLocks(parents: Parents, all: readonly Given[], offset: number): Locks {
+  const locks = all.flatMap(({ column, value }, index) => {
+    const parent = parents[column.property]
+    if (parent === undefined || value === null) return []
+    const { sql, visible } = planOf(parent)
+    const name = `parent_${offset + index + 1}`
+    const cte = `${name} as (select 1 from ${sql} where ${visible} and "id" = $${offset + index + 1} for share)`
+    return [{ property: column.property, cte, condition: `exists (select from ${name})` }]
+  })
+  return {
+    properties: locks.map(({ property }) => property),
+    shape: locks.map(({ property }) => property).join(),
+    ctes: locks.map(({ cte }) => cte),
+    conditions: locks.map(({ condition }) => condition),
+  }
+}
+
+export function insertCall(plan: TablePlan, orgId: string, values: Values, parents: Parents): Call {
+  const all = given(plan, plan.hasId ? { id: newId(), ...values } : values)
+  const locks = parentLocks(parents, all, 1)
+  const statement = plan.statements.get(`insert ${shapeOf(all)} ${locks.shape}`, () => {
+    const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
+    const row = ['$1::uuid', ...places(all, 1)].join(', ')
+    if (locks.ctes.length === 0)
+      return `insert into ${plan.sql} (${columns}) values (${row}) returning ${plan.selected}`
+    return `with ${locks.ctes.join(', ')} insert into ${plan.sql} (${columns}) select ${row} where ${locks.conditions.join(' and ')} returning ${plan.selected}`
+  })
+  return { statement, values: [orgId, ...all.map(({ value }) => value)] }
+}
+
+/** The inserted row. Without one, a parent was not there, or not alive any more. */
+export function insertedRow(plan: TablePlan, parents: Parents, result: Result): unknown[] {
+  const row = result.rows[0]
+  if (row === undefined) throw new BrokenReferenceError(plan.resource, Object.keys(parents))
+  return row
+}
+
+/** Many rows in one statement and three parameters: no VALUES list has to be parsed, and no limit on parameters is near. */
+export function insertManyCall(plan: TablePlan, orgId: string, rows: readonly Values[]): Call {
+  const all = rows.map((row) => given(plan, plan.hasId ? { id: newId(), ...row } : row))
+  const first = all[0] ?? []
+  const shape = shapeOf(first)
+  if (all.some((row) => shapeOf(row) !== shape)) throw new InvalidInputError('', 'every row must have the same fields')
+  const statement = plan.statements.get(`insert many ${shape}`, () => {
+    const columns = first.map(({ column }) => column.sql).join(', ')
+    const types = first.map(({ column }) => `${column.sql} ${column.type}`).join(', ')
+    return `insert into ${plan.sql} ("org_id", ${columns}) select $1::uuid, ${columns} from json_to_recordset($2::json) as given(${types}) returning ${plan.selected}`
+  })
+  return { statement, values: [orgId, JSON.stringify(all.map(asJson))] }
+}
+
+function asJson(row: readonly Given[]): Record<string, unknown> {
+  const name = (column: ColumnPlan) => column.sql.slice(1, -1).replaceAll('""', '"')
+  return Object.fromEntries(row.map(({ column, value }) => [name(column), jsonValue(column, value)]))
+}
+
+function jsonValue(column: ColumnPlan, value: unknown): unknown {
+  if (value === null) return null
+  if (column.type === 'jsonb') return JSON.parse(value as string) as unknown
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
+  return typeof value === 'bigint' ? String(value) : value
+}
+
+/** What a unique key of the table is made of, without the organization. */
+export interface ConflictTarget {
+  readonly properties: readonly string[]
+  /** The predicate of a partial key, as the table states it. */
+  readonly where?: string
+}
+
+export function upsertCall(plan: TablePlan, orgId: string, values: Values, target: ConflictTarget): Call {
+  const all = given(plan, plan.hasId ? { id: newId(), ...values } : values)
+  const kept = new Set(['id', ...target.properties])
+  const statement = plan.statements.get(
+    `upsert ${target.properties.join()} ${target.where ?? ''} ${shapeOf(all)}`,
+    () => {
+      const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
+      const key = given(plan, Object.fromEntries(target.properties.map((property) => [property, null])))
+      const sets = all
+        .filter(({ column }) => !kept.has(column.property))
+        .map(({ column }) => `${column.sql} = excluded.${column.sql}`)
+      return [
+        `insert into ${plan.sql} (${columns}) values ($1::uuid, ${places(all, 1).join(', ')})`,
+        `on conflict ("org_id", ${key.map(({ column }) => column.sql).join(', ')})${target.where === undefined ? '' : ` where ${target.where}`}`,
+        `do update set ${[...sets, ...automatic(plan, 'excluded."updated_at"')].join(', ')}`,
+        `returning ${plan.selected}`,
+      ].join(' ')
+    },
+  )
+  return { statement, values: [orgId, ...all.map(({ value }) => value)] }
+}
+
+/** What every change sets by itself. */
+function automatic(plan: TablePlan, now: string): string[] {
+  return [
+    ...(plan.touched ? [`"updated_at" = ${now}`] : []),
+    ...(plan.revised ? [`"revision" = ${plan.sql}."revision" + 1`] : []),
+  ]
+}
+
+const setList = (plan: TablePlan, all: readonly Given[], offset: number): string =>
+  [
+    ...all.map(({ column }, index) => `${column.sql} = $${offset + index + 1}::${column.type}`),
+    ...automatic(plan, 'now()'),
+  ].join(', ')
+
+export function updateCall(plan: TablePlan, orgId: string, id: string, values: Values): Call {
+  const all = changes(plan, values)
+  const statement = plan.statements.get(
+    `update ${shapeOf(all)}`,
+    () =>
+      `update ${plan.sql} set ${setList(plan, all, 2)} where ${plan.visible} and "id" = $2 returning ${plan.selected}`,
+  )
+  return { statement, values: [orgId, id, ...all.map(({ value }) => value)] }
+}
+
+function changes(plan: TablePlan, values: Values): Given[] {
+  const all = given(plan, values)
+  if (all.length === 0) throw new InvalidInputError('', 'there is nothing to change')
+  return all
+}
+
+/** An update that must say why it changed nothing: the row is gone, a parent is, or it was changed since it was read. */
+export function checkedUpdate(
+  plan: TablePlan,
+  orgId: string,
+  id: string,
+  values: Values,
+  parents: Parents,
+  revision: number | undefined,
+): { call: Call; read: (result: Result) => unknown[] } {
+  const all = changes(plan, values)
+  const locks = parentLocks(parents, all, 2)
+  const statement = plan.statements.get(`update ${shapeOf(all)} ${locks.shape} ${revision !== undefined}`, () =>
+    checkedUpdateText(plan, all, locks, revision !== undefined),
+  )
+  const call = {
+    statement,
+    values: [orgId, id, ...all.map(({ value }) => value), ...(revision === undefined ? [] : [revision])],
+  }
+  return { call, read: (result) => checkedRow(plan, locks, result) }
+}
+
+function checkedUpdateText(plan: TablePlan, all: readonly Given[], locks: Locks, revised: boolean): string {
+  const target = revised ? `select from target where "revision" = $${all.length + 3}` : 'select from target'
+  const conditions = [`exists (${target})`, ...locks.conditions]
+  const ctes = [
+    `target as (select ${revised ? '"revision"' : '1'} from ${plan.sql} where ${plan.visible} and "id" = $2 for no key update)`,
+    ...locks.ctes,
+    `changed as (update ${plan.sql} set ${setList(plan, all, 2)} where ${plan.visible} and "id" = $2 and ${conditions.join(' and ')} returning ${plan.selected})`,
+  ]
+  const answers = ['exists (select from target)', ...locks.conditions, 'exists (select from changed)', 'changed.*']
+  return `with ${ctes.join(', ')} select ${answers.join(', ')} from (select) one left join changed on true`
+}
+
+function checkedRow(plan: TablePlan, locks: Locks, { rows }: Result): unknown[] {
+  const [found, ...rest] = rows[0] ?? []
+  if (found !== true) throw new NotFoundError(plan.resource)
+  const missing = locks.properties.filter((_, index) => rest[index] !== true)
+  if (missing.length > 0) throw new BrokenReferenceError(plan.resource, missing)
+  const [changed, ...row] = rest.slice(locks.properties.length)
+  if (changed !== true) throw new VersionConflictError(plan.resource)
+  return row
+}
+
+export interface Where {
+  readonly sql: string
+  readonly values: readonly unknown[]
+}
+
+export function updateWhereCall(plan: TablePlan, orgId: string, where: Where, values: Values): Call {
+  const all = changes(plan, values)
+  const offset = 1 + where.values.length
+  const statement = plan.statements.get(
+    `update where ${shapeOf(all)} ${where.sql}`,
+    () => `update ${plan.sql} set ${setList(plan, all, offset)} where ${plan.visible} and (${where.sql})`,
+  )
+  return { statement, values: [orgId, ...where.values, ...all.map(({ value }) => value)] }
+}
+
+type Verb = 'delete' | 'hide' | 'restore' | 'purge'
+
+/** The four ways to end a row or bring it back. Each gives the row as it then is, or was. */
+export function verbStatement(plan: TablePlan, verb: Verb): Statement {
+  return plan.statements.get(verb, () => {
+    const touched = automatic(plan, 'now()')
+      .map((set) => `, ${set}`)
+      .join('')
+    switch (verb) {
+      case 'delete':
+        return `delete from ${plan.sql} where ${plan.visible} and "id" = $2 returning ${plan.selected}`
+      case 'purge':
+        return `delete from ${plan.sql} where ${plan.owned} and "id" = $2 returning ${plan.selected}`
+      case 'hide':
+        return `update ${plan.sql} set "deleted_at" = now()${touched} where ${plan.visible} and "id" = $2 returning ${plan.selected}`
+      case 'restore':
+        return `update ${plan.sql} set "deleted_at" = null${touched} where ${plan.owned} and "deleted_at" is not null and "id" = $2 returning ${plan.selected}`
+    }
+  })
+}
