@@ -16,10 +16,27 @@ export default tseslint.config(
       '@typescript-eslint/no-unnecessary-type-parameters': 'off',
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
+      // Its mend is the assertion that the rule above refuses.
+      '@typescript-eslint/non-nullable-type-assertion-style': 'off',
+      // A name says what a thing is. These say that nobody knew.
+      '@typescript-eslint/naming-convention': [
+        'error',
+        {
+          selector: ['class', 'interface', 'typeAlias'],
+          format: ['PascalCase'],
+          custom: { regex: '^I[A-Z][a-z]|(Manager|Service|Model|Dto)$', match: false },
+        },
+      ],
     },
   },
   {
-    files: ['*.js'],
+    // A library tells its caller; only commands talk to a terminal.
+    files: ['src/**'],
+    ignores: ['src/cli/**'],
+    rules: { 'no-console': 'error' },
+  },
+  {
+    files: ['**/*.js'],
     extends: [tseslint.configs.disableTypeChecked],
   },
 )

@@ -1,0 +1,36 @@
+// `npm run check`: everything that must hold before a commit. `npm run check -- types layers` runs some of it.
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { program, runSteps, type Step } from './run-steps.js'
+import { textFaults } from './text-rules.js'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+// The longest first, so that they share the processors.
+const steps: Step[] = [
+  program('lint', 'eslint/bin/eslint.js', '.'),
+  program('types', 'typescript/bin/tsc', '-p', '.'),
+  program('layers', 'dependency-cruiser/bin/dependency-cruise.mjs', 'src', 'scripts', '--output-type', 'err-long'),
+  program('format', 'prettier/bin/prettier.cjs', '--check', '.'),
+  program('unused', 'knip/bin/knip.js'),
+  { name: 'names', run: () => textFaults(root).join('\n') },
+  { name: 'migrations', run: definitionsWithoutMigration },
+]
+
+/** Loaded when it runs: definitions that do not compile must not keep the other steps from saying so. */
+async function definitionsWithoutMigration(): Promise<string> {
+  const schema = await import('../src/schema/index.js')
+  const { ungeneratedChanges } = await import('../src/migrations/definitions.js')
+  return (await ungeneratedChanges(schema, `${root}/drizzle`)).join('\n')
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.filter((name) => !steps.some((step) => step.name === name))
+if (unknown.length > 0) {
+  console.error(`There is no ${unknown.join(', ')}. The steps: ${steps.map((step) => step.name).join(', ')}`)
+  process.exit(2)
+}
+
+const chosen = wanted.length > 0 ? steps.filter((step) => wanted.includes(step.name)) : steps
+const passed = await runSteps(chosen, Math.min(4, availableParallelism()), console.log)
+process.exit(passed ? 0 : 1)
