@@ -143,14 +143,21 @@ export const jsonObject: Kind = {
   ],
 }
 
-/** A list of at most so many things that are all different by `item`'s index. */
-export const list = (max: number, item: (index: number) => unknown, badItems: readonly unknown[]): Kind => ({
-  good: [[], [item(0), item(1)], Array.from({ length: max }, (_, index) => item(index))],
-  bad: [
-    Array.from({ length: max + 1 }, (_, index) => item(index)),
-    ...badItems.map((bad) => [item(0), bad]),
-    item(0),
-    { 0: item(0), length: 1 },
-    'x',
-  ],
-})
+/** An object with exactly these properties. */
+export const objectOf = (properties: Readonly<Record<string, Kind>>, example: object): Kind => {
+  const each = (values: (kind: Kind) => readonly unknown[]) =>
+    Object.entries(properties).flatMap(([name, kind]) => values(kind).map((value) => ({ ...example, [name]: value })))
+  return {
+    good: each(({ good }) => good),
+    bad: [...each(({ bad }) => [...bad, null, undefined]), { ...example, orgId: 'x' }, {}, null, 'x'],
+  }
+}
+
+/** A list of at most so many items of one kind. No two that `item` makes are the same. */
+export const list = (max: number, kind: Kind, item: (index: number) => unknown): Kind => {
+  const items = (length: number) => Array.from({ length }, (_, index) => item(index))
+  return {
+    good: [[], items(2), items(max), ...kind.good.map((value) => [value])],
+    bad: [items(max + 1), ...kind.bad.map((value) => [item(0), value]), item(0), { 0: item(0), length: 1 }, 'x'],
+  }
+}
