@@ -120,7 +120,7 @@ async function makeData(initdb: string, directory: string, password: string, acc
   return data
 }
 
-/** Nothing of the caller's environment but the search path: PGOPTIONS, PGTZ and their like would reach the server. */
+/** Nothing of the caller's environment but the search path: its locale and time zone would become the server's. */
 function environment(): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' }
 }

@@ -23,8 +23,11 @@ export function databaseSetup(options: TestServerOptions): (project: TestProject
   }
 }
 
-/** A database for the test file that calls this, made before its first test. Its members can be read in tests and hooks. */
-export function useDatabase(): Omit<TestDatabase, 'close'> {
+/** The database of one test file. It is closed after the last test. */
+export interface FileDatabase extends Omit<TestDatabase, 'close'> {}
+
+/** A database for the test file that calls this, made before its first test: read its members in tests and hooks. */
+export function useDatabase(): FileDatabase {
   let made: TestDatabase | undefined
   beforeAll(async () => {
     const template = inject('tenantry')

@@ -19,6 +19,7 @@ beforeAll(async () => {
   // Only its owner may enter it, so that root has to find another place for the files of the server.
   temporary = await mkdtemp(join(tmpdir(), 'tenantry-test-'))
   vi.stubEnv('TMPDIR', temporary)
+  vi.stubEnv('TZ', 'Asia/Tokyo')
   server = await startEmbeddedServer()
   session = await openSession({ url: server.url })
   directory = await directoryOf(session)
@@ -27,33 +28,45 @@ beforeAll(async () => {
 afterAll(async () => {
   await session.close()
   await server.stop()
+  vi.unstubAllEnvs()
   await rm(temporary, { recursive: true })
 })
 
 test('the server is there for this machine only, asks for a password, and is not root', async () => {
-  expect(await settings(session)).toEqual({ addresses: '127.0.0.1', sockets: '', fsync: 'off', encoding: 'UTF8' })
+  expect(await settings(session)).toEqual({
+    addresses: '127.0.0.1',
+    sockets: '',
+    fsync: 'off',
+    encoding: 'UTF8',
+    zone: 'UTC',
+  })
   await expect(openSession({ url: server.url.replace(/:[^:]+@/, ':wrong@') })).rejects.toThrow('password')
   expect((await stat(join(directory, 'data'))).uid).not.toBe(0)
 })
 
-test('the server of a killed process stops, and the next start removes its files, but not those of a living one', async () => {
-  const holder = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.resolve('./hold-server.ts'))])
-  const [output] = (await once(holder.stdout, 'data')) as [Buffer]
-  const url = output.toString()
-  const held = await openSession({ url })
-  const heldDirectory = await directoryOf(held)
-  await held.close()
+test(
+  'the server of a killed process stops, and the next start removes its files, but not those of a living one',
+  { timeout: 90_000 },
+  async () => {
+    const holder = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.resolve('./hold-server.ts'))])
+    const [output] = (await once(holder.stdout, 'data')) as [Buffer]
+    const url = output.toString()
+    const held = await openSession({ url })
+    const heldDirectory = await directoryOf(held)
+    await held.close()
 
-  holder.kill('SIGKILL')
-  await expect.poll(() => answers(url), { timeout: 20_000 }).toBe(false)
-  const next = await startEmbeddedServer()
-  expect(existsSync(heldDirectory)).toBe(false)
-  expect(existsSync(directory)).toBe(true)
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
+    await expect.poll(() => answers(url), { timeout: 20_000 }).toBe(false)
+    const next = await startEmbeddedServer()
+    expect(existsSync(heldDirectory)).toBe(false)
+    expect(existsSync(directory)).toBe(true)
 
-  await next.stop()
-})
+    await next.stop()
+  },
+)
 
-test('a server that has gone away by itself leaves no files behind either', async () => {
+test('a server that has gone away by itself leaves no files behind either', { timeout: 90_000 }, async () => {
   const gone = await startEmbeddedServer()
   const witness = await openSession({ url: gone.url })
   const goneDirectory = await directoryOf(witness)
@@ -74,7 +87,7 @@ async function directoryOf(session: Session): Promise<string> {
 async function settings(session: Session): Promise<unknown> {
   const [row] = await session.query(`
     select current_setting('listen_addresses') as addresses, current_setting('unix_socket_directories') as sockets,
-      current_setting('fsync') as fsync, current_setting('server_encoding') as encoding`)
+      current_setting('fsync') as fsync, current_setting('server_encoding') as encoding, current_setting('timezone') as zone`)
   return row
 }
 

@@ -1,6 +1,9 @@
-import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest'
+import dns from 'node:dns'
+import { afterEach, beforeEach, expect, inject, type Mock, test, vi } from 'vitest'
 import { openSession } from '../../src/database/session.js'
 import { createTestDatabase, startTestServer } from '../../src/testing/index.js'
+
+type Answer = (error: null, addresses: dns.LookupAddress[]) => void
 
 const start = () => startTestServer({ migrate: createRoles })
 
@@ -10,6 +13,7 @@ beforeEach(() => {
 })
 
 afterEach(() => {
+  vi.restoreAllMocks()
   vi.unstubAllEnvs()
 })
 
@@ -40,9 +44,14 @@ test('one that does not answer is an error, which says what of the others was no
 })
 
 test('a name with several addresses that all refuse is told with each of them', async () => {
-  vi.stubEnv('TEST_DATABASE_URL', 'postgres://postgres@localhost:1/postgres')
+  const addresses = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }))
+  const lookup = vi.spyOn(dns, 'lookup') as unknown as Mock<(name: string, options: unknown, done: Answer) => void>
+  lookup.mockImplementation((_name, _options, done) => {
+    done(null, addresses)
+  })
+  vi.stubEnv('TEST_DATABASE_URL', 'postgres://postgres@database.test:1/postgres')
 
-  await expect(start()).rejects.toThrow(/url: connect ECONNREFUSED/)
+  await expect(start()).rejects.toThrow('url: connect ECONNREFUSED 127.0.0.1:1, connect ECONNREFUSED 127.0.0.2:1')
 })
 
 test.each(['postgres:///postgres?host=/var/run/postgresql', 'localhost'])('%s is not a url for it', async (url) => {
@@ -62,7 +71,7 @@ test('TENANTRY_TEST_SERVER chooses, and nothing else is tried', async () => {
   )
 })
 
-test('TENANTRY_TEST_SERVER stands above TEST_DATABASE_URL', async () => {
+test('TENANTRY_TEST_SERVER stands above TEST_DATABASE_URL', { timeout: 90_000 }, async () => {
   vi.stubEnv('TENANTRY_TEST_SERVER', 'embedded')
 
   const server = await start()

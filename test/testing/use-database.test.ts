@@ -1,8 +1,24 @@
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
+import { UnavailableError } from '../../src/core/errors.js'
 import { openSession } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
+// Registered before the hooks of useDatabase, so that it runs after them.
+afterAll(async () => {
+  await expect(database.admin.query('select 1')).rejects.toThrow()
+})
+
 const database = useDatabase()
+let early: unknown
+try {
+  early = database.appUrl
+} catch (error) {
+  early = error
+}
+
+test('its urls cannot be read while the file loads', () => {
+  expect(early).toBeInstanceOf(UnavailableError)
+})
 
 test('the application connects as a member of its one role, and as nothing more', async () => {
   expect(await rolesOf(database.appUrl)).toEqual({ super: false, reached: ['tenantry_app'] })
