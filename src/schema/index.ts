@@ -31,5 +31,26 @@ export * from './tools.js'
 export * from './usage.js'
 export * from './users.js'
 export * from './workflows.js'
-export { platform } from './shared/columns.js'
-export { tenantryApp, tenantrySystem } from './shared/isolation.js'
+// What they are made of, for tables of your own.
+export { bytes, type Ciphertext, ciphertext } from './shared/ciphertext.js'
+export {
+  createdAt,
+  currency,
+  id,
+  instant,
+  literal,
+  lowerCaseCheck,
+  money,
+  numberCheck,
+  orgId,
+  platform,
+  softDelete,
+  state,
+  stateCheck,
+  timestamps,
+} from './shared/columns.js'
+export { tenantryApp, tenantrySystem, tenantTable, userTable } from './shared/isolation.js'
+export { json, type JsonObject, type JsonValue } from './shared/json.js'
+export { declareTable, type TableFacts, type TableKind } from './shared/kinds.js'
+export { attributedTo, attribution } from './shared/references.js'
+export type { Row } from './shared/rows.js'

@@ -6,7 +6,7 @@ const folders = [
   ...['schema/shared', 'schema', 'core', 'database', 'encryption', 'repositories', 'operations'],
   ...['migrations', 'checks', 'testing', 'cli'],
 ]
-const layers = [...folders, ...faces, 'tenancy']
+const layers = [...folders, ...faces, 'tenancy', 'config']
 
 /** The whole order of the layers: what each may import, itself included. */
 const allowed: Record<string, readonly string[]> = {
@@ -17,10 +17,11 @@ const allowed: Record<string, readonly string[]> = {
   encryption: ['encryption', 'core'],
   repositories: ['core', 'schema', 'schema/shared', 'encryption'],
   operations: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
-  org: ['operations', 'repositories', 'core'],
-  user: ['operations', 'repositories', 'core'],
-  system: ['operations', 'repositories', 'core'],
-  tenancy: [...faces, 'database', 'migrations', 'schema', 'schema/shared', 'core'],
+  org: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
+  user: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
+  system: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
+  tenancy: [...faces, 'database', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
+  config: [],
   migrations: ['migrations', 'database', 'core', 'schema', 'schema/shared'],
   checks: ['checks', 'schema', 'schema/shared'],
   testing: layers,
@@ -72,6 +73,7 @@ const planted: Record<string, { refused: string; content: string }> = {
   'src-stands-alone': { refused: 'src/testing/borrower.ts', content: "import '../../test/borrowed.js'\n" },
   'no-development-dependency': { refused: 'src/core/arbitrary.ts', content: "import 'fast-check'\n" },
   'optional-peers-on-demand': { refused: 'src/database/eager.ts', content: "import '@electric-sql/pglite'\n" },
+  'generation-on-demand': { refused: 'src/migrations/migrator.ts', content: "import './snapshot.js'\n" },
   'nothing-undeclared': { refused: 'src/core/lucky.ts', content: "import 'dockerode'\n" },
   'no-cycle': { refused: 'src/core/egg.ts', content: "import './hen.js'\n" },
 }
@@ -82,6 +84,8 @@ const harmless = {
   'src/core/hen.ts': "import './egg.js'\n",
   'src/database/lazy.ts':
     "import type { PGlite } from '@electric-sql/pglite'\nexport const open = (): Promise<{ PGlite: typeof PGlite }> => import('@electric-sql/pglite')\n",
+  'src/migrations/snapshot.ts': "import 'drizzle-kit/api'\n",
+  'src/cli/new.ts': "export const snapshots = () => import('../migrations/snapshot.js')\n",
   'src/schema/plain.ts': "import 'node:crypto'\nimport 'drizzle-orm/pg-core'\nimport 'zod'\n",
 }
 

@@ -1,0 +1,3 @@
+DROP TABLE "helpdesk"."tickets";
+--> statement-breakpoint
+DROP SCHEMA "helpdesk";

@@ -1,0 +1,3 @@
+import { defineConfig } from 'tenantry'
+
+export default defineConfig({ schema: './src/schema.ts', migrations: './drizzle' })

@@ -1,0 +1,100 @@
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { definitionOf } from './editor.js'
+import { copyPackage, root, run, writeLock } from './installed.js'
+
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 })
+
+const monorepo = mkdtempSync(join(tmpdir(), 'tenantry-monorepo-'))
+const app = join(monorepo, 'app')
+const library = join(monorepo, 'packages/tenantry')
+
+beforeAll(async () => {
+  cpSync(join(root, 'test/fixtures/monorepo'), monorepo, { recursive: true })
+  copyPackage(library)
+  writeLock(monorepo)
+  await run(monorepo, 'npm', 'i', '--prefer-offline', '--no-audit', '--no-fund')
+})
+afterAll(() => rmSync(monorepo, { recursive: true }))
+
+describe('a workspace that imports the package by name', () => {
+  test('compiles against its types and runs', async () => {
+    const said = await run(app, 'npm', 'start', '--silent')
+    expect(JSON.parse(said)).toEqual({
+      sql: 'select "name" from "platform"."agents" where "platform"."agents"."username" = $1',
+      params: ['ada'],
+      error: { code: 'not_found', message: 'agents: not found' },
+      bench: 'function',
+    })
+  })
+
+  test.each(['drizzle-orm', 'pg', 'zod'])('has one copy of %s', async (name) => {
+    const tree = JSON.parse(await run(monorepo, 'npm', 'ls', name, '--all', '--json')) as object
+    const versions = JSON.stringify(tree).match(new RegExp(`"${name}":\\{"version":"[^"]+"`, 'g'))
+    expect(new Set(versions).size).toBe(1)
+    expect(existsSync(join(library, 'node_modules', name))).toBe(false)
+    expect(existsSync(join(app, 'node_modules', name))).toBe(false)
+  })
+
+  test('finds the command', async () => {
+    expect(await run(app, 'npx', 'tenantry', '--help')).toContain('tenantry migrate')
+  })
+
+  test.each([
+    ['NotFoundError', 'src/core/errors.ts', 'class NotFoundError'],
+    ['toJSON', 'src/core/errors.ts', 'toJSON()'],
+    ['agents,', 'src/schema/agents.ts', 'const agents ='],
+    ['startTestServer', 'src/testing/server.ts', 'function startTestServer'],
+  ])('leads an editor from %s to its source', async (name, file, line) => {
+    const found = await definitionOf(join(app, 'main.ts'), name)
+    expect(relative(library, found.file)).toBe(file)
+    expect(found.line).toContain(line)
+  })
+})
+
+test('a build leaves nothing of an earlier one, and the command can be executed', async () => {
+  const stale = join(library, 'dist/core/stale.js')
+  writeFileSync(stale, '')
+  await run(library, 'npm', 'run', 'build')
+  expect(existsSync(stale)).toBe(false)
+  expect(statSync(join(library, 'dist/cli/main.js')).mode & 0o111).toBe(0o111)
+})
+
+test('without TypeScript the dist that is there stays, and a missing one is an error', async () => {
+  const bare = mkdtempSync(join(tmpdir(), 'tenantry-bare-'))
+  try {
+    for (const path of ['package.json', 'scripts', 'dist'])
+      cpSync(join(library, path), join(bare, path), { recursive: true })
+    expect(await run(bare, 'npm', 'run', 'prepare')).toContain('dist stays as it is')
+    expect(existsSync(join(bare, 'dist/index.js'))).toBe(true)
+
+    rmSync(join(bare, 'dist'), { recursive: true })
+    await expect(run(bare, 'npm', 'run', 'prepare')).rejects.toThrow('dist is not built')
+  } finally {
+    rmSync(bare, { recursive: true })
+  }
+})
+
+test('the packed files are what an application needs', async () => {
+  const [packed] = JSON.parse(await run(library, 'npm', 'pack', '--dry-run', '--json', '--ignore-scripts')) as [
+    { files: { path: string }[] },
+  ]
+  const files = packed.files.map(({ path }) => path)
+  const folders = new Set(files.map((path) => path.split('/')[0]))
+  expect([...folders].sort()).toEqual(['LICENSE', 'dist', 'drizzle', 'package.json', 'src'])
+
+  const manifest = JSON.parse(readFileSync(join(library, 'package.json'), 'utf8')) as {
+    bin: Record<string, string>
+    exports: Record<string, string | Record<string, string>>
+  }
+  const named = [manifest.bin, ...Object.values(manifest.exports)].flatMap((entry) =>
+    typeof entry === 'string' ? entry : Object.values(entry),
+  )
+  expect(files).toEqual(expect.arrayContaining(named.map((path) => path.replace('./', ''))))
+  const migrations = readdirSync(join(root, 'drizzle')).filter((file) => file.endsWith('.sql'))
+  expect(files).toEqual(expect.arrayContaining(migrations.map((file) => `drizzle/${file}`)))
+  expect(files).toContain('drizzle/meta/_journal.json')
+  expect(files.filter((path) => path.endsWith('_snapshot.json') || path.includes('.test.'))).toEqual([])
+})
