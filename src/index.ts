@@ -1,4 +1,13 @@
 // What an application imports. Tables are in `tenantry/schema`, the test bench in `tenantry/testing`.
+export { type OrgOptions, openTenancy, type Tenancy, type TenancyOptions } from './tenancy.js'
+export type { BatchOrg, Org } from './org.js'
+export { defineConfig, type TenantryConfig } from './config.js'
+export type { OwnTables } from './declared.js'
+export { ScopedRepository, type RepositoryOptions } from './core/scoped-repository.js'
+export type { Actor, RequestContext, Scope, TransactionOptions } from './core/scope.js'
+export type { Filter } from './core/filters.js'
+export type { ListOptions, Page } from './core/page.js'
+export type { Query } from './core/query.js'
 export {
   BrokenReferenceError,
   CommitUnknownError,

@@ -1,12 +1,7 @@
 import { InvalidInputError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import type { Query } from './query.js'
-import type { Scope, ScopeContext } from './scope.js'
-
-/** What a batch gives for the calls it was given, in their order. */
-export type BatchResults<Calls extends readonly unknown[]> = {
-  -readonly [Index in keyof Calls]: Calls[Index] extends Query<infer T> ? T : never
-}
+import type { BatchResults, Scope, ScopeContext } from './scope.js'
 
 interface Entry {
   readonly calls: readonly Call[]
@@ -15,8 +10,20 @@ interface Entry {
 
 const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
 
+/** Sends what `collect` makes, all at once, and reads what comes. */
+export async function runBatch<Calls extends readonly unknown[]>(
+  context: ScopeContext,
+  collect: (scope: Scope) => Calls,
+  send: (calls: readonly Call[]) => Promise<Result[]>,
+): Promise<BatchResults<Calls>> {
+  const batch = new BatchScope(context)
+  const calls = batch.collect(collect)
+  const results = calls.length === 0 ? [] : await send(calls)
+  return batch.read(results) as BatchResults<Calls>
+}
+
 /** Collects calls instead of sending them. */
-export class BatchScope implements Scope {
+class BatchScope implements Scope {
   private readonly entries = new Map<object, Entry>()
   private order: Entry[] = []
 
@@ -30,8 +37,12 @@ export class BatchScope implements Scope {
     return this.add(prepare(), read) as Query<T>
   }
 
-  atomic<T>(): Promise<T> {
+  transaction<T>(): Promise<T> {
     return Promise.reject(new InvalidInputError('batch', oneStatementOnly))
+  }
+
+  batch<Calls extends readonly unknown[]>(): Promise<BatchResults<Calls>> {
+    return Promise.reject(new InvalidInputError('batch', 'a batch cannot hold another'))
   }
 
   collect(make: (scope: Scope) => readonly unknown[]): Call[] {

@@ -48,13 +48,32 @@ export interface ScopeContext {
   readonly ports: Ports
 }
 
+/** How a statement is to be sent. */
+export interface QueryOptions {
+  /** Checks the binding once more behind the statement, whose text is the caller's. */
+  readonly reenter?: boolean
+}
+
 /** What a repository works with: one organization, and a way to send statements that are bound to it. */
 export interface Scope {
   readonly context: ScopeContext
   /** Sends one statement. What `prepare` throws is the query's rejection, and nothing is sent. */
-  query<T>(prepare: () => Call, read: (result: Result) => T): Query<T>
+  query<T>(prepare: () => Call, read: (result: Result) => T, options?: QueryOptions): Query<T>
   /** Sends several statements in one round trip; all of them take effect, or none. */
   together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T>
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
-  atomic<T>(work: (scope: Scope) => Promise<T>): Promise<T>
+  transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** One round trip for all calls that `collect` makes on the scope it is given; all of them take effect, or none. */
+  batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>>
+}
+
+export interface TransactionOptions {
+  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable'
+  /** How often the whole function may run again after a deadlock or a serialization failure. Never unless told. */
+  readonly retries?: number
+}
+
+/** What a batch gives for the calls it was given, in their order. */
+export type BatchResults<Calls extends readonly unknown[]> = {
+  -readonly [Index in keyof Calls]: Calls[Index] extends Query<infer T> ? T : never
 }

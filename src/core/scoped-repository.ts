@@ -8,6 +8,7 @@ import { type ListOptions, listStatement, type Page, readListOptions, readPage }
 import type { Query } from './query.js'
 import type { AuditedWrite, Scope } from './scope.js'
 import { planOf, type TablePlan } from './table-plan.js'
+import { type Transition, transitionCall, transitionedRow } from './transitions.js'
 import { ownItems, parseInput } from './values.js'
 import * as writes from './writes.js'
 
@@ -238,6 +239,15 @@ export abstract class ScopedRepository<Row extends object> {
     return this.verb('restore', 'restore', id)
   }
 
+  /** Changes the status, if it is one of those that it may be changed from. */
+  protected transition(id: string, transition: Transition): Query<Row> {
+    return this.write(
+      'update',
+      () => transitionCall(this.plan, this.orgId, parseId(id), transition),
+      (result) => this.readRow(transitionedRow(this.plan, transition, result)),
+    )
+  }
+
   /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */
   protected purge(id: string): Query<Row> {
     return this.scope.together(
@@ -274,11 +284,6 @@ export abstract class ScopedRepository<Row extends object> {
       () => this.call(statement, values()),
       ({ rows }) => rows.map(this.readRow),
     )
-  }
-
-  /** Several steps that take effect together, with a repository of the same class inside. */
-  protected atomic<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
-    return this.scope.atomic(work)
   }
 
   private get orgId(): string {

@@ -1,13 +1,8 @@
 import { RetryableError, ScopeClosedError, TransactionAbortedError } from './errors.js'
-import type { BeginOptions, Call, Result, Transaction } from './executor.js'
+import { runBatch } from './batch-scope.js'
+import type { Call, Result, Transaction } from './executor.js'
 import type { Query } from './query.js'
-import type { Scope, ScopeContext } from './scope.js'
-
-export interface TransactionOptions {
-  readonly isolation?: BeginOptions['isolation']
-  /** How often the whole function may run again after a deadlock or a serialization failure. Never unless told. */
-  readonly retries?: number
-}
+import type { BatchResults, Scope, ScopeContext } from './scope.js'
 
 /** Runs `work` in a transaction: all of it takes effect, or none. Its scope is dead afterwards. */
 export async function runTransaction<T>(
@@ -53,7 +48,7 @@ export class TransactionScope implements Scope {
 
   constructor(
     readonly context: ScopeContext,
-    private readonly transaction: Transaction,
+    private readonly open: Transaction,
   ) {}
 
   query<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
@@ -67,26 +62,31 @@ export class TransactionScope implements Scope {
     return this.send(prepare, read)
   }
 
-  atomic<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
-    return this.nested(work)
+  batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
+    return runBatch(this.context, collect, (calls) =>
+      this.queue(
+        () => calls,
+        (results) => [...results],
+      ),
+    )
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
-  async nested<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
     this.assertOpen()
     await this.last
     this.assertOpen()
     this.state = 'nested'
-    const savepoint = this.transaction.savepoint()
-    const inner = new TransactionScope(this.context, this.transaction)
+    const savepoint = this.open.savepoint()
+    const inner = new TransactionScope(this.context, this.open)
     try {
       const result = await work(inner)
       await inner.finish()
-      this.transaction.release(savepoint)
+      this.open.release(savepoint)
       return result
     } catch (error) {
       await inner.abandon()
-      this.transaction.rollbackTo(savepoint)
+      this.open.rollbackTo(savepoint)
       throw error
     } finally {
       this.state = 'open'
@@ -134,7 +134,7 @@ export class TransactionScope implements Scope {
     if (this.state === 'ended') throw new ScopeClosedError()
     if (this.failed) throw new TransactionAbortedError()
     try {
-      return await this.transaction.run(calls)
+      return await this.open.run(calls)
     } catch (error) {
       this.failed = true
       throw error

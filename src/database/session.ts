@@ -1,4 +1,6 @@
+import type { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
+import { openPGlite } from './pglite.js'
 
 /** One open connection for administration: migrations, bootstrap, proofs, checks. Requests of the application never use it. */
 export interface Session {
@@ -31,13 +33,14 @@ async function openServer(url: string): Promise<Session> {
 }
 
 async function openEmbedded(directory: string | true): Promise<Session> {
-  const { PGlite } = await import('@electric-sql/pglite')
-  const database = directory === true ? await PGlite.create() : await PGlite.create({ dataDir: directory })
-  return {
-    engine: 'pglite',
-    async query<Row>(text: string, params: readonly unknown[] = []) {
-      return (await database.query<Row>(text, [...params])).rows
-    },
-    close: () => database.close(),
-  }
+  return sessionOf(await openPGlite(directory))
 }
+
+/** The embedded database as its owner, until it begins to serve. */
+export const sessionOf = (database: PGlite): Session => ({
+  engine: 'pglite',
+  async query<Row>(text: string, params: readonly unknown[] = []) {
+    return (await database.query<Row>(text, [...params])).rows
+  },
+  close: () => database.close(),
+})

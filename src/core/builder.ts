@@ -1,0 +1,58 @@
+import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
+import type { Result } from './executor.js'
+import type { Scope } from './scope.js'
+import { StatementCache } from './statements.js'
+
+/** Drizzle's own builder over a scope. Row security closes it; a transaction or a connection cannot be taken out of it. */
+export type ScopedDatabase<Schema extends Record<string, unknown>> = Pick<
+  PgRemoteDatabase<Schema>,
+  | 'select'
+  | 'selectDistinct'
+  | 'selectDistinctOn'
+  | 'insert'
+  | 'update'
+  | 'delete'
+  | 'with'
+  | '$with'
+  | '$count'
+  | 'query'
+  | 'execute'
+>
+
+const statements = new StatementCache()
+
+export function scopedDatabase<Schema extends Record<string, unknown>>(
+  scope: Scope,
+  schema: Schema,
+): ScopedDatabase<Schema> {
+  const send = async (text: string, values: unknown[], method: 'run' | 'all' | 'values' | 'get' | 'execute') => {
+    const rows = await scope.query(
+      () => ({ statement: statements.get(text, () => text), values }),
+      (result) => (method === 'execute' ? asObjects(result) : result.rows),
+      // Text of the caller's own could have moved the binding, though none is known that gets past the guard.
+      { reenter: true },
+    )
+    return { rows }
+  }
+  const database = drizzle(send, { schema })
+  keepErrors(database as unknown as PgRemoteDatabase)
+  return database
+}
+
+/** Drizzle wraps whatever is thrown into an error whose message holds every parameter. Ours are to arrive as they are. */
+function keepErrors(database: PgRemoteDatabase): void {
+  const { session } = database._ as unknown as { session: PreparingSession }
+  const prepare = session.prepareQuery.bind(session)
+  session.prepareQuery = (...args) =>
+    Object.assign(prepare(...args), {
+      queryWithCache: (_text: string, _values: unknown[], run: () => unknown) => run(),
+    })
+}
+
+interface PreparingSession {
+  prepareQuery(...args: unknown[]): object
+}
+
+/** `db.execute(sql)` knows no columns, so that its rows are named by the server. */
+const asObjects = ({ rows, columns }: Result): Record<string, unknown>[] =>
+  rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])))

@@ -1,0 +1,204 @@
+import type { PGlite, QueryOptions } from '@electric-sql/pglite'
+import { InvalidInputError, PoolTimeoutError, ScopeClosedError } from '../core/errors.js'
+import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from '../core/executor.js'
+import { textParsers } from './driver.js'
+import { aborted } from './outcome.js'
+import { keptAsText } from './rows.js'
+import { type FactsLookup, isServerError, refusal } from './sqlstate.js'
+import { guard } from './statement-guard.js'
+import { begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
+
+export interface EmbeddedOptions {
+  /** Milliseconds to wait for the one connection there is. */
+  readonly patience?: number | undefined
+  readonly lookup?: FactsLookup | undefined
+}
+
+const asText = (text: string) => text
+/** int8, numeric, and the types whose text is the value: PGlite has parsers of its own for some of them. */
+const texts = [20, 25, 1042, 1043, 1700, 2950, ...keptAsText]
+const parsers = Object.fromEntries([...textParsers(), ...texts.map((oid) => [oid, asText] as const)])
+const queryOptions: QueryOptions = { rowMode: 'array', parsers }
+
+/**
+ * The embedded database: one connection, which serves under the application's role, so that row security is on. For trials,
+ * demos and quick tests: nothing here ends a statement that takes too long, and whoever has the process has the data.
+ */
+export async function openEmbedded(database: PGlite, options: EmbeddedOptions = {}): Promise<Executor> {
+  await database.query('set session authorization tenantry_app')
+  return new EmbeddedExecutor(database, options)
+}
+
+class EmbeddedExecutor implements Executor {
+  private readonly turns: Turns
+  private closing: Promise<void> | undefined
+
+  constructor(
+    private readonly database: PGlite,
+    private readonly options: EmbeddedOptions,
+  ) {
+    this.turns = new Turns(options.patience ?? 5_000)
+  }
+
+  async run(
+    binding: Binding,
+    calls: readonly Call[],
+    { signal, readOnly, reenter }: RunOptions = {},
+  ): Promise<Result[]> {
+    const transaction = await this.begin(binding, { signal, readOnly })
+    try {
+      const results = await transaction.run(calls)
+      if (reenter) await transaction.run([])
+      await transaction.commit()
+      return results
+    } catch (error) {
+      await transaction.rollback()
+      throw error
+    }
+  }
+
+  async begin(binding: Binding, options: BeginOptions = {}): Promise<Transaction> {
+    if (this.closing !== undefined) throw closed()
+    if (options.signal?.aborted) throw aborted()
+    const end = await this.turns.take()
+    return new EmbeddedTransaction(this.database, binding, options, this.options.lookup, end)
+  }
+
+  async ping(): Promise<void> {
+    await this.run({ kind: 'system' }, [])
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.turns.take().then(
+      () => this.database.close(),
+      () => this.database.close(),
+    )
+    return this.closing
+  }
+}
+
+const closed = () => new ScopeClosedError('the tenancy was closed; nothing was sent')
+
+/** One at a time. PGlite would wait for ever for a turn that its own caller holds. */
+class Turns {
+  private last: Promise<void> = Promise.resolve()
+
+  constructor(private readonly patience: number) {}
+
+  async take(): Promise<() => void> {
+    const earlier = this.last
+    let end: () => void = () => undefined
+    const mine = new Promise<void>((resolve) => (end = resolve))
+    this.last = earlier.then(() => mine)
+    let timer: NodeJS.Timeout | undefined
+    const tired = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new PoolTimeoutError())
+      }, this.patience)
+    })
+    try {
+      await Promise.race([earlier, tired])
+      return end
+    } catch (error) {
+      end()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+class EmbeddedTransaction implements Transaction {
+  private begun = false
+  private ended = false
+  private pending: Step[] = []
+  private savepoints = 0
+
+  constructor(
+    private readonly database: PGlite,
+    private readonly binding: Binding,
+    private readonly options: BeginOptions,
+    private readonly lookup: FactsLookup | undefined,
+    private readonly end: () => void,
+  ) {}
+
+  async run(calls: readonly Call[]): Promise<Result[]> {
+    for (const { statement } of calls) guard(statement.text)
+    await this.enter()
+    const results: Result[] = []
+    for (const call of calls) results.push(await this.send(call))
+    return results
+  }
+
+  savepoint(): string {
+    const name = `s${++this.savepoints}`
+    this.pending.push(savepoint(name))
+    return name
+  }
+
+  release(name: string): void {
+    this.pending.push(release(name))
+  }
+
+  rollbackTo(name: string): void {
+    this.pending.push(rollbackTo(name))
+  }
+
+  async commit(): Promise<void> {
+    if (!this.begun) {
+      this.finish()
+      return
+    }
+    await this.enter()
+    await this.send(commit)
+    this.finish()
+  }
+
+  async rollback(): Promise<void> {
+    if (this.ended) return
+    if (this.begun) await this.database.query(rollback.statement.text).catch(() => undefined)
+    this.finish()
+  }
+
+  /** BEGIN with the first statement, and the binding once more with each: whatever moved it is refused. */
+  private async enter(): Promise<void> {
+    if (this.ended) throw new ScopeClosedError()
+    if (this.options.signal?.aborted) throw aborted()
+    if (!this.begun) await this.send(begin(this.options))
+    this.begun = true
+    for (const step of this.pending.splice(0)) await this.send(step)
+    if (this.binding.kind === 'system') await this.send(asSystem)
+    for (const step of enter(this.binding)) await this.send(step)
+  }
+
+  private async send({ statement, values }: Call): Promise<Result> {
+    try {
+      const { rows, fields, affectedRows } = await this.database.query<unknown[]>(
+        statement.text,
+        [...values],
+        queryOptions,
+      )
+      const columns = fields.map((field) => field.name)
+      return { rows, columns, rowCount: rows.length > 0 ? rows.length : (affectedRows ?? 0) }
+    } catch (error) {
+      throw this.translate(error)
+    }
+  }
+
+  private translate(error: unknown): Error {
+    if (error instanceof Error && isServerError(error)) return refusal(error, this.lookup)
+    // Not the server's: PGlite looks at the values itself before it sends them.
+    return new InvalidInputError('', 'holds a value that its column does not take')
+  }
+
+  private finish(): void {
+    this.ended = true
+    this.end()
+  }
+}
+
+const asSystem: Step = {
+  own: true,
+  statement: { name: '', text: 'set local session authorization tenantry_system' },
+  values: [],
+}

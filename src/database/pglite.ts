@@ -1,0 +1,70 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { PGlite } from '@electric-sql/pglite'
+import { UnavailableError } from '../core/errors.js'
+
+/**
+ * PGlite, in memory or in a directory. A directory serves one process: two would lose each other's rows without a word, so that
+ * the second one is refused by a lock file beside the directory.
+ */
+export async function openPGlite(place: true | string): Promise<PGlite> {
+  const { PGlite } = await loadPGlite()
+  if (place === true) return PGlite.create()
+  const directory = resolve(place)
+  const release = lockDirectory(directory)
+  try {
+    const database = await PGlite.create({ dataDir: directory })
+    const close = database.close.bind(database)
+    database.close = () => close().finally(release)
+    return database
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+async function loadPGlite() {
+  try {
+    return await import('@electric-sql/pglite')
+  } catch {
+    throw new UnavailableError('the embedded database is not installed: npm install @electric-sql/pglite')
+  }
+}
+
+function lockDirectory(directory: string): () => void {
+  const file = `${directory}.lock`
+  mkdirSync(dirname(directory), { recursive: true })
+  for (;;) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: 'wx' })
+      return () => {
+        rmSync(file, { force: true })
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    const holder = holderOf(file)
+    if (holder !== undefined && isAlive(holder)) {
+      throw new UnavailableError(`the embedded database in ${directory} is in use by process ${holder}`)
+    }
+    // Its process is gone and could not take the file along.
+    rmSync(file, { force: true })
+  }
+}
+
+function holderOf(file: string): number | undefined {
+  try {
+    return Number(readFileSync(file, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

@@ -1,0 +1,52 @@
+import type { FactsLookup } from './database/sqlstate.js'
+import type { Declarations } from './database/rights.js'
+import { readFolder } from './migrations/folder.js'
+import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
+import { constraintsOf } from './schema/constraints.js'
+import { manifestOf } from './schema/manifest.js'
+import { platformTables, tablesOf } from './schema/tables.js'
+import type { PgTable } from 'drizzle-orm/pg-core'
+
+/** The host's own tables: what their schema module exports, and where their migrations are. */
+export interface OwnTables {
+  readonly schema: Readonly<Record<string, unknown>>
+  /** The folder of their migrations, as an absolute path. */
+  readonly migrations: string
+  /** Default: `app_migrations.migrations`. */
+  readonly bookkeeping?: MigrationSet['bookkeeping']
+}
+
+/** What this build knows of the database: the library's own tables, and the host's. */
+export interface Declared {
+  readonly tables: readonly PgTable[]
+  readonly sets: readonly MigrationSet[]
+  readonly declarations: Declarations
+  readonly lookup: FactsLookup
+}
+
+export async function declare(own: OwnTables | undefined): Promise<Declared> {
+  const tables = [...platformTables, ...(own === undefined ? [] : tablesOf(own.schema))]
+  const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
+  const migrations = await Promise.all(
+    sets.map(async ({ folder, bookkeeping }) => ({ ...bookkeeping, known: await knownOf(folder) })),
+  )
+  const constraints = constraintsOf(tables)
+  return {
+    tables,
+    sets,
+    declarations: { ...manifestOf(tables), migrations },
+    lookup: ({ constraint }) => constraints.get(constraint ?? ''),
+  }
+}
+
+const setOf = ({
+  migrations,
+  bookkeeping = { schema: 'app_migrations', table: 'migrations' },
+}: OwnTables): MigrationSet => ({
+  name: 'own',
+  folder: migrations,
+  bookkeeping,
+})
+
+const knownOf = async (folder: string) =>
+  (await readFolder(folder)).map(({ tag, when, hash }) => ({ name: tag, when, hash }))

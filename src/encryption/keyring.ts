@@ -1,0 +1,72 @@
+import { hkdfSync, randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { InvalidInputError } from '../core/errors.js'
+
+/** The master keys. The first one seals and signs; the others still open and verify. */
+export interface Keyring {
+  readonly keys: readonly [MasterKey, ...MasterKey[]]
+}
+
+export interface MasterKey {
+  readonly id: string
+  readonly secret: Uint8Array
+}
+
+const keyBytes = 32
+const variable = 'TENANTRY_KEYS'
+const howTo = `set ${variable} to "<id>:<32 bytes in base64>", several with a comma between, the active one first`
+
+/** Reads `id:base64,id:base64`. */
+export function parseKeyring(text: string): Keyring {
+  const [first, ...others] = text.split(',').map((part) => parseKey(part.trim()))
+  if (first === undefined) throw new InvalidInputError(variable, howTo)
+  const ids = new Set([first, ...others].map((key) => key.id))
+  if (ids.size !== others.length + 1) throw new InvalidInputError(variable, 'two keys have the same id')
+  return { keys: [first, ...others] }
+}
+
+function parseKey(part: string): MasterKey {
+  const [, id, encoded = ''] = /^([A-Za-z0-9_-]{1,16}):([A-Za-z0-9+/_-]+=*)$/.exec(part) ?? []
+  const secret = Buffer.from(encoded, 'base64')
+  // The key itself is not shown: it would be in every log.
+  if (id === undefined || secret.length !== keyBytes) throw new InvalidInputError(variable, howTo)
+  return { id, secret }
+}
+
+const generateKeyring = (): string => `dev:${randomBytes(keyBytes).toString('base64')}`
+
+/** Keys for this process alone: what they sign is worth nothing after it. */
+export const passingKeyring = (): Keyring => parseKeyring(generateKeyring())
+
+/**
+ * The keys that were given, or those of the environment. In development a missing one is made once and kept in
+ * `.tenantry/keys`, with a warning; in production it is an error.
+ */
+export function loadKeyring(given: string | undefined, env: NodeJS.ProcessEnv = process.env): Keyring {
+  const text = given ?? env[variable]
+  if (text !== undefined && text !== '') return parseKeyring(text)
+  if (env.NODE_ENV === 'production') throw new InvalidInputError(variable, `is missing; ${howTo}`)
+  const file = join(process.cwd(), '.tenantry', 'keys')
+  if (!existsSync(file)) makeKeyFile(file)
+  return parseKeyring(readFileSync(file, 'utf8').trim())
+}
+
+function makeKeyFile(file: string): void {
+  mkdirSync(dirname(file), { recursive: true })
+  try {
+    writeFileSync(file, `${generateKeyring()}\n`, { mode: 0o600, flag: 'wx' })
+    process.emitWarning(`made keys for development in ${file}; in production, ${howTo}`, 'TenantryWarning')
+  } catch (error) {
+    // Of two processes that start together one makes the file, and both read it.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
+/** A key for one purpose: none of them tells anything about the master key or about another one. */
+export const derivedKeys = ({ keys }: Keyring, purpose: string): [Uint8Array, ...Uint8Array[]] => {
+  const derive = ({ secret }: MasterKey) =>
+    new Uint8Array(hkdfSync('sha256', secret, '', `tenantry ${purpose}`, keyBytes))
+  const [first, ...others] = keys
+  return [derive(first), ...others.map(derive)]
+}

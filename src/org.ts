@@ -1,0 +1,79 @@
+import { type ScopedDatabase, scopedDatabase } from './core/builder.js'
+import type { Batched } from './core/query.js'
+import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
+import { Agents } from './repositories/agents.js'
+import { Projects } from './repositories/projects.js'
+import { Schedules } from './repositories/schedules.js'
+import { Tasks } from './repositories/tasks.js'
+import { Workflows } from './repositories/workflows.js'
+import * as schema from './schema/index.js'
+
+type RepositoryClass<Repository> = new (scope: Scope) => Repository
+
+/** One organization. Nothing of another one can be reached through it. */
+export class Org {
+  private readonly made = new Map<RepositoryClass<unknown>, unknown>()
+  private database: ScopedDatabase<typeof schema> | undefined
+
+  constructor(private readonly scope: Scope) {}
+
+  get id(): string {
+    return this.scope.context.orgId
+  }
+
+  get agents(): Agents {
+    return this.repository(Agents)
+  }
+
+  get projects(): Projects {
+    return this.repository(Projects)
+  }
+
+  get schedules(): Schedules {
+    return this.repository(Schedules)
+  }
+
+  get tasks(): Tasks {
+    return this.repository(Tasks)
+  }
+
+  get workflows(): Workflows {
+    return this.repository(Workflows)
+  }
+
+  /** A repository of your own, in this organization: `org.repository(Notes).list()`. */
+  repository<Repository>(type: RepositoryClass<Repository>): Repository {
+    let repository = this.made.get(type)
+    if (repository === undefined) {
+      repository = new type(this.scope)
+      this.made.set(type, repository)
+    }
+    return repository as Repository
+  }
+
+  /**
+   * Drizzle's builder, closed to this organization by row security alone: it is neither checked for permissions nor audited, and
+   * it sees deleted rows. SQL text in it is trusted code.
+   */
+  get db(): ScopedDatabase<typeof schema> {
+    this.database ??= scopedDatabase(this.scope, schema)
+    return this.database
+  }
+
+  /** All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function. */
+  transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    return this.scope.transaction((scope) => work(new Org(scope)), options)
+  }
+
+  /** Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. */
+  batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
+    return this.scope.batch((scope) => collect(new Org(scope)))
+  }
+}
+
+type Repositories = Omit<Org, 'id' | 'db' | 'repository' | 'transaction' | 'batch'>
+
+/** An organization inside of a batch: what has one statement can be called, and is sent with the others. */
+export type BatchOrg = { readonly [Name in keyof Repositories]: Batched<Repositories[Name]> } & {
+  repository<Repository>(type: RepositoryClass<Repository>): Batched<Repository>
+}

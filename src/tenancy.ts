@@ -1,0 +1,129 @@
+import type pg from 'pg'
+import { InvalidInputError, UnsafeRoleError } from './core/errors.js'
+import type { Executor } from './core/executor.js'
+import { parseOrgId } from './core/ids.js'
+import { LoneScope } from './core/lone-scope.js'
+import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
+import type { NewConnection } from './database/connection-pool.js'
+import { proveConnection } from './database/connection-proof.js'
+import { openNodePostgres } from './database/node-postgres.js'
+import { proveStartup, searchPathOf } from './database/startup-proof.js'
+import { type Declared, declare, type OwnTables } from './declared.js'
+import { openEmbeddedDatabase } from './embedded.js'
+import { derivedKeys, loadKeyring, passingKeyring } from './encryption/keyring.js'
+import { Org } from './org.js'
+
+export interface TenancyOptions {
+  /** The application's login: `DATABASE_URL`. Made by `tenantry login create`. */
+  readonly url?: string | undefined
+  /** pg's own pool options, or a pool of yours instead of a url. */
+  readonly pool?: pg.PoolConfig | pg.Pool
+  /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
+  readonly embedded?: true | string
+  /** The master keys, `TENANTRY_KEYS`: `<id>:<32 bytes in base64>`, several with commas between, the active one first. */
+  readonly keys?: string | undefined
+  /** Your own tables, as in your tenantry.config.ts. */
+  readonly own?: OwnTables
+  /** Whether a transaction pooler such as PgBouncer is in between. Found out where it says so itself. */
+  readonly transactionPooler?: boolean
+  /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
+  readonly citus?: boolean
+  /** Relations of your own, outside of the tables above, that the login may use: `public.countries`. */
+  readonly allowRelations?: readonly string[]
+  /** SECURITY DEFINER functions of your own that the login may execute. */
+  readonly allowFunctions?: readonly string[]
+}
+
+export interface OrgOptions {
+  /** Who acts. Left out, the scope is trusted code of the backend. */
+  readonly actor?: Actor
+  /** Where the request came from, for the audit log. */
+  readonly request?: RequestContext
+  /** Ends what is under way when the request is. */
+  readonly signal?: AbortSignal
+  /** The server refuses every write of this scope. */
+  readonly readOnly?: boolean
+}
+
+/** The front door. It has proved that its connections cannot get around row security. */
+export class Tenancy {
+  constructor(
+    private readonly executor: Executor,
+    private readonly cursorKeys: CursorKeys,
+  ) {}
+
+  /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
+  forOrg(orgId: string, options: OrgOptions = {}): Org {
+    const context = { ...options, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
+    return new Org(new LoneScope(context, this.executor))
+  }
+
+  /** Answers when the database does. */
+  ping(): Promise<void> {
+    return this.executor.ping()
+  }
+
+  /** Lets running work finish for `drain` milliseconds, 10,000 unless told, then ends every connection. */
+  close(options?: { drain?: number }): Promise<void> {
+    return this.executor.close(options)
+  }
+}
+
+/** Opens the database and proves the connection. Throws UnsafeRoleError, which says what is wrong and what mends it. */
+export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
+  const declared = await declare(options.own)
+  if (options.embedded !== undefined) {
+    const keyring =
+      options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
+    const executor = await openEmbeddedDatabase(options.embedded, declared)
+    return new Tenancy(executor, { keys: derivedKeys(keyring, 'cursor') })
+  }
+  const cursorKeys = { keys: derivedKeys(loadKeyring(options.keys), 'cursor') }
+  return new Tenancy(await openServer(options, declared), cursorKeys)
+}
+
+async function openServer(options: TenancyOptions, declared: Declared): Promise<Executor> {
+  const executor = openNodePostgres({
+    pool: poolOf(options),
+    isPooled: options.transactionPooler,
+    blocks: options.citus,
+    lookup: declared.lookup,
+    onConnect: prover(options, declared),
+  })
+  try {
+    await executor.ping()
+    return executor
+  } catch (error) {
+    await executor.close({ drain: 0 })
+    throw error
+  }
+}
+
+function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
+  if (url !== undefined && url !== '') return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
+  if (pool !== undefined) return pool
+  throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
+}
+
+/** The whole proof on the first connection, the short one on each further one; behind a pooler once for all. */
+function prover(options: TenancyOptions, declared: Declared): (connection: NewConnection) => Promise<void> {
+  let whole: Promise<void> | undefined
+  const { allowRelations, allowFunctions } = options
+  const allowed = { ...(allowRelations && { allowRelations }), ...(allowFunctions && { allowFunctions }) }
+  return async (connection) => {
+    if (whole === undefined) {
+      whole = proveStartup(connection, declared.declarations, { role: 'tenantry_app', ...allowed }).then(refuse)
+      // A fault must be looked for again at the next try, not remembered.
+      whole.catch(() => (whole = undefined))
+      return whole
+    }
+    await whole
+    if (connection.isPooled) return
+    const schemas = searchPathOf(declared.declarations, allowed)
+    refuse(await proveConnection(connection, { role: 'tenantry_app', schemas }))
+  }
+}
+
+function refuse({ faults }: { faults: UnsafeRoleError['faults'] }): void {
+  if (faults.length > 0) throw new UnsafeRoleError(faults)
+}
