@@ -1,0 +1,120 @@
+/** Where things are made and what is made there: schemas, the database, functions. `$4` are the declared functions, `$7` those of the host's own that it allows. */
+export const functionTables = `
+declared_function as materialized (
+  select f.*, p.oid, p.proowner,
+    pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat_ws('|', l.lanname, p.provolatile, p.prosecdef,
+      coalesce(pg_catalog.array_to_string(p.proconfig, ','), ''), p.prosrc), 'UTF8')), 'hex') as found
+  from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digest text, executable boolean, restore text)
+  left join (pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang)
+    on p.oid = pg_catalog.to_regprocedure(f.signature)
+),
+executor as materialized (
+  select p.oid, p.proowner, p.pronamespace, p.prosecdef, p.prorettype, a.grantee, a.is_grantable
+  from pg_catalog.pg_proc p
+  cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+  where (p.prosecdef or p.proacl is not null or p.oid = any (array(select f.oid from declared_function f)))
+    and a.grantee = any (array(select g.oid from grantee g))
+)`
+
+const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
+
+export const functionFindings: readonly string[] = [
+  `select 'a function is missing', f.signature, f.restore, true from declared_function f where f.oid is null`,
+
+  `select 'a function differs', f.signature, f.restore, true
+  from declared_function f cross join place
+  where not place.by_newer and f.digest <> f.found`,
+
+  `select 'is owned by another role', pg_catalog.format('%s by %s', f.signature, f.proowner::pg_catalog.regrole),
+    pg_catalog.format('alter function %s owner to %s', f.signature, place.owner::pg_catalog.regrole), true
+  from declared_function f cross join place where f.proowner <> place.owner`,
+
+  `select 'a right is missing', pg_catalog.format('execute on %s to %s', f.signature, g.name), 'npx tenantry bootstrap', true
+  from declared_function f join grantee g on g.role is not null
+  where f.executable and f.oid is not null and not exists (select from executor e where e.oid = f.oid and e.grantee = g.oid)`,
+
+  `select 'a right is not declared', pg_catalog.format('execute on %s to %s%s', f.signature, g.name, case when e.is_grantable then ' with grant option' end),
+    case when g.role is null and g.oid <> 0 then pg_catalog.format('revoke execute on function %s from %s cascade', f.signature, g.name) else 'npx tenantry bootstrap' end, true
+  from executor e join declared_function f on f.oid = e.oid join grantee g on g.oid = e.grantee
+  where e.is_grantable or g.role is null or not f.executable`,
+
+  // It runs with the rights of its owner. Trigger functions cannot be called, and nobody here may make a trigger.
+  `select 'may execute an undeclared definer function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
+    pg_catalog.format('revoke execute on routine %s from %s cascade', e.oid::pg_catalog.regprocedure, g.name), true
+  from executor e join grantee g on g.oid = e.grantee cross join here cross join place
+  where e.prosecdef and ${undeclared} and e.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+    and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
+    and pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage')
+    and not exists (select from pg_catalog.unnest($7::text[]) allowed where pg_catalog.to_regprocedure(allowed) = e.oid)
+    and not (e.grantee = 0 and exists (
+      select from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = e.oid and d.deptype = 'e'))
+    and not (place.by_newer and e.proowner = place.owner and e.pronamespace = place.platform)`,
+
+  `select 'may execute a restricted function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
+    pg_catalog.format('revoke execute on function %s from %s', e.oid::pg_catalog.regprocedure, g.name), true
+  from executor e join grantee g on g.oid = e.grantee
+  where e.grantee <> 0 and e.pronamespace = 'pg_catalog'::pg_catalog.regnamespace`,
+
+  `select 'the owner may not bind', place.owner::pg_catalog.regrole::text,
+    pg_catalog.format('grant execute on function %s to %s', place.set_config, place.owner::pg_catalog.regrole), true
+  from place where not pg_catalog.has_function_privilege(place.owner, place.set_config, 'execute')`,
+
+  `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap, as a superuser', false
+  from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
+]
+
+/** Who owns the library's own schema, what binds, and whether a newer build has migrated. */
+export const placeTables = `
+place as materialized (
+  select c.relowner as owner, c.relnamespace as platform,
+    'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure as set_config,
+    exists (
+      select from applied a
+      where a."when" > (select pg_catalog.max(k."when") from known k where k."schema" = a."schema" and k."table" = a."table")
+    ) as by_newer
+  from (select pg_catalog.to_regclass('platform.organizations')::pg_catalog.oid) anchor(oid)
+  left join pg_catalog.pg_class c using (oid)
+)`
+
+export const placeFindings: readonly string[] = [
+  `select 'is owned by another role', pg_catalog.format('schema %s by %s', n.nspname, n.nspowner::pg_catalog.regrole),
+    pg_catalog.format('alter schema %I owner to %s', n.nspname, place.owner::pg_catalog.regrole), true
+  from pg_catalog.pg_namespace n cross join place where n.nspname = 'platform' and n.nspowner <> place.owner`,
+
+  `select distinct 'a right is missing', pg_catalog.format('usage on schema %I to %s', d.schema, g.name), 'npx tenantry bootstrap', true
+  from declared d join grantee g on g.role is not null
+  where d.namespace is not null and not pg_catalog.has_schema_privilege(g.oid, d.namespace, 'usage')`,
+
+  `select 'may create in a schema', pg_catalog.format('%s by %s', n.nspname, g.name),
+    pg_catalog.format('revoke create on schema %I from %s cascade', n.nspname, g.name), true
+  from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a join grantee g on g.oid = a.grantee
+  where a.privilege_type = 'CREATE' and n.nspname !~ '^pg_(temp|toast)'`,
+
+  `select case a.privilege_type when 'CREATE' then 'may create schemas' else 'may make temporary tables' end,
+    pg_catalog.format('%s by %s', here.database_name, g.name),
+    case when a.privilege_type = 'TEMPORARY' and g.oid = 0 then 'npx tenantry bootstrap --exclusive-database'
+      else pg_catalog.format('revoke %s on database %I from %s cascade', pg_catalog.lower(a.privilege_type), here.database_name, g.name) end,
+    a.privilege_type = 'CREATE'
+  from here join pg_catalog.pg_database d on d.oid = here.database
+  cross join lateral pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
+  join grantee g on g.oid = a.grantee
+  where a.privilege_type in ('CREATE', 'TEMPORARY')`,
+
+  // The next table or partition would be granted as it is made.
+  `select 'default privileges grant', pg_catalog.format('%s%s of %s to %s', kind.name, case when n.oid is not null then pg_catalog.format(' in %s', n.nspname) end,
+      d.defaclrole::pg_catalog.regrole, g.name),
+    pg_catalog.format('alter default privileges for role %s%s revoke all on %s from %s', d.defaclrole::pg_catalog.regrole,
+      case when n.oid is not null then pg_catalog.format(' in schema %I', n.nspname) end, kind.name, g.name), true
+  from pg_catalog.pg_default_acl d
+  join (values ('r'::"char", 'tables'), ('S', 'sequences'), ('n', 'schemas')) kind(code, name) on kind.code = d.defaclobjtype
+  left join pg_catalog.pg_namespace n on n.oid = d.defaclnamespace
+  cross join place
+  join grantee g on g.oid in (select a.grantee from pg_catalog.aclexplode(d.defaclacl) a)
+  where g.oid <> 0 or d.defaclrole = place.owner or n.oid in (select s.namespace from declared s)`,
+
+  `select 'may set a parameter', pg_catalog.format('%s by %s', p.parname, g.name),
+    pg_catalog.format('revoke all on parameter %s from %s cascade', p.parname, g.name), true
+  from pg_catalog.pg_parameter_acl p
+  join grantee g on g.oid in (select a.grantee from pg_catalog.aclexplode(p.paracl) a)`,
+]

@@ -1,0 +1,127 @@
+/** What a database must hold, and what has made it. */
+export interface Declarations {
+  readonly tables: readonly DeclaredTable[]
+  readonly functions: readonly DeclaredFunction[]
+  readonly migrations: readonly AppliedMigrations[]
+}
+
+/** What a role may do with a table, by SQL names: the part of a declaration that the server compares with its own. */
+export interface DeclaredTable {
+  readonly schema: string
+  readonly name: string
+  readonly columns: readonly string[]
+  readonly rowSecurity: boolean
+  readonly partitioned: boolean
+  readonly policies: readonly DeclaredPolicy[]
+  readonly grants: Readonly<Record<string, readonly DeclaredRight[]>>
+}
+
+export interface DeclaredPolicy {
+  readonly name: string
+  readonly role: string
+  readonly rows: { readonly column: string; readonly binding: string } | 'all'
+}
+
+export interface DeclaredRight {
+  readonly privilege: string
+  readonly column?: string
+}
+
+export interface DeclaredFunction {
+  readonly signature: string
+  readonly volatility: 'stable' | 'volatile'
+  readonly definer: boolean
+  readonly settings: readonly string[]
+  readonly executableBy: readonly string[]
+  readonly body: string
+  readonly restore: string
+}
+
+/** The table that remembers which migrations were applied, and those that this build knows. */
+export interface AppliedMigrations {
+  readonly schema: string
+  readonly table: string
+  readonly known: readonly { readonly name: string; readonly when: number; readonly hash: string }[]
+}
+
+/** The tables, and those that remember what was applied, so far as a proof reads them. */
+export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTable[] => [
+  ...tables,
+  ...migrations.map(({ schema, table }) => ({
+    schema,
+    name: table,
+    columns: ['id', 'hash', 'created_at'],
+    rowSecurity: false,
+    partitioned: false,
+    policies: [],
+    grants: { tenantry_app: readApplied, tenantry_system: readApplied },
+  })),
+]
+
+const readApplied: readonly DeclaredRight[] = [
+  { privilege: 'select', column: 'created_at' },
+  { privilege: 'select', column: 'hash' },
+]
+
+/** The parameter behind `declared`. Short, because the server parses it at every start. */
+export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly string[]): string {
+  return JSON.stringify(
+    tables.map(({ schema, name, columns, rowSecurity, partitioned, policies, grants }) => ({
+      schema,
+      name,
+      columns,
+      rowSecurity,
+      partitioned,
+      policies,
+      rights: roles.flatMap((role) =>
+        (grants[role] ?? []).map(({ privilege, column }) => [role, privilege, column ?? '']),
+      ),
+    })),
+  )
+}
+
+/**
+ * `declared`: the declared tables as they are found. `wanted` and `held`: rights as rows, a column of '' being the whole table.
+ * Needs `grantee (oid, name, role)`, whose rights are looked at; `tables` is the parameter of tablesAsJson.
+ */
+export const rightsTables = (tables: string) => `
+declared as materialized (
+  select t.*, pg_catalog.format('%I.%I', t.schema, t.name) as label, n.oid as namespace, c.oid, c.relkind, c.relrowsecurity, c.relowner
+  from pg_catalog.jsonb_to_recordset(${tables}::jsonb)
+    as t(schema text, name text, columns jsonb, "rowSecurity" boolean, partitioned boolean, policies jsonb, rights jsonb)
+  left join pg_catalog.pg_namespace n on n.nspname = t.schema
+  left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
+),
+wanted as materialized (
+  select d.oid, g.oid as grantee, r ->> 1 as privilege, r ->> 2 as "column"
+  from declared d cross join lateral pg_catalog.jsonb_array_elements(d.rights) r join grantee g on g.role = r ->> 0
+  where d.oid is not null
+),
+held as materialized (
+  select c.oid, a.grantee, pg_catalog.lower(a.privilege_type) as privilege, '' as "column", a.is_grantable
+  from pg_catalog.pg_class c cross join lateral pg_catalog.aclexplode(c.relacl) a
+  where c.relacl is not null and a.grantee = any (array(select g.oid from grantee g))
+    -- What everybody may read of the catalogs is the server's own affair.
+    and (a.grantee <> 0 or c.relnamespace <> all (array(
+      select n.oid from pg_catalog.pg_namespace n where n.nspname in ('pg_catalog', 'information_schema'))))
+  union all
+  select t.attrelid, a.grantee, pg_catalog.lower(a.privilege_type), t.attname::text, a.is_grantable
+  from pg_catalog.pg_attribute t cross join lateral pg_catalog.aclexplode(t.attacl) a
+  where t.attacl is not null and not t.attisdropped and a.grantee = any (array(select g.oid from grantee g))
+    and (a.grantee <> 0 or t.attrelid >= 16384)
+)`
+
+/** `difference`: the rights on declared tables that are missing, in excess, or held with a grant option that nobody declared. */
+export const differenceTable = `
+difference as materialized (
+  select 'missing' as state, w.* from wanted w
+  where not exists (
+    select from held h
+    where h.oid = w.oid and h.grantee = w.grantee and h.privilege = w.privilege and h."column" = w."column")
+  union all
+  select case when w.oid is null then 'excess' else 'grantable' end, h.oid, h.grantee, h.privilege, h."column"
+  from held h
+  join declared d on d.oid = h.oid
+  left join wanted w on w.oid = h.oid and w.grantee = h.grantee and w.privilege = h.privilege and w."column" = h."column"
+  where w.oid is null or h.is_grantable
+)`

@@ -1,0 +1,127 @@
+/** Policies as they are declared and as the server prints them. */
+export const policyTables = `
+declared_policy as materialized (
+  select d.oid, p ->> 'name' as name, p ->> 'role' as role, bound.rows,
+    pg_catalog.format('t|*|%s|%s|%2$s', p ->> 'role', bound.printed) as text
+  from declared d
+  cross join lateral pg_catalog.jsonb_array_elements(d.policies) p
+  cross join lateral (
+    select pg_catalog.quote_ident(p #>> '{rows,column}') as "column", 'platform.' || pg_catalog.quote_ident(p #>> '{rows,binding}') || '()' as call
+  ) b
+  cross join lateral (
+    select coalesce(b."column" || ' = ' || b.call, 'true') as rows,
+      -- The server leaves out the schema of a function that its search_path finds.
+      coalesce('(' || b."column" || ' = ' || case when pg_catalog.pg_function_is_visible(pg_catalog.to_regprocedure(b.call))
+        then pg_catalog.substr(b.call, 10) else b.call end || ')', 'true') as printed
+  ) bound
+  where d.oid is not null
+),
+policy as materialized (
+  select p.polrelid as oid, p.polname::text as name, pg_catalog.format('%s|%s|%s|%s|%s', p.polpermissive, p.polcmd,
+    (select pg_catalog.string_agg(case u.oid when 0 then 'public' else pg_catalog.pg_get_userbyid(u.oid) end, ',') from pg_catalog.unnest(p.polroles) as u(oid)),
+    pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) as text
+  from pg_catalog.pg_policy p
+  where p.polrelid = any (array(select d.oid from declared d))
+)`
+
+/** Rows that name a finding: what is wrong, where, what mends it, and whether it is a fault. `$6` are the relations that the host allows. */
+export const tableFindings: readonly string[] = [
+  `select 'a table is missing', d.label, 'npx tenantry migrate up', true from declared d where d.oid is null`,
+
+  `select 'is not a table', d.label, 'npx tenantry migrate verify', true from declared d where d.relkind not in ('r', 'p')`,
+
+  `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
+    pg_catalog.format('alter table %s owner to %s', d.label, place.owner::pg_catalog.regrole), true
+  from declared d cross join place where d.relowner <> place.owner`,
+
+  `select 'row security is not enabled', d.label, pg_catalog.format('alter table %s enable row level security', d.label), true
+  from declared d where d."rowSecurity" and not d.relrowsecurity and d.relkind in ('r', 'p')`,
+
+  `select 'row security is enabled where none is declared', d.label, pg_catalog.format('alter table %s disable row level security', d.label), true
+  from declared d where not d."rowSecurity" and d.relrowsecurity`,
+
+  // Exactly the declared ones: permissive policies are OR-ed, so a further one widens, whatever it says.
+  `select 'policies differ', pg_catalog.format('%s: %s', d.label, different.names), different.mend, true
+  from declared d
+  join (
+    select oid, pg_catalog.string_agg(name, ', ' order by name) as names,
+      pg_catalog.string_agg(pg_catalog.concat_ws('; ',
+        case when h.text is not null then pg_catalog.format('drop policy %I on %s', name, oid::pg_catalog.regclass) end,
+        case when w.text is not null then
+          pg_catalog.format('create policy %I on %s to %s using (%s) with check (%4$s)', name, oid::pg_catalog.regclass, w.role, w.rows) end
+      ), '; ' order by name) as mend
+    from declared_policy w full join policy h using (oid, name)
+    where h.text is distinct from w.text
+    group by oid
+  ) different on different.oid = d.oid
+  where d."rowSecurity"`,
+
+  `select 'a right is missing', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name), 'npx tenantry bootstrap', true
+  from (
+    select oid, grantee, pg_catalog.string_agg(privilege || case "column" when '' then '' else pg_catalog.format(' (%I)', "column") end, ', ' order by privilege, "column") as rights
+    from difference where state = 'missing' group by oid, grantee
+  ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
+
+  `select 'a right is not declared', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name),
+    case when g.role is null and g.oid <> 0 then pg_catalog.format('revoke all on table %s from %s cascade', d.label, g.name) else 'npx tenantry bootstrap' end, true
+  from (
+    select f.oid, f.grantee, pg_catalog.string_agg(f.privilege || case f."column" when '' then '' else pg_catalog.format(' (%I)', f."column") end
+      || case f.state when 'grantable' then ' with grant option' else '' end, ', ' order by f.privilege, f."column") as rights
+    from difference f join declared d on d.oid = f.oid cross join place
+    where f.state <> 'missing' and not (place.by_newer and f."column" <> '' and not d.columns operator(pg_catalog.?) f."column")
+    group by f.oid, f.grantee
+  ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
+
+  // A view without security_invoker reads with the rights of its owner, a materialized view and a foreign table know no row
+  // security, and a partition has no policies of its own.
+  `select case when c.relispartition then 'has rights on a partition' else 'has rights on an undeclared relation' end,
+    pg_catalog.format('%s on %s %s to %s', seen.rights,
+      case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end, c.label, g.name),
+    pg_catalog.format('revoke all on %s %s from %s cascade', case c.relkind when 'S' then 'sequence' else 'table' end, c.label, g.name), true
+  from (
+    select h.oid, h.grantee, pg_catalog.string_agg(distinct h.privilege, ', ' order by h.privilege) as rights
+    from held h where h.oid not in (select d.oid from declared d where d.oid is not null) group by h.oid, h.grantee
+  ) seen
+  join (
+    select c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) as label, n.nspname
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  ) c on c.oid = seen.oid
+  join grantee g on g.oid = seen.grantee
+  cross join here cross join place
+  where pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage')
+    and not exists (
+      select from pg_catalog.unnest($6::text[]) allowed
+      where pg_catalog.to_regclass(allowed) in (c.oid, pg_catalog.pg_partition_root(c.oid)))
+    and not (seen.grantee = 0 and exists (
+      select from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))
+    and not (c.relkind = 'v'
+      and exists (select from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker' and o.option_value::boolean)
+      and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
+      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))
+    and not (place.by_newer and c.relowner = place.owner and not c.relispartition and c.nspname = 'platform')`,
+
+  `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
+    pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true
+  from pg_catalog.pg_trigger t
+  where not t.tgisinternal and t.tgparentid = 0
+    and coalesce(pg_catalog.pg_partition_root(t.tgrelid), t.tgrelid) in (select d.oid from declared d)`,
+
+  `select 'a rule is on a table', pg_catalog.format('%s on %s', r.rulename, r.ev_class::pg_catalog.regclass),
+    pg_catalog.format('drop rule %I on %s', r.rulename, r.ev_class::pg_catalog.regclass), true
+  from pg_catalog.pg_rewrite r
+  where r.rulename <> '_RETURN' and coalesce(pg_catalog.pg_partition_root(r.ev_class), r.ev_class) in (select d.oid from declared d)`,
+
+  // Drizzle writes a table of public without its schema.
+  `select 'is hidden by another relation', d.label,
+    pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
+  from declared d cross join here where d.schema = 'public' and not pg_catalog.pg_table_is_visible(d.oid)`,
+
+  `select 'is published', pg_catalog.format('%s publishes %s%s', p.pubname, pg_catalog.min(d.label),
+      case when pg_catalog.count(*) > 1 then pg_catalog.format(' and %s more', pg_catalog.count(*) - 1) end),
+    'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
+  from pg_catalog.pg_publication p
+  cross join lateral pg_catalog.pg_get_publication_tables(p.pubname::text) t
+  join declared d on d.oid in (t.relid, pg_catalog.pg_partition_root(t.relid))
+  group by p.pubname`,
+]
