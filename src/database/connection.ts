@@ -1,0 +1,127 @@
+import { Batch } from './batch.js'
+import { cancel } from './cancel.js'
+import type { DriverClient } from './driver.js'
+import { PreparedStatements } from './prepared-statements.js'
+import { type DriverError, isServerError } from './sqlstate.js'
+import type { Step } from './steps.js'
+
+export interface ConnectionLimits {
+  /** How many statements keep a name on the server; 0 behind a transaction pooler. */
+  readonly statements: number
+  /** The server's statement_timeout; 0 is none. */
+  readonly statementTimeout: number
+  /** How long after its own timeout a silent server is given up. */
+  readonly grace: number
+}
+
+/** How long an aborted statement may take to end before its connection is ended instead. */
+const abortPatience = 2_000
+
+/** One physical connection for as long as it lives, one batch at a time. */
+export class Connection {
+  private limits: ConnectionLimits = { statements: 0, statementTimeout: 0, grace: 0 }
+  private statements = new PreparedStatements(0)
+  private isDead = false
+  /** How the server ended the session while nothing ran. */
+  private farewell: DriverError | undefined
+  private active: Batch | undefined
+  /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
+  private watchdog: NodeJS.Timeout | undefined
+  /** How far the active batch was when the watchdog last looked. */
+  private seen = 0
+
+  constructor(readonly client: DriverClient) {
+    // Once per connection, never per checkout. Without a listener for 'error' the process would die with the backend.
+    client.on('error', (error) => {
+      if (isServerError(error)) this.farewell = error
+    })
+    client.connection.on('readyForQuery', ({ status }: { status: string }) => this.active?.settle(status))
+    client.connection.once('end', () => {
+      this.isDead = true
+      clearTimeout(this.watchdog)
+      this.active?.settle(undefined)
+    })
+  }
+
+  get isIdle(): boolean {
+    return !this.isDead && this.client.getTransactionStatus() === 'I'
+  }
+
+  limit(limits: ConnectionLimits): void {
+    this.limits = limits
+    this.statements = new PreparedStatements(limits.statements)
+    clearTimeout(this.watchdog)
+    if (limits.statementTimeout > 0) {
+      this.watchdog = setTimeout(() => {
+        this.look()
+      }, limits.statementTimeout + limits.grace).unref()
+    }
+  }
+
+  /** Throws when a text or a value cannot be sent. */
+  batch(steps: readonly Step[]): Batch {
+    return new Batch(steps, this.statements)
+  }
+
+  /** Comes back when the server is done with the batch or the connection is lost. Never rejects. */
+  async send(batch: Batch, signal?: AbortSignal): Promise<Batch> {
+    if (this.isDead || this.farewell !== undefined) {
+      batch.error = this.farewell
+      batch.settle(undefined)
+      return batch
+    }
+    this.active = batch
+    this.seen = 0
+    this.watchdog?.refresh()
+    this.client.query(batch)
+    if (signal === undefined) await batch.settled
+    else await this.abortable(batch, signal)
+    this.active = undefined
+    if (batch.status === undefined) this.destroy()
+    return batch
+  }
+
+  /** The server lost its statements, or refuses their plans. */
+  forgetStatements(): void {
+    this.statements.forget()
+  }
+
+  destroy(): void {
+    this.isDead = true
+    this.client.connection.stream.destroy()
+  }
+
+  /** Back to the pool, unless it is in any state but idle. */
+  release(): void {
+    if (!this.isIdle) this.destroy()
+    this.client.release(this.isDead)
+  }
+
+  /** The server ends a statement that takes too long. One that does not even do that is gone. */
+  private look(): void {
+    if (this.active === undefined) return
+    if (this.active.done === this.seen) {
+      this.destroy()
+      return
+    }
+    this.seen = this.active.done
+    this.watchdog?.refresh()
+  }
+
+  private async abortable(batch: Batch, signal: AbortSignal): Promise<void> {
+    let cancelled: Promise<boolean> | undefined
+    let timer: NodeJS.Timeout | undefined
+    const abort = (): void => {
+      cancelled = cancel(this.client)
+      timer = setTimeout(() => {
+        this.destroy()
+      }, abortPatience)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    await batch.settled
+    signal.removeEventListener('abort', abort)
+    clearTimeout(timer)
+    // Until the request has been answered it could still reach whoever uses this connection next.
+    if (cancelled !== undefined && !(await cancelled)) this.destroy()
+  }
+}

@@ -1,0 +1,77 @@
+import type { EventEmitter } from 'node:events'
+import { createRequire } from 'node:module'
+import type { Duplex } from 'node:stream'
+import pg from 'pg'
+
+/**
+ * What is used of pg beyond its documented surface, in one place. pg is pinned to one version for it, and the tests of this
+ * file say what to look at before the pin is moved.
+ */
+export interface DriverConnection extends EventEmitter {
+  readonly stream: Duplex
+  connect(portOrPath: number | string, host?: string): void
+  requestSsl(): void
+  cancel(processId: number, secretKey: number): void
+}
+
+/** A physical connection. Its `connection` emits `readyForQuery` with the transaction status, and `end` when the socket is gone. */
+export interface DriverClient {
+  readonly connection: DriverConnection
+  readonly host: string
+  readonly port: number
+  readonly ssl: unknown
+  readonly sslNegotiation: string
+  /** Null when the server, or a pooler, gave none. */
+  readonly processID: number | null
+  readonly secretKey: number
+  readonly pipeline: boolean
+  getTransactionStatus(): string | null
+  query(query: Submittable): void
+  query<Row>(query: { text: string; values: unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[] }>
+  on(event: 'error', listener: (error: Error) => void): void
+  release(destroy?: boolean): void
+}
+
+/** What pg calls on a query of one's own while it is the active one. */
+export interface Submittable {
+  submit(connection: DriverConnection): Error | null
+  handleRowDescription(message: { fields: readonly Field[] }): void
+  handleDataRow(message: { fields: unknown[] }): void
+  handleCommandComplete(message: { text: string }): void
+  handleEmptyQuery(): void
+  handlePortalSuspended(): void
+  handleCopyInResponse(connection: DriverConnection): void
+  handleCopyData(): void
+  /** An ErrorResponse of the server, after which pg forgets the query; or the loss of the connection. */
+  handleError(error: Error): void
+  /** Only when no error came before: hence the listener on the connection. */
+  handleReadyForQuery(): void
+}
+
+export interface Field {
+  readonly name: string
+  readonly dataTypeID: number
+}
+
+type TextParser = (text: string) => unknown
+
+const require = createRequire(import.meta.url)
+const requireOfPg = createRequire(require.resolve('pg'))
+
+export const { prepareValue } = requireOfPg('pg/lib/utils') as { prepareValue: (value: unknown) => unknown }
+
+const { init } = requireOfPg('pg-types/lib/textParsers') as {
+  init: (register: (oid: number, parse: TextParser) => void) => void
+}
+
+/** pg's parsers as they were made. The shared table `pg.types` may hold the host's own, such as bigint as a number. */
+export function textParsers(): Map<number, TextParser> {
+  const parsers = new Map<number, TextParser>()
+  init((oid, parse) => parsers.set(oid, parse))
+  return parsers
+}
+
+export function rawConnection(options: { ssl: unknown; sslNegotiation: string }): DriverConnection {
+  const Connection = pg.Connection as unknown as new (options: object) => DriverConnection
+  return new Connection(options)
+}

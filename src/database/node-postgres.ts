@@ -1,0 +1,41 @@
+import { type Executor, statement } from '../core/executor.js'
+import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
+import { runAlone } from './lone-batch.js'
+import { OpenTransaction } from './open-transaction.js'
+import type { FactsLookup } from './sqlstate.js'
+
+export interface NodePostgresOptions extends ConnectionPoolOptions {
+  /** BEGIN and COMMIT in each write, as Citus needs it. */
+  readonly blocks?: boolean | undefined
+  /** What the names in the server's errors are to the caller. */
+  readonly lookup?: FactsLookup | undefined
+}
+
+const nothing = statement('select')
+const defaultDrain = 10_000
+
+export function openNodePostgres({ blocks = false, lookup, ...options }: NodePostgresOptions): Executor {
+  const pool = new ConnectionPool(options)
+  const executor: Executor = {
+    async run(binding, calls, options = {}) {
+      const connection = await pool.take(options.signal)
+      try {
+        return await runAlone(connection, binding, calls, options, { blocks, lookup })
+      } finally {
+        pool.give(connection)
+      }
+    },
+    async begin(binding, options = {}) {
+      const connection = await pool.take(options.signal)
+      const onEnd = (): void => {
+        pool.give(connection)
+      }
+      return new OpenTransaction(connection, binding, { ...options, lookup, onEnd })
+    },
+    async ping() {
+      await executor.run({ kind: 'system' }, [{ statement: nothing, values: [] }])
+    },
+    close: ({ drain = defaultDrain } = {}) => pool.close(drain),
+  }
+  return executor
+}

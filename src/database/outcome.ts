@@ -1,0 +1,28 @@
+import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
+import type { Batch } from './batch.js'
+import { type FactsLookup, refusal } from './sqlstate.js'
+
+interface Circumstances {
+  readonly lookup: FactsLookup | undefined
+  readonly signal: AbortSignal | undefined
+  /** With fewer steps done, nothing can have been committed. Undefined when the batch does not commit. */
+  readonly commitsAfter?: number
+  readonly mayWrite?: () => boolean
+}
+
+/** Why the batch failed; undefined when it went through. */
+export function failureOf(batch: Batch, circumstances: Circumstances): TenantryError | undefined {
+  const { error, status, done } = batch
+  const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
+  if (error !== undefined && (status !== undefined || done < commitsAfter)) {
+    return error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
+  }
+  if (status === undefined) {
+    const isUnknown = batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
+    return isUnknown ? new CommitUnknownError() : new UnavailableError('the connection to the database was lost')
+  }
+  const isUnderstood = batch.fault === undefined && done === batch.steps.length
+  return isUnderstood ? undefined : new QueryError(undefined)
+}
+
+export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')

@@ -1,0 +1,64 @@
+import type { Statement } from '../core/executor.js'
+import type { RowShape } from './rows.js'
+
+/** A statement as one connection knows it. */
+export interface Prepared {
+  readonly statement: Statement
+  /** The server has it: a batch that parsed it went through. */
+  ready: boolean
+  /** What its rows look like. The server answers a named statement in this shape or not at all (0A000). */
+  shape: RowShape | undefined
+  /** The last batch that used it. */
+  batch: object | undefined
+  lastUse: number
+}
+
+/**
+ * The named statements of one connection. Each costs the server about 34 KiB, so that beyond the capacity the ones not used for
+ * longest are closed. With a capacity of 0 nothing has a name, as a transaction pooler needs it.
+ */
+export class PreparedStatements {
+  private readonly known = new Map<string, Prepared>()
+  private uses = 0
+
+  constructor(private readonly capacity: number) {}
+
+  find(statement: Statement): Prepared {
+    if (this.capacity === 0 || statement.name === '') return unused({ name: '', text: statement.text })
+    let prepared = this.known.get(statement.name)
+    if (prepared === undefined) {
+      prepared = unused(statement)
+      this.known.set(statement.name, prepared)
+    } else if (prepared.statement.text !== statement.text) {
+      throw new Error(`the name ${statement.name} stands for two statements`)
+    }
+    prepared.lastUse = ++this.uses
+    return prepared
+  }
+
+  /** Forgets the oldest beyond the capacity, except those of the batch, and tells their names. */
+  trim(batch: object): string[] {
+    const excess = this.known.size - this.capacity
+    if (excess <= 0) return []
+    const oldest = [...this.known.values()]
+      .filter((prepared) => prepared.batch !== batch)
+      .sort((a, b) => a.lastUse - b.lastUse)
+      .slice(0, excess)
+      .map((prepared) => prepared.statement.name)
+    for (const name of oldest) this.known.delete(name)
+    return oldest
+  }
+
+  /** The server lost them, or refuses their plans: each is closed and parsed again when it is next used. */
+  forget(): void {
+    for (const prepared of this.known.values()) prepared.ready = false
+  }
+}
+
+const unused = (statement: Statement): Prepared => ({
+  statement,
+  ready: false,
+  shape: undefined,
+  batch: undefined,
+  lastUse: 0,
+})

@@ -1,0 +1,38 @@
+import { type BeginOptions, type Binding, type Call, type Statement, statement } from '../core/executor.js'
+
+/** One statement of a batch. Our own ones, around the caller's, have texts that need no guard and rows that nobody wants. */
+export interface Step extends Call {
+  readonly own: boolean
+}
+
+const own = (statement: Statement, values: readonly unknown[] = []): Step => ({ statement, values, own: true })
+
+const enterOrg = statement('select platform.enter_org($1)')
+const enterUser = statement('select platform.enter_user($1)')
+
+/** Binds the transaction, or makes sure that it is still bound to the same. */
+export function enter(binding: Binding): Step[] {
+  switch (binding.kind) {
+    case 'org':
+      return [own(enterOrg, [binding.id])]
+    case 'user':
+      return [own(enterUser, [binding.id])]
+    case 'system':
+      return []
+  }
+}
+
+export const asked = ({ statement, values }: Call): Step => ({ statement, values, own: false })
+
+export function begin({ isolation, readOnly }: BeginOptions): Step {
+  return own(statement(`begin${isolation ? ` isolation level ${isolation}` : ''}${readOnly ? ' read only' : ''}`))
+}
+
+export const setReadOnly = own(statement('set transaction read only'))
+export const commit = own(statement('commit'))
+export const rollback = own(statement('rollback'))
+
+// Without names, for there are as many texts as savepoints.
+export const savepoint = (name: string): Step => own({ name: '', text: `savepoint ${name}` })
+export const release = (name: string): Step => own({ name: '', text: `release savepoint ${name}` })
+export const rollbackTo = (name: string): Step => own({ name: '', text: `rollback to savepoint ${name}` })

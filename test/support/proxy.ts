@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** A TCP proxy in front of a server, which can fail in every way that a network does. */
+export interface Proxy {
+  /** The url of the server, through the proxy. */
+  readonly url: string
+  /** How many connections are open. */
+  readonly connections: number
+  /** Sees all bytes on their way, and passes on what it gives back; undefined keeps them for ever. */
+  filter: (bytes: Buffer, direction: 'to server' | 'to client') => Buffer | undefined
+  /** Passes each byte on by itself. */
+  split: boolean
+  /** Breaks every connection, as a crashed router does. */
+  reset(): void
+  close(): Promise<void>
+}
+
+export async function startProxy(serverUrl: string): Promise<Proxy> {
+  const target = new URL(serverUrl)
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname)
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.setNoDelay(true)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        sockets.delete(socket)
+        client.destroy()
+        upstream.destroy()
+      })
+    }
+    client.on('data', (bytes) => {
+      pass(bytes, 'to server', upstream)
+    })
+    upstream.on('data', (bytes) => {
+      pass(bytes, 'to client', client)
+    })
+  })
+  const pass = (bytes: Buffer, direction: 'to server' | 'to client', to: Socket): void => {
+    const passed = proxy.filter(bytes, direction)
+    if (passed === undefined) return
+    if (proxy.split) for (const byte of passed) to.write(Buffer.of(byte))
+    else to.write(passed)
+  }
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = new URL(serverUrl)
+  url.hostname = '127.0.0.1'
+  url.port = String((server.address() as AddressInfo).port)
+  const proxy: Proxy = {
+    url: url.href,
+    get connections() {
+      return sockets.size / 2
+    },
+    filter: (bytes) => bytes,
+    split: false,
+    reset() {
+      for (const socket of sockets) socket.resetAndDestroy()
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+  return proxy
+}
