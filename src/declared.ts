@@ -39,7 +39,8 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
   }
 }
 
-const setOf = ({
+/** Their migrations, beside those of the library. */
+export const setOf = ({
   migrations,
   bookkeeping = { schema: 'app_migrations', table: 'migrations' },
 }: OwnTables): MigrationSet => ({

@@ -1,0 +1,84 @@
+import { resolve } from 'node:path'
+import type { Argv } from 'yargs'
+import type { Session } from '../database/session.js'
+import { loadProject, type Project } from './config-file.js'
+import type { Console } from './console.js'
+import type { Report } from './report.js'
+import { ownersPlace, type Place } from './sessions.js'
+
+/** What every command understands. */
+export interface GlobalOptions {
+  readonly json: boolean
+  readonly config: string | undefined
+}
+
+/** What a command has around it: this process, or a test. */
+export interface Host {
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  console(json: boolean): Console
+  open(place: Place): Promise<Session>
+  close(session: Session): Promise<void>
+}
+
+/** What a command works with. */
+export interface Context extends Pick<Host, 'cwd' | 'env'> {
+  readonly console: Console
+  /** The library's tables, and the host's where a tenantry.config.ts names them. */
+  project(): Promise<Project>
+  readonly connected: <T>(place: Place, work: (session: Session) => Promise<T>) => Promise<T>
+}
+
+/** Makes a handler of what a command does. */
+export type Run = <Args extends GlobalOptions>(
+  work: (args: Args, context: Context) => Promise<Report>,
+) => (args: Args) => Promise<void>
+
+/** Adds a command. */
+export type AddCommand = (program: Argv<GlobalOptions>, run: Run) => Argv<GlobalOptions>
+
+export function contextOf(host: Host, { json, config }: GlobalOptions): Context {
+  return {
+    cwd: host.cwd,
+    env: host.env,
+    console: host.console(json),
+    project: () => loadProject(host.cwd, config),
+    async connected(place, work) {
+      const session = await host.open(place)
+      try {
+        return await work(session)
+      } finally {
+        await host.close(session)
+      }
+    },
+  }
+}
+
+/** As the owner of the tables, in the database that the arguments or the environment name. */
+export function asOwner<T>(
+  { cwd, env, connected }: Context,
+  { embedded }: { readonly embedded: string | undefined },
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  return connected(ownersPlace(embedded === undefined ? undefined : resolve(cwd, embedded), env), work)
+}
+
+/** For commands that connect as the owner. */
+export const connecting = <Args extends GlobalOptions>(command: Argv<Args>) =>
+  command
+    .option('embedded', {
+      type: 'string',
+      requiresArg: true,
+      normalize: true,
+      describe: 'Work on the embedded database (PGlite) in this directory, whatever the environment says',
+    })
+    .epilogue(
+      [
+        'Environment:',
+        '  DATABASE_ADMIN_URL  whom to connect as: the role that owns the tables',
+        '  DATABASE_URL        the same, where DATABASE_ADMIN_URL is not set',
+      ].join('\n'),
+    )
+
+/** The head of a command's help: how it is called, and what it does in a few sentences. */
+export const usageOf = (command: string, ...sentences: readonly string[]) => `$0 ${command}\n\n${sentences.join(' ')}`

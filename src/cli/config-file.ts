@@ -1,0 +1,119 @@
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import type { PgTable } from 'drizzle-orm/pg-core'
+import { createJiti } from 'jiti'
+import { z } from 'zod'
+import { defineConfig } from '../config.js'
+import { InvalidInputError } from '../core/errors.js'
+import { setOf } from '../declared.js'
+import { type MigrationSet, platformMigrations } from '../migrations/migrator.js'
+import * as schema from '../schema/index.js'
+import { platformTables, tablesOf } from '../schema/tables.js'
+
+/** What the commands work on: the library's own tables, and the host's where a tenantry.config.ts names them. */
+export interface Project {
+  readonly sets: readonly MigrationSet[]
+  readonly tables: readonly PgTable[]
+  readonly own: OwnProject | undefined
+}
+
+export interface OwnProject {
+  /** The config file, for messages. */
+  readonly file: string
+  /** Everything that their schema module exports. */
+  readonly definitions: Record<string, unknown>
+  readonly set: MigrationSet
+  readonly drizzleConfig: string
+  readonly exceptRules: readonly string[]
+  readonly allowRelations: readonly string[]
+  readonly allowFunctions: readonly string[]
+}
+
+export interface DrizzleConfig {
+  readonly schema: string
+  readonly folder: string
+  readonly bookkeeping: { readonly schema: string; readonly table: string }
+}
+
+const name = z.string().min(1).max(63)
+const path = z.string().min(1)
+const names = z.array(z.string()).default([])
+const ownConfig = z.strictObject({
+  schema: path,
+  migrations: path,
+  bookkeeping: z.strictObject({ schema: name, table: name }).optional(),
+  drizzleConfig: path.default('drizzle.config.ts'),
+  exceptRules: names,
+  allowRelations: names,
+  allowFunctions: names,
+})
+// Of drizzle-kit's own config what matters here, with its defaults.
+const kitConfig = z.object({
+  schema: path,
+  out: path.default('drizzle'),
+  migrations: z.object({ schema: name.default('drizzle'), table: name.default('__drizzle_migrations') }).prefault({}),
+})
+
+const endings = ['ts', 'mts', 'js', 'mjs']
+
+/** Reads the config file that is given, else the nearest one from `cwd` upwards, else works on the library's tables alone. */
+export async function loadProject(cwd: string, given: string | undefined): Promise<Project> {
+  const file = given === undefined ? findUpwards(cwd, 'tenantry.config') : resolve(cwd, given)
+  if (file === undefined) return { sets: [platformMigrations], tables: platformTables, own: undefined }
+  const own = await readOwnConfig(file)
+  const tables = new Set([...platformTables, ...tablesOf(own.definitions)])
+  return { sets: [platformMigrations, own.set], tables: [...tables], own }
+}
+
+/** The nearest file of that name from `cwd` upwards, with any of the endings of a module. */
+export function findUpwards(cwd: string, stem: string): string | undefined {
+  const found = endings.map((ending) => join(cwd, `${stem}.${ending}`)).find((file) => existsSync(file))
+  const above = dirname(cwd)
+  return found ?? (above === cwd ? undefined : findUpwards(above, stem))
+}
+
+export async function readDrizzleConfig(file: string): Promise<DrizzleConfig> {
+  const { schema, out, migrations } = parsed(file, kitConfig, (await loadModule(file, {})).default)
+  return { schema: resolve(dirname(file), schema), folder: resolve(dirname(file), out), bookkeeping: migrations }
+}
+
+/** A module of tables. A second copy of the declarations would know none of the kinds that are declared in this one. */
+export const loadDefinitions = (file: string): Promise<Record<string, unknown>> =>
+  loadModule(file, { 'tenantry/schema': schema })
+
+async function readOwnConfig(file: string): Promise<OwnProject> {
+  const exported = (await loadModule(file, { tenantry: { defineConfig } })).default
+  if (exported === undefined) {
+    throw new InvalidInputError(file, 'has no default export: write `export default defineConfig({ ... })`')
+  }
+  const { schema, migrations, bookkeeping, drizzleConfig, ...rest } = parsed(file, ownConfig, exported)
+  const at = (path: string) => resolve(dirname(file), path)
+  const definitions = await loadDefinitions(at(schema))
+  if (tablesOf(definitions).length === 0) throw new InvalidInputError(at(schema), 'exports no table')
+  const set = setOf({ schema: definitions, migrations: at(migrations), ...(bookkeeping && { bookkeeping }) })
+  return { file, set, definitions, drizzleConfig: at(drizzleConfig), ...rest }
+}
+
+function parsed<Shape extends z.ZodType>(file: string, shape: Shape, value: unknown): z.output<Shape> {
+  const { success, data, error } = shape.safeParse(value)
+  if (success) return data
+  throw new InvalidInputError(
+    error.issues.map(({ path, message }) => ({ field: [file, path.join('.')].join(' ').trim(), reason: message })),
+  )
+}
+
+/** Loads a module of the host, in TypeScript or JavaScript. What it imports under these names are modules that run here already. */
+async function loadModule(file: string, virtualModules: Record<string, unknown>): Promise<Record<string, unknown>> {
+  if (!existsSync(file)) throw new InvalidInputError(file, 'there is no such file')
+  const jiti = createJiti(import.meta.url, {
+    virtualModules,
+    fsCache: false,
+    moduleCache: false,
+    interopDefault: false,
+  })
+  try {
+    return { ...(await jiti.import<Record<string, unknown>>(file)) }
+  } catch (error) {
+    throw new InvalidInputError(file, `cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}

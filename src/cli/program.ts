@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises'
+import yargs, { type Argv } from 'yargs'
+import { InvalidInputError, TenantryError } from '../core/errors.js'
+import { addBootstrap } from './bootstrap.js'
+import { addCheck } from './check.js'
+import { contextOf, type GlobalOptions, type Host, type Run } from './command.js'
+import { withoutPasswords } from './console.js'
+import { addLogin } from './login.js'
+import { addMigrate } from './migrate.js'
+import { addPartitions } from './partitions.js'
+import { addProof } from './proof.js'
+import { exit, type ExitCode } from './report.js'
+import { addSeed } from './seed.js'
+
+const commands = [addMigrate, addBootstrap, addLogin, addCheck, addProof, addSeed, addPartitions]
+
+/** Runs one command line to its end, and gives the code to exit with. */
+export async function runProgram(argv: readonly string[], host: Host): Promise<ExitCode> {
+  let code: ExitCode = exit.fine
+  const run: Run = (work) => async (args) => {
+    const context = contextOf(host, args)
+    const { lines, document, exit: found = exit.fine } = await work(args, context)
+    context.console.result(args.json ? asJson(document) : lines.join('\n'))
+    code = found
+  }
+  try {
+    await (await parser(argv, run)).parseAsync()
+    return code
+  } catch (error) {
+    return explain(error, host, argv.includes('--json'))
+  }
+}
+
+async function parser(argv: readonly string[], run: Run) {
+  const program: Argv<GlobalOptions> = yargs([...argv])
+    .scriptName('tenantry')
+    .usage(
+      '$0 <command>\n\nThe database side of tenantry: migrations, roles, checks, proofs. Each command has a --help of its own.',
+    )
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'One JSON document on stdout, everything else on stderr',
+    })
+    .option('config', {
+      type: 'string',
+      requiresArg: true,
+      normalize: true,
+      describe: 'tenantry.config.ts, instead of the nearest one from here upwards',
+    })
+  return commands
+    .reduce((all, add) => add(all, run), program)
+    .completion('completion', 'Prints a script that completes commands in bash and zsh')
+    .demandCommand(1, 'Say what to do')
+    .recommendCommands()
+    .strict()
+    .version(await version())
+    .locale('en')
+    .alias('help', 'h')
+    .epilogue(
+      [
+        'Exit codes:',
+        '  0    done, and nothing to look at',
+        '  1    refused or failed',
+        '  2    wrong usage: nothing was tried',
+        '  3    it ran, and found something to look at',
+        '  130  interrupted: what was running has been rolled back',
+      ].join('\n'),
+    )
+    .exitProcess(false)
+    .fail((message, error: Error | undefined) => {
+      throw error === undefined || error.name === 'YError'
+        ? new InvalidInputError('', `${message}\nSee tenantry --help`)
+        : error
+    })
+}
+
+/** Says what went wrong, and what kind of failure it was. */
+function explain(error: unknown, host: Host, json: boolean): ExitCode {
+  const console = host.console(json)
+  const isOurs = error instanceof TenantryError
+  const message = withoutPasswords(error instanceof Error ? error.message : String(error))
+  // An error of no class of ours is a fault of this program: whoever mends it needs to know where it was.
+  console.fault(isOurs || !(error instanceof Error) ? message : withoutPasswords(error.stack ?? message))
+  if (json) console.result(asJson({ error: { code: isOurs ? error.code : 'unexpected', message } }))
+  return error instanceof InvalidInputError ? exit.usage : exit.failed
+}
+
+const asJson = (document: object) => JSON.stringify(document, null, 2)
+
+async function version(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,38 @@
+import type { MigrateOptions, MigrationProgress } from '../migrations/progress.js'
+import type { Bar, Console } from './console.js'
+
+/** Runs `work` and shows how far its migrations are: a bar for each file on a terminal, a line for each otherwise. */
+export async function withProgress<T>(
+  console: Console,
+  work: (options: Required<Pick<MigrateOptions, 'onProgress'>>) => Promise<T>,
+): Promise<T> {
+  let current: { readonly name: string; readonly bar: Bar } | undefined
+  const onProgress = (progress: MigrationProgress) => {
+    if (progress.kind === 'waiting') {
+      console.line(`waiting for another migrator: ${progress.holder}`)
+      return
+    }
+    const name = `${progress.set} ${progress.tag}`
+    if (current?.name !== name)
+      current = { name, bar: console.bar(name, progress.kind === 'running' ? progress.of : 1) }
+    const { bar } = current
+    switch (progress.kind) {
+      case 'running':
+        bar.at(progress.done)
+        break
+      case 'retrying':
+        bar.failed(`${name}: a lock was not free, attempt ${progress.attempt} of ${progress.of}`)
+        current = undefined
+        break
+      case 'finished':
+        bar.done(`${name} ${progress.direction === 'up' ? 'applied' : 'taken back'}`)
+        current = undefined
+        break
+    }
+  }
+  try {
+    return await work({ onProgress })
+  } finally {
+    current?.bar.failed(`${current.name}: rolled back`)
+  }
+}

@@ -1,0 +1,21 @@
+/** What a command did or found: lines for a person, a document for a program. */
+export interface Report {
+  readonly lines: readonly string[]
+  readonly document: object
+  /** Default: `fine`. */
+  readonly exit?: ExitCode
+}
+
+export const exit = {
+  fine: 0,
+  /** Refused or failed. */
+  failed: 1,
+  /** Wrong usage: nothing was tried. */
+  usage: 2,
+  /** It ran, and found what somebody must look at. */
+  findings: 3,
+  /** Ctrl-C, or SIGTERM. */
+  interrupted: 130,
+} as const
+
+export type ExitCode = (typeof exit)[keyof typeof exit]

@@ -1,0 +1,89 @@
+import pg from 'pg'
+import { InvalidInputError, UnavailableError } from '../core/errors.js'
+import { openSession, type Session } from '../database/session.js'
+
+/** A place to connect to, and where it was named. */
+export type Place = { readonly url: string; readonly from: string } | { readonly embedded: string }
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Where the owner of the tables connects to. */
+export function ownersPlace(embedded: string | undefined, env: Environment): Place {
+  if (embedded !== undefined) return { embedded }
+  const from = ['DATABASE_ADMIN_URL', 'DATABASE_URL'].find((name) => isSet(env[name]))
+  if (from === undefined) {
+    throw new InvalidInputError(
+      'DATABASE_ADMIN_URL',
+      'is not set: give it the url of the role that owns the tables, or name a directory with --embedded',
+    )
+  }
+  return placeOf(env[from] ?? '', from)
+}
+
+/** Where a login of the application connects to. */
+export function loginsPlace(given: string | undefined, variable: string, env: Environment): Place {
+  if (given !== undefined) return placeOf(given, '--url')
+  const url = env[variable]
+  if (!isSet(url)) throw new InvalidInputError(variable, 'is not set: give it the url of the login, or use --url')
+  return placeOf(url, variable)
+}
+
+const isSet = (value: string | undefined): value is string => value !== undefined && value.trim() !== ''
+
+function placeOf(url: string, from: string): Place {
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new InvalidInputError(from, 'must look like postgres://user:password@host:5432/database')
+  }
+  return { url, from }
+}
+
+/** The sessions of one run of the program, so that an interruption can end what the server still does for them. */
+export class Sessions {
+  private readonly backends = new Map<Session, { url: string; pid: number }>()
+
+  async open(place: Place): Promise<Session> {
+    const session = await this.connect(place)
+    if (!('url' in place)) return session
+    const [backend] = await session.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid')
+    if (backend !== undefined) this.backends.set(session, { url: place.url, pid: backend.pid })
+    return session
+  }
+
+  async close(session: Session): Promise<void> {
+    this.backends.delete(session)
+    await session.close()
+  }
+
+  /** Without this a statement that runs would go on, with its locks, until it is done: only then the server sees that nobody waits. */
+  async interrupt(): Promise<void> {
+    const ending = [...this.backends.values()].map(async ({ url, pid }) => {
+      const session = await openSession({ url })
+      await session.query('select pg_catalog.pg_terminate_backend($1)', [pid])
+      await session.close()
+    })
+    await Promise.allSettled(ending)
+  }
+
+  private async connect(place: Place): Promise<Session> {
+    try {
+      return await openSession(place)
+    } catch (error) {
+      throw new UnavailableError(`cannot connect to ${describe(place)}: ${reasonOf(error)}`)
+    }
+  }
+}
+
+/** As the driver understands the url, and without the password. */
+function describe(place: Place): string {
+  if ('embedded' in place) return `the embedded database in ${place.embedded}`
+  const { database, user, host, port } = new pg.Client({ connectionString: place.url })
+  return `database ${database ?? ''} on ${host}:${port} as ${user ?? ''} (${place.from})`
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ')
+  if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') {
+    return 'the package @electric-sql/pglite is not installed: npm install @electric-sql/pglite'
+  }
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,233 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
+import pg from 'pg'
+import { InvalidInputError, MigrationError } from '../core/errors.js'
+import type { Session } from '../database/session.js'
+import { auditLogs } from '../schema/audit-logs.js'
+import { factsOf } from '../schema/shared/kinds.js'
+import { explained, LockNotFree } from './failure.js'
+import { withMigrationLock } from './lock.js'
+import type { MigrateOptions } from './progress.js'
+
+/** One month of one table. */
+export interface Partition {
+  readonly table: string
+  readonly partition: string
+}
+
+export interface MadePartition extends Partition {
+  /** How many rows of that month lay in the default partition, and were moved. */
+  readonly moved: number
+}
+
+export interface KeptPartition extends Partition {
+  readonly reason: string
+}
+
+/** A table that is partitioned by month. Names are SQL, quoted. */
+interface Parent {
+  readonly name: string
+  readonly schema: string
+  readonly full: string
+  readonly column: string
+  readonly isAuditLog: boolean
+}
+
+// How often a lock on a table is tried for, and how long each time. Everybody who comes later queues behind a waiting statement.
+const attempts = 5
+const lockTimeout = 1000
+
+/**
+ * Makes the partitions of this month and of as many after it as `months` says, and those that are missing since the oldest.
+ * Rows of such a month that lie in the default partition move in the same transaction. Nobody is granted anything on it.
+ */
+export function ensurePartitions(
+  session: Session,
+  tables: readonly PgTable[],
+  { months, ...options }: MigrateOptions & { readonly months: number },
+): Promise<MadePartition[]> {
+  if (!Number.isInteger(months) || months < 0 || months > 120) {
+    throw new InvalidInputError('months', 'must be a number from 0 to 120')
+  }
+  return withMigrationLock(session, options, async () => {
+    const current = await currentMonth(session)
+    const made: MadePartition[] = []
+    for (const parent of tables.flatMap(parentOf)) {
+      const existing = await monthsOf(session, parent)
+      for (let month = Math.min(current, ...existing); month <= current + months; month += 1) {
+        if (existing.has(month)) continue
+        const partition = partitionName(parent, month)
+        const moved = await patiently(session, partition, (inside) => make(inside, parent, month))
+        made.push({ table: parent.name, partition, moved })
+      }
+    }
+    return made
+  })
+}
+
+/** Drops the months before `before`, given as `2026-01`. A month of the audit log stays until every entry of it is sealed. */
+export function dropPartitions(
+  session: Session,
+  tables: readonly PgTable[],
+  { before, ...options }: MigrateOptions & { readonly before: string },
+): Promise<{ dropped: Partition[]; kept: KeptPartition[] }> {
+  const end = parseMonth(before)
+  return withMigrationLock(session, options, async () => {
+    const dropped: Partition[] = []
+    const kept: KeptPartition[] = []
+    for (const parent of tables.flatMap(parentOf)) {
+      const months = [...(await monthsOf(session, parent))].filter((month) => month < end)
+      for (const month of months.sort((a, b) => a - b)) {
+        const partition = partitionName(parent, month)
+        const reason = await patiently(session, partition, (inside) => drop(inside, parent, partition))
+        if (reason === undefined) dropped.push({ table: parent.name, partition })
+        else kept.push({ table: parent.name, partition, reason })
+      }
+    }
+    return { dropped, kept }
+  })
+}
+
+/** Whether partitions are made for this table, as its facts declare. */
+export const isPartitioned = (table: PgTable): boolean => factsOf(table)?.partitionedBy !== undefined
+
+function parentOf(table: PgTable): Parent[] {
+  const column = factsOf(table)?.partitionedBy
+  if (column === undefined) return []
+  const { name, schema = 'public' } = getTableConfig(table)
+  return [{ name, schema, full: qualified(schema, name), column, isAuditLog: table === auditLogs }]
+}
+
+async function make(session: Session, parent: Parent, month: number): Promise<number> {
+  const partition = qualified(parent.schema, partitionName(parent, month))
+  const column = pg.escapeIdentifier(parent.column)
+  const [from, to] = [firstDay(month), firstDay(month + 1)]
+  const columns = await storedColumns(session, parent)
+  const [fallback] = await session.query<{ name: string }>(
+    `select partdefid::regclass::text as name from pg_catalog.pg_partitioned_table where partrelid = $1::regclass and partdefid <> 0`,
+    [parent.full],
+  )
+  // First of all, so that nobody adds a row of that month in between. Attaching needs the same lock in the end.
+  if (fallback !== undefined) await session.query(`lock table ${fallback.name} in access exclusive mode`)
+  // Not PARTITION OF, which would keep readers and writers from the whole table.
+  await session.query(`create table ${partition} (like ${parent.full} including all)`)
+  const [row] =
+    fallback === undefined
+      ? []
+      : await session.query<{ moved: number }>(
+          `with taken as (
+             delete from ${fallback.name} where ${column} >= '${from}' and ${column} < '${to}' returning ${columns}
+           ), placed as (
+             insert into ${partition} (${columns}) select ${columns} from taken returning 1
+           ) select count(*)::int as moved from placed`,
+        )
+  await session.query(
+    `alter table ${parent.full} attach partition ${partition} for values from ('${from}') to ('${to}')`,
+  )
+  // Policies hold for whoever reads through the parent; on the partition itself nobody may do anything.
+  await session.query(`revoke all on ${partition} from public, tenantry_app, tenantry_system`)
+  return row?.moved ?? 0
+}
+
+/** Says why it stays, if it does. */
+async function drop(session: Session, parent: Parent, name: string): Promise<string | undefined> {
+  const partition = qualified(parent.schema, name)
+  await session.query(`lock table only ${parent.full} in access exclusive mode`)
+  if (parent.isAuditLog) {
+    const unsealed = await session.query(`select from ${partition} where seq is null limit 1`)
+    if (unsealed.length > 0) return 'entries of it are not sealed'
+    // From here on the chains begin after the last entry that goes.
+    await session.query(
+      `update platform.audit_seals s set base_seq = gone.seq, base_hash = gone.hash, updated_at = now()
+       from (select distinct on (org_id) org_id, seq, hash from ${partition} order by org_id, seq desc) gone
+       where s.org_id = gone.org_id and s.base_seq < gone.seq`,
+    )
+  }
+  await session.query(`drop table ${partition}`)
+  return undefined
+}
+
+/** The months that have a partition of their own, made here or by the migrations. */
+async function monthsOf(session: Session, parent: Parent): Promise<Set<number>> {
+  const children = await patiently(session, parent.full, (inside) =>
+    inside.query<{ name: string | null; bounds: string }>(
+      `select child.relname as name, pg_catalog.pg_get_expr(child.relpartbound, child.oid) as bounds
+       from pg_catalog.pg_partitioned_table parent
+       left join pg_catalog.pg_inherits link on link.inhparent = parent.partrelid
+       left join pg_catalog.pg_class child on child.oid = link.inhrelid
+       where parent.partrelid = pg_catalog.to_regclass($1)`,
+      [parent.full],
+    ),
+  )
+  if (children.length === 0) {
+    throw new MigrationError(`${parent.full} is not partitioned in this database: run \`tenantry migrate up\` first`)
+  }
+  const months = children.flatMap(({ name, bounds }) => {
+    const [, year, month] = /_(\d{4})_(\d{2})$/.exec(name ?? '') ?? []
+    if (year === undefined || month === undefined) return []
+    const which = Number(year) * 12 + Number(month) - 1
+    if (name !== partitionName(parent, which)) return []
+    if (
+      bounds.includes(`('${firstDay(which).slice(0, 10)}`) &&
+      bounds.includes(`('${firstDay(which + 1).slice(0, 10)}`)
+    ) {
+      return [which]
+    }
+    throw new MigrationError(`${qualified(parent.schema, name)} does not hold exactly its month: ${bounds}`)
+  })
+  return new Set(months)
+}
+
+/** Of the database's columns, not the definition's: a column that only the database knows would lose its values in a move. */
+async function storedColumns(session: Session, parent: Parent): Promise<string> {
+  const columns = await session.query<{ name: string }>(
+    `select pg_catalog.quote_ident(attname) as name from pg_catalog.pg_attribute
+     where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum`,
+    [parent.full],
+  )
+  return columns.map(({ name }) => name).join(', ')
+}
+
+async function currentMonth(session: Session): Promise<number> {
+  const [row] = await session.query<{ month: string }>(
+    `select pg_catalog.to_char(pg_catalog.now() at time zone 'UTC', 'YYYY-MM') as month`,
+  )
+  return parseMonth(row?.month ?? '')
+}
+
+/** One transaction, tried again while somebody's lock is in the way. Moments print in UTC inside. */
+async function patiently<T>(direct: Session, where: string, work: (session: Session) => Promise<T>): Promise<T> {
+  const session = explained(direct, where)
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await session.query('begin')
+      await session.query(`set local lock_timeout = ${lockTimeout}`)
+      await session.query(`set local timezone = 'UTC'`)
+      await session.query(`set local datestyle = 'ISO'`)
+      const result = await work(session)
+      await session.query('commit')
+      return result
+    } catch (error) {
+      await session.query('rollback').catch(() => undefined)
+      if (!(error instanceof LockNotFree) || attempt === attempts) throw error
+      await pause(lockTimeout * attempt)
+    }
+  }
+}
+
+function parseMonth(text: string): number {
+  const [, year, month] = /^(\d{4})-(0[1-9]|1[0-2])$/.exec(text) ?? []
+  if (year === undefined || month === undefined)
+    throw new InvalidInputError('before', 'must be a month such as 2026-01')
+  return Number(year) * 12 + Number(month) - 1
+}
+
+const qualified = (schema: string, name: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`
+
+const pad = (value: number, length: number) => String(value).padStart(length, '0')
+
+const yearAndMonth = (month: number) => [pad(Math.floor(month / 12), 4), pad((month % 12) + 1, 2)]
+
+const partitionName = ({ name }: Parent, month: number) => [name, ...yearAndMonth(month)].join('_')
+
+const firstDay = (month: number) => `${yearAndMonth(month).join('-')}-01 00:00:00+00`

@@ -1,0 +1,63 @@
+import { getTableName } from 'drizzle-orm'
+import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import { drizzle } from 'drizzle-orm/pg-proxy'
+import { v7 as uuid } from 'uuid'
+import type { z } from 'zod'
+import type { Session } from '../database/session.js'
+import { addonCatalog, newAddon } from '../schema/addons.js'
+import { billingPlans, newBillingPlan } from '../schema/billing-plans.js'
+import { featureFlags, newFeatureFlag } from '../schema/feature-flags.js'
+import { llms, newLlm } from '../schema/llms.js'
+import { seededAddons, seededFlags, seededLlms, seededPlans, seededTools } from '../schema/seeds.js'
+import { newTool, tools } from '../schema/tools.js'
+import { explained } from './failure.js'
+
+/** What a seed did to one catalog. */
+export interface Seeded {
+  readonly table: string
+  /** The keys of the rows that were absent. */
+  readonly inserted: readonly string[]
+  /** How many stood there already, and were left as they are. */
+  readonly kept: number
+}
+
+interface Catalog {
+  readonly table: PgTable
+  /** What a row is known by, beside its id. */
+  readonly key: PgColumn
+  readonly rows: readonly unknown[]
+  readonly shape: z.ZodObject
+}
+
+const catalogs: readonly Catalog[] = [
+  { table: billingPlans, key: billingPlans.id, rows: seededPlans, shape: newBillingPlan },
+  { table: addonCatalog, key: addonCatalog.addonId, rows: seededAddons, shape: newAddon },
+  { table: featureFlags, key: featureFlags.flagKey, rows: seededFlags, shape: newFeatureFlag },
+  { table: llms, key: llms.key, rows: seededLlms, shape: newLlm },
+  { table: tools, key: tools.key, rows: seededTools, shape: newTool },
+]
+
+const builder = drizzle(() => Promise.reject(new TypeError('this builder only makes SQL')))
+
+/** Inserts into the catalogs what is absent, all of it or nothing. A row that stands there is never changed. */
+export async function seed(direct: Session): Promise<Seeded[]> {
+  const session = explained(direct, 'seed')
+  await session.query('begin')
+  try {
+    const seeded: Seeded[] = []
+    for (const catalog of catalogs) seeded.push(await insertAbsent(session, catalog))
+    await session.query('commit')
+    return seeded
+  } catch (error) {
+    await session.query('rollback').catch(() => undefined)
+    throw error
+  }
+}
+
+async function insertAbsent(session: Session, { table, key, rows, shape }: Catalog): Promise<Seeded> {
+  // A plan's id is its key and given; every other row gets one.
+  const values = rows.map((row) => ({ id: uuid(), ...shape.parse(row) }))
+  const { sql, params } = builder.insert(table).values(values).onConflictDoNothing().returning({ key }).toSQL()
+  const inserted = (await session.query<Record<string, string>>(sql, params)).flatMap((row) => Object.values(row))
+  return { table: getTableName(table), inserted, kept: rows.length - inserted.length }
+}

@@ -1,0 +1,52 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import type { Session } from '../database/session.js'
+import { type Bootstrapped, bootstrapGrants, bootstrapRoles, type BootstrapOptions } from './bootstrap.js'
+import { declarationsOf } from './declared.js'
+import { withMigrationLock } from './lock.js'
+import { type MigrationSet, migrateUp, type Step, type UpTarget } from './migrator.js'
+import { bringPermissions } from './permissions.js'
+import type { MigrateOptions } from './progress.js'
+import { requireRoles } from './roles.js'
+
+export interface UpgradeOptions extends MigrateOptions, UpTarget, BootstrapOptions {
+  /** Which of the sets are applied. Default: all. Rights are set on everything that is there. */
+  readonly only?: readonly MigrationSet[]
+}
+
+export interface Upgraded {
+  readonly steps: readonly Step[]
+  readonly bootstrap: Bootstrapped
+  /** The permissions that are new to the database. */
+  readonly permissions: readonly string[]
+}
+
+/** Everything that a database needs to serve this build: roles, the migrations of each set, rights, permissions. */
+export function upgrade(
+  session: Session,
+  { sets, tables }: { readonly sets: readonly MigrationSet[]; readonly tables: readonly PgTable[] },
+  options: UpgradeOptions = {},
+): Promise<Upgraded> {
+  return withMigrationLock(session, options, async () => {
+    const roles = await bootstrapRoles(session, options)
+    await requireRoles(session)
+    const steps = await migrateUp(session, options.only ?? sets, options)
+    const grants = await bootstrapGrants(session, await declarationsOf(tables, sets), options)
+    return {
+      steps,
+      bootstrap: {
+        done: [...roles.done, ...grants.done],
+        remaining: [...roles.remaining, ...grants.remaining],
+        advised: roles.advised,
+      },
+      permissions: (await holdsPermissions(session)) ? await bringPermissions(session) : [],
+    }
+  })
+}
+
+/** Not yet, when the run went only to an early migration. */
+async function holdsPermissions(session: Session): Promise<boolean> {
+  const [row] = await session.query<{ found: boolean }>(
+    `select pg_catalog.to_regclass('platform.role_permissions') is not null as found`,
+  )
+  return row?.found === true
+}
