@@ -161,6 +161,7 @@ async function launch(command: readonly string[], account: Account): Promise<() 
       if (log.includes('ready to accept connections')) resolve()
     })
     shell.stderr.once('end', () => {
+      // The server has gone, and its pid will be another process's: the shell must not wait with its signal.
       shell.stdin.end()
       reject(new UnavailableError(`Postgres did not start: ${log.trim()}`))
     })
