@@ -55,6 +55,7 @@ export async function createTestDatabase(template: TestTemplate): Promise<TestDa
   const server = await openSession({ url: serverUrl })
   try {
     await server.query(`create database ${name} template ${run}_template`)
+    await copyRights(server, `${run}_template`, name)
   } finally {
     await server.close()
   }
@@ -116,6 +117,21 @@ async function makeLogins(session: Session, { run, password }: TestTemplate): Pr
     await session.query(`create role ${run}_${kind} login password '${password}'`)
     await session.query(`grant tenantry_${kind} to ${run}_${kind}`)
   }
+}
+
+/** The rights on a database, such as that of everybody to make temporary tables, are not copied with it. */
+async function copyRights(session: Session, from: string, to: string): Promise<void> {
+  const grants = await session.query<{ statement: string }>(
+    `select format('grant %s on database %I to %s', string_agg(privilege_type, ', '), $2::text,
+       case grantee when 0 then 'public' else grantee::regrole::text end) as statement
+     from pg_database, aclexplode(datacl)
+     where datname = $1
+     group by grantee`,
+    [from, to],
+  )
+  if (grants.length === 0) return
+  await session.query(`revoke all on database ${to} from public`)
+  for (const { statement } of grants) await session.query(statement)
 }
 
 function urlOf(serverUrl: string, database: string, as?: { login: string; password: string }): string {

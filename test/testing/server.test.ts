@@ -17,17 +17,21 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
-test('a server given by TEST_DATABASE_URL is taken without being asked for, and outlives the run', async () => {
-  const first = await start()
-  expect(first.source).toBe('url')
-  await first.stop()
+test(
+  'a server given by TEST_DATABASE_URL is taken without being asked for, and outlives the run',
+  { timeout: 90_000 },
+  async () => {
+    const first = await start()
+    expect(first.source).toBe('url')
+    await first.stop()
 
-  const second = await start()
-  const database = await createTestDatabase(second.template)
-  expect(await database.admin.query('select 1 as one')).toEqual([{ one: 1 }])
-  await database.close()
-  await second.stop()
-})
+    const second = await start()
+    const database = await createTestDatabase(second.template)
+    expect(await database.admin.query('select 1 as one')).toEqual([{ one: 1 }])
+    await database.close()
+    await second.stop()
+  },
+)
 
 test('one that does not answer is an error, which says what of the others was not asked', async () => {
   vi.stubEnv('TEST_DATABASE_URL', 'postgres://postgres:hidden@127.0.0.1:1/postgres')

@@ -4,6 +4,8 @@ import { createTestDatabase, prepareTemplate, type TestTemplate } from '../../sr
 
 let serverUrl: string
 let server: Session
+// Each drop is a checkpoint, which is slow where the server keeps its data (fsync on).
+const dropping = { timeout: 120_000 }
 const ends: (() => Promise<void>)[] = []
 
 beforeAll(async () => {
@@ -24,6 +26,24 @@ test('each database is a copy of the template, and none sees what is written to 
   expect(await one.admin.query('select * from notes')).toEqual([{ text: 'first' }, { text: 'mine' }])
   expect(await other.admin.query('select * from notes')).toEqual([{ text: 'first' }])
   await Promise.all([one.close(), other.close()])
+})
+
+test('a copy has the rights on the database that its template has', async () => {
+  const { template } = await newRun(async (url) => {
+    const session = await openSession({ url })
+    const name = new URL(url).pathname.slice(1)
+    await session.query(`revoke temporary on database ${name} from public`)
+    await session.query(`grant create on database ${name} to tenantry_app`)
+    await session.close()
+  })
+  const { appUrl } = await createTestDatabase(template)
+  const app = await openSession({ url: appUrl })
+  const rights = ['connect', 'temporary', 'create'].map(
+    (right) => `has_database_privilege(current_database(), '${right}') as ${right}`,
+  )
+
+  expect(await app.query(`select ${rights.join(', ')}`)).toEqual([{ connect: true, temporary: false, create: true }])
+  await app.close()
 })
 
 test('many copies can be made at once', async () => {
@@ -60,7 +80,7 @@ test('runs on one server migrate one after the other, and have logins of their o
   expect(new Set(logins).size).toBe(3)
 })
 
-test('what an ended run left is dropped by the next one, and what a living run has is not', async () => {
+test('what an ended run left is dropped by the next one, and what a living run has is not', dropping, async () => {
   const [ended, killed, living] = [await newRun(), await newRun(), await newRun()]
   for (const { template } of [ended, killed, living]) await createTestDatabase(template)
   await ended.end()
@@ -73,7 +93,7 @@ test('what an ended run left is dropped by the next one, and what a living run h
   await expect(createTestDatabase(living.template)).resolves.toBeDefined()
 })
 
-test('neither a connection nor a right that a test gave to its login keeps a leftover', async () => {
+test('neither a connection nor a right that a test gave to its login keeps a leftover', dropping, async () => {
   const { template, end } = await newRun()
   const { admin, appUrl } = await createTestDatabase(template)
   await admin.query(`grant create on schema public to ${new URL(appUrl).username}`)
