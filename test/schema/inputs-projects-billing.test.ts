@@ -152,7 +152,7 @@ const projects: Readonly<Record<string, Spec>> = {
 }
 
 const variant = (index: number) => ({ variant: `v${index}`, name: 'Seven days', price: '100.00', currency: 'EUR' })
-const variants = objectOf({ variant: label(100), name: label(), price: money, currency }, variant(0))
+const variants = objectOf({ variant: label(100), name: label(), price: money, currency }, variant(1))
 const addon: Fields = {
   name: label(),
   type: label(63),
@@ -172,7 +172,7 @@ const lines = objectOf(
     unitAmount: decimal(14, 6, 'any'),
     amount: decimal(12, 2, 'any'),
   },
-  line(0),
+  line(1),
 )
 const invoice: Fields = { currency, subtotal: money, tax: money, total: money }
 const invoiceLines: Fields = { lines: list(1000, lines, line) }
