@@ -153,7 +153,7 @@ export const objectOf = (properties: Readonly<Record<string, Kind>>, example: ob
   }
 }
 
-/** A list of at most so many items of one kind. No two that `item` makes are the same, and `item(0)` is not the kind's example. */
+/** A list of at most so many items of one kind. `item` makes different ones, and not the kind's example first. */
 export const list = (max: number, kind: Kind, item: (index: number) => unknown): Kind => {
   const items = (length: number) => Array.from({ length }, (_, index) => item(index))
   return {
