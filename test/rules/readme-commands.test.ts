@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { root } from './planted-tree.js'
+
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+
+/** The commands in a document's shell blocks, without comments and without the environment they are given. */
+function commandsIn(document: string): string[] {
+  const blocks = [...document.matchAll(/^```(?:sh|shell|bash|console)\n(.*?)^```/gms)].map(([, block]) => block ?? '')
+  return blocks
+    .flatMap((block) => block.split('\n'))
+    .map((line) =>
+      line
+        .replace(/(^|\s)#.*$/, '')
+        .replace(/^\$ /, '')
+        .replace(/^(?:[A-Z_]+=\S+ +)+/, '')
+        .trim(),
+    )
+    .filter((line) => line !== '')
+}
+
+/** The titles of all tests: a test that runs a command of the documents has the command in its title. */
+const titles = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.test.ts'))
+  .flatMap((path) => [...read(join('test', path)).matchAll(/\b(?:test|it|describe)\(\s*(['"`])(.*?)\1/gs)])
+  .map(([, , title]) => title ?? '')
+
+const stepsOfCi = [...read('.ci/run').matchAll(/^step (.+)$/gm)].map(([, command]) => command)
+
+test.each(['README.md', 'CONTRIBUTING.md'])('%s names commands that CI or a test runs', (document) => {
+  const commands = commandsIn(read(document))
+  expect(commands).not.toEqual([])
+  expect(
+    commands.filter((command) => !stepsOfCi.includes(command) && !titles.some((title) => title.includes(command))),
+  ).toEqual([])
+})
+
+test('a command is found with its comment and its environment taken away', () => {
+  const document = [
+    '```sh',
+    '$ npm ci  # once',
+    'A=1 B_C=x npm test',
+    '',
+    '# nothing',
+    '```',
+    '```ts',
+    'npm()',
+    '```',
+  ].join('\n')
+  expect(commandsIn(document)).toEqual(['npm ci', 'npm test'])
+})
