@@ -3,6 +3,9 @@ import type { PgColumn } from 'drizzle-orm/pg-core'
 import { type Definition, type SqlText, sqlText } from './definition.js'
 import type { Rule } from './rule.js'
 
+/** A column's name inside a pattern. */
+const inPattern = (name: string): string => name.replaceAll(/\W/g, '\\$&')
+
 const isChecked = (table: Definition, pattern: RegExp): boolean =>
   table.checks.some(({ predicate }) => pattern.test(predicate.text))
 
@@ -49,11 +52,12 @@ const number: Rule = {
       const type = column.getSQLType()
       if (!/^(numeric|double precision)(\(.*\))?$/.test(type)) continue
       const { name } = column
+      const x = `\\b${inPattern(name)}`
       const mustBeFinite = !type.includes('(')
       const isFinite =
-        isChecked(table, new RegExp(`\\b${name} (<>|<) 'Infinity'|\\b${name} (<=?|between) -?\\d`)) &&
-        isChecked(table, new RegExp(`\\b${name} (<>|>) '-Infinity'|\\b${name} (>=?|between) -?\\d`))
-      if (isChecked(table, new RegExp(`\\b${name} <> 'NaN'`)) && (isFinite || !mustBeFinite)) continue
+        isChecked(table, new RegExp(`${x} (<>|<) 'Infinity'|${x} (<=?|between) -?\\d`)) &&
+        isChecked(table, new RegExp(`${x} (<>|>) '-Infinity'|${x} (>=?|between) -?\\d`))
+      if (isChecked(table, new RegExp(`${x} <> 'NaN'`)) && (isFinite || !mustBeFinite)) continue
       const bounds = mustBeFinite ? `, "${name} > '-Infinity' and ${name} < 'Infinity'"` : ''
       yield {
         object: name,

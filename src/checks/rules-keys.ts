@@ -99,7 +99,7 @@ const plainIndex: Rule = {
   *check(table) {
     for (const key of table.keys) {
       const what = labelOf(key)
-      if (key.columns.includes(undefined) || /\b(lower|upper)\(/.test(key.where?.text ?? '')) {
+      if (key.columns.includes(undefined) || /\b(lower|upper)\(/i.test(key.where?.text ?? '')) {
         yield {
           object: what,
           message: `${table.fullName}: ${what} holds an expression. Store the value in a column (generated, or lower-case with \`lowerCaseCheck\`) and index that.`,
@@ -127,7 +127,7 @@ const softDelete: Rule = {
   *check(table) {
     if (columnOf(table, 'deleted_at') === undefined) return
     for (const key of table.keys) {
-      if (key.kind !== 'unique index' || /\bdeleted_at is null\b/.test(key.where?.text ?? '')) continue
+      if (key.kind !== 'unique index' || /\bdeleted_at is null\b/i.test(key.where?.text ?? '')) continue
       yield {
         object: labelOf(key),
         message: `${table.fullName}: ${labelOf(key)} counts deleted rows too. Add \`.where(literal('deleted_at is null'))\`, or write \`unique()\` where a value must never come back.`,

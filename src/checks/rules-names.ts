@@ -33,18 +33,24 @@ const properties: Rule = {
   },
 }
 
-const endings: Readonly<Record<Key['kind'] | 'foreign key' | 'check', string>> = {
-  'primary key': 'pkey',
-  'foreign key': 'fkey',
-  unique: 'key',
-  'unique index': 'key',
-  index: 'idx',
-  check: 'check',
+const shapes: Readonly<Record<Key['kind'] | 'foreign key' | 'check', string>> = {
+  'primary key': '<table>_pkey',
+  'foreign key': '<table>_<what>_fkey',
+  unique: '<table>_<what>_key',
+  'unique index': '<table>_<what>_key',
+  index: '<table>_<what>_idx',
+  check: '<table>_<what>_check',
+}
+
+function hasShape(name: string, shape: string): boolean {
+  const [start = '', end] = shape.split('<what>')
+  if (end === undefined) return name === start
+  return name.startsWith(start) && name.endsWith(end) && isWord(name.slice(start.length, -end.length))
 }
 
 function* objectsOf(
   table: Definition,
-): Iterable<[keyof typeof endings, string | undefined, readonly (string | undefined)[]]> {
+): Iterable<[keyof typeof shapes, string | undefined, readonly (string | undefined)[]]> {
   for (const { kind, name, columns } of table.keys) yield [kind, name, columns]
   for (const { name, columns } of table.references) yield ['foreign key', name, columns]
   for (const { name } of table.checks) yield ['check', name, []]
@@ -56,10 +62,8 @@ const objectNames: Rule = {
     'An error and a migration name keys and checks: the name must say the table and what it is, and never change by itself.',
   *check(table) {
     for (const [kind, name, columns] of objectsOf(table)) {
-      const ending = endings[kind]
-      const wanted = kind === 'primary key' ? `${table.name}_pkey` : `${table.name}_<what>_${ending}`
-      const pattern = new RegExp(`^${wanted.replace('<what>', '[a-z0-9_]+')}$`)
-      if (name !== undefined && pattern.test(name) && name.length <= longest) continue
+      const shape = shapes[kind].replace('<table>', table.name)
+      if (name !== undefined && hasShape(name, shape) && name.length <= longest) continue
       const what = name ?? `the ${kind} on (${columns.join(', ')})`
       const inline =
         name === undefined && kind === 'foreign key'
@@ -67,7 +71,7 @@ const objectNames: Rule = {
           : ''
       yield {
         object: what,
-        message: `${table.fullName}: ${what} must be named ${wanted}, at most ${longest} characters.${inline}`,
+        message: `${table.fullName}: ${what} must be named ${shape}, at most ${longest} characters.${inline}`,
       }
     }
   },

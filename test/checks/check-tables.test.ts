@@ -1,12 +1,15 @@
+import { pgTable, primaryKey, uuid } from 'drizzle-orm/pg-core'
 import { expect, test } from 'vitest'
 import { checkTables, rules } from '../../src/checks/check-tables.js'
 import * as schema from '../../src/schema/index.js'
+import { id, timestamps } from '../../src/schema/shared/columns.js'
 import { columnFaults } from './faults/columns.js'
 import { exportFaults, soundExports } from './faults/exports.js'
 import { bareTable, isolationFaults } from './faults/isolation.js'
 import { keyFaults } from './faults/keys.js'
 import { nameFaults } from './faults/names.js'
 import { boundedDouble, predicateFaults, quotedWords } from './faults/predicates.js'
+import { declared } from './faults/planted-fault.js'
 import { referenceFaults } from './faults/references.js'
 import * as ownTables from './own-tables.js'
 
@@ -60,6 +63,36 @@ test('a message names the table, the column and the helper', () => {
     message:
       "crm.notes.org_id must refer to platform.organizations(id) on delete cascade. Add `...tenantTable('notes', t)`, or declare the table with `outlives: true`.",
   })
+})
+
+test('the helper of a message is the one that the kind of the table needs', () => {
+  const devices = declared(
+    pgTable('devices', { userId: uuid('user_id').notNull(), id: id(), ...timestamps() }, (t) => [
+      primaryKey({ name: 'devices_pkey', columns: [t.userId, t.id] }),
+    ]),
+    { kind: 'user' },
+  )
+  const findings = checkTables([devices])
+
+  expect(findings.map(({ table, rule }) => `${table} ${rule}`)).toEqual([
+    'public.devices owner-reference',
+    'public.devices row-security',
+  ])
+  for (const { message } of findings) expect(message).toContain("`...userTable('devices', t)`")
+})
+
+test('a foreign key that cannot be named comes with the one that can', () => {
+  const unnamed = nameFaults.filter(({ object }) => object === 'the foreign key on (llm_id)')
+
+  expect(unnamed.flatMap(({ exports }) => checkTables(exports)).map(({ message }) => message)).toEqual([
+    'crm.notes: the foreign key on (llm_id) must be named notes_<what>_fkey, at most 55 characters. Use `foreignKey({ name, ... })`: `.references()` cannot be named.',
+  ])
+})
+
+test('what is no table is named with its schema too', () => {
+  const named = exportFaults.flatMap(({ exports }) => checkTables(exports)).map(({ table }) => table)
+
+  expect(new Set(named)).toEqual(new Set(['crm.agent_names', 'shared', 'crm.colors', 'crm.numbers']))
 })
 
 test('a table counts once, however often it is exported', () => {

@@ -8,6 +8,7 @@ import {
   pgTable,
   primaryKey,
   text,
+  timestamp,
   unique,
   uniqueIndex,
   uuid,
@@ -19,7 +20,6 @@ import {
   createdAt,
   currency,
   id,
-  instant,
   literal,
   lowerCaseCheck,
   money,
@@ -30,7 +30,7 @@ import {
   stateCheck,
   timestamps,
 } from '../../src/schema/shared/columns.js'
-import { tenantTable, userTable } from '../../src/schema/shared/isolation.js'
+import { orgIsolation, systemAccess, tenantTable, userTable } from '../../src/schema/shared/isolation.js'
 import { json } from '../../src/schema/shared/json.js'
 import { declareTable } from '../../src/schema/shared/kinds.js'
 import { attributedTo, attribution } from '../../src/schema/shared/references.js'
@@ -44,6 +44,17 @@ export const countries = crm.table(
   (t) => [primaryKey({ name: 'countries_pkey', columns: [t.code] })],
 )
 declareTable(countries, { kind: 'catalog' })
+
+export const regions = crm.table(
+  'regions',
+  { id: id(), country: text('country').notNull(), createdBy: attribution('created_by'), ...timestamps() },
+  (t) => [
+    primaryKey({ name: 'regions_pkey', columns: [t.id] }),
+    foreignKey({ name: 'regions_country_fkey', columns: [t.country], foreignColumns: [countries.code] }),
+    ...attributedTo('regions', t.createdBy),
+  ],
+)
+declareTable(regions, { kind: 'catalog' })
 
 export const contacts = crm.table(
   'contacts',
@@ -93,7 +104,12 @@ export const deals = crm.table(
     closesOn: date('closes_on'),
     tags: text('tags').array(),
     importedId: uuid('imported_id'),
-    remindAt: instant('remind_at'),
+    replacedBy: uuid('replaced_by'),
+    signedBy: uuid('signed_by'),
+    scores: numeric('scores', { precision: 5, scale: 2 }).array(),
+    // Both names are as long as they may be.
+    numberOfTheOfficeThatKeepsTheContractOnPaperX: text('number_of_the_office_that_keeps_the_contract_on_paper_x'),
+    remindAt: timestamp('remind_at', { withTimezone: true, precision: 3 }),
     createdBy: attribution('created_by'),
     ...timestamps(),
   },
@@ -115,6 +131,13 @@ export const deals = crm.table(
       columns: [t.orgId, t.parentId],
       foreignColumns: [t.orgId, t.id],
     }).onDelete('cascade'),
+    foreignKey({
+      name: 'deals_replaced_by_fkey',
+      columns: [t.orgId, t.replacedBy],
+      foreignColumns: [t.orgId, t.id],
+    }),
+    index('deals_replaced_by_idx').on(t.orgId, t.replacedBy),
+    index('deals_of_one_status_in_an_order_in_which_they_close_idx').on(t.orgId, t.status, t.closesOn),
     index('deals_contact_idx').on(t.orgId, t.contactId),
     index('deals_agent_idx').on(t.orgId, t.agentId),
     index('deals_parent_idx').on(t.orgId, t.parentId),
@@ -129,7 +152,7 @@ export const deals = crm.table(
 declareTable(deals, {
   kind: 'tenant',
   audited: true,
-  loose: ['imported_id'],
+  loose: ['imported_id', 'signed_by'],
   sweeps: ['deals_remind_at_idx'],
 })
 
@@ -150,6 +173,18 @@ export const payments = crm.table(
   ],
 )
 declareTable(payments, { kind: 'tenant', appendOnly: true })
+
+/** What was done to deals, also to those that are gone. */
+export const dealEvents = crm.table(
+  'deal_events',
+  { orgId: orgId(), id: id(), dealId: uuid('deal_id').notNull(), doneBy: uuid('done_by'), createdAt: createdAt() },
+  (t) => [
+    primaryKey({ name: 'deal_events_pkey', columns: [t.orgId, t.createdAt, t.id] }),
+    orgIsolation(),
+    systemAccess(),
+  ],
+)
+declareTable(dealEvents, { kind: 'tenant', appendOnly: true, partitionedBy: 'created_at', outlives: true })
 
 export const preferences = pgTable(
   'preferences',

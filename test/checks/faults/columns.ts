@@ -2,6 +2,8 @@ import { sql } from 'drizzle-orm'
 import {
   type AnyPgColumn,
   customType,
+  foreignKey,
+  index,
   integer,
   json as drizzleJson,
   jsonb,
@@ -13,7 +15,9 @@ import {
   text,
   time,
   timestamp,
+  uuid,
 } from 'drizzle-orm/pg-core'
+import { credits } from '../../../src/schema/credits.js'
 import { ciphertext } from '../../../src/schema/shared/ciphertext.js'
 import {
   createdAt,
@@ -168,6 +172,25 @@ export const columnFaults: PlantedFault[] = [
     rule: 'money',
     object: 'price',
     exports: priced({ price: money('price'), currency: text('currency').notNull() }),
+  },
+  {
+    fault: 'money in the currency of a row that need not be there',
+    rule: 'money',
+    object: 'amount',
+    exports: {
+      payments: declared(
+        crm.table('payments', { ...columns(), creditId: uuid('credit_id'), amount: money('amount') }, (t) => [
+          foreignKey({
+            name: 'payments_credit_fkey',
+            columns: [t.orgId, t.creditId],
+            foreignColumns: [credits.orgId, credits.id],
+          }),
+          index('payments_credit_idx').on(t.orgId, t.creditId),
+          numberCheck('payments_amount_check', 'amount'),
+          ...constraints('payments', t),
+        ]),
+      ),
+    },
   },
   {
     fault: 'money as a JavaScript number',

@@ -294,6 +294,19 @@ export const isolationFaults: PlantedFault[] = [
     },
   },
   {
+    fault: 'a catalog with org_id',
+    rule: 'stray-owner',
+    object: 'org_id',
+    exports: {
+      regions: declared(
+        crm.table('regions', { orgId: orgId(), id: id(), ...timestamps() }, (t) => [
+          primaryKey({ name: 'regions_pkey', columns: [t.orgId, t.id] }),
+        ]),
+        { kind: 'catalog' },
+      ),
+    },
+  },
+  {
     fault: "a table with org_id that is declared as nobody's",
     rule: 'stray-owner',
     object: 'org_id',

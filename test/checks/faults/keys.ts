@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { foreignKey, index, primaryKey, text, unique, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
 import { agents } from '../../../src/schema/agents.js'
+import { llms } from '../../../src/schema/llms.js'
 import { createdAt, id, instant, literal, orgId, softDelete, timestamps } from '../../../src/schema/shared/columns.js'
 import { tenantTable, userTable } from '../../../src/schema/shared/isolation.js'
 import { columns, constraints, crm, declared, type PlantedFault } from './planted-fault.js'
@@ -205,6 +206,20 @@ export const keyFaults: PlantedFault[] = [
     exports: {
       notes: declared(
         crm.table('notes', coded(), (t) => [index('notes_code_idx').on(t.code), ...constraints('notes', t)]),
+      ),
+    },
+  },
+  {
+    fault: 'an index that serves none of the references to catalogs',
+    rule: 'owner-first',
+    object: 'notes_code_idx',
+    exports: {
+      notes: declared(
+        crm.table('notes', { ...coded(), llmId: uuid('llm_id').notNull() }, (t) => [
+          foreignKey({ name: 'notes_llm_fkey', columns: [t.llmId], foreignColumns: [llms.id] }),
+          index('notes_code_idx').on(t.code, t.llmId),
+          ...constraints('notes', t),
+        ]),
       ),
     },
   },

@@ -1,6 +1,6 @@
-import { check, foreignKey, index, primaryKey, text, unique, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+import { check, foreignKey, index, numeric, primaryKey, text, unique, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
 import { llms } from '../../../src/schema/llms.js'
-import { literal } from '../../../src/schema/shared/columns.js'
+import { literal, numberCheck } from '../../../src/schema/shared/columns.js'
 import { tenantTable } from '../../../src/schema/shared/isolation.js'
 import { columns, constraints, crm, declared, type PlantedFault } from './planted-fault.js'
 
@@ -17,6 +17,19 @@ export const nameFaults: PlantedFault[] = [
         crm.table('noteBooks', columns(), (t) => [
           primaryKey({ name: 'noteBooks_pkey', columns: [t.orgId, t.id] }),
           ...tenantTable('noteBooks', t),
+        ]),
+      ),
+    },
+  },
+  {
+    fault: 'a column with signs in its name',
+    rule: 'identifiers',
+    object: 'weight(kg)',
+    exports: {
+      notes: declared(
+        crm.table('notes', { ...columns(), 'weight(kg)': numeric('weight(kg)', { precision: 9, scale: 3 }) }, (t) => [
+          numberCheck('notes_weight_check', 'weight(kg)'),
+          ...constraints('notes', t),
         ]),
       ),
     },

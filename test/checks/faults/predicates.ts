@@ -77,6 +77,19 @@ export const predicateFaults: PlantedFault[] = [
     },
   },
   {
+    fault: 'a state without a default',
+    rule: 'state',
+    object: 'state',
+    exports: {
+      notes: declared(
+        crm.table('notes', { ...columns(), state: state('state', stages).notNull() }, (t) => [
+          stateCheck('notes_state_check', 'state', stages),
+          ...constraints('notes', t),
+        ]),
+      ),
+    },
+  },
+  {
     fault: 'a numeric that may be NaN',
     rule: 'number',
     object: 'weight',
