@@ -73,10 +73,9 @@ export async function readCatalog(session: Session, { schemas, roles }: CatalogC
   }
 }
 
-// Neither an extension's nor part of something else, like the sequence of an identity column.
 const own = (catalog: string, oid: string) => `not exists (
   select from pg_depend member
-  where member.classid = '${catalog}'::regclass and member.objid = ${oid} and member.deptype in ('e', 'i'))`
+  where member.classid = '${catalog}'::regclass and member.objid = ${oid} and member.deptype = 'e')`
 
 const relationName = "format('%I.%I', namespace.nspname, class.relname)"
 const relations = (kinds: string) => `
@@ -112,6 +111,7 @@ const types = `
   left join pg_class class on class.oid = type.typrelid
   where namespace.nspname = any($1) and (type.typtype in ('e', 'd') or class.relkind = 'c') and ${own('pg_type', 'type.oid')}`
 
+// Also those of identity columns: they have rights of their own.
 const sequences = `
   select ${relationName} as object,
     format('CREATE SEQUENCE %s AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s;', ${relationName},

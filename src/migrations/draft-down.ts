@@ -15,10 +15,12 @@ export async function draftDown(up: readonly string[], current: Snapshot, previo
   const renames = up.flatMap((statement) => readRename(statement) ?? []).reverse()
   const named = renames.reduce<Snapshot>(unrename, current)
   const kept = keepCommon(named, previous)
+  const drops = tidyDrops(await migration(named, kept), named, kept)
+  const additions = await migration(kept, previous)
   const statements = [
     ...renames.map(({ back }) => back),
-    ...tidyDrops(await migration(named, kept), named, kept),
-    ...(await migration(kept, previous)),
+    ...drops.filter((statement) => !additions.includes(switchedOn(statement))),
+    ...additions.filter((statement) => !drops.includes(switchedOff(statement))),
   ]
   return `${draftLine}\n${statements.join('\n--> statement-breakpoint\n')}\n`
 }
@@ -27,7 +29,7 @@ async function migration(from: Snapshot, to: Snapshot): Promise<string[]> {
   return (await generateMigration(from, to)).map((statement) => statement.trim())
 }
 
-/** What both have. Of a table that stays, also its indexes and constraints only where they stay as they are. */
+/** What both have. Of a table that stays, also its policies, indexes and constraints only where they stay as they are. */
 function keepCommon(named: Snapshot, previous: Snapshot): Snapshot {
   const tables = Object.entries(named.tables).flatMap(([key, table]) => {
     const before = previous.tables[key]
@@ -49,7 +51,7 @@ function keepCommonParts(table: SnapshotTable, before: SnapshotTable): SnapshotT
   return {
     ...table,
     columns: sameKeys(table.columns, before.columns),
-    policies: sameKeys(table.policies, before.policies),
+    policies: unchanged(table.policies, before.policies),
     indexes: unchanged(table.indexes, before.indexes),
     foreignKeys: unchanged(table.foreignKeys, before.foreignKeys),
     compositePrimaryKeys: unchanged(table.compositePrimaryKeys, before.compositePrimaryKeys),
@@ -57,6 +59,10 @@ function keepCommonParts(table: SnapshotTable, before: SnapshotTable): SnapshotT
     checkConstraints: unchanged(table.checkConstraints, before.checkConstraints),
   }
 }
+
+// drizzle-kit switches row security off with a table's last policy and on with its first. Here both are steps of one way.
+const switchedOn = (statement: string) => statement.replace(/ DISABLE (ROW LEVEL SECURITY;)$/, ' ENABLE $1')
+const switchedOff = (statement: string) => statement.replace(/ ENABLE (ROW LEVEL SECURITY;)$/, ' DISABLE $1')
 
 const sameKeys = <Value>(own: Record<string, Value>, other: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(own).filter(([key]) => key in other))
