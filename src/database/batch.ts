@@ -2,7 +2,7 @@ import type { Result } from '../core/executor.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
 import { noColumns, RowShape } from './rows.js'
-import { type DriverError, isServerError } from './sqlstate.js'
+import { type DriverError, isServerError, isStaleStatement } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
 import { Frames } from './wire.js'
@@ -146,3 +146,7 @@ export class Batch implements Submittable {
     }
   }
 }
+
+/** The server has refused the whole batch before it did anything: to repeat it cannot double a write. */
+export const isStale = ({ error, status }: Batch): boolean =>
+  error !== undefined && status !== undefined && isStaleStatement(error)

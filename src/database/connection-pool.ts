@@ -73,7 +73,7 @@ export class ConnectionPool {
     if (this.closing !== undefined) throw closed()
     if (signal?.aborted) throw aborted()
     for (;;) {
-      const connection = this.connectionOf(await this.acquire(signal))
+      const connection = await this.acquire(signal)
       this.busy.add(connection)
       try {
         if (!this.proved.has(connection)) await this.prove(connection)
@@ -127,7 +127,7 @@ export class ConnectionPool {
     return this.busy.size === 0 && this.waiters.size === 0
   }
 
-  private acquire(signal: AbortSignal | undefined): Promise<DriverClient> {
+  private acquire(signal: AbortSignal | undefined): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const leave = (): boolean => {
         clearTimeout(timer)
@@ -153,18 +153,10 @@ export class ConnectionPool {
       this.pool.connect((error, client) => {
         if (!leave()) client?.release()
         else if (client === undefined) reject(connectFailure(error))
-        else resolve(client as unknown as DriverClient)
+        // Not after an await: the news that the server ends it may be in the bytes being read now.
+        else resolve(connectionOf(client as unknown as DriverClient))
       })
     })
-  }
-
-  private connectionOf(client: DriverClient): Connection {
-    let connection = connections.get(client)
-    if (connection === undefined) {
-      connection = new Connection(client)
-      connections.set(client, connection)
-    }
-    return connection
   }
 
   private async prove(connection: Connection): Promise<void> {
@@ -194,6 +186,15 @@ export class ConnectionPool {
       clearTimeout(timer)
     }
   }
+}
+
+function connectionOf(client: DriverClient): Connection {
+  let connection = connections.get(client)
+  if (connection === undefined) {
+    connection = new Connection(client)
+    connections.set(client, connection)
+  }
+  return connection
 }
 
 const ignore = (): void => undefined

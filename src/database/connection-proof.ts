@@ -53,7 +53,6 @@ reach as (
   union
   select m.roleid from pg_catalog.pg_auth_members m join reach on reach.oid = m.member
 ),
-reached as materialized (select r.* from roles r join reach using (oid)),
 -- What a new connection of this login is given; the most specific entry wins.
 configured as (
   select distinct on (name) name, value, d.setrole, d.setdatabase
@@ -75,14 +74,14 @@ export const loginFindings: readonly string[] = [
   `select 'is a superuser' as fault, r.rolname::text as detail,
     case r.oid when here.login then '${anotherLogin}' else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
     true as grave
-  from reached r cross join here where r.rolsuper`,
+  from roles r cross join here where r.oid in (here.login, here.role) and r.rolsuper`,
 
   `select 'bypasses row security', r.rolname, pg_catalog.format('alter role %I nobypassrls', r.rolname), true
-  from reached r where r.rolbypassrls and not r.rolsuper`,
+  from roles r cross join here where r.oid in (here.login, here.role) and r.rolbypassrls and not r.rolsuper`,
 
   `select 'may create roles or databases, or replicate', r.rolname,
     pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname), true
-  from reached r where r.rolcreates and not r.rolsuper`,
+  from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
 
   `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
     pg_catalog.format('alter role %I reset role', session_user), true
@@ -114,7 +113,7 @@ export const loginFindings: readonly string[] = [
     select d.refobjid as role, pg_catalog.count(*) - 1 as others, pg_catalog.min(pg_catalog.pg_describe_object(d.classid, d.objid, 0)) as first,
       (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'platform') as platform_owner
     from pg_catalog.pg_shdepend d
-    where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid = any (array(select reach.oid from reach)) and d.deptype = 'o'
+    where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid = any (array(select pg_catalog.unnest(array[here.login, here.role]) from here)) and d.deptype = 'o'
       and d.dbid = any (array(select here.database from here union select 0))
       -- A temporary table ends with its session.
       and not (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass

@@ -1,9 +1,9 @@
 import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
-import type { Batch } from './batch.js'
+import { type Batch, isStale } from './batch.js'
 import type { Connection } from './connection.js'
 import { failureOf } from './outcome.js'
-import { type FactsLookup, isForeignBinding, isStaleStatement } from './sqlstate.js'
+import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { mayWrite } from './statement-guard.js'
 import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
 
@@ -62,7 +62,3 @@ async function attempt(
   if (blocks && batch.status === 'E') await connection.send(connection.batch([rollback]))
   return batch
 }
-
-/** The server has refused the whole batch before it did anything: to repeat it cannot double a write. */
-const isStale = ({ error, status }: Batch): boolean =>
-  error !== undefined && status !== undefined && isStaleStatement(error)

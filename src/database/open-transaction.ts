@@ -1,6 +1,6 @@
 import { ScopeClosedError, type TenantryError, TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
-import type { Batch } from './batch.js'
+import { type Batch, isStale } from './batch.js'
 import type { Connection } from './connection.js'
 import { aborted, failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
@@ -65,9 +65,9 @@ export class OpenTransaction implements Transaction {
   }
 
   private async write(calls: readonly Call[]): Promise<Result[]> {
-    this.assertUsable()
     const { lookup, signal } = this.options
-    if (signal?.aborted) throw aborted()
+    if (this.state !== 'ended' && signal?.aborted) throw aborted()
+    this.assertUsable()
     const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
     for (const { statement } of calls) this.texts.add(statement.text)
     const failure = failureOf(batch, { lookup, signal })
@@ -113,10 +113,16 @@ export class OpenTransaction implements Transaction {
     if (this.state !== 'ended') this.end()
   }
 
-  private send(steps: readonly Step[]): Promise<Batch> {
+  private async send(steps: readonly Step[]): Promise<Batch> {
     const batch = this.connection.batch(steps)
     this.waiting = []
-    return this.connection.send(batch, this.options.signal)
+    await this.connection.send(batch, this.options.signal)
+    if (!isStale(batch)) return batch
+    this.connection.forgetStatements()
+    // Only at the start is there nothing yet that a repetition could lose.
+    if (this.state !== 'unsent' || this.options.signal?.aborted) return batch
+    if (batch.status === 'E') await this.connection.send(this.connection.batch([rollback]))
+    return this.connection.send(this.connection.batch(steps), this.options.signal)
   }
 
   /** What was set but never sent needs no leaving: nothing ran since. */

@@ -1,12 +1,17 @@
+import { functionNamed } from './rights.js'
+
 /** Where things are made and what is made there: schemas, the database, functions. `$4` are the declared functions, `$7` those of the host's own that it allows. */
 export const functionTables = `
 declared_function as materialized (
   select f.*, p.oid, p.proowner,
-    pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat_ws('|', l.lanname, p.provolatile, p.prosecdef,
+    pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat_ws('|',
+      (select l.lanname from pg_catalog.pg_language l where l.oid = p.prolang), p.provolatile, p.prosecdef,
       coalesce(pg_catalog.array_to_string(p.proconfig, ','), ''), p.prosrc), 'UTF8')), 'hex') as found
-  from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digest text, executable boolean, restore text)
-  left join (pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang)
-    on p.oid = pg_catalog.to_regprocedure(f.signature)
+  from (
+    select f.*, ${functionNamed('f.signature')} as found_oid
+    from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digest text, executable boolean, restore text)
+  ) f
+  left join pg_catalog.pg_proc p on p.oid = f.found_oid
 ),
 executor as materialized (
   select p.oid, p.proowner, p.pronamespace, p.prosecdef, p.prorettype, a.grantee, a.is_grantable
@@ -23,7 +28,7 @@ export const functionFindings: readonly string[] = [
 
   `select 'a function differs', f.signature, f.restore, true
   from declared_function f cross join place
-  where not place.by_newer and f.digest <> f.found`,
+  where f.oid is not null and not place.by_newer and f.digest <> f.found`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', f.signature, f.proowner::pg_catalog.regrole),
     pg_catalog.format('alter function %s owner to %s', f.signature, place.owner::pg_catalog.regrole), true
@@ -45,7 +50,7 @@ export const functionFindings: readonly string[] = [
   where e.prosecdef and ${undeclared} and e.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
     and pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage')
-    and not exists (select from pg_catalog.unnest($7::text[]) allowed where pg_catalog.to_regprocedure(allowed) = e.oid)
+    and not exists (select from pg_catalog.unnest($7::text[]) as allowed(signature) where ${functionNamed('allowed.signature')} = e.oid)
     and not (e.grantee = 0 and exists (
       select from pg_catalog.pg_depend d
       where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = e.oid and d.deptype = 'e'))
@@ -73,8 +78,9 @@ place as materialized (
       select from applied a
       where a."when" > (select pg_catalog.max(k."when") from known k where k."schema" = a."schema" and k."table" = a."table")
     ) as by_newer
-  from (select pg_catalog.to_regclass('platform.organizations')::pg_catalog.oid) anchor(oid)
-  left join pg_catalog.pg_class c using (oid)
+  from (values (1)) one
+  left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = 'platform')
+    on c.relname = 'organizations'
 )`
 
 export const placeFindings: readonly string[] = [

@@ -63,6 +63,15 @@ const readApplied: readonly DeclaredRight[] = [
   { privilege: 'select', column: 'hash' },
 ]
 
+/** What to_regprocedure would find, which fails where the session may not use the schema. */
+export const functionNamed = (signature: string) => `(
+  select p.oid from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+  where n.nspname = pg_catalog.split_part(${signature}, '.', 1)
+    and p.proname = pg_catalog.split_part(pg_catalog.split_part(${signature}, '.', 2), '(', 1)
+    and pg_catalog.replace(pg_catalog.oidvectortypes(p.proargtypes), ', ', ',') =
+      pg_catalog.replace(pg_catalog.rtrim(pg_catalog.split_part(${signature}, '(', 2), ')'), ', ', ',')
+)`
+
 /** The parameter behind `declared`. Short, because the server parses it at every start. */
 export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly string[]): string {
   return JSON.stringify(

@@ -6,13 +6,14 @@ declared_policy as materialized (
   from declared d
   cross join lateral pg_catalog.jsonb_array_elements(d.policies) p
   cross join lateral (
-    select pg_catalog.quote_ident(p #>> '{rows,column}') as "column", 'platform.' || pg_catalog.quote_ident(p #>> '{rows,binding}') || '()' as call
+    select pg_catalog.quote_ident(p #>> '{rows,column}') || ' = ' as equals, pg_catalog.quote_ident(p #>> '{rows,binding}') || '()' as call,
+      -- The server leaves out the schema of a function that its search_path finds.
+      (select pg_catalog.pg_function_is_visible(f.oid) from pg_catalog.pg_proc f cross join place
+       where f.proname = p #>> '{rows,binding}' and f.pronamespace = place.platform and f.pronargs = 0) as is_visible
   ) b
   cross join lateral (
-    select coalesce(b."column" || ' = ' || b.call, 'true') as rows,
-      -- The server leaves out the schema of a function that its search_path finds.
-      coalesce('(' || b."column" || ' = ' || case when pg_catalog.pg_function_is_visible(pg_catalog.to_regprocedure(b.call))
-        then pg_catalog.substr(b.call, 10) else b.call end || ')', 'true') as printed
+    select coalesce(b.equals || 'platform.' || b.call, 'true') as rows,
+      coalesce('(' || b.equals || case when b.is_visible then '' else 'platform.' end || b.call || ')', 'true') as printed
   ) bound
   where d.oid is not null
 ),
@@ -54,7 +55,7 @@ export const tableFindings: readonly string[] = [
     where h.text is distinct from w.text
     group by oid
   ) different on different.oid = d.oid
-  where d."rowSecurity"`,
+  where d."rowSecurity" and d.relkind in ('r', 'p')`,
 
   `select 'a right is missing', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name), 'npx tenantry bootstrap', true
   from (
@@ -90,8 +91,9 @@ export const tableFindings: readonly string[] = [
   cross join here cross join place
   where pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage')
     and not exists (
-      select from pg_catalog.unnest($6::text[]) allowed
-      where pg_catalog.to_regclass(allowed) in (c.oid, pg_catalog.pg_partition_root(c.oid)))
+      select from pg_catalog.pg_class a join pg_catalog.pg_namespace n on n.oid = a.relnamespace
+      where a.oid in (c.oid, pg_catalog.pg_partition_root(c.oid))
+        and (n.nspname || '.' || a.relname = any ($6::text[]) or pg_catalog.format('%I.%I', n.nspname, a.relname) = any ($6::text[])))
     and not (seen.grantee = 0 and exists (
       select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))

@@ -1,4 +1,11 @@
-import { type Declarations, declaredTables, differenceTable, rightsTables, tablesAsJson } from '../database/rights.js'
+import {
+  type Declarations,
+  declaredTables,
+  differenceTable,
+  functionNamed,
+  rightsTables,
+  tablesAsJson,
+} from '../database/rights.js'
 import { runtimeRoles } from '../schema/manifest.js'
 import { type Plan, statements } from './carry-out.js'
 
@@ -76,7 +83,7 @@ ${asStatements}`
 const functionStatements = `
 with ${grantees},
 declared as materialized (
-  select pg_catalog.to_regprocedure(f.signature) as oid, f."executableBy"
+  select ${functionNamed('f.signature')} as oid, f."executableBy"
   from pg_catalog.jsonb_to_recordset($2::jsonb) as f(signature text, "executableBy" jsonb)
 ),
 wanted as materialized (

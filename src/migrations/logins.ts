@@ -42,7 +42,7 @@ export async function createLogin(session: Session, name: string, options: Login
     name,
     role,
     password: isNew && options.password === undefined ? password : undefined,
-    done: [...made.done, ...changed.done],
+    done: [...made.done, ...changed.done].map((statement) => statement.replace(verifier, '...')),
     remaining: [...made.remaining, ...changed.remaining],
   }
 }

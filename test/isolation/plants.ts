@@ -1,0 +1,310 @@
+/** A fault put into a database that was right, and what the proofs must then say: exactly that. */
+export interface Plant {
+  readonly sql: readonly string[]
+  /** Statements of the login itself, before it is proved. */
+  readonly as?: readonly string[]
+  readonly faults: readonly string[]
+  /** The server versions that know the statement. */
+  readonly from?: number
+  readonly until?: number
+  /** What mends it is not for a machine to do. */
+  readonly byHand?: true
+}
+
+/** `{login}`, its `{role}`, the `{database}` and its `{owner}` are filled in. */
+export const loginPlants: readonly Plant[] = [
+  { sql: ['alter role {login} superuser'], faults: ['is a superuser'], byHand: true },
+  { sql: ['alter role {role} superuser'], faults: ['is a superuser'] },
+  { sql: ['alter role {login} bypassrls'], faults: ['bypasses row security'] },
+  { sql: ['alter role {role} bypassrls'], faults: ['bypasses row security'] },
+  { sql: ['alter role {login} createrole'], faults: ['may create roles or databases, or replicate'] },
+  { sql: ['alter role {login} createdb'], faults: ['may create roles or databases, or replicate'] },
+  { sql: ['alter role {role} replication'], faults: ['may create roles or databases, or replicate'] },
+  { sql: [], as: ['set local role {role}'], faults: ['acts as another role'], byHand: true },
+  { sql: ['revoke {role} from {login}'], faults: ['does not have the rights of its role'] },
+  { sql: ['alter role {login} noinherit'], faults: ['does not have the rights of its role'], until: 15 },
+  { sql: ['grant {role} to {login} with inherit false'], faults: ['does not have the rights of its role'], from: 16 },
+  { sql: ['grant {role} to {login} with admin option'], faults: ['may administer its role'] },
+  { sql: ['grant tenantry_app, tenantry_system to {login}'], faults: ['is a member of another role'] },
+  { sql: ['grant pg_read_all_data to {login}'], faults: ['is a member of another role'] },
+  { sql: ['grant pg_write_all_data to {role}'], faults: ['is a member of another role'] },
+  {
+    sql: ['create role planted', 'grant pg_read_all_data to planted', 'grant planted to {login}'],
+    faults: ['is a member of another role', 'is a member of another role'],
+  },
+  {
+    sql: ['create role planted noinherit', 'grant planted to {login}', 'alter role planted bypassrls'],
+    faults: ['is a member of another role'],
+  },
+  { sql: ['grant {owner} to {login}'], faults: ['is a member of another role'] },
+  {
+    sql: ['create table public.planted ()', 'alter table public.planted owner to {login}'],
+    faults: ['owns something'],
+  },
+  { sql: ['create schema planted authorization {role}'], faults: ['owns something'] },
+  {
+    sql: [
+      'create table public.planted ()',
+      'create function public.planted() returns int return 1',
+      'alter table public.planted owner to {login}',
+      'alter function public.planted owner to {login}',
+    ],
+    faults: ['owns something'],
+  },
+  { sql: ['alter role {login} set tenantry.org_id to planted'], faults: ['a binding is ambient'] },
+  { sql: ['alter database {database} set tenantry.user_id to planted'], faults: ['a binding is ambient'] },
+  {
+    sql: ['alter role {login} in database {database} set tenantry.org_id to planted'],
+    faults: ['a binding is ambient'],
+  },
+  { sql: ['set local tenantry.user_id to planted'], faults: ['a binding is ambient'], byHand: true },
+  { sql: ['alter role {login} set row_security to off'], faults: ['a setting is unsafe'] },
+  { sql: [], as: ['set local row_security to off'], faults: ['a setting is unsafe'], byHand: true },
+  { sql: ['alter role {login} set session_replication_role to replica'], faults: ['a setting is unsafe'] },
+  { sql: ['alter database {database} set default_transaction_read_only to on'], faults: ['a setting is unsafe'] },
+  { sql: ['alter role {login} set standard_conforming_strings to off'], faults: ['a setting is unsafe'], until: 18 },
+  { sql: ["alter role {login} set local_preload_libraries to 'planted'"], faults: ['a setting is unsafe'] },
+  {
+    sql: [
+      'create schema planted',
+      'grant usage on schema planted to public',
+      'set local search_path to planted, public',
+    ],
+    faults: ['search_path is unsafe'],
+    byHand: true,
+  },
+  { sql: ['set local search_path to public, pg_catalog'], faults: ['search_path is unsafe'], byHand: true },
+]
+
+/** Of these the connection proof, which looks at the login alone, says nothing. */
+export const databasePlants: readonly Plant[] = [
+  { sql: ['grant create on schema public to public'], faults: ['may create in a schema'] },
+  { sql: ['grant create on schema platform to {role}'], faults: ['may create in a schema'] },
+  { sql: ['create schema planted', 'grant create on schema planted to {login}'], faults: ['may create in a schema'] },
+  { sql: ['grant create on database {database} to {role}'], faults: ['may create schemas'] },
+  { sql: ['revoke usage on schema platform from {role}'], faults: ['a right is missing'] },
+  {
+    sql: ['create role planted', 'alter schema platform owner to planted'],
+    faults: ['is owned by another role'],
+  },
+  { sql: ['alter default privileges grant select on tables to {role}'], faults: ['default privileges grant'] },
+  {
+    sql: ['alter default privileges in schema platform grant all on tables to public'],
+    faults: ['default privileges grant'],
+  },
+  {
+    sql: ['create role planted', 'alter default privileges for role planted grant usage on sequences to {login}'],
+    faults: ['default privileges grant'],
+  },
+  { sql: ['grant set on parameter session_replication_role to {role}'], faults: ['may set a parameter'] },
+
+  { sql: ['alter table platform.agents disable row level security'], faults: ['row security is not enabled'] },
+  {
+    sql: ['alter table platform.llms enable row level security'],
+    faults: ['row security is enabled where none is declared'],
+  },
+  { sql: ['drop policy org_isolation on platform.agents'], faults: ['policies differ'] },
+  { sql: ['drop policy system_access on platform.agents'], faults: ['policies differ'] },
+  { sql: ['create policy planted on platform.agents to {role} using (true)'], faults: ['policies differ'] },
+  { sql: ['create policy planted on platform.agents as restrictive using (true)'], faults: ['policies differ'] },
+  { sql: ['alter policy org_isolation on platform.agents using (true)'], faults: ['policies differ'] },
+  { sql: ['alter policy org_isolation on platform.agents with check (true)'], faults: ['policies differ'] },
+  { sql: ['alter policy org_isolation on platform.agents to public'], faults: ['policies differ'] },
+  {
+    sql: ['alter policy org_isolation on platform.agents to tenantry_app, tenantry_system'],
+    faults: ['policies differ'],
+  },
+  {
+    sql: ['alter policy user_access on platform.users using (id = platform.current_org())'],
+    faults: ['policies differ'],
+  },
+  {
+    sql: [
+      'drop policy org_isolation on platform.agents',
+      `create policy org_isolation on platform.agents for select to tenantry_app
+         using (org_id = platform.current_org())`,
+    ],
+    faults: ['policies differ'],
+  },
+  {
+    sql: [
+      'create function public.current_org() returns uuid stable return null::uuid',
+      'alter policy org_isolation on platform.agents using (org_id = public.current_org())',
+      'set local search_path to public',
+    ],
+    faults: ['policies differ'],
+  },
+  { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], byHand: true },
+  {
+    sql: [
+      'drop table platform.agent_tools',
+      'create view platform.agent_tools with (security_invoker) as select 1 as one',
+    ],
+    faults: ['a right is missing', 'is not a table'],
+    byHand: true,
+  },
+  {
+    sql: ['create role planted', 'alter table platform.agents owner to planted'],
+    faults: ['is owned by another role'],
+  },
+  {
+    sql: [
+      'create function public.planted() returns trigger language plpgsql as $$ begin return new; end $$',
+      'create trigger planted before insert on platform.agents for each row execute function public.planted()',
+    ],
+    faults: ['a trigger is on a table'],
+  },
+  {
+    sql: [
+      'create function public.planted() returns trigger language plpgsql as $$ begin return new; end $$',
+      'create trigger planted before insert on platform.audit_logs_default for each row execute function public.planted()',
+    ],
+    faults: ['a trigger is on a table'],
+  },
+  {
+    sql: ['create rule planted as on insert to platform.agents do also select 1'],
+    faults: ['a rule is on a table'],
+  },
+
+  { sql: ['revoke select on platform.agents from {role}'], faults: ['a right is missing'] },
+  { sql: ['revoke update (name) on platform.agents from {role}'], faults: ['a right is missing'] },
+  { sql: ['grant update on platform.agents to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant update (org_id) on platform.agents to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant truncate on platform.agents to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant references, trigger on platform.agents to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant references (id) on platform.agents to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant maintain on platform.agents to {role}'], faults: ['a right is not declared'], from: 17 },
+  { sql: ['grant select on platform.agents to {role} with grant option'], faults: ['a right is not declared'] },
+  { sql: ['grant select on platform.agents to public'], faults: ['a right is not declared'] },
+  { sql: ['grant select (name) on platform.agents to {login}'], faults: ['a right is not declared'] },
+  {
+    sql: ['grant update (name), delete on platform.agents to {login} with grant option'],
+    faults: ['a right is not declared'],
+  },
+
+  { sql: ['grant select on platform.audit_logs_default to {role}'], faults: ['has rights on a partition'] },
+  { sql: ['grant insert (org_id) on platform.audit_logs_default to public'], faults: ['has rights on a partition'] },
+  {
+    sql: [
+      'create view platform.planted as select * from platform.agents',
+      'grant select on platform.planted to {role}',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: [
+      'create materialized view public.planted as select * from platform.agents',
+      'grant select on public.planted to public',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: [
+      'create foreign data wrapper planted',
+      'create server planted foreign data wrapper planted',
+      'create foreign table public.planted (id int) server planted',
+      'grant select on public.planted to {login}',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: ['create table platform.planted (org_id uuid)', 'grant select on platform.planted to {role}'],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: ['create sequence public.planted', 'grant usage on sequence public.planted to {role}'],
+    faults: ['has rights on an undeclared relation'],
+  },
+  { sql: ['grant select on pg_catalog.pg_statistic to {role}'], faults: ['has rights on an undeclared relation'] },
+  {
+    sql: [
+      'create view public.planted with (security_invoker = on) as select id from platform.agents',
+      'create rule planted as on insert to public.planted do instead select 1',
+      'grant select on public.planted to {role}',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+
+  {
+    sql: ['alter function platform.current_org() immutable'],
+    faults: ['a function differs'],
+  },
+  { sql: ['alter function platform.enter_org(uuid) reset search_path'], faults: ['a function differs'] },
+  { sql: ['alter function platform.enter_org(uuid) security invoker'], faults: ['a function differs'] },
+  {
+    sql: [
+      `create or replace function platform.current_org() returns uuid language plpgsql stable parallel safe
+         as $$ begin return null; end $$`,
+    ],
+    faults: ['a function differs'],
+  },
+  {
+    sql: ['create or replace function platform.current_org() returns uuid stable parallel safe return null::uuid'],
+    faults: ['a function differs'],
+  },
+  {
+    sql: ['create role planted', 'alter function platform.enter_user(uuid) owner to planted'],
+    faults: ['is owned by another role'],
+  },
+  { sql: ['grant execute on function platform.my_organizations() to public'], faults: ['a right is not declared'] },
+  { sql: ['grant execute on function platform.current_org() to {login}'], faults: ['a right is not declared'] },
+  { sql: ['revoke execute on function platform.current_org() from {role}'], faults: ['a right is missing'] },
+  {
+    sql: [
+      'create function public.planted() returns int security definer return 1',
+      'grant execute on function public.planted() to public',
+    ],
+    faults: ['may execute an undeclared definer function'],
+  },
+  {
+    sql: [
+      `create function platform.enter_org(text) returns void security definer begin atomic; end`,
+      'grant execute on function platform.enter_org(text) to {role}',
+    ],
+    faults: ['may execute an undeclared definer function'],
+  },
+  {
+    sql: [
+      'create procedure public.planted() security definer begin atomic; end',
+      'grant execute on procedure public.planted() to {login}',
+    ],
+    faults: ['may execute an undeclared definer function'],
+  },
+  {
+    sql: ['grant execute on function pg_catalog.pg_read_file(text) to {role}'],
+    faults: ['may execute a restricted function'],
+  },
+
+  { sql: ['revoke select on platform_migrations.migrations from {role}'], faults: ['a right is missing'] },
+  { sql: ['revoke usage on schema platform_migrations from {role}'], faults: ['a right is missing'] },
+  { sql: ['drop table platform_migrations.migrations'], faults: ['a table is missing'], byHand: true },
+  {
+    sql: [
+      'delete from platform_migrations.migrations where created_at > (select min(created_at) from platform_migrations.migrations)',
+    ],
+    faults: ['migrations are not applied'],
+    byHand: true,
+  },
+  { sql: ['delete from platform_migrations.migrations'], faults: ['migrations are not applied'], byHand: true },
+  {
+    sql: ["update platform_migrations.migrations set hash = 'planted' where id = 1"],
+    faults: ['a migration was edited after it was applied'],
+    byHand: true,
+  },
+]
+
+/** What only the application's role must not do, because the system role may. */
+export const appPlants: readonly Plant[] = [
+  { sql: ['grant select (password_hash) on platform.users to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant delete on platform.organizations to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant insert on platform.llms to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant select on platform.system_audit_logs to {role}'], faults: ['a right is not declared'] },
+  { sql: ['drop function platform.enter_user(uuid)'], faults: ['a function is missing'] },
+]
+
+/** What only the system role must not do. */
+export const systemPlants: readonly Plant[] = [
+  { sql: ['grant update on platform.audit_logs to {role}'], faults: ['a right is not declared'] },
+  { sql: ['grant execute on function platform.enter_org(uuid) to {role}'], faults: ['a right is not declared'] },
+  { sql: ['revoke delete on platform.organizations from {role}'], faults: ['a right is missing'] },
+]
