@@ -3,7 +3,7 @@ import { InvalidInputError } from './errors.js'
 import type { Statement } from './executor.js'
 import { type Condition, compileFilter, type Filter } from './filters.js'
 import type { ScopeContext } from './scope.js'
-import type { ColumnPlan, TablePlan } from './table-plan.js'
+import { type ColumnPlan, columnOf, type TablePlan } from './table-plan.js'
 import { ownProperties } from './values.js'
 
 /** A part of a list. `next` and `previous` go into `after` and `before`; undefined means there is nothing there. */
@@ -91,12 +91,6 @@ function readOrder(plan: TablePlan, orderBy: unknown): Order {
   }
   const id = columnOf(plan, 'id')
   return { name: orderBy, columns: column === id ? [id] : [column, id], descending }
-}
-
-function columnOf(plan: TablePlan, property: string): ColumnPlan {
-  const column = plan.byProperty.get(property)
-  if (column === undefined) throw new Error(`${plan.resource} has no ${property} to page by`)
-  return column
 }
 
 /** A row comparison finds the place where the page goes on; the primary key serves the usual order. */

@@ -3,12 +3,12 @@ import type { z } from 'zod'
 import { InvalidInputError, NotFoundError } from './errors.js'
 import type { Call, Result, Statement } from './executor.js'
 import { compileFilter, type Filter } from './filters.js'
+import { type GuardedChange, guardedCall, guardedRow, type Transition, transitionOf } from './guarded-change.js'
 import { parseId } from './ids.js'
 import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
 import type { Query } from './query.js'
 import type { AuditedWrite, Scope } from './scope.js'
-import { planOf, type TablePlan } from './table-plan.js'
-import { type Transition, transitionCall, transitionedRow } from './transitions.js'
+import { columnOf, planOf, type TablePlan } from './table-plan.js'
 import { ownItems, parseInput } from './values.js'
 import * as writes from './writes.js'
 
@@ -140,11 +140,15 @@ export abstract class ScopedRepository<Row extends object> {
     )
   }
 
-  /** `managed` are values that the library gives, beside the caller's. */
-  protected insert<Schema extends z.ZodType>(schema: Schema, input: unknown, managed: Values = {}): Query<Row> {
+  /** `managed` are values that the library gives; `existing` is a key whose row is given instead of a second one. */
+  protected insert<Schema extends z.ZodType>(
+    schema: Schema,
+    input: unknown,
+    { managed, existing }: { managed?: Values; existing?: writes.ConflictTarget } = {},
+  ): Query<Row> {
     return this.write(
       'create',
-      () => writes.insertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, this.parents),
+      () => writes.insertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, this.parents, existing),
       (result) => this.readRow(writes.insertedRow(this.plan, this.parents, result)),
     )
   }
@@ -179,23 +183,21 @@ export abstract class ScopedRepository<Row extends object> {
     )
   }
 
-  /** With a `revision`, throws VersionConflictError when the row was changed since. */
+  /** With a `revision`, throws VersionConflictError when the row was changed since. `only` names a state that it must be in. */
   protected modify<Schema extends z.ZodType>(
     schema: Schema,
     id: string,
     patch: unknown,
-    options: { revision?: number | undefined; managed?: Values } = {},
+    options: { revision?: number | undefined; managed?: Values; only?: writes.Conditions['only'] } = {},
   ): Query<Row> {
     let read = ({ rows }: Result): readonly unknown[] => this.onlyRaw(rows)
     return this.write(
       'update',
       () => {
         const values = { ...parsed(schema, patch), ...options.managed }
-        const needsCheck =
-          options.revision !== undefined || Object.keys(this.parents).some((name) => (values[name] ?? null) !== null)
-        if (!needsCheck) return writes.updateCall(this.plan, this.orgId, parseId(id), values)
-        const revision = parseRevision(options.revision)
-        const checked = writes.checkedUpdate(this.plan, this.orgId, parseId(id), values, this.parents, revision)
+        const conditions = { parents: this.parents, revision: parseRevision(options.revision), only: options.only }
+        if (!writes.needsCheck(values, conditions)) return writes.updateCall(this.plan, this.orgId, parseId(id), values)
+        const checked = writes.checkedUpdate(this.plan, this.orgId, parseId(id), values, conditions)
         read = checked.read
         return checked.call
       },
@@ -241,10 +243,15 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** Changes the status, if it is one of those that it may be changed from. */
   protected transition(id: string, transition: Transition): Query<Row> {
+    return this.changeIf(id, transitionOf(this.plan, transition), () => [transition.to, transition.from])
+  }
+
+  /** Changes the row if it is in a state that allows it. */
+  protected changeIf(id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
     return this.write(
       'update',
-      () => transitionCall(this.plan, this.orgId, parseId(id), transition),
-      (result) => this.readRow(transitionedRow(this.plan, transition, result)),
+      () => guardedCall(this.plan, this.orgId, parseId(id), change, values()),
+      (result) => this.readRow(guardedRow(this.plan, change, result)),
     )
   }
 
@@ -271,19 +278,23 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** Runs a statement of the repository's own that gives rows of this table. */
   protected select(statement: Statement, values: () => readonly unknown[]): Query<Row[]> {
-    return this.read(
-      () => this.call(statement, values()),
-      ({ rows }) => rows.map(this.readRow),
-    )
+    return this.run('read', statement, values, ({ rows }) => rows.map(this.readRow))
   }
 
   /** Runs a statement of the repository's own that changes rows of this table and gives them. */
   protected change(statement: Statement, values: () => readonly unknown[]): Query<Row[]> {
-    return this.write(
-      'update',
-      () => this.call(statement, values()),
-      ({ rows }) => rows.map(this.readRow),
-    )
+    return this.run('write', statement, values, ({ rows }) => rows.map(this.readRow))
+  }
+
+  /** Runs a statement of the repository's own. What `values` throws is the query's rejection. */
+  protected run<T>(
+    what: 'read' | 'write',
+    statement: Statement,
+    values: () => readonly unknown[],
+    read: (result: Result) => T,
+  ): Query<T> {
+    const prepare = () => this.call(statement, values())
+    return what === 'read' ? this.read(prepare, read) : this.write('update', prepare, read)
   }
 
   private get orgId(): string {
@@ -363,8 +374,7 @@ export abstract class ScopedRepository<Row extends object> {
 
   private clearStatement({ table, property }: Reference): Statement {
     const plan = planOf(table)
-    const column = plan.byProperty.get(property)
-    if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+    const column = columnOf(plan, property)
     const text = () => `update ${plan.sql} set ${column.sql} = null where ${plan.owned} and ${column.sql} = $2`
     return plan.statements.get(`clear ${property}`, text)
   }

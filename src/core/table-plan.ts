@@ -58,6 +58,13 @@ export function planOf(table: PgTable): TablePlan {
   return plan
 }
 
+/** Named by the library, so that an unknown name is a fault of the repository, not of its caller. */
+export function columnOf(plan: TablePlan, property: string): ColumnPlan {
+  const column = plan.byProperty.get(property)
+  if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+  return column
+}
+
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 function makePlan(table: PgTable): TablePlan {

@@ -1,7 +1,7 @@
 import { BrokenReferenceError, InvalidInputError, NotFoundError, VersionConflictError } from './errors.js'
 import type { Call, Result, Statement } from './executor.js'
 import { newId } from './ids.js'
-import { type ColumnPlan, planOf, type TablePlan } from './table-plan.js'
+import { type ColumnPlan, columnOf, planOf, type TablePlan } from './table-plan.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
 /** Tables that a row hangs on and that can be soft-deleted, by the property that refers to them. */
@@ -14,13 +14,11 @@ interface Given {
   readonly value: unknown
 }
 
-// Named by the library, so that an unknown name is a fault of the repository, not of its caller.
 function given(plan: TablePlan, values: Values): Given[] {
   return Object.entries(values)
     .filter(([, value]) => value !== undefined)
     .map(([property, value]) => {
-      const column = plan.byProperty.get(property)
-      if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+      const column = columnOf(plan, property)
       return { column, value: column.encode(value) }
     })
 }
@@ -56,18 +54,38 @@ function parentLocks(parents: Parents, all: readonly Given[], offset: number): L
   }
 }
 
-export function insertCall(plan: TablePlan, orgId: string, values: Values, parents: Parents): Call {
+/** `existing` names a key whose row is given, unchanged, instead of a second one. */
+export function insertCall(
+  plan: TablePlan,
+  orgId: string,
+  values: Values,
+  parents: Parents,
+  existing?: ConflictTarget,
+): Call {
   const all = given(plan, plan.hasId ? { id: newId(), ...values } : values)
   const locks = parentLocks(parents, all, 1)
-  const statement = plan.statements.get(`insert ${shapeOf(all)} ${locks.shape}`, () => {
+  const statement = plan.statements.get(`insert ${shapeOf(all)} ${locks.shape} ${existing !== undefined}`, () => {
     const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
     const row = ['$1::uuid', ...places(all, 1)].join(', ')
-    if (locks.ctes.length === 0)
-      return `insert into ${plan.sql} (${columns}) values (${row}) returning ${plan.selected}`
-    return `with ${locks.ctes.join(', ')} insert into ${plan.sql} (${columns}) select ${row} where ${locks.conditions.join(' and ')} returning ${plan.selected}`
+    const into = `insert into ${plan.sql} (${columns})`
+    const rest = `${existing === undefined ? '' : ` ${keep(plan, existing)}`} returning ${plan.selected}`
+    if (locks.ctes.length === 0) return `${into} values (${row})${rest}`
+    return `with ${locks.ctes.join(', ')} ${into} select ${row} where ${locks.conditions.join(' and ')}${rest}`
   })
   return { statement, values: [orgId, ...all.map(({ value }) => value)] }
 }
+
+/** A change that changes nothing: without one, nothing would be returned for the row that is there. */
+function keep(plan: TablePlan, target: ConflictTarget): string {
+  const [first = ''] = keyColumns(plan, target)
+  return `${onConflict(plan, target)} do update set ${first} = excluded.${first}`
+}
+
+const keyColumns = (plan: TablePlan, { properties }: ConflictTarget): string[] =>
+  properties.map((property) => columnOf(plan, property).sql)
+
+const onConflict = (plan: TablePlan, target: ConflictTarget): string =>
+  `on conflict ("org_id", ${keyColumns(plan, target).join(', ')})${target.where === undefined ? '' : ` where ${target.where}`}`
 
 /** The inserted row. Without one, a parent was not there, or not alive any more. */
 export function insertedRow(plan: TablePlan, parents: Parents, result: Result): unknown[] {
@@ -116,13 +134,12 @@ export function upsertCall(plan: TablePlan, orgId: string, values: Values, targe
     `upsert ${target.properties.join()} ${target.where ?? ''} ${shapeOf(all)}`,
     () => {
       const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
-      const key = given(plan, Object.fromEntries(target.properties.map((property) => [property, null])))
       const sets = all
         .filter(({ column }) => !kept.has(column.property))
         .map(({ column }) => `${column.sql} = excluded.${column.sql}`)
       return [
         `insert into ${plan.sql} (${columns}) values ($1::uuid, ${places(all, 1).join(', ')})`,
-        `on conflict ("org_id", ${key.map(({ column }) => column.sql).join(', ')})${target.where === undefined ? '' : ` where ${target.where}`}`,
+        onConflict(plan, target),
         `do update set ${[...sets, ...automatic(plan, 'excluded."updated_at"')].join(', ')}`,
         `returning ${plan.selected}`,
       ].join(' ')
@@ -161,32 +178,47 @@ function changes(plan: TablePlan, values: Values): Given[] {
   return all
 }
 
-/** An update that must say why it changed nothing: the row is gone, a parent is, or it was changed since it was read. */
+/** What an update may depend on, beside the row's being there. */
+export interface Conditions {
+  readonly parents: Parents
+  readonly revision?: number | undefined
+  /** A state of the row, and the error for any other. */
+  readonly only?: { readonly when: string; readonly refuse: () => Error } | undefined
+}
+
+export const needsCheck = (values: Values, { parents, revision, only }: Conditions): boolean =>
+  revision !== undefined || only !== undefined || Object.keys(parents).some((name) => (values[name] ?? null) !== null)
+
+/** An update that must say why it changed nothing: the row is gone, a parent is, or it is not as it was expected. */
 export function checkedUpdate(
   plan: TablePlan,
   orgId: string,
   id: string,
   values: Values,
-  parents: Parents,
-  revision: number | undefined,
+  { parents, revision, only }: Conditions,
 ): { call: Call; read: (result: Result) => unknown[] } {
   const all = changes(plan, values)
   const locks = parentLocks(parents, all, 2)
-  const statement = plan.statements.get(`update ${shapeOf(all)} ${locks.shape} ${revision !== undefined}`, () =>
-    checkedUpdateText(plan, all, locks, revision !== undefined),
+  const state = [
+    ...(revision === undefined ? [] : [`"revision" = $${all.length + 3}`]),
+    ...(only === undefined ? [] : [`(${only.when})`]),
+  ].join(' and ')
+  const statement = plan.statements.get(`update ${shapeOf(all)} ${locks.shape} ${state}`, () =>
+    checkedUpdateText(plan, all, locks, state),
   )
   const call = {
     statement,
     values: [orgId, id, ...all.map(({ value }) => value), ...(revision === undefined ? [] : [revision])],
   }
-  return { call, read: (result) => checkedRow(plan, locks, result) }
+  const refuse = () => (revision === undefined ? only?.refuse() : undefined) ?? new VersionConflictError(plan.resource)
+  return { call, read: (result) => checkedRow(plan, locks, refuse, result) }
 }
 
-function checkedUpdateText(plan: TablePlan, all: readonly Given[], locks: Locks, revised: boolean): string {
-  const target = revised ? `select from target where "revision" = $${all.length + 3}` : 'select from target'
+function checkedUpdateText(plan: TablePlan, all: readonly Given[], locks: Locks, state: string): string {
+  const target = `select from target${state === '' ? '' : ` where ${state}`}`
   const conditions = [`exists (${target})`, ...locks.conditions]
   const ctes = [
-    `target as (select ${revised ? '"revision"' : '1'} from ${plan.sql} where ${plan.visible} and "id" = $2 for no key update)`,
+    `target as (select * from ${plan.sql} where ${plan.visible} and "id" = $2 for no key update)`,
     ...locks.ctes,
     `changed as (update ${plan.sql} set ${setList(plan, all, 2)} where ${plan.visible} and "id" = $2 and ${conditions.join(' and ')} returning ${plan.selected})`,
   ]
@@ -194,13 +226,13 @@ function checkedUpdateText(plan: TablePlan, all: readonly Given[], locks: Locks,
   return `with ${ctes.join(', ')} select ${answers.join(', ')} from (select) one left join changed on true`
 }
 
-function checkedRow(plan: TablePlan, locks: Locks, { rows }: Result): unknown[] {
+function checkedRow(plan: TablePlan, locks: Locks, refuse: () => Error, { rows }: Result): unknown[] {
   const [found, ...rest] = rows[0] ?? []
   if (found !== true) throw new NotFoundError(plan.resource)
   const missing = locks.properties.filter((_, index) => rest[index] !== true)
   if (missing.length > 0) throw new BrokenReferenceError(plan.resource, missing)
   const [changed, ...row] = rest.slice(locks.properties.length)
-  if (changed !== true) throw new VersionConflictError(plan.resource)
+  if (changed !== true) throw refuse()
   return row
 }
 

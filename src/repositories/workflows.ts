@@ -1,9 +1,59 @@
+import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { type Workflow, workflows } from '../schema/workflows.js'
+import { projects } from '../schema/projects.js'
+import { referencesTo } from '../schema/references.js'
+import { tasks } from '../schema/tasks.js'
+import {
+  type NewWorkflow,
+  newWorkflow,
+  type Workflow,
+  workflowPatch,
+  type WorkflowPatch,
+  workflows,
+} from '../schema/workflows.js'
 
+/** The organization's workflows: `draft`, then `active`, then `archived` for good. */
 export class Workflows extends ScopedRepository<Workflow> {
   constructor(scope: Scope) {
-    super(scope, workflows)
+    super(scope, workflows, { parents: { projectId: projects }, references: referencesTo(workflows, [tasks]) })
+  }
+
+  findBySlug(slug: string): Query<Workflow | undefined> {
+    return this.findWhere({ slug })
+  }
+
+  /** Throws ConflictError when the slug is taken. */
+  create(values: NewWorkflow): Query<Workflow> {
+    return this.insert(newWorkflow, values)
+  }
+
+  /** With the `revision` that was read, throws VersionConflictError when the workflow was changed since. */
+  update(id: string, patch: WorkflowPatch, options: { revision?: number } = {}): Query<Workflow> {
+    return this.modify(workflowPatch, id, patch, options)
+  }
+
+  activate(id: string): Query<Workflow> {
+    return this.transition(id, { verb: 'activate', from: ['draft'], to: 'active' })
+  }
+
+  /** Ends it for good: its schedules are not due any more, and its queued tasks are not claimed. */
+  archive(id: string): Query<Workflow> {
+    return this.transition(id, { verb: 'archive', from: ['draft', 'active'], to: 'archived' })
+  }
+
+  /** Hides the workflow and frees its slug. */
+  delete(id: string): Query<Workflow> {
+    return this.hide(id)
+  }
+
+  /** Throws ConflictError when the slug was taken meanwhile. */
+  restore(id: string): Query<Workflow> {
+    return this.unhide(id)
+  }
+
+  /** Deletes the workflow and its schedules for good; its tasks stay, without it. */
+  override purge(id: string): Query<Workflow> {
+    return super.purge(id)
   }
 }

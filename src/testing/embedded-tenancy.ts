@@ -1,0 +1,34 @@
+import { newId, parseOrgId } from '../core/ids.js'
+import { statement } from '../core/executor.js'
+import { declare, type OwnTables } from '../declared.js'
+import { openEmbeddedDatabase } from '../embedded.js'
+import { derivedKeys, passingKeyring } from '../encryption/keyring.js'
+import type { Org } from '../org.js'
+import { type OrgOptions, Tenancy } from '../tenancy.js'
+
+export interface EmbeddedTenancy {
+  readonly tenancy: Tenancy
+  /** An organization of the test's own. */
+  newOrg(options?: OrgOptions & { name?: string }): Promise<Org>
+  close(): Promise<void>
+}
+
+const insertOrganization = statement(
+  'insert into platform.organizations (id, name, slug, temporal_namespace) values ($1, $2, $3, $3)',
+)
+
+/** A tenancy in this process's memory, for quick tests and trials. It has one connection and is no proof of what a server does. */
+export async function openEmbeddedTenancy(own?: OwnTables): Promise<EmbeddedTenancy> {
+  const executor = await openEmbeddedDatabase(true, await declare(own))
+  const tenancy = new Tenancy(executor, { keys: derivedKeys(passingKeyring(), 'cursor') })
+  return {
+    tenancy,
+    async newOrg({ name, ...options } = {}) {
+      const id = parseOrgId(newId())
+      const slug = `org-${id}`
+      await executor.run({ kind: 'system' }, [{ statement: insertOrganization, values: [id, name ?? slug, slug] }])
+      return tenancy.forOrg(id, options)
+    },
+    close: () => tenancy.close(),
+  }
+}
