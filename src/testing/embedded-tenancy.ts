@@ -9,8 +9,8 @@ import { type OrgOptions, Tenancy } from '../tenancy.js'
 export interface EmbeddedTenancy {
   readonly tenancy: Tenancy
   /** An organization of the test's own. */
-  newOrg(options?: OrgOptions & { name?: string }): Promise<Org>
-  close(): Promise<void>
+  readonly newOrg: (options?: OrgOptions & { name?: string }) => Promise<Org>
+  readonly close: () => Promise<void>
 }
 
 const insertOrganization = statement(

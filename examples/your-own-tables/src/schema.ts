@@ -1,4 +1,5 @@
 import { index, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
 import { declareTable, id, orgId, state, stateCheck, tenantTable, timestamps } from 'tenantry/schema'
 
 export const helpdesk = pgSchema('helpdesk')
@@ -23,3 +24,6 @@ export const tickets = helpdesk.table(
   ],
 )
 declareTable(tickets, { kind: 'tenant' })
+
+export const newTicket = z.strictObject({ subject: z.string().min(1).max(200) })
+export const ticketPatch = newTicket.extend({ status: z.enum(ticketStatuses) }).partial()

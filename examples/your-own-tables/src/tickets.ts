@@ -1,0 +1,22 @@
+import { defineRepository, ScopedRepository, type Query, type Scope } from 'tenantry'
+import { newTicket, ticketPatch, tickets } from './schema.js'
+
+/** As much as most tables need: find, get, list, count, stream; create, update, delete. */
+export const Tickets = defineRepository(tickets, { create: newTicket, patch: ticketPatch })
+
+type Ticket = Awaited<ReturnType<InstanceType<typeof Tickets>['get']>>
+
+/** A table with verbs of its own. */
+export class Helpdesk extends ScopedRepository<Ticket> {
+  constructor(scope: Scope) {
+    super(scope, tickets)
+  }
+
+  open(subject: string): Query<Ticket> {
+    return this.insert(newTicket, { subject })
+  }
+
+  close(id: string): Query<Ticket> {
+    return this.transition(id, { verb: 'close', from: ['open', 'answered'], to: 'closed' })
+  }
+}
