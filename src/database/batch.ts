@@ -55,6 +55,11 @@ export class Batch implements Submittable {
     }
   }
 
+  /** How many statements of the caller's it holds. */
+  get calls(): number {
+    return this.steps.filter(({ own }) => !own).length
+  }
+
   settle(status: string | undefined): void {
     this.status = status
     if (status !== undefined && this.error === undefined) this.remember()

@@ -163,7 +163,7 @@ export class ConnectionPool {
     const { client } = connection
     const timer = setTimeout(() => {
       connection.destroy()
-    }, patience)
+    }, this.pool.options.connectionTimeoutMillis ?? patience)
     const query = async <Row>(text: string, params: readonly unknown[] = []): Promise<Row[]> => {
       return (await client.query<Row>({ text, values: [...params], queryMode: 'extended' })).rows
     }

@@ -27,8 +27,8 @@ export class Connection {
   private active: Batch | undefined
   /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
   private watchdog: NodeJS.Timeout | undefined
-  /** How far the active batch was when the watchdog last looked. */
-  private seen = 0
+  /** How often the watchdog has looked at the active batch. */
+  private looks = 0
 
   constructor(readonly client: DriverClient) {
     // Once per connection, never per checkout. Without a listener for 'error' the process would die with the backend.
@@ -71,7 +71,7 @@ export class Connection {
       return batch
     }
     this.active = batch
-    this.seen = 0
+    this.looks = 0
     this.watchdog?.refresh()
     this.client.query(batch)
     if (signal === undefined) await batch.settled
@@ -97,15 +97,14 @@ export class Connection {
     this.client.release(this.isDead)
   }
 
-  /** The server ends a statement that takes too long. One that does not even do that is gone. */
+  /**
+   * The server ends each statement that takes too long, and tells of the first only with the last. One that takes longer than
+   * all of them may is gone.
+   */
   private look(): void {
     if (this.active === undefined) return
-    if (this.active.done === this.seen) {
-      this.destroy()
-      return
-    }
-    this.seen = this.active.done
-    this.watchdog?.refresh()
+    if (++this.looks < this.active.calls) this.watchdog?.refresh()
+    else this.destroy()
   }
 
   private async abortable(batch: Batch, signal: AbortSignal): Promise<void> {

@@ -1,0 +1,187 @@
+import { createRequire } from 'node:module'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type DriverClient,
+  type DriverConnection,
+  prepareValue,
+  type Submittable,
+  textParsers,
+} from '../../src/database/driver.js'
+import { Frames } from '../../src/database/wire.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+
+// What is used of pg below its documented surface. When one of these fails, the pin was moved: look at what changed in pg
+// before you change anything here, and then at everything that imports src/database/driver.ts.
+
+const database = useDatabase()
+const requireOfPg = createRequire(createRequire(import.meta.url).resolve('pg'))
+
+let client: DriverClient
+
+beforeAll(async () => {
+  const made = new pg.Client({ connectionString: database.appUrl })
+  await made.connect()
+  client = made as unknown as DriverClient
+})
+
+afterAll(() => (client as unknown as pg.Client).end())
+
+test.each([
+  ['pg', '8.23.1'],
+  ['pg-pool', '3.14.0'],
+  ['pg-protocol', '1.16.1'],
+  ['pg-types', '2.2.0'],
+])('%s is %s, the version whose internals were read', (name, version) => {
+  const file = requireOfPg.resolve(name)
+  const root = file.slice(0, file.lastIndexOf(`/${name}/`) + name.length + 2)
+  expect(requireOfPg(`${root}package.json`)).toMatchObject({ version })
+})
+
+/** Everything pg calls, in order, and what arrives on the connection. */
+function recorder(texts: string[]): Submittable & { calls: string[]; done: Promise<void> } {
+  const frames = new Frames()
+  for (const text of texts) {
+    frames.parse('', text)
+    frames.bind('', [])
+    frames.describePortal()
+    frames.execute()
+  }
+  frames.sync()
+  const bytes = frames.take()
+  const calls: string[] = []
+  const record =
+    (name: string) =>
+    (message?: object): void => {
+      calls.push(message instanceof Error ? `${name} ${message.message}` : name)
+    }
+  const done = new Promise<void>((resolve) => {
+    const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
+    connection.once('readyForQuery', ({ status }: { status: string }) => {
+      calls.push(`on readyForQuery ${status} ${client.getTransactionStatus()}`)
+      resolve()
+    })
+  })
+  return {
+    calls,
+    done,
+    submit(connection: DriverConnection) {
+      calls.push('submit')
+      connection.stream.write(bytes)
+      return null
+    },
+    handleRowDescription: ({ fields }) =>
+      calls.push(`fields ${fields.map((field) => `${field.name} ${field.dataTypeID}`).join()}`),
+    handleDataRow: ({ fields }) => calls.push(`row ${JSON.stringify(fields)}`),
+    handleCommandComplete: ({ text }) => calls.push(`tag ${text}`),
+    handleEmptyQuery: record('empty'),
+    handlePortalSuspended: record('suspended'),
+    handleCopyInResponse: record('copy in'),
+    handleCopyData: record('copy data'),
+    handleError: record('error'),
+    handleReadyForQuery: record('ready'),
+  }
+}
+
+test('a query of one’s own is called in the order of the protocol, and then the connection says the status', async () => {
+  const query = recorder(["select 1 as a, null::text as b, 'x'::text as c", 'values (1), (2)', ''])
+  client.query(query)
+  await query.done
+  expect(query.calls).toEqual([
+    'submit',
+    'fields a 23,b 25,c 25',
+    'row ["1",null,"x"]',
+    'tag SELECT 1',
+    'fields column1 23',
+    'row ["1"]',
+    'row ["2"]',
+    'tag SELECT 2',
+    'empty',
+    'ready',
+    'on readyForQuery I I',
+  ])
+})
+
+test('after an error it is not called again, so that only the connection tells of ReadyForQuery', async () => {
+  const query = recorder(['select 1', 'begin', 'select nothing'])
+  client.query(query)
+  await query.done
+  expect(query.calls.slice(-3)).toEqual(['tag BEGIN', 'error column "nothing" does not exist', 'on readyForQuery E E'])
+  const rollback = recorder(['rollback'])
+  client.query(rollback)
+  await rollback.done
+  expect(rollback.calls.at(-1)).toBe('on readyForQuery I I')
+})
+
+test('a server’s error has a severity, one of the socket has not', async () => {
+  const refused: unknown = await client
+    .query({ text: 'select nothing', values: [], queryMode: 'extended' })
+    .catch((error: unknown) => error)
+  expect(refused).toMatchObject({ severity: 'ERROR', code: '42703', routine: 'errorMissingColumn' })
+  const lost = new pg.Client({ connectionString: database.appUrl })
+  await lost.connect()
+  const ended = new Promise<Error>((resolve) => lost.on('error', resolve))
+  const connection = (lost as unknown as DriverClient).connection
+  const closed = new Promise((resolve) => connection.once('end', resolve))
+  connection.stream.destroy(new Error('broken'))
+  expect(await ended).not.toHaveProperty('severity')
+  await closed
+})
+
+test('a client that cannot submit tells the query and not the caller', async () => {
+  const closed = new pg.Client({ connectionString: database.appUrl })
+  await closed.connect()
+  await closed.end()
+  const failure = await new Promise((resolve) => {
+    const query = { ...recorder(['select 1']), handleError: resolve }
+    ;(closed as unknown as DriverClient).query(query)
+  })
+  expect(failure).not.toHaveProperty('severity')
+})
+
+test('what a cancel request and the detection of a pooler need is there', async () => {
+  const { rows } = await client.query<{ pid: number }>({
+    text: 'select pg_backend_pid() as pid',
+    values: [],
+    queryMode: 'extended',
+  })
+  expect(client.processID).toBe(rows[0]?.pid)
+  expect(client).toMatchObject({
+    secretKey: expect.any(Number) as unknown,
+    host: expect.any(String) as unknown,
+    port: expect.any(Number) as unknown,
+    ssl: false,
+    sslNegotiation: 'postgres',
+    pipeline: false,
+  })
+  for (const method of ['connect', 'requestSsl', 'cancel']) expect(pg.Connection.prototype).toHaveProperty(method)
+})
+
+test('arrays are written as Postgres reads them', () => {
+  expect(prepareValue(['a,b', '"', '\\', null, [1]])).toBe('{"a,b","\\"","\\\\",NULL,{"1"}}')
+})
+
+test('the parsers are there, and not those of the shared table', () => {
+  const { JSONB } = pg.types.builtins
+  const original = pg.types.getTypeParser(JSONB) as (text: string) => unknown
+  pg.types.setTypeParser(JSONB, () => 'the host’s')
+  const parsers = textParsers()
+  pg.types.setTypeParser(JSONB, original)
+  expect(parsers.get(JSONB)?.('{"a":1}')).toEqual({ a: 1 })
+  expect(parsers.get(pg.types.builtins.BOOL)?.('t')).toBe(true)
+  expect(parsers.size).toBeGreaterThan(40)
+})
+
+test('the pool says in these words that nobody gave a connection back in time', async () => {
+  const pool = new pg.Pool({ connectionString: database.appUrl, max: 1 })
+  const held = await pool.connect()
+  pool.options.connectionTimeoutMillis = 5
+  const failure = await new Promise((resolve) => {
+    pool.connect((error) => {
+      resolve(error)
+    })
+  })
+  expect(failure).toEqual(new Error('timeout exceeded when trying to connect'))
+  held.release()
+  await pool.end()
+})

@@ -1,0 +1,308 @@
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import {
+  ConflictError,
+  InvalidInputError,
+  IsolationError,
+  NotFoundError,
+  RetryableError,
+  ScopeClosedError,
+  TimeoutError,
+  TransactionAbortedError,
+  UnavailableError,
+  UnsafeStatementError,
+} from '../../src/core/errors.js'
+import { startProxy } from '../support/proxy.js'
+import {
+  A,
+  B,
+  backend,
+  call,
+  countItems,
+  countNamed,
+  failureOf,
+  insertItem,
+  unknown,
+  useToySchema,
+  valueOf,
+} from '../support/toy-schema.js'
+
+const { database, open } = useToySchema()
+
+const divide = call('select 1 / $1::int', 0)
+const move = (to: string | null) => call('select platform.move_binding($1)', to)
+
+async function stored(name: string): Promise<number> {
+  const rows = await database.admin.query<{ n: number }>(
+    'select count(*)::int as n from platform.items where name = $1',
+    [name],
+  )
+  return rows[0]?.n ?? NaN
+}
+
+const valueIn = (results: readonly { rows: unknown[][] }[]): unknown => results[0]?.rows[0]?.[0]
+
+test('what is committed stays, what is rolled back does not', async () => {
+  const executor = open()
+  const kept = await executor.begin(A)
+  await kept.run([insertItem(A, 'kept')])
+  expect(valueIn(await kept.run([countNamed('kept')]))).toBe(1)
+  expect(await stored('kept')).toBe(0)
+  await kept.commit()
+  expect(await stored('kept')).toBe(1)
+
+  const dropped = await executor.begin(A)
+  await dropped.run([insertItem(A, 'dropped')])
+  await dropped.rollback()
+  expect(await stored('dropped')).toBe(0)
+})
+
+test('the first calls take BEGIN and the binding with them, and each further one binds again', async () => {
+  const proxy = await startProxy(database.appUrl)
+  const executor = open({ pool: { connectionString: proxy.url } })
+  await executor.ping()
+  let writes = 0
+  proxy.filter = (bytes, direction) => {
+    if (direction === 'to server') writes++
+    return bytes
+  }
+  const transaction = await executor.begin(A)
+  expect(writes).toBe(0)
+  await transaction.run([countItems])
+  await transaction.run([countItems, countItems])
+  transaction.release(transaction.savepoint())
+  const savepoint = transaction.savepoint()
+  await transaction.run([countItems])
+  transaction.rollbackTo(savepoint)
+  expect(writes).toBe(3)
+  await transaction.commit()
+  expect(writes).toBe(4)
+  await (await executor.begin(A)).commit()
+  await (await executor.begin(A)).rollback()
+  expect(writes).toBe(4)
+  await executor.close()
+  await proxy.close()
+})
+
+test('the connection goes back clean', async () => {
+  const pool = new pg.Pool({ connectionString: database.appUrl, max: 1 })
+  const executor = open({ pool })
+  for (const end of ['commit', 'rollback'] as const) {
+    const transaction = await executor.begin(A)
+    await transaction.run([countItems])
+    await transaction[end]()
+    const { rows } = await pool.query("select current_setting('tenantry.org_id', true) as bound")
+    expect(rows).toEqual([{ bound: '' }])
+    expect(pool).toMatchObject({ totalCount: 1, idleCount: 1 })
+  }
+  await expect(pool.query('select * from platform.items')).rejects.toThrow('no organization is bound')
+  await pool.end()
+})
+
+test('after it has ended nothing is sent', async () => {
+  const executor = open()
+  for (const end of ['commit', 'rollback'] as const) {
+    const transaction = await executor.begin(A)
+    await transaction.run([countItems])
+    await transaction[end]()
+    // On the one connection, another organization's transaction is open by now.
+    const other = await executor.begin(B)
+    await other.run([countItems])
+    await expect(transaction.run([insertItem(A, 'late')])).rejects.toThrow(ScopeClosedError)
+    await expect(transaction.commit()).rejects.toThrow(ScopeClosedError)
+    expect(() => transaction.savepoint()).toThrow(ScopeClosedError)
+    await expect(transaction.rollback()).resolves.toBeUndefined()
+    expect(valueIn(await other.run([call('select distinct org_id from platform.items')]))).toBe(B.id)
+    await other.commit()
+  }
+  expect(await stored('late')).toBe(0)
+})
+
+test('a swallowed error is found at the commit, and nothing is written', async () => {
+  const executor = open()
+  const transaction = await executor.begin(A)
+  await transaction.run([insertItem(A, 'swallowed')])
+  await expect(transaction.run([divide])).rejects.toThrow(InvalidInputError)
+  await expect(transaction.run([insertItem(A, 'swallowed')])).rejects.toThrow(TransactionAbortedError)
+  await expect(transaction.commit()).rejects.toThrow(TransactionAbortedError)
+  expect(await stored('swallowed')).toBe(0)
+  expect(await valueOf(executor, B, countItems)).toBe(10)
+})
+
+test('a text or a value that is not sent does not fail the transaction', async () => {
+  const executor = open()
+  const transaction = await executor.begin(A)
+  await expect(transaction.run([call('commit')])).rejects.toThrow(UnsafeStatementError)
+  await expect(transaction.run([call('select $1', () => 1)])).rejects.toThrow(InvalidInputError)
+  await transaction.run([insertItem(A, 'unharmed')])
+  await transaction.commit()
+  expect(await stored('unharmed')).toBe(1)
+})
+
+test('an unknown organization is told with the first calls, and nothing is done', async () => {
+  const executor = open()
+  const transaction = await executor.begin(unknown)
+  await expect(transaction.run([insertItem(unknown, 'nobody')])).rejects.toThrow(NotFoundError)
+  await transaction.rollback()
+  expect(await stored('nobody')).toBe(0)
+  expect(await valueOf(executor, A, countItems)).toBeGreaterThanOrEqual(10)
+})
+
+test('a savepoint takes back what came after it', async () => {
+  const executor = open()
+  const transaction = await executor.begin(A)
+  const first = transaction.savepoint()
+  await transaction.run([insertItem(A, 'saved')])
+  transaction.release(first)
+  const second = transaction.savepoint()
+  await expect(transaction.run([insertItem(A, 'taken back'), divide])).rejects.toThrow(InvalidInputError)
+  expect(() => transaction.savepoint()).toThrow(TransactionAbortedError)
+  transaction.rollbackTo(second)
+  await transaction.run([insertItem(A, 'saved')])
+  const third = transaction.savepoint()
+  await transaction.run([insertItem(A, 'taken back')])
+  transaction.rollbackTo(third)
+  await transaction.commit()
+  expect([await stored('saved'), await stored('taken back')]).toEqual([2, 0])
+})
+
+test('after a savepoint from before the binding the next statement is bound again', async () => {
+  const executor = open()
+  const transaction = await executor.begin(A)
+  const savepoint = transaction.savepoint()
+  await transaction.run([countItems])
+  transaction.rollbackTo(savepoint)
+  expect(valueIn(await transaction.run([call('select distinct org_id from platform.items')]))).toBe(A.id)
+  await transaction.commit()
+})
+
+test('calls that are not waited for go one after the other', async () => {
+  const executor = open()
+  const transaction = await executor.begin(A)
+  const seen = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      transaction.run([
+        call("update platform.items set quantity = quantity + 1 where name = 'item' returning quantity"),
+      ]),
+    ),
+  )
+  expect(seen.map(valueIn)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1))
+  const [, committed] = await Promise.all([transaction.run([insertItem(A, 'last')]), transaction.commit()])
+  expect(committed).toBeUndefined()
+  expect(await stored('last')).toBe(1)
+})
+
+test.each([
+  ['to another organization', B.id],
+  ['to none and then to another', null],
+])('a binding that was moved %s is refused by the next statement', async (_, to) => {
+  const executor = open()
+  const pid = await valueOf(executor, A, backend)
+  const transaction = await executor.begin(A)
+  await transaction.run([insertItem(A, 'before the move')])
+  if (to === null) await transaction.run([call('select platform.move_binding(null), platform.move_binding($1)', B.id)])
+  else await transaction.run([move(to)])
+  await expect(transaction.run([insertItem(B, 'after the move')])).rejects.toThrow(IsolationError)
+  await expect(transaction.commit()).rejects.toThrow(IsolationError)
+  await transaction.rollback()
+  expect([await stored('before the move'), await stored('after the move')]).toEqual([0, 0])
+  expect(await valueOf(executor, A, backend)).not.toBe(pid)
+})
+
+test('a binding that the last statement moved is refused by the closing write', async () => {
+  const executor = open()
+  const pid = await valueOf(executor, A, backend)
+  const transaction = await executor.begin(A)
+  const moving = call(
+    `with moved as materialized (select platform.move_binding($1) as binding)
+     insert into platform.items (org_id, id, name) select $1, gen_random_uuid(), 'last move' from moved where binding <> ''`,
+    B.id,
+  )
+  await transaction.run([moving])
+  await expect(transaction.commit()).rejects.toThrow(IsolationError)
+  expect(await stored('last move')).toBe(0)
+  expect(await valueOf(executor, A, backend)).not.toBe(pid)
+})
+
+test('a read-only transaction writes nothing', async () => {
+  const executor = open()
+  const transaction = await executor.begin(A, { readOnly: true })
+  expect(valueIn(await transaction.run([countNamed('no')]))).toBe(0)
+  await expect(transaction.run([insertItem(A, 'no')])).rejects.toThrow(UnsafeStatementError)
+  await transaction.rollback()
+  expect(await stored('no')).toBe(0)
+})
+
+test('of two serializable transactions that cross, the second is told by its commit to try again', async () => {
+  const executor = open({ pool: { max: 2 } })
+  await database.admin.query('create table platform.doctors (org_id uuid, on_call boolean)')
+  await database.admin.query('grant select, update on platform.doctors to tenantry_app')
+  await database.admin.query('insert into platform.doctors values ($1, true), ($1, true)', [A.id])
+  const leave = call(
+    `update platform.doctors set on_call = false where ctid = (select max(ctid) from platform.doctors where on_call)
+     and (select count(*) from platform.doctors where on_call) > 1`,
+  )
+  const other = call(leave.statement.text.replace('max', 'min'))
+  const one = await executor.begin(A, { isolation: 'serializable' })
+  const two = await executor.begin(A, { isolation: 'serializable' })
+  await one.run([leave])
+  await two.run([other])
+  await one.commit()
+  await expect(two.commit()).rejects.toThrow(RetryableError)
+  const [row] = await database.admin.query('select count(*)::int as n from platform.doctors where on_call')
+  expect(row).toEqual({ n: 1 })
+})
+
+test('a constraint that is checked by the commit refuses it', async () => {
+  const executor = open()
+  await database.admin.query(
+    'create table platform.late (a int constraint late_key unique deferrable initially deferred)',
+  )
+  await database.admin.query('grant select, insert on platform.late to tenantry_app')
+  const twice = call('insert into platform.late values (1), (1)')
+  const transaction = await executor.begin(A)
+  await transaction.run([twice])
+  await expect(transaction.commit()).rejects.toThrow(ConflictError)
+  await expect(executor.run(A, [twice])).rejects.toThrow(ConflictError)
+  expect(await valueOf(executor, A, call('select count(*)::int from platform.late'))).toBe(0)
+})
+
+test.each(['while it waits', 'while it runs'])(
+  'a backend that is killed %s is a typed error, and the pool heals',
+  async (when) => {
+    const executor = open()
+    const transaction = await executor.begin(A)
+    const pid = valueIn(await transaction.run([backend]))
+    await transaction.run([insertItem(A, 'killed')])
+    const running = when === 'while it runs' ? failureOf(transaction.run([call('select pg_sleep(10)')])) : undefined
+    await database.admin.query('select pg_terminate_backend($1)', [pid])
+    expect((await running) ?? new UnavailableError()).toBeInstanceOf(UnavailableError)
+    await expect(transaction.run([countItems])).rejects.toThrow(UnavailableError)
+    await expect(transaction.commit()).rejects.toThrow(UnavailableError)
+    await transaction.rollback()
+    expect(await stored('killed')).toBe(0)
+    expect(await valueOf(executor, B, countItems)).toBe(10)
+  },
+)
+
+test('a transaction that idles for too long is ended by the server, and says so', async () => {
+  const executor = open({ pool: { idle_in_transaction_session_timeout: 50 } })
+  const transaction = await executor.begin(A)
+  const pid = valueIn(await transaction.run([backend]))
+  for (let alive = 1; alive > 0;) {
+    const rows = await database.admin.query('select from pg_stat_activity where pid = $1', [pid])
+    alive = rows.length
+  }
+  await expect(transaction.run([countItems])).rejects.toThrow(TimeoutError)
+  await transaction.rollback()
+  expect(await valueOf(executor, B, countItems)).toBe(10)
+})
+
+test('another handle inside a transaction takes another connection, or is told that there is none', async () => {
+  const executor = open({ pool: { max: 1, connectionTimeoutMillis: 100 } })
+  const transaction = await executor.begin(A)
+  await transaction.run([countItems])
+  await expect(executor.run(B, [countItems])).rejects.toMatchObject({ code: 'pool_timeout' })
+  await transaction.commit()
+  expect(await valueOf(executor, B, countItems)).toBe(10)
+})

@@ -1,0 +1,91 @@
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { UnavailableError } from '../../src/core/errors.js'
+import { RowShape } from '../../src/database/rows.js'
+import { A, call, useToySchema } from '../support/toy-schema.js'
+
+const { database, open } = useToySchema()
+
+const values = call(`select
+  '2026-01-02 03:04:05.678901+05'::timestamptz, '2026-01-02 03:04:05.678901'::timestamp, '2026-01-02'::date,
+  '1 day 02:03:04'::interval, 9007199254740993::bigint, 12345678901234567890.123456789::numeric,
+  1.5::float8, 7::smallint, true, null::int, 'x'::text, '{"a": [1, "1"]}'::jsonb, '"1"'::json,
+  '\\x00ff'::bytea, array['a"b', null, 'c']::text[], array[1, 2], array[1.10]::numeric[],
+  array['2026-01-02 03:04:05.678901+00'::timestamptz], '0190a000-0000-7000-8000-00000000000a'::uuid`)
+
+const read = [
+  '2026-01-01 22:04:05.678901+00',
+  '2026-01-02 03:04:05.678901',
+  '2026-01-02',
+  '1 day 02:03:04',
+  '9007199254740993',
+  '12345678901234567890.123456789',
+  1.5,
+  7,
+  true,
+  null,
+  'x',
+  { a: [1, '1'] },
+  '1',
+  Buffer.from([0, 255]),
+  ['a"b', null, 'c'],
+  [1, 2],
+  '{1.10}',
+  '{"2026-01-02 03:04:05.678901+00"}',
+  '0190a000-0000-7000-8000-00000000000a',
+]
+
+test('every value is read without loss, dates as text', async () => {
+  const [result] = await open().run(A, [values])
+  expect(result?.rows).toEqual([read])
+})
+
+test('what the database and its login are set to does not matter', async () => {
+  const { admin } = database
+  const [{ name }] = (await admin.query('select current_database() as name')) as [{ name: string }]
+  for (const setting of [
+    "datestyle = 'German'",
+    "timezone = 'Europe/Amsterdam'",
+    "intervalstyle = 'iso_8601'",
+    "bytea_output = 'escape'",
+  ]) {
+    await admin.query(`alter database ${name} set ${setting}`)
+  }
+  const [result] = await open().run(A, [values])
+  expect(result?.rows).toEqual([read])
+  // An offset of +00:19:32, which is no date to JavaScript.
+  const [old] = await open().run(A, [call("select '1900-01-01 00:00:00+00'::timestamptz")])
+  expect(new Date(old?.rows[0]?.[0] as string)).toEqual(new Date('1900-01-01T00:00:00Z'))
+
+  const pool = new pg.Pool({ connectionString: database.appUrl })
+  const executor = open({ pool })
+  await expect(executor.run(A, [values])).rejects.toThrow(UnavailableError)
+  await executor.close()
+  await pool.end()
+  await admin.query(`alter database ${name} reset all`)
+})
+
+test('parsers that the host has set for itself are the host’s', async () => {
+  const { INT8 } = pg.types.builtins
+  const original = pg.types.getTypeParser(INT8) as (text: string) => unknown
+  pg.types.setTypeParser(INT8, () => 'the host’s')
+  try {
+    const [result] = await open().run(A, [call('select 1::bigint')])
+    expect(result?.rows).toEqual([['1']])
+  } finally {
+    pg.types.setTypeParser(INT8, original)
+  }
+})
+
+test('a date that goes in comes out as the same instant, whatever zone this process is in', async () => {
+  const date = new Date('2026-07-01T12:34:56.789Z')
+  const [result] = await open().run(A, [call('select $1::timestamptz, $1::timestamp', date)])
+  expect(result?.rows).toEqual([['2026-07-01 12:34:56.789+00', '2026-07-01 12:34:56.789']])
+})
+
+test('a row that does not fit its description is not read', () => {
+  const shape = new RowShape([{ name: 'a', dataTypeID: 25 }])
+  expect(() => {
+    shape.read(['1', '2'])
+  }).toThrow('described columns')
+})
