@@ -1,13 +1,5 @@
 import { is, SQL } from 'drizzle-orm'
-import {
-  getTableConfig,
-  type IndexColumn,
-  PgArray,
-  type PgColumn,
-  PgDialect,
-  PgRole,
-  type PgTable,
-} from 'drizzle-orm/pg-core'
+import { getTableConfig, PgArray, type PgColumn, PgDialect, PgRole, type PgTable } from 'drizzle-orm/pg-core'
 import { quoted } from '../../src/core/table-plan.js'
 import { type Grant, grantsOf } from '../../src/schema/grants.js'
 import { factsOf } from '../../src/schema/shared/kinds.js'
