@@ -54,9 +54,18 @@ const values: Readonly<Record<string, unknown>> = {
  * A row in every table for one organization and one person, made by the owner. Each `newId` call makes an id: the same calls for
  * two organizations make twins, which differ in nothing but whose they are.
  */
-export async function fillEveryTable(session: Session, nextId: () => string = newId): Promise<Rows> {
-  const rows = new Map<string, Record<string, unknown>>()
-  for (const table of inOrder(platformTables)) {
+export const fillEveryTable = (session: Session, nextId: () => string = newId): Promise<Rows> =>
+  fillTables(session, platformTables, new Map(), nextId)
+
+/** A row in each of some tables, beside the rows that were made in those that they refer to. Gives both. */
+export async function fillTables(
+  session: Session,
+  tables: readonly PgTable[],
+  made: Rows,
+  nextId: () => string = newId,
+): Promise<Rows> {
+  const rows = new Map(made)
+  for (const table of inOrder(tables)) {
     const row = rowOf(table, rows, nextId)
     const columns = Object.keys(row)
     const places = columns.map((_, index) => `$${index + 1}`).join(', ')
