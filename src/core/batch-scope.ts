@@ -1,4 +1,4 @@
-import { InvalidInputError } from './errors.js'
+import { InvalidInputError, ScopeClosedError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import type { Query } from './query.js'
 import type { BatchResults, Scope, ScopeContext } from './scope.js'
@@ -26,15 +26,19 @@ export async function runBatch<Calls extends readonly unknown[]>(
 class BatchScope implements Scope {
   private readonly entries = new Map<object, Entry>()
   private order: Entry[] = []
+  private state: 'collecting' | 'ended' = 'collecting'
 
   constructor(readonly context: ScopeContext) {}
 
   query<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
-    return this.add([prepare()], ([result]) => read(result as Result)) as Query<T>
+    return this.add(
+      () => [prepare()],
+      ([result]) => read(result as Result),
+    ) as Query<T>
   }
 
   together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
-    return this.add(prepare(), read) as Query<T>
+    return this.add(prepare, read) as Query<T>
   }
 
   transaction<T>(): Promise<T> {
@@ -46,7 +50,7 @@ class BatchScope implements Scope {
   }
 
   collect(make: (scope: Scope) => readonly unknown[]): Call[] {
-    const made = make(this)
+    const made = this.make(make)
     if (!Array.isArray(made)) throw new InvalidInputError('batch', 'its function must return a list of calls')
     this.order = made.map((item: unknown) => {
       const entry = this.entries.get(item as object)
@@ -66,9 +70,18 @@ class BatchScope implements Scope {
     return this.order.map(({ calls, read }) => read(results.slice(from, (from += calls.length))))
   }
 
-  private add(calls: readonly Call[], read: Entry['read']): unknown {
+  private make(make: (scope: Scope) => readonly unknown[]): readonly unknown[] {
+    try {
+      return make(this)
+    } finally {
+      this.state = 'ended'
+    }
+  }
+
+  private add(prepare: () => readonly Call[], read: Entry['read']): unknown {
+    if (this.state === 'ended') return Promise.reject(new ScopeClosedError())
     const entry = new LazyCall()
-    this.entries.set(entry, { calls, read })
+    this.entries.set(entry, { calls: prepare(), read })
     return entry
   }
 }

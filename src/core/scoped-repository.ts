@@ -2,11 +2,13 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import type { z } from 'zod'
 import { InvalidInputError, NotFoundError } from './errors.js'
 import type { Call, Result, Statement } from './executor.js'
-import { compileFilter, type Filter } from './filters.js'
+import { comparableValue, compileFilter, type Filter } from './filters.js'
 import { type GuardedChange, guardedCall, guardedRow, type Transition, transitionOf } from './guarded-change.js'
 import { parseId } from './ids.js'
 import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
 import type { Query } from './query.js'
+import { clearCall, type Reference } from './references.js'
+import { revisionOf, type UpdateOptions } from './revision.js'
 import type { AuditedWrite, Scope } from './scope.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
 import { ownItems, parseInput } from './values.js'
@@ -19,12 +21,6 @@ export interface RepositoryOptions {
   readonly parents?: writes.Parents
   /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
   readonly references?: readonly Reference[]
-}
-
-/** A nullable reference to this table. */
-export interface Reference {
-  readonly table: PgTable
-  readonly property: string
 }
 
 type Values = Readonly<Record<string, unknown>>
@@ -127,15 +123,14 @@ export abstract class ScopedRepository<Row extends object> {
     )
   }
 
-  /** The row that a unique key names. */
-  protected findWhere(filter: Filter<Row>): Query<Row | undefined> {
+  /** The row that a unique key names. Its values are compared as they are: an object from a request is no filter here. */
+  protected findWhere(key: Filter<Row>): Query<Row | undefined> {
+    const text = (where: string) => `select ${this.plan.selected} from ${this.plan.sql} where ${where} limit 1`
     return this.read(
-      () =>
-        this.filtered(
-          'find',
-          filter,
-          (where) => `select ${this.plan.selected} from ${this.plan.sql} where ${where} limit 1`,
-        ),
+      () => {
+        for (const [property, value] of Object.entries(key)) comparableValue(columnOf(this.plan, property), value)
+        return this.filtered('find', key, text)
+      },
       ({ rows }) => this.first(rows),
     )
   }
@@ -146,10 +141,14 @@ export abstract class ScopedRepository<Row extends object> {
     input: unknown,
     { managed, existing }: { managed?: Values; existing?: writes.ConflictTarget } = {},
   ): Query<Row> {
+    let values: Values = {}
     return this.write(
       'create',
-      () => writes.insertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, this.parents, existing),
-      (result) => this.readRow(writes.insertedRow(this.plan, this.parents, result)),
+      () => {
+        values = { ...parsed(schema, input), ...managed }
+        return writes.insertCall(this.plan, this.orgId, values, this.parents, existing)
+      },
+      (result) => this.readRow(writes.insertedRow(this.plan, this.parents, values, result)),
     )
   }
 
@@ -183,19 +182,20 @@ export abstract class ScopedRepository<Row extends object> {
     )
   }
 
-  /** With a `revision`, throws VersionConflictError when the row was changed since. `only` names a state that it must be in. */
+  /** `options` are the caller's; `managed` are values that the library gives, and `only` names a state that the row must be in. */
   protected modify<Schema extends z.ZodType>(
     schema: Schema,
     id: string,
     patch: unknown,
-    options: { revision?: number | undefined; managed?: Values; only?: writes.Conditions['only'] } = {},
+    options: UpdateOptions = {},
+    { managed, only }: { managed?: Values; only?: writes.Conditions['only'] } = {},
   ): Query<Row> {
     let read = ({ rows }: Result): readonly unknown[] => this.onlyRaw(rows)
     return this.write(
       'update',
       () => {
-        const values = { ...parsed(schema, patch), ...options.managed }
-        const conditions = { parents: this.parents, revision: parseRevision(options.revision), only: options.only }
+        const values = { ...parsed(schema, patch), ...managed }
+        const conditions = { parents: this.parents, revision: revisionOf(options), only }
         if (!writes.needsCheck(values, conditions)) return writes.updateCall(this.plan, this.orgId, parseId(id), values)
         const checked = writes.checkedUpdate(this.plan, this.orgId, parseId(id), values, conditions)
         read = checked.read
@@ -261,7 +261,7 @@ export abstract class ScopedRepository<Row extends object> {
       () => {
         this.authorize('write')
         const row = parseId(id)
-        const cleared = this.references.map((reference) => this.call(this.clearStatement(reference), [row]))
+        const cleared = this.references.map((reference) => clearCall(reference, this.orgId, row))
         return [...cleared, this.call(writes.verbStatement(this.plan, 'purge'), [row])]
       },
       (results) => this.only(results.at(-1)?.rows ?? []),
@@ -372,13 +372,6 @@ export abstract class ScopedRepository<Row extends object> {
     return condition
   }
 
-  private clearStatement({ table, property }: Reference): Statement {
-    const plan = planOf(table)
-    const column = columnOf(plan, property)
-    const text = () => `update ${plan.sql} set ${column.sql} = null where ${plan.owned} and ${column.sql} = $2`
-    return plan.statements.get(`clear ${property}`, text)
-  }
-
   private first(rows: readonly (readonly unknown[] | undefined)[]): Row | undefined {
     return rows[0] === undefined ? undefined : this.readRow(rows[0])
   }
@@ -394,11 +387,6 @@ export abstract class ScopedRepository<Row extends object> {
 }
 
 const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values
-
-function parseRevision(revision: number | undefined): number | undefined {
-  if (revision === undefined || (Number.isInteger(revision) && revision > 0)) return revision
-  throw new InvalidInputError('revision', 'must be the revision that was read')
-}
 
 /** A text that names no organization would be left to row security alone. */
 function ownText(text: string): string {

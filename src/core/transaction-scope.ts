@@ -72,25 +72,11 @@ export class TransactionScope implements Scope {
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
-  async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
-    this.assertOpen()
-    await this.last
-    this.assertOpen()
-    this.state = 'nested'
-    const savepoint = this.open.savepoint()
-    const inner = new TransactionScope(this.context, this.open)
-    try {
-      const result = await work(inner)
-      await inner.finish()
-      this.open.release(savepoint)
-      return result
-    } catch (error) {
-      await inner.abandon()
-      this.open.rollbackTo(savepoint)
-      throw error
-    } finally {
-      this.state = 'open'
-    }
+  transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+    this.waiting++
+    const nested = this.nest(work).finally(() => this.waiting--)
+    nested.catch(ignore)
+    return nested
   }
 
   /** Refuses to end well while a call is on its way, or after one has failed without anybody's saying so. */
@@ -107,6 +93,32 @@ export class TransactionScope implements Scope {
   async abandon(): Promise<void> {
     this.state = 'ended'
     await this.last
+  }
+
+  private async nest<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+    this.assertOpen()
+    await this.last
+    this.assertOpen()
+    this.state = 'nested'
+    const savepoint = this.open.savepoint()
+    const inner = new TransactionScope(this.context, this.open)
+    try {
+      const result = await work(inner)
+      await inner.finish()
+      this.open.release(savepoint)
+      return result
+    } catch (error) {
+      await inner.abandon()
+      this.open.rollbackTo(savepoint)
+      throw error
+    } finally {
+      this.reopen()
+    }
+  }
+
+  /** Unless it ended meanwhile, because nobody awaited the nested one. */
+  private reopen(): void {
+    if (this.state === 'nested') this.state = 'open'
   }
 
   private send<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {

@@ -54,6 +54,9 @@ function parentLocks(parents: Parents, all: readonly Given[], offset: number): L
   }
 }
 
+const givenParents = (parents: Parents, values: Values): string[] =>
+  Object.keys(parents).filter((name) => (values[name] ?? null) !== null)
+
 /** `existing` names a key whose row is given, unchanged, instead of a second one. */
 export function insertCall(
   plan: TablePlan,
@@ -88,9 +91,9 @@ const onConflict = (plan: TablePlan, target: ConflictTarget): string =>
   `on conflict ("org_id", ${keyColumns(plan, target).join(', ')})${target.where === undefined ? '' : ` where ${target.where}`}`
 
 /** The inserted row. Without one, a parent was not there, or not alive any more. */
-export function insertedRow(plan: TablePlan, parents: Parents, result: Result): unknown[] {
+export function insertedRow(plan: TablePlan, parents: Parents, values: Values, result: Result): unknown[] {
   const row = result.rows[0]
-  if (row === undefined) throw new BrokenReferenceError(plan.resource, Object.keys(parents))
+  if (row === undefined) throw new BrokenReferenceError(plan.resource, givenParents(parents, values))
   return row
 }
 
@@ -187,7 +190,7 @@ export interface Conditions {
 }
 
 export const needsCheck = (values: Values, { parents, revision, only }: Conditions): boolean =>
-  revision !== undefined || only !== undefined || Object.keys(parents).some((name) => (values[name] ?? null) !== null)
+  revision !== undefined || only !== undefined || givenParents(parents, values).length > 0
 
 /** An update that must say why it changed nothing: the row is gone, a parent is, or it is not as it was expected. */
 export function checkedUpdate(

@@ -1,5 +1,7 @@
+import { NotFoundError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
+import type { UpdateOptions } from '../core/revision.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { ownItems } from '../core/values.js'
@@ -24,7 +26,7 @@ export class Agents extends ScopedRepository<Agent> {
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the agent was changed since. */
-  update(id: string, patch: AgentPatch, options: { revision?: number } = {}): Query<Agent> {
+  update(id: string, patch: AgentPatch, options?: UpdateOptions): Query<Agent> {
     return this.modify(agentPatch, id, patch, options)
   }
 
@@ -63,7 +65,7 @@ export class Agents extends ScopedRepository<Agent> {
     return this.scope.transaction(async (scope) => {
       const inner = new Agents(scope)
       const tools = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) => parseId(tool))
-      await inner.get(id)
+      await inner.lock(id)
       await inner.replaceTools(id, tools)
     })
   }
@@ -88,6 +90,22 @@ export class Agents extends ScopedRepository<Agent> {
       'tools',
       () => `select "organization_tool_id" from "platform"."agent_tools"
         where "org_id" = $1 and "agent_id" = $2 order by "organization_tool_id"`,
+    )
+  }
+
+  /** So that two lists that are set at once do not become one. */
+  private async lock(id: string): Promise<void> {
+    const statement = this.statement(
+      'lock',
+      ({ sql, visible }) => `select "id" from ${sql} where ${visible} and "id" = $2 for no key update`,
+    )
+    await this.run(
+      'write',
+      statement,
+      () => [parseId(id)],
+      ({ rows }) => {
+        if (rows.length === 0) throw new NotFoundError('agents')
+      },
     )
   }
 

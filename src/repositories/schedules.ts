@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
+import type { UpdateOptions } from '../core/revision.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { parseInput } from '../core/values.js'
@@ -47,14 +48,13 @@ export class Schedules extends ScopedRepository<Schedule> {
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
-  update(id: string, patch: SchedulePatch, options: { revision?: number } = {}): Promise<Schedule> {
+  update(id: string, patch: SchedulePatch, options?: UpdateOptions): Promise<Schedule> {
     return this.scope.transaction(async (scope) => {
       const inner = new Schedules(scope)
       const values = parseInput(schedulePatch, patch)
-      const current = await inner.get(id)
-      const { cron = current.cron, timezone = current.timezone } = values
-      const managed = { nextRunAt: nextRun(cron, timezone, new Date()) }
-      return inner.modify(schedulePatch, id, patch, { managed, revision: options.revision ?? current.revision })
+      await inner.lock(id)
+      const managed = movedRun(await inner.get(id), values)
+      return inner.modify(schedulePatch, id, values, options, { managed })
     })
   }
 
@@ -89,13 +89,15 @@ export class Schedules extends ScopedRepository<Schedule> {
   /**
    * Queues the run that is due and moves the schedule to the next one. However often and from however many places it is called,
    * a run is queued once. A run was missed when the next one came before anybody fired it: `skip` passes it over, `run_once`
-   * queues the last of them. `at` is now unless told, by the database's clock.
+   * queues the last of them. While its workflow is deleted or archived, nothing happens. `at` is now unless told, by the
+   * database's clock.
    */
   fire(id: string, at?: Date): Promise<Fired> {
     return this.scope.transaction(async (scope) => {
       const inner = new Schedules(scope)
       const moment = at === undefined ? undefined : parseInput(fireOptions, { at }).at
-      return inner.fireLocked(id, moment ?? (await inner.lock(id)))
+      const now = await inner.lock(id)
+      return inner.fireLocked(await inner.get(id), moment ?? now)
     })
   }
 
@@ -114,17 +116,31 @@ export class Schedules extends ScopedRepository<Schedule> {
     return super.purge(id)
   }
 
-  private async fireLocked(id: string, at: Date): Promise<Fired> {
-    await this.lock(id)
-    const schedule = await this.get(id)
-    const { enabled, nextRunAt, cron, timezone } = schedule
+  private async fireLocked(schedule: Schedule, at: Date): Promise<Fired> {
+    const { id, enabled, nextRunAt, cron, timezone } = schedule
     if (!enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: this one is not enabled')
     // Somebody else has fired it, or its time has not come.
     if (nextRunAt === null || nextRunAt > at) return { taskId: undefined, schedule }
+    if (!(await this.lockWorkflow(schedule.workflowId))) return { taskId: undefined, schedule }
     const run = runToQueue(schedule, nextRunAt, at)
     const taskId = run === undefined ? undefined : await this.queueRun(schedule, run)
     const managed = { nextRunAt: nextRun(cron, timezone, at), lastRunAt: run }
-    return { taskId, schedule: await this.modify(nothing, id, {}, { managed }) }
+    return { taskId, schedule: await this.modify(nothing, id, {}, {}, { managed }) }
+  }
+
+  /** Whether the workflow may run. It can be neither deleted nor archived until the transaction ends. */
+  private lockWorkflow(workflowId: string): Query<boolean> {
+    const statement = this.statement(
+      'lock workflow',
+      () => `select from "platform"."workflows"
+        where "org_id" = $1 and "id" = $2 and "deleted_at" is null and "status" <> 'archived' for share`,
+    )
+    return this.run(
+      'write',
+      statement,
+      () => [workflowId],
+      ({ rowCount }) => rowCount === 1,
+    )
   }
 
   /** Whoever comes second waits here, and then finds the schedule moved on. Gives the database's time. */
@@ -163,13 +179,27 @@ const nothing = z.strictObject({})
 
 const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
   try {
-    return { ...schedule, nextRunAt: nextRun(schedule.cron, schedule.timezone, new Date()) }
+    return { ...schedule, nextRunAt: firstRun(schedule.cron, schedule.timezone) }
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error
     for (const { field, reason } of error.faults) context.addIssue({ code: 'custom', path: [field], message: reason })
     return z.NEVER
   }
 })
+
+/** The next run after a change. What does not touch the plan must not lose a run that is due. */
+function movedRun(current: Schedule, { cron, timezone, enabled }: SchedulePatch): { nextRunAt?: Date } {
+  const isMoved = (cron ?? current.cron) !== current.cron || (timezone ?? current.timezone) !== current.timezone
+  const isWoken = enabled === true && !current.enabled
+  if (!isMoved && !isWoken) return {}
+  return { nextRunAt: firstRun(cron ?? current.cron, timezone ?? current.timezone) }
+}
+
+function firstRun(cron: string, timezone: string): Date {
+  const first = nextRun(cron, timezone, new Date())
+  if (first === null) throw new InvalidInputError('cron', 'names no moment that will ever come')
+  return first
+}
 
 /** The first moment after `from`; null when there is none any more. */
 function nextRun(cron: string, timezone: string, from: Date): Date | null {
@@ -178,10 +208,13 @@ function nextRun(cron: string, timezone: string, from: Date): Date | null {
 
 function parseCron(cron: string, timezone: string): Cron {
   if (!isTimeZone(timezone)) throw new InvalidInputError('timezone', 'must be an IANA time zone such as Europe/Berlin')
+  const refusal = new InvalidInputError('cron', 'must be five fields such as "0 9 * * 1-5", or six with seconds')
+  // Croner takes a single date too, nicknames, and years.
+  if (!/^\s*(\S+\s+){4,5}\S+\s*$/.test(cron)) throw refusal
   try {
     return new Cron(cron, { timezone, paused: true })
   } catch {
-    throw new InvalidInputError('cron', 'must be five fields such as "0 9 * * 1-5", or six with seconds')
+    throw refusal
   }
 }
 
@@ -195,8 +228,6 @@ function isTimeZone(timezone: string): boolean {
   }
 }
 
-const second = 1000
-
 /** The run to queue of those up to `at`, the first of which is `due`. */
 function runToQueue({ cron, timezone, missedRuns }: Schedule, due: Date, at: Date): Date | undefined {
   const parsed = parseCron(cron, timezone)
@@ -204,6 +235,6 @@ function runToQueue({ cron, timezone, missedRuns }: Schedule, due: Date, at: Dat
   if (following === null || following > at) return due
   if (missedRuns === 'skip') return undefined
   // Croner looks before a moment, and `at` itself may be one of the runs.
-  const [last = due] = parsed.previousRuns(1, new Date(at.getTime() + second))
+  const [last = due] = parsed.previousRuns(1, new Date(at.getTime() + 1))
   return last
 }

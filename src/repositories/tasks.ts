@@ -6,6 +6,7 @@ import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { parseInput } from '../core/values.js'
 import { agents } from '../schema/agents.js'
+import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTask, newTask, type Task, taskPatch, type TaskPatch, tasks } from '../schema/tasks.js'
 import { workflows } from '../schema/workflows.js'
@@ -61,7 +62,7 @@ export class Tasks extends ScopedRepository<Task> {
 
   /** Throws ConflictError when the task does not wait any more. */
   update(id: string, patch: TaskPatch): Query<Task> {
-    return this.modify(taskPatch, id, patch, { only: waiting })
+    return this.modify(taskPatch, id, patch, {}, { only: waiting })
   }
 
   /**
@@ -84,16 +85,16 @@ export class Tasks extends ScopedRepository<Task> {
   /** Throws ConflictError when the lease was lost. */
   complete(id: string, result: Completion): Query<Task> {
     return this.changeIf(id, complete, () => {
-      const { owner, output = null } = parseInput(completion, result)
-      return [owner, JSON.stringify(output)]
+      const { owner, output } = parseInput(completion, result)
+      return [owner, asJson(output)]
     })
   }
 
   /** Queues the task again while it has attempts left. Throws ConflictError when the lease was lost. */
   fail(id: string, result: Failure): Query<Task> {
     return this.changeIf(id, fail, () => {
-      const { owner, error = null, retryInSeconds = null } = parseInput(failure, result)
-      return [owner, JSON.stringify(error), retryInSeconds]
+      const { owner, error, retryInSeconds = null } = parseInput(failure, result)
+      return [owner, asJson(error), retryInSeconds]
     })
   }
 
@@ -143,6 +144,9 @@ export class Tasks extends ScopedRepository<Task> {
     })
   }
 }
+
+// Nothing is an empty column, as it is in an insert, and not the word null of JSON.
+const asJson = (value: JsonValue = null): string | null => (value === null ? null : JSON.stringify(value))
 
 const sameKey = {
   properties: ['dedupeKey'],

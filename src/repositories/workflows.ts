@@ -1,8 +1,10 @@
 import type { Query } from '../core/query.js'
+import type { UpdateOptions } from '../core/revision.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
+import { schedules } from '../schema/schedules.js'
 import { tasks } from '../schema/tasks.js'
 import {
   type NewWorkflow,
@@ -13,10 +15,19 @@ import {
   workflows,
 } from '../schema/workflows.js'
 
+const references = [
+  ...referencesTo(workflows, [tasks]),
+  // Its schedules fall with it, and the tasks of their runs stay.
+  ...referencesTo(schedules, [tasks]).map((reference) => ({
+    ...reference,
+    through: { table: schedules, property: 'workflowId' },
+  })),
+]
+
 /** The organization's workflows: `draft`, then `active`, then `archived` for good. */
 export class Workflows extends ScopedRepository<Workflow> {
   constructor(scope: Scope) {
-    super(scope, workflows, { parents: { projectId: projects }, references: referencesTo(workflows, [tasks]) })
+    super(scope, workflows, { parents: { projectId: projects }, references })
   }
 
   findBySlug(slug: string): Query<Workflow | undefined> {
@@ -29,7 +40,7 @@ export class Workflows extends ScopedRepository<Workflow> {
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the workflow was changed since. */
-  update(id: string, patch: WorkflowPatch, options: { revision?: number } = {}): Query<Workflow> {
+  update(id: string, patch: WorkflowPatch, options?: UpdateOptions): Query<Workflow> {
     return this.modify(workflowPatch, id, patch, options)
   }
 

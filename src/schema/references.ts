@@ -18,7 +18,8 @@ export function referencesTo(target: PgTable, tables: readonly PgTable[]): Nulla
       if (key.onDelete !== 'no action' && key.onDelete !== undefined) return []
       if (getTableConfig(foreignTable).name !== getTableConfig(target).name) return []
       const nullable = columns.find((column) => !column.notNull)
-      const property = Object.entries(getTableColumns(table)).find(([, column]) => column === nullable)?.[0]
+      // By name, for a key holds copies of its table's columns.
+      const property = Object.entries(getTableColumns(table)).find(([, { name }]) => name === nullable?.name)?.[0]
       return property === undefined ? [] : [{ table, property }]
     }),
   )

@@ -1,0 +1,11 @@
+/** Runs the same work twenty times at once, and gives what came of each. */
+export async function contend<T>(work: (contender: number) => Promise<T>): Promise<{ won: T[]; lost: unknown[] }> {
+  const settled = await Promise.allSettled(Array.from({ length: 20 }, (_, contender) => work(contender)))
+  return {
+    won: settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])),
+    lost: settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : [])),
+  }
+}
+
+/** A sort key, for lists whose order does not matter. */
+export const ids = (rows: readonly { readonly id: string }[]): string[] => rows.map(({ id }) => id).sort()
