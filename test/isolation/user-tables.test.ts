@@ -1,27 +1,28 @@
-import { getTableColumns } from 'drizzle-orm'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newId } from '../../src/core/ids.js'
-import { quoted } from '../../src/core/table-plan.js'
-import { grantsOf } from '../../src/schema/grants.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { fillEveryTable, nameOf, type Rows, sqlOf, userTables } from '../support/every-table.js'
+import { fillEveryTable, nameOf, type Rows, userTables } from '../support/every-table.js'
+import { connectionsOf, personOf } from './attempts.js'
+import { ownershipFaults, type Setting, unboundFaults } from './behaviour.js'
 
 // Row security alone: no repository is between these statements and the database.
 const database = useDatabase()
 let app: pg.Client
 let mine: Rows
 let theirs: Rows
+let setting: Setting
+let end: () => Promise<unknown>
 
 beforeAll(async () => {
   mine = await fillEveryTable(database.admin)
   theirs = await fillEveryTable(database.admin)
+  const connections = connectionsOf(database, mine)
+  end = connections.end
+  setting = { attempt: connections.attempt, ours: mine, theirs, strangers: theirs }
   app = new pg.Client({ connectionString: database.appUrl })
   await app.connect()
 })
-afterAll(() => app.end())
-
-const personOf = (rows: Rows) => rows.get('users')?.id as string
+afterAll(() => Promise.all([app.end(), end()]))
 
 async function outcome(person: string | undefined, text: string, values: unknown[] = []) {
   await app.query('begin')
@@ -36,47 +37,13 @@ async function outcome(person: string | undefined, text: string, values: unknown
   }
 }
 
-describe.each(userTables.map((table) => ({ name: nameOf(table), table })))('$name', ({ name, table }) => {
-  const owner = name === 'users' ? 'id' : 'user_id'
-  const [column = ''] = grantsOf(table).tenantry_app.update
-  const noChange = `update ${sqlOf(table)} set ${quoted(column)} = ${quoted(column)}`
-
+describe.each(userTables.map((table) => ({ name: nameOf(table), table })))('$name', ({ table }) => {
   test('nothing can be done while no person is bound', async () => {
-    const refusal = { code: '42501', error: 'no user is bound' }
-    expect(await outcome(undefined, `select ${owner} from ${sqlOf(table)}`)).toMatchObject(refusal)
-    if (column !== '') expect(await outcome(undefined, noChange)).toMatchObject(refusal)
-    expect(await outcome(undefined, `delete from ${sqlOf(table)}`)).toMatchObject({ code: '42501' })
+    expect(await unboundFaults(setting, table)).toEqual([])
   })
 
-  test('only the bound person’s rows are seen and changed', async () => {
-    const { rows } = await outcome(personOf(mine), `select ${owner} as owner from ${sqlOf(table)}`)
-    expect(rows).toEqual([{ owner: personOf(mine) }])
-    if (column === '') return
-    expect(await outcome(personOf(mine), noChange)).toMatchObject({ rowCount: 1 })
-    expect(await outcome(personOf(mine), `${noChange} where ${owner} = $1`, [personOf(theirs)])).toMatchObject({
-      rowCount: 0,
-    })
-  })
-
-  test('a row for another person cannot be inserted', async () => {
-    const row: Record<string, unknown> = { ...theirs.get(name), id: newId() }
-    if (name === 'users') row.email = 'another@example.com'
-    const columns = Object.keys(row)
-    const places = columns.map((_, index) => `$${index + 1}`).join(', ')
-    const insert = `insert into ${sqlOf(table)} (${columns.map(quoted).join(', ')}) values (${places})`
-    expect(await outcome(personOf(mine), insert, Object.values(row))).toMatchObject({
-      code: '42501',
-      error: `new row violates row-level security policy for table "${name}"`,
-    })
-  })
-
-  test('the columns that only the system may write are closed', async () => {
-    const open = new Set(grantsOf(table).tenantry_app.update)
-    for (const { name: closed } of Object.values(getTableColumns(table))) {
-      if (open.has(closed)) continue
-      const text = `update ${sqlOf(table)} set ${quoted(closed)} = null`
-      expect(await outcome(personOf(mine), text), closed).toMatchObject({ code: '42501' })
-    }
+  test('only the bound person’s rows are seen, changed and inserted', async () => {
+    expect(await ownershipFaults(setting, table)).toEqual([])
   })
 })
 
