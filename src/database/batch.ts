@@ -29,6 +29,7 @@ export class Batch implements Submittable {
   done = 0
   lastTag = ''
   sent = false
+  private isSettled = false
   readonly settled: Promise<void>
   private settleNow!: () => void
   private readonly bytes: Buffer
@@ -61,7 +62,10 @@ export class Batch implements Submittable {
   }
 
   settle(status: string | undefined): void {
+    if (this.isSettled) return
+    this.isSettled = true
     this.status = status
+    this.callback()
     if (status !== undefined && this.error === undefined) this.remember()
     this.settleNow()
   }
@@ -121,6 +125,11 @@ export class Batch implements Submittable {
     else this.settle(undefined)
   }
 
+  /** With a `query_timeout` of the host's, pg puts its own here, which stops its timer. */
+  callback(): void {
+    return
+  }
+
   /** The connection's listener settles the batch: pg does not call this one after an error. */
   handleReadyForQuery(): void {
     return
@@ -131,8 +140,8 @@ export class Batch implements Submittable {
     const { name, text } = prepared.statement
     if (!prepared.ready && prepared.batch !== this) {
       if (!own) guard(text)
-      // It was sent before, in a batch that failed: it may be there or not.
-      if (prepared.batch !== undefined) closing.closeStatement(name)
+      // It may be there: from a batch that failed, or of somebody else's who has used this connection.
+      if (name !== '') closing.closeStatement(name)
       frames.parse(name, text)
       prepared.shape = undefined
     }

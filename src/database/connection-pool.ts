@@ -24,8 +24,6 @@ export interface ConnectionPoolOptions {
   readonly onConnect?: ((connection: NewConnection) => Promise<void>) | undefined
 }
 
-/** How many statements keep a name on one connection. */
-const statementsKept = 300
 const defaultGrace = 5_000
 /** Milliseconds for a free connection where the pool itself would wait for ever, and for the proof of a new one. */
 const patience = 5_000
@@ -118,9 +116,9 @@ export class ConnectionPool {
     this.pool.off('error', ignore)
   }
 
-  private get hasPatience(): boolean {
-    const { connectionTimeoutMillis = 0 } = this.pool.options
-    return connectionTimeoutMillis > 0
+  /** How long the pool itself waits; 0 is for ever. */
+  private get poolPatience(): number {
+    return this.pool.options.connectionTimeoutMillis ?? 0
   }
 
   private get isIdle(): boolean {
@@ -143,11 +141,12 @@ export class ConnectionPool {
         waiter.giveUp(aborted())
       }
       // A pool of the host's may wait for ever; ours has a time of its own.
-      const timer = this.hasPatience
-        ? undefined
-        : setTimeout(() => {
-            waiter.giveUp(new PoolTimeoutError())
-          }, patience)
+      const timer =
+        this.poolPatience > 0
+          ? undefined
+          : setTimeout(() => {
+              waiter.giveUp(new PoolTimeoutError())
+            }, patience)
       this.waiters.add(waiter)
       signal?.addEventListener('abort', abort)
       this.pool.connect((error, client) => {
@@ -161,9 +160,12 @@ export class ConnectionPool {
 
   private async prove(connection: Connection): Promise<void> {
     const { client } = connection
-    const timer = setTimeout(() => {
-      connection.destroy()
-    }, this.pool.options.connectionTimeoutMillis ?? patience)
+    const timer = setTimeout(
+      () => {
+        connection.destroy()
+      },
+      this.poolPatience > 0 ? this.poolPatience : patience,
+    )
     const query = async <Row>(text: string, params: readonly unknown[] = []): Promise<Row[]> => {
       return (await client.query<Row>({ text, values: [...params], queryMode: 'extended' })).rows
     }
@@ -176,7 +178,7 @@ export class ConnectionPool {
       // A pooler hands out process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout } = found
-      connection.limit({ statements: isPooled ? 0 : statementsKept, statementTimeout, grace: this.grace })
+      connection.limit({ isPooled, statementTimeout, grace: this.grace })
       await this.onConnect?.({ isPooled, query })
       this.proved.add(connection)
     } catch (error) {

@@ -6,20 +6,22 @@ import { type DriverError, isServerError } from './sqlstate.js'
 import type { Step } from './steps.js'
 
 export interface ConnectionLimits {
-  /** How many statements keep a name on the server; 0 behind a transaction pooler. */
-  readonly statements: number
+  /** Behind a transaction pooler no statement has a name. */
+  readonly isPooled: boolean
   /** The server's statement_timeout; 0 is none. */
   readonly statementTimeout: number
   /** How long after its own timeout a silent server is given up. */
   readonly grace: number
 }
 
+/** How many statements keep a name on the server. */
+const statementsKept = 300
 /** How long an aborted statement may take to end before its connection is ended instead. */
 const abortPatience = 2_000
 
 /** One physical connection for as long as it lives, one batch at a time. */
 export class Connection {
-  private limits: ConnectionLimits = { statements: 0, statementTimeout: 0, grace: 0 }
+  private limits: ConnectionLimits = { isPooled: true, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
   /** How the server ended the session while nothing ran. */
@@ -44,12 +46,12 @@ export class Connection {
   }
 
   get isIdle(): boolean {
-    return !this.isDead && this.client.getTransactionStatus() === 'I'
+    return !this.isDead && this.farewell === undefined && this.client.getTransactionStatus() === 'I'
   }
 
   limit(limits: ConnectionLimits): void {
     this.limits = limits
-    this.statements = new PreparedStatements(limits.statements)
+    this.statements = new PreparedStatements(limits.isPooled ? 0 : statementsKept)
     clearTimeout(this.watchdog)
     if (limits.statementTimeout > 0) {
       this.watchdog = setTimeout(() => {
@@ -111,6 +113,11 @@ export class Connection {
     let cancelled: Promise<boolean> | undefined
     let timer: NodeJS.Timeout | undefined
     const abort = (): void => {
+      // When a pooler passes a request on is its own affair.
+      if (this.limits.isPooled) {
+        this.destroy()
+        return
+      }
       cancelled = cancel(this.client)
       timer = setTimeout(() => {
         this.destroy()

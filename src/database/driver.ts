@@ -34,6 +34,7 @@ export interface DriverClient {
 
 /** What pg calls on a query of one's own while it is the active one. */
 export interface Submittable {
+  callback(): void
   submit(connection: DriverConnection): Error | null
   handleRowDescription(message: { fields: readonly Field[] }): void
   handleDataRow(message: { fields: unknown[] }): void

@@ -2,7 +2,7 @@ import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js
 import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
 import { type Batch, isStale } from './batch.js'
 import type { Connection } from './connection.js'
-import { failureOf } from './outcome.js'
+import { aborted, failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { mayWrite } from './statement-guard.js'
 import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
@@ -21,6 +21,7 @@ export async function runAlone(
   { signal, readOnly, reenter }: RunOptions,
   { blocks, lookup }: Dialect,
 ): Promise<Result[]> {
+  if (signal?.aborted) throw aborted()
   const bound = enter(binding)
   const inner = [
     ...bound,

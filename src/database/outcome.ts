@@ -18,8 +18,8 @@ export function failureOf(batch: Batch, circumstances: Circumstances): TenantryE
     return error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
   }
   if (status === undefined) {
-    const isUnknown = batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
-    return isUnknown ? new CommitUnknownError() : new UnavailableError('the connection to the database was lost')
+    if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()
+    return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
   }
   const isUnderstood = batch.fault === undefined && done === batch.steps.length
   return isUnderstood ? undefined : new QueryError(undefined)

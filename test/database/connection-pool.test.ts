@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { expect, test, vi } from 'vitest'
 import {
+  CommitUnknownError,
   PoolTimeoutError,
   ScopeClosedError,
   TimeoutError,
@@ -300,11 +301,50 @@ test('a cancel request that gets lost costs the connection, for it may still arr
   const aborted = failureOf(executor.run(A, [sleep], { signal: controller.signal }))
   await until(() => isSleeping(pid))
   controller.abort()
-  expect(await aborted).toBeInstanceOf(UnavailableError)
+  expect(await aborted).toBeInstanceOf(TimeoutError)
   expect(await valueOf(executor, B, backend)).not.toBe(pid)
   await executor.close()
   await proxy.close()
 }, 20_000)
+
+test('behind a pooler an abort costs the connection, for when the pooler cancels is not known', async () => {
+  const executor = open({ isPooled: true })
+  const pid = await valueOf(executor, A, backend)
+  for (const [calls, expected] of [
+    [[sleep], TimeoutError],
+    [[insertItem(A, 'aborted in a pool'), sleep], CommitUnknownError],
+  ] as const) {
+    const controller = new AbortController()
+    const aborted = failureOf(executor.run(A, calls, { signal: controller.signal }))
+    await until(async () => (await admin("select from pg_stat_activity where wait_event = 'PgSleep'")).length > 0)
+    controller.abort()
+    expect(await aborted).toBeInstanceOf(expected)
+    await admin("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
+    await until(async () => (await admin("select from pg_stat_activity where wait_event = 'PgSleep'")).length === 0)
+  }
+  expect(await valueOf(executor, B, backend)).not.toBe(pid)
+})
+
+test('a client-side timeout of the host’s ends the connection, so that nobody waits behind it', async () => {
+  const pool = new pg.Pool({ connectionString: database.appUrl, max: 1, query_timeout: 200 })
+  const executor = open({ pool })
+  const pid = await valueOf(executor, A, backend)
+  await expect(executor.run(A, [sleep])).rejects.toThrow(UnavailableError)
+  expect(await valueOf(executor, B, backend)).not.toBe(pid)
+  await executor.close()
+  await pool.end()
+})
+
+test('two tenancies over one pool of the host’s do not disturb each other', async () => {
+  const pool = new pg.Pool({ connectionString: database.appUrl, max: 1 })
+  const executors = [open({ pool }), open({ pool, isPooled: true }), open({ pool, isPooled: false })]
+  for (let round = 0; round < 2; round++) {
+    for (const executor of executors) expect(await valueOf(executor, B, countItems)).toBe(10)
+  }
+  expect(pool.totalCount).toBe(1)
+  await Promise.all(executors.map((executor) => executor.close()))
+  await pool.end()
+})
 
 test('closing lets running work finish, refuses new work, and ends every connection', async () => {
   const executor = open({ pool: { max: 2 } })

@@ -65,6 +65,7 @@ function recorder(texts: string[]): Submittable & { calls: string[]; done: Promi
   return {
     calls,
     done,
+    callback: () => undefined,
     submit(connection: DriverConnection) {
       calls.push('submit')
       connection.stream.write(bytes)
