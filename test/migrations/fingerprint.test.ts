@@ -16,7 +16,7 @@ async function shopIn(session: Session): Promise<Session> {
   return session
 }
 
-test('the catalog is the same text on every version', { timeout: 120_000 }, async () => {
+test('the catalog is the same text on every version', { timeout: 240_000 }, async () => {
   const expected = await readFile(join(import.meta.dirname, 'shop.sql'), 'utf8')
   const { session } = await emptyDatabase()
   expect(await dumpCatalog(await shopIn(session), { schemas })).toBe(expected)

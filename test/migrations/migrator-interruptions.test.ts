@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { fingerprint } from '../../src/migrations/fingerprint.js'
 import {
@@ -117,6 +117,23 @@ describe.each(['up', 'down'])('on the way %s', (direction) => {
       expect(await stateOf(session), `ended at moment ${moment}`).toEqual(wanted)
     }
   })
+})
+
+test('a backend ended while it works is told as such', async () => {
+  const { session, connect } = await emptyDatabase()
+  const victim = await connect()
+  const run = migrateUp(victim, [asSet(await writeFolder([{ tag: '0000_long', up: 'select pg_sleep(60)' }]))])
+  const outcome = expect(run).rejects.toThrow(/0000_long\.sql, statement 1, line 1: the connection was lost/)
+  await vi.waitFor(
+    async () => {
+      const ended = await session.query(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where query = 'select pg_sleep(60)' and datname = current_database()",
+      )
+      expect(ended).toHaveLength(1)
+    },
+    { timeout: 20_000, interval: 5 },
+  )
+  await outcome
 })
 
 test('an index left INVALID by an interrupted build is dropped and built anew', async () => {

@@ -41,6 +41,13 @@ COMMENT ON COLUMN shop.customers.email IS 'Lower case';
 COMMENT ON POLICY isolation ON shop.customers IS 'One shop';
 COMMENT ON TABLE shop.customers IS 'Who buys; it''s "theirs"';
 
+CREATE TABLE shop.receipts (
+  shop_id uuid NOT NULL,
+  customer_id uuid NOT NULL,
+  at timestamp with time zone NOT NULL,
+  CONSTRAINT receipts_visit_fkey FOREIGN KEY (shop_id, customer_id, at) REFERENCES shop.visits(shop_id, customer_id, at)
+);
+
 CREATE TABLE shop.visits (
   shop_id uuid NOT NULL,
   customer_id uuid NOT NULL,

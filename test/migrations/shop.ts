@@ -59,10 +59,17 @@ end $$`,
       'create table shop.visits_default partition of shop.visits default',
       `create table shop.visits_2030 partition of shop.visits for values from ('2030-01-01') to ('2031-01-01')`,
       'create index visits_at_idx on shop.visits (shop_id, at)',
+      // Postgres keeps a further constraint for each partition that it refers to.
+      `create table shop.receipts (
+        shop_id uuid not null,
+        customer_id uuid not null,
+        at timestamptz not null,
+        constraint receipts_visit_fkey foreign key (shop_id, customer_id, at) references shop.visits
+      )`,
       `insert into shop.customers (shop_id, id, email, code) select gen_random_uuid(), gen_random_uuid(), 'a@b', 'x' || n
         from generate_series(1, 3) n`,
     ],
-    down: ['delete from shop.customers', 'drop table shop.visits'],
+    down: ['delete from shop.customers', 'drop table shop.receipts', 'drop table shop.visits'],
   },
   {
     tag: '0003_search',
