@@ -1,5 +1,5 @@
 import type { Column } from 'drizzle-orm'
-import { customType, type PgColumn } from 'drizzle-orm/pg-core'
+import { customType } from 'drizzle-orm/pg-core'
 
 declare const sealed: unique symbol
 

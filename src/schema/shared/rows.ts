@@ -4,4 +4,4 @@ import type { Ciphertext } from './ciphertext.js'
 /** What a read gives: every column but the sealed ones. */
 export type Row<Table extends PgTable> = Open<Table['$inferSelect']>
 
-type Open<Columns> = { [Key in keyof Columns as Ciphertext extends Columns[Key] ? never : Key]: Columns[Key] }
+type Open<Columns> = { [Key in keyof Columns as Columns[Key] extends Ciphertext | null ? never : Key]: Columns[Key] }

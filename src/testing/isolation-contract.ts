@@ -1,0 +1,165 @@
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
+import { isDeepStrictEqual } from 'node:util'
+import { newId } from '../core/ids.js'
+import type { Scope } from '../core/scope.js'
+import type { Session } from '../database/session.js'
+import type { Org } from '../org.js'
+import type { Tenancy } from '../tenancy.js'
+import { createOrganization } from './fixtures.js'
+import { openWithout, type Wall } from './walls.js'
+
+/** For each public method a call of it. `id` is that of a row which the repository may see, or another organization's, or nobody's. */
+export type ContractCalls<Repository> = {
+  readonly [Name in keyof Repository as Repository[Name] extends (...args: never[]) => unknown ? Name : never]: (
+    repository: Repository,
+    id: string,
+  ) => unknown
+}
+
+export interface ContractCase<Repository> {
+  readonly repository: new (scope: Scope) => Repository
+  /** The tables that a row needs, those that others refer to first; the repository's own is the last. */
+  readonly tables: readonly PgTable[]
+  /** Makes a row through the scope and gives its id. */
+  readonly make: (org: Org) => Promise<string>
+  /** A method without a call does not compile. */
+  readonly calls: ContractCalls<Repository>
+}
+
+/** A repository with a call for each of its methods, ready to be tried. */
+export interface IsolationCase {
+  readonly name: string
+  /**
+   * Calls every method across organizations: with the id of a row that is only the other one's, which must look like no row at
+   * all, and with the id of a twin, which the other one has too. Gives what it found, in words; nothing when the walls held.
+   */
+  readonly faults: (options: ContractOptions) => Promise<string[]>
+}
+
+/** `isolationCase({ repository: Tickets, tables: [tickets], make, calls })` */
+export const isolationCase = <Repository>(one: ContractCase<Repository>): IsolationCase => ({
+  name: one.repository.name,
+  faults: (options) => faultsOf(one, options),
+})
+
+export interface ContractOptions {
+  readonly appUrl: string
+  /** The owner, for what the repositories are not asked for. */
+  readonly admin: Session
+  /** A wall to take away, so that the other one has to hold alone. */
+  readonly without?: Wall
+}
+
+async function faultsOf<Repository>(one: ContractCase<Repository>, options: ContractOptions): Promise<string[]> {
+  const served = await openWithout(options)
+  try {
+    const faults: string[] = []
+    const names = Object.keys(one.calls) as (keyof ContractCalls<Repository> & string)[]
+    for (const name of names) {
+      const attempt = new Attempt(one, options.admin, served.tenancy, served.count)
+      const found = [...(await attempt.foreign(name)), ...(await attempt.twin(name))]
+      faults.push(...found.map((fault) => `${one.repository.name}.${name}: ${fault}`))
+    }
+    return faults
+  } finally {
+    await served.tenancy.close({ drain: 0 })
+  }
+}
+
+interface Outcome {
+  readonly value: unknown
+  readonly error: string | undefined
+  readonly queries: number
+}
+
+class Attempt<Repository> {
+  constructor(
+    private readonly one: ContractCase<Repository>,
+    private readonly admin: Session,
+    private readonly tenancy: Tenancy,
+    private readonly count: () => number,
+  ) {}
+
+  /** Another organization's row is to look like none, in the same words and the same number of queries. */
+  async foreign(name: keyof ContractCalls<Repository>): Promise<string[]> {
+    const theirs = await createOrganization(this.admin)
+    const id = await this.one.make(this.tenancy.forOrg(theirs))
+    const before = await this.photograph(theirs)
+    const ours = await createOrganization(this.admin)
+    const foreign = await this.call(name, ours, id)
+    const nobodys = await this.call(name, await createOrganization(this.admin), newId())
+    return [
+      ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed another organization’s rows']),
+      ...strangersIn(foreign.value, ours),
+      ...(foreign.error === nobodys.error
+        ? []
+        : [`says "${foreign.error ?? 'nothing'}", not "${nobodys.error ?? 'nothing'}"`]),
+      ...(foreign.queries === nobodys.queries ? [] : [`takes ${foreign.queries} queries, not ${nobodys.queries}`]),
+    ]
+  }
+
+  /** The same id in both: ours is meant, and theirs stays. */
+  async twin(name: keyof ContractCalls<Repository>): Promise<string[]> {
+    const ours = await createOrganization(this.admin)
+    const theirs = await createOrganization(this.admin)
+    const id = await this.one.make(this.tenancy.forOrg(ours))
+    for (const table of this.one.tables) await this.copy(table, ours, theirs)
+    const before = await this.photograph(theirs)
+    const { value } = await this.call(name, ours, id)
+    return [
+      ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed the twin of another organization']),
+      ...strangersIn(value, ours),
+    ]
+  }
+
+  private async call(name: keyof ContractCalls<Repository>, orgId: string, id: string): Promise<Outcome> {
+    const repository = this.tenancy.forOrg(orgId).repository(this.one.repository)
+    const before = this.count()
+    try {
+      const value = await collected(this.one.calls[name](repository, id))
+      return { value, error: undefined, queries: this.count() - before }
+    } catch (error) {
+      return { value: undefined, error: String(error), queries: this.count() - before }
+    }
+  }
+
+  private async copy(table: PgTable, from: string, to: string): Promise<void> {
+    const sql = sqlOf(table)
+    await this.admin.query(
+      `insert into ${sql} select (json_populate_record(t, json_build_object('org_id', $2::text))).* from ${sql} t where org_id = $1`,
+      [from, to],
+    )
+  }
+
+  private async photograph(orgId: string): Promise<string[]> {
+    const photos: string[] = []
+    for (const table of this.one.tables) {
+      const rows = await this.admin.query<{ row: string }>(
+        `select t::text as row from ${sqlOf(table)} t where org_id = $1 order by 1`,
+        [orgId],
+      )
+      photos.push(...rows.map(({ row }) => row))
+    }
+    return photos
+  }
+}
+
+function sqlOf(table: PgTable): string {
+  const { schema = 'public', name } = getTableConfig(table)
+  return `"${schema}"."${name}"`
+}
+
+async function collected(value: unknown): Promise<unknown> {
+  const awaited = await value
+  if (typeof awaited !== 'object' || awaited === null || !(Symbol.asyncIterator in awaited)) return awaited
+  const items: unknown[] = []
+  for await (const item of awaited as AsyncIterable<unknown>) items.push(item)
+  return items
+}
+
+/** Rows anywhere in the answer that say they are another organization's. */
+function strangersIn(value: unknown, orgId: string): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  const own = 'orgId' in value && value.orgId !== orgId ? ['gave a row of another organization'] : []
+  return [...own, ...Object.values(value).flatMap((item: unknown) => strangersIn(item, orgId))]
+}

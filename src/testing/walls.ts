@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto'
+import type { Executor, Statement } from '../core/executor.js'
+import { openNodePostgres } from '../database/node-postgres.js'
+import { declare, type OwnTables } from '../declared.js'
+import { derivedKeys, passingKeyring } from '../encryption/keyring.js'
+import type { Session } from '../database/session.js'
+import { Tenancy } from '../tenancy.js'
+
+/** One of the two that keep organizations apart: the `org_id = $1` of every statement, or row security. */
+export type Wall = 'predicates' | 'row security'
+
+export interface WallOptions {
+  readonly appUrl: string
+  readonly admin: Session
+  readonly without?: Wall
+  readonly own?: OwnTables
+}
+
+/** A tenancy that counts its round trips, and from which one wall may have been taken away. Only tests can have it. */
+export async function openWithout(options: WallOptions): Promise<{ tenancy: Tenancy; count: () => number }> {
+  const declared = await declare(options.own)
+  const url = options.without === 'row security' ? await unboundLogin(options) : options.appUrl
+  const executor = openNodePostgres({ pool: { connectionString: url, max: 4 }, lookup: declared.lookup })
+  let queries = 0
+  const counting: Executor = {
+    run: (binding, calls, given) => {
+      queries++
+      return executor.run(binding, calls.map(rewrite), given)
+    },
+    begin: async (binding, given) => {
+      const transaction = await executor.begin(binding, given)
+      return Object.assign(Object.create(transaction) as typeof transaction, {
+        run: (calls: Parameters<typeof transaction.run>[0]) => {
+          queries++
+          return transaction.run(calls.map(rewrite))
+        },
+      })
+    },
+    ping: () => executor.ping(),
+    close: (given) => executor.close(given),
+  }
+  const rewrite: <T extends { statement: Statement }>(call: T) => T =
+    options.without === 'predicates' ? withoutPredicate : (call) => call
+  return { tenancy: new Tenancy(counting, { keys: derivedKeys(passingKeyring(), 'cursor') }), count: () => queries }
+}
+
+/** The same statement, with `$1` asked for and compared with nothing. */
+function withoutPredicate<T extends { statement: Statement }>(call: T): T {
+  const text = call.statement.text.replaceAll(/(?:\w+\.)?"?org_id"? = \$1\b/g, '$1::uuid is not null')
+  return { ...call, statement: { name: '', text } }
+}
+
+/** A login with the rights of the application's, whom row security does not bind. */
+async function unboundLogin({ admin, appUrl }: WallOptions): Promise<string> {
+  const url = new URL(appUrl)
+  const name = `${url.username}_unbound_${randomBytes(4).toString('hex')}`
+  url.username = name
+  await admin.query(
+    `create role ${name} login bypassrls in role tenantry_app password '${decodeURIComponent(url.password)}'`,
+  )
+  return url.href
+}

@@ -1,0 +1,199 @@
+import { describe, expect, test } from 'vitest'
+import { Agents } from '../../src/repositories/agents.js'
+import { Projects } from '../../src/repositories/projects.js'
+import { Schedules } from '../../src/repositories/schedules.js'
+import { Tasks } from '../../src/repositories/tasks.js'
+import { Workflows } from '../../src/repositories/workflows.js'
+import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
+import { type ContractCase, isolationCase } from '../../src/testing/isolation-contract.js'
+import type { Wall } from '../../src/testing/walls.js'
+import type { Org } from '../../src/org.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+
+const database = useDatabase()
+
+const cron = { cron: '0 * * * *', timezone: 'UTC' }
+
+const projectsCase = {
+  repository: Projects,
+  tables: [projects],
+  make: async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id,
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id: { in: [id] } }),
+    stream: (all) => all.stream(),
+    count: (all, id) => all.count({ id }),
+    exists: (all, id) => all.exists({ or: [{ id }, { not: { slug: 'one' } }] }),
+    findByRef: (all) => all.findByRef('abcdefghij'),
+    findBySlug: (all) => all.findBySlug('one'),
+    create: (all) => all.create({ name: 'Two', slug: 'two' }),
+    update: (all, id) => all.update(id, { name: 'Taken' }),
+    delete: (all, id) => all.delete(id),
+    restore: (all, id) => all.restore(id),
+    purge: (all, id) => all.purge(id),
+  },
+} satisfies ContractCase<Projects>
+
+const cases = [
+  isolationCase(projectsCase),
+  isolationCase({
+    repository: Agents,
+    tables: [agents],
+    make: async (org) => (await org.agents.create({ name: 'Ada', username: 'ada' })).id,
+    calls: {
+      find: (all, id) => all.find(id),
+      get: (all, id) => all.get(id),
+      findMany: (all, id) => all.findMany([id]),
+      getMany: (all, id) => all.getMany([id]),
+      list: (all, id) => all.list({ id, orderBy: 'username' }),
+      stream: (all) => all.stream({ status: 'draft' }),
+      count: (all, id) => all.count({ id }),
+      exists: (all, id) => all.exists({ id }),
+      findByUsername: (all) => all.findByUsername('ada'),
+      create: (all, id) => all.create({ name: 'Eve', username: 'eve', projectId: id }),
+      update: (all, id) => all.update(id, { name: 'Taken' }, { revision: 1 }),
+      activate: (all, id) => all.activate(id),
+      pause: (all, id) => all.pause(id),
+      duplicate: (all, id) => all.duplicate(id, { username: 'copy' }),
+      toolsOf: (all, id) => all.toolsOf(id),
+      setTools: (all, id) => all.setTools(id, []),
+      archive: (all, id) => all.archive(id),
+      restore: (all, id) => all.restore(id),
+      purge: (all, id) => all.purge(id),
+    },
+  }),
+  isolationCase({
+    repository: Workflows,
+    tables: [workflows],
+    make: async (org) => (await org.workflows.create({ name: 'Triage', slug: 'triage' })).id,
+    calls: {
+      find: (all, id) => all.find(id),
+      get: (all, id) => all.get(id),
+      findMany: (all, id) => all.findMany([id]),
+      getMany: (all, id) => all.getMany([id]),
+      list: (all, id) => all.list({ not: { id } }),
+      stream: (all) => all.stream(),
+      count: (all) => all.count(),
+      exists: (all, id) => all.exists({ id }),
+      findBySlug: (all) => all.findBySlug('triage'),
+      create: (all, id) => all.create({ name: 'Two', slug: 'two', projectId: id }),
+      update: (all, id) => all.update(id, { name: 'Taken' }),
+      activate: (all, id) => all.activate(id),
+      archive: (all, id) => all.archive(id),
+      delete: (all, id) => all.delete(id),
+      restore: (all, id) => all.restore(id),
+      purge: (all, id) => all.purge(id),
+    },
+  }),
+  isolationCase({
+    repository: Tasks,
+    tables: [tasks],
+    make: async (org) => (await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })).id,
+    calls: {
+      find: (all, id) => all.find(id),
+      get: (all, id) => all.get(id),
+      findMany: (all, id) => all.findMany([id]),
+      getMany: (all, id) => all.getMany([id]),
+      list: (all, id) => all.list({ or: [{ id }, { kind: 'greet' }] }),
+      stream: (all) => all.stream(),
+      count: (all) => all.count(),
+      exists: (all, id) => all.exists({ id }),
+      enqueue: (all, id) => all.enqueue({ kind: 'greet', parentId: id, dedupeKey: 'twice' }),
+      update: (all, id) => all.update(id, { priority: 5 }),
+      claim: (all) => all.claim({ owner: 'worker', limit: 10 }),
+      heartbeat: (all, id) => all.heartbeat(id, { owner: 'worker' }),
+      complete: (all, id) => all.complete(id, { owner: 'worker' }),
+      fail: (all, id) => all.fail(id, { owner: 'worker' }),
+      cancel: (all, id) => all.cancel(id),
+      requeueExpired: (all) => all.requeueExpired(),
+    },
+  }),
+  isolationCase({
+    repository: Schedules,
+    tables: [workflows, schedules],
+    make: async (org) => {
+      const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
+      return (await org.schedules.create({ workflowId: workflow.id, name: 'hourly', ...cron })).id
+    },
+    calls: {
+      find: (all, id) => all.find(id),
+      get: (all, id) => all.get(id),
+      findMany: (all, id) => all.findMany([id]),
+      getMany: (all, id) => all.getMany([id]),
+      list: (all, id) => all.list({ id }),
+      stream: (all) => all.stream(),
+      count: (all) => all.count(),
+      exists: (all, id) => all.exists({ id }),
+      create: (all, id) => all.create({ workflowId: id, name: 'two', ...cron }),
+      update: (all, id) => all.update(id, { name: 'Taken' }),
+      enable: (all, id) => all.enable(id),
+      disable: (all, id) => all.disable(id),
+      due: (all) => all.due({ at: new Date(Date.UTC(2100, 0, 1)) }),
+      fire: (all, id) => all.fire(id, new Date(Date.UTC(2100, 0, 1))),
+      delete: (all, id) => all.delete(id),
+      restore: (all, id) => all.restore(id),
+      purge: (all, id) => all.purge(id),
+    },
+  }),
+]
+
+const walls = [
+  ['both walls', undefined],
+  ['row security alone', 'predicates'],
+  ['the predicates alone', 'row security'],
+] as const
+
+const optionsFor = (without: Wall | undefined) => ({
+  appUrl: database.appUrl,
+  admin: database.admin,
+  ...(without !== undefined && { without }),
+})
+
+describe.each(walls)('%s', (_, without) => {
+  test.each(cases.map((one) => [one.name, one] as const))('keep organizations apart in %s', async (_, one) => {
+    expect(await one.faults(optionsFor(without))).toEqual([])
+  })
+})
+
+/** Finds by slug in all organizations, and deletes there. */
+class LeakyProjects extends Projects {
+  override findBySlug(slug: string) {
+    const leak = this.statement(
+      'leak',
+      ({ sql, selected }) =>
+        `select ${selected} from ${sql} where ("org_id" = $1 or true) and "slug" = $2 order by "org_id" limit 1`,
+    )
+    return this.run(
+      'read',
+      leak,
+      () => [slug],
+      ({ rows }) => rows.map((row) => ({ orgId: row[0] })) as never,
+    )
+  }
+
+  override delete(id: string) {
+    const leak = this.statement(
+      'leaky delete',
+      ({ sql, selected }) =>
+        `update ${sql} set "deleted_at" = now() where ("org_id" = $1 or true) and "id" = $2 returning ${selected}`,
+    )
+    return this.run(
+      'write',
+      leak,
+      () => [id],
+      ({ rows }) => rows.map((row) => ({ orgId: row[0] })) as never,
+    )
+  }
+}
+
+test('a leak is found where the other wall does not hold it', async () => {
+  const leaky = isolationCase<Projects>({ ...projectsCase, repository: LeakyProjects })
+  expect(await leaky.faults(optionsFor(undefined))).toEqual([])
+  const found = await leaky.faults(optionsFor('row security'))
+  expect(found).toContain('LeakyProjects.findBySlug: gave a row of another organization')
+  expect(found).toContain('LeakyProjects.delete: changed another organization’s rows')
+  expect(found).toContain('LeakyProjects.delete: changed the twin of another organization')
+})
