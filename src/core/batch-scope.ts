@@ -51,13 +51,13 @@ class BatchScope implements Scope {
 
   collect(make: (scope: Scope) => readonly unknown[]): Call[] {
     const made = this.make(make)
+    // A method of several steps has begun already, and is refused when it wants its first answer.
+    for (const item of [made].flat() as unknown[]) if (item instanceof Promise) item.catch(() => undefined)
     if (!Array.isArray(made)) throw new InvalidInputError('batch', 'its function must return a list of calls')
     this.order = made.map((item: unknown) => {
       const entry = this.entries.get(item as object)
-      if (entry !== undefined) return entry
-      // A method of several steps has begun already, and was refused when it wanted its first answer.
-      if (item instanceof Promise) item.catch(() => undefined)
-      throw new InvalidInputError('batch', oneStatementOnly)
+      if (entry === undefined) throw new InvalidInputError('batch', oneStatementOnly)
+      return entry
     })
     if (new Set(this.order).size !== this.entries.size) {
       throw new InvalidInputError('batch', 'every call that is made must be returned, once')

@@ -2,6 +2,7 @@ import { runBatch } from './batch-scope.js'
 import type { Binding, BeginOptions, Call, Executor, Result } from './executor.js'
 import type { Query } from './query.js'
 import type { BatchResults, QueryOptions, Scope, ScopeContext, TransactionOptions } from './scope.js'
+import { readTransactionOptions } from './transaction-options.js'
 import { runTransaction } from './transaction-scope.js'
 
 /** Outside of a transaction: each call is one round trip and takes effect by itself. */
@@ -23,10 +24,11 @@ export class LoneScope implements Scope {
     return this.all(prepare, read) as Query<T>
   }
 
-  transaction<T>(work: (scope: Scope) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+  async transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    const { isolation, retries = 0 } = readTransactionOptions(options)
     const { signal, readOnly } = this.context
-    const begin: BeginOptions = { signal, readOnly, isolation: options.isolation }
-    return runTransaction(this.context, () => this.executor.begin(this.binding, begin), work, options.retries ?? 0)
+    const begin: BeginOptions = { signal, readOnly, isolation }
+    return runTransaction(this.context, () => this.executor.begin(this.binding, begin), work, retries)
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {

@@ -1,0 +1,170 @@
+import { expect, test } from 'vitest'
+import { ConflictError, InvalidInputError, NotFoundError, ScopeClosedError } from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
+import type { Org } from '../../src/org.js'
+import { useTenancy } from '../support/use-tenancy.js'
+
+const { newOrg } = useTenancy()
+
+/** Rows that every method can be called with. */
+async function fill(org: Org) {
+  const project = await org.projects.create({ name: 'Shop', slug: 'shop' })
+  const agent = await org.agents.create({ name: 'Ada', username: 'ada' })
+  const workflow = await org.workflows.create({ name: 'x', slug: 'x' })
+  const schedule = await org.schedules.create({
+    workflowId: workflow.id,
+    name: 'x',
+    cron: '0 * * * *',
+    timezone: 'UTC',
+  })
+  const task = await org.tasks.enqueue({ kind: 'x' })
+  return { project, agent, workflow, schedule, task }
+}
+
+test('reads come together, in the order of the calls', async () => {
+  const org = await newOrg()
+  const { project, agent, workflow, schedule, task } = await fill(org)
+  const results = await org.batch((inner) => [
+    inner.tasks.get(task.id),
+    inner.agents.findByUsername('ada'),
+    inner.projects.findBySlug('nobody'),
+    inner.projects.findByRef(project.ref),
+    inner.workflows.list({ status: 'draft' }),
+    inner.schedules.due(),
+    inner.agents.count({ status: 'active' }),
+    inner.agents.exists(),
+    inner.schedules.getMany([schedule.id]),
+    inner.workflows.findMany([newId(), workflow.id]),
+  ])
+  expect(results).toEqual([
+    task,
+    agent,
+    undefined,
+    project,
+    { items: [workflow], next: undefined, previous: undefined },
+    [],
+    0,
+    true,
+    [schedule],
+    [workflow],
+  ])
+})
+
+test('writes take effect together', async () => {
+  const org = await newOrg()
+  const { project, agent, workflow, schedule, task } = await fill(org)
+  await org.batch((inner) => [
+    inner.projects.update(project.id, { name: 'Store' }),
+    inner.agents.create({ name: 'Bob', username: 'bob', projectId: project.id }),
+    inner.agents.update(agent.id, { name: 'Eve' }, { revision: 1 }),
+    inner.agents.activate(agent.id),
+    inner.agents.archive(agent.id),
+    inner.agents.restore(agent.id),
+    inner.workflows.create({ name: 'y', slug: 'y', projectId: project.id }),
+    inner.workflows.activate(workflow.id),
+    inner.schedules.create({ workflowId: workflow.id, name: 'y', cron: '0 * * * *', timezone: 'UTC' }),
+    inner.schedules.delete(schedule.id),
+    inner.tasks.enqueue({ kind: 'y', agentId: agent.id }),
+    inner.tasks.update(task.id, { priority: 3 }),
+    inner.tasks.cancel(task.id),
+    inner.tasks.requeueExpired(),
+  ])
+  expect(await org.agents.get(agent.id)).toMatchObject({ name: 'Eve', status: 'active', revision: 5 })
+  expect(await org.workflows.get(workflow.id)).toMatchObject({ status: 'active' })
+  expect(await org.tasks.get(task.id)).toMatchObject({ priority: 3, status: 'canceled' })
+  expect(await org.schedules.count({ name: 'y' })).toBe(1)
+})
+
+test('of writes of which one is refused by the database, none takes effect', async () => {
+  const org = await newOrg()
+  await fill(org)
+  const attempt = org.batch((inner) => [
+    inner.agents.create({ name: 'Bob', username: 'bob' }),
+    inner.agents.create({ name: 'Ada', username: 'ada' }),
+  ])
+  await expect(attempt).rejects.toThrow(ConflictError)
+  expect(await org.agents.count()).toBe(1)
+})
+
+test('an input that is refused sends nothing of the batch', async () => {
+  const org = await newOrg()
+  const attempt = org.batch((inner) => [
+    inner.agents.create({ name: 'Bob', username: 'bob' }),
+    inner.agents.create({ name: '', username: 'eve' }),
+  ])
+  await expect(attempt).rejects.toThrow(InvalidInputError)
+  expect(await org.agents.count()).toBe(0)
+})
+
+test('methods of several steps are refused', async () => {
+  const org = await newOrg()
+  const { agent, schedule } = await fill(org)
+  const steps: ((inner: Org) => unknown)[] = [
+    (inner) => inner.projects.create({ name: 'y', slug: 'y' }),
+    (inner) => inner.agents.duplicate(agent.id, { username: 'y' }),
+    (inner) => inner.agents.setTools(agent.id, []),
+    (inner) => inner.tasks.claim({ owner: 'w' }),
+    (inner) => inner.schedules.fire(schedule.id),
+    (inner) => inner.schedules.update(schedule.id, { name: 'y' }),
+    (inner) => inner.schedules.enable(schedule.id),
+    (inner) => inner.agents.stream().next(),
+    (inner) => inner.transaction(() => Promise.resolve()),
+    (inner) => inner.batch(() => []),
+    () => 1,
+    () => org.agents.count(),
+  ]
+  for (const step of steps) {
+    const attempt = org.batch((inner) => [inner.agents.archive(agent.id), step(inner as unknown as Org)])
+    await expect(attempt).rejects.toThrow(InvalidInputError)
+  }
+  const several = org.batch((inner) => steps.map((step) => step(inner as unknown as Org)))
+  await expect(several).rejects.toThrow(InvalidInputError)
+  expect(await org.agents.get(agent.id)).toEqual(agent)
+  expect(await org.projects.count()).toBe(1)
+  expect(await org.tasks.count({ status: 'queued' })).toBe(1)
+})
+
+test('a call that is not returned, or is awaited inside, is refused', async () => {
+  const org = await newOrg()
+  const { agent } = await fill(org)
+  const forgotten = org.batch((inner) => {
+    void inner.agents.archive(agent.id)
+    return [inner.agents.count()]
+  })
+  await expect(forgotten).rejects.toThrow(InvalidInputError)
+  const awaited = org.batch((async (inner: Org) => [await inner.agents.archive(agent.id)]) as never)
+  await expect(awaited).rejects.toThrow(InvalidInputError)
+  expect(await org.agents.get(agent.id)).toEqual(agent)
+  expect(await org.batch(() => [])).toEqual([])
+})
+
+test('one that is not found is the whole batch’s error', async () => {
+  const org = await newOrg()
+  const { agent } = await fill(org)
+  await expect(org.batch((inner) => [inner.agents.get(newId()), inner.agents.count()])).rejects.toThrow(NotFoundError)
+  expect(await org.batch((inner) => [inner.agents.find(newId()), inner.agents.find(agent.id)])).toEqual([
+    undefined,
+    agent,
+  ])
+})
+
+test('the handle of a batch is dead when its function has returned', async () => {
+  const org = await newOrg()
+  let leaked: Org | undefined
+  await org.batch((inner) => {
+    leaked = inner as unknown as Org
+    return [inner.agents.count()]
+  })
+  await expect(leaked?.agents.count()).rejects.toThrow(ScopeClosedError)
+  await expect(leaked?.projects.purge(newId())).rejects.toThrow(ScopeClosedError)
+})
+
+test('a batch inside of a transaction is part of it', async () => {
+  const org = await newOrg()
+  const attempt = org.transaction(async (inner) => {
+    await inner.batch((calls) => [calls.agents.create({ name: 'Ada', username: 'ada' }), calls.agents.count()])
+    throw new Error('no')
+  })
+  await expect(attempt).rejects.toThrow('no')
+  expect(await org.agents.count()).toBe(0)
+})

@@ -1,0 +1,258 @@
+import { describe, expect, test } from 'vitest'
+import {
+  ConflictError,
+  InvalidInputError,
+  NotFoundError,
+  ScopeClosedError,
+  TransactionAbortedError,
+} from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
+import type { Org } from '../../src/org.js'
+import { useTenancy } from '../support/use-tenancy.js'
+
+const bench = useTenancy()
+const { newOrg, database } = bench
+
+const newAgent = (org: Org, username: string) => org.agents.create({ name: username, username })
+const usernames = async (org: Org) =>
+  (await org.agents.list({ orderBy: 'username' })).items.map(({ username }) => username)
+
+describe('a transaction', () => {
+  test('takes effect as a whole', async () => {
+    const org = await newOrg()
+    const made = await org.transaction(async (inner) => {
+      const project = await inner.projects.create({ name: 'Shop', slug: 'shop' })
+      const agent = await inner.agents.create({ name: 'Ada', username: 'ada', projectId: project.id })
+      expect(await org.agents.find(agent.id)).toBeUndefined()
+      expect(await inner.agents.find(agent.id)).toEqual(agent)
+      return agent
+    })
+    expect(await org.agents.get(made.id)).toEqual(made)
+  })
+
+  test('that throws leaves nothing behind, and gives the error', async () => {
+    const org = await newOrg()
+    const failure = new Error('no')
+    const attempt = org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      await inner.workflows.create({ name: 'x', slug: 'x' })
+      throw failure
+    })
+    await expect(attempt).rejects.toBe(failure)
+    expect(await usernames(org)).toEqual([])
+    expect(await org.workflows.count()).toBe(0)
+  })
+
+  test('in which an error was swallowed is not committed', async () => {
+    const org = await newOrg()
+    const attempt = org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      await newAgent(inner, 'ada').catch(() => undefined)
+    })
+    await expect(attempt).rejects.toThrow(TransactionAbortedError)
+    expect(await usernames(org)).toEqual([])
+  })
+
+  test('sends nothing more after an error', async () => {
+    const org = await newOrg()
+    const attempt = org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      await newAgent(inner, 'ada').catch(() => undefined)
+      await inner.agents.count()
+    })
+    await expect(attempt).rejects.toThrow(TransactionAbortedError)
+  })
+
+  test('goes on after an input that was refused, for nothing was sent', async () => {
+    const org = await newOrg()
+    await org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      await expect(inner.agents.get('x')).rejects.toThrow(InvalidInputError)
+      await expect(inner.agents.get(newId())).rejects.toThrow(NotFoundError)
+    })
+    expect(await usernames(org)).toEqual(['ada'])
+  })
+
+  test('does not end well while a call is on its way', async () => {
+    const org = await newOrg()
+    let forgotten: Promise<unknown> | undefined
+    const attempt = org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      forgotten = newAgent(inner, 'bob')
+    })
+    await expect(attempt).rejects.toThrow(ScopeClosedError)
+    await Promise.allSettled([forgotten])
+    expect(await usernames(org)).toEqual([])
+  })
+
+  test('does not end well while another one inside of it does not', async () => {
+    const org = await newOrg()
+    let forgotten: Promise<unknown> | undefined
+    const attempt = org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      forgotten = inner.transaction(async (nested) => {
+        await newAgent(nested, 'bob')
+        await newAgent(nested, 'eve')
+      })
+    })
+    await expect(attempt).rejects.toThrow(ScopeClosedError)
+    await Promise.allSettled([forgotten])
+    expect(await usernames(org)).toEqual([])
+  })
+
+  test('that is forgotten while one inside of it runs leaves its handle dead', async () => {
+    const org = await newOrg()
+    let leaked: Org | undefined
+    let finish = () => undefined as void
+    const attempt = org.transaction(async (inner) => {
+      leaked = inner
+      await newAgent(inner, 'ada')
+      const nested = inner.transaction(async (nested) => {
+        await newAgent(nested, 'bob')
+        await new Promise<void>((resolve) => (finish = resolve))
+      })
+      nested.catch(() => undefined)
+      await new Promise(setImmediate)
+    })
+    await expect(attempt).rejects.toThrow(ScopeClosedError)
+    finish()
+    await new Promise(setImmediate)
+    await expect(leaked?.agents.count()).rejects.toThrow(ScopeClosedError)
+    expect(await usernames(org)).toEqual([])
+  })
+
+  test('is over when its function is: nothing is sent with its handle any more', async () => {
+    const org = await newOrg()
+    let leaked = org
+    await org.transaction(async (inner) => {
+      leaked = inner
+      await newAgent(inner, 'ada')
+    })
+    const { agents, db } = leaked
+    for (const call of [
+      () => leaked.agents.count(),
+      () => agents.create({ name: 'x', username: 'x' }),
+      () => leaked.agents.purge(newId()),
+      () => leaked.projects.create({ name: 'x', slug: 'x' }),
+      () => leaked.transaction((inner) => inner.agents.count()),
+      () => leaked.batch((inner) => [inner.agents.count()]),
+      () => leaked.db.execute('select 1'),
+      () => db.execute('select 1'),
+      () => leaked.schedules.fire(newId()),
+      () => leaked.agents.stream().next(),
+    ]) {
+      await expect(call()).rejects.toThrow(ScopeClosedError)
+    }
+    expect(await usernames(org)).toEqual(['ada'])
+  })
+
+  test('that failed is over as well', async () => {
+    const org = await newOrg()
+    let leaked = org
+    const attempt = org.transaction((inner) => {
+      leaked = inner
+      return newAgent(inner, '')
+    })
+    await expect(attempt).rejects.toThrow(InvalidInputError)
+    await expect(leaked.agents.count()).rejects.toThrow(ScopeClosedError)
+  })
+
+  test('is none of another organization’s', async () => {
+    const [org, other] = [await newOrg(), await newOrg()]
+    const theirs = await newAgent(other, 'eve')
+    await org.transaction(async (inner) => {
+      expect(await inner.agents.find(theirs.id)).toBeUndefined()
+      await newAgent(inner, 'ada')
+      await expect(other.agents.count()).resolves.toBe(1)
+    })
+    expect(await usernames(other)).toEqual(['eve'])
+  })
+
+  test.each([
+    null,
+    { isolation: 'serializable; commit' },
+    { isolation: 1 },
+    { retries: NaN },
+    { retries: -1 },
+    { retries: '3' },
+    { timeout: 1 },
+  ])('with the options %j is refused', async (options) => {
+    const org = await newOrg()
+    await expect(org.transaction(() => Promise.resolve(), options as never)).rejects.toThrow(InvalidInputError)
+  })
+})
+
+describe('a transaction inside of another', () => {
+  test('is taken back alone', async () => {
+    const org = await newOrg()
+    await org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      const attempt = inner.transaction(async (nested) => {
+        await newAgent(nested, 'bob')
+        await newAgent(nested, 'ada')
+      })
+      await expect(attempt).rejects.toThrow(ConflictError)
+      await newAgent(inner, 'eve')
+    })
+    expect(await usernames(org)).toEqual(['ada', 'eve'])
+  })
+
+  test('falls with the one around it', async () => {
+    const org = await newOrg()
+    const attempt = org.transaction(async (inner) => {
+      await inner.transaction((nested) => newAgent(nested, 'ada'))
+      throw new Error('no')
+    })
+    await expect(attempt).rejects.toThrow('no')
+    expect(await usernames(org)).toEqual([])
+  })
+
+  test('in which an error was swallowed is taken back', async () => {
+    const org = await newOrg()
+    await org.transaction(async (inner) => {
+      const attempt = inner.transaction(async (nested) => {
+        await newAgent(nested, 'bob')
+        await newAgent(nested, 'bob').catch(() => undefined)
+      })
+      await expect(attempt).rejects.toThrow(TransactionAbortedError)
+      await newAgent(inner, 'ada')
+    })
+    expect(await usernames(org)).toEqual(['ada'])
+  })
+
+  test('closes the outer handle while it runs, and its own when it ends', async () => {
+    const org = await newOrg()
+    await org.transaction(async (inner) => {
+      let leaked = inner
+      await inner.transaction(async (nested) => {
+        leaked = nested
+        await expect(inner.agents.count()).rejects.toThrow(ScopeClosedError)
+        await expect(inner.transaction(() => Promise.resolve())).rejects.toThrow(ScopeClosedError)
+        await newAgent(nested, 'ada')
+      })
+      await expect(leaked.agents.count()).rejects.toThrow(ScopeClosedError)
+      expect(await inner.agents.count()).toBe(1)
+    })
+  })
+
+  test('is what a method of several steps is', async () => {
+    const org = await newOrg()
+    await org.transaction(async (inner) => {
+      const ada = await newAgent(inner, 'ada')
+      await newAgent(inner, 'bob')
+      await expect(inner.agents.duplicate(ada.id, { username: 'bob' })).rejects.toThrow(ConflictError)
+      await inner.agents.duplicate(ada.id, { username: 'eve' })
+    })
+    expect(await usernames(org)).toEqual(['ada', 'bob', 'eve'])
+  })
+})
+
+test('a purge is one round trip, all or nothing', async () => {
+  const org = await newOrg()
+  const project = await org.projects.create({ name: 'Shop', slug: 'shop' })
+  await org.agents.create({ name: 'Ada', username: 'ada', projectId: project.id })
+  await org.batch((inner) => [inner.projects.purge(project.id)])
+  expect(await org.agents.findByUsername('ada')).toMatchObject({ projectId: null })
+  const rows = await database.admin.query('select from platform.projects where org_id = $1', [org.id])
+  expect(rows).toEqual([])
+})
