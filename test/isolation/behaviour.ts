@@ -193,7 +193,7 @@ async function areDenied(attempt: Attempt, actor: Actor, statements: readonly st
   })
   const answers = /^answers ([yn]+)$/.exec(outcome.error ?? '')?.[1]
   if (answers === undefined) throw new Error(`the rights were not told: ${told(outcome)}`)
-  return [...answers].map((answer) => answer === 'n')
+  return Array.from(answers, (answer) => answer === 'n')
 }
 
 /** The system's login sees everybody's rows. */
