@@ -23,7 +23,7 @@ const journal = z.object({
     z.object({ idx: z.int(), when: z.int(), tag: z.string().regex(/^[\w-]+$/), breakpoints: z.boolean() }),
   ),
 })
-export type Entry = z.infer<typeof journal>['entries'][number]
+type Entry = z.infer<typeof journal>['entries'][number]
 
 // Not a migration: the catalog as text lies in the same folder.
 const catalogText = 'schema.sql'
@@ -65,7 +65,7 @@ export function downFaults(migrations: readonly Migration[]): string[] {
 const downName = (upFile: string) => upFile.replace(/\.sql$/, '.down.sql')
 
 /** drizzle-kit's list of the migrations, oldest first. */
-export async function readJournal(folder: string): Promise<Entry[]> {
+async function readJournal(folder: string): Promise<Entry[]> {
   const file = journalOf(folder)
   let text: string
   try {

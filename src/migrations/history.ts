@@ -15,7 +15,7 @@ export interface History {
   readonly faults: readonly string[]
 }
 
-export interface HalfDone {
+interface HalfDone {
   readonly migration: Migration
   readonly direction: Direction
   /** How many of the file's statements were run. */

@@ -48,7 +48,7 @@ export interface SetStatus {
   readonly faults: readonly string[]
 }
 
-export interface MigrationStatus {
+interface MigrationStatus {
   readonly index: number
   readonly tag: string
   /** `half up` and `half down`: a `-- no-transaction` file was interrupted, and the same command finishes it. */

@@ -27,7 +27,7 @@ export interface SnapshotTable {
   checkConstraints: Named
 }
 
-export interface SnapshotForeignKey {
+interface SnapshotForeignKey {
   tableFrom: string
   tableTo: string
   schemaTo?: string
