@@ -22,7 +22,7 @@ export interface Setting {
 export type Faults = (setting: Setting, table: PgTable) => Promise<string[]>
 
 /** Whose the rows of a table are, as its policy for the application tells. */
-export interface Owner {
+interface Owner {
   readonly column: string
   readonly actor: Actor
   readonly of: (rows: Rows) => string

@@ -50,7 +50,7 @@ export const checkFaults: Faults = async ({ attempt }, table) => {
   return faults
 }
 
-export interface Unique {
+interface Unique {
   readonly name: string
   readonly columns: readonly string[]
   readonly index: boolean

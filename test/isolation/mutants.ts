@@ -22,7 +22,7 @@ export interface Mutant {
   readonly sql: string
 }
 
-export interface Kind {
+interface Kind {
   readonly name: string
   readonly mutants: readonly Mutant[]
   /** The behaviour that must change with it. */

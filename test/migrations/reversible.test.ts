@@ -46,7 +46,7 @@ test('each migration is taken back with rows in every table, and the rows of the
   expect(await fingerprint(session, { schemas: ['platform'] })).toBe(whole)
 })
 
-test("the host's own drizzle migrations stay, whoever comes first, and drizzle's migrator finds nothing to do", async () => {
+test("the host's own drizzle migrations stay, whoever comes first, and drizzle's migrator finds nothing to do", minutes, async () => {
   const { session, url } = await emptyDatabase()
   const orders = { tag: '0000_orders', up: ['create table orders (n int)', 'insert into orders values (1)'] }
   const parcels = { tag: '0001_parcels', up: 'create table parcels ()', when: Date.now() }
