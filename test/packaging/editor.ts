@@ -3,34 +3,51 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './installed.js'
 
-interface Definition {
+/** Where an editor went: a file, and the text of the line. */
+export interface Definition {
   readonly file: string
-  readonly start: { readonly line: number }
+  readonly line: string
 }
 
-/** Where an editor goes from the first `text` in a file: TypeScript's language server is asked as an editor asks it. */
-export async function definitionOf(file: string, text: string): Promise<{ file: string; line: string }> {
+/** Where an editor goes from the first place of each name in a file: TypeScript's server is asked as an editor asks it. */
+export async function definitionsOf(file: string, names: readonly string[]): Promise<(Definition | undefined)[]> {
   const lines = readFileSync(file, 'utf8').split('\n')
-  const at = lines.findIndex((line) => line.includes(text))
-  const position = { file, line: at + 1, offset: (lines[at]?.indexOf(text) ?? -1) + 1 }
-  const [definition] = await ask<Definition[]>({ file }, position)
-  if (definition === undefined) throw new Error(`TypeScript knows no definition of ${text}`)
-  const source = readFileSync(definition.file, 'utf8').split('\n')
-  return { file: definition.file, line: source[definition.start.line - 1] ?? '' }
+  const answers = await ask(
+    file,
+    names.map((name) => {
+      const at = lines.findIndex((line) => new RegExp(`\\b${name}\\b`).test(line))
+      return { file, line: at + 1, offset: (lines[at]?.search(new RegExp(`\\b${name}\\b`)) ?? 0) + 1 }
+    }),
+  )
+  return answers.map(([found]) => {
+    if (found === undefined) return undefined
+    return { file: found.file, line: readFileSync(found.file, 'utf8').split('\n')[found.start.line - 1] ?? '' }
+  })
 }
 
-async function ask<Body>(opened: object, position: object): Promise<Body> {
+type Answer = readonly { readonly file: string; readonly start: { readonly line: number } }[]
+
+/** The server reads a request a line and writes each answer on a line of its own, between headers. */
+async function ask(file: string, places: readonly object[]): Promise<Answer[]> {
   const server = spawn(process.execPath, [join(root, 'node_modules/typescript/lib/tsserver.js')])
-  let said = ''
-  server.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const requests = [
-    { seq: 1, type: 'request', command: 'open', arguments: opened },
-    { seq: 2, type: 'request', command: 'definition', arguments: position },
-    { seq: 3, type: 'request', command: 'exit' },
+    { command: 'open', arguments: { file } },
+    ...places.map((place) => ({ command: 'definition', arguments: place })),
   ]
-  server.stdin.end(requests.map((request) => `${JSON.stringify(request)}\n`).join(''))
-  await new Promise((settle) => server.on('close', settle))
-  const answer = said.split('\n').find((line) => line.includes('"request_seq":2'))
-  if (answer === undefined) throw new Error(`TypeScript did not answer: ${said}`)
-  return (JSON.parse(answer) as { body: Body }).body
+  for (const [seq, request] of requests.entries()) {
+    server.stdin.write(`${JSON.stringify({ seq, type: 'request', ...request })}\n`)
+  }
+  const answers = new Map<number, Answer>()
+  let said = ''
+  for await (const chunk of server.stdout) {
+    said += String(chunk)
+    const lines = said.split('\n')
+    said = lines.pop() ?? ''
+    for (const line of lines.filter((line) => line.startsWith('{'))) {
+      const message = JSON.parse(line) as { type: string; command: string; request_seq: number; body?: Answer }
+      if (message.command === 'definition') answers.set(message.request_seq, message.body ?? [])
+    }
+    if (answers.size === places.length) server.stdin.end()
+  }
+  return places.map((_, i) => answers.get(i + 1) ?? [])
 }

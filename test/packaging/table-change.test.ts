@@ -9,15 +9,18 @@ vi.setConfig({ testTimeout: 180_000 })
 let copy: string
 beforeEach(() => {
   copy = mkdtempSync(join(tmpdir(), 'tenantry-change-'))
-  onTestFinished(() => rmSync(copy, { recursive: true }))
+  onTestFinished(() => {
+    rmSync(copy, { recursive: true })
+  })
   copyPackage(copy)
   cpSync(join(root, 'drizzle.config.ts'), join(copy, 'drizzle.config.ts'))
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
 })
 
 const read = (path: string) => readFileSync(join(copy, path), 'utf8')
-const edit = (path: string, from: string | RegExp, to: string) =>
+const edit = (path: string, from: string | RegExp, to: string) => {
   writeFileSync(join(copy, path), read(path).replace(from, to))
+}
 
 describe('a table change', () => {
   test('npx drizzle-kit generate needs no flag and no database, and finds nothing to generate', async () => {

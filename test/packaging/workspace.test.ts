@@ -1,8 +1,9 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { definitionOf } from './editor.js'
+import { definitionsOf } from './editor.js'
 import { copyPackage, root, run, writeLock } from './installed.js'
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 })
@@ -17,7 +18,9 @@ beforeAll(async () => {
   writeLock(monorepo)
   await run(monorepo, 'npm', 'i', '--prefer-offline', '--no-audit', '--no-fund')
 })
-afterAll(() => rmSync(monorepo, { recursive: true }))
+afterAll(() => {
+  rmSync(monorepo, { recursive: true })
+})
 
 describe('a workspace that imports the package by name', () => {
   test('compiles against its types and runs', async () => {
@@ -30,34 +33,48 @@ describe('a workspace that imports the package by name', () => {
     })
   })
 
-  test.each(['drizzle-orm', 'pg', 'zod'])('has one copy of %s', async (name) => {
-    const tree = JSON.parse(await run(monorepo, 'npm', 'ls', name, '--all', '--json')) as object
-    const versions = JSON.stringify(tree).match(new RegExp(`"${name}":\\{"version":"[^"]+"`, 'g'))
-    expect(new Set(versions).size).toBe(1)
-    expect(existsSync(join(library, 'node_modules', name))).toBe(false)
-    expect(existsSync(join(app, 'node_modules', name))).toBe(false)
+  test.each(['drizzle-orm', 'pg', 'zod'])('has one copy of %s, the same as the package', (peer) => {
+    const tree = readFileSync(join(monorepo, 'node_modules/.package-lock.json'), 'utf8')
+    const places = Object.keys((JSON.parse(tree) as { packages: object }).packages)
+    expect(places.filter((place) => place.endsWith(`node_modules/${peer}`))).toEqual([`node_modules/${peer}`])
+    const [ours, theirs] = [library, app].map((from) => createRequire(join(from, 'package.json')).resolve(peer))
+    expect(theirs).toBe(ours)
   })
 
   test('finds the command', async () => {
     expect(await run(app, 'npx', 'tenantry', '--help')).toContain('tenantry migrate')
   })
 
-  test.each([
-    ['NotFoundError', 'src/core/errors.ts', 'class NotFoundError'],
-    ['toJSON', 'src/core/errors.ts', 'toJSON()'],
-    ['agents,', 'src/schema/agents.ts', 'const agents ='],
-    ['startTestServer', 'src/testing/server.ts', 'function startTestServer'],
-  ])('leads an editor from %s to its source', async (name, file, line) => {
-    const found = await definitionOf(join(app, 'main.ts'), name)
-    expect(relative(library, found.file)).toBe(file)
-    expect(found.line).toContain(line)
+  test('leads an editor to the source', async () => {
+    const places = {
+      NotFoundError: ['src/core/errors.ts', 'export class NotFoundError'],
+      toJSON: ['src/core/errors.ts', 'toJSON()'],
+      newAgent: ['src/schema/agents.ts', 'export const newAgent'],
+      find: ['src/core/scoped-repository.ts', 'find(id: string)'],
+      startTestServer: ['src/testing/server.ts', 'function startTestServer'],
+    }
+    expect(await definitionsOf(join(app, 'main.ts'), Object.keys(places))).toEqual(
+      Object.values(places).map(([file = '', line]) => ({
+        file: join(library, file),
+        line: expect.stringContaining(line) as string,
+      })),
+    )
   })
+})
+
+test('the example with a table of its own is sound, and migrates beside the library', async () => {
+  const example = join(library, 'examples/your-own-tables')
+  cpSync(join(root, 'examples/your-own-tables'), example, { recursive: true })
+  await run(example, 'npx', 'tsc', '--project', '.')
+  expect(await run(example, 'npx', 'tenantry', 'check')).toContain('tables are sound')
+  const migrated = await run(example, 'npx', 'tenantry', 'migrate', 'up', '--embedded', 'data')
+  expect(migrated).toMatch(/0008_agents_and_work applied[^]*0000_tickets applied/)
 })
 
 test('a build leaves nothing of an earlier one, and the command can be executed', async () => {
   const stale = join(library, 'dist/core/stale.js')
   writeFileSync(stale, '')
-  await run(library, 'npm', 'run', 'build')
+  await run(library, 'node', 'scripts/build.js')
   expect(existsSync(stale)).toBe(false)
   expect(statSync(join(library, 'dist/cli/main.js')).mode & 0o111).toBe(0o111)
 })
@@ -67,11 +84,11 @@ test('without TypeScript the dist that is there stays, and a missing one is an e
   try {
     for (const path of ['package.json', 'scripts', 'dist'])
       cpSync(join(library, path), join(bare, path), { recursive: true })
-    expect(await run(bare, 'npm', 'run', 'prepare')).toContain('dist stays as it is')
+    expect(await run(bare, 'node', 'scripts/build.js')).toContain('dist stays as it is')
     expect(existsSync(join(bare, 'dist/index.js'))).toBe(true)
 
     rmSync(join(bare, 'dist'), { recursive: true })
-    await expect(run(bare, 'npm', 'run', 'prepare')).rejects.toThrow('dist is not built')
+    await expect(run(bare, 'node', 'scripts/build.js')).rejects.toThrow('dist is not built')
   } finally {
     rmSync(bare, { recursive: true })
   }

@@ -24,7 +24,9 @@ const configuration = [
 /** A project with this one's rules and the files given, besides those copied from here. It goes when the test ends. */
 export function plantTree(files: Record<string, string>, copied: readonly string[] = []): string {
   const tree = mkdtempSync(join(tmpdir(), 'tenantry-rules-'))
-  onTestFinished(() => rmSync(tree, { recursive: true }))
+  onTestFinished(() => {
+    rmSync(tree, { recursive: true })
+  })
   for (const path of [...configuration, ...copied]) cpSync(join(root, path), join(tree, path), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'))
   for (const [path, content] of Object.entries(files)) {
