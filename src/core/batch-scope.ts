@@ -52,7 +52,8 @@ class BatchScope implements Scope {
   collect(make: (scope: Scope) => readonly unknown[]): Call[] {
     const made = this.make(make)
     // A method of several steps has begun already, and is refused when it wants its first answer.
-    for (const item of [made].flat() as unknown[]) if (item instanceof Promise) item.catch(() => undefined)
+    const given: readonly unknown[] = Array.isArray(made) ? made : [made]
+    for (const item of given) if (item instanceof Promise) item.catch(() => undefined)
     if (!Array.isArray(made)) throw new InvalidInputError('batch', 'its function must return a list of calls')
     this.order = made.map((item: unknown) => {
       const entry = this.entries.get(item as object)

@@ -30,10 +30,10 @@ export class Projects extends ScopedRepository<Project> {
 
   /** Throws ConflictError when the slug is taken, and PlanLimitError when the plan has no room for one more. */
   async create(values: NewProject): Promise<Project> {
-    const { reserve } = this.scope.context.ports
-    if (reserve === undefined) return this.insertOne(values)
+    const { ports } = this.scope.context
+    if (ports.reserve === undefined) return this.insertOne(values)
     return this.scope.transaction(async (scope) => {
-      await reserve('max_projects', scope)
+      await ports.reserve?.('max_projects', scope)
       return new Projects(scope).insertOne(values)
     })
   }

@@ -316,7 +316,7 @@ test('a change of nothing is refused', async () => {
   const org = await newOrg()
   const { id, revision } = await newAgent(org)
   await expect(org.agents.update(id, {})).rejects.toMatchObject({ code: 'invalid_input' })
-  await expect(org.agents.update(id, { name: undefined } as never, { revision })).rejects.toMatchObject({
+  await expect(org.agents.update(id, { name: undefined }, { revision })).rejects.toMatchObject({
     code: 'invalid_input',
   })
 })

@@ -167,7 +167,7 @@ test('what is inherited, and what stands under __proto__, is not input', async (
   )
 })
 
-test.each([
+test.each<object>([
   { price: 1 },
   { metadata: {} },
   { databasePassword: 'x' },
@@ -186,7 +186,7 @@ test.each([
   { orderBy: 'id; drop table x' },
 ])('a list of %j is refused', async (options) => {
   const org = await newOrg()
-  await expect(org.projects.list(options as object)).rejects.toThrow(InvalidInputError)
+  await expect(org.projects.list(options)).rejects.toThrow(InvalidInputError)
 })
 
 test('an object where a slug belongs is no filter', async () => {

@@ -103,7 +103,7 @@ describe('a transaction', () => {
   test('that is forgotten while one inside of it runs leaves its handle dead', async () => {
     const org = await newOrg()
     let leaked: Org | undefined
-    let finish = () => undefined as void
+    let finish = (): void => undefined
     const attempt = org.transaction(async (inner) => {
       leaked = inner
       await newAgent(inner, 'ada')
