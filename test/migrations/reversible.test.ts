@@ -46,44 +46,48 @@ test('each migration is taken back with rows in every table, and the rows of the
   expect(await fingerprint(session, { schemas: ['platform'] })).toBe(whole)
 })
 
-test("the host's own drizzle migrations stay, whoever comes first, and drizzle's migrator finds nothing to do", minutes, async () => {
-  const { session, url } = await emptyDatabase()
-  const orders = { tag: '0000_orders', up: ['create table orders (n int)', 'insert into orders values (1)'] }
-  const parcels = { tag: '0001_parcels', up: 'create table parcels ()', when: Date.now() }
-  const host = { migrationsFolder: await writeFolder([orders]) }
-  const ours = {
-    migrationsFolder: platformMigrations.folder,
-    migrationsSchema: platformMigrations.bookkeeping.schema,
-    migrationsTable: platformMigrations.bookkeeping.table,
-  }
-  const pool = new pg.Pool({ connectionString: url, max: 1 })
-  const stock = drizzle(pool)
-  const applied = async () => ({
-    host: await session.query('select hash, created_at from drizzle.__drizzle_migrations order by created_at'),
-    ours: await session.query('select hash, created_at from platform_migrations.migrations order by created_at'),
-  })
-  try {
-    await migrate(stock, host)
-    await up(session, 4)
-    await writeFolder([orders, parcels], host.migrationsFolder)
-    await migrate(stock, host)
-    await up(session)
-    const before = await applied()
-    expect(before.host).toHaveLength(2)
-    expect(before.ours).toHaveLength((await readFolder(platformMigrations.folder)).length)
+test(
+  "the host's own drizzle migrations stay, whoever comes first, and drizzle's migrator finds nothing to do",
+  minutes,
+  async () => {
+    const { session, url } = await emptyDatabase()
+    const orders = { tag: '0000_orders', up: ['create table orders (n int)', 'insert into orders values (1)'] }
+    const parcels = { tag: '0001_parcels', up: 'create table parcels ()', when: Date.now() }
+    const host = { migrationsFolder: await writeFolder([orders]) }
+    const ours = {
+      migrationsFolder: platformMigrations.folder,
+      migrationsSchema: platformMigrations.bookkeeping.schema,
+      migrationsTable: platformMigrations.bookkeeping.table,
+    }
+    const pool = new pg.Pool({ connectionString: url, max: 1 })
+    const stock = drizzle(pool)
+    const applied = async () => ({
+      host: await session.query('select hash, created_at from drizzle.__drizzle_migrations order by created_at'),
+      ours: await session.query('select hash, created_at from platform_migrations.migrations order by created_at'),
+    })
+    try {
+      await migrate(stock, host)
+      await up(session, 4)
+      await writeFolder([orders, parcels], host.migrationsFolder)
+      await migrate(stock, host)
+      await up(session)
+      const before = await applied()
+      expect(before.host).toHaveLength(2)
+      expect(before.ours).toHaveLength((await readFolder(platformMigrations.folder)).length)
 
-    await migrate(stock, host)
-    await migrate(stock, ours)
-    expect(await applied()).toEqual(before)
+      await migrate(stock, host)
+      await migrate(stock, ours)
+      expect(await applied()).toEqual(before)
 
-    await migrateDown(session, sets, { all: true })
-    expect(await applied()).toEqual({ host: before.host, ours: [] })
-    expect(await session.query('select n from orders')).toEqual([{ n: 1 }])
-    expect(await session.query('select from parcels')).toEqual([])
-  } finally {
-    await pool.end()
-  }
-})
+      await migrateDown(session, sets, { all: true })
+      expect(await applied()).toEqual({ host: before.host, ours: [] })
+      expect(await session.query('select n from orders')).toEqual([{ n: 1 }])
+      expect(await session.query('select from parcels')).toEqual([])
+    } finally {
+      await pool.end()
+    }
+  },
+)
 
 /** Rows in the tables that are there and have none of `rows`. */
 async function fillNewTables(session: Session, rows: Rows): Promise<Rows> {
