@@ -1,5 +1,4 @@
-import { bootstrap, type Bootstrapped } from '../migrations/bootstrap.js'
-import { declarationsOf } from '../migrations/declared.js'
+import type { Bootstrapped } from '../migrations/bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { withProgress } from './progress.js'
 import { exit, type ExitCode } from './report.js'
@@ -27,6 +26,8 @@ export const addBootstrap: AddCommand = (program, run) =>
         .example('$0 bootstrap', 'roles and rights')
         .example('$0 bootstrap --exclusive-database', 'and no temporary tables for anybody'),
     run(async (args, context) => {
+      const { bootstrap } = await import('../migrations/bootstrap.js')
+      const { declarationsOf } = await import('../migrations/declared.js')
       const { tables, sets } = await context.project()
       const declarations = await declarationsOf(tables, sets)
       const done = await asOwner(context, args, (session) =>
@@ -36,7 +37,8 @@ export const addBootstrap: AddCommand = (program, run) =>
       )
       return {
         lines: [
-          ...(done.done.length === 0 ? ['Roles and rights are as declared.'] : done.done.map((sql) => `${sql};`)),
+          ...(done.done.length + done.remaining.length === 0 ? ['Roles and rights are as declared.'] : []),
+          ...done.done.map((sql) => `${sql};`),
           ...bootstrapLines(done),
         ],
         document: done,

@@ -64,7 +64,7 @@ export function openConsole({ stdin, stdout, stderr }: Streams, json: boolean): 
 
 /** A url that was given as an argument comes back in messages about arguments. */
 export const withoutPasswords = (text: string): string =>
-  text.replace(/(\w:\/\/[^\s:/@]*):[^\s@]*@/g, '$1:***@').replace(/\b(password=)[^\s&]+/gi, '$1***')
+  text.replace(/(\w:\/\/[^\s:/@]*):\S*@/g, '$1:***@').replace(/\b(password=)[^\s&]+/gi, '$1***')
 
 function terminalBar(title: string, of: number): Bar {
   const giveBack = takeKeyboard()

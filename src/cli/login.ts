@@ -1,5 +1,4 @@
 import { InvalidInputError } from '../core/errors.js'
-import { createLogin } from '../migrations/logins.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { exit } from './report.js'
 
@@ -37,6 +36,7 @@ const addCreate: AddCommand = (program, run) =>
         .example('$0 login create shop_jobs --system', 'for SYSTEM_DATABASE_URL')
         .example('$0 login create shop_web --password-stdin < secret', 'with a password of your own'),
     run(async (args, context) => {
+      const { createLogin } = await import('../migrations/logins.js')
       const { name, system, passwordStdin } = args
       const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
       if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')

@@ -1,5 +1,5 @@
 import { MigrationError } from '../core/errors.js'
-import { migrateDown, migrationStatus, type SetStatus } from '../migrations/migrator.js'
+import type { SetStatus } from '../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { chooseSets, targeted } from './migration-sets.js'
 import { withProgress } from './progress.js'
@@ -18,17 +18,19 @@ export const addDown: AddCommand = (program, run) =>
             'unless --yes is given.',
           ),
         )
-        .option('all', { type: 'boolean', default: false, describe: 'Take back everything', conflicts: 'to' })
+        .option('all', { type: 'boolean', describe: 'Take back everything', conflicts: 'to' })
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
         .example('$0 migrate down', 'take back the last migration')
         .example('$0 migrate down --set own --to 0', 'all of your own but the first')
         .example('$0 migrate down --all --yes', 'leave nothing, without being asked'),
     run(async (args, context) => {
+      const { migrateDown, migrationStatus } = await import('../migrations/migrator.js')
       const { console } = context
       const sets = chooseSets(await context.project(), args)
-      const target = { all: args.all, ...(args.to !== undefined && { to: args.to }) }
+      const all = args.all === true
+      const target = { all, ...(args.to !== undefined && { to: args.to }) }
       const steps = await asOwner(context, args, async (session) => {
-        const due = lastFirst(await migrationStatus(session, sets), args)
+        const due = lastFirst(await migrationStatus(session, sets), { all, to: args.to })
         if (due.length > 0 && !args.yes) {
           const what = `This takes back ${due.join(', ')}, with all rows of the tables that they made.`
           if (!console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
@@ -37,7 +39,7 @@ export const addDown: AddCommand = (program, run) =>
         return withProgress(console, (progress) => migrateDown(session, sets, { ...progress, ...target }))
       })
       return {
-        lines: [steps.length === 0 ? 'Nothing is applied.' : `${steps.length} migrations were taken back.`],
+        lines: [steps.length === 0 ? 'There was nothing to take back.' : `Migrations taken back: ${steps.length}.`],
         document: { takenBack: steps.map(({ set, tag }) => ({ set, tag })) },
       }
     }),

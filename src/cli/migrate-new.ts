@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../core/errors.js'
 import { type AddCommand, usageOf } from './command.js'
-import { findUpwards, loadDefinitions, readDrizzleConfig } from './config-file.js'
+import { withDrizzleKit } from './drizzle-kit.js'
 
 export const addNew: AddCommand = (program, run) =>
   program.command(
@@ -20,12 +20,12 @@ export const addNew: AddCommand = (program, run) =>
         .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What it does: add_orders' })
         .example('$0 migrate new --name add_orders', 'after a change of your tables'),
     run(async ({ name }, context) => {
+      const { findUpwards, loadDefinitions, readDrizzleConfig } = await import('./config-file.js')
       const { own } = await context.project()
       const config = own?.drizzleConfig ?? findUpwards(context.cwd, 'drizzle.config')
       if (config === undefined) throw new InvalidInputError('drizzle.config.ts', 'is not here, nor in a folder above')
       const { schema, folder } = await readDrizzleConfig(config)
-      // drizzle-kit is a development dependency of the host: nothing else here needs it.
-      const { newMigration } = await import('../migrations/new-migration.js')
+      const { newMigration } = await withDrizzleKit(() => import('../migrations/new-migration.js'))
       const definitions = own?.definitions ?? (await loadDefinitions(schema))
       const generated = await newMigration({ name, config, folder, definitions: { ...definitions } })
       if (generated === undefined) {

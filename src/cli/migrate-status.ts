@@ -1,4 +1,4 @@
-import { migrationStatus, type SetStatus } from '../migrations/migrator.js'
+import type { SetStatus } from '../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { exit } from './report.js'
 
@@ -19,6 +19,7 @@ export const addStatus: AddCommand = (program, run) =>
         .example('$0 migrate status', 'what is applied')
         .example('$0 migrate status --json', 'the same for a program'),
     run(async (args, context) => {
+      const { migrationStatus } = await import('../migrations/migrator.js')
       const { sets } = await context.project()
       const statuses = await asOwner(context, args, (session) => migrationStatus(session, sets))
       return {

@@ -1,4 +1,3 @@
-import { upgrade } from '../migrations/upgrade.js'
 import { bootstrapLines, exitOf } from './bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { chooseSets, targeted } from './migration-sets.js'
@@ -23,6 +22,7 @@ export const addUp: AddCommand = (program, run) =>
         .example('$0 migrate up --embedded ./data', 'the same in an embedded database')
         .example('$0 migrate up --set tenantry --to 3', 'only the migrations 0 to 3 of the library'),
     run(async (args, context) => {
+      const { upgrade } = await import('../migrations/upgrade.js')
       const project = await context.project()
       const only = chooseSets(project, args)
       const { console } = context
@@ -33,9 +33,9 @@ export const addUp: AddCommand = (program, run) =>
       )
       return {
         lines: [
-          steps.length === 0 ? 'Nothing was pending.' : `${steps.length} migrations were applied.`,
+          steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
           `Roles and rights: ${bootstrap.done.length === 0 ? 'as declared' : `${bootstrap.done.length} statements`}.`,
-          ...(permissions.length === 0 ? [] : [`New permissions: ${permissions.join(', ')}.`]),
+          ...(permissions.length === 0 ? [] : [newPermissions(permissions)]),
           ...bootstrapLines(bootstrap),
         ],
         document: { applied: steps.map(({ set, tag }) => ({ set, tag })), bootstrap, permissions },
@@ -43,3 +43,7 @@ export const addUp: AddCommand = (program, run) =>
       }
     }),
   )
+
+/** All of them are new to a new database, which nobody wants to read. */
+const newPermissions = (keys: readonly string[]) =>
+  `New permissions: ${keys.length > 10 ? keys.length : keys.join(', ')}.`

@@ -1,4 +1,3 @@
-import { verifyMigrations } from '../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { exit } from './report.js'
 
@@ -18,6 +17,7 @@ export const addVerify: AddCommand = (program, run) =>
         )
         .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),
     run(async (args, context) => {
+      const { verifyMigrations } = await import('../migrations/migrator.js')
       const { sets } = await context.project()
       const faults = await asOwner(context, args, (session) => verifyMigrations(session, sets))
       return {

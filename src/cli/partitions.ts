@@ -1,7 +1,3 @@
-import { getTableName } from 'drizzle-orm'
-import type { PgTable } from 'drizzle-orm/pg-core'
-import { InvalidInputError } from '../core/errors.js'
-import { dropPartitions, ensurePartitions, isPartitioned } from '../migrations/partitions.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 import { withProgress } from './progress.js'
 import { exit } from './report.js'
@@ -35,7 +31,8 @@ const addEnsure: AddCommand = (program, run) =>
         .option('table', tableOption)
         .example('$0 partitions ensure --months 3', 'for every partitioned table'),
     run(async (args, context) => {
-      const tables = partitioned((await context.project()).tables, args.table)
+      const { ensurePartitions, partitionedTables } = await import('../migrations/partitions.js')
+      const tables = partitionedTables((await context.project()).tables, args.table)
       const made = await asOwner(context, args, (session) =>
         withProgress(context.console, (progress) =>
           ensurePartitions(session, tables, { ...progress, months: args.months }),
@@ -76,7 +73,8 @@ const addDrop: AddCommand = (program, run) =>
         .option('table', tableOption)
         .example('$0 partitions drop --before 2026-01 --table project_metrics', 'the metrics of the years before 2026'),
     run(async (args, context) => {
-      const tables = partitioned((await context.project()).tables, args.table)
+      const { dropPartitions, partitionedTables } = await import('../migrations/partitions.js')
+      const tables = partitionedTables((await context.project()).tables, args.table)
       const { dropped, kept } = await asOwner(context, args, (session) =>
         withProgress(context.console, (progress) =>
           dropPartitions(session, tables, { ...progress, before: args.before }),
@@ -93,10 +91,3 @@ const addDrop: AddCommand = (program, run) =>
       }
     }),
   )
-
-function partitioned(tables: readonly PgTable[], name: string | undefined): PgTable[] {
-  const all = tables.filter(isPartitioned)
-  const chosen = all.filter((table) => name === undefined || getTableName(table) === name)
-  if (chosen.length > 0) return chosen
-  throw new InvalidInputError('--table', `must be ${all.map(getTableName).join(', ')}`)
-}

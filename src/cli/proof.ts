@@ -1,6 +1,4 @@
 import type { RoleFault } from '../core/errors.js'
-import { proveStartup } from '../database/startup-proof.js'
-import { declarationsOf } from '../migrations/declared.js'
 import { type AddCommand, usageOf } from './command.js'
 import { exit } from './report.js'
 import { loginsPlace } from './sessions.js'
@@ -39,6 +37,8 @@ export const addProof: AddCommand = (program, run) =>
         .example('$0 proof', 'before the application is started')
         .example('$0 proof --system', 'the same for the login of the system'),
     run(async ({ system, url }, context) => {
+      const { proveStartup } = await import('../database/startup-proof.js')
+      const { declarationsOf } = await import('../migrations/declared.js')
       const { tables, sets, own } = await context.project()
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
       const declarations = await declarationsOf(tables, sets)

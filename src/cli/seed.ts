@@ -1,4 +1,3 @@
-import { seed } from '../migrations/seed.js'
 import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
 
 export const addSeed: AddCommand = (program, run) =>
@@ -16,6 +15,7 @@ export const addSeed: AddCommand = (program, run) =>
         )
         .example('$0 seed', 'after the first `migrate up`'),
     run(async (args, context) => {
+      const { seed } = await import('../migrations/seed.js')
       const seeded = await asOwner(context, args, seed)
       return {
         lines: seeded.map(({ table, inserted, kept }) =>

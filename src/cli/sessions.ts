@@ -1,6 +1,5 @@
-import pg from 'pg'
 import { InvalidInputError, UnavailableError } from '../core/errors.js'
-import { openSession, type Session } from '../database/session.js'
+import type { Session } from '../database/session.js'
 
 /** A place to connect to, and where it was named. */
 export type Place = { readonly url: string; readonly from: string } | { readonly embedded: string }
@@ -56,6 +55,7 @@ export class Sessions {
 
   /** Without this a statement that runs would go on, with its locks, until it is done: only then the server sees that nobody waits. */
   async interrupt(): Promise<void> {
+    const { openSession } = await import('../database/session.js')
     const ending = [...this.backends.values()].map(async ({ url, pid }) => {
       const session = await openSession({ url })
       await session.query('select pg_catalog.pg_terminate_backend($1)', [pid])
@@ -65,6 +65,7 @@ export class Sessions {
   }
 
   private async connect(place: Place): Promise<Session> {
+    const { openSession } = await import('../database/session.js')
     try {
       return await openSession(place)
     } catch (error) {
@@ -73,17 +74,14 @@ export class Sessions {
   }
 }
 
-/** As the driver understands the url, and without the password. */
+/** Without the password, and without what else may be in a query string. */
 function describe(place: Place): string {
   if ('embedded' in place) return `the embedded database in ${place.embedded}`
-  const { database, user, host, port } = new pg.Client({ connectionString: place.url })
-  return `database ${database ?? ''} on ${host}:${port} as ${user ?? ''} (${place.from})`
+  const { username, hostname, port, pathname } = new URL(place.url)
+  return `database ${pathname.slice(1)} on ${hostname}:${port || '5432'} as ${username} (${place.from})`
 }
 
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ')
-  if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') {
-    return 'the package @electric-sql/pglite is not installed: npm install @electric-sql/pglite'
-  }
   return error instanceof Error ? error.message : String(error)
 }

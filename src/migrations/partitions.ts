@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { getTableName } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import pg from 'pg'
 import { InvalidInputError, MigrationError } from '../core/errors.js'
@@ -65,7 +66,10 @@ export function ensurePartitions(
   })
 }
 
-/** Drops the months before `before`, given as `2026-01`. A month of the audit log stays until every entry of it is sealed. */
+/**
+ * Drops the months before `before`, given as `2026-01`: at most those that are over. A month of the audit log stays until every
+ * entry of it is sealed.
+ */
 export function dropPartitions(
   session: Session,
   tables: readonly PgTable[],
@@ -73,6 +77,9 @@ export function dropPartitions(
 ): Promise<{ dropped: Partition[]; kept: KeptPartition[] }> {
   const end = parseMonth(before)
   return withMigrationLock(session, options, async () => {
+    if (end > (await currentMonth(session))) {
+      throw new InvalidInputError('before', 'must not be later than this month, whose rows still arrive')
+    }
     const dropped: Partition[] = []
     const kept: KeptPartition[] = []
     for (const parent of tables.flatMap(parentOf)) {
@@ -88,8 +95,13 @@ export function dropPartitions(
   })
 }
 
-/** Whether partitions are made for this table, as its facts declare. */
-export const isPartitioned = (table: PgTable): boolean => factsOf(table)?.partitionedBy !== undefined
+/** The tables that are partitioned by month, or the one of that name. */
+export function partitionedTables(tables: readonly PgTable[], name?: string): PgTable[] {
+  const all = tables.filter((table) => factsOf(table)?.partitionedBy !== undefined)
+  const chosen = all.filter((table) => name === undefined || getTableName(table) === name)
+  if (chosen.length > 0) return chosen
+  throw new InvalidInputError('table', `must be one of ${all.map(getTableName).join(', ')}`)
+}
 
 function parentOf(table: PgTable): Parent[] {
   const column = factsOf(table)?.partitionedBy
