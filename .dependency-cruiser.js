@@ -25,8 +25,9 @@ const layers = [
     because: 'Table definitions are loaded by drizzle-kit alone: nothing of the run time comes with them.',
   }),
   layer('core', {
-    may: [],
-    because: 'The scope works over any table and any connection; audit, permissions and limits reach it as ports.',
+    may: ['schema/shared'],
+    because:
+      'The scope works over any table that is made of the shared parts, and over any connection; audit, permissions and limits reach it as ports.',
   }),
   layer('database', {
     may: ['core'],

@@ -70,7 +70,6 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.enter_org(org uuid) TO tenantry_app;
-GRANT EXECUTE ON FUNCTION platform.enter_org(org uuid) TO tenantry_system;
 
 CREATE OR REPLACE FUNCTION platform.enter_user(person uuid)
  RETURNS void
@@ -97,7 +96,6 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.enter_user(person uuid) TO tenantry_app;
-GRANT EXECUTE ON FUNCTION platform.enter_user(person uuid) TO tenantry_system;
 
 CREATE OR REPLACE FUNCTION platform.my_invitations()
  RETURNS TABLE(org_id uuid, id uuid, organization_name text, organization_slug text, role text, expires_at timestamp with time zone, created_at timestamp with time zone)
@@ -121,7 +119,6 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.my_invitations() TO tenantry_app;
-GRANT EXECUTE ON FUNCTION platform.my_invitations() TO tenantry_system;
 
 CREATE OR REPLACE FUNCTION platform.my_organizations()
  RETURNS TABLE(id uuid, slug text, name text, role text, status text, auth_epoch integer)
@@ -143,7 +140,6 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.my_organizations() TO tenantry_app;
-GRANT EXECUTE ON FUNCTION platform.my_organizations() TO tenantry_system;
 
 CREATE OR REPLACE FUNCTION platform.user_id_by_email(address text)
  RETURNS uuid
@@ -157,7 +153,6 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.user_id_by_email(address text) TO tenantry_app;
-GRANT EXECUTE ON FUNCTION platform.user_id_by_email(address text) TO tenantry_system;
 
 CREATE TABLE platform.addon_catalog (
   id uuid NOT NULL,

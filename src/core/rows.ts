@@ -1,7 +1,10 @@
-import type { ColumnPlan } from './table-plan.js'
+interface ReadColumn {
+  readonly property: string
+  readonly decode: ((value: unknown) => unknown) | undefined
+}
 
 /** Makes rows of what the executor gives. The properties come in the same order every time, so that all rows have one shape. */
-export function rowReader(columns: readonly ColumnPlan[]): (values: readonly unknown[]) => Record<string, unknown> {
+export function rowReader(columns: readonly ReadColumn[]): (values: readonly unknown[]) => Record<string, unknown> {
   const properties = columns.map(({ property }) => property)
   const decoders = columns.map(({ decode }) => decode)
   return (values) => {

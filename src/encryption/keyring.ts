@@ -18,7 +18,7 @@ const variable = 'TENANTRY_KEYS'
 const howTo = `set ${variable} to "<id>:<32 bytes in base64>", several with a comma between, the active one first`
 
 /** Reads `id:base64,id:base64`. */
-export function parseKeyring(text: string): Keyring {
+function parseKeyring(text: string): Keyring {
   const [first, ...others] = text.split(',').map((part) => parseKey(part.trim()))
   if (first === undefined) throw new InvalidInputError(variable, howTo)
   const ids = new Set([first, ...others].map((key) => key.id))

@@ -12,7 +12,7 @@ const layers = [...folders, ...faces, 'tenancy', 'config']
 const allowed: Record<string, readonly string[]> = {
   'schema/shared': ['schema/shared'],
   schema: ['schema', 'schema/shared'],
-  core: ['core'],
+  core: ['core', 'schema/shared'],
   database: ['database', 'core'],
   encryption: ['encryption', 'core'],
   repositories: ['core', 'schema', 'schema/shared', 'encryption'],

@@ -5,7 +5,7 @@ import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
 /** Signs the cursors of tests. */
-export const testKeys = `test:${Buffer.alloc(32, 7).toString('base64')}`
+const testKeys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 
 /** A database of the test file's own, served as an application serves it: as the restricted login, through openTenancy. */
 export function useTenancy() {
