@@ -138,8 +138,12 @@ export class Batch implements Submittable {
   private encode({ statement, values, own }: Step): void {
     const prepared = this.statements.find(statement)
     const { name, text } = prepared.statement
+    // Not only when it is parsed: we may have prepared the same text ourselves, such as a commit.
+    if (!own && !prepared.isGuarded) {
+      guard(text)
+      prepared.isGuarded = true
+    }
     if (!prepared.ready && prepared.batch !== this) {
-      if (!own) guard(text)
       // It may be there: from a batch that failed, or of somebody else's who has used this connection.
       if (name !== '') closing.closeStatement(name)
       frames.parse(name, text)

@@ -113,7 +113,7 @@ export class ConnectionPool {
       this.give(connection)
     }
     if (this.isOurs) await this.pool.end()
-    this.pool.off('error', ignore)
+    else this.pool.off('error', ignore)
   }
 
   /** How long the pool itself waits; 0 is for ever. */

@@ -16,6 +16,8 @@ export interface ConnectionLimits {
 
 /** How many statements keep a name on the server. */
 const statementsKept = 300
+/** A timer of more milliseconds would fire at once. */
+const longestTimer = 2 ** 31 - 1
 /** How long an aborted statement may take to end before its connection is ended instead. */
 const abortPatience = 2_000
 
@@ -54,9 +56,10 @@ export class Connection {
     this.statements = new PreparedStatements(limits.isPooled ? 0 : statementsKept)
     clearTimeout(this.watchdog)
     if (limits.statementTimeout > 0) {
+      const time = Math.min(limits.statementTimeout + limits.grace, longestTimer)
       this.watchdog = setTimeout(() => {
         this.look()
-      }, limits.statementTimeout + limits.grace).unref()
+      }, time).unref()
     }
   }
 

@@ -4,6 +4,8 @@ import type { RowShape } from './rows.js'
 /** A statement as one connection knows it. */
 export interface Prepared {
   readonly statement: Statement
+  /** Its text may come from a caller. */
+  isGuarded: boolean
   /** The server has it: a batch that parsed it went through. */
   ready: boolean
   /** What its rows look like. The server answers a named statement in this shape or not at all (0A000). */
@@ -57,6 +59,7 @@ export class PreparedStatements {
 
 const unused = (statement: Statement): Prepared => ({
   statement,
+  isGuarded: false,
   ready: false,
   shape: undefined,
   batch: undefined,

@@ -24,8 +24,15 @@ export function enter(binding: Binding): Step[] {
 
 export const asked = ({ statement, values }: Call): Step => ({ statement, values, own: false })
 
+const begins = new Map<string, Step>()
+
 export function begin({ isolation, readOnly }: BeginOptions): Step {
-  return own(statement(`begin${isolation ? ` isolation level ${isolation}` : ''}${readOnly ? ' read only' : ''}`))
+  const text = `begin${isolation ? ` isolation level ${isolation}` : ''}${readOnly ? ' read only' : ''}`
+  const known = begins.get(text)
+  if (known !== undefined) return known
+  const made = own(statement(text))
+  begins.set(text, made)
+  return made
 }
 
 export const setReadOnly = own(statement('set transaction read only'))

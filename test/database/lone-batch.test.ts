@@ -127,6 +127,21 @@ test('a text that is not a query or a write is not sent, nor are the calls besid
   expect(await valueOf(executor, A, countItems)).toBeGreaterThanOrEqual(10)
 })
 
+test('what we send ourselves is not the caller’s to send, though the connection has it prepared', async () => {
+  const executor = open({ blocks: true })
+  const transaction = await executor.begin(A)
+  await transaction.run([insertItem(A, 'ours')])
+  for (const text of ['begin', 'commit', 'rollback']) {
+    await expect(transaction.run([call(text)])).rejects.toThrow(UnsafeStatementError)
+  }
+  await expect(transaction.run([call('select platform.enter_org($1)', A.id)])).rejects.toThrow(UnsafeStatementError)
+  await transaction.rollback()
+  for (const text of ['begin', 'commit', 'rollback']) {
+    await expect(executor.run(A, [insertItem(A, 'ours'), call(text)])).rejects.toThrow(UnsafeStatementError)
+  }
+  expect(await stored('ours')).toBe(0)
+})
+
 test('one text is one statement', async () => {
   const executor = open()
   const error = await failureOf(executor.run(A, [call('select 1; select 2')]))

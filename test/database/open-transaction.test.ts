@@ -62,21 +62,29 @@ test('the first calls take BEGIN and the binding with them, and each further one
   const executor = open({ pool: { connectionString: proxy.url } })
   await executor.ping()
   let writes = 0
+  let sent = ''
   proxy.filter = (bytes, direction) => {
-    if (direction === 'to server') writes++
+    if (direction === 'to server') {
+      writes++
+      sent += bytes.toString('latin1')
+    }
     return bytes
   }
   const transaction = await executor.begin(A)
   expect(writes).toBe(0)
   await transaction.run([countItems])
   await transaction.run([countItems, countItems])
-  transaction.release(transaction.savepoint())
+  // Nothing runs in these, so that nothing of them is sent.
+  const [released, undone] = [transaction.savepoint(), transaction.savepoint()]
+  transaction.rollbackTo(undone)
+  transaction.release(released)
   const savepoint = transaction.savepoint()
   await transaction.run([countItems])
   transaction.rollbackTo(savepoint)
   expect(writes).toBe(3)
   await transaction.commit()
   expect(writes).toBe(4)
+  expect(sent.match(/savepoint s\d/g)).toEqual([`savepoint ${savepoint}`, `savepoint ${savepoint}`])
   await (await executor.begin(A)).commit()
   await (await executor.begin(A)).rollback()
   expect(writes).toBe(4)

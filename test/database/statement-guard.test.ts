@@ -91,6 +91,17 @@ test.each([
   }).toThrow(UnsafeStatementError)
 })
 
+test('a text of any length is answered', () => {
+  for (const filling of [' ', '(', '--\n', '-', '/*']) {
+    expect(() => {
+      guard(`${filling.repeat(10_000_000)}select 1`)
+    }).toThrow(UnsafeStatementError)
+  }
+  expect(() => {
+    guard(`select ${'set '.repeat(1_000_000)}`)
+  }).not.toThrow()
+})
+
 test('a text is refused again the second time, and the message does not repeat it', () => {
   for (const round of [1, 2]) {
     expect(() => {
