@@ -8,7 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Each worker keeps about one backend of the server busy.
     maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
+    // Against hanging only: nothing is asserted of time, and the embedded database alone takes seconds to start.
+    testTimeout: 180_000,
+    hookTimeout: 300_000,
   },
 })
