@@ -113,11 +113,11 @@ export const loginFindings: readonly string[] = [
     select d.refobjid as role, pg_catalog.count(*) - 1 as others, pg_catalog.min(pg_catalog.pg_describe_object(d.classid, d.objid, 0)) as first,
       (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'platform') as platform_owner
     from pg_catalog.pg_shdepend d
-    where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid = any (array(select pg_catalog.unnest(array[here.login, here.role]) from here)) and d.deptype = 'o'
-      and d.dbid = any (array(select here.database from here union select 0))
+    cross join here
+    left join pg_catalog.pg_class c on c.oid = d.objid and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid in (here.login, here.role) and d.deptype = 'o'
       -- A temporary table ends with its session.
-      and not (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        and exists (select from pg_catalog.pg_class c where c.oid = d.objid and c.relpersistence = 't'))
+      and d.dbid in (0, here.database) and c.relpersistence is distinct from 't'
     group by d.refobjid
   ) owned cross join here`,
 

@@ -18,7 +18,7 @@ executor as materialized (
   from pg_catalog.pg_proc p
   cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
   where (p.prosecdef or p.proacl is not null or p.oid = any (array(select f.oid from declared_function f)))
-    and a.grantee = any (array(select g.oid from grantee g))
+    and a.grantee <> p.proowner and a.grantee = any (array(select g.oid from grantee g))
 )`
 
 const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
@@ -47,7 +47,7 @@ export const functionFindings: readonly string[] = [
   `select 'may execute an undeclared definer function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
     pg_catalog.format('revoke execute on routine %s from %s cascade', e.oid::pg_catalog.regprocedure, g.name), true
   from executor e join grantee g on g.oid = e.grantee cross join here cross join place
-  where e.prosecdef and ${undeclared} and e.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+  where e.prosecdef and ${undeclared}
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
     and pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage')
     and not exists (select from pg_catalog.unnest($7::text[]) as allowed(signature) where ${functionNamed('allowed.signature')} = e.oid)
@@ -69,10 +69,14 @@ export const functionFindings: readonly string[] = [
   from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
 ]
 
-/** Who owns the library's own schema, what binds, and whether a newer build has migrated. */
+/** Who owns the library's own schema, what of it needs no schema, what binds, and whether a newer build has migrated. */
 export const placeTables = `
 place as materialized (
   select c.relowner as owner, c.relnamespace as platform,
+    array(
+      select f.proname::text from pg_catalog.pg_proc f
+      where f.pronamespace = c.relnamespace and f.pronargs = 0 and pg_catalog.pg_function_is_visible(f.oid)
+    ) as visible,
     'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure as set_config,
     exists (
       select from applied a
@@ -95,7 +99,7 @@ export const placeFindings: readonly string[] = [
   `select 'may create in a schema', pg_catalog.format('%s by %s', n.nspname, g.name),
     pg_catalog.format('revoke create on schema %I from %s cascade', n.nspname, g.name), true
   from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a join grantee g on g.oid = a.grantee
-  where a.privilege_type = 'CREATE' and n.nspname !~ '^pg_(temp|toast)'`,
+  where a.privilege_type = 'CREATE' and g.oid <> n.nspowner`,
 
   `select case a.privilege_type when 'CREATE' then 'may create schemas' else 'may make temporary tables' end,
     pg_catalog.format('%s by %s', here.database_name, g.name),
@@ -105,7 +109,7 @@ export const placeFindings: readonly string[] = [
   from here join pg_catalog.pg_database d on d.oid = here.database
   cross join lateral pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
   join grantee g on g.oid = a.grantee
-  where a.privilege_type in ('CREATE', 'TEMPORARY')`,
+  where a.privilege_type in ('CREATE', 'TEMPORARY') and g.oid <> d.datdba`,
 
   // The next table or partition would be granted as it is made.
   `select 'default privileges grant', pg_catalog.format('%s%s of %s to %s', kind.name, case when n.oid is not null then pg_catalog.format(' in %s', n.nspname) end,

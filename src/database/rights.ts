@@ -109,14 +109,15 @@ wanted as materialized (
 held as materialized (
   select c.oid, a.grantee, pg_catalog.lower(a.privilege_type) as privilege, '' as "column", a.is_grantable
   from pg_catalog.pg_class c cross join lateral pg_catalog.aclexplode(c.relacl) a
-  where c.relacl is not null and a.grantee = any (array(select g.oid from grantee g))
+  -- That the login owns something is a fault of its own.
+  where c.relacl is not null and a.grantee <> c.relowner and a.grantee = any (array(select g.oid from grantee g))
     -- What everybody may read of the catalogs is the server's own affair.
     and (a.grantee <> 0 or c.relnamespace <> all (array(
       select n.oid from pg_catalog.pg_namespace n where n.nspname in ('pg_catalog', 'information_schema'))))
   union all
   select t.attrelid, a.grantee, pg_catalog.lower(a.privilege_type), t.attname::text, a.is_grantable
-  from pg_catalog.pg_attribute t cross join lateral pg_catalog.aclexplode(t.attacl) a
-  where t.attacl is not null and not t.attisdropped and a.grantee = any (array(select g.oid from grantee g))
+  from pg_catalog.pg_attribute t cross join lateral pg_catalog.aclexplode(t.attacl) a join pg_catalog.pg_class c on c.oid = t.attrelid
+  where a.grantee <> c.relowner and t.attacl is not null and not t.attisdropped and a.grantee = any (array(select g.oid from grantee g))
     and (a.grantee <> 0 or t.attrelid >= 16384)
 )`
 

@@ -5,15 +5,14 @@ declared_policy as materialized (
     pg_catalog.format('t|*|%s|%s|%2$s', p ->> 'role', bound.printed) as text
   from declared d
   cross join lateral pg_catalog.jsonb_array_elements(d.policies) p
+  cross join place
   cross join lateral (
-    select pg_catalog.quote_ident(p #>> '{rows,column}') || ' = ' as equals, pg_catalog.quote_ident(p #>> '{rows,binding}') || '()' as call,
-      -- The server leaves out the schema of a function that its search_path finds.
-      (select pg_catalog.pg_function_is_visible(f.oid) from pg_catalog.pg_proc f cross join place
-       where f.proname = p #>> '{rows,binding}' and f.pronamespace = place.platform and f.pronargs = 0) as is_visible
+    select pg_catalog.quote_ident(p #>> '{rows,column}') || ' = ' as equals, pg_catalog.quote_ident(p #>> '{rows,binding}') || '()' as call
   ) b
   cross join lateral (
     select coalesce(b.equals || 'platform.' || b.call, 'true') as rows,
-      coalesce('(' || b.equals || case when b.is_visible then '' else 'platform.' end || b.call || ')', 'true') as printed
+      -- The server leaves out the schema of a function that its search_path finds.
+      coalesce('(' || b.equals || case when p #>> '{rows,binding}' = any (place.visible) then '' else 'platform.' end || b.call || ')', 'true') as printed
   ) bound
   where d.oid is not null
 ),
@@ -119,11 +118,13 @@ export const tableFindings: readonly string[] = [
     pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
   from declared d cross join here where d.schema = 'public' and not pg_catalog.pg_table_is_visible(d.oid)`,
 
-  `select 'is published', pg_catalog.format('%s publishes %s%s', p.pubname, pg_catalog.min(d.label),
-      case when pg_catalog.count(*) > 1 then pg_catalog.format(' and %s more', pg_catalog.count(*) - 1) end),
-    'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
+  `select 'is published', p.pubname::text, 'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
   from pg_catalog.pg_publication p
-  cross join lateral pg_catalog.pg_get_publication_tables(p.pubname::text) t
-  join declared d on d.oid in (t.relid, pg_catalog.pg_partition_root(t.relid))
-  group by p.pubname`,
+  where p.puballtables
+    or exists (
+      select from pg_catalog.pg_publication_rel r
+      where r.prpubid = p.oid and coalesce(pg_catalog.pg_partition_root(r.prrelid), r.prrelid) in (select d.oid from declared d))
+    or exists (
+      select from pg_catalog.pg_publication_namespace n
+      where n.pnpubid = p.oid and n.pnnspid in (select d.namespace from declared d))`,
 ]

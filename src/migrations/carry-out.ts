@@ -21,12 +21,12 @@ export async function statements(session: Session, text: string, params: readonl
  * wants was not done, whatever the server answered. A REVOKE of a right that somebody else granted only warns.
  */
 export async function carryOut(session: Session, what: string, plan: Plan): Promise<CarriedOut> {
-  for (let attempt = 1; ; attempt += 1) {
+  for (let round = 1; ; round += 1) {
     try {
       return await once(session, plan)
     } catch (error) {
-      if (!isRace(error) || attempt === 10) throw failed(what, error)
-      await pause(Math.random() * 50 * attempt)
+      if (!isRace(error) || round === 10) throw failed(what, error)
+      await pause(Math.random() * 50 * round)
     }
   }
 }
@@ -35,11 +35,14 @@ async function once(session: Session, plan: Plan): Promise<CarriedOut> {
   await session.query('begin')
   try {
     const tried = new Set<string>()
+    let isDenied = false
     let remaining = await plan(session)
     // Again as long as it asks for something new: to revoke a right on a table revokes it on the columns too.
     for (let due = remaining; due.length > 0; due = remaining.filter((statement) => !tried.has(statement))) {
-      for (const statement of due) await attempt(session, statement)
-      for (const statement of due) tried.add(statement)
+      for (const statement of due) {
+        isDenied = !(await attempt(session, statement, isDenied)) || isDenied
+        tried.add(statement)
+      }
       remaining = await plan(session)
     }
     await session.query('commit')
@@ -51,14 +54,18 @@ async function once(session: Session, plan: Plan): Promise<CarriedOut> {
   }
 }
 
-async function attempt(session: Session, statement: string): Promise<void> {
+/** False when the session may not. After that the next statement may lack what this one would have made. */
+async function attempt(session: Session, statement: string, afterDenied: boolean): Promise<boolean> {
   await session.query('savepoint attempt')
   try {
     await session.query(statement)
     await session.query('release savepoint attempt')
+    return true
   } catch (error) {
-    if (codeOf(error) !== '42501') throw error
+    const code = codeOf(error)
+    if (code !== '42501' && !(afterDenied && code === '42704')) throw error
     await session.query('rollback to savepoint attempt')
+    return false
   }
 }
 

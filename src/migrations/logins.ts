@@ -112,11 +112,11 @@ union all
 select pg_catalog.format('alter role %I login inherit', $1::text) from login where not (login.rolcanlogin and login.rolinherit)
 union all
 -- Since Postgres 16 each membership says for itself whether its rights are inherited.
-select pg_catalog.format('grant %I to %I%s', $2::text, $1::text,
-  case when pg_catalog.current_setting('server_version_num')::int >= 160000 then ' with inherit true' end)
+select pg_catalog.format('grant %I to %I%s', $2::text, $1::text, case when server.version >= 160000 then ' with inherit true' end)
+from (select pg_catalog.current_setting('server_version_num')::int as version) server
 where not exists (
   select from login join pg_catalog.pg_auth_members m on m.member = login.oid join role on role.oid = m.roleid
-  where pg_catalog.pg_has_role(login.oid, role.oid, 'usage'))
+  where pg_catalog.pg_has_role(login.oid, role.oid, 'usage') or server.version < 160000)
 union all
 select pg_catalog.format('revoke admin option for %I from %I', $2::text, $1::text)
 from login join pg_catalog.pg_auth_members m on m.member = login.oid join role on role.oid = m.roleid where m.admin_option`

@@ -21,7 +21,7 @@ export const planOwnBinding: Plan = (session) => statements(session, ownBindingS
 export async function requireRoles(session: Session): Promise<void> {
   const missing = await session.query<{ name: string }>(
     `select name from pg_catalog.unnest($1::text[]) name
-     where not exists (select from pg_catalog.pg_roles r where r.rolname = name)`,
+     where not exists (select from pg_catalog.pg_roles r where r.rolname = name) order by name`,
     [runtimeRoles],
   )
   if (missing.length === 0) return
@@ -51,7 +51,8 @@ select pg_catalog.format('alter role %I%s%s%s%s%s', name,
 from wanted where rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication
 union all
 select pg_catalog.format('revoke %s from %I', m.roleid::pg_catalog.regrole, name)
-from wanted join pg_catalog.pg_auth_members m on m.member = wanted.oid`
+from wanted join pg_catalog.pg_auth_members m on m.member = wanted.oid
+order by statement`
 
 const databaseStatements = `
 with ${owner},

@@ -162,6 +162,13 @@ export const databasePlants: readonly Plant[] = [
     faults: ['a trigger is on a table'],
   },
   {
+    sql: [
+      'create function public.planted() returns trigger language plpgsql as $$ begin return new; end $$',
+      'create trigger planted before insert on platform.audit_logs for each row execute function public.planted()',
+    ],
+    faults: ['a trigger is on a table'],
+  },
+  {
     sql: ['create rule planted as on insert to platform.agents do also select 1'],
     faults: ['a rule is on a table'],
   },
@@ -218,6 +225,23 @@ export const databasePlants: readonly Plant[] = [
   { sql: ['grant select on pg_catalog.pg_statistic to {role}'], faults: ['has rights on an undeclared relation'] },
   {
     sql: [
+      'create view public.planted with (security_invoker) as select id from platform.agents',
+      'create function public.planted() returns trigger language plpgsql as $$ begin return new; end $$',
+      'create trigger planted instead of insert on public.planted for each row execute function public.planted()',
+      'grant select on public.planted to {role}',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: [
+      'create extension pg_stat_statements',
+      'create table public.planted ()',
+      'grant select on public.planted to public',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: [
       'create view public.planted with (security_invoker = on) as select id from platform.agents',
       'create rule planted as on insert to public.planted do instead select 1',
       'grant select on public.planted to {role}',
@@ -267,6 +291,13 @@ export const databasePlants: readonly Plant[] = [
     sql: [
       'create procedure public.planted() security definer begin atomic; end',
       'grant execute on procedure public.planted() to {login}',
+    ],
+    faults: ['may execute an undeclared definer function'],
+  },
+  {
+    sql: [
+      'create function pg_catalog.planted() returns int security definer return 1',
+      'grant execute on function pg_catalog.planted() to public',
     ],
     faults: ['may execute an undeclared definer function'],
   },
