@@ -60,7 +60,7 @@ export function contextOf(host: Host, { json, config }: GlobalOptions): Context 
 /** As the owner of the tables, in the database that the arguments or the environment name. */
 export function asOwner<T>(
   { cwd, env, connected }: Context,
-  { embedded }: { readonly embedded: string | undefined },
+  { embedded }: { readonly embedded?: string | undefined },
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   return connected(ownersPlace(embedded === undefined ? undefined : resolve(cwd, embedded), env), work)
@@ -75,13 +75,13 @@ export const connecting = <Args extends GlobalOptions>(command: Argv<Args>) =>
       normalize: true,
       describe: 'Work on the embedded database (PGlite) in this directory, whatever the environment says',
     })
-    .epilogue(
-      [
-        'Environment:',
-        '  DATABASE_ADMIN_URL  whom to connect as: the role that owns the tables',
-        '  DATABASE_URL        the same, where DATABASE_ADMIN_URL is not set',
-      ].join('\n'),
-    )
+    .epilogue(ownersEnvironment)
+
+export const ownersEnvironment = [
+  'Environment:',
+  '  DATABASE_ADMIN_URL  whom to connect as: the role that owns the tables',
+  '  DATABASE_URL        the same, where DATABASE_ADMIN_URL is not set',
+].join('\n')
 
 /** The head of a command's help: how it is called, and what it does in a few sentences. */
 export const usageOf = (command: string, ...sentences: readonly string[]) => `$0 ${command}\n\n${sentences.join(' ')}`

@@ -23,7 +23,7 @@ export interface Bar {
   at(done: number): void
   done(text: string): void
   /** The fault itself is told elsewhere. */
-  failed(text: string): void
+  failed(): void
 }
 
 /** The process' own streams, or a test's. */
@@ -80,8 +80,8 @@ function terminalBar(title: string, of: number): Bar {
       bar.stop(text)
       giveBack()
     },
-    failed(text) {
-      bar.error(text)
+    failed() {
+      bar.error(title)
       giveBack()
     },
   }

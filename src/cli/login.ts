@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../core/errors.js'
-import { type AddCommand, asOwner, connecting, usageOf } from './command.js'
+import { type AddCommand, asOwner, ownersEnvironment, usageOf } from './command.js'
 import { exit } from './report.js'
 
 export const addLogin: AddCommand = (program, run) =>
@@ -12,7 +12,8 @@ const addCreate: AddCommand = (program, run) =>
     'create <name>',
     'Makes a login for the application, or for the system',
     (command) =>
-      connecting(command)
+      command
+        .epilogue(ownersEnvironment)
         .usage(
           usageOf(
             'login create <name>',
@@ -40,7 +41,7 @@ const addCreate: AddCommand = (program, run) =>
       const { name, system, passwordStdin } = args
       const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
       if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')
-      const login = await asOwner(context, args, (session) =>
+      const login = await asOwner(context, {}, (session) =>
         createLogin(session, name, { system, ...(password !== undefined && { password }) }),
       )
       const isComplete = login.remaining.length === 0

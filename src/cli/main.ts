@@ -18,6 +18,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
+// Whoever reads may have seen enough, as `head` has: that is no reason to stop half way.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+
 const code = await runProgram(process.argv.slice(2), {
   cwd: process.cwd(),
   env: process.env,

@@ -21,7 +21,8 @@ export async function withProgress<T>(
         bar.at(progress.done)
         break
       case 'retrying':
-        bar.failed(`${name}: a lock was not free, attempt ${progress.attempt} of ${progress.of}`)
+        bar.failed()
+        console.line(`${name}: a lock was not free, attempt ${progress.attempt} of ${progress.of}`)
         current = undefined
         break
       case 'finished':
@@ -33,6 +34,6 @@ export async function withProgress<T>(
   try {
     return await work({ onProgress })
   } finally {
-    current?.bar.failed(`${current.name}: rolled back`)
+    current?.bar.failed()
   }
 }

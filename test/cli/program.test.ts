@@ -74,6 +74,13 @@ describe('the bin', () => {
     expect(wrong).toMatchObject({ code: 2, stdout: '' })
   })
 
+  test('goes on when nobody reads what it says', async () => {
+    const child = start(['check'], { cwd: tmpdir() })
+    child.stdout.destroy()
+    child.stderr.destroy()
+    expect(await once(child, 'close')).toEqual([0, null])
+  })
+
   test('an interruption takes back what was running, at once', async () => {
     const cwd = await endlessProject()
     const child = start(['migrate', 'up'], { cwd, env: { ...process.env, DATABASE_ADMIN_URL: database.adminUrl } })
