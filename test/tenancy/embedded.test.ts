@@ -1,0 +1,63 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ConflictError, NotFoundError, PoolTimeoutError, UnavailableError } from '../../src/core/errors.js'
+import { agents } from '../../src/schema/index.js'
+import { openTenancy } from '../../src/tenancy.js'
+import { type EmbeddedTenancy, openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
+
+let embedded: EmbeddedTenancy
+beforeAll(async () => {
+  embedded = await openEmbeddedTenancy()
+})
+afterAll(() => embedded.close())
+
+test('the embedded database keeps organizations apart like a server', async () => {
+  const org = await embedded.newOrg()
+  const other = await embedded.newOrg()
+  const ada = await org.agents.create({ name: 'Ada', username: 'ada', settings: { n: 1 } })
+  expect(await org.agents.get(ada.id)).toEqual(ada)
+  expect(ada.createdAt).toBeInstanceOf(Date)
+  expect(await other.agents.find(ada.id)).toBeUndefined()
+  expect(await other.db.select().from(agents)).toEqual([])
+  await expect(other.agents.update(ada.id, { name: 'Taken' })).rejects.toThrow(NotFoundError)
+  await expect(org.agents.create({ name: 'Eve', username: 'ada' })).rejects.toThrow(ConflictError)
+})
+
+test('transactions, savepoints and batches do what they do on a server', async () => {
+  const org = await embedded.newOrg()
+  await org.transaction(async (tx) => {
+    await tx.agents.create({ name: 'Ada', username: 'ada' })
+    const inner = tx.transaction(async (nested) => {
+      await nested.agents.create({ name: 'Eve', username: 'eve' })
+      throw new Error('only the inner one')
+    })
+    await expect(inner).rejects.toThrow('only the inner one')
+  })
+  const [count, page] = await org.batch((all) => [all.agents.count(), all.agents.list()])
+  expect(count).toBe(1)
+  expect(page.items.map((agent) => agent.username)).toEqual(['ada'])
+})
+
+test('another handle inside a transaction waits for the one connection in vain, and does not hang', async () => {
+  const org = await embedded.newOrg()
+  await org.transaction(async (tx) => {
+    await tx.agents.count()
+    await expect(org.agents.count()).rejects.toThrow(PoolTimeoutError)
+  })
+  await expect(org.agents.count()).resolves.toBe(0)
+})
+
+test('a directory serves one process at a time, and keeps what was written', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'tenantry-embedded-'))
+  const data = join(directory, 'data')
+  const keys = `test:${Buffer.alloc(32, 1).toString('base64')}`
+  const first = await openTenancy({ embedded: data, keys })
+  await expect(openTenancy({ embedded: data, keys })).rejects.toThrow(UnavailableError)
+  await first.close()
+  const second = await openTenancy({ embedded: data, keys })
+  await second.ping()
+  await second.close()
+  await rm(directory, { recursive: true })
+})

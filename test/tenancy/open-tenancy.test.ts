@@ -1,0 +1,128 @@
+import { eq } from 'drizzle-orm'
+import { expect, test } from 'vitest'
+import {
+  ConflictError,
+  InvalidInputError,
+  InvalidOrgIdError,
+  NotFoundError,
+  OrganizationSuspendedError,
+  ScopeClosedError,
+  UnsafeRoleError,
+  UnsafeStatementError,
+} from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
+import { agents, tasks } from '../../src/schema/index.js'
+import { openTenancy } from '../../src/tenancy.js'
+import { useTenancy } from '../support/use-tenancy.js'
+
+const bench = useTenancy()
+const { newOrg } = bench
+
+const keys = `test:${Buffer.alloc(32, 1).toString('base64')}`
+
+test('the owner’s connection is refused, with what is wrong and what mends it', async () => {
+  const opening = openTenancy({ url: bench.database.adminUrl, keys })
+  await expect(opening).rejects.toThrow(UnsafeRoleError)
+  await expect(opening).rejects.toThrow(/superuser/)
+  await expect(openTenancy({ url: bench.database.systemUrl, keys })).rejects.toThrow(UnsafeRoleError)
+})
+
+test('a missing url and keys that are none are errors that say what to set', async () => {
+  await expect(openTenancy({ url: undefined, keys })).rejects.toThrow(/DATABASE_URL/)
+  await expect(openTenancy({ url: bench.database.appUrl, keys: 'short' })).rejects.toThrow(/TENANTRY_KEYS/)
+})
+
+test('only the id of one organization opens a scope', () => {
+  const { tenancy } = bench
+  const id = newId()
+  const others: unknown[] = [undefined, null, '', 7, [id], { toString: () => id }, Object(id), `${id}; select 1`]
+  for (const other of [...others, `${id}\n`, `{${id}}`, id.replaceAll('-', ''), id.toUpperCase()]) {
+    expect(() => tenancy.forOrg(other as string), String(other)).toThrow(InvalidOrgIdError)
+  }
+})
+
+test('an unknown organization is not there, and a suspended one says so', async () => {
+  const unknown = bench.tenancy.forOrg(newId())
+  await expect(unknown.agents.list()).rejects.toThrow(NotFoundError)
+  await expect(unknown.agents.create({ name: 'Ada', username: 'ada' })).rejects.toThrow(NotFoundError)
+
+  const org = await newOrg()
+  await bench.database.admin.query(`update platform.organizations set status = 'suspended' where id = $1`, [org.id])
+  await expect(org.agents.list()).rejects.toThrow(OrganizationSuspendedError)
+})
+
+test('a scope that only reads writes nothing', async () => {
+  const org = await newOrg({ readOnly: true })
+  await expect(org.agents.count()).resolves.toBe(0)
+  await expect(org.agents.create({ name: 'Ada', username: 'ada' })).rejects.toThrow(UnsafeStatementError)
+  await expect(org.transaction((tx) => tx.agents.create({ name: 'Ada', username: 'ada' }))).rejects.toThrow(
+    UnsafeStatementError,
+  )
+})
+
+test('after close nothing is sent', async () => {
+  const tenancy = await openTenancy({ url: bench.database.appUrl, keys })
+  const org = tenancy.forOrg((await newOrg()).id)
+  await tenancy.ping()
+  await tenancy.close()
+  await expect(org.agents.list()).rejects.toThrow(ScopeClosedError)
+  await expect(tenancy.ping()).rejects.toThrow(ScopeClosedError)
+})
+
+test('Drizzle in the scope sees the organization’s rows alone, whatever it asks for', async () => {
+  const [org, other] = await Promise.all([newOrg(), newOrg()])
+  const ada = await org.agents.create({ name: 'Ada', username: 'ada', settings: { deep: [1, 'two', null] } })
+  await other.agents.create({ name: 'Bob', username: 'bob' })
+  await org.tasks.enqueue({ kind: 'greet', agentId: ada.id })
+
+  const rows = await org.db.select().from(agents)
+  expect(rows.map((row) => row.name)).toEqual(['Ada'])
+  expect(rows[0]?.settings).toEqual({ deep: [1, 'two', null] })
+  expect(rows[0]?.createdAt).toEqual(ada.createdAt)
+  expect(await org.db.select().from(agents).where(eq(agents.orgId, other.id))).toEqual([])
+  const joined = await org.db
+    .select({ kind: tasks.kind, agent: agents.name })
+    .from(tasks)
+    .innerJoin(agents, eq(tasks.agentId, agents.id))
+  expect(joined).toEqual([{ kind: 'greet', agent: 'Ada' }])
+  expect(await org.db.delete(agents).where(eq(agents.orgId, other.id)).returning()).toEqual([])
+  await expect(other.agents.count()).resolves.toBe(1)
+})
+
+test('SQL text in the scope cannot move the binding, and errors arrive as ours', async () => {
+  const org = await newOrg()
+  for (const text of [
+    `select set_config('tenantry.org_id', '', true)`,
+    `with x as (select platform.enter_org('${newId()}')) select 1`,
+    'set local tenantry.org_id = 1',
+    'begin',
+    'commit',
+    '/* hidden */ reset role',
+    'select 1; select 2',
+  ]) {
+    const error: unknown = await org.db.execute(text).catch((refused: unknown) => refused)
+    expect(error, text).toHaveProperty('code')
+    expect(String((error as Error).message), text).not.toContain(org.id)
+  }
+  await org.agents.create({ name: 'Ada', username: 'ada' })
+  const taken = org.db.insert(agents).values({ orgId: org.id, id: newId(), name: 'secret words', username: 'ada' })
+  await expect(taken).rejects.toThrow(ConflictError)
+  await expect(taken).rejects.not.toThrow(/secret words/)
+})
+
+test('a transaction cannot be taken out of the builder', async () => {
+  const org = await newOrg()
+  const database = org.db as unknown as { transaction: (work: () => Promise<void>) => Promise<void> }
+  await expect(database.transaction(() => Promise.resolve())).rejects.toThrow(/not supported/)
+})
+
+test('inside a transaction Drizzle sees what the repositories wrote, and goes with it', async () => {
+  const org = await newOrg()
+  const work = org.transaction(async (tx) => {
+    await tx.agents.create({ name: 'Ada', username: 'ada' })
+    expect(await tx.db.select({ name: agents.name }).from(agents)).toEqual([{ name: 'Ada' }])
+    throw new InvalidInputError('', 'changed my mind')
+  })
+  await expect(work).rejects.toThrow('changed my mind')
+  await expect(org.agents.count()).resolves.toBe(0)
+})
