@@ -12,13 +12,13 @@ async function broken(text: string, filePath = 'src/core/errors.ts'): Promise<st
 
 const planted: Record<string, string> = {
   'max-lines': 'export const lines = [\n' + '  1,\n'.repeat(399) + ']\n',
+  'no-restricted-syntax': 'export class AgentManager {\n  readonly agents = []\n}\n',
   eqeqeq: 'export const same = (a: number, b: number) => a == b\n',
   'no-console': "console.log('said')\n",
   '@typescript-eslint/no-empty-object-type': 'export interface Anything {}\n',
   '@typescript-eslint/restrict-template-expressions': 'export const text = (value: object) => `${value}`\n',
   '@typescript-eslint/consistent-type-imports': "import { Pool } from 'pg'\nexport const take = (pool: Pool) => pool\n",
   '@typescript-eslint/no-non-null-assertion': 'export const sure = (a: { b?: string }) => a.b!\n',
-  '@typescript-eslint/naming-convention': 'export class AgentManager {\n  readonly agents = []\n}\n',
 }
 
 test.each(Object.entries(planted))('%s', async (rule, text) => {
