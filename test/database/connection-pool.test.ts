@@ -295,19 +295,37 @@ test('an abort that comes too late changes nothing, and never reaches the next c
 
 test('a cancel request that gets lost costs the connection, for it may still arrive', async () => {
   const proxy = await startProxy(database.appUrl)
-  const executor = open({ pool: { connectionString: proxy.url } })
-  const pid = await valueOf(executor, A, backend)
+  const executor = open({ pool: { connectionString: proxy.url, max: 2 } })
   // A CancelRequest begins with its length of 16 and a code.
   proxy.filter = (bytes) => (bytes.length === 16 && bytes.readInt32BE(4) === 80_877_102 ? undefined : bytes)
-  const controller = new AbortController()
-  const aborted = failureOf(executor.run(A, [sleep], { signal: controller.signal }))
-  await until(() => isSleeping(pid))
-  controller.abort()
-  expect(await aborted).toBeInstanceOf(TimeoutError)
-  expect(await valueOf(executor, B, backend)).not.toBe(pid)
+  const abortLost = async (seconds: number): Promise<[unknown, unknown]> => {
+    const controller = new AbortController()
+    const nap = call('select pg_backend_pid(), pg_sleep($1)', seconds)
+    const outcome = executor.run(A, [nap], { signal: controller.signal }).catch((error: unknown) => error)
+    const sleeping = "select pid from pg_stat_activity where wait_event = 'PgSleep' and query = $1"
+    let rows: { pid: number }[] = []
+    await until(async () => (rows = await admin<{ pid: number }>(sleeping, [nap.statement.text])).length > 0)
+    controller.abort()
+    return [rows[0]?.pid, await outcome]
+  }
+  const [firstPid, first] = await abortLost(10)
+  expect(first).toBeInstanceOf(TimeoutError)
+  await admin('select pg_terminate_backend($1)', [firstPid])
+  // Ended by itself, before the request could come.
+  const [secondPid, second] = await abortLost(0.3)
+  expect(second).toMatchObject([{ rows: [[secondPid, '']] }])
+  expect([firstPid, secondPid]).not.toContain(await valueOf(executor, B, backend))
   await executor.close()
   await proxy.close()
-}, 20_000)
+}, 30_000)
+
+test('a connection that ends while nobody uses it is replaced', async () => {
+  const executor = open()
+  const pid = await valueOf(executor, A, backend)
+  await admin('select pg_terminate_backend($1)', [pid])
+  const answered = async (): Promise<unknown> => valueOf(executor, A, backend).catch(() => pid)
+  await until(async () => (await answered()) !== pid)
+})
 
 test('behind a pooler an abort costs the connection, for when the pooler cancels is not known', async () => {
   const executor = open({ isPooled: true })
