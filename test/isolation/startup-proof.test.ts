@@ -280,7 +280,7 @@ test("the user's own tables are proved like the library's", async () => {
   ])
 })
 
-test('PGlite is set up and proved alike, each role under its session authorization', { timeout: 120_000 }, async () => {
+test('PGlite is set up and proved alike, each role under its session authorization', async () => {
   const session = await openSession({ embedded: true })
   const project = { sets: [platformMigrations], tables: platformTables }
   const first = await upgrade(session, project, { exclusiveDatabase: true })

@@ -54,7 +54,7 @@ ALTER POLICY "readers" ON "library"."writers" RENAME TO "everyone";`.split('\n')
 
 test(
   'a new migration is generated, its down drafted, and the draft leads back once it was read',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     const { session } = await emptyDatabase()
     const project = await newProject()
@@ -92,7 +92,7 @@ test(
   },
 )
 
-test('without a terminal a rename is refused, and nothing is written', { timeout: 60_000 }, async () => {
+test('without a terminal a rename is refused, and nothing is written', { timeout: 300_000 }, async () => {
   const project = await newProject()
   await project.generate('first', 'library')
   const before = await project.files()
@@ -102,7 +102,7 @@ test('without a terminal a rename is refused, and nothing is written', { timeout
   expect(await project.files()).toEqual(before)
 })
 
-test('what else drizzle-kit refuses is told in its words', { timeout: 60_000 }, async () => {
+test('what else drizzle-kit refuses is told in its words', { timeout: 300_000 }, async () => {
   const { folder } = await newProject()
   const config = join(folder, '..', 'drizzle.config.json')
   await writeFile(config, JSON.stringify({ dialect: 'postgresql', schema: './nowhere.ts', out: './drizzle' }))
@@ -111,7 +111,7 @@ test('what else drizzle-kit refuses is told in its words', { timeout: 60_000 }, 
   )
 })
 
-test('definitions that are not the ones of the config are refused', { timeout: 60_000 }, async () => {
+test('definitions that are not the ones of the config are refused', { timeout: 300_000 }, async () => {
   const { folder } = await newProject()
   const config = join(folder, '..', 'drizzle.config.json')
   const schema = join(import.meta.dirname, '../fixtures/migrations/first.ts')

@@ -54,7 +54,7 @@ describe('a workspace that imports the package by name', () => {
       startTestServer: ['src/testing/server.ts', 'function startTestServer'],
     }
     expect(await definitionsOf(join(app, 'main.ts'), Object.keys(places))).toEqual(
-      Object.values(places).map(([file = '', line]) => ({
+      Object.values(places).map(([file = '', line = '']) => ({
         file: join(library, file),
         line: expect.stringContaining(line) as string,
       })),

@@ -17,6 +17,7 @@ function commandsIn(document: string): string[] {
         .replace(/^(?:[A-Z_]+=\S+ +)+/, '')
         .trim(),
     )
+    .flatMap((line) => line.split(' && '))
     .filter((line) => line !== '')
 }
 
@@ -47,6 +48,9 @@ test('a command is found with its comment and its environment taken away', () =>
     '```ts',
     'npm()',
     '```',
+    '```sh',
+    'npm ci && npm run demo',
+    '```',
   ].join('\n')
-  expect(commandsIn(document)).toEqual(['npm ci', 'npm test'])
+  expect(commandsIn(document)).toEqual(['npm ci', 'npm test', 'npm ci', 'npm run demo'])
 })

@@ -1,7 +1,7 @@
 import type { Session } from '../../src/database/session.js'
 
 /** A session inside an open transaction: its transactions become savepoints, and a statement that fails leaves no trace. */
-export function nested(session: Session): Session {
+function nested(session: Session): Session {
   const within: Record<string, string> = {
     begin: 'savepoint nested',
     commit: 'release savepoint nested',
