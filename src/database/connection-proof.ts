@@ -14,7 +14,7 @@ export interface ProvenRole {
   readonly schemas: readonly string[]
 }
 
-/** The short proof, for each new physical connection: the login, its role and its settings. One round trip, 1 to 2 ms. */
+/** The short proof, for each new physical connection: the login, its role and its settings. One round trip. */
 export async function proveConnection(session: Pick<Session, 'query'>, { role, schemas }: ProvenRole): Promise<Proof> {
   return asProof(await session.query<Finding>(connectionProof, [role, schemas]))
 }

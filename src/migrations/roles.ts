@@ -33,7 +33,7 @@ export async function requireRoles(session: Session): Promise<void> {
 
 const owner = `
 owner as materialized (
-  select r.oid, r.rolname, r.rolsuper from pg_catalog.pg_roles r
+  select r.oid, r.rolname from pg_catalog.pg_roles r
   where r.oid = coalesce(
     (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'platform'),
     (select c.oid from pg_catalog.pg_roles c where c.rolname = current_user))
@@ -102,6 +102,6 @@ held as materialized (
   where p.oid = ${binding}
 )
 select ${grantToOwner} as statement
-from owner where not owner.rolsuper and not exists (select from held where held.grantee = owner.oid)
+from owner where not exists (select from held where held.grantee = owner.oid)
 union all
 select 'revoke execute on function pg_catalog.set_config(text, text, boolean) from public' from held where held.grantee = 0`

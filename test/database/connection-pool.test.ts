@@ -311,8 +311,9 @@ test('a cancel request that gets lost costs the connection, for it may still arr
   const [firstPid, first] = await abortLost(10)
   expect(first).toBeInstanceOf(TimeoutError)
   await admin('select pg_terminate_backend($1)', [firstPid])
+  await until(async () => (await admin('select from pg_stat_activity where pid = $1', [firstPid])).length === 0)
   // Ended by itself, before the request could come.
-  const [secondPid, second] = await abortLost(0.3)
+  const [secondPid, second] = await abortLost(1)
   expect(second).toMatchObject([{ rows: [[secondPid, '']] }])
   expect([firstPid, secondPid]).not.toContain(await valueOf(executor, B, backend))
   await executor.close()

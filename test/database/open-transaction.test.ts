@@ -307,7 +307,7 @@ test('a transaction that idles for too long is ended by the server, and says so'
 })
 
 test('another handle inside a transaction takes another connection, or is told that there is none', async () => {
-  const executor = open({ pool: { max: 1, connectionTimeoutMillis: 100 } })
+  const executor = open({ pool: { max: 1, connectionTimeoutMillis: 1_000 } })
   const transaction = await executor.begin(A)
   await transaction.run([countItems])
   await expect(executor.run(B, [countItems])).rejects.toMatchObject({ code: 'pool_timeout' })

@@ -164,6 +164,21 @@ test('to take a right on a whole table leaves the declared ones on its columns',
   })
 })
 
+test('what was passed on with a grant option goes with it', async () => {
+  await takenBack(database.admin, async (session) => {
+    await session.query('create role planted')
+    await session.query('grant delete on platform.agents to tenantry_app with grant option')
+    await session.query('set local role tenantry_app')
+    await session.query('grant delete on platform.agents to planted')
+    await session.query('set local role none')
+    await bootstrapGrants(session, declarations)
+
+    expect(await session.query("select has_table_privilege('planted', 'platform.agents', 'delete') as may")).toEqual([
+      { may: false },
+    ])
+  })
+})
+
 test("the host's own tables are left alone, unless they are declared", async () => {
   const notes = pgTable('my Notes', { orgId: orgId(), text: text('Text') }, () => [orgIsolation(), systemAccess()])
   declareTable(notes, { kind: 'tenant' })
@@ -177,6 +192,24 @@ test("the host's own tables are left alone, unless they are declared", async () 
     expect((await bootstrapGrants(session, own)).done).toEqual([
       'grant delete, insert, select, update ("Text") on table public."my Notes" to tenantry_app',
       'grant delete, insert, select, update ("Text") on table public."my Notes" to tenantry_system',
+    ])
+  })
+})
+
+test("partitions of the user's own tables get nothing, wherever they are", async () => {
+  const visits = pgTable('visits', { orgId: orgId() }, () => [orgIsolation(), systemAccess()])
+  declareTable(visits, { kind: 'tenant', partitionedBy: 'org_id' })
+  const own = await declarationsOf([...platformTables, visits], [platformMigrations])
+  await takenBack(database.admin, async (session) => {
+    await session.query('create schema elsewhere')
+    await session.query('create table public.visits (org_id uuid) partition by list (org_id)')
+    await session.query('create table elsewhere.visits_default partition of public.visits default')
+    await session.query('grant select on elsewhere.visits_default to tenantry_app')
+
+    expect((await bootstrapGrants(session, own)).done).toEqual([
+      'revoke select on table elsewhere.visits_default from tenantry_app cascade',
+      'grant delete, insert, select on table public.visits to tenantry_app',
+      'grant delete, insert, select on table public.visits to tenantry_system',
     ])
   })
 })

@@ -46,8 +46,11 @@ describe('a table change', () => {
     const tag = entries.at(-1)?.tag ?? ''
     expect(tag).toMatch(/^\d{4}_add_agent_color$/)
     expect(read(`drizzle/${tag}.sql`)).toBe('ALTER TABLE "platform"."agents" ADD COLUMN "color" text;')
-    expect(read(`drizzle/${tag}.down.sql`)).toMatch(/^-- draft.*\nALTER TABLE "platform"."agents" DROP COLUMN "color";/)
+    const down = `drizzle/${tag}.down.sql`
+    expect(read(down)).toMatch(/^-- draft.*\nALTER TABLE "platform"."agents" DROP COLUMN "color";/)
+    await expect(run(copy, 'npm', 'run', 'db:dump')).rejects.toThrow(`${tag}.down.sql is a draft`)
 
+    edit(down, /^-- draft.*\n/, '')
     await run(copy, 'npm', 'run', 'db:dump')
     const lines = (text: string) => new Set(text.split('\n'))
     const before = lines(readFileSync(join(root, 'drizzle/schema.sql'), 'utf8'))

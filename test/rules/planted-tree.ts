@@ -46,7 +46,8 @@ export interface Ended {
 export function run(tree: string, script: string, ...args: string[]): Promise<Ended> {
   return new Promise((settle) => {
     const argv = [join(tree, 'node_modules', script), ...args]
-    execFile(process.execPath, argv, { cwd: tree, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+    const env = { ...process.env, FORCE_COLOR: '0' }
+    execFile(process.execPath, argv, { cwd: tree, env, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       settle({ code: error ? Number(error.code) : 0, stdout, stderr })
     })
   })
