@@ -46,7 +46,7 @@ export interface Ended {
 export function run(tree: string, script: string, ...args: string[]): Promise<Ended> {
   return new Promise((settle) => {
     const argv = [join(tree, 'node_modules', script), ...args]
-    const env = { ...process.env, FORCE_COLOR: '0' }
+    const env = { ...process.env, FORCE_COLOR: undefined, NO_COLOR: '1' }
     execFile(process.execPath, argv, { cwd: tree, env, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       settle({ code: error ? Number(error.code) : 0, stdout, stderr })
     })
