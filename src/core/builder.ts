@@ -1,4 +1,6 @@
-import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
+import { createTableRelationsHelpers, extractTablesRelationalConfig, type TablesRelationalConfig } from 'drizzle-orm'
+import { PgDialect } from 'drizzle-orm/pg-core'
+import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
 import type { Scope } from './scope.js'
 import { StatementCache } from './statements.js'
@@ -34,14 +36,36 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
     )
     return { rows }
   }
-  const database = drizzle(send, { schema })
-  keepErrors(database as unknown as PgRemoteDatabase)
-  return database
+  const known = relationsOf(schema)
+  const session = new PgRemoteSession(send, dialect, known, {})
+  keepErrors(session)
+  // Its type would be of the tables one by one; here they are whatever the schema has.
+  return new PgRemoteDatabase(dialect, session, known as never) as unknown as ScopedDatabase<Schema>
+}
+
+const dialect = new PgDialect()
+
+interface Relations {
+  readonly fullSchema: Record<string, unknown>
+  readonly schema: TablesRelationalConfig
+  readonly tableNamesMap: Record<string, string>
+}
+
+const relations = new WeakMap<object, Relations>()
+
+/** Worked out once: with every table it takes longer than a query. */
+function relationsOf(schema: Record<string, unknown>): Relations {
+  let known = relations.get(schema)
+  if (known === undefined) {
+    const { tables, tableNamesMap } = extractTablesRelationalConfig(schema, createTableRelationsHelpers)
+    known = { fullSchema: schema, schema: tables, tableNamesMap }
+    relations.set(schema, known)
+  }
+  return known
 }
 
 /** Drizzle wraps whatever is thrown into an error whose message holds every parameter. Ours are to arrive as they are. */
-function keepErrors(database: PgRemoteDatabase): void {
-  const { session } = database._ as unknown as { session: PreparingSession }
+function keepErrors(session: PreparingSession): void {
   const prepare = session.prepareQuery.bind(session)
   session.prepareQuery = (...args) =>
     Object.assign(prepare(...args), {
@@ -50,7 +74,7 @@ function keepErrors(database: PgRemoteDatabase): void {
 }
 
 interface PreparingSession {
-  prepareQuery(...args: unknown[]): object
+  prepareQuery(...args: never[]): object
 }
 
 /** `db.execute(sql)` knows no columns, so that its rows are named by the server. */

@@ -63,10 +63,12 @@ export function insertCall(
   orgId: string,
   values: Values,
   parents: Parents,
-  existing?: ConflictTarget,
+  target?: ConflictTarget,
 ): Call {
   const all = given(plan, plan.hasId ? { id: newId(), ...values } : values)
   const locks = parentLocks(parents, all, 1)
+  // Nothing conflicts with an empty key, and the server need not look.
+  const existing = target?.properties.some((property) => (values[property] ?? null) === null) ? undefined : target
   const statement = plan.statements.get(`insert ${shapeOf(all)} ${locks.shape} ${existing !== undefined}`, () => {
     const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
     const row = ['$1::uuid', ...places(all, 1)].join(', ')
@@ -218,14 +220,15 @@ export function checkedUpdate(
 }
 
 function checkedUpdateText(plan: TablePlan, all: readonly Given[], locks: Locks, state: string): string {
-  const target = `select from target${state === '' ? '' : ` where ${state}`}`
-  const conditions = [`exists (${target})`, ...locks.conditions]
+  const target = `${plan.visible} and "id" = $2`
+  const conditions = [target, ...(state === '' ? [] : [state]), ...locks.conditions].join(' and ')
   const ctes = [
-    `target as (select * from ${plan.sql} where ${plan.visible} and "id" = $2 for no key update)`,
     ...locks.ctes,
-    `changed as (update ${plan.sql} set ${setList(plan, all, 2)} where ${plan.visible} and "id" = $2 and ${conditions.join(' and ')} returning ${plan.selected})`,
+    `changed as (update ${plan.sql} set ${setList(plan, all, 2)} where ${conditions} returning ${plan.selected})`,
   ]
-  const answers = ['exists (select from target)', ...locks.conditions, 'exists (select from changed)', 'changed.*']
+  // The second is looked at only when nothing was changed.
+  const found = `exists (select from changed) or exists (select from ${plan.sql} where ${target})`
+  const answers = [found, ...locks.conditions, 'exists (select from changed)', 'changed.*']
   return `with ${ctes.join(', ')} select ${answers.join(', ')} from (select) one left join changed on true`
 }
 

@@ -1,0 +1,75 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { openSession } from '../src/database/session.js'
+import { platformMigrations } from '../src/migrations/migrator.js'
+import { upgrade } from '../src/migrations/upgrade.js'
+import { platformTables } from '../src/schema/tables.js'
+import { createOrganization } from '../src/testing/fixtures.js'
+import { startTestServer } from '../src/testing/server.js'
+import { createTestDatabase, type TestDatabase } from '../src/testing/template.js'
+
+export interface BenchDatabase {
+  readonly database: TestDatabase
+  /** The organization that is measured; the others stand beside it in the same tables. */
+  readonly orgId: string
+  readonly taskIds: readonly string[]
+  stop(): Promise<void>
+}
+
+const organizations = 20
+const tasksEach = 5_000
+
+/** A server and a database with a hundred thousand tasks of twenty organizations. */
+export async function openBenchDatabase(): Promise<BenchDatabase> {
+  const server = await startTestServer({ migrate })
+  const database = await createTestDatabase(server.template)
+  const { admin } = database
+  const ids: string[] = []
+  for (let made = 0; made < organizations; made++) ids.push(await createOrganization(admin))
+  await admin.query(
+    `insert into platform.tasks (org_id, id, kind, input, priority, created_at)
+     select o, gen_random_uuid(), 'mail', '{"to":"someone","tries":3}', n % 5, now() - n * interval '1 minute'
+     from unnest($1::uuid[]) o, generate_series(1, $2) n`,
+    [ids, tasksEach],
+  )
+  await admin.query('vacuum analyze platform.tasks')
+  const orgId = ids[0] ?? ''
+  const tasks = await admin.query<{ id: string }>('select id from platform.tasks where org_id = $1', [orgId])
+  return {
+    database,
+    orgId,
+    taskIds: tasks.map(({ id }) => id),
+    async stop() {
+      await database.close()
+      await server.stop()
+    },
+  }
+}
+
+async function migrate(adminUrl: string): Promise<void> {
+  const session = await openSession({ url: adminUrl })
+  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
+  await session.close()
+}
+
+/** The same database behind a network that takes `milliseconds` there and back. */
+export async function behindDelay(
+  url: string,
+  milliseconds: number,
+): Promise<{ through(url: string): string; stop(): void }> {
+  const { hostname, port } = new URL(url)
+  const proxy = fork(fileURLToPath(new URL('delay-proxy.ts', import.meta.url)), [hostname, port, String(milliseconds)])
+  const [delayed] = (await once(proxy, 'message')) as [number]
+  return {
+    through(original) {
+      const changed = new URL(original)
+      changed.hostname = '127.0.0.1'
+      changed.port = String(delayed)
+      return changed.href
+    },
+    stop: () => {
+      proxy.disconnect()
+    },
+  }
+}

@@ -1,0 +1,105 @@
+// `npm run bench`: what isolation costs, as ratios of one interleaved run. `-- --check` fails when a goal is missed, `-- --write`
+// renews docs/performance.md, `-- --quick` takes a minute and is good for a first look only.
+import { execFileSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import { behindDelay, openBenchDatabase } from './database.js'
+import { latency, type Measured, throughput } from './measure.js'
+import { ownJavaScript } from './own-javascript.js'
+import { type Comparison, describe, type Goal, isMet, write } from './report.js'
+import { openVariants } from './variants.js'
+
+const boolean = { type: 'boolean', default: false } as const
+const { values: asked } = parseArgs({ options: { check: boolean, write: boolean, quick: boolean } })
+const rounds = asked.quick ? 5 : 21
+const milliseconds = 0.5
+
+pinToOneProcessor()
+const bench = await openBenchDatabase()
+const comparisons: Comparison[] = []
+const goals: Goal[] = []
+try {
+  await direct()
+  await delayed()
+  await crowded()
+  const own = await ownJavaScript(bench)
+  goals.push({ what: 'own JavaScript of a hot point read', figure: own, limit: 5, unit: 'µs' })
+} finally {
+  await bench.stop()
+}
+
+console.log(`\n${describe(comparisons, goals)}`)
+if (asked.write) write(new URL('../docs/', import.meta.url), comparisons, goals)
+if (asked.check && !goals.every(isMet)) process.exitCode = 1
+
+async function direct(): Promise<void> {
+  const variants = await openVariants(bench)
+  const { raw, scoped } = variants
+  const reads = await compare('point read', [
+    raw('find'),
+    raw('find', false),
+    scoped('find'),
+    variants.scopedBuilder,
+    variants.builder,
+    variants.isolated,
+  ])
+  goal('point read', ratio(reads, 'tenantry'), 1.2)
+  goal('list of 50', ratio(await compare('list of 50', [raw('list'), scoped('list')], 100), 'tenantry'), 1.05)
+  goal('update', ratio(await compare('update', [raw('update'), scoped('update')]), 'tenantry'), 1.3)
+  goal('insert', ratio(await compare('insert', [raw('insert'), scoped('insert')]), 'tenantry'), 1.15)
+  const faster = ratio(reads, 'drizzle, transaction() with enter_org') / ratio(reads, 'tenantry')
+  goals.push({ what: 'point read, faster than drizzle transaction()', figure: faster, limit: 5, atLeast: true })
+  const bulk = await compare('insert of 1,000 rows', [variants.insertMany, variants.drizzleMany], 4)
+  goals.push({ what: '1,000 rows, faster than drizzle', figure: ratio(bulk, 'drizzle'), limit: 3.5, atLeast: true })
+  await variants.close()
+}
+
+async function delayed(): Promise<void> {
+  const network = await behindDelay(bench.database.adminUrl, milliseconds)
+  const variants = await openVariants(bench, 1, (url) => network.through(url))
+  const { raw, scoped } = variants
+  const where = `behind ${String(milliseconds)} ms of network`
+  const reads = await compare(`point read ${where}`, [raw('find'), scoped('find'), variants.isolated], 60)
+  goal(`point read ${where}`, ratio(reads, 'tenantry'), 1.1)
+  const batches = await compare(`five reads ${where}`, [variants.fiveReads, variants.batch], 60)
+  goal(`batch of five reads ${where}`, ratio(batches, 'tenantry, batch of five'), 0.3)
+  await variants.close()
+  network.stop()
+}
+
+async function crowded(): Promise<void> {
+  const variants = await openVariants(bench, 10)
+  const measured = await throughput([variants.raw('find'), variants.scoped('find')], {
+    rounds: asked.quick ? 3 : 11,
+    seconds: 1,
+    callers: 48,
+  })
+  const title = 'point reads of 48 callers over 10 connections'
+  comparisons.push({ title, unit: 'calls/s', measured })
+  goals.push({ what: title, figure: ratio(measured, 'tenantry'), limit: 0.85, atLeast: true })
+  await variants.close()
+}
+
+async function compare(title: string, variants: Parameters<typeof latency>[0], calls = 200): Promise<Measured[]> {
+  const measured = await latency(variants, { rounds, calls })
+  comparisons.push({ title, unit: 'µs', measured })
+  return measured
+}
+
+function ratio(measured: readonly Measured[], name: string): number {
+  return measured.find((variant) => variant.name === name)?.ratio ?? Number.NaN
+}
+
+function goal(what: string, figure: number, limit: number): void {
+  goals.push({ what, figure, limit })
+}
+
+/** Client and server share one processor, so that a call costs the work of both and nothing of how they are woken. */
+function pinToOneProcessor(): void {
+  try {
+    execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(process.pid)], { stdio: 'ignore' })
+  } catch {
+    console.log(
+      'taskset is not here: client and server are not pinned to one processor, and the ratios are less steady',
+    )
+  }
+}

@@ -1,0 +1,107 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { arch, cpus, platform } from 'node:os'
+import type { Measured } from './measure.js'
+
+export interface Comparison {
+  readonly title: string
+  readonly unit: 'µs' | 'calls/s'
+  readonly measured: readonly Measured[]
+}
+
+export interface Goal {
+  readonly what: string
+  readonly figure: number
+  readonly limit: number
+  /** Whether the limit is the least that is allowed, and not the most. */
+  readonly atLeast?: boolean
+  readonly unit?: string
+}
+
+export const isMet = ({ figure, limit, atLeast }: Goal): boolean => (atLeast ? figure >= limit : figure <= limit)
+
+export function describe(comparisons: readonly Comparison[], goals: readonly Goal[]): string {
+  const processor = cpus()[0]?.model ?? 'an unknown processor'
+  return [
+    `Node ${process.versions.node} on ${platform()} ${arch()}, ${processor}.`,
+    table(
+      ['Goal', 'Figure', 'Limit', ''],
+      goals.map((goal) => [
+        goal.what,
+        withUnit(goal.figure, goal.unit),
+        `${goal.atLeast ? 'at least' : 'at most'} ${withUnit(goal.limit, goal.unit)}`,
+        isMet(goal) ? 'met' : 'missed',
+      ]),
+    ),
+    ...comparisons.map(
+      ({ title, unit, measured }) =>
+        `### ${title}\n\n` +
+        table(
+          ['', unit, 'Ratio', 'Quartiles'],
+          measured.map(({ name, median, ratio, spread: [low, high] }) => [
+            name,
+            median.toFixed(median < 1000 ? 1 : 0),
+            ratio.toFixed(2),
+            `${low.toFixed(2)} to ${high.toFixed(2)}`,
+          ]),
+        ),
+    ),
+  ].join('\n\n')
+}
+
+const withUnit = (figure: number, unit = 'x'): string => `${figure.toFixed(2)}${unit === 'x' ? 'x' : ` ${unit}`}`
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((word, column) => Math.max(3, ...[word, ...rows.map((row) => row[column] ?? '')].map(length)))
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - length(cell))).join(' | ')} |`
+  return [line(head), `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...rows.map(line)].join('\n')
+}
+
+const length = (text: string): number => text.length
+
+const mark = { start: '<!-- figures of npm run bench -- --write -->', end: '<!-- end of the figures -->' }
+
+/** Puts the figures where the page has a place for them, and the chart beside it. */
+export function write(docs: URL, comparisons: readonly Comparison[], goals: readonly Goal[]): void {
+  const file = new URL('performance.md', docs)
+  const page = readFileSync(file, 'utf8')
+  const [before, rest] = page.split(mark.start)
+  const after = rest?.split(mark.end)[1]
+  if (before === undefined || after === undefined) throw new Error('docs/performance.md has lost its marks')
+  const figures = describe(comparisons, goals)
+  writeFileSync(file, `${before}${mark.start}\n\n${figures}\n\n${mark.end}${after}`)
+  writeFileSync(new URL('performance.svg', docs), chart(comparisons))
+}
+
+const barWidth = 320
+const lineHeight = 20
+const colors = { ours: '#2f6f4f', theirs: '#9aa5b1' }
+
+/** Each comparison as a group of bars, as long as its ratio. */
+function chart(comparisons: readonly Comparison[]): string {
+  const parts: string[] = []
+  let y = 8
+  for (const { title, measured } of comparisons) {
+    const longest = Math.max(...measured.map(({ ratio }) => ratio))
+    parts.push(`<text x="8" y="${y + 14}" font-weight="bold">${escaped(title)}</text>`)
+    y += lineHeight
+    for (const { name, ratio } of measured) {
+      const width = Math.max(1, (barWidth * ratio) / longest)
+      const color = name.startsWith('tenantry') ? colors.ours : colors.theirs
+      parts.push(
+        `<text x="8" y="${y + 14}">${escaped(name)}</text>`,
+        `<rect x="240" y="${y + 3}" width="${width.toFixed(1)}" height="14" fill="${color}"/>`,
+        `<text x="${(248 + width).toFixed(1)}" y="${y + 14}">${ratio.toFixed(2)}x</text>`,
+      )
+      y += lineHeight
+    }
+    y += 10
+  }
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 ${y}" font-family="sans-serif" font-size="12">
+<rect width="640" height="${y}" fill="#ffffff"/>
+${parts.join('\n')}
+</svg>
+`
+}
+
+const escaped = (text: string): string => text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`)
