@@ -1,0 +1,60 @@
+import { setImmediate } from 'node:timers/promises'
+import { openSession, type Session } from '../../src/database/session.js'
+import { platformMigrations } from '../../src/migrations/migrator.js'
+import { upgrade } from '../../src/migrations/upgrade.js'
+import { platformTables } from '../../src/schema/tables.js'
+import { startEmbeddedServer } from '../../src/testing/embedded-server.js'
+
+/** A server of the test's own: what happens to it happens to no other test. */
+export interface CrashingServer {
+  readonly appUrl: string
+  readonly adminUrl: string
+  /** Kills a backend with SIGKILL, upon which the server ends every other one, recovers from its log, and serves again. */
+  crash(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function startCrashingServer(): Promise<CrashingServer> {
+  const { url, stop } = await startEmbeddedServer()
+  const session = await openSession({ url })
+  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
+  await session.query("create role crashing_app login in role tenantry_app password 'crashing'")
+  // Test servers answer before their log is written, and a crash would take back what they have acknowledged.
+  await session.query('alter database postgres set synchronous_commit = on')
+  await session.close()
+  const appUrl = new URL(url)
+  appUrl.username = 'crashing_app'
+  appUrl.password = 'crashing'
+  return {
+    appUrl: appUrl.href,
+    adminUrl: url,
+    async crash() {
+      const victim = await openSession({ url })
+      const [backend] = await victim.query<{ pid: number }>('select pg_backend_pid() as pid')
+      if (backend !== undefined) process.kill(backend.pid, 'SIGKILL')
+      await isGone(victim)
+      await (await whenServing(url)).close()
+    },
+    stop,
+  }
+}
+
+async function isGone(session: Session): Promise<void> {
+  for (;;) {
+    try {
+      await session.query('select 1')
+    } catch {
+      return
+    }
+  }
+}
+
+async function whenServing(url: string): Promise<Session> {
+  for (;;) {
+    try {
+      return await openSession({ url })
+    } catch {
+      await setImmediate()
+    }
+  }
+}
