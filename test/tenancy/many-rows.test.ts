@@ -1,0 +1,116 @@
+import { describe, expect, test } from 'vitest'
+import type { Filter } from '../../src/core/filters.js'
+import type { Query } from '../../src/core/query.js'
+import type { Scope } from '../../src/core/scope.js'
+import { ScopedRepository } from '../../src/core/scoped-repository.js'
+import { newWorkflow, type NewWorkflow, type Workflow, workflows } from '../../src/schema/workflows.js'
+import { newTask, type NewTask, type Task, tasks } from '../../src/schema/tasks.js'
+import { useTenancy } from '../support/use-tenancy.js'
+
+const bench = useTenancy()
+
+/** What a repository of the host's own may declare, over tables that are here anyway. */
+class ManyTasks extends ScopedRepository<Task> {
+  constructor(scope: Scope) {
+    super(scope, tasks)
+  }
+
+  createMany(values: readonly NewTask[]): Query<Task[]> {
+    return this.insertMany(newTask, values)
+  }
+
+  reprioritize(filter: Filter<Task>, priority: number): Query<number> {
+    return this.modifyWhere(filter, { priority })
+  }
+
+  discard(filter: Filter<Task>): Query<number> {
+    return this.eraseWhere(filter)
+  }
+}
+
+class NamedWorkflows extends ScopedRepository<Workflow> {
+  constructor(scope: Scope) {
+    super(scope, workflows)
+  }
+
+  put(values: NewWorkflow): Query<Workflow> {
+    return this.upsert(newWorkflow, values, { properties: ['slug'], where: 'deleted_at is null' })
+  }
+}
+
+const many = async () => (await bench.newOrg()).repository(ManyTasks)
+
+describe('many rows at once', () => {
+  test('come back as they were given, in their order', async () => {
+    const repository = await many()
+    const runAt = new Date('2031-02-03T04:05:06.789Z')
+    const given = Array.from({ length: 3_000 }, (_, index) => ({
+      kind: `it's "${index}" \\ \u{1F600}\n`,
+      priority: index % 7,
+      input: index % 3 === 0 ? null : { 'a"b': [index, 'x\\y', { deep: true }], text: 'null' },
+      runAt,
+    }))
+    const made = await repository.createMany(given)
+    expect(made.map(({ kind, priority, input, runAt }) => ({ kind, priority, input, runAt }))).toEqual(given)
+    expect(await repository.count()).toBe(3_000)
+    expect(new Set(made.map(({ id }) => id)).size).toBe(3_000)
+  })
+
+  test('none is made when one of them cannot be', async () => {
+    const repository = await many()
+    const bad = { kind: 'mail', workflowId: crypto.randomUUID() }
+    await expect(repository.createMany([{ ...bad, workflowId: null }, bad])).rejects.toMatchObject({
+      code: 'broken_reference',
+    })
+    await expect(repository.createMany([{ kind: 'mail' }, { kind: ' ' }])).rejects.toMatchObject({
+      code: 'invalid_input',
+    })
+    expect(await repository.count()).toBe(0)
+  })
+
+  test('must have the same fields', async () => {
+    const repository = await many()
+    await expect(repository.createMany([{ kind: 'mail' }, { kind: 'mail', priority: 1 }])).rejects.toThrow(
+      'same fields',
+    )
+  })
+
+  test('may be none', async () => {
+    const org = await bench.newOrg()
+    expect(await org.repository(ManyTasks).createMany([])).toEqual([])
+    const [none, count] = await org.batch((org) => [org.repository(ManyTasks).createMany([]), org.tasks.count()])
+    expect([none, count]).toEqual([[], 0])
+  })
+})
+
+describe('what a filter matches', () => {
+  test('is changed and deleted, in this organization alone', async () => {
+    const [ours, theirs] = [await many(), await many()]
+    for (const repository of [ours, theirs]) {
+      await repository.createMany([{ kind: 'mail' }, { kind: 'mail' }, { kind: 'call' }])
+    }
+    expect(await ours.reprioritize({ kind: 'mail' }, 5)).toBe(2)
+    expect(await ours.count({ priority: 5 })).toBe(2)
+    expect(await ours.discard({ or: [{ priority: 5 }, { kind: 'nothing' }] })).toBe(2)
+    expect((await ours.list()).items.map(({ kind }) => kind)).toEqual(['call'])
+    expect([await theirs.count(), await theirs.count({ priority: 0 })]).toEqual([3, 3])
+  })
+
+  test.each([{}, { kind: undefined }])('must ask for something: %o', async (filter) => {
+    const repository = await many()
+    await repository.createMany([{ kind: 'mail' }])
+    await expect(repository.reprioritize(filter as Filter<Task>, 5)).rejects.toMatchObject({ code: 'invalid_input' })
+    await expect(repository.discard(filter as Filter<Task>)).rejects.toMatchObject({ code: 'invalid_input' })
+    expect(await repository.count({ priority: 0 })).toBe(1)
+  })
+})
+
+test('a row is put where its key is, and made where there is none', async () => {
+  const [org, other] = [await bench.newOrg(), await bench.newOrg()]
+  const made = await org.repository(NamedWorkflows).put({ name: 'One', slug: 'site' })
+  const theirs = await other.repository(NamedWorkflows).put({ name: 'Theirs', slug: 'site' })
+  const changed = await org.repository(NamedWorkflows).put({ name: 'Two', slug: 'site' })
+  expect(changed).toMatchObject({ id: made.id, name: 'Two' })
+  expect(await org.workflows.count()).toBe(1)
+  expect(await other.workflows.get(theirs.id)).toEqual(theirs)
+})
