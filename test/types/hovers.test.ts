@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import ts, { sys } from 'typescript'
+import { expect, test } from 'vitest'
+
+const file = join(import.meta.dirname, 'surface.ts')
+const source = readFileSync(file, 'utf8')
+
+/** What an editor shows when the pointer rests on the last name of `text`. */
+const hover = editor()
+
+test.each([
+  ['reads(org', '(parameter) org: Org'],
+  ['const repository', 'const repository: Agents'],
+  ['org.agents', '(property) Org.agents: Agents'],
+  ['const found', 'const found: Agent | undefined'],
+  ['const agent', 'const agent: Agent'],
+  ['const page', 'const page: Page<Task>'],
+  ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined>'],
+  ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
+  ['const values', 'const values: NewAgent'],
+])('%s prints short', (text, shown) => {
+  expect(hover(text)).toBe(shown)
+})
+
+function editor(): (text: string) => string {
+  const root = join(import.meta.dirname, '../..')
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => sys.readFile(path)) as { config: object }
+  const { options } = ts.parseJsonConfigFileContent({ ...config, files: [file], include: [] }, sys, root)
+  const service = ts.createLanguageService({
+    ...sys,
+    useCaseSensitiveFileNames: () => sys.useCaseSensitiveFileNames,
+    getCurrentDirectory: () => root,
+    getCompilationSettings: () => options,
+    getScriptFileNames: () => [file],
+    getScriptVersion: () => '0',
+    getScriptSnapshot: (path) => {
+      const text = sys.readFile(path)
+      return text === undefined ? undefined : ts.ScriptSnapshot.fromString(text)
+    },
+    getDefaultLibFileName: (given) => ts.getDefaultLibFilePath(given),
+  })
+  return (text) => {
+    const position = source.indexOf(text) + text.length - 1
+    const parts = service.getQuickInfoAtPosition(file, position)?.displayParts
+    return ts.displayPartsToString(parts)
+  }
+}

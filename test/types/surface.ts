@@ -1,0 +1,86 @@
+/* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/require-await -- what does not compile has no type */
+// What a caller may write, and what must not compile. Nothing here is run: `npm run check` compiles it, and the test beside it
+// reads what an editor shows of these names.
+import type { Agent, NewAgent, Task } from 'tenantry/schema'
+import { defineRepository, type Org, type Page, type Tenancy } from 'tenantry'
+import { agents, newAgent, projects } from 'tenantry/schema'
+import { z } from 'zod'
+
+export async function reads(org: Org, id: string) {
+  const repository = org.agents
+  const found = await org.agents.find(id)
+  const agent = await org.agents.get(id)
+  const page = await org.tasks.list({ status: 'queued', limit: 5 })
+  const same: [Agent | undefined, Agent, Page<Task>] = [found, agent, page]
+  // @ts-expect-error -- what is looked for may not be there
+  await org.agents.get(found.id)
+  // @ts-expect-error -- a limit is a number
+  await org.tasks.list({ limit: '5' })
+  // @ts-expect-error -- there is no such status
+  await org.tasks.list({ status: 'asleep' })
+  // @ts-expect-error -- there is no such field
+  await org.tasks.list({ colour: 'red' })
+  // @ts-expect-error -- a list cannot be ordered by what is not a field
+  await org.tasks.list({ orderBy: 'colour' })
+  // @ts-expect-error -- a number is no id
+  await org.tasks.find(1)
+  return { repository, same }
+}
+
+export async function writes(org: Org, id: string) {
+  const values: NewAgent = { name: 'Ada', username: 'ada' }
+  await org.agents.create(values)
+  // @ts-expect-error -- the organization is the scope's
+  await org.agents.create({ ...values, orgId: id })
+  // @ts-expect-error -- the library makes the id
+  await org.agents.create({ ...values, id })
+  // @ts-expect-error -- a revision is counted by the library
+  await org.agents.update(id, { revision: 3 })
+  // @ts-expect-error -- nothing moves to another organization
+  await org.agents.update(id, { orgId: id })
+  // @ts-expect-error -- a name is needed
+  await org.agents.create({ username: 'ada' })
+  // @ts-expect-error -- what a task is does not change once it is queued
+  await org.tasks.update(id, { kind: 'call' })
+  // @ts-expect-error -- tasks are not deleted
+  await org.tasks.delete(id)
+  // @ts-expect-error -- the plain insert is the repository's own
+  await org.tasks.insert(newAgent, {})
+}
+
+export async function together(org: Org, id: string) {
+  const [agent, page] = await org.batch((org) => [org.agents.find(id), org.tasks.list({ limit: 5 })])
+  const same: [Agent | undefined, Page<Task>] = [agent, page]
+  // @ts-expect-error -- claiming takes several steps, which do not go into one write
+  await org.batch((org) => [org.tasks.claim({ owner: 'me' })])
+  // @ts-expect-error -- a batch within a batch
+  await org.batch((org) => [org.batch(() => [])])
+  // @ts-expect-error -- a connection cannot be taken out of the scope
+  await org.db.transaction(async () => undefined)
+  return same
+}
+
+export function scopes(tenancy: Tenancy) {
+  // @ts-expect-error -- no scope without an organization
+  tenancy.forOrg()
+  // @ts-expect-error -- not even one that may be missing
+  tenancy.forOrg(process.env.ORG_ID)
+  // @ts-expect-error -- an actor has permissions
+  tenancy.forOrg('', { actor: { kind: 'user', id: '' } })
+  return tenancy.forOrg('')
+}
+
+export const Sites = defineRepository(projects, {
+  create: z.strictObject({ name: z.string() }),
+  patch: z.strictObject({}),
+})
+
+export async function own(org: Org) {
+  const sites = org.repository(Sites)
+  const made = await sites.create({ name: 'Site' })
+  // @ts-expect-error -- not a field of what it takes
+  await sites.create({ name: 'Site', orgId: '' })
+  return made.slug
+}
+
+export const drizzle = (org: Org) => org.db.select().from(agents)
