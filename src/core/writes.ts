@@ -99,7 +99,7 @@ export function insertedRow(plan: TablePlan, parents: Parents, values: Values, r
   return row
 }
 
-/** Many rows in one statement and three parameters: no VALUES list has to be parsed, and no limit on parameters is near. */
+/** Many rows in one statement and two parameters: no VALUES list has to be parsed, and no limit on parameters is near. */
 export function insertManyCall(plan: TablePlan, orgId: string, rows: readonly Values[]): Call {
   const all = rows.map((row) => given(plan, plan.hasId ? { id: newId(), ...row } : row))
   const [first] = all
