@@ -14,6 +14,8 @@ export function statement(text: string): Statement {
 export interface Call {
   readonly statement: Statement
   readonly values: readonly unknown[]
+  /** For the scope: asked in a round trip of its own when the call gave no row, and only then, so that success is cheap. */
+  readonly why?: Call
 }
 
 /**
@@ -25,6 +27,8 @@ export interface Result {
   readonly columns: readonly string[]
   /** Rows returned by a query, rows changed by a write. */
   readonly rowCount: number
+  /** What the call's `why` gave. */
+  readonly why?: Result
 }
 
 /** Whose rows the statements may touch. `system` binds nothing: its login has a role and a pool of its own. */

@@ -1,17 +1,18 @@
 import { ConflictError, NotFoundError, type TenantryError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import type { TablePlan } from './table-plan.js'
+import { automatic } from './writes.js'
 
 /** A change that is legal in some states of the row only. `$3` and on are its own values. */
 export interface GuardedChange {
   readonly set: string
-  /** Over the row as it is, locked. */
+  /** Over the row as it is. */
   readonly when: string
   /** The error for a row that is there but not in such a state. */
   readonly refuse: (status: string) => TenantryError
 }
 
-/** One statement, so that of two contenders one wins and the other one learns why it did not. */
+/** One statement, so that of two contenders one wins; the other one is told the status that kept it out. */
 export function guardedCall(
   plan: TablePlan,
   orgId: string,
@@ -19,26 +20,20 @@ export function guardedCall(
   { set, when }: GuardedChange,
   values: readonly unknown[],
 ): Call {
+  const target = `${plan.visible} and "id" = $2`
   const statement = plan.statements.get(`guarded ${set} ${when}`, () => {
-    const sets = [
-      set,
-      ...(plan.touched ? ['"updated_at" = now()'] : []),
-      ...(plan.revised ? ['"revision" = "revision" + 1'] : []),
-    ]
-    const ctes = [
-      `target as (select * from ${plan.sql} where ${plan.visible} and "id" = $2 for no key update)`,
-      `changed as (update ${plan.sql} set ${sets.join(', ')} where ${plan.visible} and "id" = $2 and exists (select from target where ${when}) returning ${plan.selected})`,
-    ]
-    return `with ${ctes.join(', ')} select target."status", exists (select from changed), changed.* from target left join changed on true`
+    const sets = [set, ...automatic(plan, 'now()')].join(', ')
+    return `update ${plan.sql} set ${sets} where ${target} and (${when}) returning ${plan.selected}`
   })
-  return { statement, values: [orgId, id, ...values] }
+  const status = plan.statements.get('status', () => `select "status" from ${plan.sql} where ${target}`)
+  return { statement, values: [orgId, id, ...values], why: { statement: status, values: [orgId, id] } }
 }
 
-export function guardedRow(plan: TablePlan, { refuse }: GuardedChange, { rows }: Result): unknown[] {
-  const [status, changed, ...row] = rows[0] ?? []
-  if (status === undefined) throw new NotFoundError(plan.resource)
-  if (changed !== true) throw refuse(status as string)
-  return row
+export function guardedRow(plan: TablePlan, { refuse }: GuardedChange, { rows: [changed], why }: Result): unknown[] {
+  if (changed !== undefined) return changed
+  const [found] = why?.rows ?? []
+  if (found === undefined) throw new NotFoundError(plan.resource)
+  throw refuse(found[0] as string)
 }
 
 /** A change of status that is legal from some of them only. */

@@ -1,5 +1,6 @@
 import { runBatch } from './batch-scope.js'
 import type { Binding, BeginOptions, Call, Executor, Result } from './executor.js'
+import { explained } from './explain.js'
 import type { Query } from './query.js'
 import type { BatchResults, QueryOptions, Scope, ScopeContext, TransactionOptions } from './scope.js'
 import { readTransactionOptions } from './transaction-options.js'
@@ -46,6 +47,7 @@ export class LoneScope implements Scope {
 
   private send(calls: readonly Call[], options?: QueryOptions): Promise<Result[]> {
     const { signal, readOnly } = this.context
-    return this.executor.run(this.binding, calls, { signal, readOnly, reenter: options?.reenter })
+    const run = { signal, readOnly, reenter: options?.reenter }
+    return explained(calls, (calls) => this.executor.run(this.binding, calls, run))
   }
 }

@@ -317,7 +317,7 @@ export abstract class ScopedRepository<Row extends object> {
       this.authorize('write')
       const call = prepare()
       if (!this.plan.audited) return call
-      return this.scope.context.ports.audit?.({ resource: this.plan.resource, action }, call) ?? call
+      return { ...call, ...this.scope.context.ports.audit?.({ resource: this.plan.resource, action }, call) }
     }, read)
   }
 

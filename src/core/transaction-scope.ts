@@ -1,5 +1,6 @@
 import { RetryableError, ScopeClosedError, TransactionAbortedError } from './errors.js'
 import { runBatch } from './batch-scope.js'
+import { explained } from './explain.js'
 import type { Call, Result, Transaction } from './executor.js'
 import type { Query } from './query.js'
 import type { BatchResults, Scope, ScopeContext } from './scope.js'
@@ -146,7 +147,7 @@ export class TransactionScope implements Scope {
     if (this.state === 'ended') throw new ScopeClosedError()
     if (this.failed) throw new TransactionAbortedError()
     try {
-      return await this.open.run(calls)
+      return await explained(calls, (calls) => this.open.run(calls))
     } catch (error) {
       this.failed = true
       throw error

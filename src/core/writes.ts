@@ -31,26 +31,26 @@ const places = (all: readonly Given[], offset: number) =>
 
 /** The live parents of a row, locked against being soft-deleted: `for key share` would not stop that, `for share` does. */
 interface Locks {
-  readonly properties: readonly string[]
+  readonly parents: readonly { readonly property: string; readonly plan: TablePlan; readonly id: unknown }[]
   readonly shape: string
   readonly ctes: readonly string[]
   readonly conditions: readonly string[]
 }
 
-function parentLocks(parents: Parents, all: readonly Given[], offset: number): Locks {
-  const locks = all.flatMap(({ column, value }, index) => {
-    const parent = parents[column.property]
-    if (parent === undefined || value === null) return []
-    const { sql, visible } = planOf(parent)
-    const name = `parent_${offset + index + 1}`
-    const cte = `${name} as (select 1 from ${sql} where ${visible} and "id" = $${offset + index + 1} for share)`
-    return [{ property: column.property, cte, condition: `exists (select from ${name})` }]
+function parentLocks(tables: Parents, all: readonly Given[], offset: number): Locks {
+  const parents = all.flatMap(({ column: { property }, value }, index) => {
+    const table = tables[property]
+    if (table === undefined || value === null) return []
+    return [{ property, plan: planOf(table), id: value, place: offset + index + 1 }]
   })
   return {
-    properties: locks.map(({ property }) => property),
-    shape: locks.map(({ property }) => property).join(),
-    ctes: locks.map(({ cte }) => cte),
-    conditions: locks.map(({ condition }) => condition),
+    parents,
+    shape: parents.map(({ property }) => property).join(),
+    ctes: parents.map(
+      ({ plan: { sql, visible }, place }) =>
+        `parent_${place} as (select 1 from ${sql} where ${visible} and "id" = $${place} for share)`,
+    ),
+    conditions: parents.map(({ place }) => `exists (select from parent_${place})`),
   }
 }
 
@@ -156,7 +156,7 @@ export function upsertCall(plan: TablePlan, orgId: string, values: Values, targe
 }
 
 /** What every change sets by itself. */
-function automatic(plan: TablePlan, now: string): string[] {
+export function automatic(plan: TablePlan, now: string): string[] {
   return [
     ...(plan.touched ? [`"updated_at" = ${now}`] : []),
     ...(plan.revised ? [`"revision" = ${plan.sql}."revision" + 1`] : []),
@@ -209,39 +209,48 @@ export function checkedUpdate(
   const state = [
     ...(revision === undefined ? [] : [`"revision" = $${all.length + 3}`]),
     ...(only === undefined ? [] : [`(${only.when})`]),
-  ].join(' and ')
-  const statement = plan.statements.get(`update ${shapeOf(all)} ${locks.shape} ${state}`, () =>
-    checkedUpdateText(plan, all, locks, state),
+  ]
+  const conditions = [`${plan.visible} and "id" = $2`, ...state, ...locks.conditions].join(' and ')
+  const ctes = locks.ctes.length === 0 ? '' : `with ${locks.ctes.join(', ')} `
+  const statement = plan.statements.get(
+    `update ${shapeOf(all)} ${locks.shape} ${state.join()}`,
+    () => `${ctes}update ${plan.sql} set ${setList(plan, all, 2)} where ${conditions} returning ${plan.selected}`,
   )
   const call = {
     statement,
     values: [orgId, id, ...all.map(({ value }) => value), ...(revision === undefined ? [] : [revision])],
+    why: whyUnchanged(plan, orgId, id, locks),
   }
   const refuse = () => (revision === undefined ? only?.refuse() : undefined) ?? new VersionConflictError(plan.resource)
   return { call, read: (result) => checkedRow(plan, locks, refuse, result) }
 }
 
-function checkedUpdateText(plan: TablePlan, all: readonly Given[], locks: Locks, state: string): string {
-  const target = `${plan.visible} and "id" = $2`
-  const conditions = [target, ...(state === '' ? [] : [state]), ...locks.conditions].join(' and ')
-  const ctes = [
-    ...locks.ctes,
-    `changed as (update ${plan.sql} set ${setList(plan, all, 2)} where ${conditions} returning ${plan.selected})`,
-  ]
-  // The second is looked at only when nothing was changed.
-  const found = `exists (select from changed) or exists (select from ${plan.sql} where ${target})`
-  const answers = [found, ...locks.conditions, 'exists (select from changed)', 'changed.*']
-  return `with ${ctes.join(', ')} select ${answers.join(', ')} from (select) one left join changed on true`
+/** A row if there is one to change, and for each parent whether it is there. */
+function whyUnchanged(plan: TablePlan, orgId: string, id: string, { parents, shape }: Locks): Call {
+  const statement = plan.statements.get(`why unchanged ${shape}`, () => {
+    const alive = parents.map(
+      ({ plan: { sql, visible } }, index) => `exists (select from ${sql} where ${visible} and "id" = $${index + 3})`,
+    )
+    return `select ${['true', ...alive].join(', ')} from ${plan.sql} where ${plan.visible} and "id" = $2`
+  })
+  return { statement, values: [orgId, id, ...parents.map((parent) => parent.id)] }
 }
 
-function checkedRow(plan: TablePlan, locks: Locks, refuse: () => Error, { rows }: Result): unknown[] {
-  const [found, ...rest] = rows[0] ?? []
-  if (found !== true) throw new NotFoundError(plan.resource)
-  const missing = locks.properties.filter((_, index) => rest[index] !== true)
-  if (missing.length > 0) throw new BrokenReferenceError(plan.resource, missing)
-  const [changed, ...row] = rest.slice(locks.properties.length)
-  if (changed !== true) throw refuse()
-  return row
+function checkedRow(
+  plan: TablePlan,
+  { parents }: Locks,
+  refuse: () => Error,
+  { rows: [changed], why }: Result,
+): unknown[] {
+  if (changed !== undefined) return changed
+  const [found] = why?.rows ?? []
+  if (found === undefined) throw new NotFoundError(plan.resource)
+  const missing = parents.filter((_, index) => found[index + 1] !== true)
+  if (missing.length === 0) throw refuse()
+  throw new BrokenReferenceError(
+    plan.resource,
+    missing.map(({ property }) => property),
+  )
 }
 
 export interface Where {

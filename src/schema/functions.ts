@@ -74,28 +74,30 @@ const enterOrg: SqlFunction = {
   body: `
 declare
   bound constant text := coalesce(pg_catalog.current_setting('tenantry.org_id', true), '');
-  found_status text;
+  entered text;
 begin
   if org is null then
     raise null_value_not_allowed using message = 'an organization id is needed';
   end if;
-  if bound = org::text then
-    return;
-  end if;
   if bound <> '' then
+    if bound = org::text then
+      return;
+    end if;
     raise insufficient_privilege using message = 'another organization is bound';
   end if;
   if coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') <> '' then
     raise insufficient_privilege using message = 'a user is bound';
   end if;
-  select o.status into found_status from platform.organizations o where o.id = org and o.deleted_at is null;
-  if found_status is null then
-    raise exception using errcode = 'TN001', message = 'no such organization';
+  -- Every scope pays for this statement; why it did not find the organization is asked only then.
+  select pg_catalog.set_config('tenantry.org_id', o.id::text, true) into entered
+    from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active';
+  if entered is not null then
+    return;
   end if;
-  if found_status <> 'active' then
+  if exists (select from platform.organizations o where o.id = org and o.deleted_at is null) then
     raise exception using errcode = 'TN002', message = 'the organization is suspended';
   end if;
-  perform pg_catalog.set_config('tenantry.org_id', org::text, true);
+  raise exception using errcode = 'TN001', message = 'no such organization';
 end
 `,
 }
