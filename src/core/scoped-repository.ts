@@ -5,6 +5,7 @@ import type { Call, Result, Statement } from './executor.js'
 import { comparableValue, compileFilter, type Filter } from './filters.js'
 import { type GuardedChange, guardedCall, guardedRow, type Transition, transitionOf } from './guarded-change.js'
 import { parseId } from './ids.js'
+import { insertManyCall } from './insert-many.js'
 import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
 import type { Query } from './query.js'
 import { clearCall, type Reference } from './references.js'
@@ -162,7 +163,7 @@ export abstract class ScopedRepository<Row extends object> {
       'create',
       () => {
         const rows = ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
-        return writes.insertManyCall(this.plan, this.orgId, rows)
+        return insertManyCall(this.plan, this.orgId, rows)
       },
       ({ rows }) => rows.map(this.readRow),
     )

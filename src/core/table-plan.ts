@@ -1,5 +1,5 @@
 import { getTableColumns, is } from 'drizzle-orm'
-import { getTableConfig, PgArray, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
+import { getTableConfig, PgArray, PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../schema/shared/ciphertext.js'
 import { factsOf } from '../schema/shared/kinds.js'
 import { rowReader } from './rows.js'
@@ -104,7 +104,7 @@ function planColumn(property: string, column: PgColumn): ColumnPlan {
     notNull: column.notNull,
     comparable: comparableTypes.has(type) && !is(column, PgArray),
     decode: decoderOf(column, type),
-    encode: (value) => (value === null || value === undefined ? null : column.mapToDriverValue(value)),
+    encode: encoderOf(column),
   }
 }
 
@@ -121,6 +121,12 @@ const comparableTypes = new Set([
 
 // A driver reads these as Drizzle's rows hold them.
 const asRead = new Set(['uuid', 'text', 'boolean', 'smallint', 'integer', 'jsonb', 'bytea', 'inet', 'double precision'])
+
+function encoderOf(column: PgColumn): ColumnPlan['encode'] {
+  // Most columns write what they are given.
+  if (column.mapToDriverValue === PgColumn.prototype.mapToDriverValue) return (value) => value ?? null
+  return (value) => (value === null || value === undefined ? null : column.mapToDriverValue(value))
+}
 
 function decoderOf(column: PgColumn, type: string): ColumnPlan['decode'] {
   if (asRead.has(type)) return undefined

@@ -3,14 +3,9 @@ import { type InputFault, InvalidInputError } from './errors.js'
 
 /** What a caller hands in, looked at once: own properties of a plain object, so that nothing inherited counts as given. */
 export function ownProperties(input: unknown, field = ''): Record<string, unknown> {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw new InvalidInputError(field, 'must be an object')
-  }
-  const prototype: unknown = Object.getPrototypeOf(input)
-  if (prototype !== Object.prototype && prototype !== null) throw new InvalidInputError(field, 'must be a plain object')
   // No prototype, so that a name such as `toString` is never found by accident, and `__proto__` is a name like any other.
   const copy = Object.create(null) as Record<string, unknown>
-  for (const [key, value] of entriesOf(input, field)) copy[key] = value
+  for (const [key, value] of Object.entries(plainCopy(input, field))) copy[key] = value
   return copy
 }
 
@@ -35,17 +30,23 @@ export function momentOf(value: unknown): number | undefined {
   }
 }
 
-function entriesOf(input: object, field: string): [string, unknown][] {
+/** Its own properties, each read once; `__proto__` is one like any other. */
+function plainCopy(input: unknown, field: string): object {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw new InvalidInputError(field, 'must be an object')
+  }
   try {
-    return Object.entries(input)
+    const prototype: unknown = Object.getPrototypeOf(input)
+    if (prototype === Object.prototype || prototype === null) return { ...input }
   } catch {
     throw new InvalidInputError(field, 'cannot be read')
   }
+  throw new InvalidInputError(field, 'must be a plain object')
 }
 
 /** The input as the schema makes it. Throws InvalidInputError with every fault, and never the value that was refused. */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
-  const result = parse(schema, { ...ownProperties(input) })
+  const result = parse(schema, plainCopy(input, ''))
   if (result.success) return result.data
   throw new InvalidInputError(result.error.issues.slice(0, maxFaults).flatMap(faultsOf))
 }

@@ -99,34 +99,6 @@ export function insertedRow(plan: TablePlan, parents: Parents, values: Values, r
   return row
 }
 
-/** Many rows in one statement and two parameters: no VALUES list has to be parsed, and no limit on parameters is near. */
-export function insertManyCall(plan: TablePlan, orgId: string, rows: readonly Values[]): Call {
-  const all = rows.map((row) => given(plan, plan.hasId ? { id: newId(), ...row } : row))
-  const [first] = all
-  if (first === undefined) return { statement: nothing(plan), values: [orgId] }
-  const shape = shapeOf(first)
-  if (all.some((row) => shapeOf(row) !== shape)) throw new InvalidInputError('', 'every row must have the same fields')
-  const statement = plan.statements.get(`insert many ${shape}`, () => {
-    const columns = first.map(({ column }) => column.sql).join(', ')
-    const types = first.map(({ column }) => `${column.sql} ${column.type}`).join(', ')
-    return `insert into ${plan.sql} ("org_id", ${columns}) select $1::uuid, ${columns} from json_to_recordset($2::json) as given(${types}) returning ${plan.selected}`
-  })
-  const keys = first.map(({ column }) => JSON.stringify(column.sql.slice(1, -1).replaceAll('""', '"')))
-  const texts = all.map((row) => `{${row.map((field, index) => `${keys[index]}:${jsonText(field)}`).join()}}`)
-  return { statement, values: [orgId, `[${texts.join()}]`] }
-}
-
-/** A list of nothing, asked for like any other, so that it may stand in a batch. */
-const nothing = (plan: TablePlan): Statement =>
-  plan.statements.get('nothing', () => `select ${plan.selected} from ${plan.sql} where ${plan.owned} and false`)
-
-function jsonText({ column, value }: Given): string {
-  // A jsonb column's value is JSON already.
-  if (column.type === 'jsonb' && value !== null) return value as string
-  if (value instanceof Uint8Array) return `"\\\\x${Buffer.from(value).toString('hex')}"`
-  return JSON.stringify(typeof value === 'bigint' ? String(value) : value)
-}
-
 /** What a unique key of the table is made of, without the organization. */
 export interface ConflictTarget {
   readonly properties: readonly string[]

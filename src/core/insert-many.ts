@@ -1,0 +1,58 @@
+import { InvalidInputError } from './errors.js'
+import type { Call, Statement } from './executor.js'
+import { newId } from './ids.js'
+import { type ColumnPlan, columnOf, type TablePlan } from './table-plan.js'
+
+type Values = Readonly<Record<string, unknown>>
+
+/** Many rows in one statement, a parameter for each column: no VALUES list has to be parsed, and no limit on parameters is near. */
+export function insertManyCall(plan: TablePlan, orgId: string, rows: readonly Values[]): Call {
+  const [first] = rows
+  if (first === undefined) return { statement: nothing(plan), values: [orgId] }
+  const properties = Object.keys(first).filter((property) => first[property] !== undefined)
+  if (!rows.every((row) => hasExactly(row, properties))) {
+    throw new InvalidInputError('', 'every row must have the same fields')
+  }
+  const columns = properties.map((property) => columnOf(plan, property))
+  const lists = columns.map((column) => listOf(rows.map((row) => column.encode(row[column.property]))))
+  if (plan.hasId && first.id === undefined) {
+    columns.push(columnOf(plan, 'id'))
+    lists.push(listOf(rows.map(newId)))
+  }
+  const statement = plan.statements.get(`insert many ${columns.map(({ property }) => property).join()}`, () =>
+    insertManyText(plan, columns),
+  )
+  return { statement, values: [orgId, ...lists] }
+}
+
+function hasExactly(row: Values, properties: readonly string[]): boolean {
+  let given = 0
+  for (const property of Object.keys(row)) if (row[property] !== undefined) given++
+  return given === properties.length && properties.every((property) => row[property] !== undefined)
+}
+
+function insertManyText(plan: TablePlan, columns: readonly ColumnPlan[]): string {
+  const names = columns.map(({ sql }) => sql).join(', ')
+  // A list of lists would be taken apart to its last item, so that lists go as texts.
+  const values = columns.map(({ sql, type }) => (type.endsWith('[]') ? `${sql}::${type}` : sql)).join(', ')
+  const lists = columns.map(({ type }, index) => `$${index + 2}::${type.endsWith('[]') ? 'text' : type}[]`).join(', ')
+  return `insert into ${plan.sql} ("org_id", ${names}) select $1::uuid, ${values} from unnest(${lists}) as given(${names}) returning ${plan.selected}`
+}
+
+/** A list of nothing, asked for like any other, so that it may stand in a batch. */
+const nothing = (plan: TablePlan): Statement =>
+  plan.statements.get('nothing', () => `select ${plan.selected} from ${plan.sql} where ${plan.owned} and false`)
+
+/** An array as Postgres reads it. */
+const listOf = (values: readonly unknown[]): string => `{${values.map(itemOf).join()}}`
+
+function itemOf(value: unknown): string {
+  if (value === null) return 'NULL'
+  if (typeof value === 'string') return `"${special.test(value) ? value.replaceAll(specials, '\\$&') : value}"`
+  if (value instanceof Uint8Array) return `"\\\\x${Buffer.from(value).toString('hex')}"`
+  if (typeof value === 'object') return itemOf(value instanceof Date ? value.toISOString() : JSON.stringify(value))
+  return `${value as number}`
+}
+
+const special = /["\\]/
+const specials = /["\\]/g
