@@ -1,9 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { openSession, type Session } from '../../src/database/session.js'
-import { platformMigrations } from '../../src/migrations/migrator.js'
-import { upgrade } from '../../src/migrations/upgrade.js'
-import { platformTables } from '../../src/schema/tables.js'
 import { startEmbeddedServer } from '../../src/testing/embedded-server.js'
+import { migratePlatform } from '../../src/testing/migrate-platform.js'
 
 /** A server of the test's own: what happens to it happens to no other test. */
 export interface CrashingServer {
@@ -16,8 +14,8 @@ export interface CrashingServer {
 
 export async function startCrashingServer(): Promise<CrashingServer> {
   const { url, stop } = await startEmbeddedServer()
+  await migratePlatform(url)
   const session = await openSession({ url })
-  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
   await session.query("create role crashing_app login in role tenantry_app password 'crashing'")
   // Test servers answer before their log is written, and a crash would take back what they have acknowledged.
   await session.query('alter database postgres set synchronous_commit = on')
