@@ -11,12 +11,17 @@ export async function behindChange<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   await admin.query('begin')
-  await change()
-  const waiting = work()
-  waiting.catch(() => undefined)
-  await expect.poll(() => isWaitedFor(admin), { interval: 5, timeout: 60_000 }).toBe(true)
-  await admin.query('commit')
-  return waiting
+  try {
+    await change()
+    const waiting = work()
+    waiting.catch(() => undefined)
+    await expect.poll(() => isWaitedFor(admin), { interval: 5, timeout: 20_000 }).toBe(true)
+    await admin.query('commit')
+    return await waiting
+  } catch (error) {
+    await admin.query('rollback')
+    throw error
+  }
 }
 
 /** Whether anybody waits for the transaction of this session to end. */
