@@ -27,6 +27,21 @@ describe.each(Object.entries(ends))('a row %s while a change waited for it is no
     )
   })
 
+  test('by a change of one revision', async () => {
+    const org = await newOrg()
+    const { id, revision } = await newAgent(org)
+    const change = () => org.agents.update(id, { name: 'Eve' }, { revision })
+    await expect(meeting(ended('agents'), id, change)).rejects.toThrow(NotFoundError)
+  })
+
+  test('by a change that refers to another row', async () => {
+    const org = await newOrg()
+    const { id } = await newAgent(org)
+    const project = await org.projects.create({ name: 'Shop', slug: 'shop' })
+    const change = () => org.agents.update(id, { projectId: project.id })
+    await expect(meeting(ended('agents'), id, change)).rejects.toThrow(NotFoundError)
+  })
+
   test('by a change of its status', async () => {
     const org = await newOrg()
     const { id } = await newAgent(org)
@@ -66,15 +81,18 @@ describe.each(Object.entries(ends))('a row %s while a change waited for it is no
   })
 })
 
-test('a task that was deleted while a change waited for it is not found', async () => {
+test.each([
+  ['update', (org: Org, id: string) => org.tasks.update(id, { priority: 1 })],
+  ['cancel', (org: Org, id: string) => org.tasks.cancel(id)],
+  ['heartbeat', (org: Org, id: string) => org.tasks.heartbeat(id, { owner: 'worker' })],
+  ['complete', (org: Org, id: string) => org.tasks.complete(id, { owner: 'worker' })],
+  ['fail', (org: Org, id: string) => org.tasks.fail(id, { owner: 'worker' })],
+])('a task that was deleted while %s waited for it is not found', async (verb, call) => {
   const org = await newOrg()
-  for (const call of [
-    (id: string) => org.tasks.cancel(id),
-    (id: string) => org.tasks.complete(id, { owner: 'worker' }),
-  ]) {
-    const { id } = await org.tasks.enqueue({ kind: 'mail' })
-    await expect(meeting('delete from platform.tasks where id = $1', id, () => call(id))).rejects.toThrow(NotFoundError)
-  }
+  const { id } = await org.tasks.enqueue({ kind: 'mail' })
+  if (verb !== 'update') await org.tasks.claim({ owner: 'worker' })
+  const change = meeting('delete from platform.tasks where id = $1', id, () => call(org, id))
+  await expect(change).rejects.toThrow(NotFoundError)
 })
 
 test('a row that was changed while a change of its revision waited for it says so', async () => {
