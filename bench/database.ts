@@ -1,11 +1,8 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { openSession } from '../src/database/session.js'
-import { platformMigrations } from '../src/migrations/migrator.js'
-import { upgrade } from '../src/migrations/upgrade.js'
-import { platformTables } from '../src/schema/tables.js'
 import { createOrganization } from '../src/testing/fixtures.js'
+import { migratePlatform } from '../src/testing/migrate-platform.js'
 import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase, type TestDatabase } from '../src/testing/template.js'
 
@@ -22,7 +19,7 @@ const tasksEach = 5_000
 
 /** A server and a database with a hundred thousand tasks of twenty organizations. */
 export async function openBenchDatabase(): Promise<BenchDatabase> {
-  const server = await startTestServer({ migrate })
+  const server = await startTestServer({ migrate: migratePlatform })
   const database = await createTestDatabase(server.template)
   const { admin } = database
   const ids: string[] = []
@@ -45,12 +42,6 @@ export async function openBenchDatabase(): Promise<BenchDatabase> {
       await server.stop()
     },
   }
-}
-
-async function migrate(adminUrl: string): Promise<void> {
-  const session = await openSession({ url: adminUrl })
-  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
-  await session.close()
 }
 
 /** The same database behind a network that takes `milliseconds` there and back. */

@@ -9,6 +9,7 @@ export type { Actor, RequestContext, Scope, TransactionOptions } from './core/sc
 export type { Filter } from './core/filters.js'
 export type { ListOptions, Page } from './core/page.js'
 export type { Query } from './core/query.js'
+export type { UpdateOptions } from './core/revision.js'
 export {
   BrokenReferenceError,
   CommitUnknownError,

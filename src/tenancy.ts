@@ -16,7 +16,11 @@ import { Org } from './org.js'
 export interface TenancyOptions {
   /** The application's login: `DATABASE_URL`. Made by `tenantry login create`. */
   readonly url?: string | undefined
-  /** pg's own pool options, or a pool of yours instead of a url. */
+  /**
+   * pg's own pool options, or a pool of yours instead of a url. `connectionTimeoutMillis` is how long a call waits for a
+   * connection, `statement_timeout` how long a statement may take. A server that stays silent for that time and as long again,
+   * from one second to five, is given up.
+   */
   readonly pool?: pg.PoolConfig | pg.Pool
   /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
   readonly embedded?: true | string

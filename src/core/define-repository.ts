@@ -2,6 +2,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import type { z } from 'zod'
 import type { Row } from '../schema/shared/rows.js'
 import type { Query } from './query.js'
+import type { UpdateOptions } from './revision.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
 
@@ -15,7 +16,7 @@ export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
 /** A table of the host's own, read and written inside one organization. */
 export interface DefinedRepository<Table extends PgTable, New, Patch> extends ScopedRepository<Row<Table>> {
   create(values: New): Query<Row<Table>>
-  update(id: string, patch: Patch, options?: { revision?: number }): Query<Row<Table>>
+  update(id: string, patch: Patch, options?: UpdateOptions): Query<Row<Table>>
   /** Hides the row where the table has `deleted_at`; deletes it otherwise. */
   delete(id: string): Query<Row<Table>>
 }
@@ -37,7 +38,7 @@ export function defineRepository<Table extends PgTable, New extends z.ZodObject,
       return this.insert(create, values)
     }
 
-    update(id: string, values: z.input<Patch>, given: { revision?: number } = {}): Query<Row<Table>> {
+    update(id: string, values: z.input<Patch>, given: UpdateOptions = {}): Query<Row<Table>> {
       return this.modify(patch, id, values, given)
     }
 

@@ -1,6 +1,6 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Call } from './executor.js'
-import { columnOf, planOf } from './table-plan.js'
+import { columnOf, planOf, type TablePlan } from './table-plan.js'
 
 /** A nullable reference to a table. */
 export interface Reference {
@@ -20,6 +20,23 @@ export function clearCall({ table, property, through }: Reference, orgId: string
     () => `update ${plan.sql} set ${column} = null where ${plan.owned} and ${column} ${gone}`,
   )
   return { statement, values: [orgId, id] }
+}
+
+/**
+ * Waits for whoever is about to refer to a row, and for the rows that fall with it, so that what refers to them can be emptied
+ * completely. These come first: whoever holds one of them may be waiting for the row.
+ */
+export function lockCalls(plan: TablePlan, references: readonly Reference[], orgId: string, id: string): Call[] {
+  const falling = references.flatMap(({ through }) => (through === undefined ? [] : [through]))
+  const locks = [
+    ...falling.map(({ table, property }) => ({ plan: planOf(table), property })),
+    ...(references.length === 0 ? [] : [{ plan, property: 'id' }]),
+  ]
+  return locks.map(({ plan, property }) => {
+    const { sql, owned } = plan
+    const text = () => `select from ${sql} where ${owned} and ${columnOf(plan, property).sql} = $2 for update`
+    return { statement: plan.statements.get(`lock by ${property}`, text), values: [orgId, id] }
+  })
 }
 
 function idsThrough({ table, property }: Reference): string {

@@ -8,7 +8,7 @@ import { parseId } from './ids.js'
 import { insertManyCall } from './insert-many.js'
 import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
 import type { Query } from './query.js'
-import { clearCall, type Reference } from './references.js'
+import { clearCall, lockCalls, type Reference } from './references.js'
 import { revisionOf, type UpdateOptions } from './revision.js'
 import type { AuditedWrite, Scope } from './scope.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
@@ -263,7 +263,8 @@ export abstract class ScopedRepository<Row extends object> {
         this.authorize('write')
         const row = parseId(id)
         const cleared = this.references.map((reference) => clearCall(reference, this.orgId, row))
-        return [...cleared, this.call(writes.verbStatement(this.plan, 'purge'), [row])]
+        const locked = lockCalls(this.plan, this.references, this.orgId, row)
+        return [...locked, ...cleared, this.call(writes.verbStatement(this.plan, 'purge'), [row])]
       },
       (results) => this.only(results.at(-1)?.rows ?? []),
     )

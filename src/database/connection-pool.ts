@@ -18,13 +18,20 @@ export interface ConnectionPoolOptions {
   readonly pool: pg.PoolConfig | pg.Pool
   /** Whether a transaction pooler, such as PgBouncer, is in between. Left out, it is found out. */
   readonly isPooled?: boolean | undefined
-  /** How many milliseconds beyond its own statement_timeout a server may be silent before its connection is given up. */
+  /**
+   * How many milliseconds beyond its own statement_timeout a server may be silent before its connection is given up: as many
+   * again unless told, from one second to five.
+   */
   readonly grace?: number | undefined
   /** Called once for each physical connection. When it rejects, the connection is ended and its caller gets the error. */
   readonly onConnect?: ((connection: NewConnection) => Promise<void>) | undefined
 }
 
-const defaultGrace = 5_000
+/**
+ * A server that is busy or far away tells of its timeout late, but hardly by more than that timeout. Whoever set a short one does
+ * not want to wait five seconds for a server that is gone.
+ */
+const graceFor = (statementTimeout: number): number => Math.min(Math.max(statementTimeout, 1_000), 5_000)
 /** Milliseconds for a free connection where the pool itself would wait for ever, and for the proof of a new one. */
 const patience = 5_000
 
@@ -49,7 +56,7 @@ export class ConnectionPool {
   private readonly pool: pg.Pool
   private readonly isOurs: boolean
   private readonly isPooled: boolean | undefined
-  private readonly grace: number
+  private readonly grace: number | undefined
   private readonly onConnect: ConnectionPoolOptions['onConnect']
   private readonly proved = new WeakSet<Connection>()
   private readonly waiters = new Set<Waiter>()
@@ -57,7 +64,7 @@ export class ConnectionPool {
   private closing: Promise<void> | undefined
   private onIdle: (() => void) | undefined
 
-  constructor({ pool, isPooled, grace = defaultGrace, onConnect }: ConnectionPoolOptions) {
+  constructor({ pool, isPooled, grace, onConnect }: ConnectionPoolOptions) {
     this.isOurs = !isPool(pool)
     this.isPooled = isPooled ?? (isPool(pool) || !saysPooled(pool) ? undefined : true)
     this.pool = isPool(pool) ? pool : new pg.Pool(poolConfig(pool, this.isPooled === true))
@@ -178,7 +185,7 @@ export class ConnectionPool {
       // A pooler hands out process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout } = found
-      connection.limit({ isPooled, statementTimeout, grace: this.grace })
+      connection.limit({ isPooled, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })
       await this.onConnect?.({ isPooled, query })
       this.proved.add(connection)
     } catch (error) {

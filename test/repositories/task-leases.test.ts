@@ -88,6 +88,27 @@ describe('the lease', () => {
     })
   })
 
+  test('who holds one that ran out may still finish the task, until it is queued again', async () => {
+    const org = await newOrg()
+    const calls = [
+      (id: string, owner: string) => org.tasks.heartbeat(id, { owner }),
+      (id: string, owner: string) => org.tasks.complete(id, { owner }),
+      (id: string, owner: string) => org.tasks.fail(id, { owner }),
+    ]
+    for (const call of calls) {
+      const late = await claimed(org)
+      await expire(late)
+      expect(await org.tasks.claim({ owner: 'thief' })).toEqual([])
+      await expect(call(late.id, 'thief')).rejects.toThrow(ConflictError)
+      await expect(call(late.id, 'worker')).resolves.toMatchObject({ id: late.id, attempt: 1 })
+      const tooLate = await claimed(org, { maxAttempts: 2 })
+      await expire(tooLate)
+      await org.tasks.requeueExpired()
+      await expect(call(tooLate.id, 'worker')).rejects.toThrow(ConflictError)
+      await org.tasks.cancel(tooLate.id)
+    }
+  })
+
   test('a finished task never changes', async () => {
     const org = await newOrg()
     const finished = [

@@ -1,9 +1,7 @@
-import { execFileSync, spawn } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
+import { freePort, launch, serverAccount } from '../../src/testing/server-process.js'
 
 /** A PgBouncer in transaction mode with two server connections, which ends with this process at the latest. */
 export interface PgBouncer {
@@ -37,7 +35,13 @@ export async function startPgBouncer(serverUrl: string, options: PgBouncerOption
   await writeFile(users, `"${username}" "${password}"\n`)
   await chmod(directory, 0o755)
 
-  const stop = await launch([pgBouncer, config])
+  const stop = await launch({
+    name: 'pgbouncer',
+    command: [pgBouncer, config],
+    account: await serverAccount(),
+    ready: 'process up',
+    stopSignal: 'TERM',
+  })
   const url = new URL(serverUrl)
   url.hostname = '127.0.0.1'
   url.port = String(port)
@@ -65,44 +69,6 @@ ${ignoresStartup ? 'ignore_startup_parameters = options, statement_timeout, lock
 `
 }
 
-// The shell reads a pipe that this process holds open, and ends the pooler when it closes. Its own stderr is closed, so that
-// the end of stderr is the end of the pooler.
-const stopWithUs = '"$@" & exec 2>/dev/null; cat; kill $!; wait $!'
-
-/** Starts the pooler and waits until it takes connections. Gives what ends it. */
-async function launch(command: readonly string[]): Promise<() => Promise<void>> {
-  const shell = spawn('/bin/sh', ['-c', stopWithUs, 'sh', ...command], {
-    cwd: '/',
-    stdio: ['pipe', 'ignore', 'pipe'],
-    ...account(),
-  })
-  const ended = once(shell, 'close')
-  shell.stdin.on('error', () => undefined)
-  await new Promise<void>((resolve, reject) => {
-    let log = ''
-    shell.once('error', reject)
-    shell.stderr.setEncoding('utf8').on('data', (text: string) => {
-      log = (log + text).slice(-2000)
-      if (log.includes('process up')) resolve()
-    })
-    shell.stderr.once('end', () => {
-      shell.stdin.end()
-      reject(new Error(`pgbouncer did not start: ${log.trim()}`))
-    })
-  })
-  return async () => {
-    shell.stdin.end()
-    await ended
-  }
-}
-
-/** PgBouncer does not run as root, who lends it an account that every system has. */
-function account(): { uid?: number; gid?: number } {
-  if (process.getuid?.() !== 0) return {}
-  const idOf = (flag: string): number => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }))
-  return { uid: idOf('-u'), gid: idOf('-g') }
-}
-
 function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK)
@@ -110,13 +76,4 @@ function isExecutable(file: string): boolean {
   } catch {
     return false
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

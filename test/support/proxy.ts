@@ -9,6 +9,8 @@ export interface Proxy {
   readonly connections: number
   /** Sees all bytes on their way, and passes on what it gives back; undefined keeps them for ever. */
   filter: (bytes: Buffer, direction: 'to server' | 'to client') => Buffer | undefined
+  /** Bytes stay on their way, of new connections too, and arrive when it ends. */
+  isStalled: boolean
   /** Passes each byte on by itself. */
   split: boolean
   /** Breaks every connection, as a crashed router does. */
@@ -19,10 +21,12 @@ export interface Proxy {
 export async function startProxy(serverUrl: string): Promise<Proxy> {
   const target = new URL(serverUrl)
   const sockets = new Set<Socket>()
+  let isStalled = false
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
+      if (isStalled) socket.pause()
       socket.setNoDelay(true)
       socket.on('error', () => undefined)
       socket.on('close', () => {
@@ -55,6 +59,16 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
       return sockets.size / 2
     },
     filter: (bytes) => bytes,
+    get isStalled() {
+      return isStalled
+    },
+    set isStalled(value) {
+      isStalled = value
+      for (const socket of sockets) {
+        if (value) socket.pause()
+        else socket.resume()
+      }
+    },
     split: false,
     reset() {
       for (const socket of sockets) socket.resetAndDestroy()

@@ -1,31 +1,29 @@
 import { setImmediate } from 'node:timers/promises'
 import { openSession, type Session } from '../../src/database/session.js'
-import { platformMigrations } from '../../src/migrations/migrator.js'
-import { upgrade } from '../../src/migrations/upgrade.js'
-import { platformTables } from '../../src/schema/tables.js'
-import { startEmbeddedServer } from '../../src/testing/embedded-server.js'
+import { type EmbeddedServer, startEmbeddedServer } from '../../src/testing/embedded-server.js'
+import { migratePlatform } from '../../src/testing/migrate-platform.js'
 
 /** A server of the test's own: what happens to it happens to no other test. */
-export interface CrashingServer {
+export interface FailingServer extends Omit<EmbeddedServer, 'url'> {
   readonly appUrl: string
   readonly adminUrl: string
   /** Kills a backend with SIGKILL, upon which the server ends every other one, recovers from its log, and serves again. */
-  crash(): Promise<void>
-  stop(): Promise<void>
+  readonly crash: () => Promise<void>
 }
 
-export async function startCrashingServer(): Promise<CrashingServer> {
-  const { url, stop } = await startEmbeddedServer()
+export async function startFailingServer(): Promise<FailingServer> {
+  const { url, ...server } = await startEmbeddedServer()
+  await migratePlatform(url)
   const session = await openSession({ url })
-  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
-  await session.query("create role crashing_app login in role tenantry_app password 'crashing'")
+  await session.query("create role failing_app login in role tenantry_app password 'failing'")
   // Test servers answer before their log is written, and a crash would take back what they have acknowledged.
   await session.query('alter database postgres set synchronous_commit = on')
   await session.close()
   const appUrl = new URL(url)
-  appUrl.username = 'crashing_app'
-  appUrl.password = 'crashing'
+  appUrl.username = 'failing_app'
+  appUrl.password = 'failing'
   return {
+    ...server,
     appUrl: appUrl.href,
     adminUrl: url,
     async crash() {
@@ -35,7 +33,6 @@ export async function startCrashingServer(): Promise<CrashingServer> {
       await isGone(victim)
       await (await whenServing(url)).close()
     },
-    stop,
   }
 }
 
