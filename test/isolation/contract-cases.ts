@@ -1,0 +1,145 @@
+import { Agents } from '../../src/repositories/agents.js'
+import { Projects } from '../../src/repositories/projects.js'
+import { Schedules } from '../../src/repositories/schedules.js'
+import { Tasks } from '../../src/repositories/tasks.js'
+import { Workflows } from '../../src/repositories/workflows.js'
+import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
+import type { ContractCase } from '../../src/testing/isolation-contract.js'
+import type { Org } from '../../src/org.js'
+
+const cron = { cron: '0 * * * *', timezone: 'UTC' }
+
+export const projectsCase = {
+  repository: Projects,
+  tables: [projects],
+  make: async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id,
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id: { in: [id] } }),
+    stream: (all) => all.stream(),
+    count: (all, id) => all.count({ id }),
+    exists: (all, id) => all.exists({ or: [{ id }, { not: { slug: 'one' } }] }),
+    findByRef: (all) => all.findByRef('abcdefghij'),
+    findBySlug: (all) => all.findBySlug('one'),
+    create: (all) => all.create({ name: 'Two', slug: 'two' }),
+    update: (all, id) => all.update(id, { name: 'Taken' }),
+    delete: (all, id) => all.delete(id),
+    restore: (all, id) => all.restore(id),
+    purge: (all, id) => all.purge(id),
+  },
+} satisfies ContractCase<Projects>
+
+const agentsCase = {
+  repository: Agents,
+  tables: [agents],
+  make: async (org) => (await org.agents.create({ name: 'Ada', username: 'ada' })).id,
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id, orderBy: 'username' }),
+    stream: (all) => all.stream({ status: 'draft' }),
+    count: (all, id) => all.count({ id }),
+    exists: (all, id) => all.exists({ id }),
+    findByUsername: (all) => all.findByUsername('ada'),
+    create: (all, id) => all.create({ name: 'Eve', username: 'eve', projectId: id }),
+    update: (all, id) => all.update(id, { name: 'Taken' }, { revision: 1 }),
+    activate: (all, id) => all.activate(id),
+    pause: (all, id) => all.pause(id),
+    duplicate: (all, id) => all.duplicate(id, { username: 'copy' }),
+    toolsOf: (all, id) => all.toolsOf(id),
+    setTools: (all, id) => all.setTools(id, []),
+    archive: (all, id) => all.archive(id),
+    restore: (all, id) => all.restore(id),
+    purge: (all, id) => all.purge(id),
+  },
+} satisfies ContractCase<Agents>
+
+const workflowsCase = {
+  repository: Workflows,
+  tables: [workflows],
+  make: async (org) => (await org.workflows.create({ name: 'Triage', slug: 'triage' })).id,
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ not: { id } }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count(),
+    exists: (all, id) => all.exists({ id }),
+    findBySlug: (all) => all.findBySlug('triage'),
+    create: (all, id) => all.create({ name: 'Two', slug: 'two', projectId: id }),
+    update: (all, id) => all.update(id, { name: 'Taken' }),
+    activate: (all, id) => all.activate(id),
+    archive: (all, id) => all.archive(id),
+    delete: (all, id) => all.delete(id),
+    restore: (all, id) => all.restore(id),
+    purge: (all, id) => all.purge(id),
+  },
+} satisfies ContractCase<Workflows>
+
+const tasksCase = {
+  repository: Tasks,
+  tables: [tasks],
+  make: async (org) => (await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })).id,
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ or: [{ id }, { kind: 'greet' }] }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count(),
+    exists: (all, id) => all.exists({ id }),
+    enqueue: (all, id) => all.enqueue({ kind: 'greet', parentId: id, dedupeKey: 'twice' }),
+    update: (all, id) => all.update(id, { priority: 5 }),
+    claim: (all) => all.claim({ owner: 'worker', limit: 10 }),
+    heartbeat: (all, id) => all.heartbeat(id, { owner: 'worker' }),
+    complete: (all, id) => all.complete(id, { owner: 'worker' }),
+    fail: (all, id) => all.fail(id, { owner: 'worker' }),
+    cancel: (all, id) => all.cancel(id),
+    requeueExpired: (all) => all.requeueExpired(),
+  },
+} satisfies ContractCase<Tasks>
+
+const schedulesCase = {
+  repository: Schedules,
+  tables: [workflows, schedules],
+  make: async (org) => {
+    const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
+    return (await org.schedules.create({ workflowId: workflow.id, name: 'hourly', ...cron })).id
+  },
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count(),
+    exists: (all, id) => all.exists({ id }),
+    create: (all, id) => all.create({ workflowId: id, name: 'two', ...cron }),
+    update: (all, id) => all.update(id, { name: 'Taken' }),
+    enable: (all, id) => all.enable(id),
+    disable: (all, id) => all.disable(id),
+    due: (all) => all.due({ at: new Date(Date.UTC(2100, 0, 1)) }),
+    fire: (all, id) => all.fire(id, new Date(Date.UTC(2100, 0, 1))),
+    delete: (all, id) => all.delete(id),
+    restore: (all, id) => all.restore(id),
+    purge: (all, id) => all.purge(id),
+  },
+} satisfies ContractCase<Schedules>
+
+/** Does the same with each of the library's repositories. */
+export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
+  use(projectsCase),
+  use(agentsCase),
+  use(workflowsCase),
+  use(tasksCase),
+  use(schedulesCase),
+]
