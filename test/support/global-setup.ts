@@ -1,13 +1,4 @@
-import { openSession } from '../../src/database/session.js'
-import { platformMigrations } from '../../src/migrations/migrator.js'
-import { upgrade } from '../../src/migrations/upgrade.js'
-import { platformTables } from '../../src/schema/tables.js'
 import { databaseSetup } from '../../src/testing/vitest.js'
-
-async function migrate(adminUrl: string): Promise<void> {
-  const session = await openSession({ url: adminUrl })
-  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
-  await session.close()
-}
+import { migrate } from './migrate.js'
 
 export default databaseSetup({ migrate })

@@ -1,0 +1,10 @@
+import { openSession } from '../../src/database/session.js'
+import { platformMigrations } from '../../src/migrations/migrator.js'
+import { upgrade } from '../../src/migrations/upgrade.js'
+import { platformTables } from '../../src/schema/tables.js'
+
+export async function migrate(adminUrl: string): Promise<void> {
+  const session = await openSession({ url: adminUrl })
+  await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
+  await session.close()
+}
