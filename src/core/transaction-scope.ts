@@ -100,8 +100,8 @@ export class TransactionScope implements Scope {
     this.assertOpen()
     await this.last
     this.assertOpen()
-    this.state = 'nested'
     const savepoint = this.open.savepoint()
+    this.state = 'nested'
     const inner = new TransactionScope(this.context, this.open)
     try {
       const result = await work(inner)

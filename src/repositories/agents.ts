@@ -10,10 +10,12 @@ import { projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
 import { tasks } from '../schema/tasks.js'
 
+const references = referencesTo(agents, [tasks])
+
 /** The organization's agents. Archived agents are hidden from every read. */
 export class Agents extends ScopedRepository<Agent> {
   constructor(scope: Scope) {
-    super(scope, agents, { parents: { projectId: projects }, references: referencesTo(agents, [tasks]) })
+    super(scope, agents, { parents: { projectId: projects }, references })
   }
 
   findByUsername(username: string): Query<Agent | undefined> {

@@ -14,10 +14,12 @@ import {
 import { referencesTo } from '../schema/references.js'
 import { workflows } from '../schema/workflows.js'
 
+const references = referencesTo(projects, [agents, workflows])
+
 /** The organization's projects. A deleted one is hidden from every read until it is restored. */
 export class Projects extends ScopedRepository<Project> {
   constructor(scope: Scope) {
-    super(scope, projects, { references: referencesTo(projects, [agents, workflows]) })
+    super(scope, projects, { references })
   }
 
   findByRef(ref: string): Query<Project | undefined> {

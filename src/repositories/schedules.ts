@@ -36,10 +36,12 @@ export interface Fired {
   readonly schedule: Schedule
 }
 
+const references = referencesTo(schedules, [tasks])
+
 /** When workflows run by themselves. `due` says which; `fire` queues the task and moves the schedule on. */
 export class Schedules extends ScopedRepository<Schedule> {
   constructor(scope: Scope) {
-    super(scope, schedules, { parents: { workflowId: workflows }, references: referencesTo(schedules, [tasks]) })
+    super(scope, schedules, { parents: { workflowId: workflows }, references })
   }
 
   /** Throws InvalidInputError for a cron expression or a time zone that is none, ConflictError when the name is taken. */

@@ -220,6 +220,18 @@ describe('a transaction inside of another', () => {
     expect(await usernames(org)).toEqual(['ada'])
   })
 
+  test('cannot begin after an error was swallowed, and leaves the handle as it was', async () => {
+    const org = await newOrg()
+    const attempt = org.transaction(async (inner) => {
+      await newAgent(inner, 'ada')
+      await newAgent(inner, 'ada').catch(() => undefined)
+      await expect(inner.transaction((nested) => newAgent(nested, 'bob'))).rejects.toThrow(TransactionAbortedError)
+      await expect(newAgent(inner, 'eve')).rejects.toThrow(TransactionAbortedError)
+    })
+    await expect(attempt).rejects.toThrow(TransactionAbortedError)
+    expect(await usernames(org)).toEqual([])
+  })
+
   test('closes the outer handle while it runs, and its own when it ends', async () => {
     const org = await newOrg()
     await org.transaction(async (inner) => {
