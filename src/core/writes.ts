@@ -15,12 +15,14 @@ interface Given {
 }
 
 function given(plan: TablePlan, values: Values): Given[] {
-  return Object.entries(values)
-    .filter(([, value]) => value !== undefined)
-    .map(([property, value]) => {
-      const column = columnOf(plan, property)
-      return { column, value: column.encode(value) }
-    })
+  const all: Given[] = []
+  for (const property of Object.keys(values)) {
+    const value = values[property]
+    if (value === undefined) continue
+    const column = columnOf(plan, property)
+    all.push({ column, value: column.encode(value) })
+  }
+  return all
 }
 
 const shapeOf = (all: readonly Given[]): string => all.map(({ column }) => column.property).join()
@@ -38,6 +40,7 @@ interface Locks {
 }
 
 function parentLocks(tables: Parents, all: readonly Given[], offset: number): Locks {
+  if (!all.some(({ column, value }) => value !== null && tables[column.property] !== undefined)) return noLocks
   const parents = all.flatMap(({ column: { property }, value }, index) => {
     const table = tables[property]
     if (table === undefined || value === null) return []
@@ -53,6 +56,8 @@ function parentLocks(tables: Parents, all: readonly Given[], offset: number): Lo
     conditions: parents.map(({ place }) => `exists (select from parent_${place})`),
   }
 }
+
+const noLocks: Locks = { parents: [], shape: '', ctes: [], conditions: [] }
 
 const givenParents = (parents: Parents, values: Values): string[] =>
   Object.keys(parents).filter((name) => (values[name] ?? null) !== null)

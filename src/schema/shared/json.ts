@@ -34,24 +34,24 @@ export function copyJson(value: unknown): { value: JsonValue } | { fault: string
     size += copy.size + next.key.length
     if (size > maxJsonBytes) return { fault: `is larger than ${maxJsonBytes} bytes` }
     if (next.depth > maxJsonDepth) return { fault: `is nested deeper than ${maxJsonDepth}` }
-    // A key of `__proto__` must become a property, not a prototype.
-    Object.defineProperty(next.into, next.key, {
-      value: copy.value,
-      enumerable: true,
-      writable: true,
-      configurable: true,
-    })
+    put(next.into, next.key, copy.value)
     // Last first onto the stack, so that properties keep their order.
     for (const [key, item] of copy.items.toReversed()) {
       if (!isStorable(key)) return { fault: 'has a key that holds NUL or half of a surrogate pair' }
-      work.push({ into: copy.value as object, key, value: item, depth: next.depth + 1 })
+      work.push({ into: copy.value as Record<string, unknown>, key, value: item, depth: next.depth + 1 })
     }
   }
   return { value: root.value ?? null }
 }
 
+/** A key of `__proto__` must become a property, not a prototype. */
+function put(into: Record<string, unknown>, key: string, value: unknown): void {
+  if (key !== '__proto__') into[key] = value
+  else Object.defineProperty(into, key, { value, enumerable: true, writable: true, configurable: true })
+}
+
 interface Work {
-  readonly into: object
+  readonly into: Record<string, unknown>
   readonly key: string
   readonly value: unknown
   readonly depth: number
