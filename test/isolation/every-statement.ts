@@ -1,0 +1,188 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
+import { BrokenReferenceError, ConflictError, NotFoundError } from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
+import type { Scope } from '../../src/core/scope.js'
+import { ScopedRepository } from '../../src/core/scoped-repository.js'
+import { type ColumnPlan, planOf } from '../../src/core/table-plan.js'
+import type { ConflictTarget } from '../../src/core/writes.js'
+import type { Org } from '../../src/org.js'
+import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
+import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
+import { eachCase } from './contract-cases.js'
+
+export interface Organizations {
+  /** One with as many rows as the others. */
+  readonly usual: () => Org
+  readonly empty: () => Org
+}
+
+/** Calls whatever makes the core or a repository compile another text. */
+export async function callEverything(organizations: Organizations): Promise<void> {
+  await Promise.all(eachCase((one) => callContract(one, organizations)))
+  await Promise.all([projects, agents, workflows, tasks, schedules].map((table) => readEveryWay(table, organizations)))
+  await writeEveryWay(organizations.empty())
+}
+
+async function callContract<Repository>(one: ContractCase<Repository>, { empty }: Organizations): Promise<void> {
+  for (const name of Object.keys(one.calls) as (keyof ContractCalls<Repository>)[]) {
+    const org = empty()
+    const id = await one.make(org)
+    await carryOut(() => one.calls[name](org.repository(one.repository), id))
+  }
+}
+
+// As a task without a lease cannot be completed: its statement was sent.
+const refusals = [BrokenReferenceError, ConflictError, NotFoundError]
+
+async function carryOut(call: () => unknown): Promise<void> {
+  try {
+    const value = await call()
+    if (typeof value !== 'object' || value === null || !(Symbol.asyncIterator in value)) return
+    const rows: unknown[] = []
+    for await (const row of value as AsyncIterable<unknown>) rows.push(row)
+  } catch (error) {
+    if (!refusals.some((refusal) => error instanceof refusal)) throw error
+  }
+}
+
+type Row = Readonly<Record<string, unknown>>
+const anything = z.looseObject({})
+
+/** Any table as a repository of the host's own that declares every write there is. */
+class Rows extends ScopedRepository<Row> {
+  page = (options: object) => this.list(options)
+  createMany = (rows: readonly Row[]) => this.insertMany(anything, rows)
+  put = (values: Row, key: ConflictTarget) => this.upsert(anything, values, key)
+  changeWhere = (filter: object, values: Row) => this.modifyWhere(filter, values)
+  deleteWhere = (filter: object) => this.eraseWhere(filter)
+  delete = (id: string) => this.erase(id)
+}
+
+const rowsOf = (org: Org, table: PgTable): Rows =>
+  org.repository(
+    class extends Rows {
+      constructor(scope: Scope) {
+        super(scope, table)
+      }
+    },
+  )
+
+/** Those that stand in the text of their statement. */
+export const usualLimits = [10, 20, 25, 50, 100, 200, 500, 1000]
+const limits = [...usualLimits, 33]
+
+async function readEveryWay(table: PgTable, { usual, empty }: Organizations): Promise<void> {
+  const columns = planOf(table).columns.filter(({ comparable }) => comparable)
+  const rows = rowsOf(usual(), table)
+  const known = (await rows.page({ limit: 200 })).items
+  const fields = columns.map((column) => [column, sampleOf(column, known)] as const)
+  const ordered = fields.filter(([{ notNull }]) => notNull)
+
+  for (const limit of limits) await pages(rows, { limit })
+  for (const orderBy of ordered.flatMap(([{ property }]) => [property, `-${property}`])) {
+    await pages(rows, { orderBy })
+  }
+  for (const [{ property: orderBy }] of ordered) {
+    for (const [{ property }, value] of fields) await rows.page({ orderBy, [property]: value })
+  }
+  for (const filter of filtersOf(fields)) {
+    await rows.page(filter)
+    await rows.exists(filter)
+  }
+  const none = rowsOf(empty(), table)
+  const change = table === tasks ? { kind: 'other' } : { name: 'Other' }
+  for (const filter of combinationsOf(fields)) {
+    await pages(rows, filter)
+    await rows.count(filter)
+    await none.changeWhere(filter, change)
+    await none.deleteWhere(filter)
+  }
+}
+
+/** The first page, one behind a row and one before a row. */
+async function pages(rows: Rows, options: object): Promise<void> {
+  await rows.page(options)
+  const { next } = await rows.page({ ...options, limit: 1 })
+  if (next === undefined) return
+  const { previous } = await rows.page({ ...options, limit: 1, after: next })
+  await rows.page({ ...options, after: next })
+  await rows.page({ ...options, before: previous })
+}
+
+type Field = readonly [column: ColumnPlan, value: unknown]
+
+function sampleOf({ property, type }: ColumnPlan, known: readonly Row[]): unknown {
+  const value = known.map((row) => row[property]).find((value) => value !== null)
+  if (value !== undefined) return value
+  if (type === 'uuid') return newId()
+  if (property === 'deletedAt') return new Date()
+  throw new Error(`no row has a value for ${property}`)
+}
+
+/** Whatever a field can be asked for, and what combines them. */
+const filtersOf = (fields: readonly Field[]): object[] => [
+  ...fields.flatMap(([column, value]) => operatorsOf(column, value).map((asked) => ({ [column.property]: asked }))),
+  ...combinationsOf(fields),
+]
+
+function combinationsOf(fields: readonly Field[]): object[] {
+  const equal = fields.map(([{ property }, value]) => ({ [property]: value }))
+  const [first, second, third] = equal
+  return [
+    ...equal,
+    { ...second, ...third },
+    { and: [second, third] },
+    { or: [second, third] },
+    { not: third },
+    { or: [{ and: [first, second] }, { not: { or: [second, third] } }] },
+  ]
+}
+
+function operatorsOf({ type }: ColumnPlan, value: unknown): unknown[] {
+  const any = [value, null, { not: value }, { not: null }, { in: [value] }]
+  if (type === 'boolean') return any
+  const ranges = [{ gt: value }, { gte: value }, { lt: value }, { lte: value }, { gte: value, lt: value }]
+  return [...any, ...ranges, ...(type === 'text' ? [{ prefix: (value as string).slice(0, 2) }] : [])]
+}
+
+async function writeEveryWay(org: Org): Promise<void> {
+  const { id: projectId } = await org.projects.create({ name: 'P', slug: 'p' })
+  const { id: agentId } = await org.agents.create({ name: 'A', username: 'a', projectId })
+  const { id: workflowId } = await org.workflows.create({ name: 'W', slug: 'w', projectId })
+  await org.agents.update(agentId, { projectId }, { revision: 1 })
+  await org.agents.update(agentId, { name: 'A', projectId })
+  await org.workflows.update(workflowId, { projectId }, { revision: 1 })
+  await org.workflows.update(workflowId, { name: 'W' }, { revision: 2 })
+
+  for (const hangsOn of [{}, { agentId }, { workflowId }, { agentId, workflowId }]) {
+    await org.tasks.enqueue({ kind: 'one', ...hangsOn })
+    await org.tasks.enqueue({ kind: 'one', ...hangsOn, dedupeKey: 'once' })
+  }
+  await org.tasks.claim({ owner: 'worker', kinds: ['one'] })
+
+  const hourly = { workflowId, name: 'S', cron: '0 * * * *', timezone: 'UTC', missedRuns: 'run_once' } as const
+  const { id: scheduleId } = await org.schedules.create(hourly)
+  await org.schedules.update(scheduleId, { cron: '1 * * * *' }, { revision: 1 })
+  await org.schedules.fire(scheduleId, new Date(Date.UTC(2100, 0, 1)))
+
+  const made: readonly (readonly [PgTable, Row, ConflictTarget])[] = [
+    [projects, { name: 'P', slug: 'p2', ref: 'p2-p2' }, { properties: ['slug'], where: 'deleted_at is null' }],
+    [projects, { name: 'P', slug: 'p3', ref: 'p3-p3' }, { properties: ['ref'] }],
+    [agents, { name: 'A', username: 'a2' }, { properties: ['username'], where: 'deleted_at is null' }],
+    [workflows, { name: 'W', slug: 'w2' }, { properties: ['slug'], where: 'deleted_at is null' }],
+    [schedules, { ...hourly, name: 'S2' }, { properties: ['name'], where: 'deleted_at is null' }],
+    [
+      tasks,
+      { kind: 'one', dedupeKey: 'twice' },
+      { properties: ['dedupeKey'], where: `status in ('queued', 'running')` },
+    ],
+  ]
+  for (const [table, row, key] of made) {
+    const rows = rowsOf(org, table)
+    await rows.createMany([])
+    const [first] = await rows.createMany([row])
+    await rows.put(row, key)
+    await rows.delete(first?.id as string)
+  }
+}

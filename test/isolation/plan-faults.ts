@@ -1,0 +1,89 @@
+import { getTableConfig } from 'drizzle-orm/pg-core'
+import { organizationTables } from '../support/every-table.js'
+
+/** A node of what EXPLAIN gives as JSON. */
+export interface PlanNode {
+  readonly 'Node Type': string
+  readonly 'Parent Relationship'?: string
+  readonly 'Relation Name'?: string
+  readonly 'Index Name'?: string
+  readonly 'Index Cond'?: string
+  readonly 'One-Time Filter'?: string
+  readonly Plans?: readonly PlanNode[]
+}
+
+/**
+ * What a statement may ask for and be served by an index that does not begin with the organization: the server then reads rows
+ * of other organizations, which row security hides. They are lists whose filter is a caller's.
+ */
+const shared = [
+  // Erasing a person looks for what they made in all organizations. It holds the rows of one person unless the filter is a range.
+  { index: /_created_by_idx$/, asked: /\("created_by" / },
+  // What is due in any organization. It holds queued tasks only.
+  { index: /^tasks_run_at_idx$/, asked: /\("status" = \$2\) order by "run_at"/ },
+]
+
+const tenantTables = new Set(organizationTables.map((table) => getTableConfig(table).name))
+
+/**
+ * Each read of an organization's table must find the organization in an index, behind a One-Time Filter: row security then asks
+ * once a statement which organization is bound, and nothing is read when it is another one.
+ */
+export function examine(plan: PlanNode, text: string): string[] {
+  const faults: string[] = []
+  let reads = 0
+  const visit = (node: PlanNode, isBehindFilter: boolean): void => {
+    const behind = isBehindFilter || (node['One-Time Filter'] ?? '').includes('platform.current_org() = ')
+    if (isRead(node)) {
+      reads++
+      const read = `${node['Node Type']} of ${node['Relation Name'] ?? ''}`
+      if (!findsOrganization(node, text)) faults.push(`${read} without its organization in an index`)
+      if (!behind) faults.push(`${read} without a One-Time Filter`)
+    }
+    faults.push(...asksPerRow(node))
+    for (const child of node.Plans ?? []) visit(child, behind && !isOfItsOwn(child))
+  }
+  visit(plan, false)
+  if (reads === 0 && !readsNothing(plan, text)) faults.push('no read of an organization’s table')
+  return faults
+}
+
+const isRead = (node: PlanNode): boolean =>
+  node['Node Type'] !== 'ModifyTable' && tenantTables.has(node['Relation Name'] ?? '')
+
+/** It runs whether or not what stands around it does. */
+const isOfItsOwn = (node: PlanNode): boolean => ['InitPlan', 'SubPlan'].includes(node['Parent Relationship'] ?? '')
+
+function findsOrganization(node: PlanNode, text: string): boolean {
+  const parts = node.Plans ?? []
+  const name = node['Index Name'] ?? ''
+  switch (node['Node Type']) {
+    case 'Index Scan':
+    case 'Index Only Scan':
+    case 'Bitmap Index Scan':
+      if (/\borg_id = (?:\$\d+|'[0-9a-f-]{36}'::uuid)/.test(node['Index Cond'] ?? '')) return true
+      return shared.some(({ index, asked }) => index.test(name) && asked.test(text))
+    case 'Bitmap Heap Scan':
+    case 'BitmapAnd':
+      return parts.some((part) => findsOrganization(part, text))
+    case 'BitmapOr':
+      return parts.every((part) => findsOrganization(part, text))
+    default:
+      return false
+  }
+}
+
+const asksPerRow = (node: PlanNode): string[] =>
+  Object.entries(node)
+    .filter(([name, value]) => name !== 'One-Time Filter' && typeof value === 'string' && value.includes('current_org'))
+    .map(([name, value]) => `${node['Node Type']} asks for the bound organization in its ${name}: ${String(value)}`)
+
+/**
+ * An insert of given rows reads nothing: row security checks each row that it writes. And the server knows of some statements
+ * that they find nothing, such as those that look for an empty field where none can be.
+ */
+const readsNothing = (plan: PlanNode, text: string): boolean =>
+  /^insert into \S+ \([^)]*\) (?:values|select .* from json_to_recordset)/.test(text) || isFalse(plan)
+
+const isFalse = (node: PlanNode): boolean =>
+  node['One-Time Filter'] === 'false' || (node.Plans ?? []).some((child) => isFalse(child))

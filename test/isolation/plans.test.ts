@@ -1,0 +1,143 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, expect, test, vi } from 'vitest'
+import { type Call, statement } from '../../src/core/executor.js'
+import { StatementCache } from '../../src/core/statements.js'
+import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { openSession, type Session } from '../../src/database/session.js'
+import { derivedKeys, passingKeyring } from '../../src/encryption/keyring.js'
+import { Tenancy } from '../../src/tenancy.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { fillOrganizations } from '../support/many-organizations.js'
+import { recording } from '../support/recording-executor.js'
+import { callEverything, usualLimits } from './every-statement.js'
+import { examine, type PlanNode } from './plan-faults.js'
+
+const database = useDatabase()
+const root = join(import.meta.dirname, '../..')
+
+let orgId = ''
+let sent: readonly Call[] = []
+/** Where a statement was compiled, and on whose behalf: `src/core/page.ts:108`. */
+const compiledAt = new Set<string>()
+
+const serve = (max: number) => recording(openNodePostgres({ pool: { connectionString: database.appUrl, max } }))
+const cursorKeys = { keys: derivedKeys(passingKeyring(), 'cursor') }
+
+beforeAll(async () => {
+  const organizations = await fillOrganizations(database.admin)
+  orgId = organizations[organizations.length / 2] ?? ''
+  const empty: string[] = []
+  for (let made = 0; made < 120; made++) empty.push(await createOrganization(database.admin))
+  const { executor, sent: recorded } = serve(4)
+  const tenancy = new Tenancy(executor, cursorKeys)
+  const noted = noteCompilers()
+  await callEverything({ usual: () => tenancy.forOrg(orgId), empty: () => tenancy.forOrg(empty.pop() ?? '') })
+  noted.mockRestore()
+  await tenancy.close({ drain: 0 })
+  sent = [...recorded.values()]
+})
+
+function noteCompilers() {
+  const get = Reflect.get(StatementCache.prototype, 'get')
+  const seen = new Set<string>()
+  return vi.spyOn(StatementCache.prototype, 'get').mockImplementation(function (this: StatementCache, shape, text) {
+    return get.call(this, shape, () => {
+      // To find the way here takes as long as the statement: once for each function that makes a text.
+      const maker = shape.startsWith('own ') ? shape : text.toString()
+      if (!seen.has(maker)) for (const place of placesOnTheWay()) compiledAt.add(place)
+      seen.add(maker)
+      return text()
+    })
+  })
+}
+
+const placesOnTheWay = (): string[] => new Error().stack?.match(/src\/(?:core|repositories)\/[\w-]+\.ts:\d+/g) ?? []
+
+test('every place that compiles statements did', () => {
+  const places = ['src/core', 'src/repositories'].flatMap((folder) =>
+    readdirSync(join(root, folder)).flatMap((name) => compilingPlaces(`${folder}/${name}`)),
+  )
+  expect(places.length).toBeGreaterThan(20)
+  expect(places.filter((place) => !compiledAt.has(place))).toEqual([])
+})
+
+/** Drizzle's builder is left out: its texts are the caller's, and row security alone closes them. */
+function compilingPlaces(file: string): string[] {
+  const source = readFileSync(join(root, file), 'utf8')
+  return [...source.matchAll(/\.statements\s*\.get\(|this\s*\.statement\(/g)].map(({ index, 0: call }) => {
+    const line = source.slice(0, index + call.length).split('\n').length
+    return `${file}:${line}`
+  })
+}
+
+test.concurrent.each(['custom', 'generic'] as const)('every %s plan reads one organization alone', async (kind) => {
+  const session = await enter()
+  const faults: string[] = []
+  for (const { statement, values } of sent) {
+    const plan = await explain[kind](session, statement.text, [orgId, ...values.slice(1)])
+    faults.push(...examine(plan, statement.text).map((fault) => `${fault}: ${statement.text}`))
+  }
+  await session.close()
+  expect(faults).toEqual([])
+})
+
+/** A session as the application has it while a call is under way. */
+async function enter(): Promise<Session> {
+  const session = await openSession({ url: database.appUrl })
+  await session.query('begin')
+  await session.query('select platform.enter_org($1)', [orgId])
+  return session
+}
+
+interface Explained {
+  readonly 'QUERY PLAN': readonly [{ readonly Plan: PlanNode }]
+}
+
+const explain = {
+  async custom(session: Session, text: string, values: readonly unknown[]): Promise<PlanNode> {
+    return planOf(await session.query<Explained>(`explain (format json) ${text}`, values))
+  },
+  async generic(session: Session, text: string, values: readonly unknown[]): Promise<PlanNode> {
+    await session.query('set local plan_cache_mode = force_generic_plan')
+    await session.query(`prepare explained as ${text}`)
+    const nulls = values.map(() => 'null').join()
+    const plan = planOf(await session.query<Explained>(`explain (format json) execute explained(${nulls})`))
+    await session.query('deallocate explained')
+    return plan
+  },
+}
+
+function planOf([explained]: readonly Explained[]): PlanNode {
+  if (explained === undefined) throw new Error('nothing was explained')
+  return explained['QUERY PLAN'][0].Plan
+}
+
+test('what is due is found by its time, not among all that wait', async () => {
+  const due = sent.find(({ statement }) => statement.text.includes('"next_run_at" <= '))
+  const session = await enter()
+  const plan = await explain.generic(session, due?.statement.text ?? '', due?.values ?? [])
+  await session.close()
+  expect(JSON.stringify(plan)).toMatch(/"Index Cond":"[^"]*next_run_at <= /)
+})
+
+test('a page of a usual size is planned once for all organizations', async () => {
+  const { executor } = serve(1)
+  const org = new Tenancy(executor, cursorKeys).forOrg(orgId)
+  const repositories = [org.projects, org.agents, org.workflows, org.tasks, org.schedules]
+  for (const limit of usualLimits) {
+    for (let times = 0; times < 10; times++) await Promise.all(repositories.map((all) => all.list({ limit })))
+  }
+  const [plans] = await executor.run({ kind: 'system' }, [{ statement: countPlans, values: [] }])
+  await executor.close({ drain: 0 })
+  const pages = plans?.rows.filter(([text]) => String(text).includes('order by')) ?? []
+  // The server plans five times for what it is given before it compares.
+  expect(pages.map(([, custom, generic]) => [custom, generic])).toEqual(
+    repositories.flatMap(() => usualLimits.map(() => [5, 5])),
+  )
+})
+
+const countPlans = statement(
+  'select statement, custom_plans::int, generic_plans::int from pg_catalog.pg_prepared_statements',
+)

@@ -1,0 +1,156 @@
+import type { Session } from '../../src/database/session.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+
+const organizations = 24
+const rowsEach = 200
+
+/**
+ * Organizations of the same size, whose rows lie between each other as they do when everybody works at once. Gives their ids.
+ * Their ids and those of what they refer to are twins, which says nothing to the planner.
+ */
+export async function fillOrganizations(session: Session): Promise<string[]> {
+  const ids: string[] = []
+  for (let made = 0; made < organizations; made++) ids.push(await createOrganization(session))
+  await session.query(
+    `insert into platform.tools (id, key, name) select ${idOf('tool', 'n')}, 'tool-' || n, 'Tool' from generate_series(1, 3) n`,
+  )
+  await session.query(
+    `insert into platform.users (id, email) select ${person}, o || '-' || n || '@example.com'
+     from generate_series(0, 2) n, unnest($1::uuid[]) o`,
+    [ids],
+  )
+  for (const [table, columns, rows] of tables) {
+    await session.query(
+      `insert into platform.${table} (org_id, ${columns.map(([name]) => name).join(', ')})
+       select o, ${columns.map(([, value]) => value).join(', ')}
+       from generate_series(1, $2::int) n, unnest($1::uuid[]) o, mod(n * 7919 + hashtext(o::text) % 1000, $2::int) scattered
+       order by n`,
+      [ids, rows],
+    )
+    await session.query(`vacuum analyze platform.${table}`)
+  }
+  return ids
+}
+
+// What sorts by age, as the library's own ids do.
+function idOf(table: string, n: string): string {
+  const prefix = Buffer.from(table.padEnd(4).slice(0, 4)).toString('hex')
+  return `('${prefix}-0000-7000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`
+}
+
+/** One of three who work in the organization. */
+const person = `md5(o::text || n % 3)::uuid`
+const some = (value: string, every: number): string => `case when n % ${every} = 0 then ${value} end`
+const moment = `now() - n * interval '1 minute'`
+const oneOf = (...words: string[]): string => `(array['${words.join("', '")}'])[n % ${words.length} + 1]`
+
+type Table = readonly [name: string, columns: readonly (readonly [name: string, value: string])[], rows: number]
+
+const tables: readonly Table[] = [
+  [
+    'projects',
+    [
+      ['id', idOf('project', 'n')],
+      ['name', `'Project ' || n`],
+      ['slug', `'project-' || n`],
+      ['ref', `'project-' || n`],
+      ['status', oneOf('active', 'paused', 'inactive')],
+      ['region', some(oneOf('fra', 'iad'), 2)],
+      ['database_host', some(`'db-' || n`, 2)],
+      ['database_port', some('5432', 2)],
+      ['database_name', some(`'main'`, 2)],
+      ['database_user', some(`'app'`, 2)],
+      ['created_by', person],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'agents',
+    [
+      ['id', idOf('agent', 'n')],
+      ['name', `'Agent ' || n`],
+      ['username', `'agent-' || n`],
+      ['instructions', `'Be brief.'`],
+      ['status', oneOf('draft', 'active', 'paused')],
+      ['project_id', some(idOf('project', 'n'), 2)],
+      ['model', oneOf('small', 'large')],
+      ['created_by', person],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'workflows',
+    [
+      ['id', idOf('workflow', 'n')],
+      ['name', `'Workflow ' || n`],
+      ['slug', `'workflow-' || n`],
+      ['description', `'What is to be done'`],
+      ['status', oneOf('draft', 'active', 'archived')],
+      ['project_id', some(idOf('project', 'n'), 2)],
+      ['created_by', person],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'schedules',
+    [
+      ['id', idOf('schedule', 'n')],
+      ['workflow_id', idOf('workflow', '(n % 200 + 1)')],
+      ['name', `'Schedule ' || n`],
+      ['cron', `'0 * * * *'`],
+      ['timezone', `'UTC'`],
+      ['enabled', 'n % 5 <> 0'],
+      ['missed_runs', oneOf('skip', 'run_once')],
+      ['next_run_at', `now() + (scattered - 100) * interval '1 minute'`],
+      ['last_run_at', some(moment, 2)],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'tasks',
+    [
+      ['id', idOf('task', 'n')],
+      ['kind', oneOf('mail', 'call', 'report', 'invoice')],
+      ['status', `case when n % 10 = 0 then 'queued' when n % 50 = 1 then 'running' else 'succeeded' end`],
+      ['priority', 'n % 5'],
+      ['workflow_id', some(idOf('workflow', '(n % 200 + 1)'), 2)],
+      ['agent_id', some(idOf('agent', '(n % 200 + 1)'), 3)],
+      ['schedule_id', some(idOf('schedule', '(n % 200 + 1)'), 4)],
+      ['scheduled_for', some(moment, 4)],
+      ['parent_id', some(idOf('task', '(n / 2)'), 5)],
+      ['run_at', moment],
+      ['lease_owner', some(`'worker'`, 3)],
+      ['lease_expires_at', `case when n % 50 = 1 then now() + (scattered - 100) * interval '1 minute' end`],
+      ['started_at', some(moment, 2)],
+      ['finished_at', some(moment, 2)],
+      ['dedupe_key', some(`'key-' || n`, 4)],
+      ['created_by', person],
+      ['created_at', moment],
+    ],
+    rowsEach * 3,
+  ],
+  [
+    'organization_tools',
+    [
+      ['id', idOf('tool', 'n')],
+      ['tool_id', idOf('tool', 'n')],
+    ],
+    3,
+  ],
+  [
+    'agent_tools',
+    [
+      ['agent_id', idOf('agent', '(n / 3 + 1)')],
+      ['organization_tool_id', idOf('tool', '(n % 3 + 1)')],
+    ],
+    rowsEach * 2,
+  ],
+]
