@@ -71,11 +71,11 @@ test('a person’s scope is none of an organization’s, nor the other way round
 
 test('a person’s transaction is bound in each of its statements, and clean after its end', async () => {
   const transaction = await executor.begin(eve)
-  expect(firstOf(await transaction.run([rename('Eve')]))).toBe('eve@example.com')
   const savepoint = transaction.savepoint()
-  await expect(transaction.run([agents])).rejects.toThrow(IsolationError)
+  await expect(transaction.run([emails, agents])).rejects.toThrow(IsolationError)
+  // Back to before the binding.
   transaction.rollbackTo(savepoint)
-  expect(firstOf(await transaction.run([emails]))).toBe('eve@example.com')
+  expect(firstOf(await transaction.run([rename('Eve')]))).toBe('eve@example.com')
   await transaction.commit()
   expect(await names()).toContainEqual({ email: 'eve@example.com', name: 'Eve' })
   expect(await valueOf(executor, ada, emails)).toBe('ada@example.com')
