@@ -63,7 +63,8 @@ test('an exhausted pool is a timeout of its own, and leaks nothing', async () =>
   await transaction.commit()
   expect(pool).toMatchObject({ waitingCount: 0, totalCount: 1, idleCount: 1 })
   expect(await valueOf(executor, A, countItems)).toBe(10)
-  await executor.close()
+  // Nobody is waited for any more.
+  await executor.close({ drain: 300_000 })
   await pool.end()
 })
 
