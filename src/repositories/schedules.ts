@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
-import type { UpdateOptions } from '../core/revision.js'
+import { revisionOf, type UpdateOptions } from '../core/revision.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { parseInput } from '../core/values.js'
@@ -50,13 +50,14 @@ export class Schedules extends ScopedRepository<Schedule> {
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
-  update(id: string, patch: SchedulePatch, options?: UpdateOptions): Promise<Schedule> {
+  update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
     return this.scope.transaction(async (scope) => {
       const inner = new Schedules(scope)
-      const values = parseInput(schedulePatch, patch)
+      const values = parseInput(patchWithPlan, patch)
+      const revision = revisionOf(options)
       await inner.lock(id)
       const managed = movedRun(await inner.get(id), values)
-      return inner.modify(schedulePatch, id, values, options, { managed })
+      return inner.modify(schedulePatch, id, values, revision === undefined ? {} : { revision }, { managed })
     })
   }
 
@@ -179,14 +180,16 @@ export class Schedules extends ScopedRepository<Schedule> {
 
 const nothing = z.strictObject({})
 
-const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
-  try {
-    return { ...schedule, nextRunAt: firstRun(schedule.cron, schedule.timezone) }
-  } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error
-    for (const { field, reason } of error.faults) context.addIssue({ code: 'custom', path: [field], message: reason })
-    return z.NEVER
-  }
+const scheduleWithNextRun = newSchedule.transform((schedule) => ({
+  ...schedule,
+  nextRunAt: firstRun(schedule.cron, schedule.timezone),
+}))
+
+/** The half of a plan that is given is tried with any other half: whether it is one does not depend on that. */
+const patchWithPlan = schedulePatch.transform((patch) => {
+  if (patch.cron !== undefined || patch.timezone !== undefined)
+    firstRun(patch.cron ?? '* * * * *', patch.timezone ?? 'UTC')
+  return patch
 })
 
 /** The next run after a change. What does not touch the plan must not lose a run that is due. */
