@@ -53,7 +53,8 @@ export class Schedules extends ScopedRepository<Schedule> {
   update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
     return this.scope.transaction(async (scope) => {
       const inner = new Schedules(scope)
-      const values = parseInput(patchWithPlan, patch)
+      const values = parseInput(schedulePatch, patch)
+      checkPatch(values)
       const revision = revisionOf(options)
       await inner.lock(id)
       const managed = movedRun(await inner.get(id), values)
@@ -180,17 +181,23 @@ export class Schedules extends ScopedRepository<Schedule> {
 
 const nothing = z.strictObject({})
 
-const scheduleWithNextRun = newSchedule.transform((schedule) => ({
-  ...schedule,
-  nextRunAt: firstRun(schedule.cron, schedule.timezone),
-}))
-
-/** The half of a plan that is given is tried with any other half: whether it is one does not depend on that. */
-const patchWithPlan = schedulePatch.transform((patch) => {
-  if (patch.cron !== undefined || patch.timezone !== undefined)
-    firstRun(patch.cron ?? '* * * * *', patch.timezone ?? 'UTC')
-  return patch
+const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
+  try {
+    return { ...schedule, nextRunAt: firstRun(schedule.cron, schedule.timezone) }
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error
+    for (const { field, reason } of error.faults) context.addIssue({ code: 'custom', path: [field], message: reason })
+    return z.NEVER
+  }
 })
+
+/** All that can be refused without the schedule: whether half of a plan is one does not depend on the other half. */
+function checkPatch({ cron, timezone, ...others }: SchedulePatch): void {
+  if ([cron, timezone, ...Object.values(others)].every((value) => value === undefined)) {
+    throw new InvalidInputError('', 'there is nothing to change')
+  }
+  if (cron !== undefined || timezone !== undefined) firstRun(cron ?? '* * * * *', timezone ?? 'UTC')
+}
 
 /** The next run after a change. What does not touch the plan must not lose a run that is due. */
 function movedRun(current: Schedule, { cron, timezone, enabled }: SchedulePatch): { nextRunAt?: Date } {

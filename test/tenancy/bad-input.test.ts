@@ -158,6 +158,7 @@ test('a change of a schedule is looked at before the schedule is', async () => {
   await expectRefused(() => org.schedules.update(id, { cron: 'often' }), 'cron: must be five fields')
   await expectRefused(() => org.schedules.update(id, { cron: '0 0 30 2 *' }), 'cron: names no moment')
   await expectRefused(() => org.schedules.update(id, { timezone: 'Mars' }), 'timezone: must be an IANA time zone')
+  await expectRefused(() => org.schedules.update(id, {}), 'there is nothing to change')
   await expectRefused(() => org.schedules.update(id, { name: 'a' }, { revision: 0 }), 'revision')
   await expectRefused(() => org.schedules.update(id, { name: 'a' }, null as never), 'options')
   await expectRefused(() => org.schedules.fire(id, null as never), 'at')
