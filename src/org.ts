@@ -1,4 +1,5 @@
 import { type ScopedDatabase, scopedDatabase } from './core/builder.js'
+import { InvalidInputError } from './core/errors.js'
 import type { Batched } from './core/query.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import { Agents } from './repositories/agents.js'
@@ -61,14 +62,20 @@ export class Org {
   }
 
   /** All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function. */
-  transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
+  async transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    assertFunction(work, 'transaction')
     return this.scope.transaction((scope) => work(new Org(scope)), options)
   }
 
   /** Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. */
-  batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
+  async batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
+    assertFunction(collect, 'batch')
     return this.scope.batch((scope) => collect(new Org(scope)))
   }
+}
+
+function assertFunction(value: unknown, name: string): void {
+  if (typeof value !== 'function') throw new InvalidInputError(name, 'takes a function of an organization')
 }
 
 type Repositories = Omit<Org, 'id' | 'db' | 'repository' | 'transaction' | 'batch'>

@@ -3,9 +3,11 @@ import { InvalidInputError, UnsafeRoleError } from './core/errors.js'
 import type { Executor } from './core/executor.js'
 import { parseOrgId } from './core/ids.js'
 import { LoneScope } from './core/lone-scope.js'
+import { readScopeOptions } from './core/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
 import type { NewConnection } from './database/connection-pool.js'
 import { proveConnection } from './database/connection-proof.js'
+import { ownItems, ownProperties } from './core/values.js'
 import { openNodePostgres } from './database/node-postgres.js'
 import { proveStartup, searchPathOf } from './database/startup-proof.js'
 import { type Declared, declare, type OwnTables } from './declared.js'
@@ -49,6 +51,8 @@ export interface OrgOptions {
   readonly readOnly?: boolean
 }
 
+const maxTimer = 2_147_483_647
+
 /** The front door. It has proved that its connections cannot get around row security. */
 export class Tenancy {
   constructor(
@@ -58,7 +62,8 @@ export class Tenancy {
 
   /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options: OrgOptions = {}): Org {
-    const context = { ...options, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
+    const given = readScopeOptions(options)
+    const context = { ...given, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
     return new Org(new LoneScope(context, this.executor))
   }
 
@@ -68,13 +73,22 @@ export class Tenancy {
   }
 
   /** Lets running work finish for `drain` milliseconds, 10,000 unless told, then ends every connection. */
-  close(options?: { drain?: number }): Promise<void> {
-    return this.executor.close(options)
+  async close(options: { drain?: number } = {}): Promise<void> {
+    const { drain, ...others } = ownProperties(options, 'options')
+    const [unknown] = Object.keys(others)
+    if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+    if (drain === undefined) return this.executor.close()
+    // A longer time would overflow the timer, which then waits not at all.
+    if (!Number.isInteger(drain) || (drain as number) < 0 || (drain as number) > maxTimer) {
+      throw new InvalidInputError('drain', 'must be milliseconds, an integer from 0')
+    }
+    return this.executor.close({ drain: drain as number })
   }
 }
 
 /** Opens the database and proves the connection. Throws UnsafeRoleError, which says what is wrong and what mends it. */
 export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
+  checkOptions(options)
   const declared = await declare(options.own)
   if (options.embedded !== undefined) {
     const keyring =
@@ -84,6 +98,49 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   }
   const cursorKeys = { keys: derivedKeys(loadKeyring(options.keys), 'cursor') }
   return new Tenancy(await openServer(options, declared), cursorKeys)
+}
+
+/** Before anything is opened: a misspelt option would be one that is not set. */
+function checkOptions(options: unknown): void {
+  const given = ownProperties(options, 'options')
+  for (const [name, value] of Object.entries(given)) {
+    const rule = optionRules.get(name)
+    if (rule === undefined) throw new InvalidInputError(name.slice(0, 60), 'is not an option')
+    if (value !== undefined && !rule.isOne(value)) throw new InvalidInputError(name, `must be ${rule.what}`)
+  }
+}
+
+interface OptionRule {
+  readonly what: string
+  readonly isOne: (value: unknown) => boolean
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+const text: OptionRule = { what: 'text', isOne: (value) => typeof value === 'string' }
+const flag: OptionRule = { what: 'true or false', isOne: (value) => typeof value === 'boolean' }
+const names: OptionRule = {
+  what: 'a list of names',
+  isOne: (value) => ownItems(value, 'names', 10_000).every((name) => typeof name === 'string'),
+}
+
+const optionRules: ReadonlyMap<string, OptionRule> = new Map<keyof TenancyOptions, OptionRule>([
+  ['url', text],
+  ['pool', { what: 'a pool, or its options', isOne: isObject }],
+  [
+    'embedded',
+    { what: 'true, or a directory', isOne: (value) => value === true || (typeof value === 'string' && value !== '') },
+  ],
+  ['keys', text],
+  ['own', { what: 'a schema, and the folder of its migrations', isOne: isOwnTables }],
+  ['transactionPooler', flag],
+  ['citus', flag],
+  ['allowRelations', names],
+  ['allowFunctions', names],
+])
+
+function isOwnTables(value: unknown): boolean {
+  const { schema, migrations } = ownProperties(value, 'own')
+  return isObject(schema) && typeof migrations === 'string'
 }
 
 async function openServer(options: TenancyOptions, declared: Declared): Promise<Executor> {
@@ -104,10 +161,22 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 }
 
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
-  if (url !== undefined && url !== '') return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
+  if (url !== undefined && url !== '') {
+    assertUrl(url)
+    return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
+  }
   if (pool !== undefined) return pool
   throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
 }
+
+/** As pg reads it, whose own error would hold the password: a url, a path of a socket, or a url without a host. */
+function assertUrl(url: string): void {
+  const spaced = url.replaceAll(' ', '%20')
+  if (spaced.startsWith('/') || [spaced, spaced.replace('@/', '@host/')].some((one) => URL.canParse(one, base))) return
+  throw new InvalidInputError('url', 'must look like postgres://user:password@host:5432/database')
+}
+
+const base = 'postgres://base'
 
 /** The whole proof on the first connection, the short one on each further one; behind a pooler once for all. */
 function prover(options: TenancyOptions, declared: Declared): (connection: NewConnection) => Promise<void> {

@@ -1,13 +1,16 @@
+import { types } from 'node:util'
 import { InvalidInputError, ScopeClosedError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import type { Query } from './query.js'
 import type { BatchResults, Scope, ScopeContext } from './scope.js'
+import { ownItems } from './values.js'
 
 interface Entry {
   readonly calls: readonly Call[]
   readonly read: (results: readonly Result[]) => unknown
 }
 
+const maxCalls = 10_000
 const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
 
 /** Sends what `collect` makes, all at once, and reads what comes. */
@@ -27,6 +30,7 @@ class BatchScope implements Scope {
   private readonly entries = new Map<object, Entry>()
   private order: Entry[] = []
   private state: 'collecting' | 'ended' = 'collecting'
+  private isRefused = false
 
   constructor(readonly context: ScopeContext) {}
 
@@ -42,20 +46,32 @@ class BatchScope implements Scope {
   }
 
   transaction<T>(): Promise<T> {
-    return Promise.reject(new InvalidInputError('batch', oneStatementOnly))
+    return refused(oneStatementOnly)
   }
 
   batch<Calls extends readonly unknown[]>(): Promise<BatchResults<Calls>> {
-    return Promise.reject(new InvalidInputError('batch', 'a batch cannot hold another'))
+    return refused('a batch cannot hold another')
   }
 
   collect(make: (scope: Scope) => readonly unknown[]): Call[] {
-    const made = this.make(make)
-    // A method of several steps has begun already, and is refused when it wants its first answer.
-    const given: readonly unknown[] = Array.isArray(made) ? made : [made]
-    for (const item of given) if (item instanceof Promise) item.catch(() => undefined)
-    if (!Array.isArray(made)) throw new InvalidInputError('batch', 'its function must return a list of calls')
-    this.order = made.map((item: unknown) => {
+    try {
+      return this.callsOf(this.make(make))
+    } catch (error) {
+      this.isRefused = true
+      throw error
+    }
+  }
+
+  read(results: readonly Result[]): unknown[] {
+    let from = 0
+    return this.order.map(({ calls, read }) => read(results.slice(from, (from += calls.length))))
+  }
+
+  private callsOf(made: unknown): Call[] {
+    if (types.isPromise(made)) made.catch(ignore)
+    const items = ownItems(made, 'batch', maxCalls)
+    for (const item of items) if (types.isPromise(item)) item.catch(ignore)
+    this.order = items.map((item) => {
       const entry = this.entries.get(item as object)
       if (entry === undefined) throw new InvalidInputError('batch', oneStatementOnly)
       return entry
@@ -64,11 +80,6 @@ class BatchScope implements Scope {
       throw new InvalidInputError('batch', 'every call that is made must be returned, once')
     }
     return this.order.flatMap((entry) => entry.calls)
-  }
-
-  read(results: readonly Result[]): unknown[] {
-    let from = 0
-    return this.order.map(({ calls, read }) => read(results.slice(from, (from += calls.length))))
   }
 
   private make(make: (scope: Scope) => readonly unknown[]): readonly unknown[] {
@@ -81,7 +92,7 @@ class BatchScope implements Scope {
 
   private add(prepare: () => readonly Call[], read: Entry['read']): unknown {
     if (this.state === 'ended') return Promise.reject(new ScopeClosedError())
-    const entry = new LazyCall()
+    const entry = new LazyCall(() => this.isRefused)
     this.entries.set(entry, { calls: prepare(), read })
     return entry
   }
@@ -89,7 +100,19 @@ class BatchScope implements Scope {
 
 /** Stands for an answer that is not there yet. Waiting for it inside the batch would be waiting for ever. */
 class LazyCall {
+  constructor(private readonly isRefused: () => boolean) {}
+
   then(_: unknown, refuse: (error: Error) => void): void {
-    refuse(new InvalidInputError('batch', oneStatementOnly))
+    // Then the batch has said why, and nobody has the promise of a method of several steps: its rejection would end the process.
+    if (!this.isRefused()) refuse(new InvalidInputError('batch', oneStatementOnly))
   }
 }
+
+/** Handled, for the batch that it was called in may fail before anybody has the promise. */
+function refused(reason: string): Promise<never> {
+  const refusal = Promise.reject(new InvalidInputError('batch', reason))
+  refusal.catch(ignore)
+  return refusal
+}
+
+const ignore = () => undefined

@@ -1,10 +1,13 @@
-import type { PgTable } from 'drizzle-orm/pg-core'
-import type { z } from 'zod'
+import { is } from 'drizzle-orm'
+import { PgTable } from 'drizzle-orm/pg-core'
+import { z } from 'zod'
 import type { Row } from '../schema/shared/rows.js'
+import { InvalidInputError } from './errors.js'
 import type { Query } from './query.js'
 import type { UpdateOptions } from './revision.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
+import { ownItems, ownProperties, touch } from './values.js'
 
 export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
   /** What `create` takes: a strict object, without the organization, the id, and the timestamps. */
@@ -27,8 +30,9 @@ export interface DefinedRepository<Table extends PgTable, New, Patch> extends Sc
  */
 export function defineRepository<Table extends PgTable, New extends z.ZodObject, Patch extends z.ZodObject>(
   table: Table,
-  { create, patch, ...options }: RepositoryDefinition<New, Patch>,
+  definition: RepositoryDefinition<New, Patch>,
 ): new (scope: Scope) => DefinedRepository<Table, z.input<New>, z.input<Patch>> {
+  const { create, patch, ...options } = readDefinition(table, definition)
   return class extends ScopedRepository<Row<Table>> {
     constructor(scope: Scope) {
       super(scope, table, options)
@@ -47,3 +51,32 @@ export function defineRepository<Table extends PgTable, New extends z.ZodObject,
     }
   }
 }
+
+/** Where it is defined, and not in the first request that uses it. */
+function readDefinition<New, Patch>(table: unknown, given: RepositoryDefinition<New, Patch>) {
+  const { create, patch, permission, parents, references, ...others } = ownProperties(given, 'definition')
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not part of a definition')
+  assertTable('table', table)
+  for (const [name, schema] of Object.entries({ create, patch })) {
+    if (!isSchema(schema)) throw new InvalidInputError(name, 'must be a zod schema')
+  }
+  if (permission !== undefined && typeof permission !== 'string') {
+    throw new InvalidInputError('permission', 'must be the name of a permission')
+  }
+  if (parents !== undefined) {
+    for (const parent of Object.values(ownProperties(parents, 'parents'))) assertTable('parents', parent)
+  }
+  if (references !== undefined) {
+    for (const one of ownItems(references, 'references', 1000)) {
+      assertTable('references', ownProperties(one, 'references').table)
+    }
+  }
+  return given
+}
+
+function assertTable(name: string, value: unknown): void {
+  if (!touch(name, () => is(value, PgTable))) throw new InvalidInputError(name, 'must be a table')
+}
+
+const isSchema = (value: unknown): boolean => touch('definition', () => value instanceof z.ZodType)

@@ -94,7 +94,7 @@ class FilterCompiler {
     if (column?.comparable !== true || !this.plan.columns.includes(column)) {
       throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
     }
-    if (typeof value !== 'object' || value instanceof Date) return this.compare(column, '=', value)
+    if (typeof value !== 'object' || momentOf(value) !== undefined) return this.compare(column, '=', value)
     if (value === null) return `${column.sql} is null`
     return this.operators(column, ownProperties(value, key))
   }

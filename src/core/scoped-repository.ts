@@ -12,7 +12,7 @@ import { clearCall, lockCalls, type Reference } from './references.js'
 import { revisionOf, type UpdateOptions } from './revision.js'
 import type { AuditedWrite, Scope } from './scope.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
-import { ownItems, parseInput } from './values.js'
+import { ownItems, ownProperties, parseInput } from './values.js'
 import * as writes from './writes.js'
 
 export interface RepositoryOptions {
@@ -98,11 +98,12 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** Every row, page by page: `for await (const agent of org.agents.stream({ status: 'active' }))`. */
   async *stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+    const given = ownProperties(options ?? {}, 'options')
     let after: string | undefined
     do {
       const page: Page<Row> = await this.list({
         limit: 500,
-        ...options,
+        ...given,
         ...(after === undefined ? {} : { after }),
       } as ListOptions<Row>)
       yield* page.items

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { z } from 'zod'
 import { type InputFault, InvalidInputError } from './errors.js'
 
@@ -11,56 +12,54 @@ export function ownProperties(input: unknown, field = ''): Record<string, unknow
 
 /** A list's items, each read once. */
 export function ownItems(input: unknown, field: string, max: number): unknown[] {
-  if (!Array.isArray(input)) throw new InvalidInputError(field, 'must be a list')
-  if (input.length > max) throw new InvalidInputError(field, `has more than ${max} items`)
-  try {
-    return [...(input as unknown[])]
-  } catch {
-    throw new InvalidInputError(field, 'cannot be read')
-  }
+  return touch(field, () => {
+    if (!Array.isArray(input)) throw new InvalidInputError(field, 'must be a list')
+    const { length } = input
+    if (!(length <= max)) throw new InvalidInputError(field, `has more than ${max} items`)
+    // By their places: a list can bring an iterator that never ends.
+    return Array.from({ length }, (_, index): unknown => input[index])
+  })
 }
 
 /** The moment of a Date in milliseconds, by no method that the value itself brings. */
 export function momentOf(value: unknown): number | undefined {
-  if (!(value instanceof Date)) return undefined
+  return types.isDate(value) ? Date.prototype.getTime.call(value) : undefined
+}
+
+/** What is asked of the caller's value may run the caller's code: a getter, the trap of a proxy. */
+export function touch<T>(field: string, ask: () => T): T {
   try {
-    return Date.prototype.getTime.call(value)
-  } catch {
-    return undefined
+    return ask()
+  } catch (error) {
+    if (error instanceof InvalidInputError) throw error
+    throw new InvalidInputError(field, 'cannot be read')
   }
 }
 
 /** Its own properties, each read once; `__proto__` is one like any other. */
 function plainCopy(input: unknown, field: string): object {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw new InvalidInputError(field, 'must be an object')
-  }
-  try {
+  return touch(field, () => {
+    if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+      throw new InvalidInputError(field, 'must be an object')
+    }
     const prototype: unknown = Object.getPrototypeOf(input)
     if (prototype === Object.prototype || prototype === null) return { ...input }
-  } catch {
-    throw new InvalidInputError(field, 'cannot be read')
-  }
-  throw new InvalidInputError(field, 'must be a plain object')
+    throw new InvalidInputError(field, 'must be a plain object')
+  })
 }
 
 /** The input as the schema makes it. Throws InvalidInputError with every fault, and never the value that was refused. */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
-  const result = parse(schema, plainCopy(input, ''))
-  if (result.success) return result.data
-  throw new InvalidInputError(result.error.issues.slice(0, maxFaults).flatMap(faultsOf))
+  const own = plainCopy(input, '')
+  return touch('', () => {
+    const result = schema.safeParse(own)
+    if (result.success) return result.data
+    // In here, for the words are made only now, of another look at the values.
+    throw new InvalidInputError(result.error.issues.slice(0, maxFaults).flatMap(faultsOf))
+  })
 }
 
 const maxFaults = 20
-
-function parse<Schema extends z.ZodType>(schema: Schema, input: object): z.ZodSafeParseResult<z.output<Schema>> {
-  try {
-    return schema.safeParse(input)
-  } catch {
-    // A getter or a proxy inside the input threw.
-    throw new InvalidInputError('', 'cannot be read')
-  }
-}
 
 function faultsOf(issue: z.core.$ZodIssue): InputFault[] {
   const field = issue.path.map(String).join('.')

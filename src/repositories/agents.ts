@@ -4,13 +4,15 @@ import type { Query } from '../core/query.js'
 import type { UpdateOptions } from '../core/revision.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { ownItems } from '../core/values.js'
+import { ownItems, parseInput } from '../core/values.js'
 import { type Agent, agentPatch, type AgentPatch, agents, type NewAgent, newAgent } from '../schema/agents.js'
 import { projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
 import { tasks } from '../schema/tasks.js'
 
 const references = referencesTo(agents, [tasks])
+
+const copyName = newAgent.pick({ username: true, name: true }).partial({ name: true })
 
 /** The organization's agents. Archived agents are hidden from every read. */
 export class Agents extends ScopedRepository<Agent> {
@@ -44,9 +46,11 @@ export class Agents extends ScopedRepository<Agent> {
   duplicate(id: string, as: { username: string; name?: string }): Promise<Agent> {
     return this.scope.transaction(async (scope) => {
       const inner = new Agents(scope)
-      const { name, instructions, projectId, organizationLlmId, model, settings } = await inner.get(id)
-      const values = { name, instructions, projectId, organizationLlmId, model, settings, ...as }
-      const copy = await inner.create(values)
+      const { username, name } = parseInput(copyName, as)
+      const agent = await inner.get(id)
+      const { instructions, projectId, organizationLlmId, model, settings } = agent
+      const values = { instructions, projectId, organizationLlmId, model, settings }
+      const copy = await inner.create({ ...values, username, name: name ?? agent.name })
       await inner.setTools(copy.id, await inner.toolsOf(id))
       return copy
     })
@@ -66,7 +70,9 @@ export class Agents extends ScopedRepository<Agent> {
   setTools(id: string, organizationToolIds: readonly string[]): Promise<void> {
     return this.scope.transaction(async (scope) => {
       const inner = new Agents(scope)
-      const tools = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) => parseId(tool))
+      const tools = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) =>
+        parseId(tool, 'organizationToolIds'),
+      )
       await inner.lock(id)
       await inner.replaceTools(id, tools)
     })

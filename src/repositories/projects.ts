@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
+import { parseInput } from '../core/values.js'
 import { agents } from '../schema/agents.js'
 import {
   type NewProject,
@@ -34,9 +35,10 @@ export class Projects extends ScopedRepository<Project> {
   async create(values: NewProject): Promise<Project> {
     const { ports } = this.scope.context
     if (ports.reserve === undefined) return this.insertOne(values)
+    const project = parseInput(projectWithRef, values)
     return this.scope.transaction(async (scope) => {
       await ports.reserve?.('max_projects', scope)
-      return new Projects(scope).insertOne(values)
+      return new Projects(scope).insertOne(project)
     })
   }
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
-import type { UpdateOptions } from '../core/revision.js'
+import { revisionOf, type UpdateOptions } from '../core/revision.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { parseInput } from '../core/values.js'
@@ -50,13 +50,15 @@ export class Schedules extends ScopedRepository<Schedule> {
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
-  update(id: string, patch: SchedulePatch, options?: UpdateOptions): Promise<Schedule> {
+  update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
     return this.scope.transaction(async (scope) => {
       const inner = new Schedules(scope)
       const values = parseInput(schedulePatch, patch)
+      checkPatch(values)
+      const revision = revisionOf(options)
       await inner.lock(id)
       const managed = movedRun(await inner.get(id), values)
-      return inner.modify(schedulePatch, id, values, options, { managed })
+      return inner.modify(schedulePatch, id, values, revision === undefined ? {} : { revision }, { managed })
     })
   }
 
@@ -189,6 +191,14 @@ const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
     return z.NEVER
   }
 })
+
+/** All that can be refused without the schedule: whether half of a plan is one does not depend on the other half. */
+function checkPatch({ cron, timezone, ...others }: SchedulePatch): void {
+  if ([cron, timezone, ...Object.values(others)].every((value) => value === undefined)) {
+    throw new InvalidInputError('', 'there is nothing to change')
+  }
+  if (cron !== undefined || timezone !== undefined) firstRun(cron ?? '* * * * *', timezone ?? 'UTC')
+}
 
 /** The next run after a change. What does not touch the plan must not lose a run that is due. */
 function movedRun(current: Schedule, { cron, timezone, enabled }: SchedulePatch): { nextRunAt?: Date } {

@@ -4,7 +4,7 @@ import { type GuardedChange, refusedVerb } from '../core/guarded-change.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { parseInput } from '../core/values.js'
+import { ownItems, parseInput } from '../core/values.js'
 import { agents } from '../schema/agents.js'
 import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -21,7 +21,11 @@ const claimOptions = z.strictObject({
   limit: shape.int(1, 1000).optional(),
   /** How long they have, 60 unless told; `heartbeat` prolongs it. */
   leaseSeconds: leaseSeconds.optional(),
-  kinds: z.array(shape.label(100)).min(1).max(100).optional(),
+  kinds: z
+    .custom<readonly string[]>()
+    .transform((kinds) => ownItems(kinds, 'kinds', 100))
+    .pipe(z.array(shape.label(100)).min(1))
+    .optional(),
 })
 const heartbeatOptions = z.strictObject({ owner, leaseSeconds: leaseSeconds.optional() })
 const completion = z.strictObject({ owner, output: shape.json.optional() })

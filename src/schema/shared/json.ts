@@ -65,6 +65,14 @@ interface Copied {
 
 const isStorable = (value: string): boolean => !value.includes('\0') && value.isWellFormed()
 
+/** By its places: a list can bring an iterator that never ends. */
+function copyList(list: readonly unknown[]): Copied | string {
+  const { length } = list
+  if (!(length <= maxJsonBytes)) return `is larger than ${maxJsonBytes} bytes`
+  const items = Array.from({ length }, (_, index): [string, unknown] => [String(index), list[index]])
+  return { value: [], size: 2 + length, items }
+}
+
 function copyOne(value: unknown): Copied | string {
   if (value === null || typeof value === 'boolean') return { value, size: 5, items: [] }
   if (typeof value === 'string') {
@@ -74,9 +82,7 @@ function copyOne(value: unknown): Copied | string {
   }
   if (typeof value === 'number')
     return Number.isFinite(value) ? { value, size: 8, items: [] } : 'holds a number that JSON has not'
-  if (Array.isArray(value) && value.length > maxJsonBytes) return `is larger than ${maxJsonBytes} bytes`
-  if (Array.isArray(value))
-    return { value: [], size: 2 + value.length, items: Object.entries([...(value as unknown[])]) }
+  if (Array.isArray(value)) return copyList(value)
   if (typeof value !== 'object') return `holds a ${typeof value}, which JSON has not`
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return 'holds an object that is not plain data'

@@ -52,7 +52,11 @@ const latest = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** A moment: a Date, or ISO 8601 text with an offset as it comes in a request body. */
 export const instant = z
-  .union([z.date(), z.iso.datetime({ offset: true }).transform((value) => new Date(value))])
+  .union([
+    // A plain one, whatever methods the given one brings.
+    z.date().transform((value) => new Date(value.getTime())),
+    z.iso.datetime({ offset: true }).transform((value) => new Date(value)),
+  ])
   .refine((value) => value.getTime() >= earliest && value.getTime() <= latest, 'is outside of the years 1 to 9999')
 
 export const int = (min: number, max: number) => z.int().min(min).max(max)

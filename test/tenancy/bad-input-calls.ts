@@ -1,0 +1,293 @@
+import { z } from 'zod'
+import { defineRepository } from '../../src/core/define-repository.js'
+import { newId } from '../../src/core/ids.js'
+import type { Session } from '../../src/database/session.js'
+import type { Org } from '../../src/org.js'
+import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
+import type { Agents } from '../../src/repositories/agents.js'
+import type { Projects } from '../../src/repositories/projects.js'
+import type { Schedules } from '../../src/repositories/schedules.js'
+import type { Tasks } from '../../src/repositories/tasks.js'
+import type { Workflows } from '../../src/repositories/workflows.js'
+import type { Tenancy } from '../../src/tenancy.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+
+const resources = ['projects', 'agents', 'workflows', 'schedules', 'tasks'] as const
+type Resource = (typeof resources)[number]
+
+/** An organization with a row of everything, and the cursors of its lists. */
+export interface Side {
+  readonly tenancy: Tenancy
+  readonly org: Org
+  readonly ids: Readonly<Record<Resource, string>>
+  readonly cursors: Readonly<Record<Resource, string>>
+}
+
+export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> {
+  const org = tenancy.forOrg(await createOrganization(admin))
+  const ids = { projects: '', agents: '', workflows: '', schedules: '', tasks: '' }
+  const cursors = { ...ids }
+  // Two of each, so that there is a next page.
+  for (const slug of ['one', 'two']) {
+    ids.projects = (await org.projects.create({ name: slug, slug })).id
+    ids.agents = (await org.agents.create({ name: slug, username: slug })).id
+    ids.workflows = (await org.workflows.create({ name: slug, slug })).id
+    ids.schedules = (await org.schedules.create({ name: slug, workflowId: ids.workflows, ...cron })).id
+    ids.tasks = (await org.tasks.enqueue({ kind: slug })).id
+  }
+  for (const name of resources) cursors[name] = (await org[name].list({ limit: 1 })).next ?? ''
+  return { tenancy, org, ids, cursors }
+}
+
+const cron = { cron: '0 * * * *', timezone: 'UTC' }
+const earlier = new Date(Date.UTC(2020, 0, 1))
+const owner = 'worker'
+
+/** What is called, with arguments that are right, each time new ones. */
+export interface Entry {
+  readonly name: string
+  readonly args: (ours: Side) => unknown[]
+  readonly call: (ours: Side, args: readonly unknown[]) => unknown
+}
+
+/** For each public method its arguments. A method without them does not compile. */
+type Arguments<Repository> = {
+  readonly [Name in keyof Repository as Repository[Name] extends (...args: never[]) => unknown ? Name : never]: (
+    ours: Side,
+  ) => unknown[]
+}
+
+const reads = (resource: Resource) => {
+  const filter = ({ ids }: Side) => ({
+    id: { in: [ids[resource]] },
+    createdAt: { gte: earlier },
+    or: [{ id: ids[resource] }, { not: { updatedAt: { lt: earlier } } }],
+  })
+  return {
+    find: ({ ids }: Side) => [ids[resource]],
+    get: ({ ids }: Side) => [ids[resource]],
+    findMany: ({ ids }: Side) => [[ids[resource], newId()]],
+    getMany: ({ ids }: Side) => [[ids[resource]]],
+    list: (ours: Side) => [{ ...filter(ours), limit: 5, orderBy: '-createdAt' }],
+    stream: (ours: Side) => [{ ...filter(ours), limit: 5 }],
+    count: (ours: Side) => [filter(ours)],
+    exists: (ours: Side) => [filter(ours)],
+  }
+}
+
+const id =
+  (resource: Resource) =>
+  ({ ids }: Side) => [ids[resource]]
+
+const project = () => ({
+  name: 'Three',
+  slug: `s-${newId()}`,
+  region: 'eu',
+  databasePort: 5432,
+  status: 'active',
+  metadata: { deep: [{ list: [1, 'two', null] }] },
+})
+
+const ofProjects: Arguments<Projects> = {
+  ...reads('projects'),
+  findByRef: () => ['reference'],
+  findBySlug: () => ['one'],
+  create: () => [{ ...project(), ref: newId() }],
+  update: ({ ids }) => [ids.projects, project()],
+  delete: id('projects'),
+  restore: id('projects'),
+  purge: id('projects'),
+}
+
+const agent = ({ ids }: Side) => ({
+  name: 'Three',
+  username: `u-${newId()}`,
+  instructions: 'Be kind.',
+  projectId: ids.projects,
+  model: null,
+  settings: { temperature: 0.5, stop: ['end'] },
+})
+
+const ofAgents: Arguments<Agents> = {
+  ...reads('agents'),
+  findByUsername: () => ['one'],
+  create: (ours) => [agent(ours)],
+  update: (ours) => [ours.ids.agents, agent(ours), { revision: 1 }],
+  activate: id('agents'),
+  pause: id('agents'),
+  duplicate: ({ ids }) => [ids.agents, { username: `u-${newId()}`, name: 'Copy' }],
+  toolsOf: id('agents'),
+  setTools: ({ ids }) => [ids.agents, []],
+  archive: id('agents'),
+  restore: id('agents'),
+  purge: id('agents'),
+}
+
+const workflow = ({ ids }: Side) => ({
+  name: 'Three',
+  slug: `s-${newId()}`,
+  description: 'What to do',
+  definition: { steps: [{ run: 'this' }] },
+  projectId: ids.projects,
+})
+
+const ofWorkflows: Arguments<Workflows> = {
+  ...reads('workflows'),
+  findBySlug: () => ['one'],
+  create: (ours) => [workflow(ours)],
+  update: (ours) => [ours.ids.workflows, workflow(ours), { revision: 1 }],
+  activate: id('workflows'),
+  archive: id('workflows'),
+  delete: id('workflows'),
+  restore: id('workflows'),
+  purge: id('workflows'),
+}
+
+const ofTasks: Arguments<Tasks> = {
+  ...reads('tasks'),
+  enqueue: ({ ids }) => [
+    {
+      kind: 'greet',
+      workflowId: ids.workflows,
+      agentId: ids.agents,
+      parentId: ids.tasks,
+      priority: 3,
+      input: { to: ['you'] },
+      maxAttempts: 2,
+      runAt: earlier,
+      dedupeKey: newId(),
+    },
+  ],
+  update: ({ ids }) => [ids.tasks, { priority: 1, input: [1], maxAttempts: 3, runAt: earlier }],
+  claim: () => [{ owner, limit: 1, leaseSeconds: 60, kinds: ['greet', 'one'] }],
+  heartbeat: ({ ids }) => [ids.tasks, { owner, leaseSeconds: 60 }],
+  complete: ({ ids }) => [ids.tasks, { owner, output: { said: 'hello' } }],
+  fail: ({ ids }) => [ids.tasks, { owner, error: 'it broke', retryInSeconds: 0 }],
+  cancel: id('tasks'),
+  requeueExpired: () => [],
+}
+
+const schedule = () => ({ name: newId(), ...cron, enabled: true, input: { a: 1 }, missedRuns: 'skip' })
+
+const ofSchedules: Arguments<Schedules> = {
+  ...reads('schedules'),
+  create: ({ ids }) => [{ workflowId: ids.workflows, ...schedule() }],
+  update: ({ ids }) => [ids.schedules, schedule(), { revision: 1 }],
+  enable: id('schedules'),
+  disable: id('schedules'),
+  due: () => [{ at: new Date(), limit: 5 }],
+  fire: ({ ids }) => [ids.schedules, new Date()],
+  delete: id('schedules'),
+  restore: id('schedules'),
+  purge: id('schedules'),
+}
+
+type AnyMethod = (this: unknown, ...args: readonly unknown[]) => unknown
+const apply = (target: object, name: string, args: readonly unknown[]): unknown =>
+  Reflect.apply((target as Record<string, AnyMethod>)[name] as AnyMethod, target, args)
+
+const tables = {
+  projects: ofProjects,
+  agents: ofAgents,
+  workflows: ofWorkflows,
+  tasks: ofTasks,
+  schedules: ofSchedules,
+}
+
+const ofRepositories = resources.flatMap((resource): Entry[] => [
+  ...Object.entries(tables[resource] as Readonly<Record<string, Entry['args']>>).map(([name, args]): Entry => ({
+    name: `${resource}.${name}`,
+    args,
+    call: ({ org }, given) => apply(org[resource], name, given),
+  })),
+  {
+    name: `${resource}.list after a cursor`,
+    args: ({ cursors }) => [{ limit: 1, after: cursors[resource] }],
+    call: ({ org }, given) => apply(org[resource], 'list', given),
+  },
+])
+
+const strict = z.strictObject({ kind: z.string().max(50) })
+
+const ofTenancy: Entry[] = [
+  {
+    name: 'forOrg',
+    args: ({ org }) => [
+      org.id,
+      { readOnly: false, signal: new AbortController().signal, request: { id: 'r', ip: '::1', userAgent: 'curl' } },
+    ],
+    call: ({ tenancy }, args) => (apply(tenancy, 'forOrg', args) as Org).agents.count(),
+  },
+  {
+    name: 'transaction options',
+    args: () => [{ isolation: 'serializable', retries: 1 }],
+    call: ({ org }, [options]) => org.transaction((inner) => inner.agents.count(), options as never),
+  },
+  {
+    name: 'transaction',
+    args: () => ['no function'],
+    call: ({ org }, [work]) => org.transaction((typeof work === 'function' ? undefined : work) as never),
+  },
+  {
+    name: 'savepoint',
+    args: () => ['no function'],
+    call: ({ org }, [work]) =>
+      org.transaction((inner) => inner.transaction((typeof work === 'function' ? undefined : work) as never)),
+  },
+  {
+    name: 'batch',
+    args: () => ['no function'],
+    call: ({ org }, [collect]) => org.batch((typeof collect === 'function' ? undefined : collect) as never),
+  },
+  {
+    name: 'batch of what is no list',
+    args: () => [[]],
+    call: ({ org }, [list]) => org.batch(() => list as never),
+  },
+  {
+    name: 'batch of what is no call',
+    args: () => ['no call'],
+    call: ({ org, ids }, [item]) => org.batch((inner) => [inner.agents.find(ids.agents), item]),
+  },
+  {
+    name: 'batch of calls',
+    args: (ours) => [ours.ids.agents, { kind: 'greet' }, { limit: 5, name: { prefix: 'a' } }],
+    call: ({ org }, [agent, task, options]) =>
+      org.batch((inner) => [
+        inner.agents.find(agent as never),
+        inner.tasks.enqueue(task as never),
+        inner.projects.list(options as never),
+      ]),
+  },
+  {
+    name: 'defineRepository',
+    args: () => [{ create: strict, patch: strict.partial(), permission: 'tasks', parents: {}, references: [] }],
+    call: ({ org }, [definition]) =>
+      org.repository(defineRepository(tasks, definition as never)).create({ kind: 'defined' }),
+  },
+  {
+    name: 'defineRepository over no table',
+    args: () => ['no table'],
+    call: ({ org }, [table]) =>
+      org.repository(defineRepository(table as never, { create: strict, patch: strict.partial() })).count(),
+  },
+  {
+    name: 'create of a defined repository',
+    args: () => [{ name: 'Four', slug: `s-${newId()}`, ref: newId() }],
+    call: ({ org }, args) => apply(org.repository(Defined), 'create', args),
+  },
+  {
+    name: 'update of a defined repository',
+    args: ({ ids }) => [ids.projects, { name: 'Four' }, {}],
+    call: ({ org }, args) => apply(org.repository(Defined), 'update', args),
+  },
+  {
+    name: 'delete of a defined repository',
+    args: ({ ids }) => [ids.projects],
+    call: ({ org }, args) => apply(org.repository(Defined), 'delete', args),
+  },
+]
+
+const Defined = defineRepository(projects, { create: newProject.required({ ref: true }), patch: projectPatch })
+
+export const entries: readonly Entry[] = [...ofRepositories, ...ofTenancy]
