@@ -4,6 +4,8 @@ import { organizationTables } from '../support/every-table.js'
 /** A node of what EXPLAIN gives as JSON. */
 export interface PlanNode {
   readonly 'Node Type': string
+  /** Of a ModifyTable. */
+  readonly Operation?: string
   readonly 'Parent Relationship'?: string
   readonly 'Relation Name'?: string
   readonly 'Index Name'?: string
@@ -33,6 +35,7 @@ export function examine(plan: PlanNode, text: string): string[] {
   const faults: string[] = []
   let reads = 0
   const visit = (node: PlanNode, isBehindFilter: boolean): void => {
+    if (isNeverRun(node)) return
     const behind = isBehindFilter || (node['One-Time Filter'] ?? '').includes('platform.current_org() = ')
     if (isRead(node)) {
       reads++
@@ -44,7 +47,7 @@ export function examine(plan: PlanNode, text: string): string[] {
     for (const child of node.Plans ?? []) visit(child, behind && !isOfItsOwn(child))
   }
   visit(plan, false)
-  if (reads === 0 && !readsNothing(plan, text)) faults.push('no read of an organization’s table')
+  if (reads === 0 && !readsNothing(plan)) faults.push('no read of an organization’s table')
   return faults
 }
 
@@ -82,8 +85,8 @@ const asksPerRow = (node: PlanNode): string[] =>
  * An insert of given rows reads nothing: row security checks each row that it writes. And the server knows of some statements
  * that they find nothing, such as those that look for an empty field where none can be.
  */
-const readsNothing = (plan: PlanNode, text: string): boolean =>
-  /^insert into \S+ \([^)]*\) (?:values|select .* from json_to_recordset)/.test(text) || isFalse(plan)
+const readsNothing = (plan: PlanNode): boolean => plan.Operation === 'Insert' || hasPartNeverRun(plan)
 
-const isFalse = (node: PlanNode): boolean =>
-  node['One-Time Filter'] === 'false' || (node.Plans ?? []).some((child) => isFalse(child))
+const isNeverRun = (node: PlanNode): boolean => node['One-Time Filter'] === 'false'
+
+const hasPartNeverRun = (node: PlanNode): boolean => isNeverRun(node) || (node.Plans ?? []).some(hasPartNeverRun)
