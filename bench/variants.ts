@@ -30,6 +30,10 @@ class ManyTasks extends ScopedRepository<Task> {
   create(values: readonly NewTask[]): Query<Task[]> {
     return this.insertMany(newTask, values)
   }
+
+  enqueue(values: readonly NewTask[]): Query<number> {
+    return this.append(newTask, values)
+  }
 }
 
 const keys = `bench:${Buffer.alloc(32, 1).toString('base64')}`
@@ -66,6 +70,7 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
   const isolated = drizzle(app)
   const row = (call: number) => and(eq(tasks.orgId, orgId), eq(tasks.id, id(call)))
   const many = Array.from({ length: 1000 }, () => ({ kind: 'mail', input }))
+  const drizzleMany = () => builder.insert(tasks).values(many.map((task) => ({ ...task, orgId, id: newId() })))
   return {
     raw,
     scoped: (operation: Operation): Variant => ({ name: 'tenantry', call: calls[operation] }),
@@ -104,14 +109,9 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
       name: 'tenantry',
       call: () => scoped().repository(ManyTasks).create(many),
     } satisfies Variant,
-    drizzleMany: {
-      name: 'drizzle',
-      call: () =>
-        builder
-          .insert(tasks)
-          .values(many.map((task) => ({ ...task, orgId, id: newId() })))
-          .returning(),
-    } satisfies Variant,
+    drizzleInsertMany: { name: 'drizzle', call: () => drizzleMany().returning() } satisfies Variant,
+    append: { name: 'tenantry', call: () => scoped().repository(ManyTasks).enqueue(many) } satisfies Variant,
+    drizzleAppend: { name: 'drizzle', call: () => drizzleMany() } satisfies Variant,
     async close() {
       await Promise.all([tenancy.close(), owner.end(), app.end()])
     },

@@ -11,6 +11,7 @@ import type { Query } from './query.js'
 import { clearCall, lockCalls, type Reference } from './references.js'
 import { revisionOf, type UpdateOptions } from './revision.js'
 import type { AuditedWrite, Scope } from './scope.js'
+import { ownText } from './statements.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
 import { ownItems, ownProperties, parseInput } from './values.js'
 import * as writes from './writes.js'
@@ -162,14 +163,18 @@ export abstract class ScopedRepository<Row extends object> {
     inputs: readonly unknown[],
     managed: Values = {},
   ): Query<Row[]> {
-    return this.write(
-      'create',
-      () => {
-        const rows = ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
-        return insertManyCall(this.plan, this.orgId, rows)
-      },
-      ({ rows }) => rows.map(this.readRow),
-    )
+    const prepare = () => insertManyCall(this.plan, this.orgId, manyParsed(schema, inputs, managed), 'rows')
+    return this.write('create', prepare, ({ rows }) => rows.map(this.readRow))
+  }
+
+  /** The same for what nobody reads back at once, such as measurements. Gives their number. */
+  protected append<Schema extends z.ZodType>(
+    schema: Schema,
+    inputs: readonly unknown[],
+    managed: Values = {},
+  ): Query<number> {
+    const prepare = () => insertManyCall(this.plan, this.orgId, manyParsed(schema, inputs, managed), 'nothing')
+    return this.write('create', prepare, ({ rowCount }) => rowCount)
   }
 
   /** Inserts, or changes the row that has the same key. */
@@ -391,10 +396,7 @@ export abstract class ScopedRepository<Row extends object> {
   }
 }
 
-const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values
+const manyParsed = (schema: z.ZodType, inputs: unknown, managed: Values): Values[] =>
+  ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
 
-/** A text that names no organization would be left to row security alone. */
-function ownText(text: string): string {
-  if (!/org_id"? = \$1\b/.test(text)) throw new Error('a statement of a repository must say org_id = $1')
-  return text
-}
+const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values
