@@ -2,8 +2,7 @@ import { InvalidInputError } from './errors.js'
 import type { Call, Statement } from './executor.js'
 import { newId } from './ids.js'
 import { type ColumnPlan, columnOf, type TablePlan } from './table-plan.js'
-
-type Values = Readonly<Record<string, unknown>>
+import type { Values } from './values.js'
 
 /** Many rows in one statement, a parameter for each column: no VALUES list has to be parsed, and no limit on parameters is near. */
 export function insertManyCall(

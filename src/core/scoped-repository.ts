@@ -13,7 +13,7 @@ import { revisionOf, type UpdateOptions } from './revision.js'
 import type { AuditedWrite, Scope } from './scope.js'
 import { ownText } from './statements.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
-import { ownItems, ownProperties, parseInput } from './values.js'
+import { ownItems, ownProperties, parseInput, type Values } from './values.js'
 import * as writes from './writes.js'
 
 export interface RepositoryOptions {
@@ -24,8 +24,6 @@ export interface RepositoryOptions {
   /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
   readonly references?: readonly Reference[]
 }
-
-type Values = Readonly<Record<string, unknown>>
 
 const maxIds = 100_000
 const maxRows = 50_000

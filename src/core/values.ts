@@ -2,6 +2,9 @@ import { types } from 'node:util'
 import type { z } from 'zod'
 import { type InputFault, InvalidInputError } from './errors.js'
 
+/** What a row is given, by the properties of its table. */
+export type Values = Readonly<Record<string, unknown>>
+
 /** What a caller hands in, looked at once: own properties of a plain object, so that nothing inherited counts as given. */
 export function ownProperties(input: unknown, field = ''): Record<string, unknown> {
   // No prototype, so that a name such as `toString` is never found by accident, and `__proto__` is a name like any other.

@@ -2,12 +2,11 @@ import { BrokenReferenceError, InvalidInputError, NotFoundError, VersionConflict
 import type { Call, Result, Statement } from './executor.js'
 import { newId } from './ids.js'
 import { type ColumnPlan, columnOf, planOf, type TablePlan } from './table-plan.js'
+import type { Values } from './values.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
 /** Tables that a row hangs on and that can be soft-deleted, by the property that refers to them. */
 export type Parents = Readonly<Record<string, PgTable>>
-
-type Values = Readonly<Record<string, unknown>>
 
 interface Given {
   readonly column: ColumnPlan

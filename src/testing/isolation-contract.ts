@@ -18,7 +18,7 @@ export type ContractCalls<Repository> = {
 
 export interface ContractCase<Repository> {
   readonly repository: new (scope: Scope) => Repository
-  /** The tables that a row needs, those that others refer to first; the repository's own is the last. */
+  /** The repository's own table, those that a row needs, and those whose rows hang on it; what others refer to comes first. */
   readonly tables: readonly PgTable[]
   /** Makes a row through the scope and gives its id. */
   readonly make: (org: Org) => Promise<string>

@@ -11,8 +11,13 @@ const cron = { cron: '0 * * * *', timezone: 'UTC' }
 
 export const projectsCase = {
   repository: Projects,
-  tables: [projects],
-  make: async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id,
+  tables: [projects, agents, workflows],
+  make: async (org: Org) => {
+    const { id } = await org.projects.create({ name: 'One', slug: 'one' })
+    await org.agents.create({ name: 'Ada', username: 'ada', projectId: id })
+    await org.workflows.create({ name: 'Triage', slug: 'triage', projectId: id })
+    return id
+  },
   calls: {
     find: (all, id) => all.find(id),
     get: (all, id) => all.get(id),
@@ -34,8 +39,12 @@ export const projectsCase = {
 
 const agentsCase = {
   repository: Agents,
-  tables: [agents],
-  make: async (org) => (await org.agents.create({ name: 'Ada', username: 'ada' })).id,
+  tables: [agents, tasks],
+  make: async (org) => {
+    const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
+    await org.tasks.enqueue({ kind: 'greet', agentId: id })
+    return id
+  },
   calls: {
     find: (all, id) => all.find(id),
     get: (all, id) => all.get(id),
@@ -61,8 +70,13 @@ const agentsCase = {
 
 const workflowsCase = {
   repository: Workflows,
-  tables: [workflows],
-  make: async (org) => (await org.workflows.create({ name: 'Triage', slug: 'triage' })).id,
+  tables: [workflows, schedules, tasks],
+  make: async (org) => {
+    const { id } = await org.workflows.create({ name: 'Triage', slug: 'triage' })
+    await org.schedules.create({ workflowId: id, name: 'hourly', ...cron })
+    await org.tasks.enqueue({ kind: 'greet', workflowId: id })
+    return id
+  },
   calls: {
     find: (all, id) => all.find(id),
     get: (all, id) => all.get(id),
@@ -109,10 +123,12 @@ const tasksCase = {
 
 const schedulesCase = {
   repository: Schedules,
-  tables: [workflows, schedules],
+  tables: [workflows, schedules, tasks],
   make: async (org) => {
     const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
-    return (await org.schedules.create({ workflowId: workflow.id, name: 'hourly', ...cron })).id
+    const { id } = await org.schedules.create({ workflowId: workflow.id, name: 'hourly', ...cron })
+    await org.schedules.fire(id, new Date(Date.UTC(2100, 0, 1)))
+    return id
   },
   calls: {
     find: (all, id) => all.find(id),
