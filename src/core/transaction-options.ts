@@ -17,3 +17,10 @@ export function readTransactionOptions(options: unknown = {}): TransactionOption
   }
   return { isolation, retries } as TransactionOptions
 }
+
+/** A savepoint shares the isolation of the transaction around it, and cannot be repeated without it. */
+export function refuseOwnOptions(options: unknown): void {
+  for (const [name, value] of Object.entries(readTransactionOptions(options))) {
+    if (value !== undefined) throw new InvalidInputError(name, 'can be given to the outermost transaction only')
+  }
+}

@@ -3,7 +3,8 @@ import { runBatch } from './batch-scope.js'
 import { explained } from './explain.js'
 import type { Call, Result, Transaction } from './executor.js'
 import type { Query } from './query.js'
-import type { BatchResults, Scope, ScopeContext } from './scope.js'
+import type { BatchResults, Scope, ScopeContext, TransactionOptions } from './scope.js'
+import { refuseOwnOptions } from './transaction-options.js'
 
 /** Runs `work` in a transaction: all of it takes effect, or none. Its scope is dead afterwards. */
 export async function runTransaction<T>(
@@ -73,9 +74,9 @@ export class TransactionScope implements Scope {
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
-  transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+  transaction<T>(work: (scope: TransactionScope) => Promise<T>, options?: TransactionOptions): Promise<T> {
     this.waiting++
-    const nested = this.nest(work).finally(() => this.waiting--)
+    const nested = this.nest(work, options).finally(() => this.waiting--)
     nested.catch(ignore)
     return nested
   }
@@ -96,7 +97,8 @@ export class TransactionScope implements Scope {
     await this.last
   }
 
-  private async nest<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+  private async nest<T>(work: (scope: TransactionScope) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    refuseOwnOptions(options)
     this.assertOpen()
     await this.last
     this.assertOpen()

@@ -183,6 +183,22 @@ describe('a transaction', () => {
 })
 
 describe('a transaction inside of another', () => {
+  test.each([{ isolation: 'serializable' }, { retries: 1 }, { retry: 1 }] as object[])(
+    'has no options of its own: %o',
+    async (options) => {
+      const org = await newOrg()
+      await org.transaction(async (inner) => {
+        const attempt = inner.transaction((nested) => newAgent(nested, 'ada'), options)
+        await expect(attempt).rejects.toMatchObject({
+          code: 'invalid_input',
+          faults: [{ field: Object.keys(options)[0] }],
+        })
+        await inner.transaction((nested) => newAgent(nested, 'eve'), {})
+      })
+      expect(await usernames(org)).toEqual(['eve'])
+    },
+  )
+
   test('is taken back alone', async () => {
     const org = await newOrg()
     await org.transaction(async (inner) => {
