@@ -61,8 +61,8 @@ export class Tenancy {
   ) {}
 
   /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
-  forOrg(orgId: string, options: OrgOptions = {}): Org {
-    const given = readScopeOptions(options)
+  forOrg(orgId: string, options?: OrgOptions): Org {
+    const given = options === undefined ? undefined : readScopeOptions(options)
     const context = { ...given, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
     return new Org(new LoneScope(context, this.executor))
   }

@@ -131,8 +131,8 @@ test('an edited migration is refused by name', async () => {
   await migrateUp(session, [asSet(folder)], { to: 1 })
   await writeFile(join(folder, '0000_notes.sql'), 'create table notes (id bigint)')
 
-  for (const refused of [migrateUp(session, [asSet(folder)]), migrateDown(session, [asSet(folder)])]) {
-    await expect(refused).rejects.toThrow('0000_notes.sql was edited after it was applied')
+  for (const migrate of [migrateUp, migrateDown]) {
+    await expect(migrate(session, [asSet(folder)])).rejects.toThrow('0000_notes.sql was edited after it was applied')
   }
   expect(await verifyMigrations(session, [asSet(folder)])).toEqual([
     expect.stringContaining('0000_notes.sql was edited'),
