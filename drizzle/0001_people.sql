@@ -166,7 +166,7 @@ CREATE INDEX "organization_members_role_idx" ON "platform"."organization_members
 --> statement-breakpoint
 CREATE INDEX "organization_members_created_at_idx" ON "platform"."organization_members" USING btree ("org_id","created_at");
 --> statement-breakpoint
-CREATE INDEX "organization_members_invited_by_idx" ON "platform"."organization_members" USING btree ("invited_by");
+CREATE INDEX "organization_members_invited_by_idx" ON "platform"."organization_members" USING btree ("invited_by","org_id");
 --> statement-breakpoint
 CREATE POLICY "org_isolation" ON "platform"."organizations" AS PERMISSIVE FOR ALL TO "tenantry_app" USING (id = platform.current_org()) WITH CHECK (id = platform.current_org());
 --> statement-breakpoint

@@ -154,9 +154,9 @@ CREATE UNIQUE INDEX "organization_invitations_email_key" ON "platform"."organiza
 --> statement-breakpoint
 CREATE INDEX "organization_invitations_email_idx" ON "platform"."organization_invitations" USING btree ("email") WHERE accepted_at is null and declined_at is null and revoked_at is null;
 --> statement-breakpoint
-CREATE INDEX "organization_invitations_invited_by_idx" ON "platform"."organization_invitations" USING btree ("invited_by");
+CREATE INDEX "organization_invitations_invited_by_idx" ON "platform"."organization_invitations" USING btree ("invited_by","org_id");
 --> statement-breakpoint
-CREATE INDEX "organization_invitations_accepted_by_idx" ON "platform"."organization_invitations" USING btree ("accepted_by");
+CREATE INDEX "organization_invitations_accepted_by_idx" ON "platform"."organization_invitations" USING btree ("accepted_by","org_id");
 --> statement-breakpoint
 CREATE INDEX "api_key_windows_start_idx" ON "platform"."api_key_windows" USING btree ("window_start");
 --> statement-breakpoint

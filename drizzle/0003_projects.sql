@@ -197,13 +197,13 @@ CREATE INDEX "projects_status_idx" ON "platform"."projects" USING btree ("org_id
 --> statement-breakpoint
 CREATE INDEX "projects_created_at_idx" ON "platform"."projects" USING btree ("org_id","created_at");
 --> statement-breakpoint
-CREATE INDEX "projects_created_by_idx" ON "platform"."projects" USING btree ("created_by");
+CREATE INDEX "projects_created_by_idx" ON "platform"."projects" USING btree ("created_by","org_id");
 --> statement-breakpoint
 CREATE INDEX "project_members_user_idx" ON "platform"."project_members" USING btree ("org_id","user_id");
 --> statement-breakpoint
 CREATE INDEX "project_members_role_idx" ON "platform"."project_members" USING btree ("org_id","role");
 --> statement-breakpoint
-CREATE INDEX "project_members_added_by_idx" ON "platform"."project_members" USING btree ("added_by");
+CREATE INDEX "project_members_added_by_idx" ON "platform"."project_members" USING btree ("added_by","org_id");
 --> statement-breakpoint
 CREATE INDEX "compute_config_instance_size_idx" ON "platform"."compute_config" USING btree ("org_id","instance_size");
 --> statement-breakpoint

@@ -272,7 +272,7 @@ CREATE INDEX "tax_ids_status_idx" ON "platform"."tax_ids" USING btree ("org_id",
 --> statement-breakpoint
 CREATE INDEX "credit_entries_credit_idx" ON "platform"."credit_entries" USING btree ("org_id","credit_id");
 --> statement-breakpoint
-CREATE INDEX "credit_entries_created_by_idx" ON "platform"."credit_entries" USING btree ("created_by");
+CREATE INDEX "credit_entries_created_by_idx" ON "platform"."credit_entries" USING btree ("created_by","org_id");
 --> statement-breakpoint
 CREATE INDEX "credits_burn_idx" ON "platform"."credits" USING btree ("org_id","priority","expires_at","id") WHERE remaining > 0;
 --> statement-breakpoint

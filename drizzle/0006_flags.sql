@@ -37,7 +37,7 @@ ALTER TABLE "platform"."organization_feature_flags" ADD CONSTRAINT "organization
 --> statement-breakpoint
 CREATE INDEX "organization_feature_flags_flag_idx" ON "platform"."organization_feature_flags" USING btree ("flag_id");
 --> statement-breakpoint
-CREATE INDEX "organization_feature_flags_set_by_idx" ON "platform"."organization_feature_flags" USING btree ("set_by");
+CREATE INDEX "organization_feature_flags_set_by_idx" ON "platform"."organization_feature_flags" USING btree ("set_by","org_id");
 --> statement-breakpoint
 CREATE POLICY "org_isolation" ON "platform"."organization_feature_flags" AS PERMISSIVE FOR ALL TO "tenantry_app" USING (org_id = platform.current_org()) WITH CHECK (org_id = platform.current_org());
 --> statement-breakpoint

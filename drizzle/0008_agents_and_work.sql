@@ -220,7 +220,7 @@ CREATE INDEX "agents_status_idx" ON "platform"."agents" USING btree ("org_id","s
 --> statement-breakpoint
 CREATE INDEX "agents_created_at_idx" ON "platform"."agents" USING btree ("org_id","created_at");
 --> statement-breakpoint
-CREATE INDEX "agents_created_by_idx" ON "platform"."agents" USING btree ("created_by");
+CREATE INDEX "agents_created_by_idx" ON "platform"."agents" USING btree ("created_by","org_id");
 --> statement-breakpoint
 CREATE UNIQUE INDEX "workflows_slug_key" ON "platform"."workflows" USING btree ("org_id","slug") WHERE deleted_at is null;
 --> statement-breakpoint
@@ -230,7 +230,7 @@ CREATE INDEX "workflows_project_idx" ON "platform"."workflows" USING btree ("org
 --> statement-breakpoint
 CREATE INDEX "workflows_created_at_idx" ON "platform"."workflows" USING btree ("org_id","created_at");
 --> statement-breakpoint
-CREATE INDEX "workflows_created_by_idx" ON "platform"."workflows" USING btree ("created_by");
+CREATE INDEX "workflows_created_by_idx" ON "platform"."workflows" USING btree ("created_by","org_id");
 --> statement-breakpoint
 CREATE UNIQUE INDEX "schedules_name_key" ON "platform"."schedules" USING btree ("org_id","name") WHERE deleted_at is null;
 --> statement-breakpoint
@@ -238,7 +238,7 @@ CREATE INDEX "schedules_workflow_idx" ON "platform"."schedules" USING btree ("or
 --> statement-breakpoint
 CREATE INDEX "schedules_next_run_at_idx" ON "platform"."schedules" USING btree ("org_id","next_run_at") WHERE enabled and deleted_at is null;
 --> statement-breakpoint
-CREATE INDEX "schedules_due_idx" ON "platform"."schedules" USING btree ("next_run_at") WHERE enabled and deleted_at is null;
+CREATE INDEX "schedules_due_idx" ON "platform"."schedules" USING btree ("next_run_at","org_id") WHERE enabled and deleted_at is null;
 --> statement-breakpoint
 CREATE INDEX "schedules_created_at_idx" ON "platform"."schedules" USING btree ("org_id","created_at");
 --> statement-breakpoint
@@ -256,11 +256,11 @@ CREATE INDEX "tasks_parent_idx" ON "platform"."tasks" USING btree ("org_id","par
 --> statement-breakpoint
 CREATE INDEX "tasks_created_at_idx" ON "platform"."tasks" USING btree ("org_id","created_at");
 --> statement-breakpoint
-CREATE INDEX "tasks_run_at_idx" ON "platform"."tasks" USING btree ("run_at") WHERE status = 'queued';
+CREATE INDEX "tasks_run_at_idx" ON "platform"."tasks" USING btree ("run_at","org_id") WHERE status = 'queued';
 --> statement-breakpoint
-CREATE INDEX "tasks_lease_idx" ON "platform"."tasks" USING btree ("lease_expires_at") WHERE status = 'running';
+CREATE INDEX "tasks_lease_idx" ON "platform"."tasks" USING btree ("lease_expires_at","org_id") WHERE status = 'running';
 --> statement-breakpoint
-CREATE INDEX "tasks_created_by_idx" ON "platform"."tasks" USING btree ("created_by");
+CREATE INDEX "tasks_created_by_idx" ON "platform"."tasks" USING btree ("created_by","org_id");
 --> statement-breakpoint
 CREATE POLICY "org_isolation" ON "platform"."organization_llms" AS PERMISSIVE FOR ALL TO "tenantry_app" USING (org_id = platform.current_org()) WITH CHECK (org_id = platform.current_org());
 --> statement-breakpoint

@@ -219,7 +219,7 @@ CREATE TABLE platform.agents (
 );
 ALTER TABLE platform.agents ENABLE ROW LEVEL SECURITY;
 CREATE INDEX agents_created_at_idx ON platform.agents USING btree (org_id, created_at);
-CREATE INDEX agents_created_by_idx ON platform.agents USING btree (created_by);
+CREATE INDEX agents_created_by_idx ON platform.agents USING btree (created_by, org_id);
 CREATE INDEX agents_organization_llm_idx ON platform.agents USING btree (org_id, organization_llm_id);
 CREATE INDEX agents_project_idx ON platform.agents USING btree (org_id, project_id);
 CREATE INDEX agents_status_idx ON platform.agents USING btree (org_id, status, id);
@@ -464,7 +464,7 @@ CREATE TABLE platform.credit_entries (
   CONSTRAINT credit_entries_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'spend'::text, 'void'::text])))
 );
 ALTER TABLE platform.credit_entries ENABLE ROW LEVEL SECURITY;
-CREATE INDEX credit_entries_created_by_idx ON platform.credit_entries USING btree (created_by);
+CREATE INDEX credit_entries_created_by_idx ON platform.credit_entries USING btree (created_by, org_id);
 CREATE INDEX credit_entries_credit_idx ON platform.credit_entries USING btree (org_id, credit_id);
 CREATE POLICY org_isolation ON platform.credit_entries TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.credit_entries TO tenantry_system USING (true) WITH CHECK (true);
@@ -775,7 +775,7 @@ CREATE TABLE platform.organization_feature_flags (
 );
 ALTER TABLE platform.organization_feature_flags ENABLE ROW LEVEL SECURITY;
 CREATE INDEX organization_feature_flags_flag_idx ON platform.organization_feature_flags USING btree (flag_id);
-CREATE INDEX organization_feature_flags_set_by_idx ON platform.organization_feature_flags USING btree (set_by);
+CREATE INDEX organization_feature_flags_set_by_idx ON platform.organization_feature_flags USING btree (set_by, org_id);
 CREATE POLICY org_isolation ON platform.organization_feature_flags TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.organization_feature_flags TO tenantry_system USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON platform.organization_feature_flags TO tenantry_app;
@@ -807,9 +807,9 @@ CREATE TABLE platform.organization_invitations (
   CONSTRAINT organization_invitations_email_check CHECK ((email = lower(email)))
 );
 ALTER TABLE platform.organization_invitations ENABLE ROW LEVEL SECURITY;
-CREATE INDEX organization_invitations_accepted_by_idx ON platform.organization_invitations USING btree (accepted_by);
+CREATE INDEX organization_invitations_accepted_by_idx ON platform.organization_invitations USING btree (accepted_by, org_id);
 CREATE INDEX organization_invitations_email_idx ON platform.organization_invitations USING btree (email) WHERE ((accepted_at IS NULL) AND (declined_at IS NULL) AND (revoked_at IS NULL));
-CREATE INDEX organization_invitations_invited_by_idx ON platform.organization_invitations USING btree (invited_by);
+CREATE INDEX organization_invitations_invited_by_idx ON platform.organization_invitations USING btree (invited_by, org_id);
 CREATE UNIQUE INDEX organization_invitations_email_key ON platform.organization_invitations USING btree (org_id, email) WHERE ((accepted_at IS NULL) AND (declined_at IS NULL) AND (revoked_at IS NULL));
 CREATE POLICY org_isolation ON platform.organization_invitations TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.organization_invitations TO tenantry_system USING (true) WITH CHECK (true);
@@ -867,7 +867,7 @@ CREATE TABLE platform.organization_members (
 );
 ALTER TABLE platform.organization_members ENABLE ROW LEVEL SECURITY;
 CREATE INDEX organization_members_created_at_idx ON platform.organization_members USING btree (org_id, created_at);
-CREATE INDEX organization_members_invited_by_idx ON platform.organization_members USING btree (invited_by);
+CREATE INDEX organization_members_invited_by_idx ON platform.organization_members USING btree (invited_by, org_id);
 CREATE INDEX organization_members_role_idx ON platform.organization_members USING btree (org_id, role);
 CREATE INDEX organization_members_user_idx ON platform.organization_members USING btree (user_id, org_id);
 CREATE UNIQUE INDEX organization_members_email_key ON platform.organization_members USING btree (org_id, email) WHERE (deleted_at IS NULL);
@@ -1022,7 +1022,7 @@ CREATE TABLE platform.project_members (
   CONSTRAINT project_members_user_fkey FOREIGN KEY (org_id, user_id) REFERENCES platform.organization_members(org_id, user_id) ON DELETE CASCADE
 );
 ALTER TABLE platform.project_members ENABLE ROW LEVEL SECURITY;
-CREATE INDEX project_members_added_by_idx ON platform.project_members USING btree (added_by);
+CREATE INDEX project_members_added_by_idx ON platform.project_members USING btree (added_by, org_id);
 CREATE INDEX project_members_role_idx ON platform.project_members USING btree (org_id, role);
 CREATE INDEX project_members_user_idx ON platform.project_members USING btree (org_id, user_id);
 CREATE POLICY org_isolation ON platform.project_members TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
@@ -1089,7 +1089,7 @@ CREATE TABLE platform.projects (
 );
 ALTER TABLE platform.projects ENABLE ROW LEVEL SECURITY;
 CREATE INDEX projects_created_at_idx ON platform.projects USING btree (org_id, created_at);
-CREATE INDEX projects_created_by_idx ON platform.projects USING btree (created_by);
+CREATE INDEX projects_created_by_idx ON platform.projects USING btree (created_by, org_id);
 CREATE INDEX projects_status_idx ON platform.projects USING btree (org_id, status, id);
 CREATE UNIQUE INDEX projects_slug_key ON platform.projects USING btree (org_id, slug) WHERE (deleted_at IS NULL);
 CREATE POLICY org_isolation ON platform.projects TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
@@ -1166,7 +1166,7 @@ CREATE TABLE platform.schedules (
 );
 ALTER TABLE platform.schedules ENABLE ROW LEVEL SECURITY;
 CREATE INDEX schedules_created_at_idx ON platform.schedules USING btree (org_id, created_at);
-CREATE INDEX schedules_due_idx ON platform.schedules USING btree (next_run_at) WHERE (enabled AND (deleted_at IS NULL));
+CREATE INDEX schedules_due_idx ON platform.schedules USING btree (next_run_at, org_id) WHERE (enabled AND (deleted_at IS NULL));
 CREATE INDEX schedules_next_run_at_idx ON platform.schedules USING btree (org_id, next_run_at) WHERE (enabled AND (deleted_at IS NULL));
 CREATE INDEX schedules_workflow_idx ON platform.schedules USING btree (org_id, workflow_id);
 CREATE UNIQUE INDEX schedules_name_key ON platform.schedules USING btree (org_id, name) WHERE (deleted_at IS NULL);
@@ -1267,11 +1267,11 @@ CREATE TABLE platform.tasks (
 ALTER TABLE platform.tasks ENABLE ROW LEVEL SECURITY;
 CREATE INDEX tasks_agent_idx ON platform.tasks USING btree (org_id, agent_id);
 CREATE INDEX tasks_created_at_idx ON platform.tasks USING btree (org_id, created_at);
-CREATE INDEX tasks_created_by_idx ON platform.tasks USING btree (created_by);
-CREATE INDEX tasks_lease_idx ON platform.tasks USING btree (lease_expires_at) WHERE (status = 'running'::text);
+CREATE INDEX tasks_created_by_idx ON platform.tasks USING btree (created_by, org_id);
+CREATE INDEX tasks_lease_idx ON platform.tasks USING btree (lease_expires_at, org_id) WHERE (status = 'running'::text);
 CREATE INDEX tasks_parent_idx ON platform.tasks USING btree (org_id, parent_id);
 CREATE INDEX tasks_queue_idx ON platform.tasks USING btree (org_id, priority, run_at) WHERE (status = 'queued'::text);
-CREATE INDEX tasks_run_at_idx ON platform.tasks USING btree (run_at) WHERE (status = 'queued'::text);
+CREATE INDEX tasks_run_at_idx ON platform.tasks USING btree (run_at, org_id) WHERE (status = 'queued'::text);
 CREATE INDEX tasks_status_idx ON platform.tasks USING btree (org_id, status, id);
 CREATE INDEX tasks_workflow_idx ON platform.tasks USING btree (org_id, workflow_id);
 CREATE UNIQUE INDEX tasks_dedupe_key ON platform.tasks USING btree (org_id, dedupe_key) WHERE (status = ANY (ARRAY['queued'::text, 'running'::text]));
@@ -1481,7 +1481,7 @@ CREATE TABLE platform.workflows (
 );
 ALTER TABLE platform.workflows ENABLE ROW LEVEL SECURITY;
 CREATE INDEX workflows_created_at_idx ON platform.workflows USING btree (org_id, created_at);
-CREATE INDEX workflows_created_by_idx ON platform.workflows USING btree (created_by);
+CREATE INDEX workflows_created_by_idx ON platform.workflows USING btree (created_by, org_id);
 CREATE INDEX workflows_project_idx ON platform.workflows USING btree (org_id, project_id);
 CREATE INDEX workflows_status_idx ON platform.workflows USING btree (org_id, status, id);
 CREATE UNIQUE INDEX workflows_slug_key ON platform.workflows USING btree (org_id, slug) WHERE (deleted_at IS NULL);

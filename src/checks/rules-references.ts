@@ -111,17 +111,20 @@ const attribution: Rule = {
   reason:
     'Who did something is kept for information and must neither hold a person back from erasure nor go with the person.',
   *check(table) {
+    const owner = table.owner === undefined ? [] : [table.owner]
     for (const column of table.columns) {
       if (!isAttribution(table, column)) continue
       const { name } = column
       const isReference = table.references.some(
         ({ columns, target, onDelete }) => columns.join() === name && target === usersTable && onDelete === 'set null',
       )
-      const isIndexed = table.keys.some(({ columns, where }) => columns.join() === name && where === undefined)
+      const isIndexed = table.keys.some(
+        ({ columns, where }) => columns.join() === [name, ...owner].join() && where === undefined,
+      )
       if (!column.notNull && isReference && isIndexed) continue
       yield {
         object: name,
-        message: `${table.fullName}.${name} must be nullable, refer to ${usersTable} on delete set null, and have an index of its own. Write \`attribution('${name}')\` and \`...attributedTo('${table.name}', t.<column>)\`.`,
+        message: `${table.fullName}.${name} must be nullable, refer to ${usersTable} on delete set null, and have an index on (${[name, ...owner].join(', ')}). Write \`attribution('${name}')\` and \`...attributedTo('${table.name}', ${['t.<column>', ...owner.map(() => 't.<owner>')].join(', ')})\`.`,
       }
     }
   },

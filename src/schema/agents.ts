@@ -63,7 +63,7 @@ export const agents = platform.table(
     index('agents_created_at_idx').on(t.orgId, t.createdAt),
     lowerCaseCheck('agents_username_check', 'username'),
     stateCheck('agents_status_check', 'status', agentStatuses),
-    ...attributedTo('agents', t.createdBy),
+    ...attributedTo('agents', t.createdBy, t.orgId),
     ...tenantTable('agents', t),
   ],
 )

@@ -74,7 +74,7 @@ export const creditEntries = platform.table(
     index('credit_entries_credit_idx').on(t.orgId, t.creditId),
     numberCheck('credit_entries_amount_check', 'amount', 'amount > 0'),
     stateCheck('credit_entries_kind_check', 'kind', creditEntryKinds),
-    ...attributedTo('credit_entries', t.createdBy),
+    ...attributedTo('credit_entries', t.createdBy, t.orgId),
     ...tenantTable('credit_entries', t),
   ],
 )

@@ -50,7 +50,7 @@ export const organizationFeatureFlags = platform.table(
       foreignColumns: [featureFlags.id],
     }).onDelete('cascade'),
     index('organization_feature_flags_flag_idx').on(t.flagId),
-    ...attributedTo('organization_feature_flags', t.setBy),
+    ...attributedTo('organization_feature_flags', t.setBy, t.orgId),
     ...tenantTable('organization_feature_flags', t),
   ],
 )

@@ -37,8 +37,8 @@ export const organizationInvitations = platform.table(
     // A person looks for their invitations across organizations, by their confirmed address.
     index('organization_invitations_email_idx').on(t.email).where(literal(pending)),
     lowerCaseCheck('organization_invitations_email_check', 'email'),
-    ...attributedTo('organization_invitations', t.invitedBy),
-    ...attributedTo('organization_invitations', t.acceptedBy),
+    ...attributedTo('organization_invitations', t.invitedBy, t.orgId),
+    ...attributedTo('organization_invitations', t.acceptedBy, t.orgId),
     ...tenantTable('organization_invitations', t),
   ],
 )

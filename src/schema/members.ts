@@ -61,7 +61,7 @@ export const organizationMembers = platform.table(
     index('organization_members_created_at_idx').on(t.orgId, t.createdAt),
     lowerCaseCheck('organization_members_email_check', 'email'),
     stateCheck('organization_members_status_check', 'status', memberStatuses),
-    ...attributedTo('organization_members', t.invitedBy),
+    ...attributedTo('organization_members', t.invitedBy, t.orgId),
     ...tenantTable('organization_members', t),
   ],
 )

@@ -43,7 +43,7 @@ export const projectMembers = platform.table(
     }),
     index('project_members_user_idx').on(t.orgId, t.userId),
     index('project_members_role_idx').on(t.orgId, t.role),
-    ...attributedTo('project_members', t.addedBy),
+    ...attributedTo('project_members', t.addedBy, t.orgId),
     ...tenantTable('project_members', t),
   ],
 )

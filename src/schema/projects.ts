@@ -63,7 +63,7 @@ export const projects = platform.table(
     check('projects_ref_check', literal(`ref ~ '^[a-z0-9][a-z0-9-]{2,39}$'`)),
     check('projects_database_port_check', literal('database_port between 1 and 65535')),
     stateCheck('projects_status_check', 'status', projectStatuses),
-    ...attributedTo('projects', t.createdBy),
+    ...attributedTo('projects', t.createdBy, t.orgId),
     ...tenantTable('projects', t),
   ],
 )

@@ -43,7 +43,7 @@ export const schedules = platform.table(
     index('schedules_workflow_idx').on(t.orgId, t.workflowId),
     index('schedules_next_run_at_idx').on(t.orgId, t.nextRunAt).where(literal(waiting)),
     // What is due in any organization.
-    index('schedules_due_idx').on(t.nextRunAt).where(literal(waiting)),
+    index('schedules_due_idx').on(t.nextRunAt, t.orgId).where(literal(waiting)),
     index('schedules_created_at_idx').on(t.orgId, t.createdAt),
     stateCheck('schedules_missed_runs_check', 'missed_runs', missedRunPolicies),
     ...tenantTable('schedules', t),

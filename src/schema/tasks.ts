@@ -76,10 +76,10 @@ export const tasks = platform.table(
     index('tasks_agent_idx').on(t.orgId, t.agentId),
     index('tasks_parent_idx').on(t.orgId, t.parentId),
     index('tasks_created_at_idx').on(t.orgId, t.createdAt),
-    index('tasks_run_at_idx').on(t.runAt).where(literal(`status = 'queued'`)),
-    index('tasks_lease_idx').on(t.leaseExpiresAt).where(literal(`status = 'running'`)),
+    index('tasks_run_at_idx').on(t.runAt, t.orgId).where(literal(`status = 'queued'`)),
+    index('tasks_lease_idx').on(t.leaseExpiresAt, t.orgId).where(literal(`status = 'running'`)),
     stateCheck('tasks_status_check', 'status', taskStatuses),
-    ...attributedTo('tasks', t.createdBy),
+    ...attributedTo('tasks', t.createdBy, t.orgId),
     ...tenantTable('tasks', t),
   ],
 )

@@ -52,7 +52,7 @@ export const workflows = platform.table(
     index('workflows_created_at_idx').on(t.orgId, t.createdAt),
     lowerCaseCheck('workflows_slug_check', 'slug'),
     stateCheck('workflows_status_check', 'status', workflowStatuses),
-    ...attributedTo('workflows', t.createdBy),
+    ...attributedTo('workflows', t.createdBy, t.orgId),
     ...tenantTable('workflows', t),
   ],
 )

@@ -145,7 +145,7 @@ export const deals = crm.table(
     stateCheck('deals_status_check', 'status', dealStatuses),
     numberCheck('deals_value_check', 'value', 'value >= 0'),
     numberCheck('deals_probability_check', 'probability', 'probability between 0 and 100'),
-    ...attributedTo('deals', t.createdBy),
+    ...attributedTo('deals', t.createdBy, t.orgId),
     ...tenantTable('deals', t),
   ],
 )

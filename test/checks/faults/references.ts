@@ -32,11 +32,11 @@ const noteOnAgent = (agentId: 'optional' | 'required', onDelete: Action, onUpdat
 
 const attributed = (
   column = attribution('created_by'),
-  keys?: (column: AnyPgColumn) => ReturnType<typeof attributedTo>,
+  keys = (createdBy: AnyPgColumn, orgId: AnyPgColumn) => attributedTo('notes', createdBy, orgId),
 ) =>
   declared(
     crm.table('notes', { ...columns(), createdBy: column }, (t) => [
-      ...(keys ?? ((createdBy) => attributedTo('notes', createdBy)))(t.createdBy),
+      ...keys(t.createdBy, t.orgId),
       ...constraints('notes', t),
     ]),
   )
@@ -216,25 +216,35 @@ export const referenceFaults: PlantedFault[] = [
     fault: 'a person who did something is no foreign key',
     rule: 'attribution',
     object: 'created_by',
-    exports: { notes: attributed(attribution('created_by'), (t) => [index('notes_created_by_idx').on(t)]) },
+    exports: {
+      notes: attributed(attribution('created_by'), (t, orgId) => [index('notes_created_by_idx').on(t, orgId)]),
+    },
   },
   {
     fault: 'a person who did something holds the row',
     rule: 'attribution',
     object: 'created_by',
     exports: {
-      notes: attributed(attribution('created_by'), (t) => [
+      notes: attributed(attribution('created_by'), (t, orgId) => [
         foreignKey({ name: 'notes_created_by_fkey', columns: [t], foreignColumns: [users.id] }).onDelete('cascade'),
-        index('notes_created_by_idx').on(t),
+        index('notes_created_by_idx').on(t, orgId),
       ]),
     },
+  },
+  {
+    fault: 'what a person did in one organization is searched in all of them',
+    rule: 'attribution',
+    object: 'created_by',
+    exports: { notes: attributed(attribution('created_by'), (t) => attributedTo('notes', t)) },
   },
   {
     fault: 'a person who did something has no index',
     rule: 'attribution',
     object: 'created_by',
     exports: {
-      notes: attributed(attribution('created_by'), (t) => attributedTo('notes', t).filter((one) => !('config' in one))),
+      notes: attributed(attribution('created_by'), (t, orgId) =>
+        attributedTo('notes', t, orgId).filter((one) => !('config' in one)),
+      ),
     },
   },
   {
