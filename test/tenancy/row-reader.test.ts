@@ -19,7 +19,7 @@ test('a row has its columns, whatever they are called', () => {
 })
 
 test('it reads the same in a process that may not compile', () => {
-  const refuse = vi.fn(() => {
+  const refuse = vi.fn(function () {
     throw new EvalError('code generation from strings is disallowed')
   })
   vi.stubGlobal('Function', refuse)
