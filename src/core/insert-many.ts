@@ -21,7 +21,7 @@ export function insertManyCall(
   const lists = columns.map((column) => listOf(rows.map((row) => column.encode(row[column.property]))))
   if (plan.hasId && first.id === undefined) {
     columns.push(columnOf(plan, 'id'))
-    lists.push(listOf(rows.map(newId)))
+    lists.push(`{${rows.map(newId).join()}}`)
   }
   const returning = returned === 'rows' ? ` returning ${plan.selected}` : ''
   const statement = plan.statements.get(
