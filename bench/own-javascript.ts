@@ -1,8 +1,5 @@
 import type { Executor, Result } from '../src/core/executor.js'
-import { parseOrgId } from '../src/core/ids.js'
-import { LoneScope } from '../src/core/lone-scope.js'
-import { openNodePostgres } from '../src/database/node-postgres.js'
-import { Tasks } from '../src/repositories/tasks.js'
+import { LoneScope, openNodePostgres, parseOrgId, Tasks } from './built.js'
 import type { BenchDatabase } from './database.js'
 import { median } from './measure.js'
 
