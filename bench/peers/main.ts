@@ -22,18 +22,17 @@ const mark = {
 
 pinToOneProcessor()
 const bench = await openBenchDatabase()
+const { orgId, taskIds } = bench
+const logins = await openLogins(bench)
+const peers = [
+  await openTenantry(logins),
+  openDrizzle(logins),
+  openKysely(logins),
+  openZenStack(logins),
+  openPrisma(logins),
+]
 try {
-  const { orgId, taskIds } = bench
-  const logins = await openLogins(bench)
-  const peers = [
-    await openTenantry(logins),
-    openDrizzle(logins),
-    openKysely(logins),
-    openZenStack(logins),
-    openPrisma(logins),
-  ]
   for (const peer of peers) await proveIsolation(peer, bench)
-
   const variants = peers.map(({ name, read }) => ({
     name,
     call: (call: number) => read(orgId, { orgId, id: taskIds[(call * 7919) % taskIds.length] ?? '' }),
@@ -48,7 +47,7 @@ try {
   console.log(`\n${figures}`)
   if (asked.write) writeBetween(new URL('../../docs/performance.md', import.meta.url), mark, figures)
   if (asked.check && !goals.every(isMet)) process.exitCode = 1
-  for (const peer of peers) await peer.close()
 } finally {
+  for (const peer of peers) await peer.close()
   await bench.stop()
 }
