@@ -1,9 +1,9 @@
 // `npm run bench`: what isolation costs, as ratios of one interleaved run. `-- --check` fails when a goal is missed, `-- --write`
 // renews docs/performance.md, `-- --quick` takes a minute and is good for a first look only.
-import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { behindDelay, openBenchDatabase } from './database.js'
 import { latency, type Measured, throughput } from './measure.js'
+import { pinToOneProcessor } from './one-processor.js'
 import { ownJavaScript } from './own-javascript.js'
 import { type Comparison, describe, type Goal, isMet, write } from './report.js'
 import { openVariants } from './variants.js'
@@ -92,15 +92,4 @@ function ratio(measured: readonly Measured[], name: string): number {
 
 function goal(what: string, figure: number, limit: number): void {
   goals.push({ what, figure, limit })
-}
-
-/** Client and server share one processor, so that a call costs the work of both and nothing of how they are woken. */
-function pinToOneProcessor(): void {
-  try {
-    execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(process.pid)], { stdio: 'ignore' })
-  } catch {
-    console.log(
-      'taskset is not here: client and server are not pinned to one processor, and the ratios are less steady',
-    )
-  }
 }

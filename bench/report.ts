@@ -59,18 +59,26 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 const length = (text: string): number => text.length
 
-const mark = { start: '<!-- figures of npm run bench -- --write -->', end: '<!-- end of the figures -->' }
+/** The place on a page for the figures of one command. */
+export interface Mark {
+  readonly start: string
+  readonly end: string
+}
+
+const mark: Mark = { start: '<!-- figures of npm run bench -- --write -->', end: '<!-- end of the figures -->' }
 
 /** Puts the figures where the page has a place for them, and the chart beside it. */
 export function write(docs: URL, comparisons: readonly Comparison[], goals: readonly Goal[]): void {
-  const file = new URL('performance.md', docs)
-  const page = readFileSync(file, 'utf8')
-  const [before, rest] = page.split(mark.start)
-  const after = rest?.split(mark.end)[1]
-  if (before === undefined || after === undefined) throw new Error('docs/performance.md has lost its marks')
-  const figures = describe(comparisons, goals)
-  writeFileSync(file, `${before}${mark.start}\n\n${figures}\n\n${mark.end}${after}`)
+  writeBetween(new URL('performance.md', docs), mark, describe(comparisons, goals))
   writeFileSync(new URL('performance.svg', docs), chart(comparisons))
+}
+
+export function writeBetween(file: URL, { start, end }: Mark, figures: string): void {
+  const page = readFileSync(file, 'utf8')
+  const from = page.indexOf(start)
+  const to = page.indexOf(end, from)
+  if (from < 0 || to < 0) throw new Error(`${file.pathname} has lost its marks`)
+  writeFileSync(file, `${page.slice(0, from)}${start}\n\n${figures}\n\n${page.slice(to)}`)
 }
 
 const barWidth = 320

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const folders = ['src', 'test', 'scripts', 'examples', 'bench', 'docs']
-const made = new Set(['node_modules', 'dist', 'drizzle', 'fixtures'])
+const made = new Set(['node_modules', 'dist', 'drizzle', 'fixtures', 'generated'])
 const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9-]+)*$/
 // A drawer for what has no name yet. The tests of the public types are named for what they test.
 const drawer = /^(libs?|util(itie)?s?|helpers?|common|misc|types?)$/

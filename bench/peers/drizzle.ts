@@ -1,0 +1,23 @@
+import { and, eq, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import { tasks } from 'tenantry/schema'
+import type { Logins } from './logins.js'
+import type { Peer } from './peer.js'
+
+export function openDrizzle({ peers }: Logins): Peer {
+  const db = drizzle({ connection: { connectionString: peers, max: 1 } })
+  return {
+    name: 'drizzle, transaction() with set_config',
+    goal: 5,
+    read: (bound, { orgId, id }) =>
+      db.transaction(async (tx) => {
+        await tx.execute(sql`select set_config('tenantry.org_id', ${bound}, true)`)
+        const [task] = await tx
+          .select()
+          .from(tasks)
+          .where(and(eq(tasks.orgId, orgId), eq(tasks.id, id)))
+        return task
+      }),
+    close: () => db.$client.end(),
+  }
+}

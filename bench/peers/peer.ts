@@ -1,0 +1,14 @@
+export interface Place {
+  readonly orgId: string
+  readonly id: string
+}
+
+/** A library that reads one task within one organization. */
+export interface Peer {
+  readonly name: string
+  /** How many times faster than this tenantry shall be. */
+  readonly goal?: number
+  /** The task at a place, all its columns, for a caller of the organization `bound`. */
+  read(bound: string, task: Place): Promise<object | null | undefined>
+  close(): Promise<void>
+}

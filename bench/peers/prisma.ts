@@ -1,0 +1,32 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import { PrismaClient } from './generated/prisma/client.js'
+import type { Logins } from './logins.js'
+import type { Peer } from './peer.js'
+
+export function openPrisma({ peers }: Logins): Peer {
+  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: peers, max: 1 }) })
+  return {
+    name: 'Prisma, row-security extension',
+    goal: 15,
+    read: (bound, { orgId, id }) =>
+      boundTo(prisma, bound).task.findUnique({ where: { org_id_id: { org_id: orgId, id } } }),
+    close: () => prisma.$disconnect(),
+  }
+}
+
+/** The client of one request, whose every query shares a transaction with its binding. */
+function boundTo(prisma: PrismaClient, bound: string) {
+  return prisma.$extends({
+    query: {
+      $allModels: {
+        async $allOperations({ args, query }) {
+          const [, result] = await prisma.$transaction([
+            prisma.$executeRaw`select set_config('tenantry.org_id', ${bound}, true)`,
+            query(args),
+          ])
+          return result
+        },
+      },
+    },
+  })
+}

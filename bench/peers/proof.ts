@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { NotFoundError } from 'tenantry'
+import type { BenchDatabase } from '../database.js'
+import type { Peer } from './peer.js'
+
+/** Every column of its own organization's task comes back, and nothing of another's: before any time is taken. */
+export async function proveIsolation({ name, read }: Peer, { database, orgId, taskIds }: BenchDatabase): Promise<void> {
+  const [id = ''] = taskIds
+  const [own] = await database.admin.query<object>('select * from platform.tasks where org_id = $1 and id = $2', [
+    orgId,
+    id,
+  ])
+  const [foreign] = await database.admin.query<{ orgId: string; id: string }>(
+    'select org_id as "orgId", id from platform.tasks where org_id <> $1 limit 1',
+    [orgId],
+  )
+  assert(own && foreign)
+  assert.deepEqual(
+    inColumns((await read(orgId, { orgId, id })) ?? {}),
+    inColumns(own),
+    `${name}: another row than asked for`,
+  )
+  assert.equal((await orNothing(read(orgId, foreign))) ?? null, null, `${name}: a row of another organization`)
+  // Nor is it for want of the row.
+  assert(await read(foreign.orgId, foreign), `${name}: no row for its own organization`)
+}
+
+async function orNothing<Row>(reading: Promise<Row>): Promise<Row | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  }
+}
+
+/** Under the names of the columns, whatever the library calls them. */
+const inColumns = (row: object): object =>
+  Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]),
+  )

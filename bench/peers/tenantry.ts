@@ -1,0 +1,13 @@
+import { openTenancy } from 'tenantry'
+import type { Logins } from './logins.js'
+import type { Peer } from './peer.js'
+
+export async function openTenantry({ app }: Logins): Promise<Peer> {
+  const keys = `bench:${Buffer.alloc(32, 1).toString('base64')}`
+  const tenancy = await openTenancy({ url: app, pool: { max: 1 }, keys })
+  return {
+    name: 'tenantry',
+    read: (bound, { id }) => tenancy.forOrg(bound).tasks.get(id),
+    close: () => tenancy.close(),
+  }
+}
