@@ -46,7 +46,7 @@ async function direct(): Promise<void> {
   goal('list of 50', ratio(await compare('list of 50', [raw('list'), scoped('list')], 100), 'tenantry'), 1.05)
   goal('update', ratio(await compare('update', [raw('update'), scoped('update')]), 'tenantry'), 1.3)
   goal('insert', ratio(await compare('insert', [raw('insert'), scoped('insert')]), 'tenantry'), 1.15)
-  const faster = ratio(reads, 'drizzle, transaction() with enter_org') / ratio(reads, 'tenantry')
+  const faster = ratio(reads, 'drizzle, transaction() with set_config') / ratio(reads, 'tenantry')
   goals.push({ what: 'point read, faster than drizzle transaction()', figure: faster, limit: 5, atLeast: true })
   const bulk = await compare('insert of 1,000 rows', [variants.append, variants.drizzleAppend], 4)
   await compare('insert of 1,000 rows, read back', [variants.insertMany, variants.drizzleInsertMany], 4)

@@ -79,10 +79,10 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
     } satisfies Variant,
     builder: { name: 'drizzle', call: (call) => builder.select().from(tasks).where(row(call)) } satisfies Variant,
     isolated: {
-      name: 'drizzle, transaction() with enter_org',
+      name: 'drizzle, transaction() with set_config',
       call: (call) =>
         isolated.transaction(async (tx) => {
-          await tx.execute(sql`select platform.enter_org(${orgId})`)
+          await tx.execute(sql`select set_config('tenantry.org_id', ${orgId}, true)`)
           return tx.select().from(tasks).where(row(call))
         }),
     } satisfies Variant,
