@@ -8,6 +8,8 @@ import { createTestDatabase, type TestDatabase } from '../src/testing/template.j
 
 export interface BenchDatabase {
   readonly database: TestDatabase
+  /** A login that the same policies bind, and that may call set_config: how one binds an organization without this library. */
+  readonly bindingUrl: string
   /** The organization that is measured; the others stand beside it in the same tables. */
   readonly orgId: string
   readonly taskIds: readonly string[]
@@ -35,6 +37,7 @@ export async function openBenchDatabase(): Promise<BenchDatabase> {
   const tasks = await admin.query<{ id: string }>('select id from platform.tasks where org_id = $1', [orgId])
   return {
     database,
+    bindingUrl: await createBindingLogin(database),
     orgId,
     taskIds: tasks.map(({ id }) => id),
     async stop() {
@@ -42,6 +45,17 @@ export async function openBenchDatabase(): Promise<BenchDatabase> {
       await server.stop()
     },
   }
+}
+
+/** `bootstrap` takes the right to call set_config from everybody. */
+async function createBindingLogin({ admin, appUrl }: TestDatabase): Promise<string> {
+  const url = new URL(appUrl)
+  // Named like the logins of this run, so that the next run drops it with them.
+  const name = url.username.replace(/_app$/, '_binding')
+  await admin.query(`create role ${name} login password '${url.password}' in role tenantry_app`)
+  await admin.query(`grant execute on function pg_catalog.set_config(text, text, boolean) to ${name}`)
+  url.username = name
+  return url.href
 }
 
 /** The same database behind a network that takes `milliseconds` there and back. */

@@ -44,7 +44,7 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
   const tenancy = await openTenancy({ url: route(database.appUrl), pool: { max: size }, keys })
   // Of the owner, whom row security does not bind.
   const owner = new pg.Pool({ connectionString: route(database.adminUrl), max: size })
-  const app = new pg.Pool({ connectionString: route(database.appUrl), max: size })
+  const binding = new pg.Pool({ connectionString: route(bench.bindingUrl), max: size })
   const scoped = (): ReturnType<typeof tenancy.forOrg> => tenancy.forOrg(orgId)
 
   const values = (operation: Operation, call: number): unknown[] => {
@@ -65,7 +65,7 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
     insert: () => scoped().tasks.enqueue({ kind: 'mail', input }),
   }
   const builder = drizzle(owner)
-  const isolated = drizzle(app)
+  const isolated = drizzle(binding)
   const row = (call: number) => and(eq(tasks.orgId, orgId), eq(tasks.id, id(call)))
   const many = Array.from({ length: 1000 }, () => ({ kind: 'mail', input }))
   const drizzleMany = () => builder.insert(tasks).values(many.map((task) => ({ ...task, orgId, id: newId() })))
@@ -111,7 +111,7 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
     append: { name: 'tenantry', call: () => scoped().repository(ManyTasks).enqueue(many) } satisfies Variant,
     drizzleAppend: { name: 'drizzle', call: () => drizzleMany() } satisfies Variant,
     async close() {
-      await Promise.all([tenancy.close(), owner.end(), app.end()])
+      await Promise.all([tenancy.close(), owner.end(), binding.end()])
     },
   }
 }

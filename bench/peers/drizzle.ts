@@ -1,11 +1,11 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { tasks } from 'tenantry/schema'
-import type { Logins } from './logins.js'
+import type { BenchDatabase } from '../database.js'
 import type { Peer } from './peer.js'
 
-export function openDrizzle({ peers }: Logins): Peer {
-  const db = drizzle({ connection: { connectionString: peers, max: 1 } })
+export function openDrizzle({ bindingUrl }: BenchDatabase): Peer {
+  const db = drizzle({ connection: { connectionString: bindingUrl, max: 1 } })
   return {
     name: 'drizzle, transaction() with set_config',
     goal: 5,

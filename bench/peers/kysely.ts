@@ -1,14 +1,14 @@
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
-import type { Logins } from './logins.js'
+import type { BenchDatabase } from '../database.js'
 import type { Peer } from './peer.js'
 
 interface Tables {
   'platform.tasks': Record<'org_id' | 'id', string>
 }
 
-export function openKysely({ peers }: Logins): Peer {
-  const pool = new pg.Pool({ connectionString: peers, max: 1 })
+export function openKysely({ bindingUrl }: BenchDatabase): Peer {
+  const pool = new pg.Pool({ connectionString: bindingUrl, max: 1 })
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   return {
     name: 'Kysely, transaction() with set_config',

@@ -7,7 +7,6 @@ import { pinToOneProcessor } from '../one-processor.js'
 import { describe, type Goal, isMet, writeBetween } from '../report.js'
 import { openDrizzle } from './drizzle.js'
 import { openKysely } from './kysely.js'
-import { openLogins } from './logins.js'
 import { openPrisma } from './prisma.js'
 import { proveIsolation } from './proof.js'
 import { openTenantry } from './tenantry.js'
@@ -23,14 +22,7 @@ const mark = {
 pinToOneProcessor()
 const bench = await openBenchDatabase()
 const { orgId, taskIds } = bench
-const logins = await openLogins(bench)
-const peers = [
-  await openTenantry(logins),
-  openDrizzle(logins),
-  openKysely(logins),
-  openZenStack(logins),
-  openPrisma(logins),
-]
+const peers = [await openTenantry(bench), openDrizzle(bench), openKysely(bench), openZenStack(bench), openPrisma(bench)]
 try {
   for (const peer of peers) await proveIsolation(peer, bench)
   const variants = peers.map(({ name, read }) => ({

@@ -1,10 +1,10 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from './generated/prisma/client.js'
-import type { Logins } from './logins.js'
+import type { BenchDatabase } from '../database.js'
 import type { Peer } from './peer.js'
 
-export function openPrisma({ peers }: Logins): Peer {
-  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: peers, max: 1 }) })
+export function openPrisma({ bindingUrl }: BenchDatabase): Peer {
+  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: bindingUrl, max: 1 }) })
   return {
     name: 'Prisma, row-security extension',
     goal: 15,

@@ -3,12 +3,12 @@ import { PostgresDialect } from '@zenstackhq/orm/dialects/postgres'
 import { PolicyPlugin } from '@zenstackhq/plugin-policy'
 import pg from 'pg'
 import { schema } from './generated/zenstack/schema.js'
-import type { Logins } from './logins.js'
+import type { BenchDatabase } from '../database.js'
 import type { Peer } from './peer.js'
 
 /** Its walls are the access policies of schema.zmodel, which it puts into every query itself: row security has no part in it. */
-export function openZenStack({ owner }: Logins): Peer {
-  const pool = new pg.Pool({ connectionString: owner, max: 1 })
+export function openZenStack({ database }: BenchDatabase): Peer {
+  const pool = new pg.Pool({ connectionString: database.adminUrl, max: 1 })
   const db = new ZenStackClient(schema, { dialect: new PostgresDialect({ pool }) }).$use(new PolicyPlugin())
   return {
     name: 'ZenStack, access policy',
