@@ -3,13 +3,13 @@ CREATE SCHEMA "platform";
 create function platform.current_org() returns uuid
 language plpgsql stable parallel safe as $$
 declare
-  bound constant text := pg_catalog.current_setting('tenantry.org_id', true);
-begin
   -- A setting of an ended transaction reads as '', not as null.
-  if bound is null or bound = '' then
+  bound constant pg_catalog.uuid := nullif(pg_catalog.current_setting('tenantry.org_id', true), '')::pg_catalog.uuid;
+begin
+  if bound is null then
     raise insufficient_privilege using message = 'no organization is bound';
   end if;
-  return bound::pg_catalog.uuid;
+  return bound;
 end
 $$;
 --> statement-breakpoint
@@ -18,12 +18,12 @@ revoke execute on function platform.current_org() from public;
 create function platform.current_user_id() returns uuid
 language plpgsql stable parallel safe as $$
 declare
-  bound constant text := pg_catalog.current_setting('tenantry.user_id', true);
+  bound constant pg_catalog.uuid := nullif(pg_catalog.current_setting('tenantry.user_id', true), '')::pg_catalog.uuid;
 begin
-  if bound is null or bound = '' then
+  if bound is null then
     raise insufficient_privilege using message = 'no user is bound';
   end if;
-  return bound::pg_catalog.uuid;
+  return bound;
 end
 $$;
 --> statement-breakpoint

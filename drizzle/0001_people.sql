@@ -195,26 +195,29 @@ CREATE POLICY "system_access" ON "platform"."organization_members" AS PERMISSIVE
 create function platform.enter_org(org uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  bound constant text := coalesce(pg_catalog.current_setting('tenantry.org_id', true), '');
-  entered text;
+  bound text;
 begin
+  -- Every scope pays for what stands first. Why it did not enter is asked only then.
+  if coalesce(pg_catalog.current_setting('tenantry.org_id', true), '') = ''
+    and coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') = '' then
+    select pg_catalog.set_config('tenantry.org_id', o.id::text, true) into bound
+      from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active';
+    if bound is not null then
+      return;
+    end if;
+  end if;
   if org is null then
     raise null_value_not_allowed using message = 'an organization id is needed';
   end if;
+  bound := coalesce(pg_catalog.current_setting('tenantry.org_id', true), '');
+  if bound = org::text then
+    return;
+  end if;
   if bound <> '' then
-    if bound = org::text then
-      return;
-    end if;
     raise insufficient_privilege using message = 'another organization is bound';
   end if;
   if coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') <> '' then
     raise insufficient_privilege using message = 'a user is bound';
-  end if;
-  -- Every scope pays for this statement; why it did not find the organization is asked only then.
-  select pg_catalog.set_config('tenantry.org_id', o.id::text, true) into entered
-    from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active';
-  if entered is not null then
-    return;
   end if;
   if exists (select from platform.organizations o where o.id = org and o.deleted_at is null) then
     raise exception using errcode = 'TN002', message = 'the organization is suspended';

@@ -8,13 +8,13 @@ CREATE OR REPLACE FUNCTION platform.current_org()
  STABLE PARALLEL SAFE
 AS $function$
 declare
-  bound constant text := pg_catalog.current_setting('tenantry.org_id', true);
-begin
   -- A setting of an ended transaction reads as '', not as null.
-  if bound is null or bound = '' then
+  bound constant pg_catalog.uuid := nullif(pg_catalog.current_setting('tenantry.org_id', true), '')::pg_catalog.uuid;
+begin
+  if bound is null then
     raise insufficient_privilege using message = 'no organization is bound';
   end if;
-  return bound::pg_catalog.uuid;
+  return bound;
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.current_org() TO tenantry_app;
@@ -26,12 +26,12 @@ CREATE OR REPLACE FUNCTION platform.current_user_id()
  STABLE PARALLEL SAFE
 AS $function$
 declare
-  bound constant text := pg_catalog.current_setting('tenantry.user_id', true);
+  bound constant pg_catalog.uuid := nullif(pg_catalog.current_setting('tenantry.user_id', true), '')::pg_catalog.uuid;
 begin
-  if bound is null or bound = '' then
+  if bound is null then
     raise insufficient_privilege using message = 'no user is bound';
   end if;
-  return bound::pg_catalog.uuid;
+  return bound;
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.current_user_id() TO tenantry_app;
@@ -44,26 +44,29 @@ CREATE OR REPLACE FUNCTION platform.enter_org(org uuid)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  bound constant text := coalesce(pg_catalog.current_setting('tenantry.org_id', true), '');
-  entered text;
+  bound text;
 begin
+  -- Every scope pays for what stands first. Why it did not enter is asked only then.
+  if coalesce(pg_catalog.current_setting('tenantry.org_id', true), '') = ''
+    and coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') = '' then
+    select pg_catalog.set_config('tenantry.org_id', o.id::text, true) into bound
+      from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active';
+    if bound is not null then
+      return;
+    end if;
+  end if;
   if org is null then
     raise null_value_not_allowed using message = 'an organization id is needed';
   end if;
+  bound := coalesce(pg_catalog.current_setting('tenantry.org_id', true), '');
+  if bound = org::text then
+    return;
+  end if;
   if bound <> '' then
-    if bound = org::text then
-      return;
-    end if;
     raise insufficient_privilege using message = 'another organization is bound';
   end if;
   if coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') <> '' then
     raise insufficient_privilege using message = 'a user is bound';
-  end if;
-  -- Every scope pays for this statement; why it did not find the organization is asked only then.
-  select pg_catalog.set_config('tenantry.org_id', o.id::text, true) into entered
-    from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active';
-  if entered is not null then
-    return;
   end if;
   if exists (select from platform.organizations o where o.id = org and o.deleted_at is null) then
     raise exception using errcode = 'TN002', message = 'the organization is suspended';
