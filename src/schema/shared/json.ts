@@ -25,68 +25,93 @@ const maxJsonBytes = 1_048_576
  * `toJSON`. Works through a list instead of calling itself, so that no depth breaks the stack.
  */
 export function copyJson(value: unknown): { value: JsonValue } | { fault: string } {
-  const root: { value?: JsonValue } = {}
-  const work: Work[] = [{ into: root, key: 'value', value, depth: 0 }]
-  let size = 0
-  for (let next = work.pop(); next !== undefined; next = work.pop()) {
-    const copy = copyOne(next.value)
-    if (typeof copy === 'string') return { fault: copy }
-    size += copy.size + next.key.length
-    if (size > maxJsonBytes) return { fault: `is larger than ${maxJsonBytes} bytes` }
-    if (next.depth > maxJsonDepth) return { fault: `is nested deeper than ${maxJsonDepth}` }
-    put(next.into, next.key, copy.value)
-    // Last first onto the stack, so that properties keep their order.
-    for (const [key, item] of copy.items.toReversed()) {
-      if (!isStorable(key)) return { fault: 'has a key that holds NUL or half of a surrogate pair' }
-      work.push({ into: copy.value as Record<string, unknown>, key, value: item, depth: next.depth + 1 })
-    }
+  const root: Container = {}
+  const copying: Copying = { size: 0, open: [] }
+  let fault = put(copying, root, 'value', value, 0)
+  for (let next = copying.open.pop(); fault === undefined && next !== undefined; next = copying.open.pop()) {
+    fault = Array.isArray(next.from) ? fillList(copying, next, next.from) : fillObject(copying, next)
   }
-  return { value: root.value ?? null }
+  return fault === undefined ? { value: root.value ?? null } : { fault }
+}
+
+type Container = Record<string | number, JsonValue>
+
+interface Open {
+  readonly from: object
+  readonly into: Container
+  readonly depth: number
+}
+
+interface Copying {
+  size: number
+  /** What is in its place, and still empty. */
+  readonly open: Open[]
+}
+
+/** By its places: a list can bring an iterator that never ends. */
+function fillList(copying: Copying, { into, depth }: Open, list: readonly unknown[]): string | undefined {
+  const { length } = list
+  const fault = grow(copying, length)
+  if (fault !== undefined) return fault
+  for (let place = 0; place < length; place++) {
+    const refused = put(copying, into, place, list[place], depth)
+    if (refused !== undefined) return refused
+  }
+  return undefined
+}
+
+function fillObject(copying: Copying, { from, into, depth }: Open): string | undefined {
+  for (const key of Object.keys(from)) {
+    const item = (from as Readonly<Record<string, unknown>>)[key]
+    // An optional property that is undefined is no property, as in JSON.stringify.
+    if (item === undefined) continue
+    if (!isStorable(key)) return 'has a key that holds NUL or half of a surrogate pair'
+    const fault = grow(copying, key.length + 4) ?? put(copying, into, key, item, depth)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+function put(
+  copying: Copying,
+  into: Container,
+  key: string | number,
+  value: unknown,
+  depth: number,
+): string | undefined {
+  if (depth > maxJsonDepth) return `is nested deeper than ${maxJsonDepth}`
+  if (typeof value === 'string') {
+    if (!isStorable(value)) return 'holds NUL or half of a surrogate pair'
+    set(into, key, value)
+    return grow(copying, Buffer.byteLength(value) + 2)
+  }
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) {
+    if (typeof value === 'number' && !Number.isFinite(value)) return 'holds a number that JSON has not'
+    set(into, key, value)
+    return grow(copying, 8)
+  }
+  if (typeof value !== 'object') return `holds a ${typeof value}, which JSON has not`
+  const copy: Container | JsonValue[] = Array.isArray(value) ? [] : {}
+  if (!Array.isArray(copy) && !isPlain(value)) return 'holds an object that is not plain data'
+  set(into, key, copy)
+  copying.open.push({ from: value, into: copy as Container, depth: depth + 1 })
+  return grow(copying, 2)
+}
+
+function grow(copying: Copying, by: number): string | undefined {
+  copying.size += by
+  return copying.size <= maxJsonBytes ? undefined : `is larger than ${maxJsonBytes} bytes`
 }
 
 /** A key of `__proto__` must become a property, not a prototype. */
-function put(into: Record<string, unknown>, key: string, value: unknown): void {
+function set(into: Container, key: string | number, value: JsonValue): void {
   if (key !== '__proto__') into[key] = value
   else Object.defineProperty(into, key, { value, enumerable: true, writable: true, configurable: true })
 }
 
-interface Work {
-  readonly into: Record<string, unknown>
-  readonly key: string
-  readonly value: unknown
-  readonly depth: number
-}
-
-interface Copied {
-  readonly value: JsonValue
-  readonly size: number
-  readonly items: readonly [string, unknown][]
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 const isStorable = (value: string): boolean => !value.includes('\0') && value.isWellFormed()
-
-/** By its places: a list can bring an iterator that never ends. */
-function copyList(list: readonly unknown[]): Copied | string {
-  const { length } = list
-  if (!(length <= maxJsonBytes)) return `is larger than ${maxJsonBytes} bytes`
-  const items = Array.from({ length }, (_, index): [string, unknown] => [String(index), list[index]])
-  return { value: [], size: 2 + length, items }
-}
-
-function copyOne(value: unknown): Copied | string {
-  if (value === null || typeof value === 'boolean') return { value, size: 5, items: [] }
-  if (typeof value === 'string') {
-    return isStorable(value)
-      ? { value, size: Buffer.byteLength(value) + 2, items: [] }
-      : 'holds NUL or half of a surrogate pair'
-  }
-  if (typeof value === 'number')
-    return Number.isFinite(value) ? { value, size: 8, items: [] } : 'holds a number that JSON has not'
-  if (Array.isArray(value)) return copyList(value)
-  if (typeof value !== 'object') return `holds a ${typeof value}, which JSON has not`
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return 'holds an object that is not plain data'
-  // An optional property that is undefined is no property, as in JSON.stringify.
-  const items = Object.entries(value).filter(([, item]) => item !== undefined)
-  return { value: {}, size: 2 + 4 * items.length, items }
-}
