@@ -46,6 +46,7 @@ export class Org {
   repository<Repository>(type: RepositoryClass<Repository>): Repository {
     let repository = this.made.get(type)
     if (repository === undefined) {
+      assertClass(type)
       repository = new type(this.scope)
       this.made.set(type, repository)
     }
@@ -76,6 +77,12 @@ export class Org {
 
 function assertFunction(value: unknown, name: string): void {
   if (typeof value !== 'function') throw new InvalidInputError(name, 'takes a function of an organization')
+}
+
+function assertClass(value: unknown): void {
+  // An arrow function has no prototype.
+  if (typeof value === 'function' && typeof value.prototype === 'object') return
+  throw new InvalidInputError('repository', 'takes a class, as defineRepository() makes one')
 }
 
 type Repositories = Omit<Org, 'id' | 'db' | 'repository' | 'transaction' | 'batch'>

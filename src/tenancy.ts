@@ -162,18 +162,26 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
   if (url !== undefined && url !== '') {
-    assertUrl(url)
+    assertUrl('url', url)
     return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
   }
-  if (pool !== undefined) return pool
+  if (pool !== undefined) {
+    const { connectionString } = pool as pg.PoolConfig
+    if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
+    return pool
+  }
   throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
 }
 
+function assertUrl(name: string, url: unknown): void {
+  if (typeof url === 'string' && isUrl(url)) return
+  throw new InvalidInputError(name, 'must look like postgres://user:password@host:5432/database')
+}
+
 /** As pg reads it, whose own error would hold the password: a url, a path of a socket, or a url without a host. */
-function assertUrl(url: string): void {
+function isUrl(url: string): boolean {
   const spaced = url.replaceAll(' ', '%20')
-  if (spaced.startsWith('/') || [spaced, spaced.replace('@/', '@host/')].some((one) => URL.canParse(one, base))) return
-  throw new InvalidInputError('url', 'must look like postgres://user:password@host:5432/database')
+  return spaced.startsWith('/') || [spaced, spaced.replace('@/', '@host/')].some((one) => URL.canParse(one, base))
 }
 
 const base = 'postgres://base'

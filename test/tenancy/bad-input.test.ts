@@ -216,6 +216,11 @@ describe('a batch', () => {
   })
 })
 
+test.each([undefined, 'tasks', {}, () => 'tasks'])('%o is not a repository', async (type) => {
+  const org = await newOrg()
+  await expectRefused(() => org.repository(type as never), 'repository: takes a class')
+})
+
 test('a transaction takes a function', async () => {
   const org = await newOrg()
   await expectRefused(() => org.transaction('work' as never), 'transaction: takes a function')
@@ -297,6 +302,8 @@ describe('openTenancy', () => {
     [{ url: 'postgres://', keys, allowRelations: 'public.countries' }, 'must be a list'],
     [{ url: 'postgres://', keys, allowFunctions: [5] }, 'allowFunctions: must be a list of names'],
     [{ url: 'postgres://', keys: 'no keys' }, 'TENANTRY_KEYS'],
+    [{ pool: { connectionString: 'postgres://a:word@[' }, keys }, 'pool.connectionString: must look like postgres://'],
+    [{ pool: { connectionString: 5 }, keys }, 'pool.connectionString: must look like postgres://'],
   ])('refuses %o', async (options, reason) => {
     await expectRefused(() => openTenancy(options as never), reason)
   })
