@@ -1,4 +1,5 @@
 import { runBatch } from './batch-scope.js'
+import { CommitUnknownError } from './errors.js'
 import type { Binding, BeginOptions, Call, Executor, Result } from './executor.js'
 import { explained } from './explain.js'
 import type { Query } from './query.js'
@@ -48,6 +49,17 @@ export class LoneScope implements Scope {
   private send(calls: readonly Call[], options?: QueryOptions): Promise<Result[]> {
     const { signal, readOnly } = this.context
     const run = { signal, readOnly, reenter: options?.reenter }
-    return explained(calls, (calls) => this.executor.run(this.binding, calls, run))
+    const send = (calls: readonly Call[]) => this.executor.run(this.binding, calls, run)
+    return explained(calls, send, async (questions) => {
+      try {
+        return await send(questions)
+      } catch (error) {
+        // The other calls have taken effect: an error of the question would say that nothing was written.
+        throw questions.length === calls.length ? error : new CommitUnknownError(unexplained)
+      }
+    })
   }
 }
+
+const unexplained =
+  'the batch was written, but for a call that changed nothing, and why it did not could not be asked. Read before you repeat it'

@@ -1,10 +1,21 @@
 import { expect, test } from 'vitest'
-import { ConflictError, InvalidInputError, NotFoundError, ScopeClosedError } from '../../src/core/errors.js'
-import { newId } from '../../src/core/ids.js'
-import type { Org } from '../../src/org.js'
+import {
+  CommitUnknownError,
+  ConflictError,
+  InvalidInputError,
+  NotFoundError,
+  ScopeClosedError,
+  UnavailableError,
+} from '../../src/core/errors.js'
+import type { Executor } from '../../src/core/executor.js'
+import { newId, parseOrgId } from '../../src/core/ids.js'
+import { LoneScope } from '../../src/core/lone-scope.js'
+import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { Org } from '../../src/org.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
-const { newOrg } = useTenancy()
+const bench = useTenancy()
+const { newOrg } = bench
 
 /** Rows that every method can be called with. */
 async function fill(org: Org) {
@@ -168,3 +179,36 @@ test('a batch inside of a transaction is part of it', async () => {
   await expect(attempt).rejects.toThrow('no')
   expect(await org.agents.count()).toBe(0)
 })
+
+test('a batch that was written never says that it was not, when it cannot be asked why a call changed nothing', async () => {
+  const org = await newOrg()
+  const executor = openNodePostgres({ pool: { connectionString: bench.database.appUrl } })
+  const once = () => orgOver(answeringOnce(executor), org.id)
+  try {
+    const attempt = once().batch((inner) => [
+      inner.agents.create({ name: 'Ada', username: 'ada' }),
+      inner.agents.activate(newId()),
+    ])
+    await expect(attempt).rejects.toThrow(CommitUnknownError)
+    expect(await org.agents.count()).toBe(1)
+    await expect(once().agents.activate(newId())).rejects.toThrow(UnavailableError)
+  } finally {
+    await executor.close({ drain: 0 })
+  }
+})
+
+const orgOver = (executor: Executor, id: string) =>
+  new Org(new LoneScope({ orgId: parseOrgId(id), cursorKeys: { keys: [new Uint8Array(32)] }, ports: {} }, executor))
+
+/** Its database is gone after the first round trip. */
+function answeringOnce(executor: Executor): Executor {
+  let isGone = false
+  return {
+    ...executor,
+    run: (binding, calls, options) => {
+      if (isGone) return Promise.reject(new UnavailableError())
+      isGone = true
+      return executor.run(binding, calls, options)
+    },
+  }
+}
