@@ -40,10 +40,13 @@ function hasExactly(row: Values, properties: readonly string[]): boolean {
 function insertManyText(plan: TablePlan, columns: readonly ColumnPlan[]): string {
   const names = columns.map(({ sql }) => sql).join(', ')
   // A list of lists would be taken apart to its last item, so that lists go as texts.
-  const values = columns.map(({ sql, type }) => (type.endsWith('[]') ? `${sql}::${type}` : sql)).join(', ')
-  const lists = columns.map(({ type }, index) => `$${index + 2}::${type.endsWith('[]') ? 'text' : type}[]`).join(', ')
-  return `insert into ${plan.sql} ("org_id", ${names}) select $1::uuid, ${values} from unnest(${lists}) as given(${names})`
+  const values = columns.map(({ sql, writtenAs }) => (isList(writtenAs) ? `${sql}::${writtenAs}` : sql)).join(', ')
+  const lists = columns.map(({ writtenAs }, index) => `$${index + 2}::${isList(writtenAs) ? 'text' : writtenAs}[]`)
+  return `insert into ${plan.sql} ("org_id", ${names}) select $1::uuid, ${values} from unnest(${lists.join(', ')}) as given(${names})`
 }
+
+/** `text[]`, and `text[3]`. */
+const isList = (type: string): boolean => type.endsWith(']')
 
 /** A list of nothing, asked for like any other, so that it may stand in a batch. */
 const nothing = (plan: TablePlan): Statement =>

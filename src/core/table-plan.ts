@@ -13,6 +13,8 @@ export interface ColumnPlan {
   readonly sql: string
   /** The type in SQL, such as `timestamp with time zone`. */
   readonly type: string
+  /** The type that it is written as: without a length, to which a cast would cut the value. */
+  readonly writtenAs: string
   readonly notNull: boolean
   /** Compared by operators that may run before row security: only such columns keep their index under it. */
   readonly comparable: boolean
@@ -101,12 +103,18 @@ function planColumn(property: string, column: PgColumn): ColumnPlan {
     property,
     sql: quoted(column.name),
     type,
+    writtenAs: withoutLength(type),
     notNull: column.notNull,
     comparable: comparableTypes.has(type) && !is(column, PgArray),
     decode: decoderOf(column, type),
     encode: encoderOf(column),
   }
 }
+
+const withoutLength = (type: string): string =>
+  type
+    .replace(/^(?:bpchar|(?:var)?char|character(?: varying)?)\b(?: ?\(\d+\))?/, 'varchar')
+    .replace(/^(?:varbit|bit(?: varying)?)\b(?: ?\(\d+\))?/, 'varbit')
 
 const comparableTypes = new Set([
   'uuid',

@@ -28,7 +28,7 @@ const shapeOf = (all: readonly Given[]): string => all.map(({ column }) => colum
 
 /** `$1` is the organization in every statement. */
 const places = (all: readonly Given[], offset: number) =>
-  all.map(({ column }, index) => `$${offset + index + 1}::${column.type}`)
+  all.map(({ column }, index) => `$${offset + index + 1}::${column.writtenAs}`)
 
 /** The live parents of a row, locked against being soft-deleted: `for key share` would not stop that, `for share` does. */
 interface Locks {
@@ -141,7 +141,7 @@ export function automatic(plan: TablePlan, now: string): string[] {
 
 const setList = (plan: TablePlan, all: readonly Given[], offset: number): string =>
   [
-    ...all.map(({ column }, index) => `${column.sql} = $${offset + index + 1}::${column.type}`),
+    ...all.map(({ column }, index) => `${column.sql} = $${offset + index + 1}::${column.writtenAs}`),
     ...automatic(plan, 'now()'),
   ].join(', ')
 

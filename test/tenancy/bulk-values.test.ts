@@ -1,6 +1,8 @@
 import {
   bigint,
+  bit,
   boolean,
+  char,
   customType,
   date,
   doublePrecision,
@@ -10,9 +12,11 @@ import {
   pgTable,
   text,
   uuid,
+  varchar,
 } from 'drizzle-orm/pg-core'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
+import { InvalidInputError } from '../../src/core/errors.js'
 import type { Query } from '../../src/core/query.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
@@ -28,6 +32,11 @@ const samples = pgTable('samples', {
   label: text('label'),
   labels: text('labels').array(),
   counts: integer('counts').array(),
+  pair: text('pair').array(2),
+  short: varchar('short', { length: 3 }),
+  code: char('code', { length: 3 }),
+  codes: varchar('codes', { length: 3 }).array(),
+  bits: bit('bits', { dimensions: 3 }),
   bytes: bytea('bytes'),
   exact: numeric('exact', { precision: 30, scale: 6 }),
   large: bigint('large', { mode: 'bigint' }),
@@ -44,21 +53,38 @@ class Samples extends ScopedRepository<Sample> {
     super(scope, samples)
   }
 
+  create(values: Partial<Sample>): Query<Sample> {
+    return this.insert(anything, values)
+  }
+
+  update(id: string, values: Partial<Sample>): Query<Sample> {
+    return this.modify(anything, id, values)
+  }
+
   createMany(values: readonly Partial<Sample>[]): Query<Sample[]> {
     return this.insertMany(anything, values)
   }
 }
 
-test('a bulk insert keeps every kind of value as it is', async () => {
+beforeAll(async () => {
   const { admin } = bench.database
-  await admin.query(`create table samples (org_id uuid, id uuid, label text, labels text[], counts integer[], bytes bytea, exact numeric(30, 6),
-    large bigint, rough double precision, flag boolean, day date, json jsonb, primary key (org_id, id))`)
-  await admin.query('grant select, insert on samples to tenantry_app')
+  await admin.query(`create table samples (org_id uuid, id uuid, label text, labels text[], counts integer[], pair text[2], short varchar(3),
+    code char(3), codes varchar(3)[], bits bit(3), bytes bytea, exact numeric(30, 6), large bigint, rough double precision, flag boolean, day date,
+    json jsonb, primary key (org_id, id))`)
+  await admin.query('grant select, insert, update on samples to tenantry_app')
+})
+
+test('a bulk insert keeps every kind of value as it is', async () => {
   const labels = ['', 'NULL', 'null', '{}', 'a,b', ' a ', '"', '\\', '\\"', "'", '\n\t', '{"a": 1}', 'ÄÖ \u{1F600}']
   const given = labels.map((label, index) => ({
     label,
     labels: [label, 'second'],
     counts: [index, index + 1],
+    pair: [label, ','],
+    short: 'a"c',
+    code: 'EUR',
+    codes: ['abc', 'a,\\'],
+    bits: '101',
     bytes: new Uint8Array([0, 34, 92, index]),
     exact: `${index}.123456`,
     large: 9_007_199_254_740_993n + BigInt(index),
@@ -72,3 +98,15 @@ test('a bulk insert keeps every kind of value as it is', async () => {
   const plain = made.map((sample) => ({ ...sample, bytes: sample.bytes && new Uint8Array(sample.bytes) }))
   expect(plain).toMatchObject([...given, nulls])
 })
+
+test.each([{ short: 'abcd' }, { code: 'EURO' }, { codes: ['abcd'] }, { bits: '1011' }])(
+  'what is longer than its column may be is refused, and not cut: %o',
+  async (values) => {
+    const samples = (await bench.newOrg()).repository(Samples)
+    const { id } = await samples.create({ label: 'short enough' })
+    await expect(samples.create(values)).rejects.toThrow(InvalidInputError)
+    await expect(samples.update(id, values)).rejects.toThrow(InvalidInputError)
+    await expect(samples.createMany([values])).rejects.toThrow(InvalidInputError)
+    expect(await samples.count()).toBe(1)
+  },
+)
