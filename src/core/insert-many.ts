@@ -1,7 +1,7 @@
 import { InvalidInputError } from './errors.js'
 import type { Call, Statement } from './executor.js'
 import { newId } from './ids.js'
-import { type ColumnPlan, columnOf, type TablePlan } from './table-plan.js'
+import { type ColumnPlan, columnOf, givenColumn, type TablePlan } from './table-plan.js'
 import type { Values } from './values.js'
 
 /** Many rows in one statement, a parameter for each column: no VALUES list has to be parsed, and no limit on parameters is near. */
@@ -17,7 +17,7 @@ export function insertManyCall(
   if (!rows.every((row) => hasExactly(row, properties))) {
     throw new InvalidInputError('', 'every row must have the same fields')
   }
-  const columns = properties.map((property) => columnOf(plan, property))
+  const columns = properties.map((property) => givenColumn(plan, property))
   const lists = columns.map((column) => listOf(rows.map((row) => column.encode(row[column.property]))))
   if (plan.hasId && first.id === undefined) {
     columns.push(columnOf(plan, 'id'))

@@ -2,6 +2,7 @@ import { getTableColumns, is } from 'drizzle-orm'
 import { getTableConfig, PgArray, PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../schema/shared/ciphertext.js'
 import { factsOf } from '../schema/shared/kinds.js'
+import { InvalidInputError } from './errors.js'
 import { rowReader } from './rows.js'
 import { StatementCache } from './statements.js'
 
@@ -35,6 +36,8 @@ export interface TablePlan {
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
   /** The columns of a default read, for `select` and `returning`. */
   readonly selected: string
+  /** The column of the organization, quoted. */
+  readonly owner: string
   /** The predicate of every read: the bound organization's rows that are not deleted. */
   readonly visible: string
   /** The same, with the deleted ones. */
@@ -67,6 +70,13 @@ export function columnOf(plan: TablePlan, property: string): ColumnPlan {
   return column
 }
 
+/** The same for a column that is given a value. Whose the row is, the scope alone says, whatever a schema of the host's lets through. */
+export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
+  const column = columnOf(plan, property)
+  if (column.sql === plan.owner) throw new InvalidInputError(property, 'is not a field that can be given')
+  return column
+}
+
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 function makePlan(table: PgTable): TablePlan {
@@ -77,7 +87,8 @@ function makePlan(table: PgTable): TablePlan {
   const columns = all
     .filter(({ column }) => !isSealed(column))
     .flatMap(({ property }) => byProperty.get(property) ?? [])
-  const owned = `${quoted(names.has('org_id') ? 'org_id' : 'id')} = $1`
+  const owner = quoted(names.has('org_id') ? 'org_id' : 'id')
+  const owned = `${owner} = $1`
   return {
     table,
     resource: name,
@@ -85,6 +96,7 @@ function makePlan(table: PgTable): TablePlan {
     columns,
     byProperty,
     selected: columns.map((column) => column.sql).join(', '),
+    owner,
     owned,
     visible: names.has('deleted_at') ? `${owned} and "deleted_at" is null` : owned,
     statements: new StatementCache(),

@@ -1,7 +1,7 @@
 import { BrokenReferenceError, InvalidInputError, NotFoundError, VersionConflictError } from './errors.js'
 import type { Call, Result, Statement } from './executor.js'
 import { newId } from './ids.js'
-import { type ColumnPlan, columnOf, planOf, type TablePlan } from './table-plan.js'
+import { type ColumnPlan, columnOf, givenColumn, planOf, type TablePlan } from './table-plan.js'
 import type { Values } from './values.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
@@ -18,7 +18,7 @@ function given(plan: TablePlan, values: Values): Given[] {
   for (const property of Object.keys(values)) {
     const value = values[property]
     if (value === undefined) continue
-    const column = columnOf(plan, property)
+    const column = givenColumn(plan, property)
     all.push({ column, value: column.encode(value) })
   }
   return all

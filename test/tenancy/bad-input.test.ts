@@ -280,6 +280,22 @@ test('a repository is refused where it is defined', async () => {
   expect(define(tasks, { create, patch, parents: {}, references: [], permission: 'tasks' })).not.toThrow()
 })
 
+test('whose a row is cannot be given, whatever the schema of a repository lets through', async () => {
+  const org = await newOrg()
+  const values = { kind: 'x', orgId: newId() }
+  const schema = z.strictObject({ kind: z.string(), orgId: z.string() })
+  class Loose extends defineRepository(tasks, { create: schema, patch: schema }) {
+    createMany(rows: readonly unknown[]) {
+      return this.insertMany(schema, rows)
+    }
+  }
+  const loose = org.repository(Loose)
+  await expectRefused(() => loose.create(values), 'orgId: is not a field that can be given')
+  await expectRefused(() => loose.createMany([values]), 'orgId: is not a field that can be given')
+  await expectRefused(() => loose.update(newId(), values), 'orgId: is not a field that can be given')
+  await expectRefused(() => loose.update(newId(), values, { revision: 1 }), 'orgId: is not a field that can be given')
+})
+
 describe('openTenancy', () => {
   const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 
