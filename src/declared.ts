@@ -9,6 +9,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 
 /** The host's own tables: what their schema module exports, and where their migrations are. */
 export interface OwnTables {
+  /** All exports of the module: `import * as schema from './schema.js'`. */
   readonly schema: Readonly<Record<string, unknown>>
   /** The folder of their migrations, as an absolute path. */
   readonly migrations: string

@@ -54,8 +54,8 @@ export class Org {
   }
 
   /**
-   * Drizzle's builder, closed to this organization by row security alone: it is neither checked for permissions nor audited, and
-   * it sees deleted rows. SQL text in it is trusted code.
+   * Drizzle's builder, closed to this organization by row security alone. It sees deleted rows, and is left out of permissions
+   * and audit. SQL text in it is trusted code.
    */
   get db(): ScopedDatabase<typeof schema> {
     this.database ??= scopedDatabase(this.scope, schema)

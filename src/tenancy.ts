@@ -5,7 +5,7 @@ import { parseOrgId } from './core/ids.js'
 import { LoneScope } from './core/lone-scope.js'
 import { readScopeOptions } from './core/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
-import type { NewConnection } from './database/connection-pool.js'
+import { isPool, type NewConnection } from './database/connection-pool.js'
 import { proveConnection } from './database/connection-proof.js'
 import { ownItems, ownProperties } from './core/values.js'
 import { openNodePostgres } from './database/node-postgres.js'
@@ -20,17 +20,24 @@ export interface TenancyOptions {
   readonly url?: string | undefined
   /**
    * pg's own pool options, or a pool of yours instead of a url. `connectionTimeoutMillis` is how long a call waits for a
-   * connection, `statement_timeout` how long a statement may take. A server that stays silent for that time and as long again,
-   * from one second to five, is given up.
+   * connection, 5,000 unless told; `statement_timeout` how long a statement may take, 30,000 unless told. A server that stays
+   * silent for that time and as long again, from one second to five, is given up. A pool of yours keeps its own timeouts.
    */
   readonly pool?: pg.PoolConfig | pg.Pool
   /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
   readonly embedded?: true | string
-  /** The master keys, `TENANTRY_KEYS`: `<id>:<32 bytes in base64>`, several with commas between, the active one first. */
+  /**
+   * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first. Left out, those of
+   * `TENANTRY_KEYS`; where that is missing too, an error in production, and a key file in `.tenantry` otherwise.
+   */
   readonly keys?: string | undefined
   /** Your own tables, as in your tenantry.config.ts. */
   readonly own?: OwnTables
-  /** Whether a transaction pooler such as PgBouncer is in between. Found out where it says so itself. */
+  /**
+   * Whether a transaction pooler such as PgBouncer is in between; `pgbouncer=true` in the url says so too. Left out, it is found
+   * out, unless the pooler refuses the settings of a new connection. Timeouts are then the login's: `alter role ... set
+   * statement_timeout`.
+   */
   readonly transactionPooler?: boolean
   /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
   readonly citus?: boolean
@@ -41,9 +48,9 @@ export interface TenancyOptions {
 }
 
 export interface OrgOptions {
-  /** Who acts. Left out, the scope is trusted code of the backend. */
+  /** Who acts. Left out, the scope is trusted code of the backend. Nothing is checked against its permissions yet. */
   readonly actor?: Actor
-  /** Where the request came from, for the audit log. */
+  /** Where the request came from, for the audit log, which is not written yet. */
   readonly request?: RequestContext
   /** Ends what is under way when the request is. */
   readonly signal?: AbortSignal
@@ -163,6 +170,7 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
   if (url !== undefined && url !== '') {
     assertUrl('url', url)
+    if (pool && isPool(pool)) throw new InvalidInputError('pool', 'is a pool of yours, which has its own url')
     return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
   }
   if (pool !== undefined) {

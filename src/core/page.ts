@@ -16,8 +16,8 @@ export interface Page<Row> {
 export interface PageOptions<Row> {
   /** 1 to 1,000; 50 unless told. */
   readonly limit?: number
-  readonly after?: string
-  readonly before?: string
+  readonly after?: string | undefined
+  readonly before?: string | undefined
   /** A field, ascending, or `-field`, descending. Newest first unless told. */
   readonly orderBy?: OrderBy<Row>
 }

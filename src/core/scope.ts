@@ -2,7 +2,7 @@ import type { Call, Result } from './executor.js'
 import type { OrgId } from './ids.js'
 import type { Query } from './query.js'
 
-/** Who acts. Made by authentication; its permissions are checked in memory. */
+/** Who acts, as authentication found out, and what they may. */
 export interface Actor {
   readonly kind: 'user' | 'api_key'
   readonly id: string

@@ -51,7 +51,7 @@ export abstract class ScopedRepository<Row extends object> {
     this.readRow = this.plan.readRow as (row: readonly unknown[]) => Row
   }
 
-  /** `select … where org_id = $1 and id = $2` */
+  /** `select … where org_id = $1 and id = $2`. Undefined: missing, deleted and another organization's are the same. */
   find(id: string): Query<Row | undefined> {
     return this.read(
       () => this.call(this.findStatement(), [parseId(id)]),
@@ -155,7 +155,7 @@ export abstract class ScopedRepository<Row extends object> {
     )
   }
 
-  /** All or none, in one statement; every row must have the same fields. */
+  /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
   protected insertMany<Schema extends z.ZodType>(
     schema: Schema,
     inputs: readonly unknown[],
@@ -165,7 +165,7 @@ export abstract class ScopedRepository<Row extends object> {
     return this.write('create', prepare, ({ rows }) => rows.map(this.readRow))
   }
 
-  /** The same for what nobody reads back at once, such as measurements. Gives their number. */
+  /** `insertMany` for what nobody reads back at once, such as measurements. Gives the number of rows. */
   protected append<Schema extends z.ZodType>(
     schema: Schema,
     inputs: readonly unknown[],

@@ -208,7 +208,8 @@ function connectionOf(client: DriverClient): Connection {
 
 const ignore = (): void => undefined
 
-const isPool = (pool: pg.PoolConfig | pg.Pool): pool is pg.Pool => typeof (pool as pg.Pool).connect === 'function'
+export const isPool = (pool: pg.PoolConfig | pg.Pool): pool is pg.Pool =>
+  typeof (pool as pg.Pool).connect === 'function'
 
 const closed = (): ScopeClosedError => new ScopeClosedError('the tenancy was closed; nothing was sent')
 

@@ -18,7 +18,7 @@ export interface TestServer {
 }
 
 export interface TestServerOptions {
-  /** Migrates the template, as its owner. The roles tenantry_app and tenantry_system must exist afterwards. */
+  /** Migrates the template, as its owner: `tenantry migrate up` with this url as DATABASE_ADMIN_URL, or code of yours. */
   readonly migrate: (adminUrl: string) => Promise<void>
   /** The image for Docker, instead of the one that TENANTRY_TEST_IMAGE names or `postgres:17-alpine`. */
   readonly image?: string

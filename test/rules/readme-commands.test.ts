@@ -14,6 +14,7 @@ function commandsIn(document: string): string[] {
       line
         .replace(/(^|\s)#.*$/, '')
         .replace(/^\$ /, '')
+        .replace(/^export [A-Z_]+=\S+$/, '')
         .replace(/^(?:[A-Z_]+=\S+ +)+/, '')
         .trim(),
     )
@@ -42,6 +43,7 @@ test('a command is found with its comment and its environment taken away', () =>
     '```sh',
     '$ npm ci  # once',
     'A=1 B_C=x npm test',
+    'export A=1',
     '',
     '# nothing',
     '```',

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
@@ -322,6 +323,13 @@ describe('openTenancy', () => {
     [{ pool: { connectionString: 5 }, keys }, 'pool.connectionString: must look like postgres://'],
   ])('refuses %o', async (options, reason) => {
     await expectRefused(() => openTenancy(options as never), reason)
+  })
+
+  test('refuses a pool beside a url, which would be passed over', async () => {
+    await expectRefused(
+      () => openTenancy({ url: 'postgres://', pool: new pg.Pool(), keys }),
+      'pool: is a pool of yours',
+    )
   })
 
   test.each(['no url', 'http://', '\0', 'postgres://127.0.0.1:1/none', 'postgres://[', 'postgres://%zz@127.0.0.1:1/a'])(

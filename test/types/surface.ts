@@ -12,6 +12,7 @@ export async function reads(org: Org, id: string) {
   const agent = await org.agents.get(id)
   const page = await org.tasks.list({ status: 'queued', limit: 5 })
   const same: [Agent | undefined, Agent, Page<Task>] = [found, agent, page]
+  await org.tasks.list({ after: page.next })
   // @ts-expect-error -- what is looked for may not be there
   await org.agents.get(found.id)
   // @ts-expect-error -- a limit is a number

@@ -9,7 +9,7 @@ export type TableKind = 'tenant' | 'control' | 'user' | 'catalog' | 'global'
 /** What a table is to the checks, the grants, the proof, the export and Citus. */
 export interface TableFacts {
   readonly kind: TableKind
-  /** Each write adds an audit entry in the same transaction. */
+  /** Its writes belong into the audit log, in the same transaction. */
   readonly audited?: boolean
   /** Rows are inserted and read, never changed. */
   readonly appendOnly?: boolean
