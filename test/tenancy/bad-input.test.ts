@@ -120,6 +120,13 @@ test('a list of four billion holes is refused before it is read', async () => {
   await expectRefused(() => tasks.enqueue({ kind: 'greet', input: kinds }), 'input: is larger')
 })
 
+test('a list that says it is shorter than nothing makes no room for what is too large', async () => {
+  const { tasks } = await newOrg()
+  const lying = new Proxy([], { get: (list, key) => (key === 'length' ? -1e9 : (Reflect.get(list, key) as unknown)) })
+  const large = ['x'.repeat(1_000_000), 'x'.repeat(1_000_000)]
+  await expectRefused(() => tasks.enqueue({ kind: 'greet', input: { large, first: [lying] } }), 'input: holds a list')
+})
+
 test('a Date counts as the moment that it says, whatever methods it brings', async () => {
   class LyingDate extends Date {
     override toISOString = throwing
