@@ -5,7 +5,7 @@ import { parseOrgId } from './core/ids.js'
 import { LoneScope } from './core/lone-scope.js'
 import { readScopeOptions } from './core/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
-import type { NewConnection } from './database/connection-pool.js'
+import { isPool, type NewConnection } from './database/connection-pool.js'
 import { proveConnection } from './database/connection-proof.js'
 import { ownItems, ownProperties } from './core/values.js'
 import { openNodePostgres } from './database/node-postgres.js'
@@ -163,7 +163,8 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
   if (url !== undefined && url !== '') {
     assertUrl('url', url)
-    return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
+    if (pool !== undefined && isPool(pool)) throw new InvalidInputError('pool', 'must be options where a url is given')
+    return { ...pool, connectionString: url }
   }
   if (pool !== undefined) {
     const { connectionString } = pool as pg.PoolConfig

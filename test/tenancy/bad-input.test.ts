@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
@@ -313,6 +314,7 @@ describe('openTenancy', () => {
     [{ url: 5, keys }, 'url: must be text'],
     [{ pool: 'postgres://', keys }, 'pool: must be a pool'],
     [{ pool: null, keys }, 'pool: must be a pool'],
+    [{ url: 'postgres://', pool: new pg.Pool(), keys }, 'pool: must be options where a url is given'],
     [{ embedded: false, keys }, 'embedded: must be true'],
     [{ embedded: '', keys }, 'embedded: must be true'],
     [{ embedded: {}, keys }, 'embedded: must be true'],
