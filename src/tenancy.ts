@@ -170,8 +170,8 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
   if (url !== undefined && url !== '') {
     assertUrl('url', url)
-    if (pool && isPool(pool)) throw new InvalidInputError('pool', 'is a pool of yours, which has its own url')
-    return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
+    if (pool !== undefined && isPool(pool)) throw new InvalidInputError('pool', 'must be options where a url is given')
+    return { ...pool, connectionString: url }
   }
   if (pool !== undefined) {
     const { connectionString } = pool as pg.PoolConfig

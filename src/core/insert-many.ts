@@ -53,7 +53,15 @@ const nothing = (plan: TablePlan): Statement =>
   plan.statements.get('nothing', () => `select ${plan.selected} from ${plan.sql} where ${plan.owned} and false`)
 
 /** An array as Postgres reads it. */
-const listOf = (values: readonly unknown[]): string => `{${values.map(itemOf).join()}}`
+function listOf(values: readonly unknown[]): string {
+  try {
+    return `{${values.map(itemOf).join()}}`
+  } catch (error) {
+    // A string of JavaScript ends at half a gigabyte.
+    if (error instanceof RangeError) throw new InvalidInputError('', 'are too large for one statement')
+    throw error
+  }
+}
 
 function itemOf(value: unknown): string {
   if (value === null) return 'NULL'

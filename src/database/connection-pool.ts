@@ -156,12 +156,17 @@ export class ConnectionPool {
             }, patience)
       this.waiters.add(waiter)
       signal?.addEventListener('abort', abort)
-      this.pool.connect((error, client) => {
-        if (!leave()) client?.release()
-        else if (client === undefined) reject(connectFailure(error))
-        // Not after an await: the news that the server ends it may be in the bytes being read now.
-        else resolve(connectionOf(client as unknown as DriverClient))
-      })
+      try {
+        this.pool.connect((error, client) => {
+          if (!leave()) client?.release()
+          else if (client === undefined) reject(connectFailure(error))
+          // Not after an await: the news that the server ends it may be in the bytes being read now.
+          else resolve(connectionOf(client as unknown as DriverClient))
+        })
+      } catch {
+        // Only now does pg read the url, and the certificates that it names.
+        waiter.giveUp(new UnavailableError('the url of the database, or a certificate that it names, cannot be read'))
+      }
     })
   }
 

@@ -209,6 +209,15 @@ test.each([
   expect(await failureOf(open({ pool: { connectionString } }).run(A, [countItems]))).toBeInstanceOf(expected)
 })
 
+test.each(['none?sslrootcert=/no/where', '%E0%A4%A', 'none?sslmode=verify-ca&uselibpqcompat=true'])(
+  'a url that pg cannot read, such as %s, is a typed error, and nobody waits any more',
+  async (path) => {
+    const executor = open({ pool: { connectionString: `postgres://127.0.0.1:1/${path}` } })
+    expect(await failureOf(executor.run(A, [countItems]))).toBeInstanceOf(UnavailableError)
+    await executor.close({ drain: 1_000_000 })
+  },
+)
+
 test('a database or a login that is not there is a typed error, without its name', async () => {
   for (const part of ['pathname', 'username'] as const) {
     const url = new URL(database.appUrl)

@@ -110,3 +110,9 @@ test.each([{ short: 'abcd' }, { code: 'EURO' }, { codes: ['abcd'] }, { bits: '10
     expect(await samples.count()).toBe(1)
   },
 )
+
+test('more than fits into one statement is refused', async () => {
+  const samples = (await bench.newOrg()).repository(Samples)
+  const row = { label: '\n'.repeat(8_000_000) }
+  await expect(samples.createMany(Array.from({ length: 70 }, () => row))).rejects.toThrow(InvalidInputError)
+})

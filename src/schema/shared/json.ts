@@ -51,6 +51,8 @@ interface Copying {
 /** By its places: a list can bring an iterator that never ends. */
 function fillList(copying: Copying, { into, depth }: Open, list: readonly unknown[]): string | undefined {
   const { length } = list
+  // A proxy says what it likes, and less than nothing would make room for more than there is.
+  if (!Number.isSafeInteger(length) || length < 0) return 'holds a list without a length'
   const fault = grow(copying, length)
   if (fault !== undefined) return fault
   for (let place = 0; place < length; place++) {
