@@ -171,7 +171,7 @@ function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
   if (url !== undefined && url !== '') {
     assertUrl('url', url)
     if (pool && isPool(pool)) throw new InvalidInputError('pool', 'is a pool of yours, which has its own url')
-    return { ...(pool as pg.PoolConfig | undefined), connectionString: url }
+    return { ...pool, connectionString: url }
   }
   if (pool !== undefined) {
     const { connectionString } = pool as pg.PoolConfig
