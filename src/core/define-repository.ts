@@ -17,11 +17,12 @@ export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
 }
 
 /** A table of the host's own, read and written inside one organization. */
-export interface DefinedRepository<Table extends PgTable, New, Patch> extends ScopedRepository<Row<Table>> {
-  create(values: New): Query<Row<Table>>
-  update(id: string, patch: Patch, options?: UpdateOptions): Query<Row<Table>>
+export interface DefinedRepository<Row extends object, New, Patch> extends ScopedRepository<Row> {
+  create(values: New): Query<Row>
+  /** With the `revision` that was read, throws VersionConflictError when the row was changed since. */
+  update(id: string, patch: Patch, options?: UpdateOptions): Query<Row>
   /** Hides the row where the table has `deleted_at`; deletes it otherwise. */
-  delete(id: string): Query<Row<Table>>
+  delete(id: string): Query<Row>
 }
 
 /**
@@ -31,7 +32,7 @@ export interface DefinedRepository<Table extends PgTable, New, Patch> extends Sc
 export function defineRepository<Table extends PgTable, New extends z.ZodObject, Patch extends z.ZodObject>(
   table: Table,
   definition: RepositoryDefinition<New, Patch>,
-): new (scope: Scope) => DefinedRepository<Table, z.input<New>, z.input<Patch>> {
+): new (scope: Scope) => DefinedRepository<Row<Table>, z.input<New>, z.input<Patch>> {
   const { create, patch, ...options } = readDefinition(table, definition)
   return class extends ScopedRepository<Row<Table>> {
     constructor(scope: Scope) {

@@ -139,8 +139,8 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** `managed` are values that the library gives; `existing` is a key whose row is given instead of a second one. */
-  protected insert<Schema extends z.ZodType>(
-    schema: Schema,
+  protected insert(
+    schema: z.ZodType,
     input: unknown,
     { managed, existing }: { managed?: Values; existing?: writes.ConflictTarget } = {},
   ): Query<Row> {
@@ -156,32 +156,19 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
-  protected insertMany<Schema extends z.ZodType>(
-    schema: Schema,
-    inputs: readonly unknown[],
-    managed: Values = {},
-  ): Query<Row[]> {
+  protected insertMany(schema: z.ZodType, inputs: readonly unknown[], managed: Values = {}): Query<Row[]> {
     const prepare = () => insertManyCall(this.plan, this.orgId, manyParsed(schema, inputs, managed), 'rows')
     return this.write('create', prepare, ({ rows }) => rows.map(this.readRow))
   }
 
   /** `insertMany` for what nobody reads back at once, such as measurements. Gives the number of rows. */
-  protected append<Schema extends z.ZodType>(
-    schema: Schema,
-    inputs: readonly unknown[],
-    managed: Values = {},
-  ): Query<number> {
+  protected append(schema: z.ZodType, inputs: readonly unknown[], managed: Values = {}): Query<number> {
     const prepare = () => insertManyCall(this.plan, this.orgId, manyParsed(schema, inputs, managed), 'nothing')
     return this.write('create', prepare, ({ rowCount }) => rowCount)
   }
 
   /** Inserts, or changes the row that has the same key. */
-  protected upsert<Schema extends z.ZodType>(
-    schema: Schema,
-    input: unknown,
-    target: writes.ConflictTarget,
-    managed: Values = {},
-  ): Query<Row> {
+  protected upsert(schema: z.ZodType, input: unknown, target: writes.ConflictTarget, managed: Values = {}): Query<Row> {
     return this.write(
       'update',
       () => writes.upsertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, target),
@@ -190,8 +177,8 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** `options` are the caller's; `managed` are values that the library gives, and `only` names a state that the row must be in. */
-  protected modify<Schema extends z.ZodType>(
-    schema: Schema,
+  protected modify(
+    schema: z.ZodType,
     id: string,
     patch: unknown,
     options: UpdateOptions = {},

@@ -19,8 +19,17 @@ test.each([
   ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined>'],
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
   ['const values', 'const values: NewAgent'],
+  [
+    'this.append',
+    '(method) ScopedRepository<Agent>.append(schema: z.ZodType, inputs: readonly unknown[], managed?: Values): Query<number>',
+  ],
 ])('%s prints short', (text, shown) => {
   expect(hover(text)).toBe(shown)
+})
+
+test('a defined repository shows the fields of its rows, and nothing of how Drizzle describes the table', () => {
+  expect(hover('const sites')).toMatch(/^const sites: DefinedRepository<.*\borgId: string;/s)
+  expect(hover('const sites')).not.toContain('PgColumn')
 })
 
 function editor(): (text: string) => string {

@@ -2,7 +2,7 @@
 // What a caller may write, and what must not compile. Nothing here is run: `npm run check` compiles it, and the test beside it
 // reads what an editor shows of these names.
 import type { Agent, NewAgent, Task } from 'tenantry/schema'
-import { defineRepository, type Org, type Page, type Tenancy } from 'tenantry'
+import { defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
 import { agents, newAgent, projects } from 'tenantry/schema'
 import { z } from 'zod'
 
@@ -82,6 +82,12 @@ export async function own(org: Org) {
   // @ts-expect-error -- not a field of what it takes
   await sites.create({ name: 'Site', orgId: '' })
   return made.slug
+}
+
+export class ImportedAgents extends ScopedRepository<Agent> {
+  add(values: readonly NewAgent[]) {
+    return this.append(newAgent, values)
+  }
 }
 
 export const drizzle = (org: Org) => org.db.select().from(agents)

@@ -1,6 +1,6 @@
 import { index, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
-import { declareTable, id, orgId, state, stateCheck, tenantTable, timestamps } from 'tenantry/schema'
+import { declareTable, id, orgId, type Row, state, stateCheck, tenantTable, timestamps } from 'tenantry/schema'
 
 export const helpdesk = pgSchema('helpdesk')
 
@@ -27,3 +27,5 @@ declareTable(tickets, { kind: 'tenant' })
 
 export const newTicket = z.strictObject({ subject: z.string().min(1).max(200) })
 export const ticketPatch = newTicket.extend({ status: z.enum(ticketStatuses) }).partial()
+
+export interface Ticket extends Row<typeof tickets> {}

@@ -1,10 +1,8 @@
 import { defineRepository, ScopedRepository, type Query, type Scope } from 'tenantry'
-import { newTicket, ticketPatch, tickets } from './schema.js'
+import { newTicket, type Ticket, ticketPatch, tickets } from './schema.js'
 
 /** As much as most tables need: find, get, list, count, stream; create, update, delete. */
 export const Tickets = defineRepository(tickets, { create: newTicket, patch: ticketPatch })
-
-type Ticket = Awaited<ReturnType<InstanceType<typeof Tickets>['get']>>
 
 /** A table with verbs of its own. */
 export class Helpdesk extends ScopedRepository<Ticket> {
