@@ -98,6 +98,8 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   checkOptions(options)
   const declared = await declare(options.own)
   if (options.embedded !== undefined) {
+    if (options.url || options.pool)
+      throw new InvalidInputError('embedded', 'is another database than the url or the pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared)

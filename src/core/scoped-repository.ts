@@ -11,7 +11,7 @@ import type { Query } from './query.js'
 import { clearCall, lockCalls, type Reference } from './references.js'
 import { revisionOf, type UpdateOptions } from './revision.js'
 import type { AuditedWrite, Scope } from './scope.js'
-import { ownText } from './statements.js'
+import { classKey, ownText } from './statements.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
 import { ownItems, ownProperties, parseInput, type Values } from './values.js'
 import * as writes from './writes.js'
@@ -268,7 +268,7 @@ export abstract class ScopedRepository<Row extends object> {
    * compiled once per name.
    */
   protected statement(name: string, text: (plan: TablePlan) => string): Statement {
-    return this.plan.statements.get(`own ${this.constructor.name} ${name}`, () => ownText(text(this.plan)))
+    return this.plan.statements.get(`own ${classKey(this.constructor)} ${name}`, () => ownText(text(this.plan)))
   }
 
   /** Runs a statement of the repository's own that gives rows of this table. */

@@ -22,6 +22,17 @@ export class StatementCache {
   }
 }
 
+const classes = new WeakMap<object, number>()
+let classesSeen = 0
+
+/** Two classes may have one name, in bundled code most of all, or none. */
+export function classKey(type: object): number {
+  const known = classes.get(type)
+  if (known !== undefined) return known
+  classes.set(type, ++classesSeen)
+  return classesSeen
+}
+
 /** A text that names no organization would be left to row security alone. */
 export function ownText(text: string): string {
   if (!/org_id"? = \$1\b/.test(text)) throw new Error('a statement of a repository must say org_id = $1')

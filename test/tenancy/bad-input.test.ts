@@ -316,6 +316,8 @@ describe('openTenancy', () => {
     [{ pool: null, keys }, 'pool: must be a pool'],
     [{ url: 'postgres://', pool: new pg.Pool(), keys }, 'pool: must be options where a url is given'],
     [{ embedded: false, keys }, 'embedded: must be true'],
+    [{ url: 'postgres://', embedded: true, keys }, 'embedded: is another database'],
+    [{ pool: {}, embedded: './data', keys }, 'embedded: is another database'],
     [{ embedded: '', keys }, 'embedded: must be true'],
     [{ embedded: {}, keys }, 'embedded: must be true'],
     [{ url: 'postgres://', keys: 5 }, 'keys: must be text'],

@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import type { Query } from '../../src/core/query.js'
+import { ScopedRepository } from '../../src/core/scoped-repository.js'
+import type { Scope } from '../../src/core/scope.js'
+import { type Task, tasks } from '../../src/schema/tasks.js'
+import { useTenancy } from '../support/use-tenancy.js'
+
+const { newOrg } = useTenancy()
+
+/** Every one of these classes has the same name, as classes of a bundle have. */
+const tasksOf = (kind: string) =>
+  class Found extends ScopedRepository<Task> {
+    constructor(scope: Scope) {
+      super(scope, tasks)
+    }
+
+    all(): Query<Task[]> {
+      const statement = this.statement(
+        'all',
+        ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible} and kind = '${kind}'`,
+      )
+      return this.select(statement, () => [])
+    }
+  }
+
+test('two classes of one name have statements of their own', async () => {
+  const org = await newOrg()
+  await org.tasks.enqueue({ kind: 'mail' })
+  await org.tasks.enqueue({ kind: 'call' })
+  for (const kind of ['mail', 'call']) {
+    expect((await org.repository(tasksOf(kind)).all()).map((task) => task.kind)).toEqual([kind])
+  }
+})
+
+test('a text that names no organization is refused before it is sent', async () => {
+  const org = await newOrg()
+  class Everything extends ScopedRepository<Task> {
+    constructor(scope: Scope) {
+      super(scope, tasks)
+    }
+
+    all(): Query<Task[]> {
+      const statement = this.statement('all', ({ sql, selected }) => `select ${selected} from ${sql}`)
+      return this.select(statement, () => [])
+    }
+  }
+  expect(() => org.repository(Everything).all()).toThrow('must say org_id = $1')
+})
