@@ -13,17 +13,25 @@ interface Entry {
 const maxCalls = 10_000
 const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
 
-/** Sends what `collect` makes, all at once, and reads what comes. */
+/** Sends what `collect` makes, all at once. `read` makes the answer of what came, and throws when a row is not there. */
 export async function runBatch<Calls extends readonly unknown[]>(
   context: ScopeContext,
   collect: (scope: Scope) => Calls,
-  send: (calls: readonly Call[]) => Promise<Result[]>,
+  send: <T>(calls: readonly Call[], read: (results: readonly Result[]) => T) => Promise<T>,
 ): Promise<BatchResults<Calls>> {
   const batch = new BatchScope(context)
   const calls = batch.collect(collect)
-  const results = calls.length === 0 ? [] : await send(calls)
-  return batch.read(results) as BatchResults<Calls>
+  const read = (results: readonly Result[]) => batch.read(results) as BatchResults<Calls>
+  return calls.length === 0 ? read([]) : send(calls, read)
 }
+
+/**
+ * Whether one of these calls can be refused for what it gave when others have written: a row to read or to change that is not
+ * there. Reads leave nothing to take back, and an insert gives its row.
+ */
+export const needsTakingBack = (calls: readonly Call[]): boolean =>
+  calls.length > 1 &&
+  ['select', 'insert'].every((verb) => !calls.every(({ statement }) => statement.text.startsWith(verb)))
 
 /** Collects calls instead of sending them. */
 class BatchScope implements Scope {

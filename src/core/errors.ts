@@ -183,10 +183,10 @@ export class TransactionAbortedError extends TenantryError {
 export class CommitUnknownError extends TenantryError {
   readonly code = 'commit_unknown'
   readonly status = 503
-  constructor(
-    message = 'the connection was lost before the server answered; the write may or may not have happened. Read before you repeat it',
-  ) {
-    super(message)
+  constructor() {
+    super(
+      'the connection was lost before the server answered; the write may or may not have happened. Read before you repeat it',
+    )
   }
 }
 

@@ -1,5 +1,4 @@
-import { runBatch } from './batch-scope.js'
-import { CommitUnknownError } from './errors.js'
+import { needsTakingBack, runBatch } from './batch-scope.js'
 import type { Binding, BeginOptions, Call, Executor, Result } from './executor.js'
 import { explained } from './explain.js'
 import type { Query } from './query.js'
@@ -34,7 +33,11 @@ export class LoneScope implements Scope {
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
-    return runBatch(this.context, collect, (calls) => this.send(calls))
+    return runBatch(this.context, collect, async (calls, read) =>
+      needsTakingBack(calls)
+        ? this.transaction((scope) => scope.together(() => calls, read))
+        : read(await this.send(calls)),
+    )
   }
 
   private async one<T>(prepare: () => Call, read: (result: Result) => T, options?: QueryOptions): Promise<T> {
@@ -49,17 +52,6 @@ export class LoneScope implements Scope {
   private send(calls: readonly Call[], options?: QueryOptions): Promise<Result[]> {
     const { signal, readOnly } = this.context
     const run = { signal, readOnly, reenter: options?.reenter }
-    const send = (calls: readonly Call[]) => this.executor.run(this.binding, calls, run)
-    return explained(calls, send, async (questions) => {
-      try {
-        return await send(questions)
-      } catch (error) {
-        // The other calls have taken effect: an error of the question would say that nothing was written.
-        throw questions.length === calls.length ? error : new CommitUnknownError(unexplained)
-      }
-    })
+    return explained(calls, (calls) => this.executor.run(this.binding, calls, run))
   }
 }
-
-const unexplained =
-  'the batch was written, but for a call that changed nothing, and why it did not could not be asked. Read before you repeat it'

@@ -63,7 +63,10 @@ export interface Scope {
   together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T>
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
-  /** One round trip for all calls that `collect` makes on the scope it is given; all of them take effect, or none. */
+  /**
+   * One round trip for all calls that `collect` makes on the scope it is given; all of them take effect, or none. One more where a
+   * call could be refused when others have written. Inside a transaction it is the transaction that is taken back.
+   */
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>>
 }
 

@@ -65,12 +65,7 @@ export class TransactionScope implements Scope {
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
-    return runBatch(this.context, collect, (calls) =>
-      this.queue(
-        () => calls,
-        (results) => [...results],
-      ),
-    )
+    return runBatch(this.context, collect, (calls, read) => this.queue(() => calls, read))
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
