@@ -5,7 +5,7 @@ import type { Call, Result, Statement } from './executor.js'
 import { comparableValue, compileFilter, type Filter } from './filters.js'
 import { type GuardedChange, guardedCall, guardedRow, type Transition, transitionOf } from './guarded-change.js'
 import { parseId } from './ids.js'
-import { insertManyCall } from './insert-many.js'
+import { insertedAll, insertManyCall } from './insert-many.js'
 import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
 import type { Query } from './query.js'
 import { clearCall, lockCalls, type Reference } from './references.js'
@@ -157,22 +157,26 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
   protected insertMany(schema: z.ZodType, inputs: readonly unknown[], managed: Values = {}): Query<Row[]> {
-    const prepare = () => insertManyCall(this.plan, this.orgId, manyParsed(schema, inputs, managed), 'rows')
-    return this.write('create', prepare, ({ rows }) => rows.map(this.readRow))
+    const { prepare, read } = this.bulk(schema, inputs, managed, 'rows')
+    return this.write('create', prepare, (result) => read(result).rows.map(this.readRow))
   }
 
   /** `insertMany` for what nobody reads back at once, such as measurements. Gives the number of rows. */
   protected append(schema: z.ZodType, inputs: readonly unknown[], managed: Values = {}): Query<number> {
-    const prepare = () => insertManyCall(this.plan, this.orgId, manyParsed(schema, inputs, managed), 'nothing')
-    return this.write('create', prepare, ({ rowCount }) => rowCount)
+    const { prepare, read } = this.bulk(schema, inputs, managed, 'nothing')
+    return this.write('create', prepare, (result) => read(result).rowCount)
   }
 
   /** Inserts, or changes the row that has the same key. */
   protected upsert(schema: z.ZodType, input: unknown, target: writes.ConflictTarget, managed: Values = {}): Query<Row> {
+    let values: Values = {}
     return this.write(
       'update',
-      () => writes.upsertCall(this.plan, this.orgId, { ...parsed(schema, input), ...managed }, target),
-      ({ rows }) => this.only(rows),
+      () => {
+        values = { ...parsed(schema, input), ...managed }
+        return writes.upsertCall(this.plan, this.orgId, values, this.parents, target)
+      },
+      (result) => this.readRow(writes.insertedRow(this.plan, this.parents, values, result)),
     )
   }
 
@@ -294,6 +298,15 @@ export abstract class ScopedRepository<Row extends object> {
 
   private get orgId(): string {
     return this.scope.context.orgId
+  }
+
+  private bulk(schema: z.ZodType, inputs: readonly unknown[], managed: Values, returned: 'rows' | 'nothing') {
+    let rows: Values[] = []
+    const prepare = () => {
+      rows = manyParsed(schema, inputs, managed)
+      return insertManyCall(this.plan, this.orgId, rows, this.parents, returned)
+    }
+    return { prepare, read: (result: Result) => insertedAll(this.plan, this.parents, rows, result) }
   }
 
   private call(statement: Statement, values: readonly unknown[]): Call {

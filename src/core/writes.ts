@@ -74,14 +74,18 @@ export function insertCall(
   // Nothing conflicts with an empty key, and the server need not look.
   const existing = target?.properties.some((property) => (values[property] ?? null) === null) ? undefined : target
   const statement = plan.statements.get(`insert ${shapeOf(all)} ${locks.shape} ${existing !== undefined}`, () => {
-    const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
-    const row = ['$1::uuid', ...places(all, 1)].join(', ')
-    const into = `insert into ${plan.sql} (${columns})`
-    const rest = `${existing === undefined ? '' : ` ${keep(plan, existing)}`} returning ${plan.selected}`
-    if (locks.ctes.length === 0) return `${into} values (${row})${rest}`
-    return `with ${locks.ctes.join(', ')} ${into} select ${row} where ${locks.conditions.join(' and ')}${rest}`
+    const conflict = existing === undefined ? '' : keep(plan, existing)
+    return `${insertText(plan, all, locks)} ${conflict} returning ${plan.selected}`
   })
   return { statement, values: [orgId, ...all.map(({ value }) => value)] }
+}
+
+function insertText(plan: TablePlan, all: readonly Given[], { ctes, conditions }: Locks): string {
+  const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
+  const row = ['$1::uuid', ...places(all, 1)].join(', ')
+  const into = `insert into ${plan.sql} (${columns})`
+  if (ctes.length === 0) return `${into} values (${row})`
+  return `with ${ctes.join(', ')} ${into} select ${row} where ${conditions.join(' and ')}`
 }
 
 /** A change that changes nothing: without one, nothing would be returned for the row that is there. */
@@ -110,18 +114,24 @@ export interface ConflictTarget {
   readonly where?: string
 }
 
-export function upsertCall(plan: TablePlan, orgId: string, values: Values, target: ConflictTarget): Call {
+export function upsertCall(
+  plan: TablePlan,
+  orgId: string,
+  values: Values,
+  parents: Parents,
+  target: ConflictTarget,
+): Call {
   const all = given(plan, plan.hasId ? { id: newId(), ...values } : values)
+  const locks = parentLocks(parents, all, 1)
   const kept = new Set(['id', ...target.properties])
   const statement = plan.statements.get(
-    `upsert ${target.properties.join()} ${target.where ?? ''} ${shapeOf(all)}`,
+    `upsert ${target.properties.join()} ${target.where ?? ''} ${shapeOf(all)} ${locks.shape}`,
     () => {
-      const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
       const sets = all
         .filter(({ column }) => !kept.has(column.property))
         .map(({ column }) => `${column.sql} = excluded.${column.sql}`)
       return [
-        `insert into ${plan.sql} (${columns}) values ($1::uuid, ${places(all, 1).join(', ')})`,
+        insertText(plan, all, locks),
         onConflict(plan, target),
         `do update set ${[...sets, ...automatic(plan, 'excluded."updated_at"')].join(', ')}`,
         `returning ${plan.selected}`,

@@ -1,8 +1,13 @@
 import { describe, expect, test } from 'vitest'
+import { BrokenReferenceError } from '../../src/core/errors.js'
 import type { Filter } from '../../src/core/filters.js'
+import { newId } from '../../src/core/ids.js'
 import type { Query } from '../../src/core/query.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
+import type { Org } from '../../src/org.js'
+import { type Agent, agents, newAgent, type NewAgent } from '../../src/schema/agents.js'
+import { projects } from '../../src/schema/projects.js'
 import { newWorkflow, type NewWorkflow, type Workflow, workflows } from '../../src/schema/workflows.js'
 import { newTask, type NewTask, type Task, tasks } from '../../src/schema/tasks.js'
 import { useTenancy } from '../support/use-tenancy.js'
@@ -35,6 +40,24 @@ class NamedWorkflows extends ScopedRepository<Workflow> {
 
   put(values: NewWorkflow): Query<Workflow> {
     return this.upsert(newWorkflow, values, { properties: ['slug'], where: 'deleted_at is null' })
+  }
+}
+
+class AgentsOfProjects extends ScopedRepository<Agent> {
+  constructor(scope: Scope) {
+    super(scope, agents, { parents: { projectId: projects } })
+  }
+
+  createMany(values: readonly NewAgent[]): Query<Agent[]> {
+    return this.insertMany(newAgent, values)
+  }
+
+  addMany(values: readonly NewAgent[]): Query<number> {
+    return this.append(newAgent, values)
+  }
+
+  put(values: NewAgent): Query<Agent> {
+    return this.upsert(newAgent, values, { properties: ['username'], where: 'deleted_at is null' })
   }
 }
 
@@ -113,4 +136,56 @@ test('a row is put where its key is, and made where there is none', async () => 
   expect(changed).toMatchObject({ id: made.id, name: 'Two' })
   expect(await org.workflows.count()).toBe(1)
   expect(await other.workflows.get(theirs.id)).toEqual(theirs)
+})
+
+describe('the parents that a repository names', () => {
+  const projectsOf = async (org: Org) => {
+    const live = await org.projects.create({ name: 'Live', slug: 'live' })
+    const deleted = await org.projects.create({ name: 'Deleted', slug: 'deleted' })
+    await org.projects.delete(deleted.id)
+    return { live: live.id, deleted: deleted.id }
+  }
+  const agent = (username: string, projectId: string | null) => ({ name: 'Ada', username, projectId })
+
+  test('must live for each of many rows, or none is made', async () => {
+    const [org, other] = [await bench.newOrg(), await bench.newOrg()]
+    const { live, deleted } = await projectsOf(org)
+    const theirs = (await projectsOf(other)).live
+    const repository = org.repository(AgentsOfProjects)
+    for (const projectId of [deleted, theirs, newId()]) {
+      const given = [agent('one', live), agent('two', projectId), agent('three', null)]
+      await expect(repository.createMany(given)).rejects.toThrow(BrokenReferenceError)
+      await expect(repository.addMany(given)).rejects.toThrow(BrokenReferenceError)
+    }
+    expect(await repository.count()).toBe(0)
+    expect(await repository.createMany([agent('one', live), agent('two', live), agent('three', null)])).toHaveLength(3)
+    expect(await repository.addMany([agent('four', null)])).toBe(1)
+    expect(await repository.addMany([{ name: 'Eve', username: 'five' }])).toBe(1)
+  })
+
+  test('must live for a row that is put', async () => {
+    const org = await bench.newOrg()
+    const { live, deleted } = await projectsOf(org)
+    const repository = org.repository(AgentsOfProjects)
+    await repository.put(agent('one', live))
+    for (const username of ['one', 'two']) {
+      await expect(repository.put(agent(username, deleted))).rejects.toThrow(BrokenReferenceError)
+    }
+    expect((await repository.list()).items).toEqual([expect.objectContaining({ username: 'one', projectId: live })])
+  })
+
+  test('are not deleted while rows are made under them', async () => {
+    const org = await bench.newOrg()
+    const { live } = await projectsOf(org)
+    let deleting: Promise<unknown> | undefined
+    await org.transaction(async (inner) => {
+      await inner.repository(AgentsOfProjects).createMany([agent('one', live)])
+      deleting = org.projects.delete(live)
+      const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+        and query like 'update "platform"."projects"%'`
+      await expect.poll(() => bench.database.admin.query(waiting)).toHaveLength(1)
+    })
+    await deleting
+    expect(await org.agents.count({ projectId: live })).toBe(1)
+  })
 })
