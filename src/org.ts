@@ -68,7 +68,10 @@ export class Org {
     return this.scope.transaction((scope) => work(new Org(scope)), options)
   }
 
-  /** Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. */
+  /**
+   * Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. All of
+   * them take effect, or none; where one that finds no row would be refused after another has written, that takes a second trip.
+   */
   async batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
     assertFunction(collect, 'batch')
     return this.scope.batch((scope) => collect(new Org(scope)))
