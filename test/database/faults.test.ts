@@ -188,9 +188,9 @@ test('a commit that could not even be sent is not unknown', async () => {
 })
 
 test('a server that goes silent is given up, and the next caller does not wait behind it', async () => {
-  const executor = through({ statement_timeout: 100 }, { grace: 100 })
+  const executor = through({ statement_timeout: 500 }, { grace: 500 })
   // Longer than both together, so that it is the last call that is watched and not the first.
-  for (let nap = 0; nap < 6; nap++) await executor.run(A, [call('select pg_sleep(0.04)')])
+  for (let nap = 0; nap < 6; nap++) await executor.run(A, [call('select pg_sleep(0.2)')])
   proxy.filter = () => undefined
   const silent = failureOf(executor.run(A, [countItems])).finally(() => {
     proxy.filter = (bytes) => bytes
