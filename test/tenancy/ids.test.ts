@@ -1,7 +1,14 @@
-import { afterEach, expect, test, vi } from 'vitest'
-import { newId } from '../../src/core/ids.js'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
-const ids = (count: number) => Array.from({ length: count }, newId)
+let newId: () => string
+
+// Ids never go back in time: those of one test must not push the clock of another.
+beforeEach(async () => {
+  vi.resetModules()
+  ;({ newId } = await import('../../src/core/ids.js'))
+})
+
+const ids = (count: number) => Array.from({ length: count }, () => newId())
 
 /** What of an id is neither time nor order. */
 const chance = (id: string) => id.slice(-12)
