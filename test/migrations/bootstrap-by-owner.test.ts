@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Declarations } from '../../src/database/rights.js'
 import { openSession, type Session } from '../../src/database/session.js'
 import { proveStartup } from '../../src/database/startup-proof.js'
@@ -13,25 +13,33 @@ import { useDatabase } from '../../src/testing/vitest.js'
 const database = useDatabase()
 const org = '0190a000-0000-7000-8000-00000000000a'
 const nothing = { done: [], remaining: [], advised: [] }
-const sessions: Session[] = []
+let sessions: Session[] = []
 let declarations: Declarations
 let owner: string
+let password: string
 let superuser: Session
 let session: Session
 
 beforeAll(async () => {
   declarations = await declarationsOf(platformTables, [platformMigrations])
   owner = `${new URL(database.adminUrl).pathname.slice(1)}owner`
-  const password = randomBytes(16).toString('hex')
+  password = randomBytes(16).toString('hex')
   await database.admin.query(`create role ${owner} login password '${password}'`)
+})
+
+beforeEach(async () => {
   await database.admin.query(`create database ${owner} owner ${owner} template template0`)
   superuser = await connect(database.adminUrl)
   session = await connect(database.adminUrl, { name: owner, password })
 })
 
-afterAll(async () => {
+afterEach(async () => {
   await Promise.all(sessions.map((open) => open.close()))
+  sessions = []
   await database.admin.query(`drop database ${owner}`)
+})
+
+afterAll(async () => {
   await database.admin.query(`drop role ${owner}`)
 })
 
@@ -56,6 +64,17 @@ const advised = [
   () => 'revoke execute on function pg_catalog.set_config(text, text, boolean) from public',
 ]
 
+async function setUp(): Promise<void> {
+  await bootstrapRoles(session)
+  await migrateUp(session, [platformMigrations])
+  await bootstrap(session, declarations)
+}
+
+async function setUpAsAdvised(): Promise<void> {
+  await setUp()
+  for (const statement of advised) await superuser.query(statement())
+}
+
 test('an owner who is no superuser sets up all that is needed', async () => {
   const roles = await bootstrapRoles(session)
   expect(roles).toEqual({
@@ -77,13 +96,16 @@ test('an owner who is no superuser sets up all that is needed', async () => {
 })
 
 test('temporary tables are the affair of whoever owns the database', async () => {
+  await setUp()
   const { done } = await bootstrap(session, declarations, { exclusiveDatabase: true })
   expect(done).toEqual([`revoke temporary on database ${owner} from public`])
   expect((await prove()).notes).toHaveLength(1)
 })
 
 test('what a superuser is advised to run closes the binding, and scopes still open', async () => {
-  for (const statement of (await bootstrap(session, declarations)).advised) await superuser.query(statement)
+  await setUp()
+  const { advised } = await bootstrap(session, declarations, { exclusiveDatabase: true })
+  for (const statement of advised) await superuser.query(statement)
 
   expect(await bootstrap(session, declarations)).toEqual(nothing)
   expect(await prove()).toEqual({ faults: [], notes: [] })
@@ -98,6 +120,7 @@ test('what a superuser is advised to run closes the binding, and scopes still op
 })
 
 test('an owner who may not bind is told so, with the SQL that lets them', async () => {
+  await setUpAsAdvised()
   await superuser.query(`revoke execute on function pg_catalog.set_config(text, text, boolean) from ${owner}`)
   expect((await prove()).faults).toEqual([`the owner may not bind: ${owner}`])
 
@@ -108,6 +131,7 @@ test('an owner who may not bind is told so, with the SQL that lets them', async 
 })
 
 test('a right that somebody else granted is left to them, and said', async () => {
+  await setUpAsAdvised()
   await superuser.query('create view platform.planted as select 1 as one')
   await superuser.query('grant select on platform.planted to tenantry_app')
   await superuser.query('grant create on schema public to tenantry_app')
@@ -121,10 +145,10 @@ test('a right that somebody else granted is left to them, and said', async () =>
   ])
   for (const statement of remaining) await superuser.query(statement)
   expect(await bootstrap(session, declarations)).toEqual(nothing)
-  await superuser.query('drop view platform.planted')
 })
 
 test('what the owner may do is done, although something else is refused', async () => {
+  await setUp()
   await superuser.query('create view platform.planted as select 1 as one')
   await superuser.query('grant select on platform.planted to tenantry_app')
   await session.query('revoke select on platform.agents from tenantry_app')

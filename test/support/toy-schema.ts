@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { afterEach, beforeAll } from 'vitest'
+import { afterEach, beforeAll, beforeEach } from 'vitest'
 import { type Binding, type Call, type Executor, statement } from '../../src/core/executor.js'
 import { type NodePostgresOptions, openNodePostgres } from '../../src/database/node-postgres.js'
 import { type FileDatabase, useDatabase } from '../../src/testing/vitest.js'
@@ -9,7 +9,7 @@ const org = (last: string): Binding & { kind: 'org' } => ({
   id: `0190a000-0000-7000-8000-0000000000${last}`,
 })
 
-/** Two organizations with ten items each, one that is suspended, and one that nobody knows. */
+/** Two organizations with ten items each as a test starts, one that is suspended, and one that nobody knows. */
 export const A = org('0a')
 export const B = org('0b')
 export const suspended = org('0c')
@@ -59,6 +59,10 @@ export function useToySchema(): ToyDatabase {
   const opened: Executor[] = []
   beforeAll(async () => {
     for (const text of schema.split(';;')) await database.admin.query(text)
+  })
+  beforeEach(async () => {
+    await database.admin.query('truncate platform.items')
+    await database.admin.query(tenItemsEach)
   })
   afterEach(async () => {
     await Promise.all(opened.splice(0).map((executor) => executor.close({ drain: 0 })))
@@ -134,6 +138,8 @@ grant select, insert, update, delete on platform.projects, platform.items to ten
 grant select on platform.users to tenantry_app;;
 grant execute on all functions in schema platform to tenantry_app;;
 insert into platform.organizations values ('${A.id}', 'active'), ('${B.id}', 'active'), ('${suspended.id}', 'suspended');;
-insert into platform.users values ('${person.id}', 'Ada'), (gen_random_uuid(), 'Eve');;
+insert into platform.users values ('${person.id}', 'Ada'), (gen_random_uuid(), 'Eve')`
+
+const tenItemsEach = `
 insert into platform.items (org_id, id, name)
   select id, gen_random_uuid(), 'item' from platform.organizations, generate_series(1, 10)`
