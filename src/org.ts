@@ -83,9 +83,17 @@ function assertFunction(value: unknown, name: string): void {
 }
 
 function assertClass(value: unknown): void {
-  // An arrow function has no prototype.
-  if (typeof value === 'function' && typeof value.prototype === 'object') return
-  throw new InvalidInputError('repository', 'takes a class, as defineRepository() makes one')
+  if (!isClass(value)) throw new InvalidInputError('repository', 'takes a class, as defineRepository() makes one')
+}
+
+/** Asked by making something else in its name, so that it is not called. */
+function isClass(value: unknown): boolean {
+  try {
+    Reflect.construct(Object, [], value as RepositoryClass<unknown>)
+    return true
+  } catch {
+    return false
+  }
 }
 
 type Repositories = Omit<Org, 'id' | 'db' | 'repository' | 'transaction' | 'batch'>

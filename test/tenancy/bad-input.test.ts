@@ -224,7 +224,15 @@ describe('a batch', () => {
   })
 })
 
-test.each([undefined, 'tasks', {}, () => 'tasks'])('%o is not a repository', async (type) => {
+test.each([
+  undefined,
+  'tasks',
+  {},
+  () => 'tasks',
+  function* () {
+    yield 'tasks'
+  },
+])('%o is not a repository', async (type) => {
   const org = await newOrg()
   await expectRefused(() => org.repository(type as never), 'repository: takes a class')
 })
