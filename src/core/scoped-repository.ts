@@ -205,10 +205,15 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** Changes every row that matches and gives their number. A filter that asks for nothing is refused. */
   protected modifyWhere(filter: Filter<Row>, values: Values): Query<number> {
+    let read = ({ rowCount }: Result): number => rowCount
     return this.write(
       'update',
-      () => writes.updateWhereCall(this.plan, this.orgId, this.condition(filter), values),
-      ({ rowCount }) => rowCount,
+      () => {
+        const update = writes.updateWhere(this.plan, this.orgId, this.condition(filter), values, this.parents)
+        read = update.read
+        return update.call
+      },
+      (result) => read(result),
     )
   }
 

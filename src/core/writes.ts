@@ -58,6 +58,8 @@ function parentLocks(tables: Parents, all: readonly Given[], offset: number): Lo
 
 const noLocks: Locks = { parents: [], shape: '', ctes: [], conditions: [] }
 
+const withLocks = ({ ctes }: Locks): string => (ctes.length === 0 ? '' : `with ${ctes.join(', ')} `)
+
 const givenParents = (parents: Parents, values: Values): string[] =>
   Object.keys(parents).filter((name) => (values[name] ?? null) !== null)
 
@@ -80,12 +82,12 @@ export function insertCall(
   return { statement, values: [orgId, ...all.map(({ value }) => value)] }
 }
 
-function insertText(plan: TablePlan, all: readonly Given[], { ctes, conditions }: Locks): string {
+function insertText(plan: TablePlan, all: readonly Given[], locks: Locks): string {
   const columns = ['"org_id"', ...all.map(({ column }) => column.sql)].join(', ')
   const row = ['$1::uuid', ...places(all, 1)].join(', ')
   const into = `insert into ${plan.sql} (${columns})`
-  if (ctes.length === 0) return `${into} values (${row})`
-  return `with ${ctes.join(', ')} ${into} select ${row} where ${conditions.join(' and ')}`
+  if (locks === noLocks) return `${into} values (${row})`
+  return `${withLocks(locks)}${into} select ${row} where ${locks.conditions.join(' and ')}`
 }
 
 /** A change that changes nothing: without one, nothing would be returned for the row that is there. */
@@ -197,10 +199,10 @@ export function checkedUpdate(
     ...(only === undefined ? [] : [`(${only.when})`]),
   ]
   const conditions = [`${plan.visible} and "id" = $2`, ...state, ...locks.conditions].join(' and ')
-  const ctes = locks.ctes.length === 0 ? '' : `with ${locks.ctes.join(', ')} `
   const statement = plan.statements.get(
     `update ${shapeOf(all)} ${locks.shape} ${state.join()}`,
-    () => `${ctes}update ${plan.sql} set ${setList(plan, all, 2)} where ${conditions} returning ${plan.selected}`,
+    () =>
+      `${withLocks(locks)}update ${plan.sql} set ${setList(plan, all, 2)} where ${conditions} returning ${plan.selected}`,
   )
   const call = {
     statement,
@@ -213,14 +215,18 @@ export function checkedUpdate(
 
 /** A row if there is one to change, and for each parent whether it is there. */
 function whyUnchanged(plan: TablePlan, orgId: string, id: string, { parents, shape }: Locks): Call {
-  const statement = plan.statements.get(`why unchanged ${shape}`, () => {
-    const alive = parents.map(
-      ({ plan: { sql, visible } }, index) => `exists (select from ${sql} where ${visible} and "id" = $${index + 3})`,
-    )
-    return `select ${['true', ...alive].join(', ')} from ${plan.sql} where ${plan.visible} and "id" = $2`
-  })
+  const statement = plan.statements.get(
+    `why unchanged ${shape}`,
+    () => `select ${['true', ...alive(parents, 2)].join(', ')} from ${plan.sql} where ${plan.visible} and "id" = $2`,
+  )
   return { statement, values: [orgId, id, ...parents.map((parent) => parent.id)] }
 }
+
+const alive = (parents: Locks['parents'], offset: number): string[] =>
+  parents.map(
+    ({ plan: { sql, visible } }, index) =>
+      `exists (select from ${sql} where ${visible} and "id" = $${offset + index + 1})`,
+  )
 
 function checkedRow(
   plan: TablePlan,
@@ -231,8 +237,13 @@ function checkedRow(
   if (changed !== undefined) return changed
   const [found] = why?.rows ?? []
   if (found === undefined) throw new NotFoundError(plan.resource)
-  const missing = parents.filter((_, index) => found[index + 1] !== true)
-  if (missing.length === 0) throw refuse()
+  assertAlive(plan, parents, found.slice(1))
+  throw refuse()
+}
+
+function assertAlive(plan: TablePlan, parents: Locks['parents'], found: readonly unknown[]): void {
+  const missing = parents.filter((_, index) => found[index] !== true)
+  if (missing.length === 0) return
   throw new BrokenReferenceError(
     plan.resource,
     missing.map(({ property }) => property),
@@ -244,14 +255,35 @@ export interface Where {
   readonly values: readonly unknown[]
 }
 
-export function updateWhereCall(plan: TablePlan, orgId: string, where: Where, values: Values): Call {
+/** That no row was changed is an answer like any other, unless a parent is why. */
+export function updateWhere(
+  plan: TablePlan,
+  orgId: string,
+  where: Where,
+  values: Values,
+  parents: Parents,
+): { call: Call; read: (result: Result) => number } {
   const all = changes(plan, values)
   const offset = 1 + where.values.length
+  const locks = parentLocks(parents, all, offset)
+  const conditions = [plan.visible, `(${where.sql})`, ...locks.conditions].join(' and ')
   const statement = plan.statements.get(
-    `update where ${shapeOf(all)} ${where.sql}`,
-    () => `update ${plan.sql} set ${setList(plan, all, offset)} where ${plan.visible} and (${where.sql})`,
+    `update where ${shapeOf(all)} ${locks.shape} ${where.sql}`,
+    () => `${withLocks(locks)}update ${plan.sql} set ${setList(plan, all, offset)} where ${conditions}`,
   )
-  return { statement, values: [orgId, ...where.values, ...all.map(({ value }) => value)] }
+  const call = { statement, values: [orgId, ...where.values, ...all.map(({ value }) => value)] }
+  if (locks.parents.length === 0) return { call, read: ({ rowCount }) => rowCount }
+  return { call: { ...call, why: whoIsAlive(plan, orgId, locks) }, read: (result) => changedRows(plan, locks, result) }
+}
+
+function whoIsAlive(plan: TablePlan, orgId: string, { parents, shape }: Locks): Call {
+  const statement = plan.statements.get(`alive ${shape}`, () => `select ${alive(parents, 1).join(', ')}`)
+  return { statement, values: [orgId, ...parents.map((parent) => parent.id)] }
+}
+
+function changedRows(plan: TablePlan, { parents }: Locks, { rowCount, why }: Result): number {
+  if (why !== undefined) assertAlive(plan, parents, why.rows[0] ?? [])
+  return rowCount
 }
 
 type Verb = 'delete' | 'hide' | 'restore' | 'purge'

@@ -5,7 +5,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import { type ColumnPlan, planOf } from '../../src/core/table-plan.js'
-import type { ConflictTarget } from '../../src/core/writes.js'
+import type { ConflictTarget, Parents } from '../../src/core/writes.js'
 import type { Org } from '../../src/org.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
@@ -59,11 +59,11 @@ class Rows extends ScopedRepository<Row> {
   delete = (id: string) => this.erase(id)
 }
 
-const rowsOf = (org: Org, table: PgTable): Rows =>
+const rowsOf = (org: Org, table: PgTable, parents: Parents = {}): Rows =>
   org.repository(
     class extends Rows {
       constructor(scope: Scope) {
-        super(scope, table)
+        super(scope, table, { parents })
       }
     },
   )
@@ -154,6 +154,9 @@ async function writeEveryWay(org: Org): Promise<void> {
   await org.agents.update(agentId, { name: 'A', projectId })
   await org.workflows.update(workflowId, { projectId }, { revision: 1 })
   await org.workflows.update(workflowId, { name: 'W' }, { revision: 2 })
+  const agentsOfProjects = rowsOf(org, agents, { projectId: projects })
+  await agentsOfProjects.changeWhere({ name: 'A' }, { projectId })
+  await agentsOfProjects.changeWhere({ name: 'Nobody' }, { projectId })
 
   for (const hangsOn of [{}, { agentId }, { workflowId }, { agentId, workflowId }]) {
     await org.tasks.enqueue({ kind: 'one', ...hangsOn })

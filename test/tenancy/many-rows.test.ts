@@ -59,6 +59,10 @@ class AgentsOfProjects extends ScopedRepository<Agent> {
   put(values: NewAgent): Query<Agent> {
     return this.upsert(newAgent, values, { properties: ['username'], where: 'deleted_at is null' })
   }
+
+  move(filter: Filter<Agent>, values: { projectId: string | null } | { name: string }): Query<number> {
+    return this.modifyWhere(filter, values)
+  }
 }
 
 const many = async () => (await bench.newOrg()).repository(ManyTasks)
@@ -172,6 +176,29 @@ describe('the parents that a repository names', () => {
       await expect(repository.put(agent(username, deleted))).rejects.toThrow(BrokenReferenceError)
     }
     expect((await repository.list()).items).toEqual([expect.objectContaining({ username: 'one', projectId: live })])
+  })
+
+  test('must live for every row that a filter matches', async () => {
+    const [org, other] = [await bench.newOrg(), await bench.newOrg()]
+    const { live, deleted } = await projectsOf(org)
+    const theirs = (await projectsOf(other)).live
+    const repository = org.repository(AgentsOfProjects)
+    await repository.createMany([agent('one', null), agent('two', null)])
+    for (const projectId of [deleted, theirs, newId()]) {
+      const moved = repository.move({ name: 'Ada' }, { projectId })
+      await expect(moved).rejects.toThrow(new BrokenReferenceError('agents', ['projectId']))
+      const batch = org.batch((org) => [
+        org.agents.create({ name: 'Eve', username: 'eve' }),
+        org.repository(AgentsOfProjects).move({ name: 'Ada' }, { projectId }),
+      ])
+      await expect(batch).rejects.toThrow(BrokenReferenceError)
+    }
+    expect(await repository.count({ projectId: null })).toBe(2)
+    expect(await repository.move({ name: 'Nobody' }, { projectId: live })).toBe(0)
+    expect(await repository.move({ name: 'Ada' }, { projectId: live })).toBe(2)
+    expect(await repository.count({ projectId: live })).toBe(2)
+    expect(await repository.move({ projectId: live }, { projectId: null })).toBe(2)
+    expect(await repository.move({ name: 'Ada' }, { name: 'Bea' })).toBe(2)
   })
 
   test('are not deleted while rows are made under them', async () => {
