@@ -1,12 +1,14 @@
-import { beforeAll, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { containing, tenantry } from './command-line.js'
 
 const database = useDatabase()
 
+const catalogs = ['billing_plans', 'addon_catalog', 'feature_flags', 'llms', 'tools']
 let env: Record<string, string>
-beforeAll(() => {
+beforeEach(async () => {
   env = { DATABASE_ADMIN_URL: database.adminUrl }
+  await database.admin.query(`truncate ${catalogs.map((name) => `platform.${name}`).join()} cascade`)
 })
 
 test('a catalog that cannot be filled leaves the others empty', async () => {
@@ -19,15 +21,9 @@ test('a catalog that cannot be filled leaves the others empty', async () => {
 test('fills every catalog, and the plans say what they allow', async () => {
   const seeded = await tenantry(['seed', '--json'], { env })
   expect(seeded).toMatchObject({ code: 0, stderr: '' })
-  const { catalogs } = seeded.json() as { catalogs: { table: string; inserted: string[]; kept: number }[] }
-  expect(catalogs.map(({ table }) => table)).toEqual([
-    'billing_plans',
-    'addon_catalog',
-    'feature_flags',
-    'llms',
-    'tools',
-  ])
-  expect(catalogs.every(({ inserted, kept }) => inserted.length > 0 && kept === 0)).toBe(true)
+  const report = seeded.json() as { catalogs: { table: string; inserted: string[]; kept: number }[] }
+  expect(report.catalogs.map(({ table }) => table)).toEqual(catalogs)
+  expect(report.catalogs.every(({ inserted, kept }) => inserted.length > 0 && kept === 0)).toBe(true)
 
   const plans = await database.admin.query(
     'select id, price, max_projects, max_members, limits from platform.billing_plans order by sort_order',

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import {
   InvalidInputError,
   IsolationError,
@@ -28,6 +28,9 @@ beforeAll(async () => {
   ada = { kind: 'user', id: await createUser(admin, { email: 'ada@example.com' }) }
   eve = { kind: 'user', id: await createUser(admin, { email: 'eve@example.com' }) }
   org = { kind: 'org', id: await createOrganization(admin) }
+})
+beforeEach(async () => {
+  await database.admin.query('update platform.users set first_name = null')
 })
 afterAll(async () => {
   await executor.close({ drain: 0 })
