@@ -12,7 +12,8 @@ export interface CursorBinding {
 }
 
 const macBytes = 16
-const maxLength = 4096
+/** A list may be ordered by a long text, which is then in the cursor. What is longer was not made here, and is not read. */
+const maxLength = 2 ** 20
 
 /** The sort key of a row, signed: base64url of the MAC and the key's values as JSON. */
 export function sealCursor(keys: CursorKeys, binding: CursorBinding, position: readonly string[]): string {

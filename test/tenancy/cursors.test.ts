@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { type CursorBinding, openCursor, sealCursor } from '../../src/core/cursor.js'
 import { InvalidCursorError } from '../../src/core/errors.js'
 import type { Org } from '../../src/org.js'
 import { openTenancy } from '../../src/tenancy.js'
@@ -60,6 +61,34 @@ test('a cursor is opened while its key is kept, and by no other key', async () =
   // What is made after the rotation is made with the new key.
   await expect(listWith(key('old', 1), rotated.next)).rejects.toThrow(InvalidCursorError)
   await expect(listWith(key('new', 2), rotated.next)).resolves.toMatchObject({ items: [{ kind: 'crowd' }] })
+})
+
+const keys = { keys: [Buffer.alloc(32, 1)] } as const
+const binding: CursorBinding = { orgId: 'a', resource: 'bc', order: 'd', filter: '' }
+
+test('a cursor holds a long text as well as a short one', () => {
+  for (const length of [0, 1, 1000, 500_000]) {
+    const position = ['\u00e9'.repeat(length / 2), 'id']
+    expect(openCursor(keys, binding, sealCursor(keys, binding, position), 2)).toEqual(position)
+  }
+})
+
+test('a cursor opens nothing but what it was made for', () => {
+  const cursor = sealCursor(keys, binding, ['x', 'id'])
+  const others: CursorBinding[] = [
+    { ...binding, orgId: 'z' },
+    { ...binding, resource: 'bd' },
+    { ...binding, order: '-d' },
+    { ...binding, filter: 'e' },
+    { ...binding, orgId: 'ab', resource: 'c' },
+    { ...binding, resource: 'b', order: 'cd' },
+    { ...binding, order: '', filter: 'd' },
+  ]
+  for (const other of others) expect(() => openCursor(keys, other, cursor, 2)).toThrow(InvalidCursorError)
+  for (const length of [1, 3]) expect(() => openCursor(keys, binding, cursor, length)).toThrow(InvalidCursorError)
+  for (const spelled of [`${cursor}=`, ` ${cursor}`, cursor.slice(0, -1), cursor.slice(0, 21), '', 7, null]) {
+    expect(() => openCursor(keys, binding, spelled, 2)).toThrow(InvalidCursorError)
+  }
 })
 
 test('text and the keys of JSON are kept as they are, whatever is in them', async () => {
