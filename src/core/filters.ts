@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { InvalidInputError } from './errors.js'
 import { isUuid } from './ids.js'
 import type { ColumnPlan, TablePlan } from './table-plan.js'
@@ -91,8 +92,9 @@ class FilterCompiler {
 
   private field(key: string, value: unknown): string {
     const column = this.plan.byProperty.get(key)
-    if (column?.comparable !== true || !this.plan.columns.includes(column)) {
-      throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
+    if (column === undefined) throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
+    if (column.comparedAs === undefined) {
+      throw new InvalidInputError(key, 'is of a type that filters do not compare; a statement of the repository can')
     }
     if (typeof value !== 'object' || momentOf(value) !== undefined) return this.compare(column, '=', value)
     if (value === null) return `${column.sql} is null`
@@ -112,10 +114,13 @@ class FilterCompiler {
       if (value === null) return `${column.sql} is not null`
       return `${column.sql} is distinct from ${this.place(column, value)}`
     }
-    if (name === 'prefix' && column.type === 'text') return `${column.sql} ^@ ${this.place(column, value)}`
+    const isText = texts.has(column.comparedAs ?? '')
+    if (name === 'prefix' && isText) return `${column.sql} ^@ ${this.place(column, value)}`
     const comparison = comparisons.get(name)
-    if (comparison === undefined || column.type === 'boolean') {
-      throw new InvalidInputError(column.property, 'has no such operator; there are in, not, gt, gte, lt, lte, prefix')
+    if (comparison === undefined || column.comparedAs === 'boolean') {
+      const ranges = column.comparedAs === 'boolean' ? '' : ', gt, gte, lt, lte'
+      const all = `in, not${ranges}${isText ? ', prefix' : ''}`
+      throw new InvalidInputError(column.property, `has no such operator; there are ${all}`)
     }
     return this.compare(column, comparison, value)
   }
@@ -127,7 +132,7 @@ class FilterCompiler {
   /** One array parameter, however many there are: the protocol counts parameters in 16 bits. */
   private list(column: ColumnPlan, value: unknown): string {
     this.values.push(ownItems(value, column.property, maxList).map((item) => comparableValue(column, item)))
-    return `${column.sql} = any($${this.offset + this.values.length}::${column.type}[])`
+    return `${column.sql} = any($${this.offset + this.values.length}::${column.comparedAs}[])`
   }
 
   private place(column: ColumnPlan, value: unknown): string {
@@ -143,34 +148,43 @@ const comparisons = new Map([
   ['lte', '<='],
 ])
 
+/** Those that have a beginning to be found by; `char` is padded with blanks. */
+const texts = new Set(['text', 'varchar', 'character varying'])
+
 /** The value as it is sent, if it is of the column's own type: no text that the server would have to guess about. */
 export function comparableValue(column: ColumnPlan, value: unknown): unknown {
-  const reason = faultOf(column.type, value)
+  const reason = faultOf(column, value)
   if (reason !== undefined) throw new InvalidInputError(column.property, reason)
   const moment = momentOf(value)
   return moment === undefined ? value : new Date(moment).toISOString()
 }
 
-const integerRange: Readonly<Record<string, number>> = { smallint: 32_767, integer: 2_147_483_647 }
+const integerRange = { smallint: 32_767, integer: 2_147_483_647 }
 
-function faultOf(type: string, value: unknown): string | undefined {
-  switch (type) {
+function faultOf({ comparedAs, isText }: ColumnPlan, value: unknown): string | undefined {
+  switch (comparedAs) {
     case 'uuid':
       return isUuid(value) ? undefined : 'must be a UUID in lower case'
     case 'boolean':
       return typeof value === 'boolean' ? undefined : 'must be true or false'
     case 'smallint':
     case 'integer': {
-      const max = integerRange[type] ?? 0
-      return Number.isInteger(value) && Math.abs(value as number) <= max ? undefined : `must be an integer up to ${max}`
+      const max = integerRange[comparedAs]
+      const fits = Number.isInteger(value) && (value as number) <= max && (value as number) >= -max - 1
+      return fits ? undefined : `must be an integer from ${-max - 1} to ${max}`
     }
     case 'bigint':
       return Number.isSafeInteger(value) || isBigint(value) ? undefined : 'must be an integer'
-    case 'timestamp with time zone':
+    case 'double precision':
+      return Number.isFinite(value) ? undefined : 'must be a number'
     case 'date':
+      if (isText) return isDay(value) ? undefined : 'must be a day of the years 1 to 9999, such as 2026-11-20'
+      return isMoment(value) ? undefined : 'must be a Date of the years 1 to 9999'
+    case 'timestamp with time zone':
+      if (isText) return isInstant(value) ? undefined : 'must be a moment of the years 1 to 9999 with its time zone'
       return isMoment(value) ? undefined : 'must be a Date of the years 1 to 9999'
     default:
-      return isText(value) ? undefined : `must be text without NUL, at most ${maxText} characters`
+      return isPlainText(value) ? undefined : `must be text without NUL, at most ${maxText} characters`
   }
 }
 
@@ -179,5 +193,19 @@ const isMoment = (value: unknown): boolean => {
   const moment = momentOf(value) ?? Number.NaN
   return moment >= -62_135_596_800_000 && moment < 253_402_300_800_000
 }
-const isText = (value: unknown): boolean =>
+const isPlainText = (value: unknown): value is string =>
   typeof value === 'string' && value.length <= maxText && !value.includes('\0') && value.isWellFormed()
+
+const day = z.iso.date()
+const isDay = (value: unknown): boolean => isPlainText(value) && day.safeParse(value).success && !isYearZero(value)
+
+const instant = z.iso.datetime({ offset: true })
+/** As JSON has it, or as such rows do: `2026-11-20 23:07:01.123456+00`. */
+const isInstant = (value: unknown): boolean => {
+  const text = String(value)
+    .replace(' ', 'T')
+    .replace(/[+-]\d\d$/, '$&:00')
+  return isPlainText(value) && instant.safeParse(text).success && !isYearZero(value)
+}
+
+const isYearZero = (value: unknown): boolean => String(value).startsWith('0000')

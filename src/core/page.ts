@@ -86,7 +86,7 @@ function readOrder(plan: TablePlan, orderBy: unknown): Order {
   if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', 'must be a field, or -field')
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
-  if (column?.comparable !== true || !column.notNull || !plan.columns.includes(column)) {
+  if (column?.comparedAs === undefined || !column.notNull) {
     throw new InvalidInputError('orderBy', 'must be a field that is never empty and can be compared, or -field')
   }
   const id = columnOf(plan, 'id')
@@ -121,7 +121,7 @@ function listText(
   const parts = [plan.visible]
   if (condition.sql !== '') parts.push(`(${condition.sql})`)
   if (position !== undefined) {
-    const places = order.columns.map((column) => `$${++place}::${column.type}`)
+    const places = order.columns.map((column) => `$${++place}::${column.comparedAs}`)
     parts.push(`(${keys.join(', ')}) ${direction === 'asc' ? '>' : '<'} (${places.join(', ')})`)
   }
   const sort = keys.map((column) => `${column} ${direction}`).join(', ')

@@ -1,5 +1,5 @@
-import { getTableColumns, is } from 'drizzle-orm'
-import { getTableConfig, PgArray, PgColumn, type PgTable } from 'drizzle-orm/pg-core'
+import { getTableColumns } from 'drizzle-orm'
+import { getTableConfig, PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../schema/shared/ciphertext.js'
 import { factsOf } from '../schema/shared/kinds.js'
 import { InvalidInputError } from './errors.js'
@@ -12,13 +12,16 @@ export interface ColumnPlan {
   readonly property: string
   /** Quoted, for SQL. */
   readonly sql: string
-  /** The type in SQL, such as `timestamp with time zone`. */
-  readonly type: string
   /** The type that it is written as: without a length, to which a cast would cut the value. */
   readonly writtenAs: string
   readonly notNull: boolean
-  /** Compared by operators that may run before row security: only such columns keep their index under it. */
-  readonly comparable: boolean
+  /**
+   * The SQL type that it is compared in, without a length as well. Undefined where the operators may not run before row security: such
+   * a column would lose its index under it.
+   */
+  readonly comparedAs: string | undefined
+  /** A row holds text, as it does of dates, too, where the table says `mode: 'string'`. */
+  readonly isText: boolean
   /** From what the executor gives to what a row holds; undefined where they are the same. */
   readonly decode: ((value: unknown) => unknown) | undefined
   /** From what a row holds to what the executor takes. */
@@ -114,10 +117,10 @@ function planColumn(property: string, column: PgColumn): ColumnPlan {
   return {
     property,
     sql: quoted(column.name),
-    type,
     writtenAs: withoutLength(type),
     notNull: column.notNull,
-    comparable: comparableTypes.has(type) && !is(column, PgArray),
+    comparedAs: comparedType(type),
+    isText: column.dataType === 'string',
     decode: decoderOf(column, type),
     encode: encoderOf(column),
   }
@@ -128,13 +131,24 @@ const withoutLength = (type: string): string =>
     .replace(/^(?:bpchar|(?:var)?char|character(?: varying)?)\b(?: ?\(\d+\))?/, 'varchar')
     .replace(/^(?:varbit|bit(?: varying)?)\b(?: ?\(\d+\))?/, 'varbit')
 
+function comparedType(type: string): string | undefined {
+  const bare = type.replace(/ ?\([\d, ]+\)/, '')
+  // To compare it as text would take its index away; `char` by itself is a character.
+  if (bare === 'char' || bare === 'character') return 'bpchar'
+  return comparableTypes.has(bare) ? bare : undefined
+}
+
 const comparableTypes = new Set([
   'uuid',
   'text',
+  'varchar',
+  'character varying',
+  'bpchar',
   'boolean',
   'smallint',
   'integer',
   'bigint',
+  'double precision',
   'date',
   'timestamp with time zone',
 ])
@@ -150,7 +164,9 @@ function encoderOf(column: PgColumn): ColumnPlan['encode'] {
 
 function decoderOf(column: PgColumn, type: string): ColumnPlan['decode'] {
   if (asRead.has(type)) return undefined
-  if (type === 'timestamp with time zone') return (value) => (value === null ? null : readInstant(value as string))
+  if (comparedType(type) === 'timestamp with time zone' && column.dataType === 'date') {
+    return (value) => (value === null ? null : readInstant(value as string))
+  }
   return (value) => (value === null ? null : column.mapFromDriverValue(value))
 }
 

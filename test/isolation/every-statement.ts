@@ -73,7 +73,7 @@ export const usualLimits = [10, 20, 25, 50, 100, 200, 500, 1000]
 const limits = [...usualLimits, 33]
 
 async function readEveryWay(table: PgTable, { usual, empty }: Organizations): Promise<void> {
-  const columns = planOf(table).columns.filter(({ comparable }) => comparable)
+  const columns = planOf(table).columns.filter(({ comparedAs }) => comparedAs !== undefined)
   const rows = rowsOf(usual(), table)
   const known = (await rows.page({ limit: 200 })).items
   const fields = columns.map((column) => [column, sampleOf(column, known)] as const)
@@ -112,10 +112,10 @@ async function pages(rows: Rows, options: object): Promise<void> {
 
 type Field = readonly [column: ColumnPlan, value: unknown]
 
-function sampleOf({ property, type }: ColumnPlan, known: readonly Row[]): unknown {
+function sampleOf({ property, comparedAs }: ColumnPlan, known: readonly Row[]): unknown {
   const value = known.map((row) => row[property]).find((value) => value !== null)
   if (value !== undefined) return value
-  if (type === 'uuid') return newId()
+  if (comparedAs === 'uuid') return newId()
   if (property === 'deletedAt') return new Date()
   throw new Error(`no row has a value for ${property}`)
 }
@@ -139,11 +139,11 @@ function combinationsOf(fields: readonly Field[]): object[] {
   ]
 }
 
-function operatorsOf({ type }: ColumnPlan, value: unknown): unknown[] {
+function operatorsOf({ comparedAs }: ColumnPlan, value: unknown): unknown[] {
   const any = [value, null, { not: value }, { not: null }, { in: [value] }]
-  if (type === 'boolean') return any
+  if (comparedAs === 'boolean') return any
   const ranges = [{ gt: value }, { gte: value }, { lt: value }, { lte: value }, { gte: value, lt: value }]
-  return [...any, ...ranges, ...(type === 'text' ? [{ prefix: (value as string).slice(0, 2) }] : [])]
+  return [...any, ...ranges, ...(comparedAs === 'text' ? [{ prefix: (value as string).slice(0, 2) }] : [])]
 }
 
 async function writeEveryWay(org: Org): Promise<void> {
