@@ -84,7 +84,7 @@ class BatchScope implements Scope {
       if (entry === undefined) throw new InvalidInputError('batch', oneStatementOnly)
       return entry
     })
-    if (new Set(this.order).size !== this.entries.size) {
+    if (new Set(this.order).size !== this.entries.size || this.order.length !== this.entries.size) {
       throw new InvalidInputError('batch', 'every call that is made must be returned, once')
     }
     return this.order.flatMap((entry) => entry.calls)

@@ -82,7 +82,9 @@ export class TransactionScope implements Scope {
     this.state = 'ended'
     await this.last
     if (forgotten > 0) {
-      throw new ScopeClosedError(`nothing was written: ${forgotten} calls were not awaited when the transaction ended`)
+      throw new ScopeClosedError(
+        `nothing was written: the transaction ended before ${forgotten} of its calls; await each`,
+      )
     }
     if (this.failed) throw new TransactionAbortedError()
   }

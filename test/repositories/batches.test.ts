@@ -11,6 +11,11 @@ import { useTenancy } from '../support/use-tenancy.js'
 const bench = useTenancy()
 const { newOrg } = bench
 
+const oneStatementOnly = new InvalidInputError(
+  'batch',
+  'a batch takes calls of one statement and sends them when its function has returned them',
+)
+
 /** Rows that every method can be called with. */
 async function fill(org: Org) {
   const project = await org.projects.create({ name: 'Shop', slug: 'shop' })
@@ -114,16 +119,15 @@ test('methods of several steps are refused', async () => {
     (inner) => inner.schedules.enable(schedule.id),
     (inner) => inner.agents.stream().next(),
     (inner) => inner.transaction(() => Promise.resolve()),
-    (inner) => inner.batch(() => []),
     () => 1,
     () => org.agents.count(),
   ]
   for (const step of steps) {
     const attempt = org.batch((inner) => [inner.agents.archive(agent.id), step(inner as unknown as Org)])
-    await expect(attempt).rejects.toThrow(InvalidInputError)
+    await expect(attempt).rejects.toThrow(oneStatementOnly)
   }
   const several = org.batch((inner) => steps.map((step) => step(inner as unknown as Org)))
-  await expect(several).rejects.toThrow(InvalidInputError)
+  await expect(several).rejects.toThrow(oneStatementOnly)
   expect(await org.agents.get(agent.id)).toEqual(agent)
   expect(await org.projects.count()).toBe(1)
   expect(await org.tasks.count({ status: 'queued' })).toBe(1)
@@ -136,11 +140,31 @@ test('a call that is not returned, or is awaited inside, is refused', async () =
     void inner.agents.archive(agent.id)
     return [inner.agents.count()]
   })
-  await expect(forgotten).rejects.toThrow(InvalidInputError)
+  const returned = new InvalidInputError('batch', 'every call that is made must be returned, once')
+  await expect(forgotten).rejects.toThrow(returned)
+  const twice = org.batch((inner) => {
+    const count = inner.agents.count()
+    return [count, count, inner.agents.archive(agent.id)]
+  })
+  await expect(twice).rejects.toThrow(returned)
   const awaited = org.batch((async (inner: Org) => [await inner.agents.archive(agent.id)]) as never)
   await expect(awaited).rejects.toThrow(InvalidInputError)
   expect(await org.agents.get(agent.id)).toEqual(agent)
-  expect(await org.batch(() => [])).toEqual([])
+})
+
+test('what waits inside is refused at once, and does not wait for ever', async () => {
+  const org = await newOrg()
+  let waited: Promise<PromiseSettledResult<unknown>[]> | undefined
+  await org.batch((batch) => {
+    const inner = batch as unknown as Org
+    const count = batch.agents.count()
+    waited = Promise.allSettled([inner.transaction(() => Promise.resolve()), inner.batch(() => []), count])
+    return [count]
+  })
+  const [transaction, another, count] = (await waited) ?? []
+  expect(transaction).toEqual({ status: 'rejected', reason: oneStatementOnly })
+  expect(another).toEqual({ status: 'rejected', reason: new InvalidInputError('batch', 'a batch cannot hold another') })
+  expect(count).toEqual({ status: 'rejected', reason: oneStatementOnly })
 })
 
 test('one that is not found is the whole batch’s error', async () => {
@@ -166,11 +190,13 @@ test('the handle of a batch is dead when its function has returned', async () =>
 
 test('a batch inside of a transaction is part of it', async () => {
   const org = await newOrg()
+  const failure = new Error('the transaction is taken back')
   const attempt = org.transaction(async (inner) => {
-    await inner.batch((calls) => [calls.agents.create({ name: 'Ada', username: 'ada' }), calls.agents.count()])
-    throw new Error('no')
+    const made = inner.batch((calls) => [calls.agents.create({ name: 'Ada', username: 'ada' }), calls.agents.count()])
+    expect(await made).toMatchObject([{ username: 'ada' }, 1])
+    throw failure
   })
-  await expect(attempt).rejects.toThrow('no')
+  await expect(attempt).rejects.toBe(failure)
   expect(await org.agents.count()).toBe(0)
 })
 
@@ -185,13 +211,28 @@ test.each<[string, (inner: BatchOrg) => Query<unknown>]>([
   expect(await org.agents.count()).toBe(0)
 })
 
-test('reads alone, and inserts alone, are one round trip', async () => {
+test('reads alone, inserts alone and one call of any kind are one round trip, and nothing is none', async () => {
   const { id } = await newOrg()
   const executor = openNodePostgres({ pool: { connectionString: bench.database.appUrl } })
-  const noTransaction: Executor = { ...executor, begin: () => Promise.reject(new Error('a transaction was opened')) }
+  let trips = 0
+  const noTransaction: Executor = {
+    ...executor,
+    run: (...sent) => {
+      trips++
+      return executor.run(...sent)
+    },
+    begin: () => Promise.reject(new Error('a transaction was opened')),
+  }
   const context = { orgId: parseOrgId(id), cursorKeys: { keys: [new Uint8Array(32)] as const }, ports: {} }
   const org = new Org(new LoneScope(context, noTransaction))
-  await org.batch((inner) => [inner.tasks.enqueue({ kind: 'mail' }), inner.tasks.enqueue({ kind: 'call' })])
+  const [mail] = await org.batch((inner) => [
+    inner.tasks.enqueue({ kind: 'mail' }),
+    inner.tasks.enqueue({ kind: 'call' }),
+  ])
   expect(await org.batch((inner) => [inner.tasks.count(), inner.agents.count()])).toEqual([2, 0])
+  expect(await org.batch((inner) => [inner.tasks.cancel(mail.id)])).toMatchObject([{ status: 'canceled' }])
+  expect(trips).toBe(3)
+  expect(await org.batch(() => [])).toEqual([])
+  expect(trips).toBe(3)
   await executor.close()
 })

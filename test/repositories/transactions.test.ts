@@ -80,7 +80,9 @@ describe('a transaction', () => {
       await newAgent(inner, 'ada')
       forgotten = newAgent(inner, 'bob')
     })
-    await expect(attempt).rejects.toThrow(ScopeClosedError)
+    await expect(attempt).rejects.toThrow(
+      new ScopeClosedError('nothing was written: the transaction ended before 1 of its calls; await each'),
+    )
     await Promise.allSettled([forgotten])
     expect(await usernames(org)).toEqual([])
   })
@@ -168,36 +170,53 @@ describe('a transaction', () => {
     expect(await usernames(other)).toEqual(['eve'])
   })
 
-  test.each([
-    null,
-    { isolation: 'serializable; commit' },
-    { isolation: 1 },
-    { retries: NaN },
-    { retries: -1 },
-    { retries: '3' },
-    { timeout: 1 },
-  ])('with the options %j is refused', async (options) => {
+  const noIsolation = 'must be one of read committed, repeatable read, serializable'
+  test.each<[unknown, string, string]>([
+    [null, 'options', 'must be an object'],
+    [{ isolation: 'serializable; commit' }, 'isolation', noIsolation],
+    [{ isolation: 1 }, 'isolation', noIsolation],
+    [{ retries: NaN }, 'retries', 'must be an integer from 0'],
+    [{ retries: -1 }, 'retries', 'must be an integer from 0'],
+    [{ retries: '3' }, 'retries', 'must be an integer from 0'],
+    [{ timeout: 1 }, 'timeout', 'is not an option'],
+    [{ ['x'.repeat(100)]: 1 }, 'x'.repeat(60), 'is not an option'],
+  ])('with the options %j is refused', async (options, field, reason) => {
     const org = await newOrg()
-    await expect(org.transaction(() => Promise.resolve(), options as never)).rejects.toThrow(InvalidInputError)
+    const attempt = org.transaction(() => Promise.resolve(), options as never)
+    await expect(attempt).rejects.toThrow(new InvalidInputError(field, reason))
   })
+
+  test.each(['read committed', 'repeatable read', 'serializable'] as const)(
+    'is isolated as asked: %s',
+    async (isolation) => {
+      const org = await newOrg()
+      const rows = await org.transaction(
+        (inner) => inner.db.execute(`select current_setting('transaction_isolation') as level`),
+        { isolation },
+      )
+      expect(rows).toEqual([{ level: isolation }])
+    },
+  )
 })
 
 describe('a transaction inside of another', () => {
-  test.each([{ isolation: 'serializable' }, { retries: 1 }, { retry: 1 }] as object[])(
-    'has no options of its own: %o',
-    async (options) => {
-      const org = await newOrg()
-      await org.transaction(async (inner) => {
-        const attempt = inner.transaction((nested) => newAgent(nested, 'ada'), options)
-        await expect(attempt).rejects.toMatchObject({
-          code: 'invalid_input',
-          faults: [{ field: Object.keys(options)[0] }],
-        })
-        await inner.transaction((nested) => newAgent(nested, 'eve'), {})
+  const outermost = 'can be given to the outermost transaction only'
+  test.each<[object, string]>([
+    [{ isolation: 'serializable' }, outermost],
+    [{ retries: 1 }, outermost],
+    [{ retry: 1 }, 'is not an option'],
+  ])('has no options of its own: %o', async (options, reason) => {
+    const org = await newOrg()
+    await org.transaction(async (inner) => {
+      const attempt = inner.transaction((nested) => newAgent(nested, 'ada'), options)
+      await expect(attempt).rejects.toMatchObject({
+        code: 'invalid_input',
+        faults: [{ field: Object.keys(options)[0], reason }],
       })
-      expect(await usernames(org)).toEqual(['eve'])
-    },
-  )
+      await inner.transaction((nested) => newAgent(nested, 'eve'), {})
+    })
+    expect(await usernames(org)).toEqual(['eve'])
+  })
 
   test('is taken back alone', async () => {
     const org = await newOrg()
@@ -254,7 +273,9 @@ describe('a transaction inside of another', () => {
       let leaked = inner
       await inner.transaction(async (nested) => {
         leaked = nested
-        await expect(inner.agents.count()).rejects.toThrow(ScopeClosedError)
+        await expect(inner.agents.count()).rejects.toThrow(
+          new ScopeClosedError('a nested transaction is open; use the handle that its function received'),
+        )
         await expect(inner.transaction(() => Promise.resolve())).rejects.toThrow(ScopeClosedError)
         await newAgent(nested, 'ada')
       })
