@@ -46,8 +46,7 @@ export class Org {
   repository<Repository>(type: RepositoryClass<Repository>): Repository {
     let repository = this.made.get(type)
     if (repository === undefined) {
-      assertClass(type)
-      repository = new type(this.scope)
+      repository = make(type, this.scope)
       this.made.set(type, repository)
     }
     return repository as Repository
@@ -82,8 +81,14 @@ function assertFunction(value: unknown, name: string): void {
   if (typeof value !== 'function') throw new InvalidInputError(name, 'takes a function of an organization')
 }
 
-function assertClass(value: unknown): void {
-  if (!isClass(value)) throw new InvalidInputError('repository', 'takes a class, as defineRepository() makes one')
+/** Its own errors are those of its constructor. */
+function make<Repository>(type: RepositoryClass<Repository>, scope: Scope): Repository {
+  try {
+    return new type(scope)
+  } catch (error) {
+    if (isClass(type)) throw error
+    throw new InvalidInputError('repository', 'takes a class, as defineRepository() makes one')
+  }
 }
 
 /** Asked by making something else in its name, so that it is not called. */

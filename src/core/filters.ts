@@ -201,11 +201,9 @@ const isDay = (value: unknown): boolean => isPlainText(value) && day.safeParse(v
 
 const instant = z.iso.datetime({ offset: true })
 /** As JSON has it, or as such rows do: `2026-11-20 23:07:01.123456+00`. */
-const isInstant = (value: unknown): boolean => {
-  const text = String(value)
-    .replace(' ', 'T')
-    .replace(/[+-]\d\d$/, '$&:00')
-  return isPlainText(value) && instant.safeParse(text).success && !isYearZero(value)
-}
+const isInstant = (value: unknown): boolean =>
+  isPlainText(value) && !isYearZero(value) && instant.safeParse(asIso(value)).success
 
-const isYearZero = (value: unknown): boolean => String(value).startsWith('0000')
+const asIso = (text: string): string => text.replace(' ', 'T').replace(/[+-]\d\d$/, '$&:00')
+
+const isYearZero = (value: string): boolean => value.startsWith('0000')

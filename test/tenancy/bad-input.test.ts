@@ -237,6 +237,18 @@ test.each([
   await expectRefused(() => org.repository(type as never), 'repository: takes a class')
 })
 
+test('what the constructor of a repository throws is its own', async () => {
+  const org = await newOrg()
+  const failure = new Error('not today')
+  class Refusing extends Projects {
+    constructor(scope: LoneScope) {
+      super(scope)
+      throw failure
+    }
+  }
+  expect(() => org.repository(Refusing as never)).toThrow(failure)
+})
+
 test('a transaction takes a function', async () => {
   const org = await newOrg()
   await expectRefused(() => org.transaction('work' as never), 'transaction: takes a function')

@@ -161,6 +161,7 @@ describe('what a field is asked for', () => {
     const { found } = await three({ short: 'abcdefgh', code: 'ABC' })
     expect(await found({ short: { in: ['abcdefghi'] } })).toEqual([])
     expect(await found({ code: { in: ['ABCD'] } })).toEqual([])
+    expect(await found({ code: { in: ['ABC'] } })).toEqual([0, 1, 2])
     expect(await found({ precise: { in: [new Date('2026-11-20T12:01:00.0004Z')] } })).toEqual([0])
   })
 })
@@ -228,6 +229,10 @@ const momentText = 'must be a moment of the years 1 to 9999 with its time zone'
 const notAField = 'is not a field that can be filtered by'
 const notCompared = 'is of a type that filters do not compare; a statement of the repository can'
 const operators = 'has no such operator; there are in, not, gt, gte, lt, lte'
+
+const throwing = () => {
+  throw new Error('the caller’s own code ran')
+}
 
 /** What is asked, and the words that it is refused with. */
 const refused: readonly (readonly [filter: unknown, message: string])[] = [
@@ -304,6 +309,16 @@ const refused: readonly (readonly [filter: unknown, message: string])[] = [
   [{ said: new Date() }, `said: ${momentText}`],
   [{ said: { gt: 7 } }, `said: ${momentText}`],
 ]
+
+test('a value is not asked what it would like to be', async () => {
+  const things = (await bench.newOrg()).repository(Things)
+  const hostile = { toString: throwing, valueOf: throwing, [Symbol.toPrimitive]: throwing }
+  for (const field of [...fields, 'flag']) {
+    for (const asked of [{ gt: hostile }, { not: hostile }, { in: [hostile] }, { not: Symbol('x') }]) {
+      await expect(things.count({ [field]: asked })).rejects.toThrow(InvalidInputError)
+    }
+  }
+})
 
 test('what is no filter is refused, and told why', async () => {
   const org: Org = await bench.newOrg()
