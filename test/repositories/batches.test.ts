@@ -147,6 +147,12 @@ test('a call that is not returned, or is awaited inside, is refused', async () =
     return [count, count, inner.agents.archive(agent.id)]
   })
   await expect(twice).rejects.toThrow(returned)
+  const insteadOf = org.batch((inner) => {
+    const count = inner.agents.count()
+    void inner.agents.archive(agent.id)
+    return [count, count]
+  })
+  await expect(insteadOf).rejects.toThrow(returned)
   const awaited = org.batch((async (inner: Org) => [await inner.agents.archive(agent.id)]) as never)
   await expect(awaited).rejects.toThrow(InvalidInputError)
   expect(await org.agents.get(agent.id)).toEqual(agent)

@@ -8,6 +8,7 @@ import {
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
+import { openWithout } from '../../src/testing/walls.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const bench = useTenancy()
@@ -54,13 +55,16 @@ describe('a transaction', () => {
   })
 
   test('sends nothing more after an error', async () => {
-    const org = await newOrg()
-    const attempt = org.transaction(async (inner) => {
+    const { tenancy, count } = await openWithout(database)
+    const attempt = tenancy.forOrg((await newOrg()).id).transaction(async (inner) => {
       await newAgent(inner, 'ada')
       await newAgent(inner, 'ada').catch(() => undefined)
-      await inner.agents.count()
+      const before = count()
+      await expect(inner.agents.count()).rejects.toThrow(TransactionAbortedError)
+      expect(count()).toBe(before)
     })
     await expect(attempt).rejects.toThrow(TransactionAbortedError)
+    await tenancy.close()
   })
 
   test('goes on after an input that was refused, for nothing was sent', async () => {

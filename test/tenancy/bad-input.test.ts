@@ -5,6 +5,7 @@ import { defineRepository } from '../../src/core/define-repository.js'
 import { InvalidInputError, UnavailableError } from '../../src/core/errors.js'
 import { newId, parseOrgId } from '../../src/core/ids.js'
 import { LoneScope } from '../../src/core/lone-scope.js'
+import { parseInput } from '../../src/core/values.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import type { Org } from '../../src/org.js'
 import { Projects } from '../../src/repositories/projects.js'
@@ -42,6 +43,14 @@ async function expectRefused(work: () => unknown, reason?: string | RegExp): Pro
 
 function throwAgain(error: unknown): never {
   throw error
+}
+
+function catchSync(work: () => unknown): unknown {
+  try {
+    return work()
+  } catch (error) {
+    return error
+  }
 }
 
 const throwing = (): never => {
@@ -189,6 +198,33 @@ test('a project is looked at before its place in the plan is', async () => {
   await executor.close({ drain: 0 })
 })
 
+test('an input is told each of its faults, by its place, up to twenty', async () => {
+  const { agents } = await newOrg()
+  const ada = { name: 'Ada', username: 'ada' }
+  const faultsOf = async (input: object) => {
+    const error: unknown = await agents.create(input as never).catch((error: unknown) => error)
+    return error instanceof InvalidInputError ? error.faults : error
+  }
+  const unknown = 'is not a field that can be given'
+  expect(await faultsOf({ ...ada, name: ' ', [`${'x'.repeat(60)}y`]: 1, color: 'red' })).toEqual([
+    { field: 'name', reason: 'is blank' },
+    { field: 'x'.repeat(60), reason: unknown },
+    { field: 'color', reason: unknown },
+  ])
+  const many = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`field${index}`, index]))
+  expect(await faultsOf({ ...ada, ...many })).toHaveLength(20)
+
+  const deep = z.strictObject({ rooms: z.array(z.strictObject({ name: z.string() })) })
+  const rooms = Array.from({ length: 30 }, () => ({ name: 1, size: 2 }))
+  const refusal = catchSync(() => parseInput(deep, { rooms }))
+  expect(refusal).toBeInstanceOf(InvalidInputError)
+  const { faults } = refusal as InvalidInputError
+  expect(faults).toHaveLength(20)
+  expect(faults[0]).toMatchObject({ field: 'rooms.0.name' })
+  expect(faults).toContainEqual({ field: 'rooms.3.size', reason: unknown })
+  expect(catchSync(() => parseInput(z.string(), {}))).toMatchObject({ faults: [{ field: '' }] })
+})
+
 describe('a batch', () => {
   test('that a bad call ends leaves no rejection that nobody handles', async () => {
     const unhandled: unknown[] = []
@@ -262,6 +298,9 @@ describe('the options of a scope', () => {
     await expectRefused(forOrg({ readonly: true }), 'readonly: is not an option')
     await expectRefused(forOrg({ orgId: newId() }), 'orgId: is not an option')
     await expectRefused(forOrg({ ports: {} }), 'ports: is not an option')
+    await expectRefused(forOrg({ ['x'.repeat(100)]: 1 }), new RegExp(`^${'x'.repeat(60)}: is not an option$`))
+    await expectRefused(forOrg({ actor: null }), 'actor: must be an actor')
+    await expectRefused(forOrg({ request: null }), 'request: must be an object')
     await expectRefused(forOrg({ readOnly: 'no' }), 'readOnly: must be true or false')
     await expectRefused(forOrg({ signal: {} }), 'signal: must be an AbortSignal')
     await expectRefused(

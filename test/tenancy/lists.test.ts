@@ -76,20 +76,18 @@ test('a cursor opens the list that it was made for, and no other', async () => {
 })
 
 test('a page says that there is more only where there is', async () => {
-  const { org, all } = await withTasks(4)
-  // A number that stands in the statement's text, and one that does not.
-  for (const limit of [10, 4]) {
-    const page = await org.tasks.list({ limit })
-    expect(page.items).toHaveLength(4)
-    expect([page.next, page.previous]).toEqual([undefined, undefined])
+  const { org, all } = await withTasks(11)
+  const newest = all.toReversed()
+  // Some numbers stand in the text of the statement.
+  for (const limit of [20, 11]) {
+    expect(await org.tasks.list({ limit })).toEqual({ items: newest, next: undefined, previous: undefined })
   }
-  const { next } = await org.tasks.list({ limit: 3 })
-  const last = await org.tasks.list({ limit: 1, ...(next !== undefined && { after: next }) })
-  expect(last.items).toEqual([all[0]])
-  expect(last.next).toBeUndefined()
-  const first = await org.tasks.list({ limit: 3, ...(last.previous !== undefined && { before: last.previous }) })
-  expect(first.items).toEqual(all.slice(1).reverse())
-  expect(first.previous).toBeUndefined()
+  const first = await org.tasks.list({ limit: 10 })
+  expect(first).toEqual({ items: newest.slice(0, 10), next: expect.any(String) as string, previous: undefined })
+  const last = await org.tasks.list({ limit: 1, ...(first.next !== undefined && { after: first.next }) })
+  expect(last).toEqual({ items: newest.slice(10), next: undefined, previous: expect.any(String) as string })
+  const back = await org.tasks.list({ limit: 10, ...(last.previous !== undefined && { before: last.previous }) })
+  expect(back).toEqual({ items: newest.slice(0, 10), next: expect.any(String) as string, previous: undefined })
 })
 
 test('a cursor behind which there is nothing any more gives an empty page', async () => {
