@@ -14,7 +14,7 @@ export function statement(text: string): Statement {
 export interface Call {
   readonly statement: Statement
   readonly values: readonly unknown[]
-  /** For the scope: asked in a round trip of its own when the call gave and changed no row, and only then, so that success is cheap. */
+  /** For the scope: asked in a round trip of its own when the call gave and changed no row. Only then, so that success is cheap. */
   readonly why?: Call
 }
 

@@ -79,7 +79,7 @@ test('a page says that there is more only where there is', async () => {
   const { org, all } = await withTasks(11)
   const newest = all.toReversed()
   // Some numbers stand in the text of the statement.
-  for (const limit of [20, 11]) {
+  for (const limit of [1000, 20, 11]) {
     expect(await org.tasks.list({ limit })).toEqual({ items: newest, next: undefined, previous: undefined })
   }
   const first = await org.tasks.list({ limit: 10 })
@@ -124,7 +124,6 @@ test.each<[unknown, string, string]>([
   const org = await newOrg()
   const list = org.tasks.list(options as Parameters<typeof org.tasks.list>[0])
   await expect(list).rejects.toThrow(new InvalidInputError(field, reason))
-  await expect(org.tasks.list({ limit: 1000 })).resolves.toMatchObject({ items: [] })
 })
 
 test('as many ids as a list holds go in one parameter', async () => {
