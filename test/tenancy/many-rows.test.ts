@@ -10,6 +10,7 @@ import { type Agent, agents, newAgent, type NewAgent } from '../../src/schema/ag
 import { projects } from '../../src/schema/projects.js'
 import { newWorkflow, type NewWorkflow, type Workflow, workflows } from '../../src/schema/workflows.js'
 import { newTask, type NewTask, type Task, tasks } from '../../src/schema/tasks.js'
+import { openWithout } from '../../src/testing/walls.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const bench = useTenancy()
@@ -200,6 +201,23 @@ describe('the parents that a repository names', () => {
     expect(await repository.move({ projectId: live }, { projectId: null })).toBe(2)
     expect(await repository.move({ name: 'Ada' }, { name: 'Bea' })).toBe(2)
   })
+
+  test.each(['predicates', 'row security'] as const)(
+    'are none of another organization’s without the %s',
+    async (without) => {
+      const { appUrl, admin } = bench.database
+      const { tenancy } = await openWithout({ appUrl, admin, without })
+      const [org, other] = [await bench.newOrg(), await bench.newOrg()]
+      const theirs = (await projectsOf(other)).live
+      const repository = tenancy.forOrg(org.id).repository(AgentsOfProjects)
+      await repository.createMany([agent('one', null)])
+      await other.repository(AgentsOfProjects).createMany([agent('theirs', null)])
+      await expect(repository.move({ name: 'Ada' }, { projectId: theirs })).rejects.toThrow(BrokenReferenceError)
+      expect(await repository.move({ name: 'Ada' }, { name: 'Bea' })).toBe(1)
+      expect(await other.agents.count({ name: 'Ada', projectId: null })).toBe(1)
+      await tenancy.close()
+    },
+  )
 
   test('are not deleted while rows are made under them', async () => {
     const org = await bench.newOrg()
