@@ -54,18 +54,23 @@ const layers = [
     }),
   ),
   layer('tenancy', {
-    may: ['org', 'user', 'system', 'database', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
+    may: ['org', 'user', 'system', 'database', 'access', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
     because: 'The front door is the one place that wires connections to scopes.',
   }),
   layer('config', {
     may: [],
     because: 'A config file imports this, and must not load the library to say where its tables are.',
   }),
-  layer('migrations', {
+  layer('access', {
     may: ['database', 'core', 'schema', 'schema/shared'],
-    because: 'Migrations run before there is anything to have a scope over. Bootstrap reads the grants of the schema.',
+    because:
+      'Roles, rights and their proof follow from the declared tables; they do not depend on how those were migrated.',
   }),
-  layer('checks', {
+  layer('migrations', {
+    may: ['access', 'database', 'core', 'schema', 'schema/shared'],
+    because: 'Migrations run before there is a scope. After each one, the rights of its tables are set.',
+  }),
+  layer('lint', {
     may: ['schema', 'schema/shared'],
     because: "Rules on tables run without a database, on the user's own tables too.",
   }),
@@ -80,7 +85,7 @@ const optionalPeers = [
 ]
 
 /** What makes migrations. Where they are only applied, none of it is loaded and drizzle-kit is missing. */
-const generation = '^src/migrations/(new-migration|definitions|draft-down|snapshot)\\.ts$'
+const generation = '^src/migrations/generation/'
 
 const rules = [
   {

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { createOrganization } from '../src/testing/fixtures.js'
-import { migratePlatform } from '../src/testing/migrate-platform.js'
+import { migratePlatform } from '../scripts/migrate-platform.js'
 import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase, type TestDatabase } from '../src/testing/template.js'
 

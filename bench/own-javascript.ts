@@ -1,5 +1,5 @@
 import type { Executor, Result } from '../src/core/executor.js'
-import { LoneScope, openNodePostgres, parseOrgId, Tasks } from './built.js'
+import { DirectScope, openNodePostgres, parseOrgId, Tasks } from './built.js'
 import type { BenchDatabase } from './database.js'
 import { median } from './measure.js'
 
@@ -15,7 +15,7 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase)
     run: (...given) => (answer ??= executor.run(...given)),
   }
   const context = { orgId: parseOrgId(orgId), cursorKeys: { keys: [new Uint8Array(32)] as const }, ports: {} }
-  const tasks = new Tasks(new LoneScope(context, instant))
+  const tasks = new Tasks(new DirectScope(context, instant))
   await tasks.get(id)
   const figures: number[] = []
   for (let round = 0; round < 11; round++) {

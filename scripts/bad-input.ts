@@ -1,10 +1,10 @@
 // `npx tsx scripts/bad-input.ts --inputs 200000 --seed 7`: bad input for every method, on a test server of its own. Fails when one
 // ends in anything but a typed error, or is refused only after it was sent.
 import { parseArgs } from 'node:util'
-import { migratePlatform } from '../src/testing/migrate-platform.js'
+import { migratePlatform } from './migrate-platform.js'
 import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase } from '../src/testing/template.js'
-import { badInputs } from '../test/tenancy/bad-input.js'
+import { badInputs } from '../test/random/bad-input.js'
 
 const { values: asked } = parseArgs({
   options: { inputs: { type: 'string', default: '20000' }, seed: { type: 'string', default: '1' } },

@@ -20,7 +20,7 @@ const steps: Step[] = [
 /** Loaded when it runs: definitions that do not compile must not keep the other steps from saying so. */
 async function definitionsWithoutMigration(): Promise<string> {
   const schema = await import('../src/schema/index.js')
-  const { ungeneratedChanges } = await import('../src/migrations/definitions.js')
+  const { ungeneratedChanges } = await import('../src/migrations/generation/definitions.js')
   return (await ungeneratedChanges(schema, `${root}/drizzle`)).join('\n')
 }
 

@@ -5,8 +5,8 @@ import { parseArgs } from 'node:util'
 import { openTenancy } from '../src/tenancy.js'
 import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase } from '../src/testing/template.js'
-import { randomOperations } from '../test/isolation/random-operations.js'
-import { migratePlatform } from '../src/testing/migrate-platform.js'
+import { randomOperations } from '../test/random/operations.js'
+import { migratePlatform } from './migrate-platform.js'
 
 const { values: asked } = parseArgs({
   options: {

@@ -1,9 +1,9 @@
 import type { FactsLookup } from './database/sqlstate.js'
-import type { Declarations } from './database/rights.js'
+import type { Declarations } from './access/rights.js'
 import { readFolder } from './migrations/folder.js'
 import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
 import { constraintsOf } from './schema/constraints.js'
-import { manifestOf } from './schema/manifest.js'
+import { manifestOf } from './access/manifest.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 

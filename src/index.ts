@@ -6,10 +6,10 @@ export type { OwnTables } from './declared.js'
 export { type DefinedRepository, defineRepository, type RepositoryDefinition } from './core/define-repository.js'
 export { type RepositoryOptions, ScopedRepository } from './core/scoped-repository.js'
 export type { Actor, RequestContext, Scope, TransactionOptions } from './core/scope.js'
-export type { Filter } from './core/filters.js'
-export type { ListOptions, Page } from './core/page.js'
+export type { Filter } from './core/statements/filters.js'
+export type { ListOptions, Page } from './core/statements/pages.js'
 export type { Query } from './core/query.js'
-export type { UpdateOptions } from './core/revision.js'
+export type { UpdateOptions } from './core/statements/update-options.js'
 export {
   BrokenReferenceError,
   CommitUnknownError,

@@ -1,4 +1,4 @@
-import { type ScopedDatabase, scopedDatabase } from './core/builder.js'
+import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Batched } from './core/query.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'

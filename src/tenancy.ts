@@ -2,14 +2,14 @@ import type pg from 'pg'
 import { InvalidInputError, UnsafeRoleError } from './core/errors.js'
 import type { Executor } from './core/executor.js'
 import { parseOrgId } from './core/ids.js'
-import { LoneScope } from './core/lone-scope.js'
-import { readScopeOptions } from './core/scope-options.js'
+import { DirectScope } from './core/scopes/direct-scope.js'
+import { readScopeOptions } from './core/scopes/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
 import { isPool, type NewConnection } from './database/connection-pool.js'
-import { proveConnection } from './database/connection-proof.js'
+import { proveConnection } from './access/connection-proof.js'
 import { ownItems, ownProperties } from './core/values.js'
 import { openNodePostgres } from './database/node-postgres.js'
-import { proveStartup, searchPathOf } from './database/startup-proof.js'
+import { proveStartup, searchPathOf } from './access/startup-proof.js'
 import { type Declared, declare, type OwnTables } from './declared.js'
 import { openEmbeddedDatabase } from './embedded.js'
 import { derivedKeys, loadKeyring, passingKeyring } from './encryption/keyring.js'
@@ -71,7 +71,7 @@ export class Tenancy {
   forOrg(orgId: string, options?: OrgOptions): Org {
     const given = options === undefined ? undefined : readScopeOptions(options)
     const context = { ...given, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
-    return new Org(new LoneScope(context, this.executor))
+    return new Org(new DirectScope(context, this.executor))
   }
 
   /** Answers when the database does. */

@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import yargs, { type Argv } from 'yargs'
 import { InvalidInputError, TenantryError } from '../core/errors.js'
-import { addBootstrap } from './bootstrap.js'
-import { addCheck } from './check.js'
+import { addBootstrap } from './commands/bootstrap.js'
+import { addCheck } from './commands/check.js'
 import { contextOf, type GlobalOptions, type Host, type Run } from './command.js'
 import { withoutPasswords } from './console.js'
-import { addLogin } from './login.js'
-import { addMigrate } from './migrate.js'
-import { addPartitions } from './partitions.js'
-import { addProof } from './proof.js'
+import { addLogin } from './commands/login.js'
+import { addMigrate } from './commands/migrate.js'
+import { addPartitions } from './commands/partitions.js'
+import { addProof } from './commands/proof.js'
 import { exit, type ExitCode } from './report.js'
-import { addSeed } from './seed.js'
+import { addSeed } from './commands/seed.js'
 
 const commands = [addMigrate, addBootstrap, addLogin, addCheck, addProof, addSeed, addPartitions]
 

@@ -2,19 +2,25 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import type { z } from 'zod'
 import { InvalidInputError, NotFoundError } from './errors.js'
 import type { Call, Result, Statement } from './executor.js'
-import { comparableValue, compileFilter, type Filter } from './filters.js'
-import { type GuardedChange, guardedCall, guardedRow, type Transition, transitionOf } from './guarded-change.js'
+import { comparableValue, compileFilter, type Filter } from './statements/filters.js'
+import {
+  type GuardedChange,
+  guardedCall,
+  guardedRow,
+  type Transition,
+  transitionOf,
+} from './statements/guarded-change.js'
 import { parseId } from './ids.js'
-import { insertedAll, insertManyCall } from './insert-many.js'
-import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './page.js'
+import { insertedAll, insertManyCall } from './statements/insert-many.js'
+import { type ListOptions, listStatement, type Page, readListOptions, readPage } from './statements/pages.js'
 import type { Query } from './query.js'
-import { clearCall, lockCalls, type Reference } from './references.js'
-import { revisionOf, type UpdateOptions } from './revision.js'
+import { clearCall, lockCalls, type Reference } from './statements/references.js'
+import { revisionOf, type UpdateOptions } from './statements/update-options.js'
 import type { AuditedWrite, Scope } from './scope.js'
-import { classKey, ownText } from './statements.js'
-import { columnOf, planOf, type TablePlan } from './table-plan.js'
+import { classKey, ownText } from './statements/statement-cache.js'
+import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
 import { ownItems, ownProperties, parseInput, type Values } from './values.js'
-import * as writes from './writes.js'
+import * as writes from './statements/writes.js'
 
 export interface RepositoryOptions {
   /** Whose `read` and `write` an actor needs; the table's own name unless told. */

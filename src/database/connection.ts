@@ -1,4 +1,4 @@
-import { Batch } from './batch.js'
+import { Pipeline } from './pipeline.js'
 import { cancel } from './cancel.js'
 import type { DriverClient } from './driver.js'
 import { PreparedStatements } from './prepared-statements.js'
@@ -28,7 +28,7 @@ export class Connection {
   private isDead = false
   /** How the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
-  private active: Batch | undefined
+  private active: Pipeline | undefined
   /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
   private watchdog: NodeJS.Timeout | undefined
   /** How often the watchdog has looked at the active batch. */
@@ -64,12 +64,12 @@ export class Connection {
   }
 
   /** Throws when a text or a value cannot be sent. */
-  batch(steps: readonly Step[]): Batch {
-    return new Batch(steps, this.statements)
+  batch(steps: readonly Step[]): Pipeline {
+    return new Pipeline(steps, this.statements)
   }
 
   /** Comes back when the server is done with the batch or the connection is lost. Never rejects. */
-  async send(batch: Batch, signal?: AbortSignal): Promise<Batch> {
+  async send(batch: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
     if (this.isDead || this.farewell !== undefined) {
       batch.error = this.farewell
       batch.settle(undefined)
@@ -112,7 +112,7 @@ export class Connection {
     else this.destroy()
   }
 
-  private async abortable(batch: Batch, signal: AbortSignal): Promise<void> {
+  private async abortable(batch: Pipeline, signal: AbortSignal): Promise<void> {
     let cancelled: Promise<boolean> | undefined
     let timer: NodeJS.Timeout | undefined
     const abort = (): void => {

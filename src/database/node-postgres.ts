@@ -1,7 +1,7 @@
 import { type Executor, statement } from '../core/executor.js'
 import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
-import { runAlone } from './lone-batch.js'
-import { OpenTransaction } from './open-transaction.js'
+import { runImplicitTransaction } from './implicit-transaction.js'
+import { ExplicitTransaction } from './explicit-transaction.js'
 import type { FactsLookup } from './sqlstate.js'
 
 export interface NodePostgresOptions extends ConnectionPoolOptions {
@@ -20,7 +20,7 @@ export function openNodePostgres({ blocks = false, lookup, ...options }: NodePos
     async run(binding, calls, options = {}) {
       const connection = await pool.take(options.signal)
       try {
-        return await runAlone(connection, binding, calls, options, { blocks, lookup })
+        return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup })
       } finally {
         pool.give(connection)
       }
@@ -30,7 +30,7 @@ export function openNodePostgres({ blocks = false, lookup, ...options }: NodePos
       const onEnd = (): void => {
         pool.give(connection)
       }
-      return new OpenTransaction(connection, binding, { ...options, lookup, onEnd })
+      return new ExplicitTransaction(connection, binding, { ...options, lookup, onEnd })
     },
     async ping() {
       await executor.run({ kind: 'system' }, [{ statement: nothing, values: [] }])

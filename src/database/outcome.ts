@@ -1,5 +1,5 @@
 import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
-import type { Batch } from './batch.js'
+import type { Pipeline } from './pipeline.js'
 import { type FactsLookup, refusal } from './sqlstate.js'
 
 interface Circumstances {
@@ -11,7 +11,7 @@ interface Circumstances {
 }
 
 /** Why the batch failed; undefined when it went through. */
-export function failureOf(batch: Batch, circumstances: Circumstances): TenantryError | undefined {
+export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = batch
   const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {

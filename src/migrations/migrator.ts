@@ -2,10 +2,10 @@ import { fileURLToPath } from 'node:url'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
 import { type Bookkeeping, type Direction, prepareBookkeeping, readRecords } from './bookkeeping.js'
-import { explained } from './failure.js'
+import { withContext } from '../database/session-failure.js'
 import { downFaults, type Migration, readFolder } from './folder.js'
 import { compare, type History } from './history.js'
-import { withMigrationLock } from './lock.js'
+import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 import { runScript } from './run-script.js'
 
@@ -71,7 +71,7 @@ export function migrateUp(
       }
       const target = indexOf(options.to, folder, sets)
       const due = history.pending.filter(({ index }) => index <= (target ?? Infinity))
-      if (due.length > 0) await prepareBookkeeping(explained(session, set.name), set.bookkeeping)
+      if (due.length > 0) await prepareBookkeeping(withContext(session, set.name), set.bookkeeping)
       for (const migration of due) steps.push(await step(session, set, history, migration, 'up', options))
     }
     return steps
@@ -98,7 +98,7 @@ export function migrateDown(
     const faults = downFaults(due.map(({ migration }) => migration))
     if (faults.length > 0) throw new MigrationError(faults.join('\n'))
 
-    for (const { set } of due) await prepareBookkeeping(explained(session, set.name), set.bookkeeping)
+    for (const { set } of due) await prepareBookkeeping(withContext(session, set.name), set.bookkeeping)
     const steps: Step[] = []
     for (const { set, history, migration } of due)
       steps.push(await step(session, set, history, migration, 'down', options))
@@ -175,7 +175,7 @@ interface SetHistory {
 
 async function readHistory(session: Session, set: MigrationSet): Promise<SetHistory> {
   const folder = await readFolder(set.folder)
-  return { set, folder, history: compare(folder, await readRecords(explained(session, set.name), set.bookkeeping)) }
+  return { set, folder, history: compare(folder, await readRecords(withContext(session, set.name), set.bookkeeping)) }
 }
 
 /** Read under the lock. Throws when any of the sets must not be touched. */

@@ -6,8 +6,8 @@ import { InvalidInputError, MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
 import { auditLogs } from '../schema/audit-logs.js'
 import { factsOf } from '../schema/shared/kinds.js'
-import { explained, LockNotFree } from './failure.js'
-import { withMigrationLock } from './lock.js'
+import { withContext, LockNotFree } from '../database/session-failure.js'
+import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 
 /** One month of one table. */
@@ -209,7 +209,7 @@ async function currentMonth(session: Session): Promise<number> {
 
 /** One transaction, tried again while somebody's lock is in the way. Moments print in UTC inside. */
 async function patiently<T>(direct: Session, where: string, work: (session: Session) => Promise<T>): Promise<T> {
-  const session = explained(direct, where)
+  const session = withContext(direct, where)
   for (let attempt = 1; ; attempt += 1) {
     try {
       await session.query('begin')

@@ -1,3 +1,4 @@
+import type { LockOptions } from '../database/session-lock.js'
 import type { Direction } from './bookkeeping.js'
 
 /** What a run tells while it goes on. Each is awaited. */
@@ -24,9 +25,7 @@ export type MigrationProgress =
     }
   | { readonly kind: 'finished'; readonly set: string; readonly tag: string; readonly direction: Direction }
 
-export interface MigrateOptions {
-  /** How long to wait for another migrator, in milliseconds. Default: 5 minutes. */
-  readonly patience?: number
+export interface MigrateOptions extends LockOptions {
   /**
    * How long a statement may wait for a lock on a table before the file is rolled back and tried again, in milliseconds. Everybody
    * who comes after it queues behind a waiting statement, so this is also how long a migration may hold up the application. Default: 1000.

@@ -2,11 +2,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
-import { explained, failed, LockNotFree } from './failure.js'
+import { withContext, failed, LockNotFree } from '../database/session-failure.js'
 import { type Bookkeeping, type Direction, recordDone, recordUnfinished } from './bookkeeping.js'
 import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
-import { assertLockHeld } from './lock.js'
+import { assertLockHeld } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 import type { Script, Statement } from './script.js'
 
@@ -107,7 +107,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
 }
 
 /** What the migrator sends on its own account, beside the file's statements. */
-const ownQueries = (run: Run) => explained(run.session, run.script.file)
+const ownQueries = (run: Run) => withContext(run.session, run.script.file)
 
 async function execute(run: Run, statement: Statement, position: number): Promise<void> {
   try {

@@ -10,7 +10,7 @@ import { featureFlags, newFeatureFlag } from '../schema/feature-flags.js'
 import { llms, newLlm } from '../schema/llms.js'
 import { seededAddons, seededFlags, seededLlms, seededPlans, seededTools } from '../schema/seeds.js'
 import { newTool, tools } from '../schema/tools.js'
-import { explained } from './failure.js'
+import { withContext } from '../database/session-failure.js'
 
 /** What a seed did to one catalog. */
 export interface Seeded {
@@ -41,7 +41,7 @@ const builder = drizzle(() => Promise.reject(new TypeError('this builder only ma
 
 /** Inserts into the catalogs what is absent, all of it or nothing. A row that stands there is never changed. */
 export async function seed(direct: Session): Promise<Seeded[]> {
-  const session = explained(direct, 'seed')
+  const session = withContext(direct, 'seed')
   await session.query('begin')
   try {
     const seeded: Seeded[] = []

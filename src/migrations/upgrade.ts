@@ -1,14 +1,15 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Session } from '../database/session.js'
-import { type Bootstrapped, bootstrapGrants, bootstrapRoles, type BootstrapOptions } from './bootstrap.js'
-import { declarationsOf } from './declared.js'
-import { withMigrationLock } from './lock.js'
+import { type Bootstrapped, bootstrapGrants, bootstrapRoles, type BootstrapOptions } from '../access/bootstrap.js'
+import { declarationsOf } from './declarations.js'
+import { withMigrationLock } from '../database/session-lock.js'
 import { type MigrationSet, migrateUp, type Step, type UpTarget } from './migrator.js'
-import { bringPermissions } from './permissions.js'
+import { bringPermissions } from '../access/permissions.js'
 import type { MigrateOptions } from './progress.js'
-import { requireRoles } from './roles.js'
+import { requireRoles } from '../access/roles.js'
 
 export interface UpgradeOptions extends MigrateOptions, UpTarget, BootstrapOptions {
+  readonly onProgress?: NonNullable<MigrateOptions['onProgress']>
   /** Which of the sets are applied. Default: all. Rights are set on everything that is there. */
   readonly only?: readonly MigrationSet[]
 }

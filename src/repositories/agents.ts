@@ -1,7 +1,7 @@
 import { NotFoundError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
-import type { UpdateOptions } from '../core/revision.js'
+import type { UpdateOptions } from '../core/statements/update-options.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { ownItems, parseInput } from '../core/values.js'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { ConflictError } from '../core/errors.js'
-import { type GuardedChange, refusedVerb } from '../core/guarded-change.js'
+import { type GuardedChange, refusedVerb } from '../core/statements/guarded-change.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'

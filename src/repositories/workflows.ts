@@ -1,5 +1,5 @@
 import type { Query } from '../core/query.js'
-import type { UpdateOptions } from '../core/revision.js'
+import type { UpdateOptions } from '../core/statements/update-options.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { projects } from '../schema/projects.js'

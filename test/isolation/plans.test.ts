@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { type Call, statement } from '../../src/core/executor.js'
-import { StatementCache } from '../../src/core/statements.js'
+import { StatementCache } from '../../src/core/statements/statement-cache.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { openSession, type Session } from '../../src/database/session.js'
 import { derivedKeys, passingKeyring } from '../../src/encryption/keyring.js'
@@ -19,7 +19,7 @@ const root = join(import.meta.dirname, '../..')
 
 let orgId = ''
 let sent: readonly Call[] = []
-/** Where a statement was compiled, and on whose behalf: `src/core/page.ts:108`. */
+/** Where a statement was compiled, and on whose behalf: `src/core/statements/pages.ts:108`. */
 const compiledAt = new Set<string>()
 
 const serve = (max: number) => recording(openNodePostgres({ pool: { connectionString: database.appUrl, max } }))
@@ -53,11 +53,13 @@ function noteCompilers() {
   })
 }
 
-const placesOnTheWay = (): string[] => new Error().stack?.match(/src\/(?:core|repositories)\/[\w-]+\.ts:\d+/g) ?? []
+const placesOnTheWay = (): string[] => new Error().stack?.match(/src\/(?:core|repositories)\/[\w/-]+\.ts:\d+/g) ?? []
 
 test('every place that compiles statements did', () => {
   const places = ['src/core', 'src/repositories'].flatMap((folder) =>
-    readdirSync(join(root, folder)).flatMap((name) => compilingPlaces(`${folder}/${name}`)),
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => compilingPlaces(`${folder}/${name}`)),
   )
   expect(places.length).toBeGreaterThan(20)
   expect(places.filter((place) => !compiledAt.has(place))).toEqual([])

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { describe, expect, test, vi } from 'vitest'
 import type { Session } from '../../src/database/session.js'
-import { fingerprint } from '../../src/migrations/fingerprint.js'
+import { fingerprint } from '../../scripts/catalog/fingerprint.js'
 import {
   type MigrationSet,
   migrateDown,

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { openSession, type Session } from '../../src/database/session.js'
-import { withMigrationLock } from '../../src/migrations/lock.js'
+import { withMigrationLock } from '../../src/database/session-lock.js'
 import { migrateUp } from '../../src/migrations/migrator.js'
 import type { MigrationProgress } from '../../src/migrations/progress.js'
 import { useEmptyDatabases } from './empty-database.js'

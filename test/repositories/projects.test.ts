@@ -7,7 +7,7 @@ import {
   PlanLimitError,
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { LoneScope } from '../../src/core/lone-scope.js'
+import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import { Projects } from '../../src/repositories/projects.js'
 import { contend } from '../support/contenders.js'
 import { useTenancy } from '../support/use-tenancy.js'
@@ -221,11 +221,11 @@ test('bad input is a rejection, and never thrown at the call', async () => {
 
 test('the plan is asked for room in the transaction of the insert', async () => {
   const org = await newOrg()
-  const executor = (org as unknown as { scope: { executor: ConstructorParameters<typeof LoneScope>[1] } }).scope
+  const executor = (org as unknown as { scope: { executor: ConstructorParameters<typeof DirectScope>[1] } }).scope
     .executor
-  const context = (org as unknown as { scope: LoneScope }).scope.context
-  const projectsWith = (reserve: LoneScope['context']['ports']['reserve']) =>
-    new Projects(new LoneScope({ ...context, ports: reserve === undefined ? {} : { reserve } }, executor))
+  const context = (org as unknown as { scope: DirectScope }).scope.context
+  const projectsWith = (reserve: DirectScope['context']['ports']['reserve']) =>
+    new Projects(new DirectScope({ ...context, ports: reserve === undefined ? {} : { reserve } }, executor))
   const asked: string[] = []
 
   const roomy = projectsWith(async (limit, scope) => {

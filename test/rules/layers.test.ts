@@ -4,7 +4,7 @@ import { plantTree, run } from './planted-tree.js'
 const faces = ['org', 'user', 'system']
 const folders = [
   ...['schema/shared', 'schema', 'core', 'database', 'encryption', 'repositories', 'operations'],
-  ...['migrations', 'checks', 'testing', 'cli'],
+  ...['access', 'migrations', 'lint', 'testing', 'cli'],
 ]
 const layers = [...folders, ...faces, 'tenancy', 'config']
 
@@ -20,10 +20,11 @@ const allowed: Record<string, readonly string[]> = {
   org: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
   user: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
   system: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
-  tenancy: [...faces, 'database', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
+  tenancy: [...faces, 'database', 'access', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
   config: [],
-  migrations: ['migrations', 'database', 'core', 'schema', 'schema/shared'],
-  checks: ['checks', 'schema', 'schema/shared'],
+  access: ['access', 'database', 'core', 'schema', 'schema/shared'],
+  migrations: ['migrations', 'access', 'database', 'core', 'schema', 'schema/shared'],
+  lint: ['lint', 'schema', 'schema/shared'],
   testing: layers,
   cli: layers,
 }
@@ -73,7 +74,7 @@ const planted: Record<string, { refused: string; content: string }> = {
   'src-stands-alone': { refused: 'src/testing/borrower.ts', content: "import '../../test/borrowed.js'\n" },
   'no-development-dependency': { refused: 'src/core/arbitrary.ts', content: "import 'fast-check'\n" },
   'optional-peers-on-demand': { refused: 'src/database/eager.ts', content: "import '@electric-sql/pglite'\n" },
-  'generation-on-demand': { refused: 'src/migrations/migrator.ts', content: "import './snapshot.js'\n" },
+  'generation-on-demand': { refused: 'src/migrations/migrator.ts', content: "import './generation/snapshot.js'\n" },
   'nothing-undeclared': { refused: 'src/core/lucky.ts', content: "import 'dockerode'\n" },
   'no-cycle': { refused: 'src/core/egg.ts', content: "import './hen.js'\n" },
 }
@@ -84,7 +85,7 @@ const harmless = {
   'src/core/hen.ts': "import './egg.js'\n",
   'src/database/lazy.ts':
     "import type { PGlite } from '@electric-sql/pglite'\nexport const open = (): Promise<{ PGlite: typeof PGlite }> => import('@electric-sql/pglite')\n",
-  'src/migrations/snapshot.ts': "import 'drizzle-kit/api'\n",
+  'src/migrations/generation/snapshot.ts': "import 'drizzle-kit/api'\n",
   'src/cli/new.ts': "export const snapshots = () => import('../migrations/snapshot.js')\n",
   'src/schema/plain.ts': "import 'node:crypto'\nimport 'drizzle-orm/pg-core'\nimport 'zod'\n",
 }

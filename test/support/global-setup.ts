@@ -1,4 +1,4 @@
-import { migratePlatform } from '../../src/testing/migrate-platform.js'
+import { migratePlatform } from '../../scripts/migrate-platform.js'
 import { databaseSetup } from '../../src/testing/vitest.js'
 
 export default databaseSetup({ migrate: migratePlatform })

@@ -1,0 +1,63 @@
+import type { Declarations } from './rights.js'
+import type { Session } from '../database/session.js'
+import { type CarriedOut, carryOut } from './carry-out.js'
+import { planGrants } from './grant-plan.js'
+import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
+import { planBinding, planDatabase, planOwnBinding, planRoles } from './roles.js'
+
+/** What bootstrap did. Running it again does nothing more, unless as somebody who may. */
+export interface Bootstrapped extends CarriedOut {
+  /** SQL that closes a further way around row security, and that only a superuser may run. Managed servers have none. */
+  readonly advised: readonly string[]
+}
+
+export interface BootstrapOptions extends LockOptions {
+  /** The database holds nothing else, so that nobody needs temporary tables in it. */
+  readonly exclusiveDatabase?: boolean
+}
+
+/** Before the first migration: the roles that its policies name, and the closed doors of the database. */
+export function bootstrapRoles(session: Session, options: BootstrapOptions = {}): Promise<Bootstrapped> {
+  return withMigrationLock(session, options, async () => {
+    const roles = await carryOut(session, 'bootstrap of roles', planRoles)
+    const database = await carryOut(
+      session,
+      'bootstrap of the database',
+      planDatabase(options.exclusiveDatabase === true),
+    )
+    const binding = await carryOut(session, 'bootstrap of the binding', planBinding)
+    // Without this one no scope opens; what else is left of the binding only closes a door.
+    const needed = binding.remaining.length === 0 ? [] : await planOwnBinding(session)
+    return {
+      done: [...roles.done, ...database.done, ...binding.done],
+      remaining: [...roles.remaining, ...database.remaining, ...needed],
+      advised: binding.remaining.filter((statement) => !needed.includes(statement)),
+    }
+  })
+}
+
+/** After each migration: exactly the declared rights. Tables that are not there yet are passed over. */
+export function bootstrapGrants(
+  session: Session,
+  declarations: Declarations,
+  options: BootstrapOptions = {},
+): Promise<CarriedOut> {
+  return withMigrationLock(session, options, () => carryOut(session, 'bootstrap of grants', planGrants(declarations)))
+}
+
+/** Both. Every part looks first, so that it does nothing where all is right, also on a second database of the cluster. */
+export function bootstrap(
+  session: Session,
+  declarations: Declarations,
+  options: BootstrapOptions = {},
+): Promise<Bootstrapped> {
+  return withMigrationLock(session, options, async () => {
+    const roles = await bootstrapRoles(session, options)
+    const grants = await bootstrapGrants(session, declarations, options)
+    return {
+      done: [...roles.done, ...grants.done],
+      remaining: [...roles.remaining, ...grants.remaining],
+      advised: roles.advised,
+    }
+  })
+}

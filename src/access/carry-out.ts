@@ -1,0 +1,82 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Session } from '../database/session.js'
+import { failed } from '../database/session-failure.js'
+
+/** What was put right, and what this session may not do: SQL for somebody who may. */
+export interface CarriedOut {
+  readonly done: readonly string[]
+  readonly remaining: readonly string[]
+}
+
+/** Looks at the database and tells the statements that it still lacks: none when all is right. */
+export type Plan = (session: Session) => Promise<string[]>
+
+/** The statements that a query over the catalogs makes. */
+export async function statements(session: Session, text: string, params: readonly unknown[] = []): Promise<string[]> {
+  return (await session.query<{ statement: string }>(text, params)).map(({ statement }) => statement)
+}
+
+/**
+ * Runs what the plan asks for in one transaction, each statement as far as it is allowed, and asks the plan again: what it still
+ * wants was not done, whatever the server answered. A REVOKE of a right that somebody else granted only warns.
+ */
+export async function carryOut(session: Session, what: string, plan: Plan): Promise<CarriedOut> {
+  for (let round = 1; ; round += 1) {
+    try {
+      return await once(session, plan)
+    } catch (error) {
+      if (!isRace(error) || round === 10) throw failed(what, error)
+      await pause(Math.random() * 50 * round)
+    }
+  }
+}
+
+async function once(session: Session, plan: Plan): Promise<CarriedOut> {
+  await session.query('begin')
+  try {
+    const tried = new Set<string>()
+    let isDenied = false
+    let remaining = await plan(session)
+    // Again as long as it asks for something new: to revoke a right on a table revokes it on the columns too.
+    for (let due = remaining; due.length > 0; due = remaining.filter((statement) => !tried.has(statement))) {
+      for (const statement of due) {
+        isDenied = !(await attempt(session, statement, isDenied)) || isDenied
+        tried.add(statement)
+      }
+      remaining = await plan(session)
+    }
+    await session.query('commit')
+    return { done: [...tried].filter((statement) => !remaining.includes(statement)), remaining }
+  } catch (error) {
+    // The connection may be what failed; its end has rolled back.
+    await session.query('rollback').catch(() => undefined)
+    throw error
+  }
+}
+
+/** False when the session may not. After that the next statement may lack what this one would have made. */
+async function attempt(session: Session, statement: string, afterDenied: boolean): Promise<boolean> {
+  await session.query('savepoint attempt')
+  try {
+    await session.query(statement)
+    await session.query('release savepoint attempt')
+    return true
+  } catch (error) {
+    const code = codeOf(error)
+    if (code !== '42501' && !(afterDenied && code === '42704')) throw error
+    await session.query('rollback to savepoint attempt')
+    return false
+  }
+}
+
+// Roles belong to the whole cluster, so somebody at work on another database of it can be in the way, whatever lock is held here:
+// unique_violation and duplicate_object (the role was just made), deadlock_detected, serialization_failure.
+const races = new Set(['23505', '42710', '40P01', '40001'])
+
+const isRace = (error: unknown) =>
+  races.has(codeOf(error)) || (error instanceof Error && /^tuple concurrently (updated|deleted)$/.test(error.message))
+
+function codeOf(error: unknown): string {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}

@@ -1,0 +1,162 @@
+import type { RoleFault } from '../core/errors.js'
+import type { Session } from '../database/session.js'
+
+/** What a proof found. Nothing may be served with a fault; a note is for whoever runs the database to know. */
+export interface Proof {
+  readonly faults: readonly RoleFault[]
+  readonly notes: readonly RoleFault[]
+}
+
+/** What a connection must reach: this role and no other. */
+export interface ProvenRole {
+  readonly role: 'tenantry_app' | 'tenantry_system'
+  /** The schemas that may be on its search_path, besides public. */
+  readonly schemas: readonly string[]
+}
+
+/** The short proof, for each new physical connection: the login, its role and its settings. One round trip. */
+export async function proveConnection(session: Pick<Session, 'query'>, { role, schemas }: ProvenRole): Promise<Proof> {
+  return asProof(await session.query<Finding>(connectionProof, [role, schemas]))
+}
+
+export interface Finding extends RoleFault {
+  readonly grave: boolean
+}
+
+/** Faults and notes apart, each list in an order that does not depend on the plan. */
+export function asProof(findings: readonly Finding[]): Proof {
+  const sorted = findings
+    .map(({ fault, detail, mend, grave }) => ({ found: { fault, detail, mend }, grave }))
+    .sort((a, b) => Number(text(a.found) > text(b.found)) - Number(text(a.found) < text(b.found)))
+  const pick = (grave: boolean) => sorted.filter((finding) => finding.grave === grave).map(({ found }) => found)
+  return { faults: pick(true), notes: pick(false) }
+}
+
+const text = ({ fault, detail }: RoleFault) => `${fault}\n${detail}`
+
+/** Whom the session can act as. `$1` is the one role it should reach, `$2` the schemas that may be on its search_path. */
+export const loginTables = `
+roles as materialized (
+  select r.oid, r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole or r.rolcreatedb or r.rolreplication as rolcreates
+  from pg_catalog.pg_roles r
+),
+here as materialized (
+  select login.oid as login, login.rolname as login_name,
+    pg_catalog.format('npx tenantry login create %s%s', login.rolname, case $1::text when 'tenantry_system' then ' --system' end) as relogin,
+    (select r.oid from roles r where r.rolname = $1::text) as role,
+    d.oid as database, d.datname as database_name, d.datdba as database_owner
+  from roles login cross join pg_catalog.pg_database d
+  where login.rolname = session_user and d.datname = pg_catalog.current_database()
+),
+reach as (
+  select here.login as oid from here
+  union
+  select m.roleid from pg_catalog.pg_auth_members m join reach on reach.oid = m.member
+),
+-- What a new connection of this login is given; the most specific entry wins.
+configured as (
+  select distinct on (name) name, value, d.setrole, d.setdatabase
+  from pg_catalog.pg_db_role_setting d
+  cross join here
+  cross join lateral pg_catalog.unnest(d.setconfig) as s(entry)
+  cross join lateral (
+    select pg_catalog.lower(pg_catalog.split_part(s.entry, '=', 1)), pg_catalog.substr(s.entry, pg_catalog.strpos(s.entry, '=') + 1)
+  ) as setting(name, value)
+  where d.setrole in (0, here.login) and d.setdatabase in (0, here.database)
+  order by name, d.setrole = 0, d.setdatabase = 0
+)`
+
+const anotherLogin = 'connect with a login of its own: npx tenantry login create <name>'
+const isOn = '^(on|true|yes|1)$'
+const isOff = '^(off|false|no|0)$'
+
+export const loginFindings: readonly string[] = [
+  `select 'is a superuser' as fault, r.rolname::text as detail,
+    case r.oid when here.login then '${anotherLogin}' else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
+    true as grave
+  from roles r cross join here where r.oid in (here.login, here.role) and r.rolsuper`,
+
+  `select 'bypasses row security', r.rolname, pg_catalog.format('alter role %I nobypassrls', r.rolname), true
+  from roles r cross join here where r.oid in (here.login, here.role) and r.rolbypassrls and not r.rolsuper`,
+
+  `select 'may create roles or databases, or replicate', r.rolname,
+    pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname), true
+  from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
+
+  `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
+    pg_catalog.format('alter role %I reset role', session_user), true
+  where session_user <> current_user`,
+
+  `select 'the role is missing', $1, 'npx tenantry bootstrap', true from here where here.role is null`,
+
+  `select 'does not have the rights of its role', $1, here.relogin, true
+  from here
+  where not pg_catalog.pg_has_role(here.login, here.role, 'usage')
+    or here.role is not null and here.role not in (select reach.oid from reach)`,
+
+  `select 'may administer its role', $1,
+    pg_catalog.format('revoke admin option for %s from %s', m.roleid::pg_catalog.regrole, m.member::pg_catalog.regrole), true
+  from pg_catalog.pg_auth_members m join here on here.login = m.member and here.role = m.roleid where m.admin_option`,
+
+  // Policies of every role that a login reaches are OR-ed.
+  `select 'is a member of another role', pg_catalog.format('%s is a member of %s', m.member::pg_catalog.regrole, m.roleid::pg_catalog.regrole),
+    pg_catalog.format('revoke %s from %s', m.roleid::pg_catalog.regrole, m.member::pg_catalog.regrole), true
+  from pg_catalog.pg_auth_members m join reach on reach.oid = m.member cross join here
+  where m.member <> here.login or m.roleid is distinct from here.role`,
+
+  `select 'owns something', pg_catalog.format('%s owns %s%s', owned.role::pg_catalog.regrole, owned.first,
+      case when owned.others > 0 then pg_catalog.format(' and %s more', owned.others) end),
+    case when owned.role in (here.database_owner, owned.platform_owner) then '${anotherLogin}'
+      else pg_catalog.format('reassign owned by %s to %s', owned.role::pg_catalog.regrole,
+        coalesce(owned.platform_owner, here.database_owner)::pg_catalog.regrole) end, true
+  from (
+    select d.refobjid as role, pg_catalog.count(*) - 1 as others, pg_catalog.min(pg_catalog.pg_describe_object(d.classid, d.objid, 0)) as first,
+      (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'platform') as platform_owner
+    from pg_catalog.pg_shdepend d
+    cross join here
+    left join pg_catalog.pg_class c on c.oid = d.objid and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid in (here.login, here.role) and d.deptype = 'o'
+      -- A temporary table ends with its session.
+      and d.dbid in (0, here.database) and c.relpersistence is distinct from 't'
+    group by d.refobjid
+  ) owned cross join here`,
+
+  `select case when s.name ~ '^tenantry' then 'a binding is ambient' else 'a setting is unsafe' end,
+    pg_catalog.format('%s = %s', s.name, case when s.now ~* s.safe then c.value else s.now end),
+    case
+      when c.value is null or c.value ~* s.safe then pg_catalog.format('take %s out of the connection options, or of postgresql.conf', s.name)
+      when c.setrole = 0 and c.setdatabase = 0 then pg_catalog.format('alter role all reset %s', s.name)
+      when c.setrole = 0 then pg_catalog.format('alter database %I reset %s', here.database_name, s.name)
+      when c.setdatabase = 0 then pg_catalog.format('alter role %I reset %s', here.login_name, s.name)
+      else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, s.name)
+    end, true
+  from here
+  cross join (
+    select v.name, v.safe, coalesce(pg_catalog.current_setting(v.name, true), '') as now
+    from (values
+      ('tenantry.org_id', '^$'), ('tenantry.user_id', '^$'), ('row_security', '${isOn}'), ('standard_conforming_strings', '${isOn}'),
+      ('session_replication_role', '^origin$'), ('default_transaction_read_only', '${isOff}'), ('local_preload_libraries', '^$')
+    ) v(name, safe)
+  ) s
+  left join configured c using (name)
+  where s.now !~* s.safe or c.value !~* s.safe`,
+
+  // pg_catalog comes first unless it is named; another schema could hold a function that fits a call better.
+  `select 'search_path is unsafe', pg_catalog.current_setting('search_path'),
+    pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
+  from here
+  cross join (
+    select pg_catalog.array_agg(p.schema order by p.position) as path
+    from pg_catalog.unnest(pg_catalog.current_schemas(true)) with ordinality p(schema, position)
+    where p.schema !~ '^pg_temp_'
+  ) s
+  where s.path[1] <> 'pg_catalog' or not s.path operator(pg_catalog.<@) ('{pg_catalog,public}'::pg_catalog.name[] || $2::pg_catalog.name[])`,
+
+  `select 'the server is a standby', '', 'connect to the primary server', true where pg_catalog.pg_is_in_recovery()`,
+]
+
+/** Tables in front, findings behind, one statement. */
+export const asStatement = (tables: readonly string[], findings: readonly string[]) =>
+  `with recursive ${tables.join(',')}\n${findings.join('\nunion all\n')}`
+
+const connectionProof = asStatement([loginTables], loginFindings)

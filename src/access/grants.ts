@@ -1,0 +1,141 @@
+import { getTableColumns } from 'drizzle-orm'
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
+import { factsOf } from '../schema/shared/kinds.js'
+
+/** What one role may do with one table. Columns by SQL name; `'*'` is the whole table. Nobody may do anything else. */
+export interface Grant {
+  readonly select: '*' | readonly string[]
+  readonly insert: '*' | readonly string[]
+  readonly update: readonly string[]
+  readonly delete: boolean
+}
+
+export interface TableGrants {
+  readonly tenantry_app: Grant
+  readonly tenantry_system: Grant
+}
+
+const nothing: Grant = { select: [], insert: [], update: [], delete: false }
+const read: Grant = { ...nothing, select: '*' }
+const append: Grant = { ...read, insert: '*' }
+
+/** What a row is known by and whom it belongs to never changes. */
+const fixedColumns = ['org_id', 'id', 'user_id', 'created_at']
+
+// Where a role may do less than its kind of table allows.
+const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
+  organizations: {
+    // The right to update also permits `for no key update`, which the plan's limits lock with.
+    tenantry_app: { ...read, update: ['name', 'slug', 'billing_email', 'settings', 'updated_at'] },
+  },
+  users: {
+    tenantry_app: {
+      select: [
+        'id',
+        'external_id',
+        'email',
+        'username',
+        'first_name',
+        'last_name',
+        'avatar_url',
+        'phone',
+        'mfa_enabled',
+        'status',
+        'email_confirmed_at',
+        'banned_until',
+        'metadata',
+        'created_at',
+        'updated_at',
+        'deleted_at',
+      ],
+      insert: [
+        'id',
+        'external_id',
+        'email',
+        'username',
+        'first_name',
+        'last_name',
+        'avatar_url',
+        'phone',
+        'metadata',
+        'created_at',
+        'updated_at',
+      ],
+      update: ['username', 'first_name', 'last_name', 'avatar_url', 'phone', 'metadata', 'updated_at'],
+      delete: false,
+    },
+  },
+  user_sessions: {
+    tenantry_app: {
+      ...append,
+      update: [
+        'token_hash',
+        'refresh_hash',
+        'pepper_id',
+        'generation',
+        'rotated_at',
+        'active_org_id',
+        'active_org_epoch',
+        'ip_address',
+        'user_agent',
+        'idle_expires_at',
+        'last_activity_at',
+        'revoked_at',
+        'revoked_reason',
+        'updated_at',
+      ],
+    },
+  },
+  roles: {
+    // The key is what members and invitations hold, and only provisioning makes a role built in.
+    tenantry_app: {
+      ...append,
+      update: ['name', 'description', 'applies_to', 'updated_at', 'deleted_at'],
+      delete: true,
+    },
+  },
+  subscriptions: {
+    tenantry_app: {
+      ...read,
+      update: [
+        'plan_id',
+        'plan_name',
+        'cancel_at_period_end',
+        'canceled_at',
+        'spend_cap_enabled',
+        'updated_at',
+        'next_invoice_number',
+      ],
+    },
+  },
+  billing_events: { tenantry_app: { ...append, update: ['processed_at'] } },
+  org_keys: { tenantry_app: read },
+  audit_seals: { tenantry_app: read },
+  audit_logs: { tenantry_system: { ...append, update: ['seq', 'prev_hash', 'hash'] } },
+  system_audit_logs: { tenantry_app: nothing, tenantry_system: append },
+}
+
+/** The grants of both roles on a table: what its kind allows, unless it is an exception of the library's own schema. */
+export function grantsOf(table: PgTable): TableGrants {
+  const { name, schema } = getTableConfig(table)
+  return { ...usualGrants(table), ...(schema === 'platform' ? exceptions[name] : undefined) }
+}
+
+function usualGrants(table: PgTable): TableGrants {
+  const facts = factsOf(table)
+  const everything: Grant = { ...append, update: changeableColumns(table), delete: true }
+  const rows: Grant = { ...append, delete: true }
+  if (facts === undefined) return { tenantry_app: nothing, tenantry_system: nothing }
+  if (facts.kind === 'catalog') return { tenantry_app: read, tenantry_system: everything }
+  if (facts.appendOnly) return { tenantry_app: append, tenantry_system: rows }
+  return { tenantry_app: everything, tenantry_system: everything }
+}
+
+function changeableColumns(table: PgTable): string[] {
+  const { primaryKeys } = getTableConfig(table)
+  const inPrimaryKey = new Set(primaryKeys.flatMap((key) => key.columns.map((column) => column.name)))
+  return Object.values(getTableColumns(table))
+    .filter((column) => !fixedColumns.includes(column.name) && !inPrimaryKey.has(column.name))
+    .filter((column) => !column.primary && column.generated === undefined)
+    .map((column) => column.name)
+}

@@ -1,0 +1,103 @@
+import { getTableColumns, is } from 'drizzle-orm'
+import { getTableConfig, PgDialect, type PgPolicy, PgRole, type PgTable } from 'drizzle-orm/pg-core'
+import { createFunction, type SqlFunction, sqlFunctions } from './functions.js'
+import { type Grant, grantsOf } from './grants.js'
+import { factsOf, type TableKind } from '../schema/shared/kinds.js'
+
+export const runtimeRoles = ['tenantry_app', 'tenantry_system'] as const
+
+/** The two roles that serve: the application's, inside one organization, and the system's, across them. */
+export type RuntimeRole = (typeof runtimeRoles)[number]
+
+/** What a database must hold, as plain data: bootstrap grants it, the proofs compare it. */
+export interface Manifest {
+  readonly tables: readonly TableManifest[]
+  readonly functions: readonly FunctionManifest[]
+}
+
+export interface TableManifest {
+  readonly schema: string
+  readonly name: string
+  /** Undefined for a table that was never declared: nobody is granted anything on it. */
+  readonly kind: TableKind | undefined
+  readonly columns: readonly string[]
+  readonly rowSecurity: boolean
+  readonly appendOnly: boolean
+  readonly partitioned: boolean
+  readonly policies: readonly PolicyManifest[]
+  readonly grants: Readonly<Record<RuntimeRole, readonly Privilege[]>>
+}
+
+/** A permissive policy for all commands: rows whose `column` is what `binding` gives, or every row. */
+export interface PolicyManifest {
+  readonly name: string
+  readonly role: RuntimeRole
+  readonly rows: { readonly column: string; readonly binding: 'current_org' | 'current_user_id' } | 'all'
+}
+
+/** One right: on a column, where it names one, or on the whole table. */
+export interface Privilege {
+  readonly privilege: 'select' | 'insert' | 'update' | 'delete'
+  readonly column?: string
+}
+
+export interface FunctionManifest extends SqlFunction {
+  /** Makes it again as it was declared. */
+  readonly restore: string
+}
+
+export const manifestOf = (tables: readonly PgTable[], functions: readonly SqlFunction[] = sqlFunctions): Manifest => ({
+  tables: tables.map(describeTable),
+  functions: functions.map(describeFunction),
+})
+
+function describeTable(table: PgTable): TableManifest {
+  const { schema = 'public', name, policies, enableRLS } = getTableConfig(table)
+  const facts = factsOf(table)
+  const grants = grantsOf(table)
+  return {
+    schema,
+    name,
+    kind: facts?.kind,
+    columns: Object.values(getTableColumns(table)).map((column) => column.name),
+    rowSecurity: enableRLS || policies.length > 0,
+    appendOnly: facts?.appendOnly === true,
+    partitioned: facts?.partitionedBy !== undefined,
+    policies: policies.flatMap(describePolicy),
+    grants: {
+      tenantry_app: privilegesOf(grants.tenantry_app),
+      tenantry_system: privilegesOf(grants.tenantry_system),
+    },
+  }
+}
+
+const describeFunction = (fn: SqlFunction): FunctionManifest => ({
+  ...fn,
+  restore: createFunction(fn).replace(/^create /, 'create or replace '),
+})
+
+const dialect = new PgDialect()
+const boundRows = /^(\w+) = platform\.(current_org|current_user_id)\(\)$/
+
+/** Nothing for a policy of any other form: no table may have one, and the proof then finds it in the database. */
+function describePolicy(policy: PgPolicy): PolicyManifest[] {
+  const role = runtimeRoles.find((name) => is(policy.to, PgRole) && policy.to.name === name)
+  const using = policy.using === undefined ? '' : dialect.sqlToQuery(policy.using).sql
+  const check = policy.withCheck === undefined ? '' : dialect.sqlToQuery(policy.withCheck).sql
+  if (role === undefined || using !== check || (policy.for ?? 'all') !== 'all' || policy.as === 'restrictive') return []
+  if (using === 'true') return [{ name: policy.name, role, rows: 'all' }]
+  const [, column, binding] = boundRows.exec(using) ?? []
+  if (column === undefined || (binding !== 'current_org' && binding !== 'current_user_id')) return []
+  return [{ name: policy.name, role, rows: { column, binding } }]
+}
+
+function privilegesOf(grant: Grant): Privilege[] {
+  const on = (privilege: 'select' | 'insert' | 'update', columns: '*' | readonly string[]): Privilege[] =>
+    columns === '*' ? [{ privilege }] : columns.map((column) => ({ privilege, column }))
+  return [
+    ...on('select', grant.select),
+    ...on('insert', grant.insert),
+    ...on('update', grant.update),
+    ...(grant.delete ? [{ privilege: 'delete' as const }] : []),
+  ]
+}

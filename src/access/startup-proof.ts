@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto'
+import pg from 'pg'
+import { asProof, asStatement, type Finding, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import { functionFindings, functionTables, placeFindings, placeTables } from './schema-findings.js'
+import {
+  type AppliedMigrations,
+  type DeclaredFunction,
+  type Declarations,
+  declaredTables,
+  differenceTable,
+  rightsTables,
+  tablesAsJson,
+} from './rights.js'
+import type { Session } from '../database/session.js'
+import { policyTables, tableFindings } from './table-findings.js'
+
+export interface StartupProofOptions {
+  readonly role: 'tenantry_app' | 'tenantry_system'
+  /** Tables, views and sequences of the host's own that the login may use: `public.countries`. */
+  readonly allowRelations?: readonly string[]
+  /** SECURITY DEFINER functions of the host's own that the login may execute: `public.slugify(text)`. */
+  readonly allowFunctions?: readonly string[]
+}
+
+/**
+ * The whole proof, once per process, as the login that will serve. What this build knows must be as it declares it; what a newer
+ * build has added to the library's own schema is passed over. One round trip.
+ */
+export async function proveStartup(
+  session: Pick<Session, 'query'>,
+  declarations: Declarations,
+  options: StartupProofOptions,
+): Promise<Proof> {
+  const { role, allowRelations = [], allowFunctions = [] } = options
+  const tables = declaredTables(declarations)
+  const params = [
+    role,
+    searchPathOf(declarations, options),
+    tablesAsJson(tables, [role]),
+    functionsAsJson(declarations.functions, role),
+    migrationsAsJson(declarations.migrations),
+    allowRelations,
+    allowFunctions,
+  ]
+  try {
+    return asProof(await session.query<Finding>(startupProof(declarations.migrations), params))
+  } catch (error) {
+    if (!unreadable.has((error as { code?: unknown }).code)) throw error
+    // A table of applied migrations is missing or closed to the login: the catalogs tell which, and what mends it.
+    return asProof(await session.query<Finding>(startupProof([]), params))
+  }
+}
+
+/** The schemas that may be on the search_path of a login that is proved by these. */
+export function searchPathOf(
+  { tables }: Declarations,
+  { allowRelations = [] }: Pick<StartupProofOptions, 'allowRelations'> = {},
+): string[] {
+  const allowed = allowRelations.flatMap((name) => /^(?:"([^"]+)"|([^".]+))\./.exec(name)?.slice(1) ?? [])
+  return [...new Set([...tables.map(({ schema }) => schema), ...allowed.filter(Boolean)])]
+}
+
+// insufficient_privilege, undefined_table
+const unreadable = new Set<unknown>(['42501', '42P01'])
+
+const functionsAsJson = (functions: readonly DeclaredFunction[], role: string) =>
+  JSON.stringify(
+    functions.map((fn) => ({
+      signature: fn.signature,
+      restore: fn.restore,
+      digest: digestOf(fn),
+      executable: fn.executableBy.includes(role),
+    })),
+  )
+
+function digestOf({ volatility, definer, settings, body }: DeclaredFunction): string {
+  const text = ['plpgsql', volatility.charAt(0), definer ? 't' : 'f', settings.join(','), body].join('|')
+  return createHash('sha256').update(text).digest('hex')
+}
+
+const migrationsAsJson = (migrations: readonly AppliedMigrations[]) =>
+  JSON.stringify(migrations.flatMap(({ schema, table, known }) => known.map((one) => ({ schema, table, ...one }))))
+
+const startupProof = (migrations: readonly AppliedMigrations[]) =>
+  asStatement(
+    [
+      loginTables,
+      grantees,
+      migrationTables(migrations),
+      placeTables,
+      rightsTables('$3'),
+      differenceTable,
+      policyTables,
+      functionTables,
+    ],
+    [...loginFindings, ...placeFindings, ...tableFindings, ...functionFindings, ...migrationFindings],
+  )
+
+/** Whose rights are looked at: everybody's, the login's and its role's. Those of any other role it reaches are not: to reach one is a fault. */
+const grantees = `
+grantee(oid, name, role) as materialized (
+  select 0::pg_catalog.oid, 'public', null
+  union all
+  select here.role, pg_catalog.quote_ident($1), $1 from here where here.role is not null
+  union all
+  select here.login, pg_catalog.quote_ident(here.login_name), null from here where here.login is distinct from here.role
+)`
+
+/** `applied` reads the tables of `migrations`; `$5` are the migrations that this build knows. */
+function migrationTables(migrations: readonly AppliedMigrations[]): string {
+  const rows = migrations.map(
+    ({ schema, table }) =>
+      `select ${pg.escapeLiteral(schema)}, ${pg.escapeLiteral(table)}, created_at, hash
+       from ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`,
+  )
+  const books = migrations.map(({ schema, table }) => `(${pg.escapeLiteral(schema)}, ${pg.escapeLiteral(table)})`)
+  return `
+book("schema", "table") as (values ${[...books, '(null, null)'].join(', ')}),
+applied("schema", "table", "when", hash) as materialized (
+  ${[`select null::text, null::text, null::bigint, null::text where false`, ...rows].join(' union all ')}
+),
+known as materialized (
+  select * from pg_catalog.jsonb_to_recordset($5::jsonb) as k("schema" text, "table" text, name text, "when" bigint, hash text)
+)
+`
+}
+
+const migrationFindings = [
+  `select 'migrations are not applied', pg_catalog.string_agg(k.name, ', ' order by k."when"), 'npx tenantry migrate up', true
+  from known k join book using ("schema", "table")
+  where not exists (select from applied a where a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when")
+  group by k."schema", k."table"`,
+
+  `select 'a migration was edited after it was applied', k.name, 'npx tenantry migrate verify', true
+  from known k join applied a on a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when" where a.hash <> k.hash`,
+]

@@ -1,0 +1,60 @@
+import type { Bootstrapped } from '../../access/bootstrap.js'
+import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { withProgress } from '../progress.js'
+import { exit, type ExitCode } from '../report.js'
+
+export const addBootstrap: AddCommand = (program, run) =>
+  program.command(
+    'bootstrap',
+    'Makes the two roles and sets what they may do',
+    (command) =>
+      connecting(command)
+        .usage(
+          usageOf(
+            'bootstrap',
+            'Makes tenantry_app and tenantry_system, closes what a database leaves open to everybody, and gives',
+            'both roles exactly the declared rights on the tables that exist. It is a part of `migrate up`; run',
+            'it alone after a change of rights, or on a further database of the same server. What the login may',
+            'not do it prints as SQL, and ends with 3. Running it again does nothing more.',
+          ),
+        )
+        .option('exclusive-database', {
+          type: 'boolean',
+          default: false,
+          describe: 'The database holds nothing else: nobody may make temporary tables in it',
+        })
+        .example('$0 bootstrap', 'roles and rights')
+        .example('$0 bootstrap --exclusive-database', 'and no temporary tables for anybody'),
+    run(async (args, context) => {
+      const { bootstrap } = await import('../../access/bootstrap.js')
+      const { declarationsOf } = await import('../../migrations/declarations.js')
+      const { tables, sets } = await context.project()
+      const declarations = await declarationsOf(tables, sets)
+      const done = await asOwner(context, args, (session) =>
+        withProgress(context.console, (progress) =>
+          bootstrap(session, declarations, { ...progress, exclusiveDatabase: args.exclusiveDatabase }),
+        ),
+      )
+      return {
+        lines: [
+          ...(done.done.length + done.remaining.length === 0 ? ['Roles and rights are as declared.'] : []),
+          ...done.done.map((sql) => `${sql};`),
+          ...bootstrapLines(done),
+        ],
+        document: done,
+        exit: exitOf(done),
+      }
+    }),
+  )
+
+/** What is left for somebody else to do. */
+export function bootstrapLines({ remaining, advised }: Bootstrapped): string[] {
+  const block = (title: string, statements: readonly string[]) =>
+    statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]
+  return [
+    ...block('This login may not do the following, and it is needed. Run it as one who may:', remaining),
+    ...block('Advised. Only a superuser may run it, and some managed servers have none:', advised),
+  ]
+}
+
+export const exitOf = ({ remaining }: Bootstrapped): ExitCode => (remaining.length === 0 ? exit.fine : exit.findings)

@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import { checkTables, type Finding } from '../../lint/check-tables.js'
+import { platformTables } from '../../schema/tables.js'
+import { type OwnProject, type Project, readDrizzleConfig } from '../config-file.js'
+import { withDrizzleKit } from '../drizzle-kit.js'
+
+export { rules } from '../../lint/check-tables.js'
+
+/** Everything that can be wrong with the tables, the library's and the host's, without a database. */
+export async function checkProject({ own }: Project): Promise<Finding[]> {
+  return [...checkTables(platformTables), ...(own === undefined ? [] : await checkOwn(own))]
+}
+
+async function checkOwn(own: OwnProject): Promise<Finding[]> {
+  const { definitions, exceptRules } = own
+  return [
+    ...checkTables(definitions, { except: exceptRules }),
+    ...(await checkDrizzleConfig(own)),
+    ...(await checkGenerated(own)),
+  ]
+}
+
+/** Otherwise drizzle-kit would write or apply something else than this does. */
+async function checkDrizzleConfig({ file, drizzleConfig, set }: OwnProject): Promise<Finding[]> {
+  if (!existsSync(drizzleConfig)) return []
+  const { folder, bookkeeping } = await readDrizzleConfig(drizzleConfig)
+  const differs = (what: string, theirs: string, ours: string) => ({
+    rule: 'drizzle-config',
+    table: '',
+    message: `${drizzleConfig} has ${what} ${theirs}, and ${file} has ${ours}. Make them the same.`,
+  })
+  return [
+    ...(folder === set.folder ? [] : [differs('out', folder, set.folder)]),
+    ...(isDeepStrictEqual(bookkeeping, set.bookkeeping)
+      ? []
+      : [differs('migrations', JSON.stringify(bookkeeping), JSON.stringify(set.bookkeeping))]),
+  ]
+}
+
+async function checkGenerated({ definitions, set: { folder } }: OwnProject): Promise<Finding[]> {
+  const { ungeneratedChanges } = await withDrizzleKit(() => import('../../migrations/generation/definitions.js'))
+  return (await ungeneratedChanges(definitions, folder)).map((change) => ({
+    rule: 'generated',
+    table: '',
+    message: `${change}. Run \`tenantry migrate new --name ...\`; the folder is ${folder}.`,
+  }))
+}

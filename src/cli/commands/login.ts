@@ -1,0 +1,59 @@
+import { InvalidInputError } from '../../core/errors.js'
+import { type AddCommand, asOwner, ownersEnvironment, usageOf } from '../command.js'
+import { exit } from '../report.js'
+
+export const addLogin: AddCommand = (program, run) =>
+  program.command('login', 'Makes the logins that serve', (group) =>
+    addCreate(group, run).demandCommand(1, 'Say what to do: create'),
+  )
+
+const addCreate: AddCommand = (program, run) =>
+  program.command(
+    'create <name>',
+    'Makes a login for the application, or for the system',
+    (command) =>
+      command
+        .epilogue(ownersEnvironment)
+        .usage(
+          usageOf(
+            'login create <name>',
+            'Makes a login that is a member of tenantry_app, or of tenantry_system, and of nothing else: what the application',
+            'connects with. Its password is made here and shown this once; the server is told only a hash of it. Run for a',
+            'login that exists it gives it what it lacks, and leaves its password alone unless you hand in another.',
+          ),
+        )
+        .positional('name', { type: 'string', demandOption: true, describe: 'The name to log in with' })
+        .option('system', {
+          type: 'boolean',
+          default: false,
+          describe: 'For the system, which works across organizations',
+        })
+        .option('password-stdin', {
+          type: 'boolean',
+          default: false,
+          describe: 'Take the password from stdin, or ask for it on a terminal, instead of making one',
+        })
+        .example('$0 login create shop_web', 'for DATABASE_URL')
+        .example('$0 login create shop_jobs --system', 'for SYSTEM_DATABASE_URL')
+        .example('$0 login create shop_web --password-stdin < secret', 'with a password of your own'),
+    run(async (args, context) => {
+      const { createLogin } = await import('../../access/logins.js')
+      const { name, system, passwordStdin } = args
+      const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
+      if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')
+      const login = await asOwner(context, {}, (session) =>
+        createLogin(session, name, { system, ...(password !== undefined && { password }) }),
+      )
+      const isComplete = login.remaining.length === 0
+      return {
+        lines: [
+          ...(isComplete ? [`${name} is a login of ${login.role}.`] : []),
+          ...(login.password === undefined ? [] : [`password: ${login.password}`, 'It is shown this once.']),
+          ...(isComplete ? [] : ['This login may not do the following. Run it as one who may:']),
+          ...login.remaining.map((sql) => `  ${sql};`),
+        ],
+        document: login,
+        exit: isComplete ? exit.fine : exit.findings,
+      }
+    }),
+  )

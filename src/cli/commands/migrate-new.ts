@@ -1,0 +1,43 @@
+import { InvalidInputError } from '../../core/errors.js'
+import { type AddCommand, usageOf } from '../command.js'
+import { withDrizzleKit } from '../drizzle-kit.js'
+
+export const addNew: AddCommand = (program, run) =>
+  program.command(
+    'new',
+    'Generates a migration from your tables, and drafts the way back',
+    (command) =>
+      command
+        .usage(
+          usageOf(
+            'migrate new --name add_orders',
+            'Has drizzle-kit compare your table definitions with the last migration and write the next one, and',
+            'drafts its .down.sql. Read both: the draft knows nothing of what you write into the up file by hand,',
+            'and is refused until you delete its first line. Where something may have been renamed it asks, and',
+            'without a terminal it refuses. Needs drizzle-kit and your drizzle.config.ts, and no database.',
+          ),
+        )
+        .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What it does: add_orders' })
+        .example('$0 migrate new --name add_orders', 'after a change of your tables'),
+    run(async ({ name }, context) => {
+      const { findUpwards, loadDefinitions, readDrizzleConfig } = await import('../config-file.js')
+      const { own } = await context.project()
+      const config = own?.drizzleConfig ?? findUpwards(context.cwd, 'drizzle.config')
+      if (config === undefined) throw new InvalidInputError('drizzle.config.ts', 'is not here, nor in a folder above')
+      const { schema, folder } = await readDrizzleConfig(config)
+      const { newMigration } = await withDrizzleKit(() => import('../../migrations/generation/new-migration.js'))
+      const definitions = own?.definitions ?? (await loadDefinitions(schema))
+      const generated = await newMigration({ name, config, folder, definitions: { ...definitions } })
+      if (generated === undefined) {
+        return { lines: ['The tables have not changed: there is nothing to migrate.'], document: { generated: null } }
+      }
+      return {
+        lines: [
+          `up:    ${generated.up}`,
+          `down:  ${generated.down}`,
+          'Read both, then delete the first line of the down.',
+        ],
+        document: { generated },
+      }
+    }),
+  )

@@ -1,0 +1,41 @@
+import type { SetStatus } from '../../migrations/migrator.js'
+import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { exit } from '../report.js'
+
+export const addStatus: AddCommand = (program, run) =>
+  program.command(
+    'status',
+    'Lists the migrations, applied and pending',
+    (command) =>
+      connecting(command)
+        .usage(
+          usageOf(
+            'migrate status',
+            'Lists every migration and whether it is applied. Changes nothing and waits for nobody. Pending ones',
+            'are no fault here: a deployment that must not go on with them asks `migrate verify`. Ends with 3',
+            'when a file was edited, is missing or was re-ordered after it was applied.',
+          ),
+        )
+        .example('$0 migrate status', 'what is applied')
+        .example('$0 migrate status --json', 'the same for a program'),
+    run(async (args, context) => {
+      const { migrationStatus } = await import('../../migrations/migrator.js')
+      const { sets } = await context.project()
+      const statuses = await asOwner(context, args, (session) => migrationStatus(session, sets))
+      return {
+        lines: statuses.flatMap(linesOf),
+        document: { sets: statuses },
+        exit: statuses.some(({ faults }) => faults.length > 0) ? exit.findings : exit.fine,
+      }
+    }),
+  )
+
+function linesOf({ set, migrations, later, faults }: SetStatus): string[] {
+  const pending = migrations.filter(({ state }) => state !== 'applied').length
+  return [
+    `${set}: ${migrations.length - pending} applied, ${pending} pending`,
+    ...migrations.map(({ state, tag }) => `  ${state.padEnd(9)} ${tag}`),
+    ...(later === 0 ? [] : [`  ${later} more that only a newer build knows`]),
+    ...faults.map((fault) => `  fault: ${fault}`),
+  ]
+}

@@ -1,0 +1,49 @@
+import { bootstrapLines, exitOf } from './bootstrap.js'
+import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { chooseSets, targeted } from '../migration-sets.js'
+import { withProgress } from '../progress.js'
+
+export const addUp: AddCommand = (program, run) =>
+  program.command(
+    'up',
+    'Brings the database to where this build needs it',
+    (command) =>
+      targeted(connecting(command), 'Stop after this migration, given by its number or its name')
+        .usage(
+          usageOf(
+            'migrate up',
+            'Makes the roles, applies the migrations that are pending, sets the rights of both roles, and brings',
+            'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
+            'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
+            'for each other.',
+          ),
+        )
+        .example('$0 migrate up', 'apply everything')
+        .example('$0 migrate up --embedded ./data', 'the same in an embedded database')
+        .example('$0 migrate up --set tenantry --to 3', 'only the migrations 0 to 3 of the library'),
+    run(async (args, context) => {
+      const { upgrade } = await import('../../migrations/upgrade.js')
+      const project = await context.project()
+      const only = chooseSets(project, args)
+      const { console } = context
+      const { steps, bootstrap, permissions } = await asOwner(context, args, (session) =>
+        withProgress(console, (progress) =>
+          upgrade(session, project, { ...progress, only, ...(args.to !== undefined && { to: args.to }) }),
+        ),
+      )
+      return {
+        lines: [
+          steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
+          `Roles and rights: ${bootstrap.done.length === 0 ? 'as declared' : `${bootstrap.done.length} statements`}.`,
+          ...(permissions.length === 0 ? [] : [newPermissions(permissions)]),
+          ...bootstrapLines(bootstrap),
+        ],
+        document: { applied: steps.map(({ set, tag }) => ({ set, tag })), bootstrap, permissions },
+        exit: exitOf(bootstrap),
+      }
+    }),
+  )
+
+/** All of them are new to a new database, which nobody wants to read. */
+const newPermissions = (keys: readonly string[]) =>
+  `New permissions: ${keys.length > 10 ? keys.length : keys.join(', ')}.`

@@ -1,0 +1,29 @@
+import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { exit } from '../report.js'
+
+export const addVerify: AddCommand = (program, run) =>
+  program.command(
+    'verify',
+    'Ends with 3 unless every migration is sound and applied',
+    (command) =>
+      connecting(command)
+        .usage(
+          usageOf(
+            'migrate verify',
+            'The gate for a deployment: every file is the one that was applied, none is pending, missing, re-',
+            'ordered or half done, and each has a down that somebody has read. Migrations of a newer build are no',
+            'fault.',
+          ),
+        )
+        .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),
+    run(async (args, context) => {
+      const { verifyMigrations } = await import('../../migrations/migrator.js')
+      const { sets } = await context.project()
+      const faults = await asOwner(context, args, (session) => verifyMigrations(session, sets))
+      return {
+        lines: faults.length === 0 ? ['Every migration is sound and applied.'] : faults,
+        document: { faults },
+        exit: faults.length === 0 ? exit.fine : exit.findings,
+      }
+    }),
+  )

@@ -1,0 +1,93 @@
+import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { withProgress } from '../progress.js'
+import { exit } from '../report.js'
+
+export const addPartitions: AddCommand = (program, run) =>
+  program.command('partitions', 'Makes and drops the monthly partitions', (group) =>
+    [addEnsure, addDrop].reduce((all, add) => add(all, run), group).demandCommand(1, 'Say what to do: ensure or drop'),
+  )
+
+const tableOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'Only this table, such as audit_logs',
+} as const
+
+const addEnsure: AddCommand = (program, run) =>
+  program.command(
+    'ensure',
+    'Makes the partitions of the coming months',
+    (command) =>
+      connecting(command)
+        .usage(
+          usageOf(
+            'partitions ensure --months 3',
+            'Makes the partition of this month and of the months after it, and those that are missing in between.',
+            'Rows that arrived before their partition lie in the default one, and move into it in the same',
+            'transaction. Running it again does nothing: a job that runs it every day is what it is made for.',
+          ),
+        )
+        .option('months', { type: 'number', requiresArg: true, default: 3, describe: 'How many months after this one' })
+        .option('table', tableOption)
+        .example('$0 partitions ensure --months 3', 'for every partitioned table'),
+    run(async (args, context) => {
+      const { ensurePartitions, partitionedTables } = await import('../../migrations/partitions.js')
+      const tables = partitionedTables((await context.project()).tables, args.table)
+      const made = await asOwner(context, args, (session) =>
+        withProgress(context.console, (progress) =>
+          ensurePartitions(session, tables, { ...progress, months: args.months }),
+        ),
+      )
+      return {
+        lines:
+          made.length === 0
+            ? ['Every partition is there.']
+            : made.map(
+                ({ partition, moved }) => `${partition} made${moved === 0 ? '' : `, ${moved} rows moved into it`}`,
+              ),
+        document: { made },
+      }
+    }),
+  )
+
+const addDrop: AddCommand = (program, run) =>
+  program.command(
+    'drop',
+    'Drops whole months with their rows',
+    (command) =>
+      connecting(command)
+        .usage(
+          usageOf(
+            'partitions drop --before 2026-01',
+            'Drops the partitions of all months before the one that is given, with their rows. A month of the',
+            'audit log stays until every entry of it is sealed; it is then named, and the command ends with 1.',
+            'Rows in the default partition stay, whatever their month.',
+          ),
+        )
+        .option('before', {
+          type: 'string',
+          requiresArg: true,
+          demandOption: true,
+          describe: 'The first month to keep',
+        })
+        .option('table', tableOption)
+        .example('$0 partitions drop --before 2026-01 --table project_metrics', 'the metrics of the years before 2026'),
+    run(async (args, context) => {
+      const { dropPartitions, partitionedTables } = await import('../../migrations/partitions.js')
+      const tables = partitionedTables((await context.project()).tables, args.table)
+      const { dropped, kept } = await asOwner(context, args, (session) =>
+        withProgress(context.console, (progress) =>
+          dropPartitions(session, tables, { ...progress, before: args.before }),
+        ),
+      )
+      return {
+        lines: [
+          ...dropped.map(({ partition }) => `${partition} dropped`),
+          ...kept.map(({ partition, reason }) => `${partition} stays: ${reason}`),
+          ...(dropped.length + kept.length === 0 ? [`No partition is older than ${args.before}.`] : []),
+        ],
+        document: { dropped, kept },
+        exit: kept.length === 0 ? exit.fine : exit.failed,
+      }
+    }),
+  )

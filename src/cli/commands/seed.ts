@@ -1,0 +1,29 @@
+import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+
+export const addSeed: AddCommand = (program, run) =>
+  program.command(
+    'seed',
+    'Fills the catalogs: plans, add-ons, flags, language models, tools',
+    (command) =>
+      connecting(command)
+        .usage(
+          usageOf(
+            'seed',
+            'Inserts what the catalogs do not have yet, all of it or nothing. A row that is there is never',
+            'changed, so prices and flags that you have set stay as they are, and running it again does nothing.',
+          ),
+        )
+        .example('$0 seed', 'after the first `migrate up`'),
+    run(async (args, context) => {
+      const { seed } = await import('../../migrations/seed.js')
+      const seeded = await asOwner(context, args, seed)
+      return {
+        lines: seeded.map(({ table, inserted, kept }) =>
+          inserted.length === 0
+            ? `${table}: nothing is absent`
+            : `${table}: inserted ${inserted.join(', ')}${kept === 0 ? '' : `; ${kept} were there`}`,
+        ),
+        document: { catalogs: seeded },
+      }
+    }),
+  )

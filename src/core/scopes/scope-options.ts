@@ -1,0 +1,31 @@
+import { InvalidInputError } from '../errors.js'
+import type { ScopeContext } from '../scope.js'
+import { ownProperties } from '../values.js'
+
+type ScopeOptions = Pick<ScopeContext, 'actor' | 'request' | 'signal' | 'readOnly'>
+
+/** Looked at where the scope is made: a misspelt `readOnly` would be a scope that writes. */
+export function readScopeOptions(options: unknown): ScopeOptions {
+  const { actor, request, signal, readOnly, ...others } = ownProperties(options, 'options')
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+  if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an actor')
+  if (!isObject(request)) throw new InvalidInputError('request', 'must be an object')
+  if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
+  if (readOnly !== undefined && typeof readOnly !== 'boolean') {
+    throw new InvalidInputError('readOnly', 'must be true or false')
+  }
+  return { actor, request, signal, readOnly } as ScopeOptions
+}
+
+const isObject = (value: unknown): boolean => value === undefined || (typeof value === 'object' && value !== null)
+
+/** Asked of the class itself: something that only looks like one, or has one as its prototype, fails when it is listened to. */
+function isSignal(value: unknown): boolean {
+  try {
+    const { prototype } = AbortSignal
+    return Object.getPrototypeOf(value) === prototype && typeof Reflect.get(prototype, 'aborted', value) === 'boolean'
+  } catch {
+    return false
+  }
+}

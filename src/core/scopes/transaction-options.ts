@@ -1,0 +1,26 @@
+import { InvalidInputError } from '../errors.js'
+import type { TransactionOptions } from '../scope.js'
+import { ownProperties } from '../values.js'
+
+const isolations: readonly unknown[] = ['read committed', 'repeatable read', 'serializable']
+
+/** Looked at before BEGIN is made of them, and so that a deadlock is not repeated for ever. */
+export function readTransactionOptions(options: unknown = {}): TransactionOptions {
+  const { isolation, retries, ...others } = ownProperties(options, 'options')
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+  if (isolation !== undefined && !isolations.includes(isolation)) {
+    throw new InvalidInputError('isolation', `must be one of ${isolations.join(', ')}`)
+  }
+  if (retries !== undefined && !(Number.isInteger(retries) && (retries as number) >= 0)) {
+    throw new InvalidInputError('retries', 'must be an integer from 0')
+  }
+  return { isolation, retries } as TransactionOptions
+}
+
+/** A savepoint shares the isolation of the transaction around it, and cannot be repeated without it. */
+export function refuseOwnOptions(options: unknown): void {
+  for (const [name, value] of Object.entries(readTransactionOptions(options))) {
+    if (value !== undefined) throw new InvalidInputError(name, 'can be given to the outermost transaction only')
+  }
+}

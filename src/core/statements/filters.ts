@@ -1,0 +1,209 @@
+import { z } from 'zod'
+import { InvalidInputError } from '../errors.js'
+import { isUuid } from '../ids.js'
+import type { ColumnPlan, TablePlan } from './table-plan.js'
+import { momentOf, ownItems, ownProperties } from '../values.js'
+
+type Comparable = string | number | bigint | boolean | Date
+
+/** What a field can be asked for. A bare value means equal; `null` means empty. */
+export type FieldFilter<Value> =
+  | Value
+  | { readonly not: Value }
+  | { readonly in: readonly NonNullable<Value>[] }
+  | (NonNullable<Value> extends boolean
+      ? never
+      : {
+          readonly gt?: NonNullable<Value>
+          readonly gte?: NonNullable<Value>
+          readonly lt?: NonNullable<Value>
+          readonly lte?: NonNullable<Value>
+        })
+  | (NonNullable<Value> extends string ? { readonly prefix: string } : never)
+
+/** Rows to be found: every field that is named must match. `and`, `or` and `not` combine; nothing else exists. */
+export type Filter<Row> = {
+  readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?: FieldFilter<Row[Name]>
+} & {
+  readonly and?: readonly Filter<Row>[]
+  readonly or?: readonly Filter<Row>[]
+  readonly not?: Filter<Row>
+}
+
+/** A filter as SQL: a predicate of static pieces, and what goes into its places. */
+export interface Condition {
+  /** Empty when the filter asks for nothing; otherwise ready to stand behind `and`. */
+  readonly sql: string
+  readonly values: readonly unknown[]
+}
+
+const maxDepth = 8
+const maxTerms = 200
+const maxList = 100_000
+const maxText = 10_000
+
+/** Compiles a filter. Places are numbered from `offset + 1`; all it makes is parenthesised by whoever puts it behind the organization. */
+export function compileFilter(plan: TablePlan, filter: unknown, offset: number): Condition {
+  const compiler = new FilterCompiler(plan, offset)
+  const sql = compiler.all(ownProperties(filter, 'filter'), 0)
+  return { sql, values: compiler.values }
+}
+
+class FilterCompiler {
+  readonly values: unknown[] = []
+  private terms = 0
+
+  constructor(
+    private readonly plan: TablePlan,
+    private readonly offset: number,
+  ) {}
+
+  /** The conjunction of an object's fields. */
+  all(filter: Record<string, unknown>, depth: number): string {
+    if (depth > maxDepth) throw new InvalidInputError('filter', `is nested deeper than ${maxDepth}`)
+    const parts: string[] = []
+    for (const key in filter) {
+      const part = this.part(key, filter[key], depth)
+      if (part !== '') parts.push(part)
+    }
+    return parts.join(' and ')
+  }
+
+  private part(key: string, value: unknown, depth: number): string {
+    if (++this.terms > maxTerms) throw new InvalidInputError('filter', `has more than ${maxTerms} terms`)
+    if (value === undefined) throw new InvalidInputError(key, 'is undefined; leave it out, or say null for empty')
+    if (key === 'not') return `not ${this.group('not', value, depth)}`
+    if (key === 'and' || key === 'or') return this.groups(key, value, depth)
+    return this.field(key, value)
+  }
+
+  private groups(key: 'and' | 'or', value: unknown, depth: number): string {
+    const items = ownItems(value, key, maxTerms)
+    if (items.length === 0) throw new InvalidInputError(key, 'must hold at least one filter')
+    return `(${items.map((item) => this.group(key, item, depth)).join(` ${key} `)})`
+  }
+
+  // An empty group has no meaning that everybody would guess: under `or` it would be everything.
+  private group(key: string, value: unknown, depth: number): string {
+    const sql = this.all(ownProperties(value, key), depth + 1)
+    if (sql === '') throw new InvalidInputError(key, 'holds a filter that asks for nothing')
+    return `(${sql})`
+  }
+
+  private field(key: string, value: unknown): string {
+    const column = this.plan.byProperty.get(key)
+    if (column === undefined) throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
+    if (column.comparedAs === undefined) {
+      throw new InvalidInputError(key, 'is of a type that filters do not compare; a statement of the repository can')
+    }
+    if (typeof value !== 'object' || momentOf(value) !== undefined) return this.compare(column, '=', value)
+    if (value === null) return `${column.sql} is null`
+    return this.operators(column, ownProperties(value, key))
+  }
+
+  private operators(column: ColumnPlan, operators: Record<string, unknown>): string {
+    const parts = Object.entries(operators).map(([name, value]) => this.operator(column, name, value))
+    if (parts.length === 0) throw new InvalidInputError(column.property, 'asks for nothing')
+    return parts.join(' and ')
+  }
+
+  private operator(column: ColumnPlan, name: string, value: unknown): string {
+    if (++this.terms > maxTerms) throw new InvalidInputError('filter', `has more than ${maxTerms} terms`)
+    if (name === 'in') return this.list(column, value)
+    if (name === 'not') {
+      if (value === null) return `${column.sql} is not null`
+      return `${column.sql} is distinct from ${this.place(column, value)}`
+    }
+    const isText = texts.has(column.comparedAs ?? '')
+    if (name === 'prefix' && isText) return `${column.sql} ^@ ${this.place(column, value)}`
+    const comparison = comparisons.get(name)
+    if (comparison === undefined || column.comparedAs === 'boolean') {
+      const ranges = column.comparedAs === 'boolean' ? '' : ', gt, gte, lt, lte'
+      const all = `in, not${ranges}${isText ? ', prefix' : ''}`
+      throw new InvalidInputError(column.property, `has no such operator; there are ${all}`)
+    }
+    return this.compare(column, comparison, value)
+  }
+
+  private compare(column: ColumnPlan, operator: string, value: unknown): string {
+    return `${column.sql} ${operator} ${this.place(column, value)}`
+  }
+
+  /** One array parameter, however many there are: the protocol counts parameters in 16 bits. */
+  private list(column: ColumnPlan, value: unknown): string {
+    this.values.push(ownItems(value, column.property, maxList).map((item) => comparableValue(column, item)))
+    return `${column.sql} = any($${this.offset + this.values.length}::${column.comparedAs}[])`
+  }
+
+  private place(column: ColumnPlan, value: unknown): string {
+    this.values.push(comparableValue(column, value))
+    return `$${this.offset + this.values.length}`
+  }
+}
+
+const comparisons = new Map([
+  ['gt', '>'],
+  ['gte', '>='],
+  ['lt', '<'],
+  ['lte', '<='],
+])
+
+/** Those that have a beginning to be found by; `char` is padded with blanks. */
+const texts = new Set(['text', 'varchar', 'character varying'])
+
+/** The value as it is sent, if it is of the column's own type: no text that the server would have to guess about. */
+export function comparableValue(column: ColumnPlan, value: unknown): unknown {
+  const reason = faultOf(column, value)
+  if (reason !== undefined) throw new InvalidInputError(column.property, reason)
+  const moment = momentOf(value)
+  return moment === undefined ? value : new Date(moment).toISOString()
+}
+
+const integerRange = { smallint: 32_767, integer: 2_147_483_647 }
+
+function faultOf({ comparedAs, isText }: ColumnPlan, value: unknown): string | undefined {
+  switch (comparedAs) {
+    case 'uuid':
+      return isUuid(value) ? undefined : 'must be a UUID in lower case'
+    case 'boolean':
+      return typeof value === 'boolean' ? undefined : 'must be true or false'
+    case 'smallint':
+    case 'integer': {
+      const max = integerRange[comparedAs]
+      const fits = Number.isInteger(value) && (value as number) <= max && (value as number) >= -max - 1
+      return fits ? undefined : `must be an integer from ${-max - 1} to ${max}`
+    }
+    case 'bigint':
+      return Number.isSafeInteger(value) || isBigint(value) ? undefined : 'must be an integer'
+    case 'double precision':
+      return Number.isFinite(value) ? undefined : 'must be a number'
+    case 'date':
+      if (isText) return isDay(value) ? undefined : 'must be a day of the years 1 to 9999, such as 2026-11-20'
+      return isMoment(value) ? undefined : 'must be a Date of the years 1 to 9999'
+    case 'timestamp with time zone':
+      if (isText) return isInstant(value) ? undefined : 'must be a moment of the years 1 to 9999 with its time zone'
+      return isMoment(value) ? undefined : 'must be a Date of the years 1 to 9999'
+    default:
+      return isPlainText(value) ? undefined : `must be text without NUL, at most ${maxText} characters`
+  }
+}
+
+const isBigint = (value: unknown): boolean => typeof value === 'bigint' && BigInt.asIntN(64, value) === value
+const isMoment = (value: unknown): boolean => {
+  const moment = momentOf(value) ?? Number.NaN
+  return moment >= -62_135_596_800_000 && moment < 253_402_300_800_000
+}
+const isPlainText = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= maxText && !value.includes('\0') && value.isWellFormed()
+
+const day = z.iso.date()
+const isDay = (value: unknown): boolean => isPlainText(value) && day.safeParse(value).success && !isYearZero(value)
+
+const instant = z.iso.datetime({ offset: true })
+/** As JSON has it, or as such rows do: `2026-11-20 23:07:01.123456+00`. */
+const isInstant = (value: unknown): boolean =>
+  isPlainText(value) && !isYearZero(value) && instant.safeParse(asIso(value)).success
+
+const asIso = (text: string): string => text.replace(' ', 'T').replace(/[+-]\d\d$/, '$&:00')
+
+const isYearZero = (value: string): boolean => value.startsWith('0000')

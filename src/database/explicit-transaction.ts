@@ -1,0 +1,164 @@
+import { ScopeClosedError, type TenantryError, TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
+import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
+import { type Pipeline, isStale } from './pipeline.js'
+import type { Connection } from './connection.js'
+import { aborted, failureOf } from './outcome.js'
+import { type FactsLookup, isForeignBinding } from './sqlstate.js'
+import { mayWrite } from './statement-guard.js'
+import { asked, begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
+
+interface Circumstances extends BeginOptions {
+  readonly lookup: FactsLookup | undefined
+  /** Gives the connection back. */
+  readonly onEnd: () => void
+}
+
+/**
+ * A transaction over one connection. Every statement binds again, and so does the write with COMMIT in it: a binding that was
+ * moved in between is refused there, and nothing is committed.
+ */
+export class ExplicitTransaction implements Transaction {
+  /** What goes out in front of the next calls: BEGIN, then what is done to savepoints. */
+  private waiting: Step[]
+  private readonly bound: readonly Step[]
+  private readonly texts = new Set<string>()
+  private turn: Promise<unknown> = Promise.resolve()
+  private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
+  /** Why it ended by itself. */
+  private reason: TenantryError | undefined
+  private savepoints = 0
+
+  constructor(
+    private readonly connection: Connection,
+    binding: Binding,
+    private readonly options: Circumstances,
+  ) {
+    this.waiting = [begin(options)]
+    this.bound = enter(binding)
+  }
+
+  run(calls: readonly Call[]): Promise<Result[]> {
+    return this.inTurn(() => this.write(calls))
+  }
+
+  savepoint(): string {
+    this.assertUsable()
+    const name = `s${++this.savepoints}`
+    this.waiting.push(savepoint(name))
+    return name
+  }
+
+  release(name: string): void {
+    this.leave(name, release(name))
+  }
+
+  rollbackTo(name: string): void {
+    this.leave(name, rollbackTo(name))
+  }
+
+  commit(): Promise<void> {
+    return this.inTurn(() => this.writeCommit())
+  }
+
+  rollback(): Promise<void> {
+    return this.inTurn(() => this.writeRollback())
+  }
+
+  private async write(calls: readonly Call[]): Promise<Result[]> {
+    const { lookup, signal } = this.options
+    if (this.state !== 'ended' && signal?.aborted) throw aborted()
+    this.assertUsable()
+    const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
+    for (const { statement } of calls) this.texts.add(statement.text)
+    const failure = failureOf(batch, { lookup, signal })
+    if (batch.status === 'E') this.state = 'failed'
+    if (batch.status === 'T') this.state = 'open'
+    else if (batch.status !== 'E' || isForeign(batch)) {
+      this.reason = failure ?? new UnsafeStatementError('a statement ended the transaction')
+      this.connection.destroy()
+      this.end()
+    }
+    const error = this.reason ?? failure
+    if (error !== undefined) throw error
+    return batch.results
+  }
+
+  private async writeCommit(): Promise<void> {
+    if (this.state === 'ended') throw this.closed()
+    if (this.state === 'unsent') {
+      this.end()
+      return
+    }
+    const { lookup, signal, readOnly } = this.options
+    if (signal?.aborted || !this.isUsable) {
+      await this.writeRollback()
+      throw signal?.aborted ? aborted() : new TransactionAbortedError()
+    }
+    const batch = await this.send([...this.waiting, ...this.bound, commit])
+    const failure = failureOf(batch, {
+      lookup,
+      signal,
+      commitsAfter: batch.steps.length - 1,
+      mayWrite: () => !readOnly && [...this.texts].some(mayWrite),
+    })
+    if (isForeign(batch)) this.connection.destroy()
+    else if (batch.status === 'E') await this.send([rollback])
+    this.end()
+    if (failure !== undefined) throw failure
+    if (batch.lastTag !== 'COMMIT') throw new TransactionAbortedError()
+  }
+
+  private async writeRollback(): Promise<void> {
+    if (this.state === 'open' || this.state === 'failed') await this.send([rollback])
+    if (this.state !== 'ended') this.end()
+  }
+
+  private async send(steps: readonly Step[]): Promise<Pipeline> {
+    const batch = this.connection.batch(steps)
+    this.waiting = []
+    await this.connection.send(batch, this.options.signal)
+    if (!isStale(batch)) return batch
+    this.connection.forgetStatements()
+    // Only at the start is there nothing yet that a repetition could lose.
+    if (this.state !== 'unsent' || this.options.signal?.aborted) return batch
+    if (batch.status === 'E') await this.connection.send(this.connection.batch([rollback]))
+    return this.connection.send(this.connection.batch(steps), this.options.signal)
+  }
+
+  /** What was set but never sent needs no leaving: nothing ran since. */
+  private leave(name: string, step: Step): void {
+    if (this.state === 'ended') return
+    const text = savepoint(name).statement.text
+    const unsent = this.waiting.findIndex(({ statement }) => statement.text === text)
+    if (unsent === -1) this.waiting.push(step)
+    else this.waiting.length = unsent
+  }
+
+  /** One batch at a time, also when the caller does not wait. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.turn.then(work)
+    this.turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  /** After a failure the server does nothing until it is back at a savepoint. */
+  private get isUsable(): boolean {
+    return this.state !== 'failed' || this.waiting[0]?.statement.text.startsWith('rollback to') === true
+  }
+
+  private assertUsable(): void {
+    if (this.state === 'ended') throw this.closed()
+    if (!this.isUsable) throw new TransactionAbortedError()
+  }
+
+  private closed(): TenantryError {
+    return this.reason ?? new ScopeClosedError()
+  }
+
+  private end(): void {
+    this.state = 'ended'
+    this.options.onEnd()
+  }
+}
+
+const isForeign = ({ error }: Pipeline): boolean => error !== undefined && isForeignBinding(error)

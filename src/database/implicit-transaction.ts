@@ -1,0 +1,65 @@
+import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
+import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
+import { type Pipeline, isStale } from './pipeline.js'
+import type { Connection } from './connection.js'
+import { aborted, failureOf } from './outcome.js'
+import { type FactsLookup, isForeignBinding } from './sqlstate.js'
+import { mayWrite } from './statement-guard.js'
+import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
+
+export interface Dialect {
+  /** BEGIN and COMMIT in the same write: in an implicit transaction Citus does not forward the binding to its workers. */
+  readonly blocks: boolean
+  readonly lookup: FactsLookup | undefined
+}
+
+/** The binding and all calls in one write. The transaction around them, and the binding with it, ends before this returns. */
+export async function runImplicitTransaction(
+  connection: Connection,
+  binding: Binding,
+  calls: readonly Call[],
+  { signal, readOnly, reenter }: RunOptions,
+  { blocks, lookup }: Dialect,
+): Promise<Result[]> {
+  if (signal?.aborted) throw aborted()
+  const bound = enter(binding)
+  const inner = [
+    ...bound,
+    ...(readOnly && !blocks ? [setReadOnly] : []),
+    ...calls.map(asked),
+    ...(reenter ? bound : []),
+  ]
+  const steps = blocks ? [begin({ readOnly }), ...inner, commit] : inner
+  let batch = await attempt(connection, steps, blocks, signal)
+  if (isStale(batch) && !signal?.aborted) {
+    connection.forgetStatements()
+    batch = await attempt(connection, steps, blocks, signal)
+  }
+  const failure = failureOf(batch, {
+    lookup,
+    signal,
+    commitsAfter: blocks ? steps.length - 1 : steps.length,
+    mayWrite: () => !readOnly && calls.some(({ statement }) => mayWrite(statement.text)),
+  })
+  if (failure !== undefined) {
+    if (batch.error !== undefined && isForeignBinding(batch.error)) connection.destroy()
+    throw failure
+  }
+  if (batch.status !== 'I') {
+    connection.destroy()
+    throw new UnsafeStatementError('a statement left a transaction open; nothing was written')
+  }
+  if (blocks && batch.lastTag !== 'COMMIT') throw new TransactionAbortedError()
+  return batch.results
+}
+
+async function attempt(
+  connection: Connection,
+  steps: readonly Step[],
+  blocks: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Pipeline> {
+  const batch = await connection.send(connection.batch(steps), signal)
+  if (blocks && batch.status === 'E') await connection.send(connection.batch([rollback]))
+  return batch
+}

@@ -1,0 +1,31 @@
+import { MigrationError } from '../core/errors.js'
+import type { Session } from './session.js'
+
+/** A lock was not free in time, or a deadlock was broken here. Trying again is all it needs. */
+export class LockNotFree extends MigrationError {}
+
+// lock_not_available, deadlock_detected
+const lockErrors = new Set(['55P03', '40P01'])
+
+/** The server's message belongs to whoever migrates. Its DETAIL, which holds values of rows, does not. */
+export function failed(where: string, error: unknown): MigrationError {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
+  if (typeof code !== 'string' || !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(?:57P|08)/.test(code)) {
+    return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
+  }
+  if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
+  return new MigrationError(`${where}: ${String(message)} (${code})`)
+}
+
+/** The same session, whose failures say where they happened. */
+export function withContext(session: Session, where: string): Session {
+  return {
+    engine: session.engine,
+    query: <Row>(text: string, params?: readonly unknown[]) =>
+      session.query<Row>(text, params).catch((error: unknown) => {
+        throw failed(where, error)
+      }),
+    close: () => session.close(),
+  }
+}

@@ -1,0 +1,84 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { fillEveryTable, nameOf, twinIds } from '../support/every-table.js'
+import { withinTransaction } from '../isolation/attempts.js'
+import { partitionFaults, type Setting } from '../isolation/behaviour.js'
+import { kinds, type Mutant } from './mutants.js'
+
+// Whether the tests of behaviour alone see that the catalog is not what it should be. With TENANTRY_ALL=1 every mutant is
+// tried, otherwise some of the kinds that have hundreds.
+const everything = process.env.TENANTRY_ALL === '1'
+const most = 60
+const minutes = { timeout: 1_200_000 }
+const database = useDatabase()
+let owner: pg.Client
+let setting: Setting
+
+beforeAll(async () => {
+  const twins = twinIds()
+  const ours = await fillEveryTable(database.admin, twins())
+  const theirs = await fillEveryTable(database.admin, twins())
+  const strangers = await fillEveryTable(database.admin)
+  owner = new pg.Client({ connectionString: database.adminUrl })
+  await owner.connect()
+  setting = { attempt: withinTransaction(owner, database, ours), ours, theirs, strangers }
+})
+afterAll(() => owner.end())
+
+const named = kinds.map((kind) => [kind.name, kind] as const)
+
+test.for(named)('seen: %s', minutes, async ([, { mutants, faults, unseen }]) => {
+  expect(mutants.length).toBeGreaterThan(25)
+  const tried = sampleOf(mutants)
+  const survivors: string[] = []
+  for (const { table, sql } of tried) {
+    const found = await planted(sql, () => faults(setting, table))
+    if (found.length === 0) survivors.push(nameOf(table))
+  }
+  const excused = new Set(unseen?.tables)
+  expect(survivors).toEqual(tried.map(({ table }) => nameOf(table)).filter((name) => excused.has(name)))
+})
+
+test('seen: a partition is opened to a role', minutes, async () => {
+  const partitions = await database.admin.query<{ name: string }>(
+    `select c.oid::regclass::text as name from pg_class c
+     where c.relispartition and c.relkind = 'r' and c.relnamespace = 'platform'::regnamespace order by 1`,
+  )
+  const rights = ['select', 'insert', 'update', 'delete', 'truncate'].flatMap((right) =>
+    ['tenantry_app', 'tenantry_system'].map((role) => ({ right, role })),
+  )
+  for (const { name } of everything ? partitions : partitions.slice(0, 2)) {
+    for (const { right, role } of rights) {
+      const sql = `grant ${right} on ${name} to ${role}`
+      expect(await planted(sql, () => partitionFaults(setting, name)), sql).not.toEqual([])
+    }
+  }
+})
+
+test('nothing is seen where nothing is planted', minutes, async () => {
+  for (const faults of new Set(kinds.map((kind) => kind.faults))) {
+    const mutants = kinds.filter((kind) => kind.faults === faults).flatMap((kind) => sampleOf(kind.mutants))
+    for (const table of new Set(mutants.map((mutant) => mutant.table)))
+      expect(await planted('select', () => faults(setting, table)), nameOf(table)).toEqual([])
+  }
+})
+
+/** Spread over the list, always the same. */
+function sampleOf(mutants: readonly Mutant[]): readonly Mutant[] {
+  if (everything || mutants.length <= most) return mutants
+  const step = mutants.length / most
+  return Array.from({ length: most }, (_, index) => mutants[Math.floor(index * step)]).filter(
+    (one) => one !== undefined,
+  )
+}
+
+async function planted(sql: string, work: () => Promise<string[]>): Promise<string[]> {
+  await owner.query('begin')
+  try {
+    await owner.query(sql)
+    return await work()
+  } finally {
+    await owner.query('rollback')
+  }
+}

@@ -1,0 +1,372 @@
+import { pgTable, text } from 'drizzle-orm/pg-core'
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { RoleFault } from '../../src/core/errors.js'
+import { type Proof, proveConnection } from '../../src/access/connection-proof.js'
+import type { Declarations } from '../../src/access/rights.js'
+import { openSession, type Session } from '../../src/database/session.js'
+import { proveStartup, searchPathOf, type StartupProofOptions } from '../../src/access/startup-proof.js'
+import { bootstrap } from '../../src/access/bootstrap.js'
+import { declarationsOf } from '../../src/migrations/declarations.js'
+import { createLogin } from '../../src/access/logins.js'
+import { platformMigrations } from '../../src/migrations/migrator.js'
+import { upgrade } from '../../src/migrations/upgrade.js'
+import { orgId } from '../../src/schema/shared/columns.js'
+import { orgIsolation, systemAccess } from '../../src/schema/shared/isolation.js'
+import { declareTable } from '../../src/schema/shared/kinds.js'
+import { platformTables } from '../../src/schema/tables.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { takenBack } from '../support/nested-session.js'
+import { appPlants, databasePlants, loginPlants, type Plant, systemPlants } from './plants.js'
+
+const database = useDatabase()
+let declarations: Declarations
+let version: number
+let available: ReadonlySet<string>
+
+beforeAll(async () => {
+  declarations = await declarationsOf(platformTables, [platformMigrations])
+  const [row] = await database.admin.query<{ version: number }>(
+    "select current_setting('server_version_num')::int / 10000 as version",
+  )
+  version = row?.version ?? 0
+  const extensions = await database.admin.query<{ name: string }>('select name from pg_available_extensions')
+  available = new Set(extensions.map(({ name }) => name))
+})
+
+describe.each(['tenantry_app', 'tenantry_system'] as const)('%s', (role) => {
+  test('nothing is found on a clean install', async () => {
+    const session = await openSession({ url: urlOf(role) })
+    const proof = await proveStartup(session, declarations, { role })
+    const connection = await proveConnection(session, { role, schemas: searchPathOf(declarations) })
+    await session.close()
+
+    expect(proof).toEqual({ faults: [], notes: [] })
+    expect(connection).toEqual({ faults: [], notes: [] })
+  })
+
+  test.for(named(loginPlants))('found on every connection, and mended: %s', async ([, plant], { skip }) => {
+    if (!fits(plant)) skip()
+    await withPlant(plant, role, async (planted) => {
+      expect(namesOf(await planted.proveConnection())).toEqual(plant.faults)
+      await isFoundAndMended(plant, planted)
+    })
+  })
+
+  const plants = role === 'tenantry_app' ? [...databasePlants, ...appPlants] : systemPlants
+  test.for(named(plants))('found, and mended: %s', async ([, plant], { skip }) => {
+    if (!fits(plant)) skip()
+    await withPlant(plant, role, async (planted) => {
+      expect(namesOf(await planted.proveConnection())).toEqual([])
+      await isFoundAndMended(plant, planted)
+    })
+  })
+})
+
+async function isFoundAndMended(plant: Plant, { prove, mend }: Planted): Promise<void> {
+  let proof = await prove()
+  expect(namesOf(proof)).toEqual(plant.faults)
+  if (plant.byHand) return
+  // A second time, because a function that is missing has no rights to be looked at.
+  for (let round = 1; round <= 2 && proof.faults.length > 0; round += 1) {
+    for (const fault of proof.faults) await mend(fault.mend)
+    proof = await prove()
+  }
+  expect(proof.faults).toEqual([])
+}
+
+test.for(
+  named([
+    { sql: ['grant temporary on database {database} to public'], faults: ['may make temporary tables'] },
+    {
+      sql: ['grant execute on function pg_catalog.set_config(text, text, boolean) to public'],
+      faults: ['SQL text can move the binding'],
+    },
+    { sql: ['create publication planted for table platform.agents'], faults: ['is published'] },
+    { sql: ['create publication planted for table platform.audit_logs_default'], faults: ['is published'] },
+    { sql: ['create publication planted for tables in schema platform'], faults: ['is published'] },
+    { sql: ['create publication planted for all tables'], faults: ['is published'] },
+    {
+      sql: ['create table public.host (id int primary key)', 'create publication host for table public.host'],
+      faults: [],
+    },
+  ]),
+)('noted, and no fault: %s', async ([, plant]) => {
+  await withPlant(plant, 'tenantry_app', async ({ prove }) => {
+    const proof = await prove()
+    expect(proof.faults).toEqual([])
+    expect(proof.notes.map(({ fault }) => fault)).toEqual(plant.faults)
+  })
+})
+
+const hosts: readonly (Plant & { options?: Partial<StartupProofOptions> })[] = [
+  {
+    sql: [
+      'create schema host',
+      'grant usage on schema host to public',
+      'create table host.countries (code text) partition by list (code)',
+      "create table host.de partition of host.countries for values in ('de')",
+      'grant select on host.countries, host.de to public',
+    ],
+    options: { allowRelations: ['host.countries'] },
+    faults: [],
+  },
+  {
+    sql: [
+      'create function public.slugify(text, integer) returns text security definer return $1',
+      'grant execute on function public.slugify(text, integer) to public',
+    ],
+    options: { allowFunctions: ['public.slugify(text, integer)'] },
+    faults: [],
+  },
+  // Out of reach without the use of its schema.
+  {
+    sql: [
+      'create schema host',
+      'create table host.notes ()',
+      'grant select on host.notes to public',
+      'create function host.slugify() returns int security definer return 1',
+      'grant execute on function host.slugify() to public',
+    ],
+    faults: [],
+  },
+  {
+    sql: [
+      'create view public.mine with (security_invoker) as select id from platform.agents',
+      'grant select on public.mine to {role}',
+    ],
+    faults: [],
+  },
+  {
+    sql: [
+      'create function public.touch() returns trigger language plpgsql security definer as $$ begin return new; end $$',
+      'grant execute on function public.touch() to public',
+    ],
+    faults: [],
+  },
+  {
+    sql: [
+      'create table public.host ()',
+      'create function public.touch() returns trigger language plpgsql as $$ begin return new; end $$',
+      'create trigger touch before insert on public.host for each row execute function public.touch()',
+    ],
+    faults: [],
+  },
+  // A temporary table of another session belongs to the login too.
+  { sql: ['grant temporary on database {database} to public'], as: ['create temporary table mine ()'], faults: [] },
+  { sql: ['create extension pg_stat_statements'], faults: [] },
+]
+
+test.for(named(hosts))("the host's own, and no fault: %s", async ([, plant], { skip }) => {
+  const options = hosts.find(({ sql }) => sql === plant.sql)?.options
+  if (!fits(plant)) skip()
+  await withPlant(plant, 'tenantry_app', async ({ prove }) => {
+    expect((await prove(options)).faults).toEqual([])
+  })
+})
+
+const newer = [
+  "insert into platform_migrations.migrations (hash, created_at) values ('newer', 99999999999999)",
+  'create table platform.newer (org_id uuid)',
+  'grant select, insert on platform.newer to {role}',
+  'alter table platform.agents add column newer text',
+  'grant update (newer) on platform.agents to {role}',
+  'create function platform.newer() returns int security definer return 1',
+  'grant execute on function platform.newer() to {role}',
+  'alter function platform.user_id_by_email(text) cost 7 volatile',
+]
+
+test('what a newer build has added is left to the newer build', async () => {
+  await withPlant({ sql: newer, faults: [] }, 'tenantry_app', async ({ prove }) => {
+    expect((await prove()).faults).toEqual([])
+  })
+  await withPlant({ sql: newer.slice(1), faults: [] }, 'tenantry_app', async ({ prove }) => {
+    expect(namesOf(await prove())).toEqual([
+      'a function differs',
+      'a right is not declared',
+      'has rights on an undeclared relation',
+      'may execute an undeclared definer function',
+    ])
+  })
+})
+
+test('what this build knows is still held to its declaration', async () => {
+  const sql = [
+    ...newer,
+    'grant truncate, update (org_id) on platform.agents to {role}',
+    'grant select on platform.audit_logs_default to {role}',
+    'create view public.planted as select * from platform.agents',
+    'grant select on public.planted to {role}',
+    'create policy planted on platform.agents using (true)',
+  ]
+  await withPlant({ sql, faults: [] }, 'tenantry_app', async ({ prove }) => {
+    expect(namesOf(await prove())).toEqual([
+      'a right is not declared',
+      'has rights on a partition',
+      'has rights on an undeclared relation',
+      'policies differ',
+    ])
+    const { faults } = await prove()
+    expect(faults[0]?.detail).toBe('truncate, update (org_id) on platform.agents to tenantry_app')
+  })
+})
+
+test('a database that was never migrated has nothing of what it should have', async () => {
+  const url = new URL(database.adminUrl)
+  url.pathname = '/postgres'
+  const session = await openSession({ url: url.href })
+  const { faults } = await proveStartup(session, declarations, { role: 'tenantry_app' })
+  await session.close()
+
+  const missing = (fault: string) => faults.filter((found) => found.fault === fault).map(({ detail }) => detail)
+  expect(missing('a table is missing')).toContain('platform_migrations.migrations')
+  expect(missing('a table is missing')).toHaveLength(declarations.tables.length + 1)
+  expect(missing('a function is missing')).toEqual(declarations.functions.map(({ signature }) => signature).sort())
+})
+
+test("the owner's own login is told to be another one, and nothing that follows from it", async () => {
+  const { faults } = await proveStartup(database.admin, declarations, { role: 'tenantry_app' })
+
+  expect(faults).toEqual([
+    { fault: 'does not have the rights of its role', detail: 'tenantry_app', mend: expect.any(String) as string },
+    {
+      fault: 'is a superuser',
+      detail: new URL(database.adminUrl).username,
+      mend: 'connect with a login of its own: npx tenantry login create <name>',
+    },
+  ])
+})
+
+test('one function that the host allows does not allow another', async () => {
+  const sql = ['slugify', 'planted'].flatMap((name) => [
+    `create function public.${name}(text) returns text security definer return $1`,
+    `grant execute on function public.${name}(text) to public`,
+  ])
+  await withPlant({ sql, faults: [] }, 'tenantry_app', async ({ prove }) => {
+    const { faults } = await prove({ allowFunctions: ['public.slugify(text)'] })
+    expect(faults.map(({ detail }) => detail)).toEqual([expect.stringContaining('planted(text)')])
+  })
+})
+
+test('the server does not take it for so dear that it would compile it, for seconds', async () => {
+  await withPlant({ sql: [], faults: [] }, 'tenantry_app', async ({ explain }) => {
+    const [, cost] = /cost=[\d.]+\.\.([\d.]+)/.exec(await explain()) ?? []
+    // jit_above_cost is 100,000.
+    expect(Number(cost)).toBeLessThan(40_000)
+  })
+})
+
+test("the user's own tables are proved like the library's", async () => {
+  const notes = pgTable('notes', { orgId: orgId(), text: text('text') }, () => [orgIsolation(), systemAccess()])
+  declareTable(notes, { kind: 'tenant' })
+  const own = await declarationsOf([...platformTables, notes], [platformMigrations])
+  const made = [
+    'create table public.notes (org_id uuid not null, text text)',
+    'alter table public.notes enable row level security',
+    'create policy org_isolation on public.notes to tenantry_app using (org_id = platform.current_org()) with check (org_id = platform.current_org())',
+    'create policy system_access on public.notes to tenantry_system using (true) with check (true)',
+    'grant select, insert, delete, update (text) on public.notes to tenantry_app',
+  ]
+  const found = (more: readonly string[]) =>
+    withPlant({ sql: [...made, ...more], faults: [] }, 'tenantry_app', async ({ prove }) =>
+      namesOf(await prove({}, own)),
+    )
+
+  expect(await found([])).toEqual([])
+  expect(await found(['grant update on public.notes to tenantry_app'])).toEqual(['a right is not declared'])
+  expect(await found(['drop policy org_isolation on public.notes'])).toEqual(['policies differ'])
+  expect(await found(['alter table public.notes disable row level security'])).toEqual(['row security is not enabled'])
+  expect(await found(['create temporary table notes ()', 'set local search_path to public'])).toEqual([
+    'is hidden by another relation',
+  ])
+})
+
+test('PGlite is set up and proved alike, each role under its session authorization', async () => {
+  const session = await openSession({ embedded: true })
+  const project = { sets: [platformMigrations], tables: platformTables }
+  const first = await upgrade(session, project, { exclusiveDatabase: true })
+  expect(first.bootstrap).toMatchObject({ remaining: [], advised: [] })
+  expect((await upgrade(session, project, { exclusiveDatabase: true })).bootstrap.done).toEqual([])
+
+  for (const role of ['tenantry_app', 'tenantry_system'] as const) {
+    await session.query(`set session authorization ${role}`)
+    expect(await proveStartup(session, declarations, { role })).toEqual({ faults: [], notes: [] })
+    await session.query('set session authorization postgres')
+  }
+  expect(namesOf(await proveStartup(session, declarations, { role: 'tenantry_app' }))).toContain('is a superuser')
+  await session.close()
+})
+
+interface Planted {
+  readonly prove: (options?: Partial<StartupProofOptions>, declared?: Declarations) => Promise<Proof>
+  readonly proveConnection: () => Promise<Proof>
+  readonly mend: (how: string) => Promise<void>
+  readonly explain: () => Promise<string>
+}
+
+function withPlant<T>(
+  plant: Plant,
+  role: StartupProofOptions['role'],
+  work: (planted: Planted) => Promise<T>,
+): Promise<T> {
+  return takenBack(database.admin, async (session) => {
+    const login = new URL(urlOf(role)).username
+    const [names] = await session.query<Record<string, string>>(
+      'select current_database() as database, current_user as owner, $1 as login, $2 as role',
+      [login, role],
+    )
+    const run = async (statements: readonly string[]) => {
+      for (const sql of statements)
+        await session.query(sql.replaceAll(/\{(\w+)\}/g, (_, name: string) => names?.[name] ?? ''))
+    }
+    const asLogin = async (prove: () => Promise<Proof>): Promise<Proof> => {
+      await session.query(`set local session authorization ${login}`)
+      await run(plant.as ?? [])
+      const proof = await prove()
+      await session.query('set local session authorization default')
+      return proof
+    }
+    await run(plant.sql)
+    return work({
+      prove: (options, declared = declarations) => asLogin(() => proveStartup(session, declared, { role, ...options })),
+      proveConnection: () => asLogin(() => proveConnection(session, { role, schemas: searchPathOf(declarations) })),
+      mend: (how) => mend(session, how),
+      explain: () => explained(session, (spied) => proveStartup(spied, declarations, { role })),
+    })
+  })
+}
+
+async function mend(session: Session, how: string): Promise<void> {
+  const [, command, name, system] = /^npx tenantry (bootstrap|login create)(?: (\S+))?( --system)?$/.exec(how) ?? []
+  if (command === 'bootstrap') await bootstrap(session, declarations)
+  else if (name !== undefined) await createLogin(session, name, { system: system !== undefined })
+  else for (const sql of how.split(/; (?=create|drop)/)) await session.query(sql)
+}
+
+/** The plan of the one statement that `work` sends. */
+async function explained(session: Session, work: (spied: Session) => Promise<unknown>): Promise<string> {
+  let plan = ''
+  await work({
+    ...session,
+    async query<Row>(text: string, params?: readonly unknown[]) {
+      const [row] = await session.query<Record<string, string>>(`explain ${text}`, params)
+      plan += Object.values(row ?? {})[0] ?? ''
+      return session.query<Row>(text, params)
+    },
+  })
+  return plan
+}
+
+/** For test.for, which shortens what it prints of an object. */
+function named(plants: readonly Plant[]): [string, Plant][] {
+  return plants.map((plant) => [[...plant.sql, ...(plant.as ?? [])].join('; '), plant])
+}
+
+/** The server may be too old or too new for the statement, or lack the extension. */
+function fits({ sql, from = 0, until = Infinity }: Plant): boolean {
+  const extensions = sql.flatMap((statement) => /^create extension (\w+)/.exec(statement)?.[1] ?? [])
+  return version >= from && version <= until && extensions.every((name) => available.has(name))
+}
+
+const urlOf = (role: string) => (role === 'tenantry_app' ? database.appUrl : database.systemUrl)
+
+const namesOf = ({ faults }: { readonly faults: readonly RoleFault[] }) => faults.map(({ fault }) => fault)
