@@ -9,12 +9,14 @@ export type { Actor, RequestContext, Scope, TransactionOptions } from './core/sc
 export type { Filter } from './core/statements/filters.js'
 export type { ListOptions, Page } from './core/statements/pages.js'
 export type { Query } from './core/query.js'
+export type { ConnectionEvent, OnQuery, QueryEvent } from './core/tracing.js'
 export type { UpdateOptions } from './core/statements/update-options.js'
 export {
   BrokenReferenceError,
   CommitUnknownError,
   ConflictError,
   DecryptError,
+  type ErrorDebug,
   ForbiddenError,
   IdempotencyMismatchError,
   type InputFault,

@@ -1,6 +1,7 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Batched } from './core/query.js'
+import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import { Agents } from './repositories/agents.js'
 import { Projects } from './repositories/projects.js'
@@ -57,6 +58,7 @@ export class Org {
    * and audit. SQL text in it is trusted code.
    */
   get db(): ScopedDatabase<typeof schema> {
+    if (this.scope instanceof DebugScope) return scopedDatabase(this.scope.here(), schema)
     this.database ??= scopedDatabase(this.scope, schema)
     return this.database
   }

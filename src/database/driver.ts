@@ -3,10 +3,10 @@ import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
 
-/**
- * What is used of pg beyond its documented surface, in one place. pg is pinned to one version for it, and the tests of this
- * file say what to look at before the pin is moved.
- */
+// What is used of pg beyond its documented surface, in one place. pg is pinned to one version for it, and the tests of this
+// file say what to look at before the pin is moved.
+
+/** The protocol of one connection. */
 export interface DriverConnection extends EventEmitter {
   readonly stream: Duplex
   connect(portOrPath: number | string, host?: string): void
@@ -24,7 +24,8 @@ export interface DriverClient {
   /** Null when the server, or a pooler, gave none. */
   readonly processID: number | null
   readonly secretKey: number
-  readonly pipeline: boolean
+  /** Pipeline mode came with pg 8.23. */
+  readonly pipeline: boolean | undefined
   getTransactionStatus(): string | null
   query(query: Submittable): void
   query<Row>(query: { text: string; values: unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[] }>
@@ -70,6 +71,21 @@ export function textParsers(): Map<number, TextParser> {
   const parsers = new Map<number, TextParser>()
   init((oid, parse) => parsers.set(oid, parse))
   return parsers
+}
+
+/** Where pg connects to with these options, its defaults and the environment included. Empty where pg cannot read the url. */
+export function addressOf(options: pg.PoolConfig): Address {
+  try {
+    const { host, port } = new pg.Client(options)
+    return { host, port }
+  } catch {
+    return { host: undefined, port: undefined }
+  }
+}
+
+export interface Address {
+  readonly host: string | undefined
+  readonly port: number | undefined
 }
 
 export function rawConnection(options: { ssl: unknown; sslNegotiation: string }): DriverConnection {

@@ -4,6 +4,7 @@ import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transac
 import { textParsers } from './driver.js'
 import { aborted } from './outcome.js'
 import { keptAsText } from './rows.js'
+import { withDebug } from './error-debug.js'
 import { type FactsLookup, isServerError, refusal } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import { begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
@@ -12,6 +13,8 @@ export interface EmbeddedOptions {
   /** Milliseconds to wait for the one connection there is. */
   readonly patience?: number | undefined
   readonly lookup?: FactsLookup | undefined
+  /** Whether errors say what the server said: SQLSTATE, position, SQL text, message. */
+  readonly debug?: boolean | undefined
 }
 
 const asText = (text: string) => text
@@ -61,7 +64,7 @@ class EmbeddedExecutor implements Executor {
     if (this.closing !== undefined) throw closed()
     if (options.signal?.aborted) throw aborted()
     const end = await this.turns.take()
-    return new EmbeddedTransaction(this.database, binding, options, this.options.lookup, end)
+    return new EmbeddedTransaction(this.database, binding, options, this.options, end)
   }
 
   async ping(): Promise<void> {
@@ -118,7 +121,7 @@ class EmbeddedTransaction implements Transaction {
     private readonly database: PGlite,
     private readonly binding: Binding,
     private readonly options: BeginOptions,
-    private readonly lookup: FactsLookup | undefined,
+    private readonly settings: EmbeddedOptions,
     private readonly end: () => void,
   ) {}
 
@@ -181,12 +184,15 @@ class EmbeddedTransaction implements Transaction {
       const columns = fields.map((field) => field.name)
       return { rows, columns, rowCount: rows.length > 0 ? rows.length : (affectedRows ?? 0) }
     } catch (error) {
-      throw this.translate(error)
+      throw this.translate(error, statement.text)
     }
   }
 
-  private translate(error: unknown): Error {
-    if (error instanceof Error && isServerError(error)) return refusal(error, this.lookup)
+  private translate(error: unknown, text: string): Error {
+    if (error instanceof Error && isServerError(error)) {
+      const failure = refusal(error, this.settings.lookup)
+      return this.settings.debug === true ? withDebug(failure, error, text) : failure
+    }
     // Not the server's: PGlite looks at the values itself before it sends them.
     return new InvalidInputError('', 'holds a value that its column does not take')
   }

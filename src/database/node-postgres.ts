@@ -14,13 +14,13 @@ export interface NodePostgresOptions extends ConnectionPoolOptions {
 const nothing = statement('select')
 const defaultDrain = 10_000
 
-export function openNodePostgres({ blocks = false, lookup, ...options }: NodePostgresOptions): Executor {
-  const pool = new ConnectionPool(options)
+export function openNodePostgres({ blocks = false, lookup, debug = false, ...options }: NodePostgresOptions): Executor {
+  const pool = new ConnectionPool({ ...options, debug })
   const executor: Executor = {
     async run(binding, calls, options = {}) {
       const connection = await pool.take(options.signal)
       try {
-        return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup })
+        return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup, debug })
       } finally {
         pool.give(connection)
       }
@@ -30,7 +30,7 @@ export function openNodePostgres({ blocks = false, lookup, ...options }: NodePos
       const onEnd = (): void => {
         pool.give(connection)
       }
-      return new ExplicitTransaction(connection, binding, { ...options, lookup, onEnd })
+      return new ExplicitTransaction(connection, binding, { ...options, lookup, debug, onEnd })
     },
     async ping() {
       await executor.run({ kind: 'system' }, [{ statement: nothing, values: [] }])

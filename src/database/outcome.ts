@@ -1,10 +1,13 @@
 import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
+import { withDebug } from './error-debug.js'
 import { type FactsLookup, refusal } from './sqlstate.js'
 
 interface Circumstances {
   readonly lookup: FactsLookup | undefined
   readonly signal: AbortSignal | undefined
+  /** Whether errors say what the server said. */
+  readonly debug: boolean
   /** With fewer steps done, nothing can have been committed. Undefined when the batch does not commit. */
   readonly commitsAfter?: number
   readonly mayWrite?: () => boolean
@@ -13,16 +16,17 @@ interface Circumstances {
 /** Why the batch failed; undefined when it went through. */
 export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = batch
-  const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
+  const { lookup, signal, debug, commitsAfter = Infinity, mayWrite } = circumstances
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
-    return error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
+    const failure = error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
+    return debug ? withDebug(failure, error, batch.steps[done]?.statement.text) : failure
   }
   if (status === undefined) {
     if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()
     return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
   }
   const isUnderstood = batch.fault === undefined && done === batch.steps.length
-  return isUnderstood ? undefined : new QueryError(undefined)
+  return isUnderstood ? undefined : new QueryError()
 }
 
 export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')

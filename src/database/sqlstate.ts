@@ -25,6 +25,8 @@ export interface DriverError extends Error {
   readonly column?: string | undefined
   readonly constraint?: string | undefined
   readonly routine?: string | undefined
+  /** Where in the text of the statement, from 1. */
+  readonly position?: string | undefined
 }
 
 /** The server said so, and not the socket. */
@@ -58,7 +60,7 @@ export const isStaleStatement = (error: DriverError): boolean =>
 /** The error of a statement that the server has refused, of which nothing was written. */
 export function refusal(error: DriverError, lookup?: FactsLookup): TenantryError {
   const code = error.code ?? ''
-  return exact(code, error, lookup) ?? byClass(code) ?? new QueryError(error.code)
+  return exact(code, error, lookup) ?? byClass(code) ?? new QueryError()
 }
 
 function exact(code: string, error: DriverError, lookup: FactsLookup | undefined): TenantryError | undefined {

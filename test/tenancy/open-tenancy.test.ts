@@ -32,6 +32,48 @@ test('a missing url and keys that are none are errors that say what to set', asy
   await expect(openTenancy({ url: bench.database.appUrl, keys: 'short' })).rejects.toThrow(/TENANTRY_KEYS/)
 })
 
+test.each([
+  ['mysql://me:secret_password@127.0.0.1/shop', /^url: has another scheme than postgres or postgresql/],
+  ['http://127.0.0.1:1/', /another scheme/],
+  ['socket:/tmp?db=shop', /another scheme/],
+  ['localhost:5432/shop', /another scheme/],
+  ['postgres:shop', /another scheme/],
+  ['', /^url: is empty; it must look like postgres:\/\//],
+  ['  ', /^url: is empty/],
+])('the url %j is refused before anything is opened', async (url, reason) => {
+  for (const pool of [undefined, { max: 5 }, { host: '127.0.0.1', port: 1 }]) {
+    const refused: unknown = await openTenancy({ url, ...(pool && { pool }), keys }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(InvalidInputError)
+    expect((refused as Error).message).toMatch(reason)
+    expect((refused as Error).message).not.toContain('secret_password')
+  }
+  const inPool = openTenancy({ pool: { connectionString: url }, keys })
+  await expect(inPool).rejects.toThrow(InvalidInputError)
+})
+
+test('a url that is undefined is missed, also beside options of the pool that name no server', async () => {
+  const named = ['PGHOST', 'PGUSER', 'PGDATABASE'].filter((name) => process.env[name])
+  for (const pool of [{}, { max: 5 }, { password: 'x', ssl: true }]) {
+    const opening = openTenancy({ url: undefined, pool, keys })
+    // With these variables pg knows where to connect to.
+    if (named.length === 0) await expect(opening).rejects.toThrow(/^url: is missing; set DATABASE_URL/)
+  }
+})
+
+test('both names of the scheme are taken', async () => {
+  for (const scheme of ['postgresql:', 'POSTGRES:']) {
+    const tenancy = await openTenancy({ url: bench.database.appUrl.replace('postgres:', scheme), keys })
+    await tenancy.close()
+  }
+})
+
+test('a server that is not there is told by host, port and cause', async () => {
+  const opening = openTenancy({ url: 'postgres://me:secret_password@127.0.0.1:1/shop', keys })
+  await expect(opening).rejects.toThrow(
+    'the database at 127.0.0.1:1 cannot be reached: the connection was refused (ECONNREFUSED)',
+  )
+})
+
 test('only the id of one organization opens a scope', () => {
   const { tenancy } = bench
   const id = newId()
