@@ -2,9 +2,25 @@ import type { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
+import { UnavailableError } from '../core/errors.js'
 
-// What is used of pg beyond its documented surface, in one place. pg is pinned to one version for it, and the tests of this
-// file say what to look at before the pin is moved.
+// What is used of pg beyond its documented surface, in one place. The tests of this file say what to look at before the range
+// below is moved; package.json names the same range to npm.
+
+/** The versions of pg that the tests of the connections were run with: the first, and the last. */
+export const testedPg = { from: '8.22.0', to: '8.23.1' }
+
+/** Throws when pg is another than was tested: its internals may have changed, and an answer may go to the wrong caller. */
+export function assertTestedPg(version: string): void {
+  const { from, to } = testedPg
+  if (isRelease(version) && compare(from, version) <= 0 && compare(version, to) <= 0) return
+  throw new UnavailableError(
+    `pg ${version} is installed, and this version of tenantry works with pg ${from} to ${to}: npm install pg@${to}`,
+  )
+}
+
+const isRelease = (version: string): boolean => /^\d+\.\d+\.\d+$/.test(version)
+const { compare } = new Intl.Collator('en', { numeric: true })
 
 /** The protocol of one connection. */
 export interface DriverConnection extends EventEmitter {
@@ -59,6 +75,9 @@ type TextParser = (text: string) => unknown
 
 const require = createRequire(import.meta.url)
 const requireOfPg = createRequire(require.resolve('pg'))
+
+// Before anything else of it is looked at: another version may not have these files.
+assertTestedPg((requireOfPg('pg/package.json') as { version: string }).version)
 
 export const { prepareValue } = requireOfPg('pg/lib/utils') as { prepareValue: (value: unknown) => unknown }
 
