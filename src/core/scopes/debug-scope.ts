@@ -7,14 +7,14 @@ const frames = 50
 
 /**
  * A scope whose errors have a stack that begins at the caller's line: an error is made when the server's answer comes, where the
- * caller is no longer on the stack. Capturing takes about 3 us a call, so that only a tenancy with `debug: true` has such scopes.
+ * caller is no longer on the stack. Capturing takes 3 to 7 us a call, so that only a tenancy with `debug: true` has such scopes.
  */
 export class DebugScope implements Scope {
   constructor(
     private readonly scope: Scope,
     /** Whether the scope itself handles the rejection of a call that nobody awaits, as a transaction's does. */
     private readonly handles = false,
-    private readonly stack?: string,
+    private readonly place?: Place,
   ) {}
 
   get context(): ScopeContext {
@@ -26,7 +26,7 @@ export class DebugScope implements Scope {
    * microtask: there the caller is not on the stack.
    */
   here(): DebugScope {
-    return new DebugScope(this.scope, this.handles, callersStack())
+    return new DebugScope(this.scope, this.handles, capture())
   }
 
   readonly query: Scope['query'] = (...given) => this.placed(this.scope.query(...given))
@@ -41,12 +41,11 @@ export class DebugScope implements Scope {
   }
 
   private placed<Sent extends Promise<unknown>>(sent: Sent): Sent {
-    const stack = this.stack ?? callersStack()
-    const place = (error: unknown): never => {
-      if (error instanceof TenantryError) placeAt(error, stack)
+    const place = this.place ?? capture()
+    const placed = sent.catch((error: unknown) => {
+      if (error instanceof TenantryError) placeAt(error, place)
       throw error
-    }
-    const placed = sent.catch(place) as Sent
+    }) as Sent
     if (this.handles) placed.catch(() => undefined)
     return placed
   }
@@ -55,19 +54,29 @@ export class DebugScope implements Scope {
 const placed = new WeakSet<TenantryError>()
 
 /** Once: the innermost call that failed is the one to look at, and not the transaction around it. */
-function placeAt(error: TenantryError, stack: string): void {
+function placeAt(error: TenantryError, place: Place): void {
   if (placed.has(error)) return
   placed.add(error)
-  error.stack = `${error.name}: ${error.message}\n${stack}`
+  error.stack = `${error.name}: ${error.message}\n${framesOf(place)}`
 }
 
-function callersStack(): string {
-  const holder: { stack?: string } = {}
+/** A captured stack. Its text is made when it is read, which takes twenty times as long as to capture it. */
+interface Place {
+  readonly stack?: string
+}
+
+function capture(): Place {
+  const place: Place = {}
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = frames
-  Error.captureStackTrace(holder, callersStack)
+  Error.captureStackTrace(place, capture)
   Error.stackTraceLimit = limit
-  const lines = (holder.stack ?? '').split('\n').filter((line) => line.startsWith('    at '))
+  return place
+}
+
+/** From the first frame on that is not the library's. */
+function framesOf({ stack = '' }: Place): string {
+  const lines = stack.split('\n').filter((line) => line.startsWith('    at '))
   const first = lines.findIndex((line) => !isInternal(line))
   // In a bundle everything is one file, so that nothing is known to be the caller's.
   return lines.slice(Math.max(0, first)).join('\n')
