@@ -1,10 +1,11 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
-import { InvalidInputError } from './core/errors.js'
+import { DefinitionError, InvalidInputError } from './core/errors.js'
 import type { Batched } from './core/query.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
+import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
 import { Projects } from './repositories/projects.js'
-import { Schedules } from './repositories/schedules.js'
+import { FirableSchedules } from './operations/fire-schedule.js'
 import { Tasks } from './repositories/tasks.js'
 import { Workflows } from './repositories/workflows.js'
 import * as schema from './schema/index.js'
@@ -16,10 +17,16 @@ export class Org {
   private readonly made = new Map<RepositoryClass<unknown>, unknown>()
   private database: ScopedDatabase<typeof schema> | undefined
 
-  constructor(private readonly scope: Scope) {}
+  private readonly orgId: string
+
+  constructor(private readonly scope: Scope) {
+    const { binding } = scope.context
+    if (binding.kind !== 'org') throw new DefinitionError('an organization needs a scope that is bound to one')
+    this.orgId = binding.id
+  }
 
   get id(): string {
-    return this.scope.context.orgId
+    return this.orgId
   }
 
   get agents(): Agents {
@@ -30,8 +37,8 @@ export class Org {
     return this.repository(Projects)
   }
 
-  get schedules(): Schedules {
-    return this.repository(Schedules)
+  get schedules(): FirableSchedules {
+    return this.repository(FirableSchedules)
   }
 
   get tasks(): Tasks {
@@ -101,9 +108,9 @@ function isClass(value: unknown): boolean {
   }
 }
 
-type Repositories = Omit<Org, 'id' | 'db' | 'repository' | 'transaction' | 'batch'>
-
 /** An organization inside of a batch: what has one statement can be called, and is sent with the others. */
-export type BatchOrg = { readonly [Name in keyof Repositories]: Batched<Repositories[Name]> } & {
+export type BatchOrg = {
+  readonly [Name in keyof Org as Org[Name] extends ScopedRepository<infer _Row> ? Name : never]: Batched<Org[Name]>
+} & {
   repository<Repository>(type: RepositoryClass<Repository>): Batched<Repository>
 }

@@ -1,7 +1,8 @@
 import type pg from 'pg'
 import { InvalidInputError, UnsafeRoleError } from './core/errors.js'
-import type { Executor } from './core/executor.js'
+import type { Binding, Executor } from './core/executor.js'
 import { parseOrgId } from './core/ids.js'
+import { trusted } from './core/rules.js'
 import { DirectScope } from './core/scopes/direct-scope.js'
 import { readScopeOptions } from './core/scopes/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
@@ -58,6 +59,7 @@ export interface OrgOptions {
   readonly readOnly?: boolean
 }
 
+const noOptions = readScopeOptions({})
 const maxTimer = 2_147_483_647
 
 /** The front door. It has proved that its connections cannot get around row security. */
@@ -69,8 +71,10 @@ export class Tenancy {
 
   /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options?: OrgOptions): Org {
-    const given = options === undefined ? undefined : readScopeOptions(options)
-    const context = { ...given, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
+    const { actor, request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
+    const binding: Binding = { kind: 'org', id: parseOrgId(orgId) }
+    const { cursorKeys } = this
+    const context = { binding, actor, request, signal, readOnly, cursorKeys, rules: trusted }
     return new Org(new DirectScope(context, this.executor))
   }
 

@@ -303,3 +303,9 @@ export class QueryError extends TenantryError {
     super(`the database refused the statement (SQLSTATE ${sqlState ?? 'unknown'})`)
   }
 }
+
+/** A repository or a table is defined wrongly: a fault of the program, whatever its caller asked for. */
+export class DefinitionError extends TenantryError {
+  readonly code = 'definition'
+  readonly status = 500
+}

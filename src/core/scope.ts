@@ -1,6 +1,7 @@
-import type { Call, Result } from './executor.js'
-import type { OrgId } from './ids.js'
+import type { Binding } from './executor.js'
+import type { Planned } from './planned.js'
 import type { Query } from './query.js'
+import type { Rules } from './rules.js'
 
 /** Who acts, as authentication found out, and what they may. */
 export interface Actor {
@@ -17,50 +18,35 @@ export interface RequestContext {
   readonly userAgent?: string
 }
 
-/** What a change leaves behind in the audit log, decided where the statement is compiled. */
-export interface AuditedWrite {
-  readonly resource: string
-  readonly action: 'create' | 'update' | 'delete' | 'restore'
-}
-
-/** What the core asks of the layers above, so that it knows neither tables nor rules. */
-export interface Ports {
-  /** Throws ForbiddenError when the actor may not. */
-  authorize?(permission: string): void
-  /** The same change, with its audit entry in the same statement. Gives the same rows. */
-  audit?(write: AuditedWrite, call: Call): Call
-  /** Locks what is counted and throws PlanLimitError when one more is not allowed. Runs in the transaction of the insert. */
-  reserve?(limit: string, scope: Scope): Promise<void>
-}
-
 /** Signs cursors. The first key signs, every key verifies. */
 export interface CursorKeys {
   readonly keys: readonly [Uint8Array, ...Uint8Array[]]
 }
 
 export interface ScopeContext {
-  readonly orgId: OrgId
-  readonly actor?: Actor
-  readonly request?: RequestContext
-  readonly signal?: AbortSignal
-  readonly readOnly?: boolean
+  readonly binding: Binding
+  readonly actor: Actor | undefined
+  readonly request: RequestContext | undefined
+  readonly signal: AbortSignal | undefined
+  readonly readOnly: boolean
   readonly cursorKeys: CursorKeys
-  readonly ports: Ports
+  readonly rules: Rules
 }
 
 /** How a statement is to be sent. */
 export interface QueryOptions {
-  /** Checks the binding once more behind the statement, whose text is the caller's. */
-  readonly reenter?: boolean
+  /** Checks the binding once more behind the statement: its text is the caller's. */
+  readonly reenter: boolean
 }
 
-/** What a repository works with: one organization, and a way to send statements that are bound to it. */
+/** What a repository works with: the owner of its rows, and a way to send statements that are bound to that owner. */
 export interface Scope {
   readonly context: ScopeContext
-  /** Sends one statement. What `prepare` throws is the query's rejection, and nothing is sent. */
-  query<T>(prepare: () => Call, read: (result: Result) => T, options?: QueryOptions): Query<T>
-  /** Sends several statements in one round trip; all of them take effect, or none. */
-  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T>
+  /**
+   * Sends one planned call. What `plan` throws is the query's rejection, and nothing is sent. A plan that has to be waited for, as
+   * one that seals a secret, keeps its place in the order of the calls.
+   */
+  query<T>(plan: () => Planned<T> | Promise<Planned<T>>, options?: QueryOptions): Query<T>
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**

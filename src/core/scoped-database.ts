@@ -2,6 +2,7 @@ import { createTableRelationsHelpers, extractTablesRelationalConfig, type Tables
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
+import { planned } from './planned.js'
 import type { Scope } from './scope.js'
 import { StatementCache } from './statements/statement-cache.js'
 
@@ -29,8 +30,10 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
 ): ScopedDatabase<Schema> {
   const send = async (text: string, values: unknown[], method: 'run' | 'all' | 'values' | 'get' | 'execute') => {
     const rows = await scope.query(
-      () => ({ statement: statements.get(text, () => text), values }),
-      (result) => (method === 'execute' ? asObjects(result) : result.rows),
+      () =>
+        planned({ statement: statements.get(text, 'unknown', () => text), values }, (result) =>
+          method === 'execute' ? asObjects(result) : result.rows,
+        ),
       // Text of the caller's own could have moved the binding, though none is known that gets past the guard.
       { reenter: true },
     )

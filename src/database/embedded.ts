@@ -65,7 +65,7 @@ class EmbeddedExecutor implements Executor {
   }
 
   async ping(): Promise<void> {
-    await this.run({ kind: 'system' }, [])
+    await this.run({ kind: 'system', about: undefined }, [])
   }
 
   close(): Promise<void> {
@@ -199,6 +199,6 @@ class EmbeddedTransaction implements Transaction {
 
 const asSystem: Step = {
   own: true,
-  statement: { name: '', text: 'set local session authorization tenantry_system' },
+  statement: { name: '', text: 'set local session authorization tenantry_system', effect: 'read' },
   values: [],
 }

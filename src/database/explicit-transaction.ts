@@ -1,10 +1,10 @@
 import { ScopeClosedError, type TenantryError, TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
-import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
+import type { BeginOptions, Binding, Call, Result, Statement, Transaction } from '../core/executor.js'
 import { type Pipeline, isStale } from './pipeline.js'
 import type { Connection } from './connection.js'
 import { aborted, failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayWrite } from './statement-guard.js'
+import { mayChange } from './statement-guard.js'
 import { asked, begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
 
 interface Circumstances extends BeginOptions {
@@ -21,7 +21,7 @@ export class ExplicitTransaction implements Transaction {
   /** What goes out in front of the next calls: BEGIN, then what is done to savepoints. */
   private waiting: Step[]
   private readonly bound: readonly Step[]
-  private readonly texts = new Set<string>()
+  private readonly statements = new Set<Statement>()
   private turn: Promise<unknown> = Promise.resolve()
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
   /** Why it ended by itself. */
@@ -69,7 +69,7 @@ export class ExplicitTransaction implements Transaction {
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
     const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
-    for (const { statement } of calls) this.texts.add(statement.text)
+    for (const { statement } of calls) this.statements.add(statement)
     const failure = failureOf(batch, { lookup, signal })
     if (batch.status === 'E') this.state = 'failed'
     if (batch.status === 'T') this.state = 'open'
@@ -99,7 +99,7 @@ export class ExplicitTransaction implements Transaction {
       lookup,
       signal,
       commitsAfter: batch.steps.length - 1,
-      mayWrite: () => !readOnly && [...this.texts].some(mayWrite),
+      mayWrite: () => !readOnly && [...this.statements].some(mayChange),
     })
     if (isForeign(batch)) this.connection.destroy()
     else if (batch.status === 'E') await this.send([rollback])

@@ -4,7 +4,7 @@ import { type Pipeline, isStale } from './pipeline.js'
 import type { Connection } from './connection.js'
 import { aborted, failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayWrite } from './statement-guard.js'
+import { mayChange } from './statement-guard.js'
 import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {
@@ -39,7 +39,7 @@ export async function runImplicitTransaction(
     lookup,
     signal,
     commitsAfter: blocks ? steps.length - 1 : steps.length,
-    mayWrite: () => !readOnly && calls.some(({ statement }) => mayWrite(statement.text)),
+    mayWrite: () => !readOnly && calls.some(({ statement }) => mayChange(statement)),
   })
   if (failure !== undefined) {
     if (batch.error !== undefined && isForeignBinding(batch.error)) connection.destroy()

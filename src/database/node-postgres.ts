@@ -11,7 +11,7 @@ export interface NodePostgresOptions extends ConnectionPoolOptions {
   readonly lookup?: FactsLookup | undefined
 }
 
-const nothing = statement('select')
+const nothing = statement('select', 'read')
 const defaultDrain = 10_000
 
 export function openNodePostgres({ blocks = false, lookup, ...options }: NodePostgresOptions): Executor {
@@ -33,7 +33,7 @@ export function openNodePostgres({ blocks = false, lookup, ...options }: NodePos
       return new ExplicitTransaction(connection, binding, { ...options, lookup, onEnd })
     },
     async ping() {
-      await executor.run({ kind: 'system' }, [{ statement: nothing, values: [] }])
+      await executor.run({ kind: 'system', about: undefined }, [{ statement: nothing, values: [] }])
     },
     close: ({ drain = defaultDrain } = {}) => pool.close(drain),
   }

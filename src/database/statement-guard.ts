@@ -1,4 +1,5 @@
 import { UnsafeStatementError } from '../core/errors.js'
+import type { Statement } from '../core/executor.js'
 
 // Block comments in front are refused: they nest in Postgres, and a wrong guess where one ends would hide the first word.
 // Without a bound, millions of brackets would be too deep for the regular expression itself.
@@ -50,3 +51,7 @@ const write = /\b(?:insert|update|delete|merge|into)\b|\.\s*"?\w+"?\s*\(/i
 export function mayWrite(text: string): boolean {
   return write.test(text)
 }
+
+/** Whether a call of the statement that was sent and not answered may have changed rows. */
+export const mayChange = ({ effect, text }: Statement): boolean =>
+  effect === 'unknown' ? mayWrite(text) : effect !== 'read'

@@ -7,8 +7,8 @@ export interface Step extends Call {
 
 const own = (statement: Statement, values: readonly unknown[] = []): Step => ({ statement, values, own: true })
 
-const enterOrg = statement('select platform.enter_org($1)')
-const enterUser = statement('select platform.enter_user($1)')
+const enterOrg = statement('select platform.enter_org($1)', 'read')
+const enterUser = statement('select platform.enter_user($1)', 'read')
 
 /** Binds the transaction, or makes sure that it is still bound to the same. */
 export function enter(binding: Binding): Step[] {
@@ -30,16 +30,18 @@ export function begin({ isolation, readOnly }: BeginOptions): Step {
   const text = `begin${isolation ? ` isolation level ${isolation}` : ''}${readOnly ? ' read only' : ''}`
   const known = begins.get(text)
   if (known !== undefined) return known
-  const made = own(statement(text))
+  const made = own(statement(text, 'read'))
   begins.set(text, made)
   return made
 }
 
-export const setReadOnly = own(statement('set transaction read only'))
-export const commit = own(statement('commit'))
-export const rollback = own(statement('rollback'))
+export const setReadOnly = own(statement('set transaction read only', 'read'))
+export const commit = own(statement('commit', 'read'))
+export const rollback = own(statement('rollback', 'read'))
+
+const unnamed = (text: string): Step => own({ name: '', text, effect: 'read' })
 
 // Without names, for there are as many texts as savepoints.
-export const savepoint = (name: string): Step => own({ name: '', text: `savepoint ${name}` })
-export const release = (name: string): Step => own({ name: '', text: `release savepoint ${name}` })
-export const rollbackTo = (name: string): Step => own({ name: '', text: `rollback to savepoint ${name}` })
+export const savepoint = (name: string): Step => unnamed(`savepoint ${name}`)
+export const release = (name: string): Step => unnamed(`release savepoint ${name}`)
+export const rollbackTo = (name: string): Step => unnamed(`rollback to savepoint ${name}`)

@@ -1,11 +1,10 @@
 import { z } from 'zod'
 import { ConflictError } from '../core/errors.js'
-import { type GuardedChange, refusedVerb } from '../core/statements/guarded-change.js'
+import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { ownItems, parseInput } from '../core/values.js'
-import { agents } from '../schema/agents.js'
 import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTask, newTask, type Task, taskPatch, type TaskPatch, tasks } from '../schema/tasks.js'
@@ -49,6 +48,8 @@ const released = '"lease_owner" = null, "lease_expires_at" = null'
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
 const backoff = 'make_interval(secs => least(3600, power(2, least("attempt", 12))))'
 const retry = '"attempt" < "max_attempts"'
+/** A cluster takes no clock inside of CASE or COALESCE of an update. */
+const clock = '(select statement_timestamp() as now) clock'
 
 /**
  * The organization's tasks. A worker claims them under a lease and is the only one who can finish them; what is finished never
@@ -56,17 +57,17 @@ const retry = '"attempt" < "max_attempts"'
  */
 export class Tasks extends ScopedRepository<Task> {
   constructor(scope: Scope) {
-    super(scope, tasks, { parents: { workflowId: workflows, agentId: agents } })
+    super(scope, tasks)
   }
 
   /** With a `dedupeKey` that a queued or running task has, gives that task instead of a second one. */
   enqueue(values: NewTask): Query<Task> {
-    return this.insert(newTask, values, { existing: sameKey })
+    return this.insertRow(newTask, values, { existing: 'tasks_dedupe_key' })
   }
 
   /** Throws ConflictError when the task does not wait any more. */
   update(id: string, patch: TaskPatch): Query<Task> {
-    return this.modify(taskPatch, id, patch, {}, { only: waiting })
+    return this.updateRow(taskPatch, id, patch, { guard: waiting })
   }
 
   /**
@@ -80,7 +81,7 @@ export class Tasks extends ScopedRepository<Task> {
 
   /** Prolongs the lease. Throws ConflictError when it was lost. */
   heartbeat(id: string, options: HeartbeatOptions): Query<Task> {
-    return this.changeIf(id, heartbeat, () => {
+    return this.guardedRow('heartbeat', id, heartbeat, () => {
       const { owner, leaseSeconds = defaultLease } = parseInput(heartbeatOptions, options)
       return [owner, leaseSeconds]
     })
@@ -88,7 +89,7 @@ export class Tasks extends ScopedRepository<Task> {
 
   /** Throws ConflictError when the lease was lost. */
   complete(id: string, result: Completion): Query<Task> {
-    return this.changeIf(id, complete, () => {
+    return this.guardedRow('complete', id, complete, () => {
       const { owner, output } = parseInput(completion, result)
       return [owner, asJson(output)]
     })
@@ -96,7 +97,7 @@ export class Tasks extends ScopedRepository<Task> {
 
   /** Queues the task again while it has attempts left. Throws ConflictError when the lease was lost. */
   fail(id: string, result: Failure): Query<Task> {
-    return this.changeIf(id, fail, () => {
+    return this.guardedRow('fail', id, fail, () => {
       const { owner, error, retryInSeconds = null } = parseInput(failure, result)
       return [owner, asJson(error), retryInSeconds]
     })
@@ -104,34 +105,36 @@ export class Tasks extends ScopedRepository<Task> {
 
   /** Whether it waits or runs; a worker learns of it when its lease is refused. */
   cancel(id: string): Query<Task> {
-    return this.changeIf(id, cancel, () => [])
+    return this.guardedRow('cancel', id, cancel, () => [])
   }
 
   /** Queues tasks again whose worker has not been heard of, or fails them when they have no attempts left. */
   requeueExpired(): Query<Task[]> {
     // `is true` keeps the server from the index of all organizations' leases, which would read what expired anywhere.
-    const statement = this.statement(
+    const statement = this.change(
       'requeue',
-      ({ sql, selected }) => `update ${sql} set
+      ({ sql, selected, visible }) => `update ${sql} set
         "status" = case when ${retry} then 'queued' else 'failed' end,
-        "finished_at" = case when ${retry} then null else statement_timestamp() end,
+        "finished_at" = case when ${retry} then null else clock.now end,
         ${released}, "updated_at" = now()
-      where "org_id" = $1 and "status" = 'running' and ("lease_expires_at" < statement_timestamp()) is true
+      from ${clock}
+      where ${visible} and "status" = 'running' and ("lease_expires_at" < statement_timestamp()) is true
       returning ${selected}`,
     )
-    return this.change(statement, () => [])
+    return this.runRows(statement, () => [])
   }
 
   private claimSome(options: ClaimOptions): Query<Task[]> {
-    const statement = this.statement(
-      'claim',
-      ({ sql, selected }) => `with due as (
-        select t."id" from ${sql} t
-        where t."org_id" = $1 and t."status" = 'queued' and t."run_at" <= statement_timestamp()
+    const statement = this.change('claim', (table) => {
+      const t = table.as('t')
+      const w = this.child(workflows).plan.as('w')
+      const { sql, selected, visible } = table
+      return `with due as (
+        select t."id" from ${t.sql}
+        where ${t.visible} and t."status" = 'queued' and t."run_at" <= statement_timestamp()
           and ($5::text[] is null or t."kind" = any($5::text[]))
           and (t."workflow_id" is null or exists (
-            select from "platform"."workflows" w
-            where w."org_id" = $1 and w."id" = t."workflow_id" and w."deleted_at" is null and w."status" <> 'archived'
+            select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
           ))
         order by t."priority", t."run_at", t."id"
         limit $4
@@ -139,11 +142,11 @@ export class Tasks extends ScopedRepository<Task> {
       )
       update ${sql} set
         "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_expires_at" = ${lease('$3')},
-        "started_at" = coalesce("started_at", statement_timestamp()), "updated_at" = now()
-      where "org_id" = $1 and "id" = any(array(select "id" from due))
-      returning ${selected}`,
-    )
-    return this.change(statement, () => {
+        "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
+      where ${visible} and "id" = any(array(select "id" from due))
+      returning ${selected}`
+    })
+    return this.runRows(statement, () => {
       const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
       return [owner, leaseSeconds, limit, kinds]
     })
@@ -153,33 +156,31 @@ export class Tasks extends ScopedRepository<Task> {
 // Nothing is an empty column, as it is in an insert, and not the word null of JSON.
 const asJson = (value: JsonValue = null): string | null => (value === null ? null : JSON.stringify(value))
 
-const sameKey = {
-  properties: ['dedupeKey'],
-  where: `status in ('queued', 'running')`,
-}
-
 const waiting = {
   when: `"status" = 'queued'`,
+  ask: '"status"',
   refuse: () => new ConflictError('tasks', ['status'], 'tasks: only a task that waits can be changed'),
 }
 
 const holdsLease = `"status" = 'running' and "lease_owner" = $3`
-const leaseLost = (status: string) =>
+const leaseLost = ([status]: readonly unknown[]) =>
   new ConflictError(
     'tasks',
     ['lease'],
-    `tasks: only the owner of its lease can do this, while it runs; it is ${status}, or another worker’s`,
+    `tasks: only the owner of its lease can do this, while it runs; it is ${String(status)}, or another worker’s`,
   )
 
 const heartbeat: GuardedChange = {
   set: `"lease_expires_at" = ${lease('$4')}`,
   when: holdsLease,
+  ask: '"status"',
   refuse: leaseLost,
 }
 
 const complete: GuardedChange = {
   set: `"status" = 'succeeded', "output" = $4, "finished_at" = statement_timestamp(), ${released}`,
   when: holdsLease,
+  ask: '"status"',
   refuse: leaseLost,
 }
 
@@ -189,13 +190,15 @@ const fail: GuardedChange = {
     "finished_at" = case when ${retry} then null else statement_timestamp() end,
     "run_at" = case when ${retry} then statement_timestamp() + coalesce(make_interval(secs => $5), ${backoff}) else "run_at" end`,
   when: holdsLease,
+  ask: '"status"',
   refuse: leaseLost,
 }
 
 const cancel: GuardedChange = {
   set: `"status" = 'canceled', "finished_at" = statement_timestamp(), ${released}`,
   when: `"status" in ('queued', 'running')`,
-  refuse: (status) => refusedVerb('tasks', 'cancel', status, unfinished),
+  ask: '"status"',
+  refuse: ([status]) => refusedVerb('tasks', 'cancel', String(status), unfinished),
 }
 
 const byUrgency = (a: Task, b: Task): number =>

@@ -1,6 +1,6 @@
 import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import { grantsOf } from '../../src/access/grants.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { nameOf, sqlOf } from '../support/every-table.js'

@@ -23,6 +23,7 @@ import type { Query } from '../../src/core/query.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import { ciphertext } from '../../src/schema/shared/ciphertext.js'
+import { declareTable } from '../../src/schema/shared/kinds.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const bench = useTenancy()
@@ -52,6 +53,7 @@ const things = pgTable('things', {
   tags: text('tags').array().notNull(),
   secret: ciphertext('secret'),
 })
+declareTable(things, { kind: 'tenant' })
 type Thing = typeof things.$inferSelect
 type Field = Exclude<keyof Thing, 'orgId' | 'id' | 'flag' | 'exact' | 'tags' | 'secret'>
 
@@ -61,7 +63,7 @@ class Things extends ScopedRepository<Thing> {
   }
 
   create(values: Partial<Thing>): Query<Thing> {
-    return this.insert(z.record(z.string(), z.unknown()), values)
+    return this.insertRow(z.record(z.string(), z.unknown()), values)
   }
 }
 

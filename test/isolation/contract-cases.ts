@@ -1,6 +1,6 @@
 import { Agents } from '../../src/repositories/agents.js'
 import { Projects } from '../../src/repositories/projects.js'
-import { Schedules } from '../../src/repositories/schedules.js'
+import { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import { Tasks } from '../../src/repositories/tasks.js'
 import { Workflows } from '../../src/repositories/workflows.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
@@ -62,7 +62,7 @@ const agentsCase = {
     duplicate: (all, id) => all.duplicate(id, { username: 'copy' }),
     toolsOf: (all, id) => all.toolsOf(id),
     setTools: (all, id) => all.setTools(id, []),
-    archive: (all, id) => all.archive(id),
+    delete: (all, id) => all.delete(id),
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
@@ -122,7 +122,7 @@ const tasksCase = {
 } satisfies ContractCase<Tasks>
 
 const schedulesCase = {
-  repository: Schedules,
+  repository: FirableSchedules,
   tables: [workflows, schedules, tasks],
   make: async (org) => {
     const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
@@ -149,7 +149,7 @@ const schedulesCase = {
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
-} satisfies ContractCase<Schedules>
+} satisfies ContractCase<FirableSchedules>
 
 /** Does the same with each of the library's repositories. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [

@@ -3,7 +3,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
-import type { Schedules } from '../../src/repositories/schedules.js'
+import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
 import { agents, organizations, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
@@ -78,7 +78,7 @@ const ofAgents: Calls<Agents> = {
       draw.target('agents'),
       Array.from({ length: draw.random.below(3) }, () => draw.target('tools')),
     ),
-  archive: (all, draw) => all.archive(draw.target('agents')),
+  delete: (all, draw) => all.delete(draw.target('agents')),
   restore: (all, draw) => all.restore(draw.target('agents')),
   purge: (all, draw) => all.purge(draw.target('agents')),
 }
@@ -132,8 +132,8 @@ const ofTasks: Calls<Tasks> = {
   requeueExpired: (all) => all.requeueExpired(),
 }
 
-const ofSchedules: Calls<Schedules> = {
-  ...(reads('schedules') as unknown as Calls<Pick<Schedules, Reads>>),
+const ofSchedules: Calls<FirableSchedules> = {
+  ...(reads('schedules') as unknown as Calls<Pick<FirableSchedules, Reads>>),
   create: (all, draw) =>
     all.create({ workflowId: draw.target('workflows'), name: draw.text(), input: draw.mark(), ...cron }),
   update: (all, draw) => all.update(draw.target('schedules'), { name: draw.text(), input: draw.mark() }),

@@ -51,7 +51,7 @@ describe.each(Object.entries(ends))('a row %s while a change waited for it is no
   test('by another one that ends it', async () => {
     const org = await newOrg()
     const { id } = await newAgent(org)
-    await expect(meeting(ended('agents'), id, () => org.agents.archive(id))).rejects.toThrow(NotFoundError)
+    await expect(meeting(ended('agents'), id, () => org.agents.delete(id))).rejects.toThrow(NotFoundError)
   })
 
   test('by the change of a schedule, nor by its firing', async () => {

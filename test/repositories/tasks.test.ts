@@ -89,7 +89,7 @@ describe('enqueue', () => {
     const workflow = await org.workflows.create({ name: 'x', slug: 'x' })
     await org.workflows.delete(workflow.id)
     const agent = await org.agents.create({ name: 'x', username: 'x' })
-    await org.agents.archive(agent.id)
+    await org.agents.delete(agent.id)
     const [theirWorkflow, theirAgent, theirTask] = await Promise.all([
       other.workflows.create({ name: 'x', slug: 'x' }),
       other.agents.create({ name: 'x', username: 'x' }),

@@ -9,8 +9,6 @@ export function recording(executor: Executor): {
   const note = (calls: readonly Call[]): void => {
     for (const call of calls) {
       if (!sent.has(call.statement.text)) sent.set(call.statement.text, call)
-      // Whether it is asked depends on the rows that are there.
-      if (call.why !== undefined) note([call.why])
     }
   }
   return {

@@ -86,7 +86,7 @@ export async function own(org: Org) {
 
 export class ImportedAgents extends ScopedRepository<Agent> {
   add(values: readonly NewAgent[]) {
-    return this.append(newAgent, values)
+    return this.appendRows(newAgent, values)
   }
 }
 

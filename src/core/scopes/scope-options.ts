@@ -15,7 +15,7 @@ export function readScopeOptions(options: unknown): ScopeOptions {
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
     throw new InvalidInputError('readOnly', 'must be true or false')
   }
-  return { actor, request, signal, readOnly } as ScopeOptions
+  return { actor, request, signal, readOnly: readOnly === true } as ScopeOptions
 }
 
 const isObject = (value: unknown): boolean => value === undefined || (typeof value === 'object' && value !== null)

@@ -1,9 +1,11 @@
+import { types } from 'node:util'
 import { RetryableError, ScopeClosedError, TransactionAbortedError } from '../errors.js'
 import { runBatch } from './batch-scope.js'
-import { diagnosed } from './diagnose.js'
-import type { Call, Result, Transaction } from '../executor.js'
+import type { Transaction } from '../executor.js'
+import type { Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext, TransactionOptions } from '../scope.js'
+import { type Outcome, readAll, sendPlanned } from './send-planned.js'
 import { refuseOwnOptions } from './transaction-options.js'
 
 /** Runs `work` in a transaction: all of it takes effect, or none. Its scope is dead afterwards. */
@@ -53,19 +55,23 @@ export class TransactionScope implements Scope {
     private readonly open: Transaction,
   ) {}
 
-  query<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
-    return this.send(
-      () => [prepare()],
-      ([result]) => read(result as Result),
-    )
-  }
-
-  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
-    return this.send(prepare, read)
+  query<T>(plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+    return this.queue(
+      async () => [await plan()],
+      ([first]) => first as T,
+    ) as Query<T>
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
-    return runBatch(this.context, collect, (calls, read) => this.queue(() => calls, read))
+    return runBatch(this.context, collect, (all) => this.together(all))
+  }
+
+  /** Planned calls in one round trip. */
+  together(all: readonly Planned<unknown>[]): Promise<unknown[]> {
+    return this.queue(
+      () => all,
+      (values) => [...values],
+    )
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
@@ -121,32 +127,37 @@ export class TransactionScope implements Scope {
     if (this.state === 'nested') this.state = 'open'
   }
 
-  private send<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
-    return this.queue(prepare, read) as Query<T>
-  }
-
-  private queue<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Promise<T> {
+  private queue<T>(
+    plan: () => readonly Planned<unknown>[] | Promise<readonly Planned<unknown>[]>,
+    read: (values: readonly unknown[]) => T,
+  ): Promise<T> {
     this.waiting++
-    const sent = this.take(prepare, this.last).finally(() => this.waiting--)
+    const sent = this.take(plan, this.last).finally(() => this.waiting--)
     this.last = sent.catch(ignore)
-    const answer = sent.then(read)
+    const answer = sent.then(({ all, outcomes }) => read(readAll(all, outcomes)))
     // A call that nobody awaits is reported when the transaction ends; it must not end the process as well.
     answer.catch(ignore)
     return answer
   }
 
-  private async take(prepare: () => readonly Call[], earlier: Promise<unknown>): Promise<Result[]> {
+  private async take(
+    plan: () => readonly Planned<unknown>[] | Promise<readonly Planned<unknown>[]>,
+    earlier: Promise<unknown>,
+  ): Promise<{ all: readonly Planned<unknown>[]; outcomes: Outcome[] }> {
     this.assertOpen()
-    const calls = prepare()
+    const made = plan()
+    // It is waited for only in its turn; until then a rejection must not count as unhandled.
+    if (types.isPromise(made)) made.catch(ignore)
     await earlier
-    return this.run(calls)
+    const all = await made
+    return { all, outcomes: await this.run(all) }
   }
 
-  private async run(calls: readonly Call[]): Promise<Result[]> {
+  private async run(all: readonly Planned<unknown>[]): Promise<Outcome[]> {
     if (this.state === 'ended') throw new ScopeClosedError()
     if (this.failed) throw new TransactionAbortedError()
     try {
-      return await diagnosed(calls, (calls) => this.open.run(calls))
+      return await sendPlanned(all, (calls) => this.open.run(calls))
     } catch (error) {
       this.failed = true
       throw error

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { InvalidInputError } from '../errors.js'
 import { isUuid } from '../ids.js'
-import type { ColumnPlan, TablePlan } from './table-plan.js'
+import type { ColumnPlan } from './column-plan.js'
+import type { TablePlan } from './table-plan.js'
 import { momentOf, ownItems, ownProperties } from '../values.js'
 
 type Comparable = string | number | bigint | boolean | Date
