@@ -70,8 +70,8 @@ export function defineRepository(table: PgTable, definition: object): Repository
   return link === undefined ? rowsOver(table, create, patch, options) : linksOver(table, link, options)
 }
 
-const rowsOver = (table: PgTable, created: z.ZodType, patched: z.ZodType, options: RepositoryOptions) =>
-  class extends ScopedRepository<object> {
+function rowsOver(table: PgTable, created: z.ZodType, patched: z.ZodType, options: RepositoryOptions) {
+  class Rows extends ScopedRepository<object> {
     constructor(scope: Scope) {
       super(scope, table, options)
     }
@@ -85,7 +85,13 @@ const rowsOver = (table: PgTable, created: z.ZodType, patched: z.ZodType, option
     }
 
     delete(id: string): Query<object> {
-      return this.plan.softDelete ? this.hideRow(id) : this.deleteRow(id)
+      return this.deleteRow(id)
+    }
+  }
+  if (!planOf(table).softDelete) return Rows
+  return class extends Rows {
+    override delete(id: string): Query<object> {
+      return this.hideRow(id)
     }
 
     restore(id: string): Query<object> {
@@ -96,6 +102,7 @@ const rowsOver = (table: PgTable, created: z.ZodType, patched: z.ZodType, option
       return this.purgeRow(id)
     }
   }
+}
 
 const linksOver = (table: PgTable, linked: z.ZodType, options: RepositoryOptions) =>
   class extends ScopedRepository<object> {

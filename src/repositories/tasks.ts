@@ -187,8 +187,9 @@ const complete: GuardedChange = {
 const fail: GuardedChange = {
   set: `"error" = $4, ${released},
     "status" = case when ${retry} then 'queued' else 'failed' end,
-    "finished_at" = case when ${retry} then null else statement_timestamp() end,
-    "run_at" = case when ${retry} then statement_timestamp() + coalesce(make_interval(secs => $5), ${backoff}) else "run_at" end`,
+    "finished_at" = case when ${retry} then null else clock.now end,
+    "run_at" = case when ${retry} then clock.now + coalesce(make_interval(secs => $5), ${backoff}) else "run_at" end`,
+  from: clock,
   when: holdsLease,
   ask: '"status"',
   refuse: leaseLost,

@@ -13,6 +13,7 @@ import { fillOrganizations } from '../support/many-organizations.js'
 import { recording } from '../support/recording-executor.js'
 import { callEverything, usualLimits } from './every-statement.js'
 import { examine, type PlanNode } from './plan-faults.js'
+import { formFaults } from './statement-forms.js'
 
 const database = useDatabase()
 const root = join(import.meta.dirname, '../..')
@@ -97,6 +98,32 @@ test.concurrent.each(['custom', 'generic'] as const)('every %s plan reads one or
   }
   await session.close()
   expect(faults).toEqual([])
+})
+
+test('every statement has a form that a cluster takes too', () => {
+  expect(
+    sent.flatMap(({ statement }) => formFaults(statement.text).map((fault) => `${fault}: ${statement.text}`)),
+  ).toEqual([])
+})
+
+test.each([
+  [
+    `select "id" from "platform"."tasks" where "org_id" = $1 and "id" in (select "id" from due)`,
+    'a sub-select behind in',
+  ],
+  [
+    `update "platform"."tasks" set "at" = case when $2 then null else statement_timestamp() end where "org_id" = $1`,
+    'a clock inside',
+  ],
+  [`update "platform"."tasks" set "at" = coalesce("at", now()) where "org_id" = $1`, 'a clock inside'],
+  [
+    `insert into "platform"."tasks" ("org_id") values ($1) on conflict ("org_id") do update set "at" = now()`,
+    'a clock in the update',
+  ],
+  [`insert into "platform"."tasks" ("org_id") select $1 from unnest($2::text[])`, 'a bulk insert'],
+  [`select from "platform"."tasks" t join "platform"."agents" a on true where t."org_id" = $1`, '2 tables, of which 1'],
+])('a form that a cluster refuses is found: %s', (text, fault) => {
+  expect(formFaults(text).join()).toContain(fault)
 })
 
 /** A session as the application has it while a call is under way. */

@@ -21,6 +21,8 @@ export interface Guard {
 /** A change that is legal in some states of the row only. Its values stand behind the owner and the id. */
 export interface GuardedChange extends Guard {
   readonly set: string
+  /** A one-row sub-select that `set` reads, such as the clock: a cluster takes no clock inside of CASE or COALESCE of an update. */
+  readonly from?: string
 }
 
 /** What an update may depend on, beside the row's being there. */
@@ -143,15 +145,17 @@ function whoIsAlive(target: Target<unknown>, locks: ParentLocks): Call {
 export function planGuardedChange<Row>(
   target: Target<Row>,
   id: string,
-  { set, when, refuse, ask }: GuardedChange,
+  change: GuardedChange,
   values: readonly unknown[],
 ): PlannedChange<Row> {
   const { plan, readRow } = target
+  const { set, when, refuse, ask } = change
   const row = `${plan.visible} and "id" = $${firstPlace(plan)}`
+  const from = Object.hasOwn(change, 'from') ? ` from ${change.from ?? ''}` : ''
   const statement = plan.statements.change(`guarded ${set} ${when}`, () => ({
     verb: 'update',
     ctes: [],
-    head: `update ${plan.sql} set ${[set, ...automatic(plan, 'now()')].join(', ')}`,
+    head: `update ${plan.sql} set ${[set, ...automatic(plan, 'now()')].join(', ')}${from}`,
     where: `${row} and (${when})`,
     returning: plan.selected,
   }))
