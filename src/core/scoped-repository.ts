@@ -102,18 +102,10 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** Every row, page by page: `for await (const agent of org.agents.stream({ status: 'active' }))`. */
-  async *stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
-    const given = ownProperties(options ?? {}, 'options')
-    let after: string | undefined
-    do {
-      const page: Page<Row> = await this.list({
-        limit: 500,
-        ...given,
-        ...(after === undefined ? {} : { after }),
-      } as ListOptions<Row>)
-      yield* page.items
-      after = page.next
-    } while (after !== undefined)
+  stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+    const rows = this.pageByPage(options)
+    const next = rows.next.bind(rows)
+    return Object.assign(rows, { next: () => this.scope.track(next()) })
   }
 
   count(filter?: Filter<Row>): Query<number> {
@@ -305,6 +297,22 @@ export abstract class ScopedRepository<Row extends object> {
   ): Query<T> {
     const prepare = () => this.call(statement, values())
     return what === 'read' ? this.read(prepare, read) : this.write('update', prepare, read)
+  }
+
+  private async *pageByPage(
+    options?: Omit<ListOptions<Row>, 'after' | 'before'>,
+  ): AsyncGenerator<Row, void, undefined> {
+    const given = ownProperties(options ?? {}, 'options')
+    let after: string | undefined
+    do {
+      const page: Page<Row> = await this.list({
+        limit: 500,
+        ...given,
+        ...(after === undefined ? {} : { after }),
+      } as ListOptions<Row>)
+      yield* page.items
+      after = page.next
+    } while (after !== undefined)
   }
 
   private get orgId(): string {

@@ -44,7 +44,7 @@ export class Agents extends ScopedRepository<Agent> {
 
   /** A draft with the same configuration and tools under another username. */
   duplicate(id: string, as: { username: string; name?: string }): Promise<Agent> {
-    return this.scope.transaction(async (scope) => {
+    return this.scope.steps(async (scope) => {
       const inner = new Agents(scope)
       const { username, name } = parseInput(copyName, as)
       const agent = await inner.get(id)
@@ -57,7 +57,7 @@ export class Agents extends ScopedRepository<Agent> {
   }
 
   /** The tools that the agent may call, by the ids of the organization's tools. */
-  async toolsOf(id: string): Promise<string[]> {
+  toolsOf(id: string): Query<string[]> {
     return this.run(
       'read',
       this.toolsStatement(),
@@ -68,7 +68,7 @@ export class Agents extends ScopedRepository<Agent> {
 
   /** Lets the agent call these tools and no others. Throws BrokenReferenceError for one that the organization does not have. */
   setTools(id: string, organizationToolIds: readonly string[]): Promise<void> {
-    return this.scope.transaction(async (scope) => {
+    return this.scope.steps(async (scope) => {
       const inner = new Agents(scope)
       const tools = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) =>
         parseId(tool, 'organizationToolIds'),

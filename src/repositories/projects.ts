@@ -32,14 +32,8 @@ export class Projects extends ScopedRepository<Project> {
   }
 
   /** Throws ConflictError when the slug is taken, and PlanLimitError when the plan has no room for one more. */
-  async create(values: NewProject): Promise<Project> {
-    const { ports } = this.scope.context
-    if (ports.reserve === undefined) return this.insertOne(values)
-    const project = parseInput(projectWithRef, values)
-    return this.scope.transaction(async (scope) => {
-      await ports.reserve?.('max_projects', scope)
-      return new Projects(scope).insertOne(project)
-    })
+  create(values: NewProject): Promise<Project> {
+    return this.scope.track(this.reserveAndInsert(values))
   }
 
   update(id: string, patch: ProjectPatch): Query<Project> {
@@ -59,6 +53,16 @@ export class Projects extends ScopedRepository<Project> {
   /** Deletes the project and everything in it for good; agents and workflows stay, without it. */
   override purge(id: string): Query<Project> {
     return super.purge(id)
+  }
+
+  private async reserveAndInsert(values: NewProject): Promise<Project> {
+    const { ports } = this.scope.context
+    if (ports.reserve === undefined) return this.insertOne(values)
+    const project = parseInput(projectWithRef, values)
+    return this.scope.steps(async (scope) => {
+      await ports.reserve?.('max_projects', scope)
+      return new Projects(scope).insertOne(project)
+    })
   }
 
   private insertOne(values: NewProject): Query<Project> {

@@ -51,7 +51,7 @@ export class Schedules extends ScopedRepository<Schedule> {
 
   /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
   update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
-    return this.scope.transaction(async (scope) => {
+    return this.scope.steps(async (scope) => {
       const inner = new Schedules(scope)
       const values = parseInput(schedulePatch, patch)
       checkPatch(values)
@@ -98,7 +98,7 @@ export class Schedules extends ScopedRepository<Schedule> {
    * database's clock.
    */
   fire(id: string, at?: Date): Promise<Fired> {
-    return this.scope.transaction(async (scope) => {
+    return this.scope.steps(async (scope) => {
       const inner = new Schedules(scope)
       const moment = at === undefined ? undefined : parseInput(fireOptions, { at }).at
       const now = await inner.lock(id)

@@ -73,9 +73,8 @@ export class Tasks extends ScopedRepository<Task> {
    * Takes the most urgent tasks that are due: priority, then time. No task is given to two, and nobody waits for anybody. Tasks
    * of deleted or archived workflows are passed over.
    */
-  async claim(options: ClaimOptions): Promise<Task[]> {
-    const claimed = await this.claimSome(options)
-    return claimed.sort(byUrgency)
+  claim(options: ClaimOptions): Promise<Task[]> {
+    return this.scope.track(this.claimInOrder(options))
   }
 
   /** Prolongs the lease. Throws ConflictError when it was lost. */
@@ -120,6 +119,11 @@ export class Tasks extends ScopedRepository<Task> {
       returning ${selected}`,
     )
     return this.change(statement, () => [])
+  }
+
+  private async claimInOrder(options: ClaimOptions): Promise<Task[]> {
+    const claimed = await this.claimSome(options)
+    return claimed.sort(byUrgency)
   }
 
   private claimSome(options: ClaimOptions): Query<Task[]> {

@@ -3,8 +3,8 @@ import type { Binding, BeginOptions, Call, Executor, Result } from '../executor.
 import { diagnosed } from './diagnose.js'
 import type { Query } from '../query.js'
 import type { BatchResults, QueryOptions, Scope, ScopeContext, TransactionOptions } from '../scope.js'
-import { readTransactionOptions } from './transaction-options.js'
-import { runTransaction } from './transaction-scope.js'
+import { assertWork, readTransactionOptions } from './transaction-options.js'
+import { runTransaction } from './run-transaction.js'
 
 /** Outside of a transaction: each call is one round trip and takes effect by itself. */
 export class DirectScope implements Scope {
@@ -26,10 +26,19 @@ export class DirectScope implements Scope {
   }
 
   async transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    assertWork(work)
     const { isolation, retries = 0 } = readTransactionOptions(options)
     const { signal, readOnly } = this.context
     const begin: BeginOptions = { signal, readOnly, isolation }
     return runTransaction(this.context, () => this.executor.begin(this.binding, begin), work, retries)
+  }
+
+  steps<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
+    return this.transaction(work)
+  }
+
+  track<T>(promise: Promise<T>): Promise<T> {
+    return promise
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
