@@ -82,7 +82,10 @@ export interface Scope {
 
 export interface TransactionOptions {
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable'
-  /** How often the whole function may run again after a deadlock or a serialization failure. Never unless told. */
+  /**
+   * How often the whole function may run again after a deadlock or a serialization failure; never unless told. Before each time there
+   * is a random pause, up to twice as long each time and a second at most, which ends when the scope's signal is aborted.
+   */
   readonly retries?: number
 }
 

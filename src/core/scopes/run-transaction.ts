@@ -1,6 +1,7 @@
 import { RetryableError } from '../errors.js'
 import type { Transaction } from '../executor.js'
 import type { ScopeContext } from '../scope.js'
+import { pauseBefore } from './retry-pause.js'
 import { SharedTransaction } from './shared-transaction.js'
 import { TransactionScope } from './transaction-scope.js'
 
@@ -17,6 +18,7 @@ export async function runTransaction<T>(
     } catch (error) {
       if (!(error instanceof RetryableError) || retry > retries) throw error
     }
+    await pauseBefore(retry, context.signal)
   }
 }
 
