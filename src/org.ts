@@ -68,25 +68,31 @@ export class Org {
     return this.database
   }
 
-  /** All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function. */
-  async transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
-    assertFunction(work, 'transaction')
-    return this.scope.transaction((scope) => work(new Org(scope)), options)
+  /**
+   * All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function.
+   *
+   * Inside, everything goes out in the order in which it is called: what is called beside a nested transaction or a method of
+   * several steps waits until that has ended. While the function of a nested transaction runs, the outer handle is refused: use
+   * the handle that the function received, or await the nested transaction first.
+   */
+  transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    return this.scope.transaction(ofScope(work), options)
   }
 
   /**
    * Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. All of
    * them take effect, or none; where one that finds no row would be refused after another has written, that takes a second trip.
    */
-  async batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
-    assertFunction(collect, 'batch')
-    return this.scope.batch((scope) => collect(new Org(scope)))
+  batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
+    return this.scope.batch(ofScope(collect))
   }
 }
 
-function assertFunction(value: unknown, name: string): void {
-  if (typeof value !== 'function') throw new InvalidInputError(name, 'takes a function of an organization')
-}
+/** What is no function is left to the scope, whose rejection says so. */
+const ofScope = <T>(use: (org: Org) => T): ((scope: Scope) => T) =>
+  isFunction(use) ? (scope) => use(new Org(scope)) : (use as never)
+
+const isFunction = (value: unknown): boolean => typeof value === 'function'
 
 /** Its own errors are those of its constructor. */
 function make<Repository>(type: RepositoryClass<Repository>, scope: Scope): Repository {

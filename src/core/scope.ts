@@ -50,6 +50,16 @@ export interface Scope {
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**
+   * `transaction` for a method of several steps, such as `agents.duplicate`. What is called beside it inside of a transaction waits
+   * until it has ended, and so would a call with this scope in `work`: that must use the scope it receives.
+   */
+  steps<T>(work: (scope: Scope) => Promise<T>): Promise<T>
+  /**
+   * The promise of a method that awaits other calls. Inside a transaction its failure is reported at the end when nobody awaits
+   * it, and does not end the process as an unhandled rejection.
+   */
+  track<T>(promise: Promise<T>): Promise<T>
+  /**
    * One round trip for all calls that `collect` makes on the scope it is given; all of them take effect, or none. One more where a
    * call could be refused when others have written. Inside a transaction it is the transaction that is taken back.
    */
@@ -58,7 +68,10 @@ export interface Scope {
 
 export interface TransactionOptions {
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable'
-  /** How often the whole function may run again after a deadlock or a serialization failure. Never unless told. */
+  /**
+   * How often the whole function may run again after a deadlock or a serialization failure; never unless told. Before each time there
+   * is a random pause, up to twice as long each time and a second at most, which ends when the scope's signal is aborted.
+   */
   readonly retries?: number
 }
 

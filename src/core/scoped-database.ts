@@ -41,7 +41,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
   }
   const known = relationsOf(schema)
   const session = new PgRemoteSession(send, dialect, known, {})
-  keepErrors(session)
+  adapt(session, scope)
   // Its type would be of the tables one by one; here they are whatever the schema has.
   return new PgRemoteDatabase(dialect, session, known as never) as unknown as ScopedDatabase<Schema>
 }
@@ -67,17 +67,24 @@ function relationsOf(schema: Record<string, unknown>): Relations {
   return known
 }
 
-/** Drizzle wraps whatever is thrown into an error whose message holds every parameter. Ours are to arrive as they are. */
-function keepErrors(session: PreparingSession): void {
+/**
+ * Drizzle wraps whatever is thrown into an error whose message holds every parameter. Ours are to arrive as they are, also when
+ * nobody awaits the builder inside of a transaction.
+ */
+function adapt(session: PreparingSession, scope: Scope): void {
   const prepare = session.prepareQuery.bind(session)
-  session.prepareQuery = (...args) =>
-    Object.assign(prepare(...args), {
+  session.prepareQuery = (...args) => {
+    const query = prepare(...args)
+    const execute = query.execute.bind(query)
+    return Object.assign(query, {
+      execute: (...values: never[]) => scope.track(execute(...values)),
       queryWithCache: (_text: string, _values: unknown[], run: () => unknown) => run(),
     })
+  }
 }
 
 interface PreparingSession {
-  prepareQuery(...args: never[]): object
+  prepareQuery(...args: never[]): { execute(...values: never[]): Promise<unknown> }
 }
 
 /** `db.execute(sql)` knows no columns, so that its rows are named by the server. */

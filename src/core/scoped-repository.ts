@@ -83,7 +83,7 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** Several steps that take effect together, on a repository like this one: `this.atomically(async (inner) => …)`. */
   protected atomically<T>(work: (inner: this) => Promise<T>): Promise<T> {
-    return this.scope.transaction((scope) => work(Reflect.construct(this.constructor, [scope]) as this))
+    return this.scope.steps((scope) => work(Reflect.construct(this.constructor, [scope]) as this))
   }
 
   /** The row that a unique key names, such as `{ username }`. */
@@ -195,6 +195,11 @@ export abstract class ScopedRepository<Row extends object> {
   /** Runs a statement of the repository's own. What `values` throws is the query's rejection. */
   protected run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
     return this.rows.run(statement, values, read)
+  }
+
+  /** The rows of this table that a statement of the repository's own returned. */
+  protected rowsOf(result: Result): Row[] {
+    return this.rows.rowsOf(result)
   }
 
   /** Runs a statement of the repository's own that returns rows of this table. */

@@ -103,7 +103,15 @@ export class ScopedTable<Row extends object> {
     return this.read(() => planList(this.target, this.scope.context.cursorKeys, options))
   }
 
-  async *stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+  stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+    const rows = this.pageByPage(options)
+    const next = rows.next.bind(rows)
+    return Object.assign(rows, { next: () => this.scope.track(next()) })
+  }
+
+  private async *pageByPage(
+    options?: Omit<ListOptions<Row>, 'after' | 'before'>,
+  ): AsyncGenerator<Row, void, undefined> {
     const given = ownProperties(options ?? {}, 'options')
     let after: string | undefined
     do {
@@ -270,7 +278,11 @@ export class ScopedTable<Row extends object> {
 
   /** The rows that a statement of a repository's own returns. */
   runRows(statement: OwnStatement, values: () => readonly unknown[]): Query<Row[]> {
-    return this.run(statement, values, ({ rows }) => rows.map(this.target.readRow))
+    return this.run(statement, values, (result) => this.rowsOf(result))
+  }
+
+  rowsOf({ rows }: Result): Row[] {
+    return rows.map(this.target.readRow)
   }
 
   private removal(

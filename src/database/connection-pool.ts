@@ -1,8 +1,8 @@
 import pg from 'pg'
+import { aborted, onAbort } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import { Connection } from './connection.js'
 import type { DriverClient } from './driver.js'
-import { aborted } from './outcome.js'
 import { poolConfig, saysPooled } from './pool-config.js'
 import { isServerError, refusal } from './sqlstate.js'
 
@@ -136,16 +136,13 @@ export class ConnectionPool {
     return new Promise((resolve, reject) => {
       const leave = (): boolean => {
         clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        unlisten?.()
         return this.waiters.delete(waiter)
       }
       const waiter: Waiter = {
         giveUp: (error) => {
           if (leave()) reject(error)
         },
-      }
-      const abort = (): void => {
-        waiter.giveUp(aborted())
       }
       // A pool of the host's may wait for ever; ours has a time of its own.
       const timer =
@@ -155,7 +152,11 @@ export class ConnectionPool {
               waiter.giveUp(new PoolTimeoutError())
             }, patience)
       this.waiters.add(waiter)
-      signal?.addEventListener('abort', abort)
+      const unlisten =
+        signal &&
+        onAbort(signal, () => {
+          waiter.giveUp(aborted())
+        })
       try {
         this.pool.connect((error, client) => {
           if (!leave()) client?.release()

@@ -1,3 +1,4 @@
+import { onAbort } from '../core/abort.js'
 import { Pipeline } from './pipeline.js'
 import { cancel } from './cancel.js'
 import type { DriverClient } from './driver.js'
@@ -126,9 +127,9 @@ export class Connection {
         this.destroy()
       }, abortPatience)
     }
-    signal.addEventListener('abort', abort, { once: true })
+    const unlisten = onAbort(signal, abort)
     await batch.settled
-    signal.removeEventListener('abort', abort)
+    unlisten()
     clearTimeout(timer)
     // Until the request has been answered it could still reach whoever uses this connection next.
     if (cancelled !== undefined && !(await cancelled)) this.destroy()

@@ -1,4 +1,5 @@
-import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
+import { aborted } from '../core/abort.js'
+import { CommitUnknownError, QueryError, type TenantryError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
 import { type FactsLookup, refusal } from './sqlstate.js'
 
@@ -24,5 +25,3 @@ export function failureOf(batch: Pipeline, circumstances: Circumstances): Tenant
   const isUnderstood = batch.fault === undefined && done === batch.steps.length
   return isUnderstood ? undefined : new QueryError(undefined)
 }
-
-export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')

@@ -38,7 +38,7 @@ const nothing = z.strictObject({})
 const permission = 'schedules'
 
 function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
-  return scope.transaction(async (inner) => {
+  return scope.steps(async (inner) => {
     const given = at === undefined ? undefined : parseInput(fireOptions, { at }).at
     const rows = new ScopedTable<Schedule>(inner, schedules)
     // Whoever comes second waits here, and then finds the schedule moved on.

@@ -74,9 +74,36 @@ export class Tasks extends ScopedRepository<Task> {
    * Takes the most urgent tasks that are due: priority, then time. No task is given to two, and nobody waits for anybody. Tasks
    * of deleted or archived workflows are passed over.
    */
-  async claim(options: ClaimOptions): Promise<Task[]> {
-    const claimed = await this.claimSome(options)
-    return claimed.sort(byUrgency)
+  claim(options: ClaimOptions): Query<Task[]> {
+    const statement = this.change('claim', (table) => {
+      const t = table.as('t')
+      const w = this.child(workflows).plan.as('w')
+      const { sql, selected, visible } = table
+      return `with due as (
+        select t."id" from ${t.sql}
+        where ${t.visible} and t."status" = 'queued' and t."run_at" <= statement_timestamp()
+          and ($5::text[] is null or t."kind" = any($5::text[]))
+          and (t."workflow_id" is null or exists (
+            select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
+          ))
+        order by t."priority", t."run_at", t."id"
+        limit $4
+        for no key update of t skip locked
+      )
+      update ${sql} set
+        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_expires_at" = ${lease('$3')},
+        "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
+      where ${visible} and "id" = any(array(select "id" from due))
+      returning ${selected}`
+    })
+    return this.run(
+      statement,
+      () => {
+        const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
+        return [owner, leaseSeconds, limit, kinds]
+      },
+      (result) => this.rowsOf(result).sort(byUrgency),
+    )
   }
 
   /** Prolongs the lease. Throws ConflictError when it was lost. */
@@ -122,34 +149,6 @@ export class Tasks extends ScopedRepository<Task> {
       returning ${selected}`,
     )
     return this.runRows(statement, () => [])
-  }
-
-  private claimSome(options: ClaimOptions): Query<Task[]> {
-    const statement = this.change('claim', (table) => {
-      const t = table.as('t')
-      const w = this.child(workflows).plan.as('w')
-      const { sql, selected, visible } = table
-      return `with due as (
-        select t."id" from ${t.sql}
-        where ${t.visible} and t."status" = 'queued' and t."run_at" <= statement_timestamp()
-          and ($5::text[] is null or t."kind" = any($5::text[]))
-          and (t."workflow_id" is null or exists (
-            select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
-          ))
-        order by t."priority", t."run_at", t."id"
-        limit $4
-        for no key update of t skip locked
-      )
-      update ${sql} set
-        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_expires_at" = ${lease('$3')},
-        "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
-      where ${visible} and "id" = any(array(select "id" from due))
-      returning ${selected}`
-    })
-    return this.runRows(statement, () => {
-      const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
-      return [owner, leaseSeconds, limit, kinds]
-    })
   }
 }
 

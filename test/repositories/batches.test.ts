@@ -113,7 +113,6 @@ test('methods of several steps are refused', async () => {
   const steps: ((inner: Org) => unknown)[] = [
     (inner) => inner.agents.duplicate(agent.id, { username: 'y' }),
     (inner) => inner.agents.setTools(agent.id, []),
-    (inner) => inner.tasks.claim({ owner: 'w' }),
     (inner) => inner.schedules.fire(schedule.id),
     (inner) => inner.schedules.update(schedule.id, { name: 'y' }),
     (inner) => inner.schedules.enable(schedule.id),

@@ -48,12 +48,21 @@ class BatchScope implements Scope {
     return refused(oneStatementOnly)
   }
 
+  steps<T>(): Promise<T> {
+    return refused(oneStatementOnly)
+  }
+
+  track<T>(promise: Promise<T>): Promise<T> {
+    return promise
+  }
+
   batch<Calls extends readonly unknown[]>(): Promise<BatchResults<Calls>> {
     return refused('a batch cannot hold another')
   }
 
   collect(make: (scope: Scope) => readonly unknown[]): Plan[] {
     try {
+      if (typeof make !== 'function') throw new InvalidInputError('batch', 'takes a function of an organization')
       return this.plansOf(this.make(make))
     } catch (error) {
       this.isRefused = true

@@ -5,8 +5,9 @@ import type { Query } from '../query.js'
 import type { BatchResults, QueryOptions, Scope, ScopeContext, TransactionOptions } from '../scope.js'
 import { needsTransaction, runBatch } from './batch-scope.js'
 import { readAll, sendOne, sendPlanned } from './send-planned.js'
-import { readTransactionOptions } from './transaction-options.js'
-import { runTransaction, type TransactionScope } from './transaction-scope.js'
+import { runTransaction } from './run-transaction.js'
+import { assertWork, readTransactionOptions } from './transaction-options.js'
+import type { TransactionScope } from './transaction-scope.js'
 
 /** Outside of a transaction: each call is one round trip and takes effect by itself. */
 export class DirectScope implements Scope {
@@ -20,10 +21,19 @@ export class DirectScope implements Scope {
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    assertWork(work)
     const { isolation, retries = 0 } = readTransactionOptions(options)
     const { signal, readOnly, binding } = this.context
     const begin: BeginOptions = { signal, readOnly, isolation }
     return runTransaction(this.context, () => this.executor.begin(binding, begin), work, retries)
+  }
+
+  steps<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
+    return this.transaction(work)
+  }
+
+  track<T>(promise: Promise<T>): Promise<T> {
+    return promise
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {

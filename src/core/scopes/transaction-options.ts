@@ -4,6 +4,10 @@ import { ownProperties } from '../values.js'
 
 const isolations: readonly unknown[] = ['read committed', 'repeatable read', 'serializable']
 
+export function assertWork(work: unknown): void {
+  if (typeof work !== 'function') throw new InvalidInputError('transaction', 'takes a function of an organization')
+}
+
 /** Looked at before BEGIN is made of them, and so that a deadlock is not repeated for ever. */
 export function readTransactionOptions(options: unknown = {}): TransactionOptions {
   const { isolation, retries, ...others } = ownProperties(options, 'options')
