@@ -4,7 +4,7 @@ import { type Pipeline, isStale } from './pipeline.js'
 import type { Connection } from './connection.js'
 import { aborted, failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayWrite } from './statement-guard.js'
+import { mayWrite } from './may-write.js'
 import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {

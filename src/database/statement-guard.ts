@@ -43,10 +43,3 @@ export function guard(text: string): void {
   if (checked.size >= cap) checked.clear()
   checked.add(text)
 }
-
-const write = /\b(?:insert|update|delete|merge|into)\b|\.\s*"?\w+"?\s*\(/i
-
-/** Whether the text could change something. When in doubt it could: `for update`, or a function of some schema. */
-export function mayWrite(text: string): boolean {
-  return write.test(text)
-}
