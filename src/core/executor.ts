@@ -1,10 +1,8 @@
 import { hash } from 'node:crypto'
+import { mayWrite } from './may-write.js'
 
-/**
- * What a statement may do to rows. It says whether a lost answer leaves a write in doubt, and what of a batch others can refuse.
- * `unknown` is the text of a caller's own: the executor looks at its words.
- */
-export type Effect = 'read' | 'insert' | 'change' | 'unknown'
+/** What a statement may do to rows: whether a lost answer leaves a write in doubt, and what of a batch others can refuse. */
+export type Effect = 'read' | 'insert' | 'change'
 
 /** One SQL text and the name a connection prepares it under. An empty name is prepared anew for every call. */
 export interface Statement {
@@ -13,8 +11,11 @@ export interface Statement {
   readonly effect: Effect
 }
 
-/** The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. */
-export function statement(text: string, effect: Effect = 'unknown'): Statement {
+/**
+ * The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. Of a text that is
+ * not the library's, the words tell what it may do.
+ */
+export function statement(text: string, effect: Effect = mayWrite(text) ? 'change' : 'read'): Statement {
   return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect }
 }
 

@@ -181,7 +181,7 @@ export abstract class ScopedRepository<Row extends object> {
    * for each class and name.
    */
   protected query(name: string, text: (table: TablePlan) => string): OwnStatement {
-    return ownStatement(this.plan, this.constructor, name, 'read', text)
+    return ownStatement(this.plan, this.constructor, name, false, text)
   }
 
   /**
@@ -189,7 +189,7 @@ export abstract class ScopedRepository<Row extends object> {
    * is written by the same statement.
    */
   protected change(name: string, text: (table: TablePlan) => string | ChangeText): OwnStatement {
-    return ownStatement(this.plan, this.constructor, name, 'change', text)
+    return ownStatement(this.plan, this.constructor, name, true, text)
   }
 
   /** Runs a statement of the repository's own. What `values` throws is the query's rejection. */

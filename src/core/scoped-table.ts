@@ -269,7 +269,7 @@ export class ScopedTable<Row extends object> {
 
   /** Runs a statement of a repository's own. What `values` throws is the query's rejection. */
   run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
-    if (statement.effect === 'read') return this.read(() => planned(callOf(this.target, statement, values()), read))
+    if (!statement.changes) return this.read(() => planned(callOf(this.target, statement, values()), read))
     return this.write(undefined, () => {
       const call = callOf(this.target, statement, values()) as ChangeCall
       return this.audited(statement.event, 'update', undefined, { call, diagnose: undefined, read })

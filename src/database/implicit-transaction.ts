@@ -5,8 +5,7 @@ import { type Pipeline, isStale } from './pipeline.js'
 import type { Connection } from './connection.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayChange } from './statement-guard.js'
-import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
+import { asked, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {
   /** BEGIN and COMMIT in the same write: in an implicit transaction Citus does not forward the binding to its workers. */
@@ -40,7 +39,7 @@ export async function runImplicitTransaction(
     lookup,
     signal,
     commitsAfter: blocks ? steps.length - 1 : steps.length,
-    mayWrite: () => !readOnly && calls.some(({ statement }) => mayChange(statement)),
+    mayWrite: () => !readOnly && calls.some(mayChange),
   })
   if (failure !== undefined) {
     if (batch.error !== undefined && isForeignBinding(batch.error)) connection.destroy()

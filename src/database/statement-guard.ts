@@ -1,5 +1,4 @@
 import { UnsafeStatementError } from '../core/errors.js'
-import type { Statement } from '../core/executor.js'
 
 // Block comments in front are refused: they nest in Postgres, and a wrong guess where one ends would hide the first word.
 // Without a bound, millions of brackets would be too deep for the regular expression itself.
@@ -44,14 +43,3 @@ export function guard(text: string): void {
   if (checked.size >= cap) checked.clear()
   checked.add(text)
 }
-
-const write = /\b(?:insert|update|delete|merge|into)\b|\.\s*"?\w+"?\s*\(/i
-
-/** Whether the text could change something. When in doubt it could: `for update`, or a function of some schema. */
-export function mayWrite(text: string): boolean {
-  return write.test(text)
-}
-
-/** Whether a call of the statement that was sent and not answered may have changed rows. */
-export const mayChange = ({ effect, text }: Statement): boolean =>
-  effect === 'unknown' ? mayWrite(text) : effect !== 'read'

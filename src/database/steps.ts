@@ -24,6 +24,9 @@ export function enter(binding: Binding): Step[] {
 
 export const asked = ({ statement, values }: Call): Step => ({ statement, values, own: false })
 
+/** Whether a call that was sent and not answered may have changed rows. */
+export const mayChange = ({ statement }: Call): boolean => statement.effect !== 'read'
+
 const begins = new Map<string, Step>()
 
 export function begin({ isolation, readOnly }: BeginOptions): Step {

@@ -63,7 +63,7 @@ function lockRunnable(scope: Scope, workflowId: string): Query<boolean> {
     table.plan,
     fireSchedule,
     'lock runnable',
-    'read',
+    false,
     ({ sql, visible }) => `select from ${sql} where ${visible} and "id" = $2 and "status" <> 'archived' for share`,
   )
   return table.run(

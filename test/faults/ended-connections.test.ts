@@ -134,6 +134,26 @@ test('a read whose answer is lost is unavailability', async () => {
   await expect(executor.run(A, [writing], { readOnly: true })).rejects.toThrow(UnavailableError)
 })
 
+test('a function that writes is unknown when its answer is lost, though its name has no schema', async () => {
+  await database.admin.query(`
+    create function public.add_item(org uuid, name text) returns void language sql as
+    $$ insert into platform.items (org_id, id, name) values (org, gen_random_uuid(), name) $$`)
+  await database.admin.query('grant usage on schema public to tenantry_app')
+  await database.admin.query('grant execute on function public.add_item to tenantry_app')
+  for (const mode of [{ blocks: false }, { blocks: true }]) {
+    const executor = through({}, mode)
+    const name = `by a function ${mode.blocks}`
+    const adding = call('select add_item($1, $2)', A.id, name)
+    await changeAnswer(executor, () => cut(Buffer.alloc(0)))
+    expect(await failureOf(executor.run(A, [adding]))).toBeInstanceOf(CommitUnknownError)
+    const transaction = await executor.begin(A)
+    await transaction.run([adding])
+    changeNextAnswer(() => cut(Buffer.alloc(0)))
+    expect(await failureOf(transaction.commit())).toBeInstanceOf(CommitUnknownError)
+    expect(await stored(name)).toBe(2)
+  }
+})
+
 test('an error that arrived is the error, though the connection was lost behind it', async () => {
   const executor = through()
   await executor.run(A, [countItems])

@@ -12,12 +12,12 @@ export function ownStatement(
   plan: TablePlan,
   type: object,
   name: string,
-  effect: 'read' | 'change',
+  changes: boolean,
   text: (table: TablePlan) => string | ChangeText,
 ): OwnStatement {
-  return plan.statements.own(`own ${classKey(type)} ${name}`, name, effect, () => {
+  return plan.statements.own(`own ${classKey(type)} ${name}`, name, changes, () => {
     const made = text(plan)
-    if (typeof made === 'string' && effect === 'change' && plan.audited) {
+    if (typeof made === 'string' && changes && plan.audited) {
       throw new DefinitionError(`${plan.resource}: ${name} changes an audited table, so it must be given in its pieces`)
     }
     assertOwner(plan, name, typeof made === 'string' ? made : renderChange(made))

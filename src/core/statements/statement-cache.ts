@@ -10,6 +10,8 @@ export interface ChangeStatement extends Statement {
 export interface OwnStatement extends Statement {
   /** The repository's name for it, and the event that the audit log calls a change by. */
   readonly event: string
+  /** It needs the permission to write, and passes the audit log. */
+  readonly changes: boolean
 }
 
 /** Filters come from requests, so that there is no end to their shapes. */
@@ -19,7 +21,7 @@ const capacity = 1000
 export class StatementCache {
   private readonly known = new Map<string, Statement>()
 
-  get(shape: string, effect: Effect, text: () => string): Statement {
+  get(shape: string, effect: Effect | undefined, text: () => string): Statement {
     return this.known.get(shape) ?? this.keep(shape, statement(text(), effect))
   }
 
@@ -31,12 +33,14 @@ export class StatementCache {
     return this.keep(shape, made)
   }
 
-  own(shape: string, event: string, effect: Effect, make: () => string | ChangeText): OwnStatement {
+  own(shape: string, event: string, changes: boolean, make: () => string | ChangeText): OwnStatement {
     const found = this.known.get(shape)
     if (found !== undefined) return found as OwnStatement
     const made = make()
-    if (typeof made === 'string') return this.keep(shape, { ...statement(made, effect), event })
-    return this.keep(shape, { ...statement(renderChange(made), effect), change: made, event })
+    // What is called a query may still call a function that writes.
+    const effect = changes ? 'change' : undefined
+    if (typeof made === 'string') return this.keep(shape, { ...statement(made, effect), event, changes })
+    return this.keep(shape, { ...statement(renderChange(made), effect), change: made, event, changes })
   }
 
   private keep<Kept extends Statement>(shape: string, made: Kept): Kept {
