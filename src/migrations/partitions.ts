@@ -9,6 +9,7 @@ import { manifestOf, type TableManifest } from '../access/manifest.js'
 import { closePartition, closePartitions } from '../access/partitions.js'
 import { auditLogs } from '../schema/audit-logs.js'
 import { factsOf } from '../schema/shared/kinds.js'
+import { refuseFilteredRows } from '../database/row-security.js'
 import { withContext, LockNotFree } from '../database/session-failure.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
@@ -225,6 +226,7 @@ async function patiently<T>(direct: Session, where: string, work: (session: Sess
   for (let attempt = 1; ; attempt += 1) {
     try {
       await session.query('begin')
+      await session.query(refuseFilteredRows)
       await session.query(`set local lock_timeout = ${lockTimeout}`)
       await session.query(`set local timezone = 'UTC'`)
       await session.query(`set local datestyle = 'ISO'`)
