@@ -2,6 +2,7 @@ import type { Declarations } from './rights.js'
 import type { Session } from '../database/session.js'
 import { type CarriedOut, carryOut } from './carry-out.js'
 import { planGrants } from './grant-plan.js'
+import { closePartitions } from './partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
 import { planBinding, planDatabase, planOwnBinding, planRoles } from './roles.js'
 
@@ -36,13 +37,20 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
   })
 }
 
-/** After each migration: exactly the declared rights. Tables that are not there yet are passed over. */
+/** After each migration: exactly the declared rights, and closed partitions. Tables that are not there yet are passed over. */
 export function bootstrapGrants(
   session: Session,
   declarations: Declarations,
   options: BootstrapOptions = {},
 ): Promise<CarriedOut> {
-  return withMigrationLock(session, options, () => carryOut(session, 'bootstrap of grants', planGrants(declarations)))
+  return withMigrationLock(session, options, async () => {
+    const grants = await carryOut(session, 'bootstrap of grants', planGrants(declarations))
+    const partitions = await closePartitions(session, declarations.tables)
+    return {
+      done: [...grants.done, ...partitions.done],
+      remaining: [...grants.remaining, ...partitions.remaining],
+    }
+  })
 }
 
 /** Both. Every part looks first, so that it does nothing where all is right, also on a second database of the cluster. */

@@ -89,18 +89,21 @@ export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly s
   )
 }
 
-/**
- * `declared`: the declared tables as they are found. `wanted` and `held`: rights as rows, a column of '' being the whole table.
- * Needs `grantee (oid, name, role)`, whose rights are looked at; `tables` is the parameter of tablesAsJson.
- */
-export const rightsTables = (tables: string) => `
+/** `declared`: the declared tables as the database has them. `tables` is the parameter of tablesAsJson. */
+export const declaredTable = (tables: string) => `
 declared as materialized (
   select t.*, pg_catalog.format('%I.%I', t.schema, t.name) as label, n.oid as namespace, c.oid, c.relkind, c.relrowsecurity, c.relowner
   from pg_catalog.jsonb_to_recordset(${tables}::jsonb)
     as t(schema text, name text, columns jsonb, "rowSecurity" boolean, partitioned boolean, policies jsonb, rights jsonb)
   left join pg_catalog.pg_namespace n on n.nspname = t.schema
   left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
-),
+)`
+
+/**
+ * `wanted` and `held`: rights as rows, a column of '' being the whole table; and `declared`. Needs `grantee (oid, name, role)`:
+ * the roles whose rights are compared.
+ */
+export const rightsTables = (tables: string) => `${declaredTable(tables)},
 wanted as materialized (
   select d.oid, g.oid as grantee, r ->> 1 as privilege, r ->> 2 as "column"
   from declared d cross join lateral pg_catalog.jsonb_array_elements(d.rights) r join grantee g on g.role = r ->> 0

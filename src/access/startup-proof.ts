@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { asProof, asStatement, type Finding, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import { partitionFindings } from './partition-findings.js'
 import { functionFindings, functionTables, placeFindings, placeTables } from './schema-findings.js'
 import {
   type AppliedMigrations,
@@ -93,7 +94,14 @@ const startupProof = (migrations: readonly AppliedMigrations[]) =>
       policyTables,
       functionTables,
     ],
-    [...loginFindings, ...placeFindings, ...tableFindings, ...functionFindings, ...migrationFindings],
+    [
+      ...loginFindings,
+      ...placeFindings,
+      ...tableFindings,
+      ...partitionFindings,
+      ...functionFindings,
+      ...migrationFindings,
+    ],
   )
 
 /** Whose rights are looked at: everybody's, the login's and its role's. Those of any other role it reaches are not: to reach one is a fault. */

@@ -1,5 +1,7 @@
+import { partitionTable } from './partition-findings.js'
+
 /** Policies as they are declared and as the server prints them. */
-export const policyTables = `
+export const policyTables = `${partitionTable},
 declared_policy as materialized (
   select d.oid, p ->> 'name' as name, p ->> 'role' as role, bound.rows,
     pg_catalog.format('t|*|%s|%s|%2$s', p ->> 'role', bound.printed) as text
@@ -21,7 +23,7 @@ policy as materialized (
     (select pg_catalog.string_agg(case u.oid when 0 then 'public' else pg_catalog.pg_get_userbyid(u.oid) end, ',') from pg_catalog.unnest(p.polroles) as u(oid)),
     pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) as text
   from pg_catalog.pg_policy p
-  where p.polrelid = any (array(select d.oid from declared d))
+  where p.polrelid = any (array(select d.oid from declared d union all select c.oid from partition c))
 )`
 
 /** Rows that name a finding: what is wrong, where, what mends it, and whether it is a fault. `$6` are the relations that the host allows. */
@@ -73,14 +75,16 @@ export const tableFindings: readonly string[] = [
   ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
 
   // A view without security_invoker reads with the rights of its owner, a materialized view and a foreign table know no row
-  // security, and a partition has no policies of its own.
+  // security, and a partition does not take the policies of its table. Partitions of declared tables are checked on their own.
   `select case when c.relispartition then 'has rights on a partition' else 'has rights on an undeclared relation' end,
     pg_catalog.format('%s on %s %s to %s', seen.rights,
       case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end, c.label, g.name),
     pg_catalog.format('revoke all on %s %s from %s cascade', case c.relkind when 'S' then 'sequence' else 'table' end, c.label, g.name), true
   from (
     select h.oid, h.grantee, pg_catalog.string_agg(distinct h.privilege, ', ' order by h.privilege) as rights
-    from held h where h.oid not in (select d.oid from declared d where d.oid is not null) group by h.oid, h.grantee
+    from held h
+    where h.oid not in (select d.oid from declared d where d.oid is not null) and h.oid not in (select p.oid from partition p)
+    group by h.oid, h.grantee
   ) seen
   join (
     select c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) as label, n.nspname

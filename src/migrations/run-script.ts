@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
+import { refuseFilteredRows, refuseFilteredRowsInSession } from '../database/row-security.js'
 import { withContext, failed, LockNotFree } from '../database/session-failure.js'
 import { type Bookkeeping, type Direction, recordDone, recordUnfinished } from './bookkeeping.js'
 import type { Migration } from './folder.js'
@@ -28,7 +29,7 @@ export async function runScript(run: Run): Promise<void> {
   const { script, set, migration, direction, options } = run
   // A setting that an earlier file left on the connection must not decide what this one does.
   await ownQueries(run).query('reset all')
-  await (script.transactional ? runWhole(run) : runStepwise(run))
+  await (script.transactional ? runWhole(run) : refusingFilteredRows(run, () => runStepwise(run)))
   await options.onProgress?.({ kind: 'finished', set, tag: migration.tag, direction })
 }
 
@@ -42,6 +43,16 @@ function runWhole(run: Run): Promise<void> {
     await report(run, run.script.statements.length)
     await recordDone(ownQueries(run), run.bookkeeping, run.direction, run.migration)
   })
+}
+
+/** The statements that run outside of a transaction. The connection may serve afterwards, so the setting does not stay. */
+async function refusingFilteredRows(run: Run, work: () => Promise<void>): Promise<void> {
+  await ownQueries(run).query(refuseFilteredRowsInSession)
+  try {
+    await work()
+  } finally {
+    await run.session.query('reset row_security').catch(() => undefined)
+  }
 }
 
 /**
@@ -87,6 +98,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
   for (let attempt = 1; ; attempt += 1) {
     try {
       await session.query('begin')
+      await session.query(refuseFilteredRows)
       await session.query(`set local lock_timeout = ${Math.max(1, Math.trunc(lockTimeout))}`)
       await assertLockHeld(session)
       await work()

@@ -1,9 +1,12 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { fillEveryTable, nameOf, twinIds } from '../support/every-table.js'
+import type { PgTable } from 'drizzle-orm/pg-core'
+import { factsOf } from '../../src/schema/shared/kinds.js'
+import { platformTables } from '../../src/schema/tables.js'
+import { fillEveryTable, nameOf, sqlOf, twinIds } from '../support/every-table.js'
 import { withinTransaction } from '../isolation/attempts.js'
-import { partitionFaults, type Setting } from '../isolation/behaviour.js'
+import { openPartitionFaults, partitionFaults, type Setting } from '../isolation/behaviour.js'
 import { kinds, type Mutant } from './mutants.js'
 
 // Whether the tests of behaviour alone see that the catalog is not what it should be. With TENANTRY_ALL=1 every mutant is
@@ -52,6 +55,40 @@ test('seen: a partition is opened to a role', minutes, async () => {
     for (const { right, role } of rights) {
       const sql = `grant ${right} on ${name} to ${role}`
       expect(await planted(sql, () => partitionFaults(setting, name)), sql).not.toEqual([])
+    }
+  }
+})
+
+/** The partition of each partitioned table that holds the rows of the tests. */
+async function filledPartitions(): Promise<{ table: PgTable; name: string }[]> {
+  const found: { table: PgTable; name: string }[] = []
+  for (const table of platformTables.filter((one) => factsOf(one)?.partitionedBy !== undefined)) {
+    const [row] = await database.admin.query<{ name: string }>(
+      `select distinct format('%I.%I', n.nspname, c.relname) as name
+       from ${sqlOf(table)} t join pg_class c on c.oid = t.tableoid join pg_namespace n on n.oid = c.relnamespace`,
+    )
+    if (row !== undefined) found.push({ table, name: row.name })
+    await database.admin.query(`analyze ${sqlOf(table)}`)
+  }
+  return found
+}
+
+test('seen: row security of a partition is weakened, where a grant has opened it', minutes, async () => {
+  const partitions = await filledPartitions()
+  expect(partitions).toHaveLength(4)
+  for (const { table, name } of partitions) {
+    const granted = `grant all on ${name} to tenantry_app, tenantry_system`
+    expect(await planted(granted, () => openPartitionFaults(name)(setting, table)), name).toEqual([])
+    for (const weakened of [
+      `alter table ${name} disable row level security`,
+      `drop policy org_isolation on ${name}`,
+      `drop policy system_access on ${name}`,
+      `alter policy org_isolation on ${name} using (true)`,
+      `alter policy org_isolation on ${name} with check (true)`,
+      `create policy planted on ${name} using (true)`,
+    ]) {
+      const faults = await planted(`${granted}; ${weakened}`, () => openPartitionFaults(name)(setting, table))
+      expect(faults, weakened).not.toEqual([])
     }
   }
 })

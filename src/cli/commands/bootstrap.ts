@@ -1,4 +1,5 @@
 import type { Bootstrapped } from '../../access/bootstrap.js'
+import type { CarriedOut } from '../../access/carry-out.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
 import { withProgress } from '../progress.js'
 import { exit, type ExitCode } from '../report.js'
@@ -48,13 +49,15 @@ export const addBootstrap: AddCommand = (program, run) =>
   )
 
 /** What is left for somebody else to do. */
-export function bootstrapLines({ remaining, advised }: Bootstrapped): string[] {
-  const block = (title: string, statements: readonly string[]) =>
-    statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]
-  return [
-    ...block('This login may not do the following, and it is needed. Run it as one who may:', remaining),
-    ...block('Advised. Only a superuser may run it, and some managed servers have none:', advised),
-  ]
-}
+export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
+  ...remainingLines(bootstrapped),
+  ...block('Advised. Only a superuser may run it, and some managed servers have none:', bootstrapped.advised),
+]
 
-export const exitOf = ({ remaining }: Bootstrapped): ExitCode => (remaining.length === 0 ? exit.fine : exit.findings)
+export const remainingLines = ({ remaining }: CarriedOut): string[] =>
+  block('This login may not do the following, and it is needed. Run it as one who may:', remaining)
+
+const block = (title: string, statements: readonly string[]): string[] =>
+  statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]
+
+export const exitOf = ({ remaining }: CarriedOut): ExitCode => (remaining.length === 0 ? exit.fine : exit.findings)
