@@ -14,7 +14,15 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase)
     ...executor,
     run: (...given) => (answer ??= executor.run(...given)),
   }
-  const context = { orgId: parseOrgId(orgId), cursorKeys: { keys: [new Uint8Array(32)] as const }, ports: {} }
+  const context = {
+    orgId: parseOrgId(orgId),
+    actor: undefined,
+    request: undefined,
+    signal: undefined,
+    readOnly: undefined,
+    cursorKeys: { keys: [new Uint8Array(32)] as const },
+    ports: {},
+  }
   const tasks = new Tasks(new DirectScope(context, instant))
   await tasks.get(id)
   const figures: number[] = []

@@ -7,7 +7,7 @@ import type { Query } from './query.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
-import { ownItems, ownProperties, touch } from './values.js'
+import { ownItems, ownProperties, readOptions, touch } from './values.js'
 
 export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
   /** What `create` takes: a strict object, without the organization, the id, and the timestamps. */
@@ -43,7 +43,7 @@ export function defineRepository<Table extends PgTable, New extends z.ZodObject,
       return this.insert(create, values)
     }
 
-    update(id: string, values: z.input<Patch>, given: UpdateOptions = {}): Query<Row<Table>> {
+    update(id: string, values: z.input<Patch>, given?: UpdateOptions): Query<Row<Table>> {
       return this.modify(patch, id, values, given)
     }
 
@@ -55,9 +55,8 @@ export function defineRepository<Table extends PgTable, New extends z.ZodObject,
 
 /** Where it is defined, and not in the first request that uses it. */
 function readDefinition<New, Patch>(table: unknown, given: RepositoryDefinition<New, Patch>) {
-  const { create, patch, permission, parents, references, ...others } = ownProperties(given, 'definition')
-  const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not part of a definition')
+  const definition = readOptions(given, definitionNames, 'definition')
+  const { create, patch, permission, parents, references } = definition
   assertTable('table', table)
   for (const [name, schema] of Object.entries({ create, patch })) {
     if (!isSchema(schema)) throw new InvalidInputError(name, 'must be a zod schema')
@@ -73,8 +72,10 @@ function readDefinition<New, Patch>(table: unknown, given: RepositoryDefinition<
       assertTable('references', ownProperties(one, 'references').table)
     }
   }
-  return given
+  return definition as RepositoryDefinition<New, Patch>
 }
+
+const definitionNames = ['create', 'patch', 'permission', 'parents', 'references'] as const
 
 function assertTable(name: string, value: unknown): void {
   if (!touch(name, () => is(value, PgTable))) throw new InvalidInputError(name, 'must be a table')

@@ -28,7 +28,7 @@ export interface Result {
   /** Rows returned by a query, rows changed by a write. */
   readonly rowCount: number
   /** What the call's `why` gave. */
-  readonly why?: Result
+  readonly why?: Result | undefined
 }
 
 /** Whose rows the statements may touch. `system` binds nothing: its login has a role and a pool of its own. */

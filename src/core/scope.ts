@@ -6,15 +6,15 @@ import type { Query } from './query.js'
 export interface Actor {
   readonly kind: 'user' | 'api_key'
   readonly id: string
-  readonly label?: string
+  readonly label?: string | undefined
   readonly permissions: ReadonlySet<string>
 }
 
 /** Where the request came from, for the audit log. */
 export interface RequestContext {
-  readonly id?: string
-  readonly ip?: string
-  readonly userAgent?: string
+  readonly id?: string | undefined
+  readonly ip?: string | undefined
+  readonly userAgent?: string | undefined
 }
 
 /** What a change leaves behind in the audit log, decided where the statement is compiled. */
@@ -40,10 +40,10 @@ export interface CursorKeys {
 
 export interface ScopeContext {
   readonly orgId: OrgId
-  readonly actor?: Actor
-  readonly request?: RequestContext
-  readonly signal?: AbortSignal
-  readonly readOnly?: boolean
+  readonly actor: Actor | undefined
+  readonly request: RequestContext | undefined
+  readonly signal: AbortSignal | undefined
+  readonly readOnly: boolean | undefined
   readonly cursorKeys: CursorKeys
   readonly ports: Ports
 }
@@ -71,9 +71,9 @@ export interface Scope {
 }
 
 export interface TransactionOptions {
-  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable'
+  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined
   /** How often the whole function may run again after a deadlock or a serialization failure. Never unless told. */
-  readonly retries?: number
+  readonly retries?: number | undefined
 }
 
 /** What a batch gives for the calls it was given, in their order. */

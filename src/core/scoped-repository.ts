@@ -19,16 +19,16 @@ import { revisionOf, type UpdateOptions } from './statements/update-options.js'
 import type { AuditedWrite, Scope } from './scope.js'
 import { classKey, ownText } from './statements/statement-cache.js'
 import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
-import { ownItems, ownProperties, parseInput, type Values } from './values.js'
+import { ownItems, ownOf, ownProperties, parseInput, type Values } from './values.js'
 import * as writes from './statements/writes.js'
 
 export interface RepositoryOptions {
   /** Whose `read` and `write` an actor needs; the table's own name unless told. */
-  readonly permission?: string
+  readonly permission?: string | undefined
   /** Soft-deletable tables that a row hangs on: their row must live when this one is made. */
-  readonly parents?: writes.Parents
+  readonly parents?: writes.Parents | undefined
   /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
-  readonly references?: readonly Reference[]
+  readonly references?: readonly Reference[] | undefined
 }
 
 const maxIds = 100_000
@@ -48,12 +48,13 @@ export abstract class ScopedRepository<Row extends object> {
   constructor(
     protected readonly scope: Scope,
     table: PgTable,
-    options: RepositoryOptions = {},
+    options?: RepositoryOptions,
   ) {
+    const { permission, parents, references } = ownOf(options)
     this.plan = planOf(table)
-    this.permission = options.permission ?? this.plan.resource
-    this.parents = options.parents ?? {}
-    this.references = options.references ?? []
+    this.permission = permission ?? this.plan.resource
+    this.parents = ownOf(parents) as writes.Parents
+    this.references = references ?? []
     this.readRow = this.plan.readRow as (row: readonly unknown[]) => Row
   }
 
@@ -104,11 +105,12 @@ export abstract class ScopedRepository<Row extends object> {
   /** Every row, page by page: `for await (const agent of org.agents.stream({ status: 'active' }))`. */
   async *stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
     const given = ownProperties(options ?? {}, 'options')
+    const { limit = 500 } = given
     let after: string | undefined
     do {
       const page: Page<Row> = await this.list({
-        limit: 500,
         ...given,
+        limit,
         ...(after === undefined ? {} : { after }),
       } as ListOptions<Row>)
       yield* page.items
@@ -148,13 +150,14 @@ export abstract class ScopedRepository<Row extends object> {
   protected insert(
     schema: z.ZodType,
     input: unknown,
-    { managed, existing }: { managed?: Values; existing?: writes.ConflictTarget } = {},
+    options?: { managed?: Values; existing?: writes.ConflictTarget },
   ): Query<Row> {
+    const { managed, existing } = ownOf(options)
     let values: Values = {}
     return this.write(
       'create',
       () => {
-        values = { ...parsed(schema, input), ...managed }
+        values = Object.assign(parsed(schema, input), managed)
         return writes.insertCall(this.plan, this.orgId, values, this.parents, existing)
       },
       (result) => this.readRow(writes.insertedRow(this.plan, this.parents, values, result)),
@@ -179,26 +182,27 @@ export abstract class ScopedRepository<Row extends object> {
     return this.write(
       'update',
       () => {
-        values = { ...parsed(schema, input), ...managed }
+        values = Object.assign(parsed(schema, input), managed)
         return writes.upsertCall(this.plan, this.orgId, values, this.parents, target)
       },
       (result) => this.readRow(writes.insertedRow(this.plan, this.parents, values, result)),
     )
   }
 
-  /** `options` are the caller's; `managed` are values that the library gives, and `only` names a state that the row must be in. */
+  /** `options` are the caller's; of the library's, `managed` are values that it gives, and `only` names a state that the row must be in. */
   protected modify(
     schema: z.ZodType,
     id: string,
     patch: unknown,
-    options: UpdateOptions = {},
-    { managed, only }: { managed?: Values; only?: writes.Conditions['only'] } = {},
+    options?: UpdateOptions,
+    library?: { managed?: Values; only?: writes.Conditions['only'] },
   ): Query<Row> {
+    const { managed, only } = ownOf(library)
     let read = ({ rows }: Result): readonly unknown[] => this.onlyRaw(rows)
     return this.write(
       'update',
       () => {
-        const values = { ...parsed(schema, patch), ...managed }
+        const values = Object.assign(parsed(schema, patch), managed)
         const conditions = { parents: this.parents, revision: revisionOf(options), only }
         if (!writes.needsCheck(values, conditions)) return writes.updateCall(this.plan, this.orgId, parseId(id), values)
         const checked = writes.checkedUpdate(this.plan, this.orgId, parseId(id), values, conditions)
@@ -406,6 +410,6 @@ export abstract class ScopedRepository<Row extends object> {
 }
 
 const manyParsed = (schema: z.ZodType, inputs: unknown, managed: Values): Values[] =>
-  ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
+  ownItems(inputs, 'rows', maxRows).map((input) => Object.assign(parsed(schema, input), managed))
 
 const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values

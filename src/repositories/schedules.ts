@@ -50,7 +50,7 @@ export class Schedules extends ScopedRepository<Schedule> {
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
-  update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
+  update(id: string, patch: SchedulePatch, options?: UpdateOptions): Promise<Schedule> {
     return this.scope.transaction(async (scope) => {
       const inner = new Schedules(scope)
       const values = parseInput(schedulePatch, patch)
@@ -58,7 +58,7 @@ export class Schedules extends ScopedRepository<Schedule> {
       const revision = revisionOf(options)
       await inner.lock(id)
       const managed = movedRun(await inner.get(id), values)
-      return inner.modify(schedulePatch, id, values, revision === undefined ? {} : { revision }, { managed })
+      return inner.modify(schedulePatch, id, values, { revision }, { managed })
     })
   }
 
@@ -225,7 +225,8 @@ function parseCron(cron: string, timezone: string): Cron {
   // Croner takes a single date too, nicknames, and years.
   if (!/^\s*(\S+\s+){4,5}\S+\s*$/.test(cron)) throw refusal
   try {
-    return new Cron(cron, { timezone, paused: true })
+    // Inheriting nothing: croner takes a `name`, which a second job of that name is refused for.
+    return new Cron(cron, Object.assign(Object.create(null) as object, { timezone, paused: true }))
   } catch {
     throw refusal
   }

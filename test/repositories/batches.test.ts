@@ -3,6 +3,7 @@ import { ConflictError, InvalidInputError, NotFoundError, ScopeClosedError } fro
 import type { Executor } from '../../src/core/executor.js'
 import { newId, parseOrgId } from '../../src/core/ids.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
+import { readScopeOptions } from '../../src/core/scopes/scope-options.js'
 import type { Query } from '../../src/core/query.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { type BatchOrg, Org } from '../../src/org.js'
@@ -229,7 +230,12 @@ test('reads alone, inserts alone and one call of any kind are one round trip, an
     },
     begin: () => Promise.reject(new Error('a transaction was opened')),
   }
-  const context = { orgId: parseOrgId(id), cursorKeys: { keys: [new Uint8Array(32)] as const }, ports: {} }
+  const context = {
+    ...readScopeOptions(undefined),
+    orgId: parseOrgId(id),
+    cursorKeys: { keys: [new Uint8Array(32)] as const },
+    ports: {},
+  }
   const org = new Org(new DirectScope(context, noTransaction))
   const [mail] = await org.batch((inner) => [
     inner.tasks.enqueue({ kind: 'mail' }),

@@ -5,7 +5,10 @@ type Run = (calls: readonly Call[]) => Promise<Result[]>
 /** Runs the calls, and then asks for those that gave and changed no row why not. */
 export async function diagnosed(calls: readonly Call[], run: Run): Promise<Result[]> {
   const results = await run(calls)
-  const questions = calls.map(({ why }, index) => (results[index]?.rowCount === 0 ? why : undefined))
+  const questions = calls.map((call, index) =>
+    // An own property only: `Object.prototype` may have one of that name.
+    results[index]?.rowCount === 0 && Object.hasOwn(call, 'why') ? call.why : undefined,
+  )
   const asked = questions.filter((why) => why !== undefined)
   if (asked.length === 0) return results
   const answers = await run(asked)

@@ -7,11 +7,13 @@ export interface Reference {
   readonly table: PgTable
   readonly property: string
   /** A reference to a table whose rows fall with the row: what refers to those is emptied as well. */
-  readonly through?: Reference
+  readonly through?: Reference | undefined
 }
 
 /** Empties what refers to a row, so that it can be deleted and the referring rows stay. */
-export function clearCall({ table, property, through }: Reference, orgId: string, id: string): Call {
+export function clearCall(reference: Reference, orgId: string, id: string): Call {
+  const { table, property } = reference
+  const through = throughOf(reference)
   const plan = planOf(table)
   const column = columnOf(plan, property).sql
   const gone = through === undefined ? '= $2' : `in (${idsThrough(through)})`
@@ -27,7 +29,7 @@ export function clearCall({ table, property, through }: Reference, orgId: string
  * completely. These come first: whoever holds one of them may be waiting for the row.
  */
 export function lockCalls(plan: TablePlan, references: readonly Reference[], orgId: string, id: string): Call[] {
-  const falling = references.flatMap(({ through }) => (through === undefined ? [] : [through]))
+  const falling = references.flatMap((reference) => throughOf(reference) ?? [])
   const locks = [
     ...falling.map(({ table, property }) => ({ plan: planOf(table), property })),
     ...(references.length === 0 ? [] : [{ plan, property: 'id' }]),
@@ -38,6 +40,9 @@ export function lockCalls(plan: TablePlan, references: readonly Reference[], org
     return { statement: plan.statements.get(`lock by ${property}`, text), values: [orgId, id] }
   })
 }
+
+const throughOf = (reference: Reference): Reference | undefined =>
+  Object.hasOwn(reference, 'through') ? reference.through : undefined
 
 function idsThrough({ table, property }: Reference): string {
   const plan = planOf(table)

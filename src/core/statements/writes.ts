@@ -100,7 +100,10 @@ const keyColumns = (plan: TablePlan, { properties }: ConflictTarget): string[] =
   properties.map((property) => columnOf(plan, property).sql)
 
 const onConflict = (plan: TablePlan, target: ConflictTarget): string =>
-  `on conflict ("org_id", ${keyColumns(plan, target).join(', ')})${target.where === undefined ? '' : ` where ${target.where}`}`
+  `on conflict ("org_id", ${keyColumns(plan, target).join(', ')})${whereOf(target, ' where ')}`
+
+const whereOf = (target: ConflictTarget, before: string): string =>
+  Object.hasOwn(target, 'where') && target.where !== undefined ? before + target.where : ''
 
 /** The inserted row. Without one, a parent was not there, or not alive any more. */
 export function insertedRow(plan: TablePlan, parents: Parents, values: Values, result: Result): unknown[] {
@@ -113,7 +116,7 @@ export function insertedRow(plan: TablePlan, parents: Parents, values: Values, r
 export interface ConflictTarget {
   readonly properties: readonly string[]
   /** The predicate of a partial key, as the table states it. */
-  readonly where?: string
+  readonly where?: string | undefined
 }
 
 export function upsertCall(
@@ -127,7 +130,7 @@ export function upsertCall(
   const locks = parentLocks(parents, all, 1)
   const kept = new Set(['id', ...target.properties])
   const statement = plan.statements.get(
-    `upsert ${target.properties.join()} ${target.where ?? ''} ${shapeOf(all)} ${locks.shape}`,
+    `upsert ${target.properties.join()} ${whereOf(target, '')} ${shapeOf(all)} ${locks.shape}`,
     () => {
       const sets = all
         .filter(({ column }) => !kept.has(column.property))
