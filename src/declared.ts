@@ -14,7 +14,7 @@ export interface OwnTables {
   /** The folder of their migrations, as an absolute path. */
   readonly migrations: string
   /** Default: `app_migrations.migrations`. */
-  readonly bookkeeping?: MigrationSet['bookkeeping']
+  readonly bookkeeping?: MigrationSet['bookkeeping'] | undefined
 }
 
 /** What this build knows of the database: the library's own tables, and the host's. */
@@ -41,14 +41,13 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
 }
 
 /** Their migrations, beside those of the library. */
-export const setOf = ({
-  migrations,
-  bookkeeping = { schema: 'app_migrations', table: 'migrations' },
-}: OwnTables): MigrationSet => ({
+export const setOf = (own: OwnTables): MigrationSet => ({
   name: 'own',
-  folder: migrations,
-  bookkeeping,
+  folder: own.migrations,
+  bookkeeping: (Object.hasOwn(own, 'bookkeeping') ? own.bookkeeping : undefined) ?? ownBookkeeping,
 })
+
+const ownBookkeeping = { schema: 'app_migrations', table: 'migrations' }
 
 const knownOf = async (folder: string) =>
   (await readFolder(folder)).map(({ tag, when, hash }) => ({ name: tag, when, hash }))

@@ -7,9 +7,9 @@ import type { Query } from './query.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
-import { readTableOptions } from './table-options.js'
+import { readTableOptions, tableOptionNames } from './table-options.js'
 import { planOf } from './statements/table-plan.js'
-import { ownProperties, touch } from './values.js'
+import { readOptions, touch } from './values.js'
 
 export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
   /** What `create` takes: a strict object, without the organization, the id, and the timestamps. */
@@ -121,16 +121,18 @@ const linksOver = (table: PgTable, linked: z.ZodType, options: RepositoryOptions
 
 /** Where it is defined, and not in the first request that uses it. */
 function readDefinition(table: unknown, given: object) {
-  const { create, patch, link, ...others } = ownProperties(given, 'definition')
+  const { create, patch, link, ...others } = readOptions(given, definitionNames, 'definition')
   for (const [name, schema] of Object.entries(link === undefined ? { create, patch } : { link })) {
     if (!isSchema(schema)) throw new InvalidInputError(name, 'must be a zod schema')
   }
   assertTable('table', table)
-  const options = others as RepositoryOptions
+  const options = Object.freeze(others) as RepositoryOptions
   readTableOptions(planOf(table as PgTable), options)
   const schemas = { create, patch, link } as { create: z.ZodType; patch: z.ZodType; link: z.ZodType | undefined }
   return { ...schemas, options }
 }
+
+const definitionNames = ['create', 'patch', 'link', ...tableOptionNames] as const
 
 function assertTable(name: string, value: unknown): void {
   if (!touch(name, () => is(value, PgTable))) throw new InvalidInputError(name, 'must be a table')

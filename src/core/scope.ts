@@ -7,15 +7,15 @@ import type { Rules } from './rules.js'
 export interface Actor {
   readonly kind: 'user' | 'api_key'
   readonly id: string
-  readonly label?: string
+  readonly label?: string | undefined
   readonly permissions: ReadonlySet<string>
 }
 
 /** Where the request came from, for the audit log. */
 export interface RequestContext {
-  readonly id?: string
-  readonly ip?: string
-  readonly userAgent?: string
+  readonly id?: string | undefined
+  readonly ip?: string | undefined
+  readonly userAgent?: string | undefined
 }
 
 /** Signs cursors. The first key signs, every key verifies. */
@@ -67,12 +67,12 @@ export interface Scope {
 }
 
 export interface TransactionOptions {
-  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable'
+  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined
   /**
    * How often the whole function may run again after a deadlock or a serialization failure; never unless told. Before each time there
    * is a random pause, up to twice as long each time and a second at most, which ends when the scope's signal is aborted.
    */
-  readonly retries?: number
+  readonly retries?: number | undefined
 }
 
 /** What a batch gives for the calls it was given, in their order. */

@@ -1,9 +1,9 @@
 import { createTableRelationsHelpers, extractTablesRelationalConfig, type TablesRelationalConfig } from 'drizzle-orm'
-import { PgDialect } from 'drizzle-orm/pg-core'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
 import { planned } from './planned.js'
 import type { Scope } from './scope.js'
+import { ScopedDialect } from './scoped-dialect.js'
 import { StatementCache } from './statements/statement-cache.js'
 
 /** Drizzle's own builder over a scope. Row security closes it; a transaction or a connection cannot be taken out of it. */
@@ -46,7 +46,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
   return new PgRemoteDatabase(dialect, session, known as never) as unknown as ScopedDatabase<Schema>
 }
 
-const dialect = new PgDialect()
+const dialect = new ScopedDialect()
 
 interface Relations {
   readonly fullSchema: Record<string, unknown>

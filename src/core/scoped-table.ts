@@ -27,7 +27,7 @@ import {
 } from './statements/updates.js'
 import { revisionOf, type UpdateOptions } from './statements/update-options.js'
 import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
-import { ownItems, ownProperties, parseInput, type Values } from './values.js'
+import { ownItems, ownOf, ownProperties, parseInput, type Values } from './values.js'
 
 export interface InsertOptions {
   /** Values that the library sets. */
@@ -113,9 +113,10 @@ export class ScopedTable<Row extends object> {
     options?: Omit<ListOptions<Row>, 'after' | 'before'>,
   ): AsyncGenerator<Row, void, undefined> {
     const given = ownProperties(options ?? {}, 'options')
+    const { limit = 500 } = given
     let after: string | undefined
     do {
-      const page: Page<Row> = await this.list({ limit: 500, ...given, after } as ListOptions<Row>)
+      const page: Page<Row> = await this.list({ ...given, limit, after } as ListOptions<Row>)
       yield* page.items
       after = page.next
     } while (after !== undefined)
@@ -144,8 +145,8 @@ export class ScopedTable<Row extends object> {
     })
   }
 
-  insertRow(schema: z.ZodType, input: unknown, options: InsertOptions = {}): Query<Row> {
-    const { managed, existing } = ownProperties(options, 'options') as InsertOptions
+  insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {
+    const { managed, existing } = ownOf(options)
     return this.write(undefined, () => {
       const values = { ...parsed(schema, input), ...managed }
       const plan = (values: Values) =>
@@ -158,12 +159,12 @@ export class ScopedTable<Row extends object> {
   }
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
-  insertRows(schema: z.ZodType, inputs: readonly unknown[], options: { managed?: Values } = {}): Query<Row[]> {
+  insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values }): Query<Row[]> {
     return this.bulk(schema, inputs, options, 'rows', undefined, ({ rows }) => rows.map(this.target.readRow))
   }
 
   /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
-  appendRows(schema: z.ZodType, inputs: readonly unknown[], options: { managed?: Values } = {}): Query<number> {
+  appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values }): Query<number> {
     return this.bulk(schema, inputs, options, 'nothing', undefined, ({ rowCount }) => rowCount)
   }
 
@@ -174,7 +175,7 @@ export class ScopedTable<Row extends object> {
 
   /** Makes those rows that are not there yet, and returns how many are new. */
   linkRows(schema: z.ZodType, inputs: readonly unknown[]): Query<number> {
-    return this.bulk(schema, inputs, {}, 'nothing', primaryKeyOf(this.plan), ({ rowCount }) => rowCount)
+    return this.bulk(schema, inputs, undefined, 'nothing', primaryKeyOf(this.plan), ({ rowCount }) => rowCount)
   }
 
   /** Deletes a row of a table without an id. Returns whether it was there. */
@@ -192,18 +193,18 @@ export class ScopedTable<Row extends object> {
     schema: PutSchema<Row, Schema>,
     input: unknown,
     key: string,
-    options: { managed?: Values } = {},
+    options?: { managed?: Values },
   ): Query<Row> {
     return this.write(undefined, () => {
-      const { managed } = ownProperties(options, 'options') as { managed?: Values }
+      const { managed } = ownOf(options)
       const values = { ...parsed(schema as z.ZodType, input), ...managed }
       if (this.isSealed(values)) throw new DefinitionError(`${this.plan.resource}: a sealed column cannot be put`)
       return this.audited('put', 'update', undefined, planPut(this.target, values, key), this.reserved(1))
     })
   }
 
-  updateRow(schema: z.ZodType, id: string, patch: unknown, options: UpdateRowOptions = {}): Query<Row> {
-    const { options: asked, managed, guard } = ownProperties(options, 'options') as UpdateRowOptions
+  updateRow(schema: z.ZodType, id: string, patch: unknown, options?: UpdateRowOptions): Query<Row> {
+    const { options: asked, managed, guard } = ownOf(options)
     return this.write(id, () => {
       const values = { ...parsed(schema, patch), ...managed }
       const revision = asked === undefined ? undefined : revisionOf(asked)
@@ -300,13 +301,13 @@ export class ScopedTable<Row extends object> {
   private bulk<T>(
     schema: z.ZodType,
     inputs: readonly unknown[],
-    options: { managed?: Values },
+    options: { managed?: Values } | undefined,
     returned: 'rows' | 'nothing',
     unless: string | undefined,
     read: (result: Result) => T,
   ): Query<T> {
     return this.write(undefined, () => {
-      const { managed } = ownProperties(options, 'options') as { managed?: Values }
+      const { managed } = ownOf(options)
       const rows = ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
       const plan = (rows: readonly Values[]) => {
         const change = planInsertMany(this.target, rows, { returned, unless })

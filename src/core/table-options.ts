@@ -4,7 +4,7 @@ import { DefinitionError, InvalidInputError } from './errors.js'
 import type { Parents } from './statements/parent-locks.js'
 import type { Reference } from './statements/removals.js'
 import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
-import { ownItems, ownProperties, touch } from './values.js'
+import { ownItems, ownProperties, readOptions, touch } from './values.js'
 
 export interface TableOptions {
   /** Whose `read` and `write` an actor needs; the table's own name unless told. */
@@ -28,6 +28,8 @@ export interface ReadTableOptions {
   readonly parents: Parents
 }
 
+export const tableOptionNames = ['permission', 'limit', 'references', 'unlockedParents'] as const
+
 const checked = new WeakMap<object, Map<TablePlan, ReadTableOptions>>()
 const noOptions: TableOptions = {}
 
@@ -43,9 +45,7 @@ export function readTableOptions(plan: TablePlan, options: TableOptions = noOpti
 }
 
 function check(plan: TablePlan, options: unknown): ReadTableOptions {
-  const { permission, limit, references, unlockedParents, ...others } = ownProperties(options, 'options')
-  const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+  const { permission, limit, references, unlockedParents } = readOptions(options, tableOptionNames)
   return {
     permission: optionalText(permission, 'permission'),
     limit: optionalText(limit, 'limit'),

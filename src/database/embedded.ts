@@ -29,6 +29,9 @@ export async function openEmbedded(database: PGlite, options: EmbeddedOptions = 
   return new EmbeddedExecutor(database, options)
 }
 
+/** Named one by one, so that none of them is inherited. */
+const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
+
 class EmbeddedExecutor implements Executor {
   private readonly turns: Turns
   private closing: Promise<void> | undefined
@@ -43,9 +46,9 @@ class EmbeddedExecutor implements Executor {
   async run(
     binding: Binding,
     calls: readonly Call[],
-    { signal, readOnly, reenter }: RunOptions = {},
+    { signal, readOnly, reenter }: RunOptions = defaults,
   ): Promise<Result[]> {
-    const transaction = await this.begin(binding, { signal, readOnly })
+    const transaction = await this.begin(binding, { signal, readOnly, isolation: undefined })
     try {
       const results = await transaction.run(calls)
       if (reenter) await transaction.run([])
@@ -57,7 +60,7 @@ class EmbeddedExecutor implements Executor {
     }
   }
 
-  async begin(binding: Binding, options: BeginOptions = {}): Promise<Transaction> {
+  async begin(binding: Binding, options: BeginOptions = defaults): Promise<Transaction> {
     if (this.closing !== undefined) throw closed()
     if (options.signal?.aborted) throw aborted()
     const end = await this.turns.take()

@@ -29,7 +29,7 @@ export async function runImplicitTransaction(
     ...calls.map(asked),
     ...(reenter ? bound : []),
   ]
-  const steps = blocks ? [begin({ readOnly }), ...inner, commit] : inner
+  const steps = blocks ? [begin({ readOnly, isolation: undefined }), ...inner, commit] : inner
   let batch = await attempt(connection, steps, blocks, signal)
   if (isStale(batch) && !signal?.aborted) {
     connection.forgetStatements()

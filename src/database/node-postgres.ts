@@ -13,11 +13,13 @@ export interface NodePostgresOptions extends ConnectionPoolOptions {
 
 const nothing = statement('select', 'read')
 const defaultDrain = 10_000
+/** Named one by one, so that none of them is inherited. */
+const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
 export function openNodePostgres({ blocks = false, lookup, ...options }: NodePostgresOptions): Executor {
   const pool = new ConnectionPool(options)
   const executor: Executor = {
-    async run(binding, calls, options = {}) {
+    async run(binding, calls, options = defaults) {
       const connection = await pool.take(options.signal)
       try {
         return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup })
@@ -25,7 +27,7 @@ export function openNodePostgres({ blocks = false, lookup, ...options }: NodePos
         pool.give(connection)
       }
     },
-    async begin(binding, options = {}) {
+    async begin(binding, options = defaults) {
       const connection = await pool.take(options.signal)
       const onEnd = (): void => {
         pool.give(connection)
@@ -35,7 +37,7 @@ export function openNodePostgres({ blocks = false, lookup, ...options }: NodePos
     async ping() {
       await executor.run({ kind: 'system', about: undefined }, [{ statement: nothing, values: [] }])
     },
-    close: ({ drain = defaultDrain } = {}) => pool.close(drain),
+    close: (options) => pool.close(options?.drain ?? defaultDrain),
   }
   return executor
 }

@@ -96,7 +96,8 @@ export class Pipeline implements Submittable {
     this.lastTag = text
     if (this.steps[this.done]?.own === false) {
       const columns = (this.prepared[this.done]?.shape ?? noColumns).columns
-      this.results.push({ rows: this.rows, columns, rowCount: Number(text.slice(text.lastIndexOf(' ') + 1)) })
+      const rowCount = Number(text.slice(text.lastIndexOf(' ') + 1))
+      this.results.push({ rows: this.rows, columns, rowCount })
       this.rows = []
     }
     this.done++

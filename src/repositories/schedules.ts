@@ -139,7 +139,8 @@ function parseCron(cron: string, timezone: string): Cron {
   // Croner takes a single date too, nicknames, and years.
   if (!/^\s*(\S+\s+){4,5}\S+\s*$/.test(cron)) throw refusal
   try {
-    return new Cron(cron, { timezone, paused: true })
+    // Inheriting nothing: croner takes a `name`, which a second job of that name is refused for.
+    return new Cron(cron, Object.assign(Object.create(null) as object, { timezone, paused: true }))
   } catch {
     throw refusal
   }

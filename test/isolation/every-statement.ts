@@ -146,7 +146,8 @@ function operatorsOf({ comparedAs }: ColumnPlan, value: unknown): unknown[] {
   return [...any, ...ranges, ...(comparedAs === 'text' ? [{ prefix: (value as string).slice(0, 2) }] : [])]
 }
 
-async function writeEveryWay(org: Org): Promise<void> {
+/** Every write that the core has, over one organization that nothing else uses. */
+export async function writeEveryWay(org: Org): Promise<void> {
   const { id: projectId } = await org.projects.create({ name: 'P', slug: 'p' })
   const { id: agentId } = await org.agents.create({ name: 'A', username: 'a', projectId })
   const { id: workflowId } = await org.workflows.create({ name: 'W', slug: 'w', projectId })
