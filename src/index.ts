@@ -15,6 +15,8 @@ export {
   CommitUnknownError,
   ConflictError,
   DecryptError,
+  DefinitionError,
+  type ErrorStatus,
   ForbiddenError,
   IdempotencyMismatchError,
   type InputFault,

@@ -4,11 +4,13 @@ import { hash } from 'node:crypto'
 export interface Statement {
   readonly name: string
   readonly text: string
+  /** What errors call it; undefined for what the library or a builder has made. */
+  readonly label?: string | undefined
 }
 
 /** The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. */
-export function statement(text: string): Statement {
-  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text }
+export function statement(text: string, label?: string): Statement {
+  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, label }
 }
 
 export interface Call {

@@ -1,8 +1,17 @@
-import { createTableRelationsHelpers, extractTablesRelationalConfig, type TablesRelationalConfig } from 'drizzle-orm'
+import {
+  createTableRelationsHelpers,
+  extractTablesRelationalConfig,
+  fillPlaceholders,
+  is,
+  Param,
+  Placeholder,
+  type TablesRelationalConfig,
+} from 'drizzle-orm'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
 import type { Scope } from './scope.js'
 import { ScopedDialect } from './scoped-dialect.js'
+import { unwritable } from './values.js'
 import { StatementCache } from './statements/statement-cache.js'
 
 /** Drizzle's own builder over a scope. Row security closes it; a transaction or a connection cannot be taken out of it. */
@@ -67,14 +76,33 @@ function relationsOf(schema: Record<string, unknown>): Relations {
 /** Drizzle wraps whatever is thrown into an error whose message holds every parameter. Ours are to arrive as they are. */
 function keepErrors(session: PreparingSession): void {
   const prepare = session.prepareQuery.bind(session)
-  session.prepareQuery = (...args) =>
-    Object.assign(prepare(...args), {
+  session.prepareQuery = (query, ...others) => {
+    const prepared = Object.assign(prepare(query, ...others), {
       queryWithCache: (_text: string, _values: unknown[], run: () => unknown) => run(),
     })
+    const { params } = query
+    if (!params.some((param) => is(param, Placeholder) || is(param, Param))) return prepared
+    const execute = prepared.execute.bind(prepared)
+    return Object.assign(prepared, {
+      execute: async (values?: Record<string, unknown>) => {
+        assertFills(params, values)
+        return execute(values)
+      },
+    })
+  }
+}
+
+/** Drizzle would throw an error of its own for a placeholder that is given no value, or one that its column cannot write. */
+function assertFills(params: unknown[], values: Record<string, unknown> = {}): void {
+  try {
+    fillPlaceholders(params, values)
+  } catch (error) {
+    throw unwritable('', error)
+  }
 }
 
 interface PreparingSession {
-  prepareQuery(...args: never[]): object
+  prepareQuery(query: { params: unknown[] }, ...others: never[]): { execute(values?: object): Promise<unknown> }
 }
 
 /** `db.execute(sql)` knows no columns, so that its rows are named by the server. */

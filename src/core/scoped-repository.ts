@@ -287,7 +287,12 @@ export abstract class ScopedRepository<Row extends object> {
    * compiled once per name.
    */
   protected statement(name: string, text: (plan: TablePlan) => string): Statement {
-    return this.plan.statements.get(`own ${classKey(this.constructor)} ${name}`, () => ownText(text(this.plan)))
+    const label = `${this.constructor.name || this.plan.resource}: the statement ${name}`
+    return this.plan.statements.get(
+      `own ${classKey(this.constructor)} ${name}`,
+      () => ownText(label, text(this.plan)),
+      label,
+    )
   }
 
   /** Runs a statement of the repository's own that gives rows of this table. */

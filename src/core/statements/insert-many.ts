@@ -2,7 +2,7 @@ import { BrokenReferenceError, InvalidInputError } from '../errors.js'
 import type { Call, Result, Statement } from '../executor.js'
 import { newId } from '../ids.js'
 import { type ColumnPlan, columnOf, givenColumn, planOf, type TablePlan } from './table-plan.js'
-import type { Values } from '../values.js'
+import { unwritable, type Values } from '../values.js'
 import type { Parents } from './writes.js'
 
 /** Many rows in one statement, a parameter for each column: no VALUES list has to be parsed, and no limit on parameters is near. */
@@ -20,7 +20,7 @@ export function insertManyCall(
     throw new InvalidInputError('', 'every row must have the same fields')
   }
   const columns = properties.map((property) => givenColumn(plan, property))
-  const lists = columns.map((column) => listOf(rows.map((row) => column.encode(row[column.property]))))
+  const lists = columns.map((column) => listOf(column, rows))
   if (plan.hasId && first.id === undefined) {
     columns.push(columnOf(plan, 'id'))
     lists.push(`{${rows.map(newId).join()}}`)
@@ -81,14 +81,16 @@ const isList = (type: string): boolean => type.endsWith(']')
 const nothing = (plan: TablePlan): Statement =>
   plan.statements.get('nothing', () => `select ${plan.selected} from ${plan.sql} where ${plan.owned} and false`)
 
-/** An array as Postgres reads it. */
-function listOf(values: readonly unknown[]): string {
+/** The values of one column, as an array that Postgres reads. */
+function listOf(column: ColumnPlan, rows: readonly Values[]): string {
   try {
-    return `{${values.map(itemOf).join()}}`
+    return `{${rows.map((row) => itemOf(column.encode(row[column.property]))).join()}}`
   } catch (error) {
     // A string of JavaScript ends at half a gigabyte.
-    if (error instanceof RangeError) throw new InvalidInputError('', 'are too large for one statement')
-    throw error
+    if (error instanceof RangeError && error.message.includes('string length')) {
+      throw new InvalidInputError('', 'are too large for one statement')
+    }
+    throw unwritable(column.property, error)
   }
 }
 

@@ -1,3 +1,4 @@
+import { DefinitionError } from '../errors.js'
 import { type Statement, statement } from '../executor.js'
 
 /** Filters come from requests, so that there is no end to their shapes. */
@@ -7,10 +8,11 @@ const capacity = 1000
 export class StatementCache {
   private readonly known = new Map<string, Statement>()
 
-  get(shape: string, text: () => string): Statement {
+  /** `label` names the statement to whoever wrote it. */
+  get(shape: string, text: () => string, label?: string): Statement {
     const found = this.known.get(shape)
     if (found !== undefined) return found
-    const made = statement(text())
+    const made = statement(text(), label)
     if (this.known.size >= capacity) {
       for (const oldest of this.known.keys()) {
         this.known.delete(oldest)
@@ -34,7 +36,7 @@ export function classKey(type: object): number {
 }
 
 /** A text that names no organization would be left to row security alone. */
-export function ownText(text: string): string {
-  if (!/org_id"? = \$1\b/.test(text)) throw new Error('a statement of a repository must say org_id = $1')
+export function ownText(label: string, text: string): string {
+  if (!/org_id"? = \$1\b/.test(text)) throw new DefinitionError(`${label} must say org_id = $1 for each of its tables`)
   return text
 }

@@ -1,8 +1,10 @@
-import { getTableColumns } from 'drizzle-orm'
-import { getTableConfig, PgColumn, type PgTable } from 'drizzle-orm/pg-core'
+import { getTableColumns, is } from 'drizzle-orm'
+import { getTableConfig, PgColumn, PgJson, PgJsonb, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../../schema/shared/ciphertext.js'
+import { jsonText } from '../../schema/shared/json.js'
 import { factsOf } from '../../schema/shared/kinds.js'
-import { InvalidInputError } from '../errors.js'
+import { DefinitionError, InvalidInputError } from '../errors.js'
+import { unwritable } from '../values.js'
 import { rowReader } from './row-reader.js'
 import { StatementCache } from './statement-cache.js'
 
@@ -69,13 +71,14 @@ export function planOf(table: PgTable): TablePlan {
 /** Named by the library, so that an unknown name is a fault of the repository, not of its caller. */
 export function columnOf(plan: TablePlan, property: string): ColumnPlan {
   const column = plan.byProperty.get(property)
-  if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+  if (column === undefined) throw new DefinitionError(`${plan.resource} has no column ${property}`)
   return column
 }
 
-/** The same for a column that is given a value. Whose the row is, the scope alone says, whatever a schema of the host's lets through. */
+/** The column of an input's field. Refuses the owner's column: only the scope sets it, whatever a schema of the host's lets through. */
 export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
-  const column = columnOf(plan, property)
+  const column = plan.byProperty.get(property)
+  if (column === undefined) throw new InvalidInputError(property.slice(0, 60), `is not a field of ${plan.resource}`)
   if (column.sql === plan.owner) throw new InvalidInputError(property, 'is not a field that can be given')
   return column
 }
@@ -122,7 +125,7 @@ function planColumn(property: string, column: PgColumn): ColumnPlan {
     comparedAs: comparedType(type),
     isText: column.dataType === 'string',
     decode: decoderOf(column, type),
-    encode: encoderOf(column),
+    encode: encoderOf(property, column),
   }
 }
 
@@ -156,10 +159,18 @@ const comparableTypes = new Set([
 // A driver reads these as Drizzle's rows hold them.
 const asRead = new Set(['uuid', 'text', 'boolean', 'smallint', 'integer', 'jsonb', 'bytea', 'inet', 'double precision'])
 
-function encoderOf(column: PgColumn): ColumnPlan['encode'] {
+function encoderOf(property: string, column: PgColumn): ColumnPlan['encode'] {
   // Most columns write what they are given.
   if (column.mapToDriverValue === PgColumn.prototype.mapToDriverValue) return (value) => value ?? null
-  return (value) => (value === null || value === undefined ? null : column.mapToDriverValue(value))
+  const write = is(column, PgJsonb) || is(column, PgJson) ? jsonText : column.mapToDriverValue.bind(column)
+  return (value) => {
+    if (value === null || value === undefined) return null
+    try {
+      return write(value)
+    } catch (error) {
+      throw unwritable(property, error)
+    }
+  }
 }
 
 function decoderOf(column: PgColumn, type: string): ColumnPlan['decode'] {
