@@ -2,7 +2,7 @@ import type { FactsLookup } from './database/sqlstate.js'
 import type { Declarations } from './access/rights.js'
 import { readFolder } from './migrations/folder.js'
 import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
-import { constraintsOf } from './schema/constraints.js'
+import { factsLookup } from './schema/constraints.js'
 import { manifestOf } from './access/manifest.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
@@ -31,12 +31,11 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
   const migrations = await Promise.all(
     sets.map(async ({ folder, bookkeeping }) => ({ ...bookkeeping, known: await knownOf(folder) })),
   )
-  const constraints = constraintsOf(tables)
   return {
     tables,
     sets,
     declarations: { ...manifestOf(tables), migrations },
-    lookup: ({ constraint }) => constraints.get(constraint ?? ''),
+    lookup: factsLookup(tables),
   }
 }
 

@@ -30,6 +30,7 @@ export {
   ConflictError,
   DecryptError,
   DefinitionError,
+  type ErrorStatus,
   ForbiddenError,
   IdempotencyMismatchError,
   type InputFault,

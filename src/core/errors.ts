@@ -5,7 +5,7 @@
 export abstract class TenantryError extends Error {
   abstract readonly code: string
   /** The HTTP status an API handler would answer with. */
-  abstract readonly status: number
+  abstract readonly status: ErrorStatus
 
   constructor(message: string) {
     super(message)
@@ -17,6 +17,8 @@ export abstract class TenantryError extends Error {
     return { code: this.code, message: this.message }
   }
 }
+
+export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 409 | 422 | 429 | 500 | 503 | 504
 
 /** No such row here. The same words whether it is missing, deleted, or another organization's. */
 export class NotFoundError extends TenantryError {
@@ -40,16 +42,22 @@ export class ConflictError extends TenantryError {
   }
 }
 
-/** A value refers to a row that this organization does not have, or a row that others still refer to. */
+/**
+ * A value refers to a row that this organization does not have; or, where `referredBy` names a resource, the row cannot go because
+ * rows of that resource refer to it.
+ */
 export class BrokenReferenceError extends TenantryError {
   readonly code = 'broken_reference'
   readonly status = 409
   constructor(
     readonly resource: string,
     readonly fields: readonly string[] = [],
+    readonly referredBy?: string,
   ) {
     super(
-      `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`,
+      referredBy === undefined
+        ? `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`
+        : `${resource}: ${referredBy} still refer to this row`,
     )
   }
 }

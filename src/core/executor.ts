@@ -9,14 +9,20 @@ export interface Statement {
   readonly name: string
   readonly text: string
   readonly effect: Effect
+  /** What errors call it; undefined for what the library or a builder has made. */
+  readonly label?: string | undefined
 }
 
 /**
  * The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. Of a text that is
  * not the library's, the words tell what it may do.
  */
-export function statement(text: string, effect: Effect = mayWrite(text) ? 'change' : 'read'): Statement {
-  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect }
+export function statement(
+  text: string,
+  effect: Effect = mayWrite(text) ? 'change' : 'read',
+  label?: string,
+): Statement {
+  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect, label }
 }
 
 export interface Call {

@@ -1,9 +1,18 @@
-import { createTableRelationsHelpers, extractTablesRelationalConfig, type TablesRelationalConfig } from 'drizzle-orm'
+import {
+  createTableRelationsHelpers,
+  extractTablesRelationalConfig,
+  fillPlaceholders,
+  is,
+  Param,
+  Placeholder,
+  type TablesRelationalConfig,
+} from 'drizzle-orm'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
 import { planned } from './planned.js'
 import type { Scope } from './scope.js'
 import { ScopedDialect } from './scoped-dialect.js'
+import { unwritable } from './values.js'
 import { StatementCache } from './statements/statement-cache.js'
 
 /** Drizzle's own builder over a scope. Row security closes it; a transaction or a connection cannot be taken out of it. */
@@ -73,18 +82,33 @@ function relationsOf(schema: Record<string, unknown>): Relations {
  */
 function adapt(session: PreparingSession, scope: Scope): void {
   const prepare = session.prepareQuery.bind(session)
-  session.prepareQuery = (...args) => {
-    const query = prepare(...args)
-    const execute = query.execute.bind(query)
-    return Object.assign(query, {
-      execute: (...values: never[]) => scope.track(execute(...values)),
+  session.prepareQuery = (query, ...others) => {
+    const prepared = prepare(query, ...others)
+    const execute = prepared.execute.bind(prepared)
+    const { params } = query
+    const isFilled = params.some((param) => is(param, Placeholder) || is(param, Param))
+    const send = async (values?: Record<string, unknown>) => {
+      if (isFilled) assertFills(params, values)
+      return execute(values)
+    }
+    return Object.assign(prepared, {
+      execute: (values?: Record<string, unknown>) => scope.track(send(values)),
       queryWithCache: (_text: string, _values: unknown[], run: () => unknown) => run(),
     })
   }
 }
 
+/** Drizzle would throw an error of its own for a placeholder that is given no value, or one that its column cannot write. */
+function assertFills(params: unknown[], values: Record<string, unknown> = {}): void {
+  try {
+    fillPlaceholders(params, values)
+  } catch (error) {
+    throw unwritable('', error)
+  }
+}
+
 interface PreparingSession {
-  prepareQuery(...args: never[]): { execute(...values: never[]): Promise<unknown> }
+  prepareQuery(query: { params: unknown[] }, ...others: never[]): { execute(values?: object): Promise<unknown> }
 }
 
 /** `db.execute(sql)` knows no columns, so that its rows are named by the server. */

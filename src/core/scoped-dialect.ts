@@ -1,7 +1,6 @@
-import { Column, is, Param, SQL } from 'drizzle-orm'
+import { Column, getTableColumns, is, Param, SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
-import { InvalidInputError, TenantryError } from './errors.js'
-import { ownOf } from './values.js'
+import { ownOf, unwritable } from './values.js'
 
 type Config<Name extends keyof PgDialect> = PgDialect[Name] extends (config: infer Given) => unknown ? Given : never
 
@@ -45,25 +44,27 @@ export class ScopedDialect extends PgDialect {
     try {
       return super.sqlToQuery(...given)
     } catch (error) {
-      if (error instanceof TenantryError) throw error
-      throw new InvalidInputError(refusingColumn(given[0]) ?? '', 'holds a value that its column does not take')
+      throw unwritable(refusingField(given[0]) ?? '', error)
     }
   }
 }
 
 const own = <T extends object>(given: T): T => ownOf(given) as T
 
-/** The column whose encoder throws. Asked only when the statement could not be made. */
-function refusingColumn(chunk: unknown): string | undefined {
-  if (is(chunk, Param)) return is(chunk.encoder, Column) && refuses(chunk) ? chunk.encoder.name : undefined
+/** The field whose column cannot write its value. Looked for only when the statement could not be made. */
+function refusingField(chunk: unknown): string | undefined {
+  if (is(chunk, Param)) return is(chunk.encoder, Column) && refuses(chunk) ? propertyOf(chunk.encoder) : undefined
   const inner = is(chunk, SQL) ? chunk.queryChunks : chunk
   if (!Array.isArray(inner)) return undefined
   for (const one of inner) {
-    const found = refusingColumn(one)
+    const found = refusingField(one)
     if (found !== undefined) return found
   }
   return undefined
 }
+
+const propertyOf = ({ table, name }: Column): string =>
+  Object.entries(getTableColumns(table)).find(([, column]) => column.name === name)?.[0] ?? name
 
 function refuses({ encoder, value }: Param): boolean {
   try {

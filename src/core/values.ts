@@ -1,6 +1,7 @@
 import { types } from 'node:util'
 import type { z } from 'zod'
-import { type InputFault, InvalidInputError } from './errors.js'
+import { JsonFault } from '../schema/shared/json.js'
+import { type InputFault, InvalidInputError, TenantryError } from './errors.js'
 
 /** What a row is given, by the properties of its table. */
 export type Values = Readonly<Record<string, unknown>>
@@ -63,6 +64,13 @@ export function ownItems(input: unknown, field: string, max: number): unknown[] 
     // By their places: a list can bring an iterator that never ends.
     return Array.from({ length }, (_, index): unknown => input[index])
   })
+}
+
+/** The error for a value that its column's writer threw at. The value is not in it. */
+export function unwritable(field: string, error: unknown): TenantryError {
+  if (error instanceof TenantryError) return error
+  const reason = error instanceof JsonFault ? error.message : 'holds a value that cannot be written'
+  return new InvalidInputError(field, reason)
 }
 
 /** The moment of a Date in milliseconds, by no method that the value itself brings. */

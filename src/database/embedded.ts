@@ -4,7 +4,7 @@ import { InvalidInputError, PoolTimeoutError, ScopeClosedError } from '../core/e
 import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from '../core/executor.js'
 import { textParsers } from './driver.js'
 import { keptAsText } from './rows.js'
-import { type FactsLookup, isServerError, refusal } from './sqlstate.js'
+import { type FactsLookup, isServerError, refusal, wrongNumberOfValues } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import { begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
 
@@ -184,12 +184,14 @@ class EmbeddedTransaction implements Transaction {
       const columns = fields.map((field) => field.name)
       return { rows, columns, rowCount: rows.length > 0 ? rows.length : (affectedRows ?? 0) }
     } catch (error) {
-      throw this.translate(error)
+      throw this.translate(error, { statement, values })
     }
   }
 
-  private translate(error: unknown): Error {
-    if (error instanceof Error && isServerError(error)) return refusal(error, this.lookup)
+  private translate(error: unknown, call: Call): Error {
+    if (error instanceof Error && isServerError(error)) {
+      return wrongNumberOfValues(error, call) ?? refusal(error, this.lookup)
+    }
     // Not the server's: PGlite looks at the values itself before it sends them.
     return new InvalidInputError('', 'holds a value that its column does not take')
   }

@@ -1,7 +1,7 @@
 import { aborted } from '../core/abort.js'
 import { CommitUnknownError, QueryError, type TenantryError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
-import { type FactsLookup, refusal } from './sqlstate.js'
+import { type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
 
 interface Circumstances {
   readonly lookup: FactsLookup | undefined
@@ -16,7 +16,9 @@ export function failureOf(batch: Pipeline, circumstances: Circumstances): Tenant
   const { error, status, done } = batch
   const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
-    return error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
+    if (error.code === '57014' && signal?.aborted) return aborted()
+    const refused = batch.steps[done]
+    return (refused && wrongNumberOfValues(error, refused)) ?? refusal(error, lookup)
   }
   if (status === undefined) {
     if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()

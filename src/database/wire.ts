@@ -36,7 +36,7 @@ export class Frames {
     this.cstring(name)
     this.formats(values)
     this.int16(values.length)
-    for (const value of values) this.value(value)
+    for (let index = 0; index < values.length; index++) this.value(values[index], index)
     this.int16(0)
     this.close(start)
   }
@@ -99,7 +99,7 @@ export class Frames {
     for (const value of values) this.int16(ArrayBuffer.isView(value) ? 1 : 0)
   }
 
-  private value(value: unknown): void {
+  private value(value: unknown, index: number): void {
     if (value === null || value === undefined) {
       this.int32(-1)
       return
@@ -107,7 +107,7 @@ export class Frames {
     const start = this.end
     this.int32(0)
     if (ArrayBuffer.isView(value)) this.bytes(value)
-    else this.text(typeof value === 'string' ? value : asText(value))
+    else this.text(typeof value === 'string' ? value : asText(value, index))
     this.lengthAt(start, this.end - start - 4)
   }
 
@@ -179,9 +179,14 @@ export class Frames {
   }
 }
 
-function asText(value: unknown): string {
+function asText(value: unknown, index: number): string {
   const text = encode(value)
-  if (text === undefined) throw new InvalidInputError('', 'holds a value that a database has not')
+  if (text === undefined) {
+    throw new InvalidInputError(
+      `$${index + 1}`,
+      'contains a value that Postgres cannot store (a function, a symbol, a circle)',
+    )
+  }
   return text
 }
 

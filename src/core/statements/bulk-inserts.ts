@@ -1,7 +1,7 @@
 import { BrokenReferenceError, InvalidInputError } from '../errors.js'
 import type { Result } from '../executor.js'
 import { newId } from '../ids.js'
-import type { Values } from '../values.js'
+import { unwritable, type Values } from '../values.js'
 import type { ChangeText } from './change-text.js'
 import type { ColumnPlan } from './column-plan.js'
 import { changeCall, keyOf, type PlannedChange } from './inserts.js'
@@ -52,7 +52,7 @@ function columnsOf(plan: TablePlan, rows: readonly Values[]): { columns: ColumnP
     throw new InvalidInputError('', 'every row must have the same fields')
   }
   const columns = properties.map((property) => givenColumn(plan, property))
-  const lists = columns.map((column) => listOf(rows.map((row) => column.encode(row[column.property]))))
+  const lists = columns.map((column) => listOf(column, rows))
   if (plan.hasId && !properties.includes('id')) {
     columns.push(columnOf(plan, 'id'))
     lists.push(`{${rows.map(newId).join()}}`)
@@ -113,14 +113,16 @@ function lockOf({ sql, visible }: TablePlan, target: string, place: number) {
 /** `text[]`, and `text[3]`. */
 const isList = (type: string): boolean => type.endsWith(']')
 
-/** An array as Postgres reads it. */
-function listOf(values: readonly unknown[]): string {
+/** The values of one column, as an array that Postgres reads. */
+function listOf(column: ColumnPlan, rows: readonly Values[]): string {
   try {
-    return `{${values.map(itemOf).join()}}`
+    return `{${rows.map((row) => itemOf(column.encode(row[column.property]))).join()}}`
   } catch (error) {
     // A string of JavaScript ends at half a gigabyte.
-    if (error instanceof RangeError) throw new InvalidInputError('', 'are too large for one statement')
-    throw error
+    if (error instanceof RangeError && error.message.includes('string length')) {
+      throw new InvalidInputError('', 'are too large for one statement')
+    }
+    throw unwritable(column.property, error)
   }
 }
 

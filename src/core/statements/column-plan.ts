@@ -1,4 +1,7 @@
-import { PgColumn } from 'drizzle-orm/pg-core'
+import { is } from 'drizzle-orm'
+import { PgColumn, PgJson, PgJsonb } from 'drizzle-orm/pg-core'
+import { jsonText } from '../../schema/shared/json.js'
+import { unwritable } from '../values.js'
 
 /** One column as statements and rows know it. */
 export interface ColumnPlan {
@@ -34,7 +37,7 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
     comparedAs: comparedType(type),
     isText: column.dataType === 'string',
     decode: decoderOf(column, type),
-    encode: encoderOf(column),
+    encode: encoderOf(property, column),
   }
 }
 
@@ -68,10 +71,18 @@ const comparableTypes = new Set([
 // A driver reads these as Drizzle's rows hold them.
 const asRead = new Set(['uuid', 'text', 'boolean', 'smallint', 'integer', 'jsonb', 'bytea', 'inet', 'double precision'])
 
-function encoderOf(column: PgColumn): ColumnPlan['encode'] {
+function encoderOf(property: string, column: PgColumn): ColumnPlan['encode'] {
   // Most columns write what they are given.
   if (column.mapToDriverValue === PgColumn.prototype.mapToDriverValue) return (value) => value ?? null
-  return (value) => (value === null || value === undefined ? null : column.mapToDriverValue(value))
+  const write = is(column, PgJsonb) || is(column, PgJson) ? jsonText : column.mapToDriverValue.bind(column)
+  return (value) => {
+    if (value === null || value === undefined) return null
+    try {
+      return write(value)
+    } catch (error) {
+      throw unwritable(property, error)
+    }
+  }
 }
 
 function decoderOf(column: PgColumn, type: string): ColumnPlan['decode'] {

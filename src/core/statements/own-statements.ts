@@ -10,26 +10,25 @@ import type { TablePlan } from './table-plan.js'
  */
 export function ownStatement(
   plan: TablePlan,
-  type: object,
+  type: { readonly name: string },
   name: string,
   changes: boolean,
   text: (table: TablePlan) => string | ChangeText,
 ): OwnStatement {
-  return plan.statements.own(`own ${classKey(type)} ${name}`, name, changes, () => {
+  const label = `${type.name || plan.resource}: the statement ${name}`
+  return plan.statements.own(`own ${classKey(type)} ${name}`, { event: name, label, changes }, () => {
     const made = text(plan)
     if (typeof made === 'string' && changes && plan.audited) {
-      throw new DefinitionError(`${plan.resource}: ${name} changes an audited table, so it must be given in its pieces`)
+      throw new DefinitionError(`${label} changes an audited table, so it must be given in its pieces`)
     }
-    assertOwner(plan, name, typeof made === 'string' ? made : renderChange(made))
+    assertOwner(plan, label, typeof made === 'string' ? made : renderChange(made))
     return made
   })
 }
 
-function assertOwner({ owner, resource, owned }: TablePlan, name: string, sql: string): void {
+function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): void {
   if (owner === undefined || saysOwner(owner.column.sql.slice(1, -1), sql)) return
-  throw new DefinitionError(
-    `${resource}: the statement ${name} must say ${owned} for each of its tables, so that it means one owner's rows`,
-  )
+  throw new DefinitionError(`${label} must say ${owned} for each of its tables, so that it means one owner's rows`)
 }
 
 /** `"org_id" = $1`, or an insert that gives `$1` to the column. */

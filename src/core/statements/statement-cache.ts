@@ -6,13 +6,17 @@ export interface ChangeStatement extends Statement {
   readonly change: ChangeText
 }
 
-/** A statement that a repository writes itself. */
-export interface OwnStatement extends Statement {
+export interface OwnNames {
   /** The repository's name for it, and the event that the audit log calls a change by. */
   readonly event: string
   /** It needs the permission to write, and passes the audit log. */
   readonly changes: boolean
+  /** What errors call it. */
+  readonly label: string
 }
+
+/** A statement that a repository writes itself. */
+export interface OwnStatement extends Statement, Omit<OwnNames, 'label'> {}
 
 /** Filters come from requests, so that there is no end to their shapes. */
 const capacity = 1000
@@ -33,14 +37,14 @@ export class StatementCache {
     return this.keep(shape, made)
   }
 
-  own(shape: string, event: string, changes: boolean, make: () => string | ChangeText): OwnStatement {
+  own(shape: string, { event, label, changes }: OwnNames, make: () => string | ChangeText): OwnStatement {
     const found = this.known.get(shape)
     if (found !== undefined) return found as OwnStatement
     const made = make()
     // What is called a query may still call a function that writes.
     const effect = changes ? 'change' : undefined
-    if (typeof made === 'string') return this.keep(shape, { ...statement(made, effect), event, changes })
-    return this.keep(shape, { ...statement(renderChange(made), effect), change: made, event, changes })
+    if (typeof made === 'string') return this.keep(shape, { ...statement(made, effect, label), event, changes })
+    return this.keep(shape, { ...statement(renderChange(made), effect, label), change: made, event, changes })
   }
 
   private keep<Kept extends Statement>(shape: string, made: Kept): Kept {

@@ -91,7 +91,8 @@ export function columnOf(plan: TablePlan, property: string): ColumnPlan {
 
 /** The same for a column that is given a value. Refuses the owner's column: only the scope sets it. */
 export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
-  const column = columnOf(plan, property)
+  const column = plan.byProperty.get(property)
+  if (column === undefined) throw new InvalidInputError(property.slice(0, 60), `is not a field of ${plan.resource}`)
   if (column === plan.owner?.column) throw new InvalidInputError(property, 'is not a field that can be given')
   return column
 }
