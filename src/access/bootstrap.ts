@@ -1,6 +1,7 @@
 import type { Declarations } from './rights.js'
 import type { Session } from '../database/session.js'
 import { type CarriedOut, carryOut } from './carry-out.js'
+import { type ClosedExtension, closedExtensions } from './extensions.js'
 import { planGrants } from './grant-plan.js'
 import { closePartitions } from './partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
@@ -10,6 +11,8 @@ import { planBinding, planDatabase, planOwnBinding, planRoles } from './roles.js
 export interface Bootstrapped extends CarriedOut {
   /** SQL that closes a further way around row security, and that only a superuser may run. Managed servers have none. */
   readonly advised: readonly string[]
+  /** Extensions whose functions the application may not execute: nothing is wrong unless it calls them. */
+  readonly extensions: readonly ClosedExtension[]
 }
 
 export interface BootstrapOptions extends LockOptions {
@@ -33,6 +36,7 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
       done: [...roles.done, ...database.done, ...binding.done],
       remaining: [...roles.remaining, ...database.remaining, ...needed],
       advised: binding.remaining.filter((statement) => !needed.includes(statement)),
+      extensions: await closedExtensions(session),
     }
   })
 }
@@ -66,6 +70,7 @@ export function bootstrap(
       done: [...roles.done, ...grants.done],
       remaining: [...roles.remaining, ...grants.remaining],
       advised: roles.advised,
+      extensions: roles.extensions,
     }
   })
 }

@@ -1,6 +1,7 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Session } from '../database/session.js'
 import { type Bootstrapped, bootstrapGrants, bootstrapRoles, type BootstrapOptions } from '../access/bootstrap.js'
+import { closedExtensions } from '../access/extensions.js'
 import { declarationsOf } from './declarations.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import { type MigrationSet, migrateUp, type Step, type UpTarget } from './migrator.js'
@@ -38,6 +39,8 @@ export function upgrade(
         done: [...roles.done, ...grants.done],
         remaining: [...roles.remaining, ...grants.remaining],
         advised: roles.advised,
+        // Again: one of the migrations may have made an extension.
+        extensions: await closedExtensions(session),
       },
       permissions: (await holdsPermissions(session)) ? await bringPermissions(session) : [],
     }

@@ -12,7 +12,7 @@ import { useDatabase } from '../../src/testing/vitest.js'
 // As on a managed server: the owner is no superuser and may not make roles.
 const database = useDatabase()
 const org = '0190a000-0000-7000-8000-00000000000a'
-const nothing = { done: [], remaining: [], advised: [] }
+const nothing = { done: [], remaining: [], advised: [], extensions: [] }
 let sessions: Session[] = []
 let declarations: Declarations
 let owner: string
@@ -81,6 +81,7 @@ test('an owner who is no superuser sets up all that is needed', async () => {
     done: [`alter default privileges for role ${owner} revoke execute on functions from public`],
     remaining: [],
     advised: advised.map((statement) => statement()),
+    extensions: [],
   })
   await migrateUp(session, [platformMigrations])
   expect((await bootstrapGrants(session, declarations)).remaining).toEqual([])

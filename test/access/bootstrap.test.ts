@@ -17,7 +17,7 @@ import { takenBack } from '../support/nested-session.js'
 
 const database = useDatabase()
 const setConfig = 'function pg_catalog.set_config(text, text, boolean)'
-const nothing = { done: [], remaining: [], advised: [] }
+const nothing = { done: [], remaining: [], advised: [], extensions: [] }
 let declarations: Declarations
 
 beforeAll(async () => {

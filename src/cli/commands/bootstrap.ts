@@ -16,7 +16,8 @@ export const addBootstrap: AddCommand = (program, run) =>
             'Makes tenantry_app and tenantry_system, closes what a database leaves open to everybody, and gives',
             'both roles exactly the declared rights on the tables that exist. It is a part of `migrate up`; run',
             'it alone after a change of rights, or on a further database of the same server. What the login may',
-            'not do it prints as SQL, and ends with 3. Running it again does nothing more.',
+            'not do it prints as SQL, and ends with 3. Running it again does nothing more. It also prints the grants',
+            'for extensions whose functions the application may not execute, which is no fault.',
           ),
         )
         .option('exclusive-database', {
@@ -52,6 +53,12 @@ export const addBootstrap: AddCommand = (program, run) =>
 export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
   ...remainingLines(bootstrapped),
   ...block('Advised. Only a superuser may run it, and some managed servers have none:', bootstrapped.advised),
+  ...bootstrapped.extensions.flatMap(({ extension, grants }) =>
+    block(
+      `The application may not execute the functions of ${extension}. If it calls them, run as their owner:`,
+      grants,
+    ),
+  ),
 ]
 
 export const remainingLines = ({ remaining }: CarriedOut): string[] =>
