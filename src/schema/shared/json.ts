@@ -17,8 +17,28 @@ export const json = <Shape>(name: string) =>
   })(name)
 
 /** JSON nested 8,000 deep hangs PGlite and 100,000 deep breaks the server's stack. */
-const maxJsonDepth = 64
-const maxJsonBytes = 1_048_576
+export const maxJsonDepth = 64
+export const maxJsonBytes = 1_048_576
+
+/** How deep the brackets of a JSON text are nested. What stands in its strings does not count. */
+export function nestingOf(json: string): number {
+  let depth = 0
+  let deepest = 0
+  for (let place = 0; place < json.length; place++) {
+    const character = json[place]
+    if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth)
+    else if (character === ']' || character === '}') depth--
+    else if (character === '"') place = endOfString(json, place)
+  }
+  return deepest
+}
+
+/** The quote that ends the string; the end of the text where there is none. */
+function endOfString(json: string, start: number): number {
+  let place = start + 1
+  while (place < json.length && json[place] !== '"') place += json[place] === '\\' ? 2 : 1
+  return place
+}
 
 /**
  * Plain data out of an unknown value: own enumerable properties, each read once, no prototype, getters' second thoughts, or
