@@ -59,8 +59,6 @@ type TextParser = (text: string) => unknown
 const require = createRequire(import.meta.url)
 const requireOfPg = createRequire(require.resolve('pg'))
 
-export const { prepareValue } = requireOfPg('pg/lib/utils') as { prepareValue: (value: unknown) => unknown }
-
 const { init } = requireOfPg('pg-types/lib/textParsers') as {
   init: (register: (oid: number, parse: TextParser) => void) => void
 }
@@ -70,6 +68,24 @@ export function textParsers(): Map<number, TextParser> {
   const parsers = new Map<number, TextParser>()
   init((oid, parse) => parsers.set(oid, parse))
   return parsers
+}
+
+/** A message of the server's, as far as its name says what else it has. */
+export interface ServerMessage {
+  readonly name: string
+  readonly text?: string
+  readonly fields?: readonly unknown[]
+}
+
+const { Parser } = requireOfPg('pg-protocol/dist/parser') as {
+  Parser: new () => { parse(bytes: Buffer, onMessage: (message: ServerMessage | Error) => void): void }
+}
+
+/** The messages in bytes that hold nothing but whole ones. An ErrorResponse is an Error. */
+export function messagesIn(bytes: Uint8Array): (ServerMessage | Error)[] {
+  const messages: (ServerMessage | Error)[] = []
+  new Parser().parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), (message) => messages.push(message))
+  return messages
 }
 
 export function rawConnection(options: { ssl: unknown; sslNegotiation: string }): DriverConnection {

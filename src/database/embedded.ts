@@ -1,9 +1,9 @@
-import type { PGlite, QueryOptions } from '@electric-sql/pglite'
+import type { PGlite } from '@electric-sql/pglite'
 import { aborted } from '../core/abort.js'
-import { InvalidInputError, PoolTimeoutError, ScopeClosedError } from '../core/errors.js'
+import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from '../core/executor.js'
-import { textParsers } from './driver.js'
-import { keptAsText } from './rows.js'
+import { exchange } from './embedded-exchange.js'
+import { readerSettings } from './pool-config.js'
 import { type FactsLookup, isServerError, refusal, wrongNumberOfValues } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import { begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
@@ -14,17 +14,12 @@ export interface EmbeddedOptions {
   readonly lookup?: FactsLookup | undefined
 }
 
-const asText = (text: string) => text
-/** int8, numeric, and the types whose text is the value: PGlite has parsers of its own for some of them. */
-const texts = [20, 25, 1042, 1043, 1700, 2950, ...keptAsText]
-const parsers = Object.fromEntries([...textParsers(), ...texts.map((oid) => [oid, asText] as const)])
-const queryOptions: QueryOptions = { rowMode: 'array', parsers }
-
 /**
  * The embedded database: one connection, which serves under the application's role, so that row security is on. For trials,
  * demos and quick tests: nothing here ends a statement that takes too long, and whoever has the process has the data.
  */
 export async function openEmbedded(database: PGlite, options: EmbeddedOptions = {}): Promise<Executor> {
+  for (const [name, value] of Object.entries(readerSettings)) await database.query(`set ${name} = ${value}`)
   await database.query('set session authorization tenantry_app')
   return new EmbeddedExecutor(database, options)
 }
@@ -174,26 +169,16 @@ class EmbeddedTransaction implements Transaction {
     for (const step of enter(this.binding)) await this.send(step)
   }
 
-  private async send({ statement, values }: Call): Promise<Result> {
+  private async send(call: Call): Promise<Result> {
     try {
-      const { rows, fields, affectedRows } = await this.database.query<unknown[]>(
-        statement.text,
-        [...values],
-        queryOptions,
-      )
-      const columns = fields.map((field) => field.name)
-      return { rows, columns, rowCount: rows.length > 0 ? rows.length : (affectedRows ?? 0) }
+      return await exchange(this.database, call)
     } catch (error) {
-      throw this.translate(error, { statement, values })
+      if (error instanceof TenantryError) throw error
+      if (error instanceof Error && isServerError(error)) {
+        throw wrongNumberOfValues(error, call) ?? refusal(error, this.lookup)
+      }
+      throw new UnavailableError('the embedded database gave an answer that cannot be read')
     }
-  }
-
-  private translate(error: unknown, call: Call): Error {
-    if (error instanceof Error && isServerError(error)) {
-      return wrongNumberOfValues(error, call) ?? refusal(error, this.lookup)
-    }
-    // Not the server's: PGlite looks at the values itself before it sends them.
-    return new InvalidInputError('', 'holds a value that its column does not take')
   }
 
   private finish(): void {

@@ -1,7 +1,7 @@
 import type { Result } from '../core/executor.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
-import { noColumns, RowShape } from './rows.js'
+import { noColumns, rowCountOf, RowShape } from './rows.js'
 import { type DriverError, isServerError, isStaleStatement } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
@@ -96,8 +96,7 @@ export class Pipeline implements Submittable {
     this.lastTag = text
     if (this.steps[this.done]?.own === false) {
       const columns = (this.prepared[this.done]?.shape ?? noColumns).columns
-      const rowCount = Number(text.slice(text.lastIndexOf(' ') + 1))
-      this.results.push({ rows: this.rows, columns, rowCount })
+      this.results.push({ rows: this.rows, columns, rowCount: rowCountOf(text, this.rows.length) })
       this.rows = []
     }
     this.done++

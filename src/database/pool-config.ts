@@ -4,7 +4,19 @@ import type pg from 'pg'
  * Whatever the server and its roles are set to, answers read the same: ISO dates, and UTC, for an offset with seconds in it, as
  * old local times have, is no date to JavaScript.
  */
-const session = '-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC'
+export const readerSettings = {
+  datestyle: 'ISO',
+  intervalstyle: 'postgres',
+  timezone: 'UTC',
+  // Enough digits to read the same number again.
+  extra_float_digits: '1',
+  // Without it NULL in an array would be a text.
+  array_nulls: 'on',
+}
+
+const session = Object.entries(readerSettings)
+  .map(([name, value]) => `-c ${name}=${value}`)
+  .join(' ')
 
 const timeouts = {
   statement_timeout: 30_000,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type DriverClient,
   type DriverConnection,
-  prepareValue,
+  messagesIn,
   type Submittable,
   textParsers,
 } from '../../src/database/driver.js'
@@ -158,8 +158,28 @@ test('what a cancel request and the detection of a pooler need is there', async 
   for (const method of ['connect', 'requestSsl', 'cancel']) expect(pg.Connection.prototype).toHaveProperty(method)
 })
 
-test('arrays are written as Postgres reads them', () => {
-  expect(prepareValue(['a,b', '"', '\\', null, [1]])).toBe('{"a,b","\\"","\\\\",NULL,{"1"}}')
+test('the parser reads every message of an answer, an error as an Error', () => {
+  const message = (type: string, body: string): Buffer => {
+    const bytes = Buffer.alloc(5 + body.length)
+    bytes.write(type)
+    bytes.writeInt32BE(4 + body.length, 1)
+    bytes.write(body, 5, 'latin1')
+    return bytes
+  }
+  const answer = Buffer.concat([
+    message('T', '\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\0\0\0\0\0\0\0\0'),
+    message('D', '\0\x01\0\0\0\x03\xef\xbb\xbf'),
+    message('C', 'SELECT 1\0'),
+    message('E', 'SERROR\0C42P01\0Mno\0\0'),
+    message('Z', 'I'),
+  ])
+  expect(messagesIn(new Uint8Array(answer))).toMatchObject([
+    { name: 'rowDescription', fields: [{ name: 'a', dataTypeID: 25 }] },
+    { name: 'dataRow', fields: ['\ufeff'] },
+    { name: 'commandComplete', text: 'SELECT 1' },
+    { severity: 'ERROR', code: '42P01', message: 'no' },
+    { name: 'readyForQuery', status: 'I' },
+  ])
 })
 
 test('the parsers are there, and not those of the shared table', () => {
