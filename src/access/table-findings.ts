@@ -28,9 +28,9 @@ policy as materialized (
 
 /** Rows that name a finding: what is wrong, where, what mends it, and whether it is a fault. `$6` are the relations that the host allows. */
 export const tableFindings: readonly string[] = [
-  `select 'a table is missing', d.label, 'npx tenantry migrate up', true from declared d where d.oid is null`,
+  `select 'a table is missing', d.label, 'npx tenantry migrate up', true from declared d where d.oid is null and d.origin is null`,
 
-  `select 'is not a table', d.label, 'npx tenantry migrate verify', true from declared d where d.relkind not in ('r', 'p')`,
+  `select 'is not a table', d.label, 'npx tenantry migrate verify', true from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
     pg_catalog.format('alter table %s owner to %s', d.label, place.owner::pg_catalog.regrole), true
@@ -69,8 +69,7 @@ export const tableFindings: readonly string[] = [
   from (
     select f.oid, f.grantee, pg_catalog.string_agg(f.privilege || case f."column" when '' then '' else pg_catalog.format(' (%I)', f."column") end
       || case f.state when 'grantable' then ' with grant option' else '' end, ', ' order by f.privilege, f."column") as rights
-    from difference f join declared d on d.oid = f.oid cross join place
-    where f.state <> 'missing' and not (place.by_newer and f."column" <> '' and not d.columns operator(pg_catalog.?) f."column")
+    from difference f where f.state <> 'missing'
     group by f.oid, f.grantee
   ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
 
@@ -91,7 +90,7 @@ export const tableFindings: readonly string[] = [
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   ) c on c.oid = seen.oid
   join grantee g on g.oid = seen.grantee
-  cross join here cross join place
+  cross join here
   where pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage')
     and not exists (
       select from pg_catalog.pg_class a join pg_catalog.pg_namespace n on n.oid = a.relnamespace
@@ -103,8 +102,7 @@ export const tableFindings: readonly string[] = [
     and not (c.relkind = 'v'
       and exists (select from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker' and o.option_value::boolean)
       and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
-      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))
-    and not (place.by_newer and c.relowner = place.owner and not c.relispartition and c.nspname = 'platform')`,
+      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))`,
 
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true
@@ -120,7 +118,7 @@ export const tableFindings: readonly string[] = [
   // Drizzle writes a table of public without its schema.
   `select 'is hidden by another relation', d.label,
     pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
-  from declared d cross join here where d.schema = 'public' and not pg_catalog.pg_table_is_visible(d.oid)`,
+  from declared d cross join here where d.schema = 'public' and d.origin is null and not pg_catalog.pg_table_is_visible(d.oid)`,
 
   `select 'is published', p.pubname::text, 'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
   from pg_catalog.pg_publication p

@@ -352,6 +352,13 @@ export const databasePlants: readonly Plant[] = [
   { sql: ['revoke select on platform_migrations.migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['revoke usage on schema platform_migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['drop table platform_migrations.migrations'], faults: ['a table is missing'], byHand: true },
+  { sql: ['revoke select on platform_migrations.inventory from {role}'], faults: ['a right is missing'] },
+  { sql: ['grant select on platform_migrations.inventory to public'], faults: ['a right is not declared'] },
+  { sql: ['grant insert on platform_migrations.inventory to {role}'], faults: ['a right is not declared'] },
+  {
+    sql: ['create role planted', 'alter view platform_migrations.inventory owner to planted'],
+    faults: ['is owned by another role'],
+  },
   {
     sql: [
       'delete from platform_migrations.migrations where created_at > (select min(created_at) from platform_migrations.migrations)',
