@@ -247,11 +247,14 @@ export abstract class ScopedRepository<Row extends object> {
     return this.changeIf(id, transitionOf(this.plan, transition), () => [transition.to, transition.from])
   }
 
-  /** Changes the row if it is in a state that allows it. */
-  protected changeIf(id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+  /** Changes the row if it is in a state that allows it. What `id` throws, as a function, is the query's rejection. */
+  protected changeIf(id: string | (() => string), change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
     return this.write(
       'update',
-      () => guardedCall(this.plan, this.orgId, parseId(id), change, values()),
+      () => {
+        const row = parseId(typeof id === 'function' ? id() : id)
+        return guardedCall(this.plan, this.orgId, row, change, values())
+      },
       (result) => this.readRow(guardedRow(this.plan, change, result)),
     )
   }
