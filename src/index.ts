@@ -23,6 +23,7 @@ export type { Actor, RequestContext, Scope, TransactionOptions } from './core/sc
 export type { Filter } from './core/statements/filters.js'
 export type { ListOptions, Page } from './core/statements/pages.js'
 export type { Query } from './core/query.js'
+export type { ClaimedTask, Lease } from './repositories/tasks.js'
 export type { UpdateOptions } from './core/statements/update-options.js'
 export {
   BrokenReferenceError,

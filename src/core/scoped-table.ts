@@ -261,9 +261,14 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`. */
-  guardedRow(event: string, id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
-    return this.write(id, () => {
-      const row = parseId(id)
+  guardedRow(
+    event: string,
+    id: string | (() => string),
+    change: GuardedChange,
+    values: () => readonly unknown[],
+  ): Query<Row> {
+    return this.write(typeof id === 'string' ? id : undefined, () => {
+      const row = parseId(typeof id === 'function' ? id() : id)
       return this.audited(event, 'update', row, planGuardedChange(this.target, row, change, values()))
     })
   }

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { ConflictError } from '../core/errors.js'
-import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
+import { newId, parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { ownItems, parseInput } from '../core/values.js'
+import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
+import { ownItems, ownProperties, parseInput } from '../core/values.js'
 import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTask, newTask, type Task, taskPatch, type TaskPatch, tasks } from '../schema/tasks.js'
@@ -14,7 +15,7 @@ const owner = shape.label(200)
 const leaseSeconds = shape.int(1, 86_400)
 
 const claimOptions = z.strictObject({
-  /** Who works: only they can finish what they claim. */
+  /** Who works, for whoever looks at the queue. */
   owner,
   /** 1 unless told. */
   limit: shape.int(1, 1000).optional(),
@@ -26,25 +27,32 @@ const claimOptions = z.strictObject({
     .pipe(z.array(shape.label(100)).min(1))
     .optional(),
 })
-const heartbeatOptions = z.strictObject({ owner, leaseSeconds: leaseSeconds.optional() })
-const completion = z.strictObject({ owner, output: shape.json.optional() })
+const heartbeatOptions = z.strictObject({ leaseSeconds: leaseSeconds.optional() })
+const completion = z.strictObject({ output: shape.json.optional() })
 const failure = z.strictObject({
-  owner,
   error: shape.json.optional(),
   /** Until the next attempt; otherwise twice as long after each one, an hour at most. */
   retryInSeconds: shape.int(0, 86_400 * 30).optional(),
 })
 
 export interface ClaimOptions extends z.input<typeof claimOptions> {}
+/** What a worker needs to finish a task. The task that `claim` gave has both. */
+export interface Lease {
+  readonly id: string
+  readonly leaseToken: string
+}
+export interface ClaimedTask extends Task {
+  leaseToken: string
+}
 export interface HeartbeatOptions extends z.input<typeof heartbeatOptions> {}
 export interface Completion extends z.input<typeof completion> {}
 export interface Failure extends z.input<typeof failure> {}
 
 const defaultLease = 60
-const lease = (place: string) => `statement_timestamp() + make_interval(secs => ${place})`
+const leaseEnd = (place: string) => `statement_timestamp() + make_interval(secs => ${place})`
 
 const unfinished = ['queued', 'running']
-const released = '"lease_owner" = null, "lease_expires_at" = null'
+const released = '"lease_owner" = null, "lease_token" = null, "lease_expires_at" = null'
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
 const backoff = 'make_interval(secs => least(3600, power(2, least("attempt", 12))))'
 const retry = '"attempt" < "max_attempts"'
@@ -52,8 +60,8 @@ const retry = '"attempt" < "max_attempts"'
 const clock = '(select statement_timestamp() as now) clock'
 
 /**
- * The organization's tasks. A worker claims them under a lease and is the only one who can finish them; what is finished never
- * changes. Times are the database's.
+ * The organization's tasks. A worker claims them under a lease, and nobody else can finish them until it is lost; what is finished
+ * never changes. Times are the database's.
  */
 export class Tasks extends ScopedRepository<Task> {
   constructor(scope: Scope) {
@@ -72,9 +80,10 @@ export class Tasks extends ScopedRepository<Task> {
 
   /**
    * Takes the most urgent tasks that are due: priority, then time. No task is given to two, and nobody waits for anybody. Tasks
-   * of deleted or archived workflows are passed over.
+   * of deleted or archived workflows are passed over. What it gives is shown to `heartbeat`, `complete` and `fail`:
+   * `org.tasks.complete(task, { output })`.
    */
-  claim(options: ClaimOptions): Query<Task[]> {
+  claim(options: ClaimOptions): Query<ClaimedTask[]> {
     const statement = this.change('claim', (table) => {
       const t = table.as('t')
       const w = this.child(workflows).plan.as('w')
@@ -91,7 +100,7 @@ export class Tasks extends ScopedRepository<Task> {
         for no key update of t skip locked
       )
       update ${sql} set
-        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_expires_at" = ${lease('$3')},
+        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_token" = $6, "lease_expires_at" = ${leaseEnd('$3')},
         "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
       where ${visible} and "id" = any(array(select "id" from due))
       returning ${selected}`
@@ -100,33 +109,33 @@ export class Tasks extends ScopedRepository<Task> {
       statement,
       () => {
         const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
-        return [owner, leaseSeconds, limit, kinds]
+        return [owner, leaseSeconds, limit, kinds, newId()]
       },
-      (result) => this.rowsOf(result).sort(byUrgency),
+      (result) => this.rowsOf(result).sort(byUrgency) as ClaimedTask[],
     )
   }
 
   /** Prolongs the lease. Throws ConflictError when it was lost. */
-  heartbeat(id: string, options: HeartbeatOptions): Query<Task> {
-    return this.guardedRow('heartbeat', id, heartbeat, () => {
-      const { owner, leaseSeconds = defaultLease } = parseInput(heartbeatOptions, options)
-      return [owner, leaseSeconds]
+  heartbeat(lease: Lease, options: HeartbeatOptions = {}): Query<Task> {
+    return this.changeHeld('heartbeat', lease, heartbeat, () => {
+      const { leaseSeconds = defaultLease } = parseInput(heartbeatOptions, options)
+      return [leaseSeconds]
     })
   }
 
   /** Throws ConflictError when the lease was lost. */
-  complete(id: string, result: Completion): Query<Task> {
-    return this.guardedRow('complete', id, complete, () => {
-      const { owner, output } = parseInput(completion, result)
-      return [owner, asJson(output)]
+  complete(lease: Lease, result: Completion = {}): Query<Task> {
+    return this.changeHeld('complete', lease, complete, () => {
+      const { output } = parseInput(completion, result)
+      return [asJson(output)]
     })
   }
 
   /** Queues the task again while it has attempts left. Throws ConflictError when the lease was lost. */
-  fail(id: string, result: Failure): Query<Task> {
-    return this.guardedRow('fail', id, fail, () => {
-      const { owner, error, retryInSeconds = null } = parseInput(failure, result)
-      return [owner, asJson(error), retryInSeconds]
+  fail(lease: Lease, result: Failure = {}): Query<Task> {
+    return this.changeHeld('fail', lease, fail, () => {
+      const { error, retryInSeconds = null } = parseInput(failure, result)
+      return [asJson(error), retryInSeconds]
     })
   }
 
@@ -150,6 +159,21 @@ export class Tasks extends ScopedRepository<Task> {
     )
     return this.runRows(statement, () => [])
   }
+
+  private changeHeld(
+    event: string,
+    lease: Lease,
+    change: GuardedChange,
+    values: () => readonly unknown[],
+  ): Query<Task> {
+    let token = ''
+    const id = (): string => {
+      const { id, leaseToken } = ownProperties(lease, 'lease')
+      token = parseId(leaseToken, 'leaseToken')
+      return parseId(id)
+    }
+    return this.guardedRow(event, id, change, () => [token, ...values()])
+  }
 }
 
 // Nothing is an empty column, as it is in an insert, and not the word null of JSON.
@@ -161,16 +185,16 @@ const waiting = {
   refuse: () => new ConflictError('tasks', ['status'], 'tasks: only a task that waits can be changed'),
 }
 
-const holdsLease = `"status" = 'running' and "lease_owner" = $3`
+const holdsLease = `"status" = 'running' and "lease_token" = $3`
 const leaseLost = ([status]: readonly unknown[]) =>
   new ConflictError(
     'tasks',
     ['lease'],
-    `tasks: only the owner of its lease can do this, while it runs; it is ${String(status)}, or another worker’s`,
+    `tasks: only the worker that holds the lease can do this, while the task runs; it is ${String(status)}, or was claimed again`,
   )
 
 const heartbeat: GuardedChange = {
-  set: `"lease_expires_at" = ${lease('$4')}`,
+  set: `"lease_expires_at" = ${leaseEnd('$4')}`,
   when: holdsLease,
   ask: '"status"',
   refuse: leaseLost,

@@ -1,3 +1,4 @@
+import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
 import { Projects } from '../../src/repositories/projects.js'
 import { FirableSchedules } from '../../src/operations/fire-schedule.js'
@@ -8,6 +9,7 @@ import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
+const leaseToken = newId()
 
 export const projectsCase = {
   repository: Projects,
@@ -113,9 +115,9 @@ const tasksCase = {
     enqueue: (all, id) => all.enqueue({ kind: 'greet', parentId: id, dedupeKey: 'twice' }),
     update: (all, id) => all.update(id, { priority: 5 }),
     claim: (all) => all.claim({ owner: 'worker', limit: 10 }),
-    heartbeat: (all, id) => all.heartbeat(id, { owner: 'worker' }),
-    complete: (all, id) => all.complete(id, { owner: 'worker' }),
-    fail: (all, id) => all.fail(id, { owner: 'worker' }),
+    heartbeat: (all, id) => all.heartbeat({ id, leaseToken }),
+    complete: (all, id) => all.complete({ id, leaseToken }),
+    fail: (all, id) => all.fail({ id, leaseToken }),
     cancel: (all, id) => all.cancel(id),
     requeueExpired: (all) => all.requeueExpired(),
   },

@@ -143,6 +143,8 @@ const ofWorkflows: Arguments<Workflows> = {
   purge: id('workflows'),
 }
 
+const lease = (ids: Side['ids']) => ({ id: ids.tasks, leaseToken: newId() })
+
 const ofTasks: Arguments<Tasks> = {
   ...reads('tasks'),
   enqueue: ({ ids }) => [
@@ -160,9 +162,9 @@ const ofTasks: Arguments<Tasks> = {
   ],
   update: ({ ids }) => [ids.tasks, { priority: 1, input: [1], maxAttempts: 3, runAt: earlier }],
   claim: () => [{ owner, limit: 1, leaseSeconds: 60, kinds: ['greet', 'one'] }],
-  heartbeat: ({ ids }) => [ids.tasks, { owner, leaseSeconds: 60 }],
-  complete: ({ ids }) => [ids.tasks, { owner, output: { said: 'hello' } }],
-  fail: ({ ids }) => [ids.tasks, { owner, error: 'it broke', retryInSeconds: 0 }],
+  heartbeat: ({ ids }) => [lease(ids), { leaseSeconds: 60 }],
+  complete: ({ ids }) => [lease(ids), { output: { said: 'hello' } }],
+  fail: ({ ids }) => [lease(ids), { error: 'it broke', retryInSeconds: 0 }],
   cancel: id('tasks'),
   requeueExpired: () => [],
 }
