@@ -150,7 +150,7 @@ export abstract class ScopedRepository<Row extends object> {
   protected insert(
     schema: z.ZodType,
     input: unknown,
-    options?: { managed?: Values; existing?: writes.ConflictTarget },
+    options?: { managed?: Values | undefined; existing?: writes.ConflictTarget | undefined },
   ): Query<Row> {
     const { managed, existing } = ownOf(options)
     let values: Values = {}
@@ -195,7 +195,7 @@ export abstract class ScopedRepository<Row extends object> {
     id: string,
     patch: unknown,
     options?: UpdateOptions,
-    library?: { managed?: Values; only?: writes.Conditions['only'] },
+    library?: { managed?: Values | undefined; only?: writes.Conditions['only'] },
   ): Query<Row> {
     const { managed, only } = ownOf(library)
     let read = ({ rows }: Result): readonly unknown[] => this.onlyRaw(rows)
@@ -386,7 +386,7 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   private filtered(name: string, filter: Filter<Row> | undefined, text: (where: string) => string): Call {
-    const { sql, values } = compileFilter(this.plan, filter ?? {}, 1)
+    const { sql, values } = compileFilter(this.plan, filter ?? {}, 1, 'read')
     const where = sql === '' ? this.plan.visible : `${this.plan.visible} and (${sql})`
     return this.call(
       this.plan.statements.get(`${name} ${sql}`, () => text(where)),
@@ -395,7 +395,7 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   private condition(filter: Filter<Row>): writes.Where {
-    const condition = compileFilter(this.plan, filter, 1)
+    const condition = compileFilter(this.plan, filter, 1, 'change')
     if (condition.sql === '') throw new InvalidInputError('filter', 'asks for nothing, which would change every row')
     return condition
   }

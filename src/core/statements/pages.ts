@@ -15,16 +15,16 @@ export interface Page<Row> {
 
 export interface PageOptions<Row> {
   /** 1 to 1,000; 50 unless told. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   readonly after?: string | undefined
   readonly before?: string | undefined
   /** A field, ascending, or `-field`, descending. Newest first unless told. */
-  readonly orderBy?: OrderBy<Row>
+  readonly orderBy?: OrderBy<Row> | undefined
 }
 
 export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
 
-/** Fields to filter by, beside what page to give. */
+/** Fields to filter by, beside which page to return. What is undefined counts as not given: `list({ status: query.status })`. */
 export type ListOptions<Row> = Filter<Row> & PageOptions<Row>
 
 const defaultLimit = 50
@@ -59,7 +59,7 @@ export function readListOptions(plan: TablePlan, context: ScopeContext, options:
   }
   if (after !== undefined && before !== undefined) throw new InvalidInputError('before', 'cannot go with after')
   const order = readOrder(plan, orderBy)
-  const condition = compileFilter(plan, given, 1)
+  const condition = compileFilter(plan, given, 1, 'read')
   const binding: CursorBinding = {
     orgId: context.orgId,
     resource: plan.resource,
@@ -83,14 +83,22 @@ const newestFirst = (plan: TablePlan): Order => ({ name: '-id', columns: [column
 
 function readOrder(plan: TablePlan, orderBy: unknown): Order {
   if (orderBy === undefined) return newestFirst(plan)
-  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', 'must be a field, or -field')
+  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', `must be text; ${ordersOf(plan)}`)
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
-  if (column?.comparedAs === undefined || !column.notNull) {
-    throw new InvalidInputError('orderBy', 'must be a field that is never empty and can be compared, or -field')
+  if (column === undefined || !canOrder(column)) {
+    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is no order; ${ordersOf(plan)}`)
   }
   const id = columnOf(plan, 'id')
   return { name: orderBy, columns: column === id ? [id] : [column, id], descending }
+}
+
+/** A column that can be empty has no place in a row comparison; some types lose their index under row security. */
+const canOrder = ({ comparedAs, notNull }: ColumnPlan): boolean => comparedAs !== undefined && notNull
+
+function ordersOf({ columns, owner }: TablePlan): string {
+  const names = columns.filter((column) => canOrder(column) && column.sql !== owner).map(({ property }) => property)
+  return `a list can be ordered by ${names.join(', ')}; with - in front, descending`
 }
 
 /**
