@@ -31,18 +31,18 @@ import { ownItems, ownOf, ownProperties, parseInput, type Values } from './value
 
 export interface InsertOptions {
   /** Values that the library sets. */
-  readonly managed?: Values
+  readonly managed?: Values | undefined
   /** The name of a unique key: a row that has it already is returned, unchanged, instead of a second one. */
-  readonly existing?: string
+  readonly existing?: string | undefined
 }
 
 export interface UpdateRowOptions {
   /** What the caller asked of the change. */
   readonly options?: UpdateOptions | undefined
   /** Values that the library sets. */
-  readonly managed?: Values
+  readonly managed?: Values | undefined
   /** A state that the row must be in. */
-  readonly guard?: Guard
+  readonly guard?: Guard | undefined
 }
 
 /** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */
@@ -159,12 +159,12 @@ export class ScopedTable<Row extends object> {
   }
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
-  insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values }): Query<Row[]> {
+  insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values | undefined }): Query<Row[]> {
     return this.bulk(schema, inputs, options, 'rows', undefined, ({ rows }) => rows.map(this.target.readRow))
   }
 
   /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
-  appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values }): Query<number> {
+  appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values | undefined }): Query<number> {
     return this.bulk(schema, inputs, options, 'nothing', undefined, ({ rowCount }) => rowCount)
   }
 
@@ -193,7 +193,7 @@ export class ScopedTable<Row extends object> {
     schema: PutSchema<Row, Schema>,
     input: unknown,
     key: string,
-    options?: { managed?: Values },
+    options?: { managed?: Values | undefined },
   ): Query<Row> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
@@ -306,7 +306,7 @@ export class ScopedTable<Row extends object> {
   private bulk<T>(
     schema: z.ZodType,
     inputs: readonly unknown[],
-    options: { managed?: Values } | undefined,
+    options: { managed?: Values | undefined } | undefined,
     returned: 'rows' | 'nothing',
     unless: string | undefined,
     read: (result: Result) => T,
@@ -369,7 +369,7 @@ export class ScopedTable<Row extends object> {
   }
 
   private condition(filter: Filter<Row>): Condition {
-    const condition = compileFilter(this.plan, filter, this.plan.ownerPlaces)
+    const condition = compileFilter(this.plan, filter, this.plan.ownerPlaces, 'change')
     if (condition.sql === '') throw new InvalidInputError('filter', 'asks for nothing, which would change every row')
     return condition
   }

@@ -8,16 +8,16 @@ import { ownItems, ownProperties, readOptions, touch } from './values.js'
 
 export interface TableOptions {
   /** Whose `read` and `write` an actor needs; the table's own name unless told. */
-  readonly permission?: string
+  readonly permission?: string | undefined
   /** The limit of the plan that counts these rows. */
-  readonly limit?: string
+  readonly limit?: string | undefined
   /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
-  readonly references?: readonly Reference[]
+  readonly references?: readonly Reference[] | undefined
   /**
    * References to soft-deletable rows that are not locked, each with the reason. All others are locked while a row that refers to
    * them is made, so that none is left behind under a deleted one; that blocks every update of the parent until the end.
    */
-  readonly unlockedParents?: Readonly<Record<string, string>>
+  readonly unlockedParents?: Readonly<Record<string, string>> | undefined
 }
 
 /** The same, checked against the table's definition. */

@@ -124,7 +124,13 @@ describe('what a filter matches', () => {
     expect([await theirs.count(), await theirs.count({ priority: 0 })]).toEqual([3, 3])
   })
 
-  test.each([{}, { kind: undefined }])('must ask for something: %o', async (filter) => {
+  test.each([
+    {},
+    { kind: undefined },
+    { kind: undefined, priority: 0 },
+    { kind: { not: undefined }, priority: 0 },
+    { priority: 0, and: undefined },
+  ])('must ask for something, and for nothing that is undefined: %o', async (filter) => {
     const repository = await many()
     await repository.createMany([{ kind: 'mail' }])
     await expect(repository.reprioritize(filter as Filter<Task>, 5)).rejects.toMatchObject({ code: 'invalid_input' })

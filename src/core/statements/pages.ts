@@ -17,16 +17,16 @@ export interface Page<Row> {
 
 export interface PageOptions<Row> {
   /** 1 to 1,000; 50 unless told. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   readonly after?: string | undefined
   readonly before?: string | undefined
   /** A field, ascending, or `-field`, descending. Newest first unless told. */
-  readonly orderBy?: OrderBy<Row>
+  readonly orderBy?: OrderBy<Row> | undefined
 }
 
 export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
 
-/** Fields to filter by, beside what page to give. */
+/** Fields to filter by, beside which page to return. What is undefined counts as not given: `list({ status: query.status })`. */
 export type ListOptions<Row> = Filter<Row> & PageOptions<Row>
 
 const defaultLimit = 50
@@ -75,7 +75,7 @@ function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKey
   }
   if (after !== undefined && before !== undefined) throw new InvalidInputError('before', 'cannot go with after')
   const order = readOrder(plan, orderBy)
-  const condition = compileFilter(plan, given, plan.ownerPlaces)
+  const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
     owner: String(owner[0] ?? ''),
     resource: plan.resource,
@@ -104,13 +104,21 @@ const usualOrder = ({ hasId, key }: TablePlan): Order => ({
 
 function readOrder(plan: TablePlan, orderBy: unknown): Order {
   if (orderBy === undefined) return usualOrder(plan)
-  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', 'must be a field, or -field')
+  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', `must be text; ${ordersOf(plan)}`)
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
-  if (column?.comparedAs === undefined || !column.notNull) {
-    throw new InvalidInputError('orderBy', 'must be a field that is never empty and can be compared, or -field')
+  if (column === undefined || !canOrder(column)) {
+    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is no order; ${ordersOf(plan)}`)
   }
   return { name: orderBy, columns: [column, ...plan.key.filter((other) => other !== column)], descending }
+}
+
+/** A column that can be empty has no place in a row comparison; some types lose their index under row security. */
+const canOrder = ({ comparedAs, notNull }: ColumnPlan): boolean => comparedAs !== undefined && notNull
+
+function ordersOf({ columns, owner }: TablePlan): string {
+  const names = columns.filter((column) => canOrder(column) && column !== owner?.column).map(({ property }) => property)
+  return `a list can be ordered by ${names.join(', ')}; with - in front, descending`
 }
 
 /**

@@ -69,7 +69,7 @@ export function planExists(target: Target<unknown>, filter: object | undefined):
 
 function filteredCall(target: Target<unknown>, name: string, filter: object = {}, text: (where: string) => string) {
   const { plan } = target
-  const { sql, values } = compileFilter(plan, filter, plan.ownerPlaces)
+  const { sql, values } = compileFilter(plan, filter, plan.ownerPlaces, 'read')
   const where = sql === '' ? plan.visible : `${plan.visible} and (${sql})`
   return callOf(
     target,
