@@ -64,6 +64,12 @@ export const functionFindings: readonly string[] = [
 
   `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap, as a superuser', false
   from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
+
+  `select distinct 'SQL text can make large objects', pg_catalog.format('%s may execute %s', here.login_name, p.oid::pg_catalog.regprocedure),
+    'npx tenantry bootstrap, as a superuser', false
+  from here cross join pg_catalog.pg_proc p
+  where p.proname in ('lo_creat', 'lo_create', 'lo_from_bytea') and p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+    and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
 ]
 
 /** Who owns the library's own schema, what of it needs no schema, and what binds. */

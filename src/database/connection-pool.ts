@@ -3,7 +3,7 @@ import { aborted, onAbort } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import { Connection } from './connection.js'
 import type { DriverClient } from './driver.js'
-import { poolConfig, saysPooled } from './pool-config.js'
+import { poolConfig, reportedSettings, saysPooled, settingNames, type Settings, unreadable } from './pool-config.js'
 import { isServerError, refusal } from './sqlstate.js'
 
 /** A physical connection that has just been made, for whoever has to prove it before it serves. */
@@ -35,12 +35,12 @@ const graceFor = (statementTimeout: number): number => Math.min(Math.max(stateme
 /** Milliseconds for a free connection where the pool itself would wait for ever, and for the proof of a new one. */
 const patience = 5_000
 
-const inspection = `select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('DateStyle') as "dateStyle",
-  extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout"`
+const inspection = `select pg_catalog.pg_backend_pid() as pid,
+  extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout",
+  ${settingNames.map((name) => `pg_catalog.current_setting('${name}') as "${name}"`).join(', ')}`
 
-interface Inspection {
+interface Inspection extends Settings {
   readonly pid: number
-  readonly dateStyle: string
   readonly statementTimeout: number
 }
 
@@ -81,13 +81,13 @@ export class ConnectionPool {
       const connection = await this.acquire(signal)
       this.busy.add(connection)
       try {
-        if (!this.proved.has(connection)) await this.prove(connection)
+        if (!this.proved.has(connection) && !connection.hasChanged) await this.prove(connection)
       } catch (error) {
         this.give(connection)
         throw error
       }
       if (connection.isIdle) return connection
-      // The host left a transaction open on it.
+      // The host left a transaction open on it, or changed a setting.
       this.give(connection)
     }
   }
@@ -185,9 +185,9 @@ export class ConnectionPool {
     try {
       if (client.pipeline) throw new UnavailableError('a pool in pipeline mode cannot serve scopes')
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
-      if (!found.dateStyle.startsWith('ISO')) {
-        throw new UnavailableError(`the server writes dates as ${found.dateStyle}; only ISO can be read without doubt`)
-      }
+      const reason = unreadable(found)
+      if (reason !== undefined) throw new UnavailableError(reason)
+      connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))
       // A pooler hands out process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout } = found

@@ -15,6 +15,11 @@ export interface ConnectionLimits {
   readonly grace: number
 }
 
+interface SettingReport {
+  readonly parameterName: string
+  readonly parameterValue: string
+}
+
 /** How many statements keep a name on the server. */
 const statementsKept = 300
 /** A timer of more milliseconds would fire at once. */
@@ -30,6 +35,9 @@ export class Connection {
   /** How the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
   private active: Pipeline | undefined
+  /** The settings that answers were proved to be readable with, and those of them that have another value now. */
+  private proved: Readonly<Record<string, string>> | undefined
+  private readonly changed = new Set<string>()
   /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
   private watchdog: NodeJS.Timeout | undefined
   /** How often the watchdog has looked at the active batch. */
@@ -41,6 +49,9 @@ export class Connection {
       if (isServerError(error)) this.farewell = error
     })
     client.connection.on('readyForQuery', ({ status }: { status: string }) => this.active?.settle(status))
+    client.connection.on('parameterStatus', (report: SettingReport) => {
+      this.compare(report)
+    })
     client.connection.once('end', () => {
       this.isDead = true
       clearTimeout(this.watchdog)
@@ -49,7 +60,17 @@ export class Connection {
   }
 
   get isIdle(): boolean {
-    return !this.isDead && this.farewell === undefined && this.client.getTransactionStatus() === 'I'
+    return !this.isDead && this.farewell === undefined && !this.hasChanged && this.client.getTransactionStatus() === 'I'
+  }
+
+  /** Whether a setting has another value than when the connection was proved: answers could be read wrongly. */
+  get hasChanged(): boolean {
+    return this.changed.size > 0
+  }
+
+  /** The settings of the first proof count, of whatever tenancy that shares the connection. */
+  watch(settings: Readonly<Record<string, string>>): void {
+    this.proved ??= settings
   }
 
   limit(limits: ConnectionLimits): void {
@@ -101,6 +122,20 @@ export class Connection {
   release(): void {
     if (!this.isIdle) this.destroy()
     this.client.release(this.isDead)
+  }
+
+  /** The server reports a change in front of the ReadyForQuery of whatever made it. */
+  private compare({ parameterName, parameterValue }: SettingReport): void {
+    if (this.proved === undefined || !Object.hasOwn(this.proved, parameterName)) return
+    if (this.proved[parameterName] === parameterValue) {
+      this.changed.delete(parameterName)
+      return
+    }
+    this.changed.add(parameterName)
+    if (this.active === undefined) return
+    // Some of its answer may have been written in the other way.
+    this.active.settle(undefined)
+    this.destroy()
   }
 
   /**

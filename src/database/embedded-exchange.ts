@@ -55,8 +55,7 @@ const maxNesting = 1_000
 /** Of JSON, also in an array or in a literal of the statement. Which parameters are JSON is not known here. */
 function assertShallow(text: string): void {
   let depth = 0
-  for (let place = 0; place < text.length; place++) {
-    const character = text[place]
+  for (const character of text) {
     if (character === '[' || character === '{') depth++
     else if (character === ']' || character === '}') depth--
     if (depth > maxNesting) throw new InvalidInputError('', `contains text that is nested deeper than ${maxNesting}`)

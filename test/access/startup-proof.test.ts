@@ -81,6 +81,10 @@ test.for(
       sql: ['grant execute on function pg_catalog.set_config(text, text, boolean) to public'],
       faults: ['SQL text can move the binding'],
     },
+    {
+      sql: ['grant execute on function pg_catalog.lo_create(oid) to public'],
+      faults: ['SQL text can make large objects'],
+    },
     { sql: ['create publication planted for table platform.agents'], faults: ['is published'] },
     { sql: ['create publication planted for table platform.audit_logs_default'], faults: ['is published'] },
     { sql: ['create publication planted for tables in schema platform'], faults: ['is published'] },

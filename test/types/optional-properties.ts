@@ -61,11 +61,11 @@ export const Bots = defineRepository(agents, {
 
 export class Renamed extends ScopedRepository<Agent> {
   add(values: NewAgent, name: string | undefined) {
-    return this.insert(newAgent, values, { managed: name === undefined ? undefined : { name } })
+    return this.insertRow(newAgent, values, { managed: name === undefined ? undefined : { name } })
   }
 
   rename(id: string, name: string, revision: number | undefined) {
-    return this.modify(optional, id, { name }, { revision })
+    return this.updateRow(optional, id, { name }, { revision })
   }
 }
 
