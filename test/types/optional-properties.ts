@@ -65,7 +65,7 @@ export class Renamed extends ScopedRepository<Agent> {
   }
 
   rename(id: string, name: string, revision: number | undefined) {
-    return this.updateRow(optional, id, { name }, { revision })
+    return this.updateRow(optional, id, { name }, { options: { revision } })
   }
 }
 
