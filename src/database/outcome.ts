@@ -1,4 +1,4 @@
-import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
+import { CommitUnknownError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
 import { type FactsLookup, refusal } from './sqlstate.js'
 
@@ -14,15 +14,17 @@ interface Circumstances {
 export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = batch
   const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
+  const mayBeWritten = (): boolean => batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
+  if (!batch.isUnderstood) return mayBeWritten() ? new CommitUnknownError() : misunderstood()
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
     return error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
   }
-  if (status === undefined) {
-    if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()
-    return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
-  }
-  const isUnderstood = batch.fault === undefined && done === batch.steps.length
-  return isUnderstood ? undefined : new QueryError(undefined)
+  if (status !== undefined) return undefined
+  if (mayBeWritten()) return new CommitUnknownError()
+  return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
 }
+
+const misunderstood = (): UnavailableError =>
+  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')
 
 export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')
