@@ -1,7 +1,7 @@
 import { onAbort } from '../core/abort.js'
-import { Pipeline } from './pipeline.js'
+import { bindComplete, parseComplete, Pipeline } from './pipeline.js'
 import { cancel } from './cancel.js'
-import type { DriverClient } from './driver.js'
+import { type DriverClient, isUnaskedMessage, neverAsked } from './driver.js'
 import { PreparedStatements } from './prepared-statements.js'
 import { type DriverError, isServerError } from './sqlstate.js'
 import type { Step } from './steps.js'
@@ -44,15 +44,28 @@ export class Connection {
   private looks = 0
 
   constructor(readonly client: DriverClient) {
+    const { connection } = client
     // Once per connection, never per checkout. Without a listener for 'error' the process would die with the backend.
     client.on('error', (error) => {
       if (isServerError(error)) this.farewell = error
+      if (isUnaskedMessage(error)) this.distrust()
+      else this.destroy()
     })
-    client.connection.on('readyForQuery', ({ status }: { status: string }) => this.active?.settle(status))
-    client.connection.on('parameterStatus', (report: SettingReport) => {
+    // In front of pg's own listener, after which nothing tells whether somebody had asked.
+    connection.prependListener('readyForQuery', ({ status }: { status: string }) => {
+      this.answering()?.handleReady(status)
+    })
+    connection.on('parseComplete', () => this.answering()?.handlePart(parseComplete))
+    connection.on('bindComplete', () => this.answering()?.handlePart(bindComplete))
+    connection.on('noData', () => this.answering()?.handleNoData())
+    connection.on('closeComplete', () => this.answering()?.handleClose())
+    for (const message of neverAsked) {
+      connection.on(message, () => this.answering()?.misunderstand())
+    }
+    connection.on('parameterStatus', (report: SettingReport) => {
       this.compare(report)
     })
-    client.connection.once('end', () => {
+    connection.once('end', () => {
       this.isDead = true
       clearTimeout(this.watchdog)
       this.active?.settle(undefined)
@@ -60,7 +73,8 @@ export class Connection {
   }
 
   get isIdle(): boolean {
-    return !this.isDead && this.farewell === undefined && !this.hasChanged && this.client.getTransactionStatus() === 'I'
+    if (this.isDead || this.farewell !== undefined || this.hasChanged) return false
+    return this.client.readyForQuery && this.client.getTransactionStatus() === 'I'
   }
 
   /** Whether a setting has another value than when the connection was proved: answers could be read wrongly. */
@@ -116,6 +130,21 @@ export class Connection {
   destroy(): void {
     this.isDead = true
     this.client.connection.stream.destroy()
+  }
+
+  /** The batch that a message answers; undefined for one of the host's own. An answer to nothing ends the connection. */
+  private answering(): Pipeline | undefined {
+    if (this.client.readyForQuery) {
+      this.distrust()
+      return undefined
+    }
+    return this.active?.sent === true ? this.active : undefined
+  }
+
+  /** What the server sends no longer fits what it was sent: the rest could be taken for the answer of the next call. */
+  private distrust(): void {
+    this.active?.misunderstand()
+    this.destroy()
   }
 
   /** Back to the pool, unless it is in any state but idle. */

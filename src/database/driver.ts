@@ -14,7 +14,10 @@ export interface DriverConnection extends EventEmitter {
   cancel(processId: number, secretKey: number): void
 }
 
-/** A physical connection. Its `connection` emits `readyForQuery` with the transaction status, and `end` when the socket is gone. */
+/**
+ * A physical connection. Its `connection` emits each message by its name, `readyForQuery` with the transaction status, and `end`
+ * when the socket is gone.
+ */
 export interface DriverClient {
   readonly connection: DriverConnection
   readonly host: string
@@ -25,6 +28,8 @@ export interface DriverClient {
   readonly processID: number | null
   readonly secretKey: number
   readonly pipeline: boolean
+  /** The server waits for the next query. False from the moment a query is written until pg has read its ReadyForQuery. */
+  readonly readyForQuery: boolean
   getTransactionStatus(): string | null
   query(query: Submittable): void
   query<Row>(query: { text: string; values: unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[] }>
@@ -41,7 +46,7 @@ export interface Submittable {
   handleCommandComplete(message: { text: string }): void
   handleEmptyQuery(): void
   handlePortalSuspended(): void
-  handleCopyInResponse(connection: DriverConnection): void
+  handleCopyInResponse(): void
   handleCopyData(): void
   /** An ErrorResponse of the server, after which pg forgets the query; or the loss of the connection. */
   handleError(error: Error): void
@@ -53,6 +58,25 @@ export interface Field {
   readonly name: string
   readonly dataTypeID: number
 }
+
+/** Messages that nothing asks for once a connection stands, and that pg passes over or obeys. */
+export const neverAsked = [
+  'parameterDescription',
+  'copyOutResponse',
+  'copyDone',
+  'replicationStart',
+  'backendKeyData',
+  'authenticationOk',
+  'authenticationCleartextPassword',
+  'authenticationMD5Password',
+  'authenticationSASL',
+  'authenticationSASLContinue',
+  'authenticationSASLFinal',
+]
+
+/** pg's own words for a message that came while it had asked for nothing, or that it does not know. */
+export const isUnaskedMessage = ({ message }: Error): boolean =>
+  /^(?:Received unexpected|received invalid response)/.test(message)
 
 type TextParser = (text: string) => unknown
 

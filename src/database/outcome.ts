@@ -1,5 +1,5 @@
 import { aborted } from '../core/abort.js'
-import { CommitUnknownError, QueryError, type TenantryError, UnavailableError } from '../core/errors.js'
+import { CommitUnknownError, type TenantryError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
 import { type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
 
@@ -15,15 +15,17 @@ interface Circumstances {
 export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = batch
   const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
+  const mayBeWritten = (): boolean => batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
+  if (!batch.isUnderstood) return mayBeWritten() ? new CommitUnknownError() : misunderstood()
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
     if (error.code === '57014' && signal?.aborted) return aborted()
     const refused = batch.steps[done]
     return (refused && wrongNumberOfValues(error, refused)) ?? refusal(error, lookup)
   }
-  if (status === undefined) {
-    if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()
-    return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
-  }
-  const isUnderstood = batch.fault === undefined && done === batch.steps.length
-  return isUnderstood ? undefined : new QueryError(undefined)
+  if (status !== undefined) return undefined
+  if (mayBeWritten()) return new CommitUnknownError()
+  return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
 }
+
+const misunderstood = (): UnavailableError =>
+  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')

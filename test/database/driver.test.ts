@@ -5,6 +5,7 @@ import {
   type DriverClient,
   type DriverConnection,
   messagesIn,
+  isUnaskedMessage,
   type Submittable,
   textParsers,
 } from '../../src/database/driver.js'
@@ -138,6 +139,47 @@ test('a client that cannot submit tells the query and not the caller', async () 
     ;(closed as unknown as DriverClient).query(query)
   })
   expect(failure).not.toHaveProperty('severity')
+})
+
+test('the client says whether it waits for an answer, until it has read ReadyForQuery itself', async () => {
+  const seen: boolean[] = []
+  client.connection.prependOnceListener('readyForQuery', () => seen.push(client.readyForQuery))
+  const query = recorder(['select 1'])
+  seen.push(client.readyForQuery)
+  client.query(query)
+  seen.push(client.readyForQuery)
+  await query.done
+  seen.push(client.readyForQuery)
+  expect(seen).toEqual([true, false, false, true])
+})
+
+test('each message of the server is an event of its connection, whoever asked', async () => {
+  const seen: string[] = []
+  for (const name of ['parseComplete', 'bindComplete', 'noData', 'closeComplete']) {
+    client.connection.once(name, () => seen.push(name))
+  }
+  const closing = new Frames()
+  closing.closeStatement('nothing')
+  const query = recorder(['set application_name = driver'])
+  const submit = query.submit.bind(query)
+  client.query({ ...query, submit: (connection) => (connection.stream.write(closing.take()), submit(connection)) })
+  await query.done
+  expect(seen).toEqual(['closeComplete', 'parseComplete', 'bindComplete', 'noData'])
+})
+
+test.each([
+  ['dataRow', Buffer.from('D\0\0\0\x06\0\0', 'latin1')],
+  ['parseComplete', Buffer.from('1\0\0\0\x04', 'latin1')],
+  ['a type that does not exist', Buffer.from('?\0\0\0\x04', 'latin1')],
+])('a message that nobody asked for is an error of the client in known words: %s', async (_name, bytes) => {
+  const idle = new pg.Client({ connectionString: database.appUrl })
+  await idle.connect()
+  const failed = new Promise<Error>((resolve) => idle.once('error', resolve))
+  const { stream } = (idle as unknown as DriverClient).connection
+  stream.emit('data', bytes)
+  expect(isUnaskedMessage(await failed)).toBe(true)
+  idle.on('error', () => undefined)
+  await idle.end()
 })
 
 test('what a cancel request and the detection of a pooler need is there', async () => {
