@@ -1,14 +1,18 @@
 import type { Declarations } from './rights.js'
 import type { Session } from '../database/session.js'
 import { type CarriedOut, carryOut } from './carry-out.js'
+import { type ClosedExtension, closedExtensions } from './extensions.js'
 import { planGrants } from './grant-plan.js'
+import { closePartitions } from './partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
-import { planBinding, planDatabase, planOwnBinding, planRoles } from './roles.js'
+import { planBinding, planDatabase, planLargeObjects, planOwnBinding, planRoles } from './roles.js'
 
 /** What bootstrap did. Running it again does nothing more, unless as somebody who may. */
 export interface Bootstrapped extends CarriedOut {
   /** SQL that closes a further way around row security, and that only a superuser may run. Managed servers have none. */
   readonly advised: readonly string[]
+  /** Extensions whose functions the application may not execute: nothing is wrong unless it calls them. */
+  readonly extensions: readonly ClosedExtension[]
 }
 
 export interface BootstrapOptions extends LockOptions {
@@ -26,23 +30,32 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
       planDatabase(options.exclusiveDatabase === true),
     )
     const binding = await carryOut(session, 'bootstrap of the binding', planBinding)
+    const objects = await carryOut(session, 'bootstrap of large objects', planLargeObjects)
     // Without this one no scope opens; what else is left of the binding only closes a door.
     const needed = binding.remaining.length === 0 ? [] : await planOwnBinding(session)
     return {
-      done: [...roles.done, ...database.done, ...binding.done],
+      done: [...roles.done, ...database.done, ...binding.done, ...objects.done],
       remaining: [...roles.remaining, ...database.remaining, ...needed],
-      advised: binding.remaining.filter((statement) => !needed.includes(statement)),
+      advised: [...binding.remaining.filter((statement) => !needed.includes(statement)), ...objects.remaining],
+      extensions: await closedExtensions(session),
     }
   })
 }
 
-/** After each migration: exactly the declared rights. Tables that are not there yet are passed over. */
+/** After each migration: exactly the declared rights, and closed partitions. Tables that are not there yet are passed over. */
 export function bootstrapGrants(
   session: Session,
   declarations: Declarations,
   options: BootstrapOptions = {},
 ): Promise<CarriedOut> {
-  return withMigrationLock(session, options, () => carryOut(session, 'bootstrap of grants', planGrants(declarations)))
+  return withMigrationLock(session, options, async () => {
+    const grants = await carryOut(session, 'bootstrap of grants', planGrants(declarations))
+    const partitions = await closePartitions(session, declarations.tables)
+    return {
+      done: [...grants.done, ...partitions.done],
+      remaining: [...grants.remaining, ...partitions.remaining],
+    }
+  })
 }
 
 /** Both. Every part looks first, so that it does nothing where all is right, also on a second database of the cluster. */
@@ -58,6 +71,7 @@ export function bootstrap(
       done: [...roles.done, ...grants.done],
       remaining: [...roles.remaining, ...grants.remaining],
       advised: roles.advised,
+      extensions: roles.extensions,
     }
   })
 }

@@ -8,6 +8,11 @@ export interface CarriedOut {
   readonly remaining: readonly string[]
 }
 
+export interface CarryOutOptions {
+  /** How long a statement waits for the lock of a table, in milliseconds, before everything is rolled back and tried again. */
+  readonly lockTimeout?: number
+}
+
 /** Looks at the database and tells the statements that it still lacks: none when all is right. */
 export type Plan = (session: Session) => Promise<string[]>
 
@@ -20,10 +25,15 @@ export async function statements(session: Session, text: string, params: readonl
  * Runs what the plan asks for in one transaction, each statement as far as it is allowed, and asks the plan again: what it still
  * wants was not done, whatever the server answered. A REVOKE of a right that somebody else granted only warns.
  */
-export async function carryOut(session: Session, what: string, plan: Plan): Promise<CarriedOut> {
+export async function carryOut(
+  session: Session,
+  what: string,
+  plan: Plan,
+  { lockTimeout }: CarryOutOptions = {},
+): Promise<CarriedOut> {
   for (let round = 1; ; round += 1) {
     try {
-      return await once(session, plan)
+      return await once(session, plan, lockTimeout)
     } catch (error) {
       if (!isRace(error) || round === 10) throw failed(what, error)
       await pause(Math.random() * 50 * round)
@@ -31,9 +41,10 @@ export async function carryOut(session: Session, what: string, plan: Plan): Prom
   }
 }
 
-async function once(session: Session, plan: Plan): Promise<CarriedOut> {
+async function once(session: Session, plan: Plan, lockTimeout: number | undefined): Promise<CarriedOut> {
   await session.query('begin')
   try {
+    if (lockTimeout !== undefined) await session.query(`set local lock_timeout = ${lockTimeout}`)
     const tried = new Set<string>()
     let isDenied = false
     let remaining = await plan(session)
@@ -70,8 +81,9 @@ async function attempt(session: Session, statement: string, afterDenied: boolean
 }
 
 // Roles belong to the whole cluster, so somebody at work on another database of it can be in the way, whatever lock is held here:
-// unique_violation and duplicate_object (the role was just made), deadlock_detected, serialization_failure.
-const races = new Set(['23505', '42710', '40P01', '40001'])
+// unique_violation and duplicate_object (the role was just made), deadlock_detected, serialization_failure. lock_not_available
+// comes only where a lock_timeout was set.
+const races = new Set(['23505', '42710', '40P01', '40001', '55P03'])
 
 const isRace = (error: unknown) =>
   races.has(codeOf(error)) || (error instanceof Error && /^tuple concurrently (updated|deleted)$/.test(error.message))

@@ -13,8 +13,8 @@ import { type Plan, statements } from './carry-out.js'
 const ownSchemas = ['platform']
 
 /**
- * Both roles hold exactly what is declared, on the tables that exist, and everybody else nothing. Of other tables only those
- * in the library's own schema, and partitions, are looked at.
+ * Grants both roles exactly what is declared on the tables that exist, and revokes everything else from them and from PUBLIC.
+ * Of undeclared tables only those in the library's own schema are changed. Partitions have a plan of their own.
  */
 export function planGrants(declarations: Declarations): Plan {
   const tables = declaredTables(declarations)
@@ -61,14 +61,18 @@ order by state = 'missing', state, object, grantee`
 const tableStatements = `
 with ${grantees}, ${rightsTables('$2')}, ${differenceTable},
 everywhere as (
-  select * from difference
+  -- A column that a later migration adds is not there while the database is at an earlier one.
+  select d.* from difference d
+  where d.state <> 'missing' or d."column" = ''
+    or exists (select from pg_catalog.pg_attribute t where t.attrelid = d.oid and t.attname = d."column" and not t.attisdropped)
   union all
   select 'excess', h.oid, h.grantee, h.privilege, h."column"
   from held h
   join pg_catalog.pg_class c on c.oid = h.oid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where h.oid not in (select d.oid from declared d where d.oid is not null)
-    and (n.nspname = any ($3::text[]) or c.relispartition and pg_catalog.pg_partition_root(c.oid) in (select d.oid from declared d))
+    and n.nspname = any ($3::text[])
+    and not (c.relispartition and pg_catalog.pg_partition_root(c.oid) in (select d.oid from declared d where d.oid is not null))
 ),
 named as (
   select e.state, e.privilege, e."column", g.name as grantee,

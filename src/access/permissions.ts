@@ -1,12 +1,28 @@
+import { refuseFilteredRows } from '../database/row-security.js'
+import { withContext } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
 import { builtInRoles, permissionCatalog } from '../schema/built-in-roles.js'
 
 /**
  * Brings the permissions that this build has and the database has not, also into the built-in roles of the organizations that
- * exist. One statement, so all of it or none. A role that was changed by hand keeps its change: only permissions that are new
+ * exist: all of it or none. A role that was changed by hand keeps its change: only permissions that are new
  * to the database are given out.
  */
-export async function bringPermissions(session: Session): Promise<string[]> {
+export async function bringPermissions(direct: Session): Promise<string[]> {
+  const session = withContext(direct, 'permissions')
+  await session.query('begin')
+  try {
+    await session.query(refuseFilteredRows)
+    const keys = await insertNew(session)
+    await session.query('commit')
+    return keys
+  } catch (error) {
+    await session.query('rollback').catch(() => undefined)
+    throw error
+  }
+}
+
+async function insertNew(session: Session): Promise<string[]> {
   const catalog = Object.entries(permissionCatalog).map(([key, description]) => ({ key, description }))
   const held = builtInRoles.flatMap((role) => role.permissions.map((permission) => ({ role: role.key, permission })))
   const rows = await session.query<{ key: string }>(

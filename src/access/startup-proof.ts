@@ -1,16 +1,19 @@
-import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { asProof, asStatement, type Finding, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import { partitionFindings } from './partition-findings.js'
 import { functionFindings, functionTables, placeFindings, placeTables } from './schema-findings.js'
 import {
   type AppliedMigrations,
   type DeclaredFunction,
   type Declarations,
+  type ProvenFunction,
   declaredTables,
   differenceTable,
   rightsTables,
   tablesAsJson,
 } from './rights.js'
+import { digestOf } from './function-digest.js'
+import { type Expected, readNewer, withNewer } from './newer.js'
 import type { Session } from '../database/session.js'
 import { policyTables, tableFindings } from './table-findings.js'
 
@@ -23,21 +26,34 @@ export interface StartupProofOptions {
 }
 
 /**
- * The whole proof, once per process, as the login that will serve. What this build knows must be as it declares it; what a newer
- * build has added to the library's own schema is passed over. One round trip.
+ * The whole proof, once per process, as the login that will serve. What this build knows must be as it declares it; anything else
+ * is accepted only as a newer build has recorded it. One round trip, and two more beside a newer build.
  */
 export async function proveStartup(
   session: Pick<Session, 'query'>,
   declarations: Declarations,
   options: StartupProofOptions,
 ): Promise<Proof> {
+  const { migrations } = declarations
+  const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asProven) }
+  const proof = await prove(session, declarations, expected, options)
+  if (proof.faults.length === 0) return proof
+  const newer = await readNewer(session, migrations)
+  return newer.length === 0 ? proof : prove(session, declarations, withNewer(expected, newer), options)
+}
+
+async function prove(
+  session: Pick<Session, 'query'>,
+  declarations: Declarations,
+  { tables, functions }: Expected,
+  options: StartupProofOptions,
+): Promise<Proof> {
   const { role, allowRelations = [], allowFunctions = [] } = options
-  const tables = declaredTables(declarations)
   const params = [
     role,
     searchPathOf(declarations, options),
     tablesAsJson(tables, [role]),
-    functionsAsJson(declarations.functions, role),
+    functionsAsJson(functions, role),
     migrationsAsJson(declarations.migrations),
     allowRelations,
     allowFunctions,
@@ -63,20 +79,23 @@ export function searchPathOf(
 // insufficient_privilege, undefined_table
 const unreadable = new Set<unknown>(['42501', '42P01'])
 
-const functionsAsJson = (functions: readonly DeclaredFunction[], role: string) =>
+const asProven = (fn: DeclaredFunction): ProvenFunction => ({
+  signature: fn.signature,
+  restore: fn.restore,
+  digests: [digestOf(fn)],
+  executableBy: fn.executableBy,
+})
+
+const functionsAsJson = (functions: readonly ProvenFunction[], role: string) =>
   JSON.stringify(
-    functions.map((fn) => ({
-      signature: fn.signature,
-      restore: fn.restore,
-      digest: digestOf(fn),
-      executable: fn.executableBy.includes(role),
+    functions.map(({ signature, restore, digests, executableBy, origin }) => ({
+      signature,
+      restore,
+      digests,
+      executable: executableBy.includes(role),
+      origin,
     })),
   )
-
-function digestOf({ volatility, definer, settings, body }: DeclaredFunction): string {
-  const text = ['plpgsql', volatility.charAt(0), definer ? 't' : 'f', settings.join(','), body].join('|')
-  return createHash('sha256').update(text).digest('hex')
-}
 
 const migrationsAsJson = (migrations: readonly AppliedMigrations[]) =>
   JSON.stringify(migrations.flatMap(({ schema, table, known }) => known.map((one) => ({ schema, table, ...one }))))
@@ -93,7 +112,14 @@ const startupProof = (migrations: readonly AppliedMigrations[]) =>
       policyTables,
       functionTables,
     ],
-    [...loginFindings, ...placeFindings, ...tableFindings, ...functionFindings, ...migrationFindings],
+    [
+      ...loginFindings,
+      ...placeFindings,
+      ...tableFindings,
+      ...partitionFindings,
+      ...functionFindings,
+      ...migrationFindings,
+    ],
   )
 
 /** Whose rights are looked at: everybody's, the login's and its role's. Those of any other role it reaches are not: to reach one is a fault. */

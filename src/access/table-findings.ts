@@ -1,5 +1,7 @@
+import { partitionTable } from './partition-findings.js'
+
 /** Policies as they are declared and as the server prints them. */
-export const policyTables = `
+export const policyTables = `${partitionTable},
 declared_policy as materialized (
   select d.oid, p ->> 'name' as name, p ->> 'role' as role, bound.rows,
     pg_catalog.format('t|*|%s|%s|%2$s', p ->> 'role', bound.printed) as text
@@ -21,14 +23,14 @@ policy as materialized (
     (select pg_catalog.string_agg(case u.oid when 0 then 'public' else pg_catalog.pg_get_userbyid(u.oid) end, ',') from pg_catalog.unnest(p.polroles) as u(oid)),
     pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) as text
   from pg_catalog.pg_policy p
-  where p.polrelid = any (array(select d.oid from declared d))
+  where p.polrelid = any (array(select d.oid from declared d union all select c.oid from partition c))
 )`
 
 /** Rows that name a finding: what is wrong, where, what mends it, and whether it is a fault. `$6` are the relations that the host allows. */
 export const tableFindings: readonly string[] = [
-  `select 'a table is missing', d.label, 'npx tenantry migrate up', true from declared d where d.oid is null`,
+  `select 'a table is missing', d.label, 'npx tenantry migrate up', true from declared d where d.oid is null and d.origin is null`,
 
-  `select 'is not a table', d.label, 'npx tenantry migrate verify', true from declared d where d.relkind not in ('r', 'p')`,
+  `select 'is not a table', d.label, 'npx tenantry migrate verify', true from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
     pg_catalog.format('alter table %s owner to %s', d.label, place.owner::pg_catalog.regrole), true
@@ -67,27 +69,28 @@ export const tableFindings: readonly string[] = [
   from (
     select f.oid, f.grantee, pg_catalog.string_agg(f.privilege || case f."column" when '' then '' else pg_catalog.format(' (%I)', f."column") end
       || case f.state when 'grantable' then ' with grant option' else '' end, ', ' order by f.privilege, f."column") as rights
-    from difference f join declared d on d.oid = f.oid cross join place
-    where f.state <> 'missing' and not (place.by_newer and f."column" <> '' and not d.columns operator(pg_catalog.?) f."column")
+    from difference f where f.state <> 'missing'
     group by f.oid, f.grantee
   ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
 
   // A view without security_invoker reads with the rights of its owner, a materialized view and a foreign table know no row
-  // security, and a partition has no policies of its own.
+  // security, and a partition does not take the policies of its table. Partitions of declared tables are checked on their own.
   `select case when c.relispartition then 'has rights on a partition' else 'has rights on an undeclared relation' end,
     pg_catalog.format('%s on %s %s to %s', seen.rights,
       case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end, c.label, g.name),
     pg_catalog.format('revoke all on %s %s from %s cascade', case c.relkind when 'S' then 'sequence' else 'table' end, c.label, g.name), true
   from (
     select h.oid, h.grantee, pg_catalog.string_agg(distinct h.privilege, ', ' order by h.privilege) as rights
-    from held h where h.oid not in (select d.oid from declared d where d.oid is not null) group by h.oid, h.grantee
+    from held h
+    where h.oid not in (select d.oid from declared d where d.oid is not null) and h.oid not in (select p.oid from partition p)
+    group by h.oid, h.grantee
   ) seen
   join (
     select c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) as label, n.nspname
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   ) c on c.oid = seen.oid
   join grantee g on g.oid = seen.grantee
-  cross join here cross join place
+  cross join here
   where pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage')
     and not exists (
       select from pg_catalog.pg_class a join pg_catalog.pg_namespace n on n.oid = a.relnamespace
@@ -99,8 +102,7 @@ export const tableFindings: readonly string[] = [
     and not (c.relkind = 'v'
       and exists (select from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker' and o.option_value::boolean)
       and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
-      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))
-    and not (place.by_newer and c.relowner = place.owner and not c.relispartition and c.nspname = 'platform')`,
+      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))`,
 
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true
@@ -116,7 +118,7 @@ export const tableFindings: readonly string[] = [
   // Drizzle writes a table of public without its schema.
   `select 'is hidden by another relation', d.label,
     pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
-  from declared d cross join here where d.schema = 'public' and not pg_catalog.pg_table_is_visible(d.oid)`,
+  from declared d cross join here where d.schema = 'public' and d.origin is null and not pg_catalog.pg_table_is_visible(d.oid)`,
 
   `select 'is published', p.pubname::text, 'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
   from pg_catalog.pg_publication p

@@ -17,7 +17,7 @@ export interface ErrorDebug {
 export abstract class TenantryError extends Error {
   abstract readonly code: string
   /** The HTTP status an API handler would answer with. */
-  abstract readonly status: number
+  abstract readonly status: ErrorStatus
   /** Only with `openTenancy({ debug: true })`, on the error of a statement that Postgres refused. Not in `toJSON`. */
   declare readonly debug?: ErrorDebug
   readonly #shown: string
@@ -34,6 +34,8 @@ export abstract class TenantryError extends Error {
     return { code: this.code, message: this.#shown }
   }
 }
+
+export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 409 | 422 | 429 | 500 | 503 | 504
 
 /** No such row here. The same words whether it is missing, deleted, or another organization's. */
 export class NotFoundError extends TenantryError {
@@ -57,16 +59,22 @@ export class ConflictError extends TenantryError {
   }
 }
 
-/** A value refers to a row that this organization does not have, or a row that others still refer to. */
+/**
+ * A value refers to a row that this organization does not have; or, where `referredBy` names a resource, the row cannot go because
+ * rows of that resource refer to it.
+ */
 export class BrokenReferenceError extends TenantryError {
   readonly code = 'broken_reference'
   readonly status = 409
   constructor(
     readonly resource: string,
     readonly fields: readonly string[] = [],
+    readonly referredBy?: string,
   ) {
     super(
-      `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`,
+      referredBy === undefined
+        ? `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`
+        : `${resource}: ${referredBy} still refer to this row`,
     )
   }
 }
@@ -322,4 +330,10 @@ export class QueryError extends TenantryError {
   constructor() {
     super('the database refused the statement; openTenancy({ debug: true }) adds the reason to the error, as `debug`')
   }
+}
+
+/** A repository or a table is defined wrongly: a fault of the program, whatever its caller asked for. */
+export class DefinitionError extends TenantryError {
+  readonly code = 'definition'
+  readonly status = 500
 }

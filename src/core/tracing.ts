@@ -1,6 +1,6 @@
 import { tracingChannel, type TracingChannel } from 'node:diagnostics_channel'
 import { types } from 'node:util'
-import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Statement, Transaction } from './executor.js'
+import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from './executor.js'
 
 /** One round trip, or one transaction. It has the texts of its statements, and never a parameter or a value of a row. */
 export interface QueryEvent {
@@ -9,7 +9,7 @@ export interface QueryEvent {
   readonly binding: Binding['kind']
   /** The organization that is bound; undefined with any other binding. */
   readonly orgId: string | undefined
-  readonly statements: readonly Statement[]
+  readonly statements: readonly { readonly name: string; readonly text: string }[]
   /** The number of the transaction in this process: the same on the transaction and on its calls. */
   readonly transaction: number | undefined
   /** In milliseconds; 0 until it has ended. */

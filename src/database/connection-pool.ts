@@ -1,12 +1,12 @@
 import pg from 'pg'
+import { aborted, onAbort } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import { acquireChannel, type ConnectionEvent, connectChannel, publish } from '../core/tracing.js'
 import { connectFailure, placeOf, unreadableUrl } from './connect-failure.js'
 import { Connection } from './connection.js'
 import { type Address, addressOf, type DriverClient } from './driver.js'
 import { withDebug } from './error-debug.js'
-import { aborted } from './outcome.js'
-import { poolConfig, saysPooled } from './pool-config.js'
+import { poolConfig, reportedSettings, saysPooled, settingNames, type Settings, unreadable } from './pool-config.js'
 import { isServerError } from './sqlstate.js'
 
 /** A physical connection that has just been made, for whoever has to prove it before it serves. */
@@ -40,12 +40,12 @@ const graceFor = (statementTimeout: number): number => Math.min(Math.max(stateme
 /** Milliseconds for a free connection where the pool itself would wait for ever, and for the proof of a new one. */
 const patience = 5_000
 
-const inspection = `select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('DateStyle') as "dateStyle",
-  extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout"`
+const inspection = `select pg_catalog.pg_backend_pid() as pid,
+  extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout",
+  ${settingNames.map((name) => `pg_catalog.current_setting('${name}') as "${name}"`).join(', ')}`
 
-interface Inspection {
+interface Inspection extends Settings {
   readonly pid: number
-  readonly dateStyle: string
   readonly statementTimeout: number
 }
 
@@ -97,13 +97,15 @@ export class ConnectionPool {
       const connection = await this.acquire(signal, start)
       this.busy.add(connection)
       try {
-        if (!this.proved.has(connection)) await this.tracedConnect(() => this.prove(connection), start)
+        if (!this.proved.has(connection) && !connection.hasChanged) {
+          await this.tracedConnect(() => this.prove(connection), start)
+        }
       } catch (error) {
         this.give(connection)
         throw error
       }
       if (connection.isIdle) return connection
-      // The host left a transaction open on it.
+      // The host left a transaction open on it, or changed a setting.
       this.give(connection)
     }
   }
@@ -193,16 +195,13 @@ export class ConnectionPool {
     return new Promise((resolve, reject) => {
       const leave = (): boolean => {
         clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        unlisten?.()
         return this.waiters.delete(waiter)
       }
       const waiter: Waiter = {
         giveUp: (error) => {
           if (leave()) reject(error)
         },
-      }
-      const abort = (): void => {
-        waiter.giveUp(aborted())
       }
       // A pool of the host's may wait for ever; ours has a time of its own.
       const timer =
@@ -212,7 +211,11 @@ export class ConnectionPool {
               waiter.giveUp(this.poolTimeout())
             }, patience)
       this.waiters.add(waiter)
-      signal?.addEventListener('abort', abort)
+      const unlisten =
+        signal &&
+        onAbort(signal, () => {
+          waiter.giveUp(aborted())
+        })
       try {
         this.pool.connect((error, client) => {
           if (!leave()) client?.release()
@@ -238,9 +241,9 @@ export class ConnectionPool {
     try {
       if (client.pipeline) throw new UnavailableError('a pool in pipeline mode cannot serve scopes')
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
-      if (!found.dateStyle.startsWith('ISO')) {
-        throw new UnavailableError(`the server writes dates as ${found.dateStyle}; only ISO can be read without doubt`)
-      }
+      const reason = unreadable(found)
+      if (reason !== undefined) throw new UnavailableError(reason)
+      connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))
       // A pooler hands out process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout } = found

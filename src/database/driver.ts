@@ -30,7 +30,10 @@ export interface DriverConnection extends EventEmitter {
   cancel(processId: number, secretKey: number): void
 }
 
-/** A physical connection. Its `connection` emits `readyForQuery` with the transaction status, and `end` when the socket is gone. */
+/**
+ * A physical connection. Its `connection` emits each message by its name, `readyForQuery` with the transaction status, and `end`
+ * when the socket is gone.
+ */
 export interface DriverClient {
   readonly connection: DriverConnection
   readonly host: string
@@ -42,6 +45,8 @@ export interface DriverClient {
   readonly secretKey: number
   /** Pipeline mode came with pg 8.23. */
   readonly pipeline: boolean | undefined
+  /** The server waits for the next query. False from the moment a query is written until pg has read its ReadyForQuery. */
+  readonly readyForQuery: boolean
   getTransactionStatus(): string | null
   query(query: Submittable): void
   query<Row>(query: { text: string; values: unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[] }>
@@ -58,7 +63,7 @@ export interface Submittable {
   handleCommandComplete(message: { text: string }): void
   handleEmptyQuery(): void
   handlePortalSuspended(): void
-  handleCopyInResponse(connection: DriverConnection): void
+  handleCopyInResponse(): void
   handleCopyData(): void
   /** An ErrorResponse of the server, after which pg forgets the query; or the loss of the connection. */
   handleError(error: Error): void
@@ -71,6 +76,25 @@ export interface Field {
   readonly dataTypeID: number
 }
 
+/** Messages that nothing asks for once a connection stands, and that pg passes over or obeys. */
+export const neverAsked = [
+  'parameterDescription',
+  'copyOutResponse',
+  'copyDone',
+  'replicationStart',
+  'backendKeyData',
+  'authenticationOk',
+  'authenticationCleartextPassword',
+  'authenticationMD5Password',
+  'authenticationSASL',
+  'authenticationSASLContinue',
+  'authenticationSASLFinal',
+]
+
+/** pg's own words for a message that came while it had asked for nothing, or that it does not know. */
+export const isUnaskedMessage = ({ message }: Error): boolean =>
+  /^(?:Received unexpected|received invalid response)/.test(message)
+
 type TextParser = (text: string) => unknown
 
 const require = createRequire(import.meta.url)
@@ -78,8 +102,6 @@ const requireOfPg = createRequire(require.resolve('pg'))
 
 // Before anything else of it is looked at: another version may not have these files.
 assertTestedPg((requireOfPg('pg/package.json') as { version: string }).version)
-
-export const { prepareValue } = requireOfPg('pg/lib/utils') as { prepareValue: (value: unknown) => unknown }
 
 const { init } = requireOfPg('pg-types/lib/textParsers') as {
   init: (register: (oid: number, parse: TextParser) => void) => void
@@ -105,6 +127,24 @@ export function addressOf(options: pg.PoolConfig): Address {
 export interface Address {
   readonly host: string | undefined
   readonly port: number | undefined
+}
+
+/** A message of the server's, as far as its name says what else it has. */
+export interface ServerMessage {
+  readonly name: string
+  readonly text?: string
+  readonly fields?: readonly unknown[]
+}
+
+const { Parser } = requireOfPg('pg-protocol/dist/parser') as {
+  Parser: new () => { parse(bytes: Buffer, onMessage: (message: ServerMessage | Error) => void): void }
+}
+
+/** The messages in bytes that hold nothing but whole ones. An ErrorResponse is an Error. */
+export function messagesIn(bytes: Uint8Array): (ServerMessage | Error)[] {
+  const messages: (ServerMessage | Error)[] = []
+  new Parser().parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), (message) => messages.push(message))
+  return messages
 }
 
 export function rawConnection(options: { ssl: unknown; sslNegotiation: string }): DriverConnection {

@@ -1,11 +1,11 @@
+import { aborted } from '../core/abort.js'
 import { ScopeClosedError, type TenantryError, TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
 import { type Pipeline, isStale } from './pipeline.js'
 import type { Connection } from './connection.js'
-import { aborted, failureOf } from './outcome.js'
+import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayWrite } from './statement-guard.js'
-import { asked, begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
+import { asked, begin, commit, enter, mayChange, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
 
 interface Circumstances extends BeginOptions {
   readonly lookup: FactsLookup | undefined
@@ -22,7 +22,8 @@ export class ExplicitTransaction implements Transaction {
   /** What goes out in front of the next calls: BEGIN, then what is done to savepoints. */
   private waiting: Step[]
   private readonly bound: readonly Step[]
-  private readonly texts = new Set<string>()
+  /** A statement that may have changed rows has been sent. */
+  private mayChange = false
   private turn: Promise<unknown> = Promise.resolve()
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
   /** Why it ended by itself. */
@@ -70,7 +71,7 @@ export class ExplicitTransaction implements Transaction {
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
     const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
-    for (const { statement } of calls) this.texts.add(statement.text)
+    this.mayChange ||= calls.some(mayChange)
     const failure = failureOf(batch, { lookup, signal, debug })
     if (batch.status === 'E') this.state = 'failed'
     if (batch.status === 'T') this.state = 'open'
@@ -101,7 +102,7 @@ export class ExplicitTransaction implements Transaction {
       signal,
       debug,
       commitsAfter: batch.steps.length - 1,
-      mayWrite: () => !readOnly && [...this.texts].some(mayWrite),
+      mayWrite: () => !readOnly && this.mayChange,
     })
     if (isForeign(batch)) this.connection.destroy()
     else if (batch.status === 'E') await this.send([rollback])

@@ -1,7 +1,8 @@
-import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
+import { aborted } from '../core/abort.js'
+import { CommitUnknownError, type TenantryError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
 import { withDebug } from './error-debug.js'
-import { type FactsLookup, refusal } from './sqlstate.js'
+import { type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
 
 interface Circumstances {
   readonly lookup: FactsLookup | undefined
@@ -17,16 +18,18 @@ interface Circumstances {
 export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = batch
   const { lookup, signal, debug, commitsAfter = Infinity, mayWrite } = circumstances
+  const mayBeWritten = (): boolean => batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
+  if (!batch.isUnderstood) return mayBeWritten() ? new CommitUnknownError() : misunderstood()
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
-    const failure = error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
-    return debug ? withDebug(failure, error, batch.steps[done]?.statement.text) : failure
+    if (error.code === '57014' && signal?.aborted) return aborted()
+    const refused = batch.steps[done]
+    const failure = (refused && wrongNumberOfValues(error, refused)) ?? refusal(error, lookup)
+    return debug ? withDebug(failure, error, refused?.statement.text) : failure
   }
-  if (status === undefined) {
-    if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()
-    return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
-  }
-  const isUnderstood = batch.fault === undefined && done === batch.steps.length
-  return isUnderstood ? undefined : new QueryError()
+  if (status !== undefined) return undefined
+  if (mayBeWritten()) return new CommitUnknownError()
+  return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
 }
 
-export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')
+const misunderstood = (): UnavailableError =>
+  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')

@@ -30,3 +30,9 @@ export class RowShape {
 }
 
 export const noColumns = new RowShape([])
+
+/** Rows returned or changed, by the command tag. That of `explain` has no number. */
+export function rowCountOf(tag: string, returned: number): number {
+  const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
+  return Number.isNaN(count) ? returned : count
+}

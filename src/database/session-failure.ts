@@ -1,4 +1,5 @@
 import { MigrationError } from '../core/errors.js'
+import { isFilteredRows } from './row-security.js'
 import type { Session } from './session.js'
 
 /** A lock was not free in time, or a deadlock was broken here. Trying again is all it needs. */
@@ -15,8 +16,13 @@ export function failed(where: string, error: unknown): MigrationError {
     return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
-  return new MigrationError(`${where}: ${String(message)} (${code})`)
+  const hint = isFilteredRows(error) ? `. ${filteredRows}` : ''
+  return new MigrationError(`${where}: ${String(message)} (${code})${hint}`)
 }
+
+const filteredRows =
+  'The statement changed nothing: row security binds the role that migrates, so it would leave out rows. Migrate as the owner of ' +
+  'the table; where the table has FORCE, run `alter table <name> no force row level security`, or give that role bypassrls'
 
 /** The same session, whose failures say where they happened. */
 export function withContext(session: Session, where: string): Session {

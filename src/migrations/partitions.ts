@@ -4,8 +4,12 @@ import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import pg from 'pg'
 import { InvalidInputError, MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
+import type { CarriedOut } from '../access/carry-out.js'
+import { manifestOf, type TableManifest } from '../access/manifest.js'
+import { closePartition, closePartitions } from '../access/partitions.js'
 import { auditLogs } from '../schema/audit-logs.js'
 import { factsOf } from '../schema/shared/kinds.js'
+import { refuseFilteredRows } from '../database/row-security.js'
 import { withContext, LockNotFree } from '../database/session-failure.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
@@ -32,6 +36,13 @@ interface Parent {
   readonly full: string
   readonly column: string
   readonly isAuditLog: boolean
+  readonly declared: readonly TableManifest[]
+}
+
+export interface EnsuredPartitions {
+  readonly made: readonly MadePartition[]
+  /** What was done, and what this session may not do, to close partitions that were there already. */
+  readonly closed: CarriedOut
 }
 
 // How often a lock on a table is tried for, and how long each time. Everybody who comes later queues behind a waiting statement.
@@ -40,13 +51,14 @@ const lockTimeout = 1000
 
 /**
  * Makes the partitions of this month and of as many after it as `months` says, and those that are missing since the oldest.
- * Rows of such a month that lie in the default partition move in the same transaction. Nobody is granted anything on it.
+ * Rows of such a month that lie in the default partition move in the same transaction. Every partition, new or old, ends with the
+ * row security and the policies of its table, and with no right for anybody but its owner.
  */
 export function ensurePartitions(
   session: Session,
   tables: readonly PgTable[],
   { months, ...options }: MigrateOptions & { readonly months: number },
-): Promise<MadePartition[]> {
+): Promise<EnsuredPartitions> {
   if (!Number.isInteger(months) || months < 0 || months > 120) {
     throw new InvalidInputError('months', 'must be a number from 0 to 120')
   }
@@ -62,7 +74,7 @@ export function ensurePartitions(
         made.push({ table: parent.name, partition, moved })
       }
     }
-    return made
+    return { made, closed: await closePartitions(session, manifestOf(tables).tables) }
   })
 }
 
@@ -107,7 +119,8 @@ function parentOf(table: PgTable): Parent[] {
   const column = factsOf(table)?.partitionedBy
   if (column === undefined) return []
   const { name, schema = 'public' } = getTableConfig(table)
-  return [{ name, schema, full: qualified(schema, name), column, isAuditLog: table === auditLogs }]
+  const { tables: declared } = manifestOf([table])
+  return [{ name, schema, full: qualified(schema, name), column, isAuditLog: table === auditLogs, declared }]
 }
 
 async function make(session: Session, parent: Parent, month: number): Promise<number> {
@@ -136,8 +149,8 @@ async function make(session: Session, parent: Parent, month: number): Promise<nu
   await session.query(
     `alter table ${parent.full} attach partition ${partition} for values from ('${from}') to ('${to}')`,
   )
-  // Policies hold for whoever reads through the parent; on the partition itself nobody may do anything.
-  await session.query(`revoke all on ${partition} from public, tenantry_app, tenantry_system`)
+  // LIKE copies neither row security nor policies, and default privileges may have granted the partition to anybody.
+  await closePartition(session, parent.declared, partition)
   return row?.moved ?? 0
 }
 
@@ -213,6 +226,7 @@ async function patiently<T>(direct: Session, where: string, work: (session: Sess
   for (let attempt = 1; ; attempt += 1) {
     try {
       await session.query('begin')
+      await session.query(refuseFilteredRows)
       await session.query(`set local lock_timeout = ${lockTimeout}`)
       await session.query(`set local timezone = 'UTC'`)
       await session.query(`set local datestyle = 'ISO'`)

@@ -2,12 +2,14 @@ import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
+import { refuseFilteredRows, refuseFilteredRowsInSession } from '../database/row-security.js'
 import { withContext, failed, LockNotFree } from '../database/session-failure.js'
 import { type Bookkeeping, type Direction, recordDone, recordUnfinished } from './bookkeeping.js'
 import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
 import { assertLockHeld } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
+import { recordTakenBack } from './recorded.js'
 import type { Script, Statement } from './script.js'
 
 /** One file on its way, up or down. */
@@ -28,7 +30,7 @@ export async function runScript(run: Run): Promise<void> {
   const { script, set, migration, direction, options } = run
   // A setting that an earlier file left on the connection must not decide what this one does.
   await ownQueries(run).query('reset all')
-  await (script.transactional ? runWhole(run) : runStepwise(run))
+  await (script.transactional ? runWhole(run) : refusingFilteredRows(run, () => runStepwise(run)))
   await options.onProgress?.({ kind: 'finished', set, tag: migration.tag, direction })
 }
 
@@ -40,8 +42,18 @@ function runWhole(run: Run): Promise<void> {
       await execute(run, statement, position)
     }
     await report(run, run.script.statements.length)
-    await recordDone(ownQueries(run), run.bookkeeping, run.direction, run.migration)
+    await finish(run)
   })
+}
+
+/** The statements that run outside of a transaction. The connection may serve afterwards, so the setting does not stay. */
+async function refusingFilteredRows(run: Run, work: () => Promise<void>): Promise<void> {
+  await ownQueries(run).query(refuseFilteredRowsInSession)
+  try {
+    await work()
+  } finally {
+    await run.session.query('reset row_security').catch(() => undefined)
+  }
 }
 
 /**
@@ -76,7 +88,13 @@ async function runStepwise(run: Run): Promise<void> {
     }
   }
   await report(run, script.statements.length)
-  await inTransaction(run, () => recordDone(session, bookkeeping, direction, migration))
+  await inTransaction(run, () => finish(run))
+}
+
+async function finish(run: Run): Promise<void> {
+  const session = ownQueries(run)
+  await recordDone(session, run.bookkeeping, run.direction, run.migration)
+  if (run.direction === 'down') await recordTakenBack(session)
 }
 
 /** Steps back when a lock is not free in time, so that those who queued behind it can pass, and tries again. */
@@ -87,6 +105,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
   for (let attempt = 1; ; attempt += 1) {
     try {
       await session.query('begin')
+      await session.query(refuseFilteredRows)
       await session.query(`set local lock_timeout = ${Math.max(1, Math.trunc(lockTimeout))}`)
       await assertLockHeld(session)
       await work()

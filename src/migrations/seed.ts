@@ -10,6 +10,7 @@ import { featureFlags, newFeatureFlag } from '../schema/feature-flags.js'
 import { llms, newLlm } from '../schema/llms.js'
 import { seededAddons, seededFlags, seededLlms, seededPlans, seededTools } from '../schema/seeds.js'
 import { newTool, tools } from '../schema/tools.js'
+import { refuseFilteredRows } from '../database/row-security.js'
 import { withContext } from '../database/session-failure.js'
 
 /** What a seed did to one catalog. */
@@ -44,6 +45,7 @@ export async function seed(direct: Session): Promise<Seeded[]> {
   const session = withContext(direct, 'seed')
   await session.query('begin')
   try {
+    await session.query(refuseFilteredRows)
     const seeded: Seeded[] = []
     for (const catalog of catalogs) seeded.push(await insertAbsent(session, catalog))
     await session.query('commit')

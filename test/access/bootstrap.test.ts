@@ -17,7 +17,7 @@ import { takenBack } from '../support/nested-session.js'
 
 const database = useDatabase()
 const setConfig = 'function pg_catalog.set_config(text, text, boolean)'
-const nothing = { done: [], remaining: [], advised: [] }
+const nothing = { done: [], remaining: [], advised: [], extensions: [] }
 let declarations: Declarations
 
 beforeAll(async () => {
@@ -75,12 +75,14 @@ test('what the database leaves open to everybody is closed', async () => {
     await session.query('grant create on schema public to public')
     await session.query(`grant create, temporary on database ${row?.name} to tenantry_app, public`)
     await session.query(`grant execute on ${setConfig} to public`)
+    await session.query('grant execute on function lo_create(oid), lo_get(oid), lo_get(oid, bigint, integer) to public')
     const closed = [
       `alter default privileges for role ${row?.owner} revoke execute on functions from public`,
       `revoke create on database ${row?.name} from public`,
       `revoke create on database ${row?.name} from tenantry_app`,
       'revoke create on schema public from public',
       `revoke execute on ${setConfig} from public`,
+      'revoke execute on function pg_catalog.lo_create(oid), pg_catalog.lo_get(oid), pg_catalog.lo_get(oid, bigint, integer) from public',
       `revoke temporary on database ${row?.name} from tenantry_app`,
     ]
 
@@ -113,7 +115,7 @@ test.for([
   ],
   [
     'grant select on platform.audit_logs_default to tenantry_app',
-    'revoke select on table platform.audit_logs_default from tenantry_app cascade',
+    'revoke all on table platform.audit_logs_default from tenantry_app cascade',
   ],
   [
     'create view platform.planted as select 1 as one; grant select on platform.planted to tenantry_system',
@@ -196,7 +198,7 @@ test("the host's own tables are left alone, unless they are declared", async () 
   })
 })
 
-test("partitions of the user's own tables get nothing, wherever they are", async () => {
+test("partitions of the user's own tables are closed, wherever they are", async () => {
   const visits = pgTable('visits', { orgId: orgId() }, () => [orgIsolation(), systemAccess()])
   declareTable(visits, { kind: 'tenant', partitionedBy: 'org_id' })
   const own = await declarationsOf([...platformTables, visits], [platformMigrations])
@@ -207,9 +209,12 @@ test("partitions of the user's own tables get nothing, wherever they are", async
     await session.query('grant select on elsewhere.visits_default to tenantry_app')
 
     expect((await bootstrapGrants(session, own)).done).toEqual([
-      'revoke select on table elsewhere.visits_default from tenantry_app cascade',
       'grant delete, insert, select on table public.visits to tenantry_app',
       'grant delete, insert, select on table public.visits to tenantry_system',
+      'revoke all on table elsewhere.visits_default from tenantry_app cascade',
+      'alter table elsewhere.visits_default enable row level security',
+      'create policy org_isolation on elsewhere.visits_default to tenantry_app using (org_id = platform.current_org()) with check (org_id = platform.current_org())',
+      'create policy system_access on elsewhere.visits_default to tenantry_system using (true) with check (true)',
     ])
   })
 })

@@ -191,6 +191,49 @@ export const databasePlants: readonly Plant[] = [
 
   { sql: ['grant select on platform.audit_logs_default to {role}'], faults: ['has rights on a partition'] },
   { sql: ['grant insert (org_id) on platform.audit_logs_default to public'], faults: ['has rights on a partition'] },
+  { sql: ['grant select on platform.audit_logs_default to {login}'], faults: ['has rights on a partition'] },
+  {
+    sql: ['create role planted', 'grant select on platform.audit_logs_default to planted'],
+    faults: ['has rights on a partition'],
+  },
+  {
+    sql: ['create role planted', 'grant select (org_id) on platform.audit_logs_default to planted with grant option'],
+    faults: ['has rights on a partition'],
+  },
+  {
+    sql: ['create role planted', 'alter table platform.audit_logs_default owner to planted'],
+    faults: ['is owned by another role'],
+  },
+  {
+    sql: [
+      'alter table platform.audit_logs_default disable row level security',
+      'alter table platform.project_metrics_default disable row level security',
+    ],
+    faults: ['row security is not enabled', 'row security is not enabled'],
+  },
+  { sql: ['drop policy org_isolation on platform.audit_logs_default'], faults: ['policies differ'] },
+  { sql: ['drop policy system_access on platform.audit_logs_default'], faults: ['policies differ'] },
+  { sql: ['alter policy org_isolation on platform.audit_logs_default using (true)'], faults: ['policies differ'] },
+  { sql: ['create policy planted on platform.audit_logs_default using (true)'], faults: ['policies differ'] },
+  {
+    sql: ['create policy planted on platform.audit_logs_default as restrictive using (true)'],
+    faults: ['policies differ'],
+  },
+  {
+    sql: [
+      `create table public.planted partition of platform.audit_logs for values from ('2001-01-01') to ('2001-02-01')`,
+      'grant select, insert on public.planted to {login}',
+    ],
+    faults: ['has rights on a partition', 'policies differ', 'row security is not enabled'],
+  },
+  {
+    sql: [
+      `create table public.planted partition of platform.audit_logs for values from ('2001-01-01') to ('2001-03-01')
+         partition by range (created_at)`,
+      `create table public.planted_january partition of public.planted for values from ('2001-01-01') to ('2001-02-01')`,
+    ],
+    faults: ['policies differ', 'row security is not enabled'],
+  },
   {
     sql: [
       'create view platform.planted as select * from platform.agents',
@@ -309,6 +352,13 @@ export const databasePlants: readonly Plant[] = [
   { sql: ['revoke select on platform_migrations.migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['revoke usage on schema platform_migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['drop table platform_migrations.migrations'], faults: ['a table is missing'], byHand: true },
+  { sql: ['revoke select on platform_migrations.inventory from {role}'], faults: ['a right is missing'] },
+  { sql: ['grant select on platform_migrations.inventory to public'], faults: ['a right is not declared'] },
+  { sql: ['grant insert on platform_migrations.inventory to {role}'], faults: ['a right is not declared'] },
+  {
+    sql: ['create role planted', 'alter view platform_migrations.inventory owner to planted'],
+    faults: ['is owned by another role'],
+  },
   {
     sql: [
       'delete from platform_migrations.migrations where created_at > (select min(created_at) from platform_migrations.migrations)',

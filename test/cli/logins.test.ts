@@ -103,7 +103,12 @@ describe('bootstrap', () => {
       'revoke truncate on table platform.agents from tenantry_app cascade;',
       'grant select on table platform.tasks to tenantry_app;',
     ])
-    expect((await tenantry(['bootstrap', '--json'], { env })).json()).toEqual({ done: [], remaining: [], advised: [] })
+    expect((await tenantry(['bootstrap', '--json'], { env })).json()).toEqual({
+      done: [],
+      remaining: [],
+      advised: [],
+      extensions: [],
+    })
   })
 
   test('with an exclusive database nobody makes temporary tables', async () => {

@@ -45,7 +45,7 @@ describe('on an empty database', () => {
 
     expect((await here('up', '--json')).json()).toEqual({
       applied: [],
-      bootstrap: { done: [], remaining: [], advised: [] },
+      bootstrap: { done: [], remaining: [], advised: [], extensions: [] },
       permissions: [],
     })
     expect(await here('verify')).toMatchObject({ code: 0 })

@@ -15,11 +15,11 @@ const tasksOf = (kind: string) =>
     }
 
     all(): Query<Task[]> {
-      const statement = this.statement(
+      const statement = this.query(
         'all',
         ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible} and kind = '${kind}'`,
       )
-      return this.select(statement, () => [])
+      return this.runRows(statement, () => [])
     }
   }
 
@@ -40,9 +40,9 @@ test('a text that names no organization is refused before it is sent', async () 
     }
 
     all(): Query<Task[]> {
-      const statement = this.statement('all', ({ sql, selected }) => `select ${selected} from ${sql}`)
-      return this.select(statement, () => [])
+      const statement = this.query('all', ({ sql, selected }) => `select ${selected} from ${sql}`)
+      return this.runRows(statement, () => [])
     }
   }
-  expect(() => org.repository(Everything).all()).toThrow('must say org_id = $1')
+  expect(() => org.repository(Everything).all()).toThrow('must say "org_id" = $1')
 })

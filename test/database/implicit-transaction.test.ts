@@ -29,7 +29,7 @@ import {
 
 const { database, open } = useToySchema()
 
-const system = { kind: 'system' } as const
+const system = { kind: 'system', about: undefined } as const
 const divide = call('select 1 / $1::int', 0)
 const boundTo = call('select current_setting($1, true)', 'tenantry.org_id')
 

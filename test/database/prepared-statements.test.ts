@@ -197,6 +197,6 @@ test('a pooler is found out by the process number that it makes up', async () =>
 
 test('one name never stands for two texts', () => {
   const statements = new PreparedStatements(300)
-  statements.find({ name: 'a', text: 'select 1' })
-  expect(() => statements.find({ name: 'a', text: 'select 2' })).toThrow('two statements')
+  statements.find({ name: 'a', text: 'select 1', effect: 'read' })
+  expect(() => statements.find({ name: 'a', text: 'select 2', effect: 'read' })).toThrow('two statements')
 })

@@ -1,7 +1,7 @@
 import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { newId } from '../../src/core/ids.js'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import { type Grant, grantsOf } from '../../src/access/grants.js'
 import { foreignKeysOf, nameOf, type Rows, sqlOf } from '../support/every-table.js'
 import { platformTables } from '../../src/schema/tables.js'
@@ -224,6 +224,41 @@ export async function partitionFaults({ attempt }: Setting, partition: string): 
   }
   return [...(await open('org')), ...(await open('system'))]
 }
+
+/**
+ * Row security of a partition holds alone: a login with every right on it sees and inserts there only what it could through the
+ * table, and the statistics of its columns stay hidden.
+ */
+export const openPartitionFaults =
+  (partition: string): Faults =>
+  async ({ attempt, ours, theirs }, table) => {
+    const faults: string[] = []
+    const expectThat = (good: boolean, what: string, outcome: Outcome) => {
+      if (!good) faults.push(`${what}: ${told(outcome)}`)
+    }
+    const inserted = (rows: Rows) => {
+      const { text, values } = insertOf(table, rowOf(rows, table))
+      return attempt(
+        'org',
+        { text: `delete from ${partition}` },
+        { text: text.replace(sqlOf(table), partition), ...(values !== undefined && { values }) },
+      )
+    }
+    const seen = await attempt('org', { text: `select org_id from ${partition}` })
+    expectThat(seen.rows.length === 1 && seen.rows[0]?.org_id === orgOf(ours), 'seen', seen)
+    const own = await inserted(ours)
+    expectThat(own.rowCount === 1, 'own row inserted', own)
+    const other = await inserted(theirs)
+    expectThat(other.error?.includes('violates row-level security policy') === true, "another's row inserted", other)
+    const all = await attempt('system', { text: `select distinct org_id from ${partition}` })
+    expectThat(all.rows.length > 1, 'the system sees not all', all)
+    const statistics = await attempt('org', {
+      text: `select from pg_stats where format('%I.%I', schemaname, tablename) = $1`,
+      values: [partition],
+    })
+    expectThat(statistics.error === undefined && statistics.rowCount === 0, 'statistics', statistics)
+    return faults
+  }
 
 export function insertOf(table: PgTable, row: Readonly<Record<string, unknown>>): Statement {
   const columns = Object.keys(row)

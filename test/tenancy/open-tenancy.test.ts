@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { expect, test } from 'vitest'
 import {
   ConflictError,
@@ -150,6 +150,17 @@ test('SQL text in the scope cannot move the binding, and errors arrive as ours',
   const taken = org.db.insert(agents).values({ orgId: org.id, id: newId(), name: 'secret words', username: 'ada' })
   await expect(taken).rejects.toThrow(ConflictError)
   await expect(taken).rejects.not.toThrow(/secret words/)
+})
+
+test('a statement of the builder without returning says how many rows it changed', async () => {
+  const org = await newOrg()
+  const values = ['ada', 'eve', 'bob'].map((username) => ({ orgId: org.id, id: newId(), name: 'Ada', username }))
+  const inserted = await org.db.insert(agents).values(values)
+  expect(inserted.rowCount).toBe(3)
+  const changed = await org.db.update(agents).set({ name: 'Eve' }).where(eq(agents.username, 'eve'))
+  expect([changed, changed.rowCount]).toEqual([[], 1])
+  expect((await org.db.execute(sql`select name from platform.agents where name = 'Ada'`)).rowCount).toBe(2)
+  expect((await org.transaction((tx) => tx.db.delete(agents).where(eq(agents.name, 'nobody')))).rowCount).toBe(0)
 })
 
 test('a transaction cannot be taken out of the builder', async () => {

@@ -1,4 +1,5 @@
 import type { Bootstrapped } from '../../access/bootstrap.js'
+import type { CarriedOut } from '../../access/carry-out.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
 import { withProgress } from '../progress.js'
 import { exit, type ExitCode } from '../report.js'
@@ -15,7 +16,8 @@ export const addBootstrap: AddCommand = (program, run) =>
             'Makes tenantry_app and tenantry_system, closes what a database leaves open to everybody, and gives',
             'both roles exactly the declared rights on the tables that exist. It is a part of `migrate up`; run',
             'it alone after a change of rights, or on a further database of the same server. What the login may',
-            'not do it prints as SQL, and ends with 3. Running it again does nothing more.',
+            'not do it prints as SQL, and ends with 3. Running it again does nothing more. It also prints the grants',
+            'for extensions whose functions the application may not execute, which is no fault.',
           ),
         )
         .option('exclusive-database', {
@@ -48,13 +50,21 @@ export const addBootstrap: AddCommand = (program, run) =>
   )
 
 /** What is left for somebody else to do. */
-export function bootstrapLines({ remaining, advised }: Bootstrapped): string[] {
-  const block = (title: string, statements: readonly string[]) =>
-    statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]
-  return [
-    ...block('This login may not do the following, and it is needed. Run it as one who may:', remaining),
-    ...block('Advised. Only a superuser may run it, and some managed servers have none:', advised),
-  ]
-}
+export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
+  ...remainingLines(bootstrapped),
+  ...block('Advised. Only a superuser may run it, and some managed servers have none:', bootstrapped.advised),
+  ...bootstrapped.extensions.flatMap(({ extension, grants }) =>
+    block(
+      `The application may not execute the functions of ${extension}. If it calls them, run as their owner:`,
+      grants,
+    ),
+  ),
+]
 
-export const exitOf = ({ remaining }: Bootstrapped): ExitCode => (remaining.length === 0 ? exit.fine : exit.findings)
+export const remainingLines = ({ remaining }: CarriedOut): string[] =>
+  block('This login may not do the following, and it is needed. Run it as one who may:', remaining)
+
+const block = (title: string, statements: readonly string[]): string[] =>
+  statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]
+
+export const exitOf = ({ remaining }: CarriedOut): ExitCode => (remaining.length === 0 ? exit.fine : exit.findings)

@@ -1,3 +1,4 @@
+import { exitOf, remainingLines } from './bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
 import { withProgress } from '../progress.js'
 import { exit } from '../report.js'
@@ -24,7 +25,8 @@ const addEnsure: AddCommand = (program, run) =>
             'partitions ensure --months 3',
             'Makes the partition of this month and of the months after it, and those that are missing in between.',
             'Rows that arrived before their partition lie in the default one, and move into it in the same',
-            'transaction. Running it again does nothing: a job that runs it every day is what it is made for.',
+            'transaction. Nobody but the owner gets a right on a partition, and each has the row security of its',
+            'table; one that was left open is closed. Run it daily: it does nothing where nothing is missing.',
           ),
         )
         .option('months', { type: 'number', requiresArg: true, default: 3, describe: 'How many months after this one' })
@@ -33,19 +35,22 @@ const addEnsure: AddCommand = (program, run) =>
     run(async (args, context) => {
       const { ensurePartitions, partitionedTables } = await import('../../migrations/partitions.js')
       const tables = partitionedTables((await context.project()).tables, args.table)
-      const made = await asOwner(context, args, (session) =>
+      const { made, closed } = await asOwner(context, args, (session) =>
         withProgress(context.console, (progress) =>
           ensurePartitions(session, tables, { ...progress, months: args.months }),
         ),
       )
       return {
-        lines:
-          made.length === 0
-            ? ['Every partition is there.']
-            : made.map(
-                ({ partition, moved }) => `${partition} made${moved === 0 ? '' : `, ${moved} rows moved into it`}`,
-              ),
-        document: { made },
+        lines: [
+          ...(made.length === 0 ? ['Every partition is there.'] : []),
+          ...made.map(
+            ({ partition, moved }) => `${partition} made${moved === 0 ? '' : `, ${moved} rows moved into it`}`,
+          ),
+          ...closed.done.map((sql) => `${sql};`),
+          ...remainingLines(closed),
+        ],
+        document: { made, closed },
+        exit: exitOf(closed),
       }
     }),
   )
