@@ -346,13 +346,13 @@ test('a repository is refused where it is defined', async () => {
   await expectRefused(define(tasks, null), 'definition: must be an object')
   await expectRefused(define(tasks, { create }), 'patch: must be a zod schema')
   await expectRefused(define(tasks, { create, patch, parent: {} }), 'parent: is not an option')
-  await expectRefused(define(tasks, { create, patch, parents: { agentId: 'agents' } }), 'parents: must be a table')
+  await expectRefused(define(tasks, { create, patch, parents: {} }), 'parents: is not an option')
   await expectRefused(
     define(tasks, { create, patch, references: [{ table: 'agents' }] }),
     'references: must be a table',
   )
   await expectRefused(define(tasks, { create, patch, permission: 5 }), 'permission: must be the name')
-  expect(define(tasks, { create, patch, parents: {}, references: [], permission: 'tasks' })).not.toThrow()
+  expect(define(tasks, { create, patch, unlockedParents: {}, references: [], permission: 'tasks' })).not.toThrow()
 })
 
 test('whose a row is cannot be given, whatever the schema of a repository lets through', async () => {
