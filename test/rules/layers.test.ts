@@ -86,7 +86,7 @@ const harmless = {
   'src/database/lazy.ts':
     "import type { PGlite } from '@electric-sql/pglite'\nexport const open = (): Promise<{ PGlite: typeof PGlite }> => import('@electric-sql/pglite')\n",
   'src/migrations/generation/snapshot.ts': "import 'drizzle-kit/api'\n",
-  'src/cli/new.ts': "export const snapshots = () => import('../migrations/snapshot.js')\n",
+  'src/cli/new.ts': "export const snapshots = () => import('../migrations/generation/snapshot.js')\n",
   'src/schema/plain.ts': "import 'node:crypto'\nimport 'drizzle-orm/pg-core'\nimport 'zod'\n",
 }
 
