@@ -18,7 +18,8 @@ export async function runBatch<Calls extends readonly unknown[]>(
   send: (all: readonly Planned<unknown>[]) => Promise<unknown[]>,
 ): Promise<BatchResults<Calls>> {
   const plans = new BatchScope(context).collect(collect)
-  const all = await Promise.all(plans)
+  // Without a plan to wait for, the batch takes its connection in the order in which it was called.
+  const all = plans.some(types.isPromise) ? await Promise.all(plans) : (plans as Planned<unknown>[])
   return (all.length === 0 ? [] : await send(all)) as BatchResults<Calls>
 }
 
@@ -107,9 +108,10 @@ class BatchScope implements Scope {
 class LazyCall {
   constructor(private readonly isRefused: () => boolean) {}
 
-  then(_: unknown, refuse: (error: Error) => void): void {
+  then(_: unknown, refuse?: (error: Error) => void): unknown {
     // Then the batch has said why, and nobody has the promise of a method of several steps: its rejection would end the process.
-    if (!this.isRefused()) refuse(new InvalidInputError('batch', oneStatementOnly))
+    if (this.isRefused()) return undefined
+    return refuse === undefined ? refused(oneStatementOnly) : refuse(new InvalidInputError('batch', oneStatementOnly))
   }
 }
 
