@@ -64,7 +64,7 @@ function readReference(given: unknown): Reference {
   if (!touch('references', () => is(table, PgTable))) throw new InvalidInputError('references', 'must be a table')
   columnOf(planOf(table as PgTable), String(property))
   const reference = { table: table as PgTable, property: String(property) }
-  return through === undefined ? reference : { ...reference, through: readReference(through) }
+  return { ...reference, through: through === undefined ? undefined : readReference(through) }
 }
 
 function lockedParents(plan: TablePlan, unlocked: unknown): Parents {

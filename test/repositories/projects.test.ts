@@ -1,11 +1,5 @@
 import { expect, test } from 'vitest'
-import {
-  BrokenReferenceError,
-  ConflictError,
-  InvalidInputError,
-  NotFoundError,
-  PlanLimitError,
-} from '../../src/core/errors.js'
+import { BrokenReferenceError, ConflictError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { statement } from '../../src/core/executor.js'
 import { newId } from '../../src/core/ids.js'
 import type { Rules } from '../../src/core/rules.js'

@@ -13,7 +13,7 @@ const allowed: Record<string, readonly string[]> = {
   'schema/shared': ['schema/shared'],
   schema: ['schema', 'schema/shared'],
   core: ['core', 'schema/shared'],
-  database: ['database', 'core'],
+  database: ['database', 'core', 'schema/shared'],
   encryption: ['encryption', 'core'],
   repositories: ['core', 'schema', 'schema/shared', 'encryption'],
   operations: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],

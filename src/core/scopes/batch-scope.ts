@@ -19,9 +19,12 @@ export async function runBatch<Calls extends readonly unknown[]>(
 ): Promise<BatchResults<Calls>> {
   const plans = new BatchScope(context).collect(collect)
   // Without a plan to wait for, the batch takes its connection in the order in which it was called.
-  const all = plans.some(types.isPromise) ? await Promise.all(plans) : (plans as Planned<unknown>[])
+  const all = plans.some(types.isPromise) ? await allOf(plans) : (plans as Planned<unknown>[])
   return (all.length === 0 ? [] : await send(all)) as BatchResults<Calls>
 }
+
+const allOf = (plans: readonly Plan[]): Promise<Planned<unknown>[]> =>
+  Promise.all(plans.map((plan) => Promise.resolve(plan)))
 
 /**
  * Whether one of these calls can be refused for what it returned when others have written: a row to read or to change that is not
@@ -111,7 +114,9 @@ class LazyCall {
   then(_: unknown, refuse?: (error: Error) => void): unknown {
     // Then the batch has said why, and nobody has the promise of a method of several steps: its rejection would end the process.
     if (this.isRefused()) return undefined
-    return refuse === undefined ? refused(oneStatementOnly) : refuse(new InvalidInputError('batch', oneStatementOnly))
+    if (refuse === undefined) return refused(oneStatementOnly)
+    refuse(new InvalidInputError('batch', oneStatementOnly))
+    return undefined
   }
 }
 
