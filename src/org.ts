@@ -118,7 +118,7 @@ function isClass(value: unknown): boolean {
 
 /** An organization inside of a batch: what has one statement can be called, and is sent with the others. */
 export type BatchOrg = {
-  readonly [Name in keyof Org as Org[Name] extends ScopedRepository<infer _Row> ? Name : never]: Batched<Org[Name]>
+  readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: Batched<Org[Name]>
 } & {
   repository<Repository>(type: RepositoryClass<Repository>): Batched<Repository>
 }

@@ -102,12 +102,20 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
-  protected insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values | undefined }): Query<Row[]> {
+  protected insertRows(
+    schema: z.ZodType,
+    inputs: readonly unknown[],
+    options?: { managed?: Values | undefined },
+  ): Query<Row[]> {
     return this.rows.insertRows(schema, inputs, options)
   }
 
   /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
-  protected appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values | undefined }): Query<number> {
+  protected appendRows(
+    schema: z.ZodType,
+    inputs: readonly unknown[],
+    options?: { managed?: Values | undefined },
+  ): Query<number> {
     return this.rows.appendRows(schema, inputs, options)
   }
 

@@ -148,7 +148,7 @@ export class ScopedTable<Row extends object> {
   insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {
     const { managed, existing } = ownOf(options)
     return this.write(undefined, () => {
-      const values = { ...parsed(schema, input), ...managed }
+      const values = given(schema, input, managed)
       const plan = (values: Values) =>
         this.audited('create', 'create', undefined, planInsert(this.target, values, existing), this.reserved(1))
       if (!this.isSealed(values)) return plan(values)
@@ -197,7 +197,7 @@ export class ScopedTable<Row extends object> {
   ): Query<Row> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
-      const values = { ...parsed(schema as z.ZodType, input), ...managed }
+      const values = given(schema, input, managed)
       if (this.isSealed(values)) throw new DefinitionError(`${this.plan.resource}: a sealed column cannot be put`)
       return this.audited('put', 'update', undefined, planPut(this.target, values, key), this.reserved(1))
     })
@@ -206,13 +206,13 @@ export class ScopedTable<Row extends object> {
   updateRow(schema: z.ZodType, id: string, patch: unknown, options?: UpdateRowOptions): Query<Row> {
     const { options: asked, managed, guard } = ownOf(options)
     return this.write(id, () => {
-      const values = { ...parsed(schema, patch), ...managed }
+      const values = given(schema, patch, managed)
       const revision = asked === undefined ? undefined : revisionOf(asked)
       const row = parseId(id)
       const plan = (values: Values) =>
         this.audited('update', 'update', row, planUpdate(this.target, row, values, { revision, guard }))
       return this.isSealed(values)
-        ? this.sealed({ ...values, id: row }).then(({ id: _, ...sealed }) => plan(sealed))
+        ? this.sealed({ ...values, id: row }).then((sealed) => plan(without(sealed, 'id')))
         : plan(values)
     })
   }
@@ -313,7 +313,7 @@ export class ScopedTable<Row extends object> {
   ): Query<T> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
-      const rows = ownItems(inputs, 'rows', maxRows).map((input) => ({ ...parsed(schema, input), ...managed }))
+      const rows = ownItems(inputs, 'rows', maxRows).map((input) => given(schema, input, managed))
       const plan = (rows: readonly Values[]) => {
         const change = planInsertMany(this.target, rows, { returned, unless })
         const made = { ...change, read: (result: Result) => read(change.read(result, undefined)) }
@@ -381,3 +381,11 @@ function primaryKeyOf({ keys, resource }: TablePlan): string {
   for (const [name, { isPrimary }] of keys) if (isPrimary) return name
   throw new DefinitionError(`${resource} has no primary key that begins with its owner`)
 }
+
+/** The input as the schema makes it, with the values that the library sets. It has no prototype to read anything from. */
+const given = (schema: z.ZodType, input: unknown, managed: Values | undefined): Values =>
+  Object.assign(parsed(schema, input), managed)
+
+/** The id is what a secret is sealed for; an update does not write it. */
+const without = (values: Values, name: string): Values =>
+  Object.fromEntries(Object.entries(values).filter(([property]) => property !== name))

@@ -56,15 +56,15 @@ function check(plan: TablePlan, options: unknown): ReadTableOptions {
 
 function optionalText(value: unknown, name: string): string | undefined {
   if (value === undefined || typeof value === 'string') return value
-  throw new InvalidInputError(name, 'must be text')
+  throw new InvalidInputError(name, `must be the name of a ${name}`)
 }
 
 function readReference(given: unknown): Reference {
   const { table, property, through } = ownProperties(given, 'references')
-  if (!touch('references', () => is(table, PgTable))) throw new InvalidInputError('references', 'must name a table')
+  if (!touch('references', () => is(table, PgTable))) throw new InvalidInputError('references', 'must be a table')
   columnOf(planOf(table as PgTable), String(property))
   const reference = { table: table as PgTable, property: String(property) }
-  return through === undefined ? reference : { ...reference, through: readReference(through) }
+  return { ...reference, through: through === undefined ? undefined : readReference(through) }
 }
 
 function lockedParents(plan: TablePlan, unlocked: unknown): Parents {

@@ -1,7 +1,7 @@
 import { type Field, textParsers } from './driver.js'
 
 /** Date, timestamp, interval, their arrays, and numeric[]: a Date would lose microseconds, a number would lose digits. */
-export const keptAsText = [1082, 1114, 1115, 1182, 1184, 1185, 1186, 1187, 1231]
+const keptAsText = [1082, 1114, 1115, 1182, 1184, 1185, 1186, 1187, 1231]
 
 const parsers = textParsers()
 for (const oid of keptAsText) parsers.delete(oid)

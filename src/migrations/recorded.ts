@@ -8,7 +8,7 @@ import type { Session } from '../database/session.js'
 const view = `${inventory.schema}.${inventory.name}`
 
 /** What is recorded: nothing in a database that no build which records has migrated. */
-export async function readInventory(session: Session): Promise<InventoryEntry[]> {
+async function readInventory(session: Session): Promise<InventoryEntry[]> {
   if (!(await isRecorded(session))) return []
   return session.query<InventoryEntry>(`select i."set", i.what, i.name, i.facts from ${view} i`)
 }

@@ -12,7 +12,10 @@ function relationsOf(org: Org): TablesRelationalConfig {
 }
 
 test('the relations of the tables are worked out once, not for each request', () => {
-  const [first, second] = [new Org({ context: contextOf(newId()) } as Scope), new Org({} as Scope)]
+  const [first, second] = [
+    new Org({ context: contextOf(newId()) } as Scope),
+    new Org({ context: contextOf(newId()) } as Scope),
+  ]
   expect(relationsOf(first)).toHaveProperty('tasks')
   expect(relationsOf(second)).toBe(relationsOf(first))
 })

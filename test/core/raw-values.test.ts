@@ -156,7 +156,7 @@ describe.each(Object.entries(engines))('%s', (_engine, newOrg) => {
     const deepest: unknown = JSON.parse(nested(63))
     const written = { deepest, text: ']]"[['.repeat(100) }
     expect(await rowsOf(org, sql`select ${sql.param(written)}::jsonb as a`)).toEqual([{ a: written }])
-    const deep: unknown = JSON.parse(nested(64))
+    const deep: unknown = JSON.parse(nested(65))
     for (const value of [
       { deep },
       { deep: JSON.parse(nested(5_000)) as unknown },

@@ -10,7 +10,6 @@ import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import type { Ciphertext } from '../../src/schema/shared/ciphertext.js'
 import { contextOf } from '../support/scope-context.js'
 import { comments, links, makeToyTables, notes } from '../support/toy-tables.js'
 
@@ -107,7 +106,7 @@ function recording(): { rules: Rules; seen: Recorded } {
     async seal(_table, rowId, values) {
       seen.sealed.push(rowId)
       await Promise.resolve()
-      return { ...values, secret: text.encode(`${rowId}:${String(values.secret)}`) as Ciphertext }
+      return { ...values, secret: text.encode(`${rowId}:${String(values.secret)}`) }
     },
   }
   return { rules, seen }

@@ -5,7 +5,6 @@ import { defineRepository } from '../../src/core/define-repository.js'
 import { InvalidInputError, UnavailableError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
-import { readScopeOptions } from '../../src/core/scopes/scope-options.js'
 import { parseInput } from '../../src/core/values.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import type { Org } from '../../src/org.js'
@@ -346,13 +345,13 @@ test('a repository is refused where it is defined', async () => {
   await expectRefused(define(tasks, null), 'definition: must be an object')
   await expectRefused(define(tasks, { create }), 'patch: must be a zod schema')
   await expectRefused(define(tasks, { create, patch, parent: {} }), 'parent: is not an option')
-  await expectRefused(define(tasks, { create, patch, parents: { agentId: 'agents' } }), 'parents: must be a table')
+  await expectRefused(define(tasks, { create, patch, parents: {} }), 'parents: is not an option')
   await expectRefused(
     define(tasks, { create, patch, references: [{ table: 'agents' }] }),
     'references: must be a table',
   )
   await expectRefused(define(tasks, { create, patch, permission: 5 }), 'permission: must be the name')
-  expect(define(tasks, { create, patch, parents: {}, references: [], permission: 'tasks' })).not.toThrow()
+  expect(define(tasks, { create, patch, unlockedParents: {}, references: [], permission: 'tasks' })).not.toThrow()
 })
 
 test('whose a row is cannot be given, whatever the schema of a repository lets through', async () => {

@@ -3,7 +3,6 @@ import { ConflictError, InvalidInputError, NotFoundError, ScopeClosedError } fro
 import type { Executor } from '../../src/core/executor.js'
 import { newId } from '../../src/core/ids.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
-import { readScopeOptions } from '../../src/core/scopes/scope-options.js'
 import type { Query } from '../../src/core/query.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { type BatchOrg, Org } from '../../src/org.js'

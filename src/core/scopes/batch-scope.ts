@@ -18,9 +18,13 @@ export async function runBatch<Calls extends readonly unknown[]>(
   send: (all: readonly Planned<unknown>[]) => Promise<unknown[]>,
 ): Promise<BatchResults<Calls>> {
   const plans = new BatchScope(context).collect(collect)
-  const all = await Promise.all(plans)
+  // Without a plan to wait for, the batch takes its connection in the order in which it was called.
+  const all = plans.some(types.isPromise) ? await allOf(plans) : (plans as Planned<unknown>[])
   return (all.length === 0 ? [] : await send(all)) as BatchResults<Calls>
 }
+
+const allOf = (plans: readonly Plan[]): Promise<Planned<unknown>[]> =>
+  Promise.all(plans.map((plan) => Promise.resolve(plan)))
 
 /**
  * Whether one of these calls can be refused for what it returned when others have written: a row to read or to change that is not
@@ -107,9 +111,12 @@ class BatchScope implements Scope {
 class LazyCall {
   constructor(private readonly isRefused: () => boolean) {}
 
-  then(_: unknown, refuse: (error: Error) => void): void {
+  then(_: unknown, refuse?: (error: Error) => void): unknown {
     // Then the batch has said why, and nobody has the promise of a method of several steps: its rejection would end the process.
-    if (!this.isRefused()) refuse(new InvalidInputError('batch', oneStatementOnly))
+    if (this.isRefused()) return undefined
+    if (refuse === undefined) return refused(oneStatementOnly)
+    refuse(new InvalidInputError('batch', oneStatementOnly))
+    return undefined
   }
 }
 

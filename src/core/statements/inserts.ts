@@ -40,7 +40,11 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
   const locks = parentLocks(target.parents, all, plan.ownerPlaces)
   const key = existing === undefined ? undefined : keyOf(plan, existing)
   // Nothing conflicts with an empty key, and the server need not look.
-  const wanted = key?.columns.some(({ property }) => (values[property] ?? null) === null) === true ? undefined : key
+  const wanted =
+    key?.columns.some(({ property }) => !Object.hasOwn(values, property) || (values[property] ?? null) === null) ===
+    true
+      ? undefined
+      : key
   const statement = plan.statements.change(
     `insert ${shapeOf(all)} ${locks.shape} ${wanted === undefined ? '' : String(existing)}`,
     () => ({

@@ -77,7 +77,7 @@ function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKey
   const order = readOrder(plan, orderBy)
   const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
-    owner: String(owner[0] ?? ''),
+    owner: owner[0] ?? '',
     resource: plan.resource,
     order: order.name,
     filter: condition.sql === '' ? '' : JSON.stringify([condition.sql, condition.values], bigintAsText),

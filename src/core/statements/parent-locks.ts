@@ -44,7 +44,7 @@ export function parentLocks(keys: Parents, all: readonly Given[], offset: number
 }
 
 export const givenParents = (keys: Parents, values: Values): string[] =>
-  [...keys.keys()].filter((name) => (values[name] ?? null) !== null)
+  [...keys.keys()].filter((name) => Object.hasOwn(values, name) && (values[name] ?? null) !== null)
 
 /** For each parent whether it is there, as columns of a select whose places begin behind `offset`. */
 export const aliveColumns = ({ parents }: ParentLocks, offset: number): string[] =>

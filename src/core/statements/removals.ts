@@ -68,7 +68,7 @@ export interface Reference {
   readonly table: PgTable
   readonly property: string
   /** A reference to a table whose rows fall with the row: what refers to those is emptied as well. */
-  readonly through?: Reference
+  readonly through?: Reference | undefined
 }
 
 /** Empties what refers to a row, so that it can be deleted and the referring rows stay. */

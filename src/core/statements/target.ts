@@ -7,7 +7,7 @@ import type { TablePlan } from './table-plan.js'
 export interface Target<Row> {
   readonly plan: TablePlan
   /** What the owner's place of each statement is filled with. */
-  readonly owner: readonly unknown[]
+  readonly owner: readonly string[]
   readonly parents: Parents
   readonly readRow: (row: readonly unknown[]) => Row
 }

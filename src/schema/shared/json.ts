@@ -17,8 +17,8 @@ export const json = <Shape>(name: string) =>
   })(name)
 
 /** JSON nested 8,000 deep hangs PGlite and 100,000 deep breaks the server's stack. */
-export const maxJsonDepth = 64
-export const maxJsonBytes = 1_048_576
+const maxJsonDepth = 64
+const maxJsonBytes = 1_048_576
 
 /**
  * Plain data out of an unknown value: own enumerable properties, each read once, no prototype, getters' second thoughts, or
