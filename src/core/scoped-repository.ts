@@ -178,15 +178,9 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /**
-   * Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`. What `id` throws, as a
-   * function, is the query's rejection.
+   * Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`.
    */
-  protected guardedRow(
-    event: string,
-    id: string | (() => string),
-    change: GuardedChange,
-    values: () => readonly unknown[],
-  ): Query<Row> {
+  protected guardedRow(event: string, id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
     return this.rows.guardedRow(event, id, change, values)
   }
 

@@ -264,14 +264,14 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`. */
-  guardedRow(
-    event: string,
-    id: string | (() => string),
-    change: GuardedChange,
-    values: () => readonly unknown[],
-  ): Query<Row> {
-    return this.write(typeof id === 'string' ? id : undefined, () => {
-      const row = parseId(typeof id === 'function' ? id() : id)
+  guardedRow(event: string, id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+    return this.guardedRowOf(event, () => parseId(id), change, values)
+  }
+
+  /** The same for an id that has yet to be read from what the caller gave. What `id` throws is the query's rejection. */
+  guardedRowOf(event: string, id: () => string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+    return this.write(undefined, () => {
+      const row = id()
       return this.audited(event, 'update', row, planGuardedChange(this.target, row, change, values()))
     })
   }
