@@ -11,7 +11,7 @@ export {
   type RepositoryDefinition,
 } from './core/define-repository.js'
 export { type RepositoryOptions, ScopedRepository } from './core/scoped-repository.js'
-export type { InsertOptions, PutSchema, ScopedTable, UpdateRowOptions } from './core/scoped-table.js'
+export type { InsertOptions, ManagedValues, PutSchema, ScopedTable, UpdateRowOptions } from './core/scoped-table.js'
 export type { TableOptions } from './core/table-options.js'
 export type { Result } from './core/executor.js'
 export type { ChangeText } from './core/statements/change-text.js'

@@ -4,7 +4,13 @@ import type { Row as RowOf } from '../schema/shared/rows.js'
 import type { Result } from './executor.js'
 import type { Query } from './query.js'
 import type { Scope } from './scope.js'
-import { type InsertOptions, type PutSchema, ScopedTable, type UpdateRowOptions } from './scoped-table.js'
+import {
+  type InsertOptions,
+  type ManagedValues,
+  type PutSchema,
+  ScopedTable,
+  type UpdateRowOptions,
+} from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
 import type { ChangeText } from './statements/change-text.js'
 import type { Filter } from './statements/filters.js'
@@ -102,20 +108,12 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
-  protected insertRows(
-    schema: z.ZodType,
-    inputs: readonly unknown[],
-    options?: { managed?: Values | undefined },
-  ): Query<Row[]> {
+  protected insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<Row[]> {
     return this.rows.insertRows(schema, inputs, options)
   }
 
   /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
-  protected appendRows(
-    schema: z.ZodType,
-    inputs: readonly unknown[],
-    options?: { managed?: Values | undefined },
-  ): Query<number> {
+  protected appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number> {
     return this.rows.appendRows(schema, inputs, options)
   }
 
@@ -134,7 +132,7 @@ export abstract class ScopedRepository<Row extends object> {
     schema: PutSchema<Row, Schema>,
     input: unknown,
     key: string,
-    options?: { managed?: Values | undefined },
+    options?: ManagedValues,
   ): Query<Row> {
     return this.rows.putRow(schema, input, key, options)
   }
@@ -180,15 +178,9 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /**
-   * Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`. What `id` throws, as a
-   * function, is the query's rejection.
+   * Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`.
    */
-  protected guardedRow(
-    event: string,
-    id: string | (() => string),
-    change: GuardedChange,
-    values: () => readonly unknown[],
-  ): Query<Row> {
+  protected guardedRow(event: string, id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
     return this.rows.guardedRow(event, id, change, values)
   }
 

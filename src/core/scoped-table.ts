@@ -29,9 +29,12 @@ import { revisionOf, type UpdateOptions } from './statements/update-options.js'
 import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
 import { ownItems, ownOf, ownProperties, parseInput, type Values } from './values.js'
 
-export interface InsertOptions {
+export interface ManagedValues {
   /** Values that the library sets. */
   readonly managed?: Values | undefined
+}
+
+export interface InsertOptions extends ManagedValues {
   /** The name of a unique key: a row that has it already is returned, unchanged, instead of a second one. */
   readonly existing?: string | undefined
 }
@@ -159,12 +162,12 @@ export class ScopedTable<Row extends object> {
   }
 
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
-  insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values | undefined }): Query<Row[]> {
+  insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<Row[]> {
     return this.bulk(schema, inputs, options, 'rows', undefined, ({ rows }) => rows.map(this.target.readRow))
   }
 
   /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
-  appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: { managed?: Values | undefined }): Query<number> {
+  appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number> {
     return this.bulk(schema, inputs, options, 'nothing', undefined, ({ rowCount }) => rowCount)
   }
 
@@ -193,7 +196,7 @@ export class ScopedTable<Row extends object> {
     schema: PutSchema<Row, Schema>,
     input: unknown,
     key: string,
-    options?: { managed?: Values | undefined },
+    options?: ManagedValues,
   ): Query<Row> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
@@ -261,14 +264,14 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`. */
-  guardedRow(
-    event: string,
-    id: string | (() => string),
-    change: GuardedChange,
-    values: () => readonly unknown[],
-  ): Query<Row> {
-    return this.write(typeof id === 'string' ? id : undefined, () => {
-      const row = parseId(typeof id === 'function' ? id() : id)
+  guardedRow(event: string, id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+    return this.guardedRowOf(event, () => parseId(id), change, values)
+  }
+
+  /** The same for an id that has yet to be read from what the caller gave. What `id` throws is the query's rejection. */
+  guardedRowOf(event: string, id: () => string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+    return this.write(undefined, () => {
+      const row = id()
       return this.audited(event, 'update', row, planGuardedChange(this.target, row, change, values()))
     })
   }
@@ -306,7 +309,7 @@ export class ScopedTable<Row extends object> {
   private bulk<T>(
     schema: z.ZodType,
     inputs: readonly unknown[],
-    options: { managed?: Values | undefined } | undefined,
+    options: ManagedValues | undefined,
     returned: 'rows' | 'nothing',
     unless: string | undefined,
     read: (result: Result) => T,

@@ -172,7 +172,7 @@ export class Tasks extends ScopedRepository<Task> {
       token = parseId(leaseToken, 'leaseToken')
       return parseId(id)
     }
-    return this.guardedRow(event, id, change, () => [token, ...values()])
+    return this.rows.guardedRowOf(event, id, change, () => [token, ...values()])
   }
 }
 

@@ -155,7 +155,7 @@ test('every verb asks for its permission, and every change of an audited table p
         { event: 'notes.update', action: 'update', id: undefined },
       ],
       ['shout', () => notes.shout(), 'notes:write', { event: 'notes.shout', action: 'update' }],
-      ['close', () => notes.close(id), 'notes:write on a row', { event: 'notes.close', action: 'update', id }],
+      ['close', () => notes.close(id), 'notes:write', { event: 'notes.close', action: 'update', id }],
       ['hide', () => notes.hide(id), 'notes:write on a row', { event: 'notes.hide', action: 'delete', id }],
       ['restore', () => notes.restore(id), 'notes:write on a row', { event: 'notes.restore', action: 'restore', id }],
       ['link', () => notes.link({ fromId: id, toId: id }), 'notes:write', { event: 'links.create', action: 'create' }],
