@@ -202,7 +202,10 @@ class Listener {
   private tell(event: QueryEvent): void {
     try {
       const answer = this.onQuery?.(event)
-      if (types.isPromise(answer)) answer.catch((error: unknown) => { this.warn(error); })
+      if (types.isPromise(answer))
+        answer.catch((error: unknown) => {
+          this.warn(error)
+        })
     } catch (error) {
       this.warn(error)
     }

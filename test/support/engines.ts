@@ -52,7 +52,9 @@ export function useEngines() {
         tenancy,
         async newOrg(given) {
           const id = newId()
-          await executor.run({ kind: 'system', about: undefined }, [{ statement: insertOrganization, values: [id, `org-${id}`] }])
+          await executor.run({ kind: 'system', about: undefined }, [
+            { statement: insertOrganization, values: [id, `org-${id}`] },
+          ])
           return tenancy.forOrg(id, given)
         },
       }

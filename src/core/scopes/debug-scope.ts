@@ -105,6 +105,7 @@ function isInternal(line: string): boolean {
   const url = new URL('../..', import.meta.url)
   folder ??= [url.href, fileURLToPath(url)]
   return (
-    folder.some((name) => line.includes(name)) || /[/\\]node_modules[/\\]drizzle-orm[/\\]|\bnode:|<anonymous>/.test(line)
+    folder.some((name) => line.includes(name)) ||
+    /[/\\]node_modules[/\\]drizzle-orm[/\\]|\bnode:|<anonymous>/.test(line)
   )
 }
