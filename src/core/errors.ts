@@ -60,8 +60,8 @@ export class ConflictError extends TenantryError {
 }
 
 /**
- * A value refers to a row that this organization does not have; or, where `referredBy` names a resource, the row cannot go because
- * rows of that resource refer to it.
+ * A value refers to a row that this organization does not have. Where `referredBy` names a resource, the row cannot be deleted,
+ * because rows of that resource refer to it.
  */
 export class BrokenReferenceError extends TenantryError {
   readonly code = 'broken_reference'
