@@ -1,5 +1,5 @@
 import { onAbort } from '../core/abort.js'
-import { bindComplete, parseComplete, Pipeline, staleness } from './pipeline.js'
+import { bindComplete, parseComplete, Pipeline, type PipelineConnection, staleness } from './pipeline.js'
 import { cancel } from './cancel.js'
 import { type DriverClient, isUnaskedMessage, neverAsked } from './driver.js'
 import { PreparedStatements } from './prepared-statements.js'
@@ -28,7 +28,7 @@ const longestTimer = 2 ** 31 - 1
 const abortPatience = 2_000
 
 /** One physical connection. It runs one pipeline at a time. */
-export class Connection {
+export class Connection implements PipelineConnection {
   private limits: ConnectionLimits = { isPooled: true, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
@@ -99,12 +99,10 @@ export class Connection {
     }
   }
 
-  /** Throws when a text or a value cannot be sent. */
   prepare(steps: readonly Step[]): Pipeline {
     return new Pipeline(steps, this.statements)
   }
 
-  /** Resolves when the server is done with the pipeline or the connection is lost. Never rejects. */
   async send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
     if (this.isDead || this.farewell !== undefined) {
       pipeline.error = this.farewell
@@ -122,7 +120,6 @@ export class Connection {
     return pipeline
   }
 
-  /** Whether the pipeline failed because its statements no longer fit the schema. If so, they are parsed again when it is repeated. */
   forgetStale(pipeline: Pipeline): boolean {
     const stale = staleness(pipeline)
     if (stale === 'certain') this.statements.forget()

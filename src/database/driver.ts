@@ -134,6 +134,7 @@ export interface ServerMessage {
   readonly name: string
   readonly text?: string
   readonly fields?: readonly unknown[]
+  readonly status?: string
 }
 
 const { Parser } = requireOfPg('pg-protocol/dist/parser') as {

@@ -1,13 +1,13 @@
 import type { PGlite } from '@electric-sql/pglite'
 import { aborted } from '../core/abort.js'
-import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
+import { PoolTimeoutError, ScopeClosedError } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from '../core/executor.js'
-import { exchange } from './embedded-exchange.js'
-import { withDebug } from './error-debug.js'
+import { EmbeddedConnection } from './embedded-connection.js'
+import { ExplicitTransaction } from './explicit-transaction.js'
+import { type Dialect, runImplicitTransaction } from './implicit-transaction.js'
 import { readerSettings } from './pool-config.js'
-import { type FactsLookup, isServerError, refusal, wrongNumberOfValues } from './sqlstate.js'
-import { guard } from './statement-guard.js'
-import { begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
+import type { FactsLookup } from './sqlstate.js'
+import { enter, type Step } from './steps.js'
 
 export interface EmbeddedOptions {
   /** Milliseconds to wait for the one connection there is. */
@@ -31,38 +31,32 @@ export async function openEmbedded(database: PGlite, options: EmbeddedOptions = 
 const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
 class EmbeddedExecutor implements Executor {
+  private readonly connection: EmbeddedConnection
   private readonly turns: Turns
+  private readonly dialect: Dialect
   private closing: Promise<void> | undefined
 
   constructor(
     private readonly database: PGlite,
-    private readonly options: EmbeddedOptions,
+    { patience = 5_000, lookup, debug = false }: EmbeddedOptions,
   ) {
-    this.turns = new Turns(options.patience ?? 5_000)
+    this.connection = new EmbeddedConnection(database)
+    this.turns = new Turns(patience)
+    this.dialect = { blocks: true, lookup, debug, bind }
   }
 
-  async run(
-    binding: Binding,
-    calls: readonly Call[],
-    { signal, readOnly, reenter }: RunOptions = defaults,
-  ): Promise<Result[]> {
-    const transaction = await this.begin(binding, { signal, readOnly, isolation: undefined })
+  async run(binding: Binding, calls: readonly Call[], options: RunOptions = defaults): Promise<Result[]> {
+    const give = await this.take(options.signal)
     try {
-      const results = await transaction.run(calls)
-      if (reenter) await transaction.run([])
-      await transaction.commit()
-      return results
-    } catch (error) {
-      await transaction.rollback()
-      throw error
+      return await runImplicitTransaction(this.connection, binding, calls, options, this.dialect)
+    } finally {
+      give()
     }
   }
 
   async begin(binding: Binding, options: BeginOptions = defaults): Promise<Transaction> {
-    if (this.closing !== undefined) throw closed()
-    if (options.signal?.aborted) throw aborted()
-    const end = await this.turns.take()
-    return new EmbeddedTransaction(this.database, binding, options, this.options, end)
+    const onEnd = await this.take(options.signal)
+    return new ExplicitTransaction(this.connection, binding, { ...options, ...this.dialect, onEnd })
   }
 
   async ping(): Promise<void> {
@@ -76,7 +70,20 @@ class EmbeddedExecutor implements Executor {
     )
     return this.closing
   }
+
+  /** Resolves, when it is the caller's turn, to the function that ends the turn. */
+  private async take(signal: AbortSignal | undefined): Promise<() => void> {
+    if (this.closing !== undefined) throw closed()
+    if (signal?.aborted) throw aborted()
+    const end = await this.turns.take()
+    return () => {
+      void this.connection.reset().finally(end)
+    }
+  }
 }
+
+/** There is one session only, so that the system takes its role in each transaction. */
+const bind = (binding: Binding): Step[] => (binding.kind === 'system' ? [asSystem] : enter(binding))
 
 const closed = () => new ScopeClosedError('the tenancy was closed; nothing was sent')
 
@@ -106,88 +113,6 @@ class Turns {
     } finally {
       clearTimeout(timer)
     }
-  }
-}
-
-class EmbeddedTransaction implements Transaction {
-  private begun = false
-  private ended = false
-  private pending: Step[] = []
-  private savepoints = 0
-
-  constructor(
-    private readonly database: PGlite,
-    private readonly binding: Binding,
-    private readonly options: BeginOptions,
-    private readonly settings: EmbeddedOptions,
-    private readonly end: () => void,
-  ) {}
-
-  async run(calls: readonly Call[]): Promise<Result[]> {
-    for (const { statement } of calls) guard(statement.text)
-    await this.enter()
-    const results: Result[] = []
-    for (const call of calls) results.push(await this.send(call))
-    return results
-  }
-
-  savepoint(): string {
-    const name = `s${++this.savepoints}`
-    this.pending.push(savepoint(name))
-    return name
-  }
-
-  release(name: string): void {
-    this.pending.push(release(name))
-  }
-
-  rollbackTo(name: string): void {
-    this.pending.push(rollbackTo(name))
-  }
-
-  async commit(): Promise<void> {
-    if (!this.begun) {
-      this.finish()
-      return
-    }
-    await this.enter()
-    await this.send(commit)
-    this.finish()
-  }
-
-  async rollback(): Promise<void> {
-    if (this.ended) return
-    if (this.begun) await this.database.query(rollback.statement.text).catch(() => undefined)
-    this.finish()
-  }
-
-  /** BEGIN goes out with the first statement. Each statement binds again, so that a moved binding is refused. */
-  private async enter(): Promise<void> {
-    if (this.ended) throw new ScopeClosedError()
-    if (this.options.signal?.aborted) throw aborted()
-    if (!this.begun) await this.send(begin(this.options))
-    this.begun = true
-    for (const step of this.pending.splice(0)) await this.send(step)
-    if (this.binding.kind === 'system') await this.send(asSystem)
-    for (const step of enter(this.binding)) await this.send(step)
-  }
-
-  private async send(call: Call): Promise<Result> {
-    try {
-      return await exchange(this.database, call)
-    } catch (error) {
-      if (error instanceof TenantryError) throw error
-      if (error instanceof Error && isServerError(error)) {
-        const failure = wrongNumberOfValues(error, call) ?? refusal(error, this.settings.lookup)
-        throw this.settings.debug === true ? withDebug(failure, error, call.statement.text) : failure
-      }
-      throw new UnavailableError('the embedded database sent an answer that cannot be read')
-    }
-  }
-
-  private finish(): void {
-    this.ended = true
-    this.end()
   }
 }
 

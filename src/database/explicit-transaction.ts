@@ -7,8 +7,7 @@ import {
   UnsafeStatementError,
 } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
-import { type Pipeline, staleness } from './pipeline.js'
-import type { Connection } from './connection.js'
+import { type Pipeline, type PipelineConnection, staleness } from './pipeline.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { asked, begin, commit, enter, mayChange, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
@@ -16,6 +15,8 @@ import { asked, begin, commit, enter, mayChange, release, rollback, rollbackTo, 
 interface Circumstances extends BeginOptions {
   readonly lookup: FactsLookup | undefined
   readonly debug: boolean
+  /** The steps that bind the transaction; `enter` by default. */
+  readonly bind?: typeof enter
   /** Gives the connection back. */
   readonly onEnd: () => void
 }
@@ -37,12 +38,12 @@ export class ExplicitTransaction implements Transaction {
   private savepoints = 0
 
   constructor(
-    private readonly connection: Connection,
+    private readonly connection: PipelineConnection,
     binding: Binding,
     private readonly options: Circumstances,
   ) {
     this.waiting = [begin(options)]
-    this.bound = enter(binding)
+    this.bound = (options.bind ?? enter)(binding)
   }
 
   run(calls: readonly Call[]): Promise<Result[]> {

@@ -1,8 +1,7 @@
 import { aborted } from '../core/abort.js'
 import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
-import type { Pipeline } from './pipeline.js'
-import type { Connection } from './connection.js'
+import type { Pipeline, PipelineConnection } from './pipeline.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { asked, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
@@ -12,18 +11,20 @@ export interface Dialect {
   readonly blocks: boolean
   readonly lookup: FactsLookup | undefined
   readonly debug: boolean
+  /** The steps that bind the transaction; `enter` by default. */
+  readonly bind?: typeof enter
 }
 
 /** Sends the binding and all calls in one write. Their transaction, and the binding with it, ends before this resolves. */
 export async function runImplicitTransaction(
-  connection: Connection,
+  connection: PipelineConnection,
   binding: Binding,
   calls: readonly Call[],
   { signal, readOnly, reenter }: RunOptions,
-  { blocks, lookup, debug }: Dialect,
+  { blocks, lookup, debug, bind = enter }: Dialect,
 ): Promise<Result[]> {
   if (signal?.aborted) throw aborted()
-  const bound = enter(binding)
+  const bound = bind(binding)
   const inner = [
     ...bound,
     ...(readOnly && !blocks ? [setReadOnly] : []),
@@ -55,7 +56,7 @@ export async function runImplicitTransaction(
 }
 
 async function attempt(
-  connection: Connection,
+  connection: PipelineConnection,
   steps: readonly Step[],
   blocks: boolean,
   signal: AbortSignal | undefined,

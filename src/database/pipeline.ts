@@ -106,9 +106,14 @@ export class Pipeline implements Submittable {
 
   submit(connection: DriverConnection): Error | null {
     if (!connection.stream.writable) return new Error('the socket is closed')
-    this.sent = true
-    connection.stream.write(this.bytes)
+    connection.stream.write(this.take())
     return null
+  }
+
+  /** The bytes to send. From now on the server may have run them. */
+  take(): Buffer {
+    this.sent = true
+    return this.bytes
   }
 
   handleReady(status: string): void {
@@ -252,6 +257,18 @@ export class Pipeline implements Submittable {
   private remember(): void {
     for (const prepared of this.prepared) prepared.ready = prepared.statement.name !== ''
   }
+}
+
+/** A connection, as far as transactions use it. */
+export interface PipelineConnection {
+  /** Throws when a text or a value cannot be sent. */
+  prepare(steps: readonly Step[]): Pipeline
+  /** Resolves when the server is done with the pipeline or the connection is lost. Never rejects. */
+  send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline>
+  /** Whether the pipeline failed because its statements no longer fit the schema. If so, they are parsed again when it is repeated. */
+  forgetStale(pipeline: Pipeline): boolean
+  /** Ends the connection instead of giving it to the next caller. */
+  destroy(): void
 }
 
 /**

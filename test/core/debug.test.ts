@@ -87,7 +87,7 @@ describe.each(engines)('over the %s', (engine) => {
     const unknown = await open(engine, { debug: true })
     expect((await failure(unknown.tenancy.forOrg(newId()).agents.count())).debug).toMatchObject({
       sqlstate: 'TN001',
-      text: 'select platform.enter_org($1)',
+      text: 'select platform.enter_org($1::uuid), $2::text',
       message: 'no such organization',
     })
   })

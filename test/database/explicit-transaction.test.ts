@@ -1,35 +1,11 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import {
-  ConflictError,
-  InvalidInputError,
-  IsolationError,
-  NotFoundError,
-  RetryableError,
-  ScopeClosedError,
-  TimeoutError,
-  TransactionAbortedError,
-  UnavailableError,
-  UnsafeStatementError,
-} from '../../src/core/errors.js'
+import { ConflictError, IsolationError, RetryableError, TimeoutError, UnavailableError } from '../../src/core/errors.js'
 import { startProxy } from '../support/proxy.js'
-import {
-  A,
-  B,
-  backend,
-  call,
-  countItems,
-  countNamed,
-  failureOf,
-  insertItem,
-  unknown,
-  useToySchema,
-  valueOf,
-} from '../support/toy-schema.js'
+import { A, B, backend, call, countItems, failureOf, insertItem, useToySchema, valueOf } from '../support/toy-schema.js'
 
 const { database, open } = useToySchema()
 
-const divide = call('select 1 / $1::int', 0)
 const move = (to: string | null) => call('select platform.move_binding($1)', to)
 
 async function stored(name: string): Promise<number> {
@@ -41,21 +17,6 @@ async function stored(name: string): Promise<number> {
 }
 
 const valueIn = (results: readonly { rows: unknown[][] }[]): unknown => results[0]?.rows[0]?.[0]
-
-test('what is committed stays, what is rolled back does not', async () => {
-  const executor = open()
-  const kept = await executor.begin(A)
-  await kept.run([insertItem(A, 'kept')])
-  expect(valueIn(await kept.run([countNamed('kept')]))).toBe(1)
-  expect(await stored('kept')).toBe(0)
-  await kept.commit()
-  expect(await stored('kept')).toBe(1)
-
-  const dropped = await executor.begin(A)
-  await dropped.run([insertItem(A, 'dropped')])
-  await dropped.rollback()
-  expect(await stored('dropped')).toBe(0)
-})
 
 test('the first calls take BEGIN and the binding with them, and each further one binds again', async () => {
   const proxy = await startProxy(database.appUrl)
@@ -107,73 +68,6 @@ test('the connection goes back clean', async () => {
   await pool.end()
 })
 
-test('after it has ended nothing is sent', async () => {
-  const executor = open()
-  for (const end of ['commit', 'rollback'] as const) {
-    const transaction = await executor.begin(A)
-    await transaction.run([countItems])
-    await transaction[end]()
-    // On the one connection, another organization's transaction is open by now.
-    const other = await executor.begin(B)
-    await other.run([countItems])
-    await expect(transaction.run([insertItem(A, 'late')])).rejects.toThrow(ScopeClosedError)
-    await expect(transaction.commit()).rejects.toThrow(ScopeClosedError)
-    expect(() => transaction.savepoint()).toThrow(ScopeClosedError)
-    await expect(transaction.rollback()).resolves.toBeUndefined()
-    expect(valueIn(await other.run([call('select distinct org_id from platform.items')]))).toBe(B.id)
-    await other.commit()
-  }
-  expect(await stored('late')).toBe(0)
-})
-
-test('a swallowed error is found at the commit, and nothing is written', async () => {
-  const executor = open()
-  const transaction = await executor.begin(A)
-  await transaction.run([insertItem(A, 'swallowed')])
-  await expect(transaction.run([divide])).rejects.toThrow(InvalidInputError)
-  await expect(transaction.run([insertItem(A, 'swallowed')])).rejects.toThrow(TransactionAbortedError)
-  await expect(transaction.commit()).rejects.toThrow(TransactionAbortedError)
-  expect(await stored('swallowed')).toBe(0)
-  expect(await valueOf(executor, B, countItems)).toBe(10)
-})
-
-test('a text or a value that is not sent does not fail the transaction', async () => {
-  const executor = open()
-  const transaction = await executor.begin(A)
-  await expect(transaction.run([call('commit')])).rejects.toThrow(UnsafeStatementError)
-  await expect(transaction.run([call('select $1', () => 1)])).rejects.toThrow(InvalidInputError)
-  await transaction.run([insertItem(A, 'unharmed')])
-  await transaction.commit()
-  expect(await stored('unharmed')).toBe(1)
-})
-
-test('an unknown organization is told with the first calls, and nothing is done', async () => {
-  const executor = open()
-  const transaction = await executor.begin(unknown)
-  await expect(transaction.run([insertItem(unknown, 'nobody')])).rejects.toThrow(NotFoundError)
-  await transaction.rollback()
-  expect(await stored('nobody')).toBe(0)
-  expect(await valueOf(executor, A, countItems)).toBeGreaterThanOrEqual(10)
-})
-
-test('a savepoint takes back what came after it', async () => {
-  const executor = open()
-  const transaction = await executor.begin(A)
-  const first = transaction.savepoint()
-  await transaction.run([insertItem(A, 'saved')])
-  transaction.release(first)
-  const second = transaction.savepoint()
-  await expect(transaction.run([insertItem(A, 'taken back'), divide])).rejects.toThrow(InvalidInputError)
-  expect(() => transaction.savepoint()).toThrow(TransactionAbortedError)
-  transaction.rollbackTo(second)
-  await transaction.run([insertItem(A, 'saved')])
-  const third = transaction.savepoint()
-  await transaction.run([insertItem(A, 'taken back')])
-  transaction.rollbackTo(third)
-  await transaction.commit()
-  expect([await stored('saved'), await stored('taken back')]).toEqual([2, 0])
-})
-
 test('a transaction that starts with a savepoint is bound in front of it', async () => {
   const proxy = await startProxy(database.appUrl)
   const executor = open({ pool: { connectionString: proxy.url } })
@@ -198,16 +92,6 @@ test('a transaction that starts with a savepoint is bound in front of it', async
   ])
   await executor.close()
   await proxy.close()
-})
-
-test('after a savepoint from before the binding the next statement is bound again', async () => {
-  const executor = open()
-  const transaction = await executor.begin(A)
-  const savepoint = transaction.savepoint()
-  await transaction.run([countItems])
-  transaction.rollbackTo(savepoint)
-  expect(valueIn(await transaction.run([call('select distinct org_id from platform.items')]))).toBe(A.id)
-  await transaction.commit()
 })
 
 test('calls that are not waited for go one after the other', async () => {
@@ -256,15 +140,6 @@ test('a binding that the last statement moved is refused by the closing write', 
   await expect(transaction.commit()).rejects.toThrow(IsolationError)
   expect(await stored('last move')).toBe(0)
   expect(await valueOf(executor, A, backend)).not.toBe(pid)
-})
-
-test('a read-only transaction writes nothing', async () => {
-  const executor = open()
-  const transaction = await executor.begin(A, { readOnly: true })
-  expect(valueIn(await transaction.run([countNamed('no')]))).toBe(0)
-  await expect(transaction.run([insertItem(A, 'no')])).rejects.toThrow(UnsafeStatementError)
-  await transaction.rollback()
-  expect(await stored('no')).toBe(0)
 })
 
 test('of two serializable transactions that cross, the second is told by its commit to try again', async () => {

@@ -58,11 +58,11 @@ export function useToySchema(): ToyDatabase {
   const database = useDatabase()
   const opened: Executor[] = []
   beforeAll(async () => {
-    for (const text of schema.split(';;')) await database.admin.query(text)
+    for (const text of toySchema.split(';;')) await database.admin.query(text)
   })
   beforeEach(async () => {
     await database.admin.query('truncate platform.items')
-    await database.admin.query(tenItemsEach)
+    await database.admin.query(toyRows)
   })
   afterEach(async () => {
     await Promise.all(opened.splice(0).map((executor) => executor.close({ drain: 0 })))
@@ -79,7 +79,7 @@ export function useToySchema(): ToyDatabase {
   }
 }
 
-const schema = `
+export const toySchema = `
 drop schema if exists platform cascade;;
 create schema platform;;
 grant usage on schema platform to tenantry_app;;
@@ -140,6 +140,6 @@ grant execute on all functions in schema platform to tenantry_app;;
 insert into platform.organizations values ('${A.id}', 'active'), ('${B.id}', 'active'), ('${suspended.id}', 'suspended');;
 insert into platform.users values ('${person.id}', 'Ada'), (gen_random_uuid(), 'Eve')`
 
-const tenItemsEach = `
+export const toyRows = `
 insert into platform.items (org_id, id, name)
   select id, gen_random_uuid(), 'item' from platform.organizations, generate_series(1, 10)`

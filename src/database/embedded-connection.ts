@@ -1,0 +1,132 @@
+import type { PGlite } from '@electric-sql/pglite'
+import { InvalidInputError } from '../core/errors.js'
+import { type Field, messagesIn, type ServerMessage } from './driver.js'
+import { bindComplete, parseComplete, Pipeline, type PipelineConnection } from './pipeline.js'
+import { PreparedStatements } from './prepared-statements.js'
+import { rollback, type Step } from './steps.js'
+
+/**
+ * The connection to PGlite. It sends the bytes that a server would get and reads the answer in the same way: PGlite's own serializers
+ * and parsers know fewer types, store a symbol as text, and lose a leading byte order mark.
+ */
+export class EmbeddedConnection implements PipelineConnection {
+  private readonly statements = new PreparedStatements(0)
+  private isIdle = true
+
+  constructor(private readonly database: PGlite) {}
+
+  prepare(steps: readonly Step[]): Pipeline {
+    for (const { statement, values } of steps) {
+      assertShallow(statement.text)
+      for (const value of values) if (typeof value === 'string' && /^\s*[[{]/.test(value)) assertShallow(value)
+    }
+    return new Pipeline(steps, this.statements)
+  }
+
+  async send(pipeline: Pipeline): Promise<Pipeline> {
+    this.isIdle = false
+    try {
+      const answer = await this.database.runExclusive(() => this.database.execProtocolRaw(pipeline.take()))
+      for (const message of messagesIn(answer)) deliver(message, pipeline)
+    } finally {
+      // Without a ReadyForQuery in the answer; otherwise this does nothing.
+      pipeline.settle(undefined)
+    }
+    this.isIdle = pipeline.status === 'I'
+    return pipeline
+  }
+
+  /** No statement has a name. */
+  forgetStale(): boolean {
+    return false
+  }
+
+  /** There is no other connection: it is rolled back before the next caller gets it. */
+  destroy(): void {
+    this.isIdle = false
+  }
+
+  /** Ends a transaction that was left open, and the binding with it. */
+  async reset(): Promise<void> {
+    if (!this.isIdle) await this.send(this.prepare([rollback]))
+  }
+}
+
+function deliver(message: ServerMessage | Error, pipeline: Pipeline): void {
+  if (message instanceof Error) {
+    pipeline.handleError(message)
+    return
+  }
+  const handle = handlers.get(message.name)
+  if (handle === undefined) pipeline.misunderstand()
+  else handle(pipeline, message)
+}
+
+const ignore = (): void => undefined
+
+const handlers = new Map<string, (pipeline: Pipeline, message: ServerMessage) => void>([
+  [
+    'parseComplete',
+    (pipeline) => {
+      pipeline.handlePart(parseComplete)
+    },
+  ],
+  [
+    'bindComplete',
+    (pipeline) => {
+      pipeline.handlePart(bindComplete)
+    },
+  ],
+  [
+    'noData',
+    (pipeline) => {
+      pipeline.handleNoData()
+    },
+  ],
+  [
+    'rowDescription',
+    (pipeline, { fields }) => {
+      pipeline.handleRowDescription({ fields: fields as readonly Field[] })
+    },
+  ],
+  [
+    'dataRow',
+    (pipeline, { fields }) => {
+      pipeline.handleDataRow({ fields: fields as unknown[] })
+    },
+  ],
+  [
+    'commandComplete',
+    (pipeline, { text }) => {
+      pipeline.handleCommandComplete({ text: text ?? '' })
+    },
+  ],
+  [
+    'closeComplete',
+    (pipeline) => {
+      pipeline.handleClose()
+    },
+  ],
+  [
+    'readyForQuery',
+    (pipeline, { status }) => {
+      pipeline.handleReady(status ?? '')
+    },
+  ],
+  ['notice', ignore],
+  ['notification', ignore],
+  ['parameterStatus', ignore],
+])
+
+/** About 6,000 levels of JSON overflow the stack of PGlite. After that it answers no statement any more. */
+const maxNesting = 1_000
+
+/** Refuses a text with too many nested brackets, whatever its type: here it is not known which parameters are JSON. */
+function assertShallow(text: string): void {
+  let depth = 0
+  for (const character of text) {
+    if (character === '[' || character === '{') depth++
+    else if (character === ']' || character === '}') depth--
+    if (depth > maxNesting) throw new InvalidInputError('', `contains text that is nested deeper than ${maxNesting}`)
+  }
+}
