@@ -8,7 +8,7 @@ export function assertWork(work: unknown): void {
   if (typeof work !== 'function') throw new InvalidInputError('transaction', 'takes a function of an organization')
 }
 
-/** Checked before BEGIN is made of them, and so that a deadlock is not repeated for ever. */
+/** Checks the options before BEGIN is built from them. `retries` has a limit, so that a deadlock is not repeated for ever. */
 export function readTransactionOptions(options: unknown): TransactionOptions {
   const { isolation, retries } = readOptions(options, ['isolation', 'retries'])
   if (isolation !== undefined && !isolations.includes(isolation)) {

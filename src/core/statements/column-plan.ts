@@ -1,34 +1,34 @@
 import { is } from 'drizzle-orm'
-import { PgColumn, PgJson, PgJsonb } from 'drizzle-orm/pg-core'
+import { PgArray, PgColumn, PgEnumColumn, PgEnumObjectColumn, PgJson, PgJsonb } from 'drizzle-orm/pg-core'
 import { jsonText } from '../../schema/shared/json.js'
 import { unwritable } from '../values.js'
 
-/** One column as statements and rows know it. */
+/** One column, as statements and rows use it. */
 export interface ColumnPlan {
   /** The name in TypeScript. */
   readonly property: string
   /** Quoted, for SQL. */
   readonly sql: string
-  /** The type that it is written as: without a length, to which a cast would cut the value. */
+  /** The type that it is written as: without a length or a precision, to which a cast would cut the value. */
   readonly writtenAs: string
   readonly notNull: boolean
   /**
-   * The SQL type that it is compared in, without a length as well. Undefined where the operators may not run before row security: such
-   * a column would lose its index under it.
+   * The SQL type that it is compared as, without a length too. Undefined for types whose operators Postgres does not run before row
+   * security: under it such a column would not use its index.
    */
   readonly comparedAs: string | undefined
-  /** A row holds text, as it does of dates, too, where the table says `mode: 'string'`. */
+  /** Whether a row holds text. Dates are text too where the table says `mode: 'string'`. */
   readonly isText: boolean
-  /** From what the executor gives to what a row holds; undefined where they are the same. */
+  /** Turns the executor's value into that of a row; undefined where they are the same. */
   readonly decode: ((value: unknown) => unknown) | undefined
-  /** From what a row holds to what the executor takes. */
+  /** Turns the value of a row into the executor's. */
   readonly encode: (value: unknown) => unknown
 }
 
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 export function planColumn(property: string, column: PgColumn): ColumnPlan {
-  const type = column.getSQLType()
+  const type = typeOf(column)
   return {
     property,
     sql: quoted(column.name),
@@ -41,14 +41,24 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
   }
 }
 
+/** Drizzle writes the name of an enum without its schema and without quotes, so that a cast would not find it. */
+function typeOf(column: PgColumn): string {
+  if (is(column, PgArray)) return `${typeOf(column.baseColumn)}[]`
+  if (!is(column, PgEnumColumn) && !is(column, PgEnumObjectColumn)) return column.getSQLType()
+  const { schema, enumName } = column.enum
+  return schema === undefined ? quoted(enumName) : `${quoted(schema)}.${quoted(enumName)}`
+}
+
 const withoutLength = (type: string): string =>
   type
     .replace(/^(?:bpchar|(?:var)?char|character(?: varying)?)\b(?: ?\(\d+\))?/, 'varchar')
     .replace(/^(?:varbit|bit(?: varying)?)\b(?: ?\(\d+\))?/, 'varbit')
+    // The column may have become wider since this build was made.
+    .replace(/^real\b/, 'double precision')
 
 function comparedType(type: string): string | undefined {
   const bare = type.replace(/ ?\([\d, ]+\)/, '')
-  // To compare it as text would take its index away; `char` by itself is a character.
+  // Compared as text it would not use its index. `char` alone is bpchar(1).
   if (bare === 'char' || bare === 'character') return 'bpchar'
   return comparableTypes.has(bare) ? bare : undefined
 }
@@ -68,7 +78,7 @@ const comparableTypes = new Set([
   'timestamp with time zone',
 ])
 
-// A driver reads these as Drizzle's rows hold them.
+// The executor returns these as Drizzle's rows hold them.
 const asRead = new Set(['uuid', 'text', 'boolean', 'smallint', 'integer', 'jsonb', 'bytea', 'inet', 'double precision'])
 
 function encoderOf(property: string, column: PgColumn): ColumnPlan['encode'] {

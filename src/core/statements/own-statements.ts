@@ -4,9 +4,9 @@ import { classKey, type OwnStatement } from './statement-cache.js'
 import type { TablePlan } from './table-plan.js'
 
 /**
- * A statement that a repository writes itself, compiled once for each class and name. It must say whose rows it means: a text
- * without the owner would be left to row security alone. A change of an audited table comes in its pieces, so that its entry can be
- * written by the same statement.
+ * A statement that a repository writes itself, compiled once for each class and name. It must name the owner of its rows: otherwise
+ * row security alone would keep owners apart. A change of an audited table is given in its parts, so that the same statement can
+ * write the audit entry.
  */
 export function ownStatement(
   plan: TablePlan,

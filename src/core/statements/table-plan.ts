@@ -21,19 +21,19 @@ export interface TableNames {
   readonly visible: string
 }
 
-/** All that a repository has to know of its table, worked out once. */
+/** Everything that statements need to know of a table, computed once. */
 export interface TablePlan extends TableNames {
   readonly table: PgTable
-  /** What errors, cursors and permissions call it: the SQL name. */
+  /** Its SQL name, which errors, cursors and permissions use. */
   readonly resource: string
-  /** What a default read gives: everything but the sealed columns. */
+  /** The columns of a default read: all but the sealed ones. */
   readonly columns: readonly ColumnPlan[]
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
   /** The sealed columns, which only the rule that seals may write. */
   readonly sealed: ReadonlySet<string>
-  /** Whose rows these are, and the column that says so. Undefined for catalogs and other tables of everybody. */
+  /** The column that names the owner of a row. Undefined for catalogs and other tables without owners. */
   readonly owner: { readonly column: ColumnPlan; readonly kind: 'org' | 'user' } | undefined
-  /** The columns that tell the owner's rows apart: `id`, or those of a link between two tables. */
+  /** The primary key without the owner's column: `id`, or the columns of a link between two tables. */
   readonly key: readonly ColumnPlan[]
   readonly hasId: boolean
   readonly audited: boolean
@@ -45,9 +45,9 @@ export interface TablePlan extends TableNames {
   /** Unique keys, by the name of their index or constraint. */
   readonly keys: ReadonlyMap<string, UniqueKey>
   readonly statements: StatementCache
-  /** Makes a row of what a default read gives. */
+  /** Makes a row of the values of a default read. */
   readonly readRow: (values: readonly unknown[]) => Record<string, unknown>
-  /** How many places of a statement the owner takes: `$1`, or none. */
+  /** How many parameters the owner takes: `$1`, or none. */
   readonly ownerPlaces: 0 | 1
   as(alias: string): TableNames
 }
@@ -63,7 +63,7 @@ export function planOf(table: PgTable): TablePlan {
   return plan
 }
 
-/** What the owner's places of every statement are filled with. Throws for a table whose rows are not the scope's to touch. */
+/** The value of the owner's parameter. Throws for a table whose rows belong to another kind of owner than the scope's. */
 export function ownerValues(plan: TablePlan, binding: Binding): readonly [string] | readonly [] {
   const bound = binding.kind === 'system' ? binding.about : binding
   if (plan.owner === undefined) {
@@ -82,7 +82,7 @@ const ownerWord = (kind: 'org' | 'user') => (kind === 'org' ? 'organization' : '
 const aOwner = (kind: 'org' | 'user') => (kind === 'org' ? 'an organization' : 'a person')
 const scopeOf = (bound: { kind: 'org' | 'user' } | undefined) => (bound === undefined ? 'nobody' : aOwner(bound.kind))
 
-/** The repository names the column, so that an unknown name is a fault of the repository, not of its caller. */
+/** The repository names the column, so an unknown name is the repository's mistake: DefinitionError. */
 export function columnOf(plan: TablePlan, property: string): ColumnPlan {
   const column = plan.byProperty.get(property)
   if (column === undefined) throw new DefinitionError(`${plan.resource} has no column ${property}`)

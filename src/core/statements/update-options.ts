@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../errors.js'
 import { readOptions } from '../values.js'
 
-/** What a caller may ask of a change. */
+/** Options of an update. */
 export interface UpdateOptions {
   /** The revision that was read: the change is refused when the row has another one by now. */
   readonly revision?: number | undefined
