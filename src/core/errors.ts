@@ -325,7 +325,7 @@ export class DecryptError extends TenantryError {
 export class IsolationError extends TenantryError {
   readonly code = 'isolation'
   readonly status = 500
-  constructor(message = 'the database refused this statement because it left the bound organization') {
+  constructor(message = 'the database refused a statement that touched rows of another organization') {
     super(message)
   }
 }

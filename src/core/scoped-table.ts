@@ -156,7 +156,7 @@ export class ScopedTable<Row extends object> {
         this.audited('create', 'create', undefined, planInsert(this.target, values, existing), this.reserved(1))
       if (!this.isSealed(values)) return plan(values)
       if (existing !== undefined)
-        throw new DefinitionError(`${this.plan.resource}: an existing row cannot be sealed anew`)
+        throw new DefinitionError(`${this.plan.resource}: an existing row cannot be returned where a column is sealed`)
       return this.sealed({ id: newId(), ...values }).then(plan)
     })
   }
@@ -201,7 +201,10 @@ export class ScopedTable<Row extends object> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
       const values = given(schema, input, managed)
-      if (this.isSealed(values)) throw new DefinitionError(`${this.plan.resource}: a sealed column cannot be put`)
+      if (this.isSealed(values))
+        throw new DefinitionError(
+          `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
+        )
       return this.audited('put', 'update', undefined, planPut(this.target, values, key), this.reserved(1))
     })
   }
@@ -373,7 +376,7 @@ export class ScopedTable<Row extends object> {
 
   private condition(filter: Filter<Row>): Condition {
     const condition = compileFilter(this.plan, filter, this.plan.ownerPlaces, 'change')
-    if (condition.sql === '') throw new InvalidInputError('filter', 'asks for nothing, which would change every row')
+    if (condition.sql === '') throw new InvalidInputError('filter', 'is empty, which would change every row')
     return condition
   }
 }

@@ -215,7 +215,7 @@ class Listener {
   private warn(error: unknown): void {
     if (this.hasWarned) return
     this.hasWarned = true
-    const reason = types.isNativeError(error) ? error.message : 'something that is no error'
+    const reason = types.isNativeError(error) ? error.message : 'it threw something other than an Error'
     process.emitWarning(`onQuery of openTenancy threw: ${reason}`, 'TenantryWarning')
   }
 }

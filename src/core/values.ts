@@ -43,7 +43,7 @@ export function readOptions<Name extends string>(
   const given = ownProperties(options, field)
   for (const name of Object.keys(given)) {
     if (!(names as readonly string[]).includes(name)) {
-      throw new InvalidInputError(name.slice(0, 60), `is not an option; there are ${names.join(', ')}`)
+      throw new InvalidInputError(name.slice(0, 60), `is not an option; the options are ${names.join(', ')}`)
     }
   }
   return given as Partial<Record<Name, unknown>>

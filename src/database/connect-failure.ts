@@ -49,7 +49,7 @@ export function connectFailure(error: unknown, { place, patience }: Attempt): Te
   if (!(error instanceof Error)) return unreachable('the reason is unknown')
   if (!isServerError(error)) return unreachable(reasonOf(error, patience))
   if (isRefusedParameter(error)) {
-    return unreachable('the connection pooler in between refuses timeouts; say that there is one: transactionPooler')
+    return unreachable('the connection pooler refuses timeouts in the startup message; pass `transactionPooler: true`')
   }
   const why = refusals.get(error.code ?? '')
   if (why !== undefined) return unreachable(why)

@@ -239,7 +239,8 @@ export class ConnectionPool {
       return (await client.query<Row>({ text, values: [...params], queryMode: 'extended' })).rows
     }
     try {
-      if (client.pipeline) throw new UnavailableError('a pool in pipeline mode cannot serve scopes')
+      if (client.pipeline)
+        throw new UnavailableError('a pool in pipeline mode cannot be used; make it without pipeline: true')
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
       const reason = unreadable(found)
       if (reason !== undefined) throw new UnavailableError(reason)

@@ -181,7 +181,7 @@ class EmbeddedTransaction implements Transaction {
         const failure = wrongNumberOfValues(error, call) ?? refusal(error, this.settings.lookup)
         throw this.settings.debug === true ? withDebug(failure, error, call.statement.text) : failure
       }
-      throw new UnavailableError('the embedded database gave an answer that cannot be read')
+      throw new UnavailableError('the embedded database sent an answer that cannot be read')
     }
   }
 

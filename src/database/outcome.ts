@@ -32,4 +32,4 @@ export function failureOf(pipeline: Pipeline, circumstances: Circumstances): Ten
 }
 
 const misunderstood = (): UnavailableError =>
-  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')
+  new UnavailableError('the database sent an answer that does not fit this call; the connection was ended')

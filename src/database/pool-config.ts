@@ -78,7 +78,7 @@ export function assertUrl(name: string, url: unknown): asserts url is string {
   const [, scheme] = /^([a-z][a-z0-9+.-]*):/i.exec(url) ?? []
   // pg would take any scheme for postgres.
   if (scheme !== undefined && !/^postgres(?:ql)?:\/\//i.test(url)) {
-    throw new InvalidInputError(name, `has another scheme than postgres or postgresql; it ${form}`)
+    throw new InvalidInputError(name, `has a scheme other than postgres or postgresql; it ${form}`)
   }
   if (!isUrl(url)) throw new InvalidInputError(name, form)
 }

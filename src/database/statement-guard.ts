@@ -33,8 +33,9 @@ const temporarySchema = /^pg_(?:toast_)?temp(?:_\d+)?$/
 /** Texts without these need not be split into tokens, which takes ten times as long as this search. */
 const suspicious = new RegExp(`\\b(?:${[...refusedNames.keys()].join('|')}|(?:pg_(?:toast_)?)?temp|role|u&")`, 'i')
 
+/** How many checked texts are remembered. Behind a pooler statements have no names, so that each call comes here. */
+const capacity = 1_000
 /** Longer texts are not remembered: they are rarely the same twice, and would fill the memory. */
-const cap = 1_000
 const longest = 10_000
 const checked = new Set<string>()
 
@@ -52,7 +53,7 @@ export function guard(text: string): void {
   checkBeginning(tokens)
   if (suspicious.test(text)) checkNames(tokens)
   if (text.length > longest) return
-  if (checked.size >= cap) checked.clear()
+  if (checked.size >= capacity) checked.clear()
   checked.add(text)
 }
 

@@ -66,7 +66,8 @@ class BatchScope implements Scope {
 
   collect(make: (scope: Scope) => readonly unknown[]): Plan[] {
     try {
-      if (typeof make !== 'function') throw new InvalidInputError('batch', 'takes a function of an organization')
+      if (typeof make !== 'function')
+        throw new InvalidInputError('batch', 'must be a function, such as (org) => [org.agents.find(id)]')
       return this.plansOf(this.make(make))
     } catch (error) {
       this.isRefused = true
@@ -84,7 +85,7 @@ class BatchScope implements Scope {
       return plan
     })
     if (new Set(items).size !== this.plans.size || order.length !== this.plans.size) {
-      throw new InvalidInputError('batch', 'every call that is made must be returned, once')
+      throw new InvalidInputError('batch', 'the function must return every call that it makes, once')
     }
     return order
   }

@@ -9,7 +9,7 @@ const names = ['actor', 'request', 'signal', 'readOnly'] as const
 /** Read where the scope is made. A misspelt `readOnly` is refused: it would be a scope that writes. */
 export function readScopeOptions(options: unknown): ScopeOptions {
   const { actor, request, signal, readOnly } = readOptions(options, names)
-  if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an actor')
+  if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an object with kind, id and permissions')
   if (!isObject(request)) throw new InvalidInputError('request', 'must be an object')
   if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {

@@ -172,7 +172,7 @@ export class TransactionScope implements Scope {
     if (this.state === 'ended') throw new ScopeClosedError()
     if (this.state === 'lent') {
       throw new ScopeClosedError(
-        'nothing was sent: a nested transaction runs; inside its function use the handle that it received, beside it await it first',
+        'nothing was sent: a nested transaction is running. Inside its function use the handle that the function received; elsewhere await the nested transaction first',
       )
     }
   }

@@ -101,7 +101,7 @@ class FilterCompiler {
   // An empty group is refused: it could mean everything, or nothing.
   private group(key: string, value: unknown, depth: number): string {
     const sql = this.all(ownProperties(value, key), depth + 1)
-    if (sql === '') throw new InvalidInputError(key, 'holds a filter that asks for nothing')
+    if (sql === '') throw new InvalidInputError(key, 'contains an empty filter')
     return `(${sql})`
   }
 
@@ -118,7 +118,7 @@ class FilterCompiler {
 
   private operators(column: ColumnPlan, operators: Record<string, unknown>, depth: number): string {
     const all = Object.entries(operators)
-    if (all.length === 0) throw new InvalidInputError(column.property, 'asks for nothing')
+    if (all.length === 0) throw new InvalidInputError(column.property, 'has an empty condition')
     const parts = all.map(([name, value]) => this.operator(column, name, value, depth))
     return parts.filter((part) => part !== '').join(' and ')
   }
@@ -137,7 +137,7 @@ class FilterCompiler {
     if (comparison === undefined || column.comparedAs === 'boolean') {
       const ranges = column.comparedAs === 'boolean' ? '' : ', gt, gte, lt, lte'
       const all = `in, not${ranges}${isText ? ', prefix' : ''}`
-      throw new InvalidInputError(column.property, `has no such operator; there are ${all}`)
+      throw new InvalidInputError(column.property, `has no such operator; the operators are ${all}`)
     }
     return this.compare(column, comparison, value)
   }

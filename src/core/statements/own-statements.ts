@@ -19,7 +19,7 @@ export function ownStatement(
   return plan.statements.own(`own ${classKey(type)} ${name}`, { event: name, label, changes }, () => {
     const made = text(plan)
     if (typeof made === 'string' && changes && plan.audited) {
-      throw new DefinitionError(`${label} changes an audited table, so it must be given in its pieces`)
+      throw new DefinitionError(`${label} changes an audited table, so it must be given in its parts`)
     }
     assertOwner(plan, label, typeof made === 'string' ? made : renderChange(made))
     return made

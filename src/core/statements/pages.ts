@@ -73,7 +73,8 @@ function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKey
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > maxLimit) {
     throw new InvalidInputError('limit', `must be an integer from 1 to ${maxLimit}`)
   }
-  if (after !== undefined && before !== undefined) throw new InvalidInputError('before', 'cannot go with after')
+  if (after !== undefined && before !== undefined)
+    throw new InvalidInputError('before', 'cannot be combined with after')
   const order = readOrder(plan, orderBy)
   const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
@@ -108,7 +109,7 @@ function readOrder(plan: TablePlan, orderBy: unknown): Order {
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
   if (column === undefined || !canOrder(column)) {
-    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is no order; ${ordersOf(plan)}`)
+    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is not a field to order by; ${ordersOf(plan)}`)
   }
   return { name: orderBy, columns: [column, ...plan.key.filter((other) => other !== column)], descending }
 }

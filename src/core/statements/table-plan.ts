@@ -69,7 +69,7 @@ export function ownerValues(plan: TablePlan, binding: Binding): readonly [string
   if (plan.owner === undefined) {
     if (binding.kind === 'system') return []
     throw new DefinitionError(
-      `${plan.resource} belongs to no ${ownerWord(binding.kind)}: a repository of one cannot be made over it`,
+      `${plan.resource} belongs to no ${ownerWord(binding.kind)}: the scope cannot have a repository over it`,
     )
   }
   if (bound?.kind === plan.owner.kind) return [bound.id]
@@ -93,7 +93,8 @@ export function columnOf(plan: TablePlan, property: string): ColumnPlan {
 export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
   const column = plan.byProperty.get(property)
   if (column === undefined) throw new InvalidInputError(property.slice(0, 60), `is not a field of ${plan.resource}`)
-  if (column === plan.owner?.column) throw new InvalidInputError(property, 'is not a field that can be given')
+  if (column === plan.owner?.column)
+    throw new InvalidInputError(property, 'cannot be set: only the scope sets the owner')
   return column
 }
 

@@ -12,7 +12,7 @@ const maxRevision = 2_147_483_647
 export function revisionOf(options: unknown): number | undefined {
   const { revision } = readOptions(options, ['revision'])
   if (revision === undefined || isRevision(revision)) return revision
-  throw new InvalidInputError('revision', 'must be the revision that was read')
+  throw new InvalidInputError('revision', 'must be the `revision` of the row that was read')
 }
 
 const isRevision = (value: unknown): value is number =>
