@@ -1,8 +1,10 @@
 // `npm run demo`: two organizations on the embedded database, and what one sees of the other. Needs no server.
-import { eq } from 'drizzle-orm'
-import { agents } from '../src/schema/index.js'
-import { platformTables } from '../src/schema/tables.js'
-import { openEmbeddedTenancy } from '../src/testing/embedded-tenancy.js'
+import { eq, is } from 'drizzle-orm'
+import { PgTable } from 'drizzle-orm/pg-core'
+import * as schema from 'tenantry/schema'
+import { openEmbeddedTenancy } from 'tenantry/testing'
+
+const { agents } = schema
 
 const show = (title: string, value: unknown) => {
   console.log(`\n${title}\n  ${JSON.stringify(value)}`)
@@ -37,5 +39,6 @@ const refusal = await Promise.resolve()
   .catch((error: unknown) => String(error))
 show('tenancy.forOrg(""): no organization is an error, never "no filter"', refusal)
 
-console.log(`\n${platformTables.length} tables, each with row security or the same for everybody.`)
+const tables = Object.values(schema).filter((value) => is(value, PgTable))
+console.log(`\n${tables.length} tables, each with row security or the same for everybody.`)
 await close()

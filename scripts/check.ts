@@ -10,6 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const steps: Step[] = [
   program('lint', 'eslint/bin/eslint.js', '.'),
   program('types', 'typescript/bin/tsc', '-p', '.'),
+  program('documents', 'tsx/dist/cli.mjs', 'scripts/documents.ts'),
   program('layers', 'dependency-cruiser/bin/dependency-cruise.mjs', 'src', 'scripts', '--output-type', 'err-long'),
   program('format', 'prettier/bin/prettier.cjs', '--check', '.'),
   program('unused', 'knip/bin/knip.js'),

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { MigrationError } from './core/errors.js'
 import type { FactsLookup } from './database/sqlstate.js'
 import type { Declarations } from './access/rights.js'
 import { readFolder } from './migrations/folder.js'
@@ -26,6 +28,7 @@ export interface Declared {
 }
 
 export async function declare(own: OwnTables | undefined): Promise<Declared> {
+  assertBesideItsMigrations()
   const tables = [...platformTables, ...(own === undefined ? [] : tablesOf(own.schema))]
   const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
   const migrations = await Promise.all(
@@ -37,6 +40,15 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
     declarations: { ...manifestOf(tables), migrations },
     lookup: factsLookup(tables),
   }
+}
+
+/** A bundler takes the code along and leaves the folder. */
+function assertBesideItsMigrations(): void {
+  const { folder } = platformMigrations
+  if (existsSync(folder)) return
+  throw new MigrationError(
+    `${folder} is not there: tenantry reads its migrations beside its own files. Leave tenantry and pg out of the bundle, with esbuild by --packages=external`,
+  )
 }
 
 /** Their migrations, beside those of the library. */

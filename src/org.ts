@@ -1,5 +1,6 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
 import { DefinitionError, InvalidInputError } from './core/errors.js'
+import { extendable, type SchemaModule } from './core/relational-schema.js'
 import type { Batched } from './core/query.js'
 import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
@@ -11,12 +12,14 @@ import { Tasks } from './repositories/tasks.js'
 import { Workflows } from './repositories/workflows.js'
 import * as schema from './schema/index.js'
 
+const withOwn = extendable(schema)
+
 type RepositoryClass<Repository> = new (scope: Scope) => Repository
 
-/** One organization. Nothing of another one can be reached through it. */
+/** One organization: nothing of another one can be reached through it. */
 export class Org {
   private readonly made = new Map<RepositoryClass<unknown>, unknown>()
-  private database: ScopedDatabase<typeof schema> | undefined
+  private databases: Map<SchemaModule, unknown> | undefined
 
   private readonly orgId: string
 
@@ -65,9 +68,12 @@ export class Org {
    * and audit. SQL text in it is trusted code.
    */
   get db(): ScopedDatabase<typeof schema> {
-    if (this.scope instanceof DebugScope) return scopedDatabase(this.scope.here(), schema)
-    this.database ??= scopedDatabase(this.scope, schema)
-    return this.database
+    return this.databaseOver(schema)
+  }
+
+  /** `db` with your own tables and relations in its `query`: `org.database(schema).query.tickets.findMany({ with: { agent: true } })`. */
+  database<Own extends SchemaModule>(own: Own): ScopedDatabase<typeof schema & Own> {
+    return this.databaseOver(withOwn(own) as typeof schema & Own)
   }
 
   /**
@@ -87,6 +93,17 @@ export class Org {
    */
   batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
     return this.scope.batch(ofScope(collect))
+  }
+
+  private databaseOver<Schema extends SchemaModule>(tables: Schema): ScopedDatabase<Schema> {
+    if (this.scope instanceof DebugScope) return scopedDatabase(this.scope.here(), tables)
+    this.databases ??= new Map()
+    let database = this.databases.get(tables) as ScopedDatabase<Schema> | undefined
+    if (database === undefined) {
+      database = scopedDatabase(this.scope, tables)
+      this.databases.set(tables, database)
+    }
+    return database
   }
 }
 

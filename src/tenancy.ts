@@ -76,7 +76,7 @@ const maxTimer = 2_147_483_647
 const defaultDrain = 10_000
 const noOptions = readScopeOptions(undefined)
 
-/** The front door. It has proved that its connections cannot get around row security. */
+/** Makes the scopes. Its connections have proved that they cannot get around row security. */
 export class Tenancy {
   private readonly executor: Executor
   private readonly debug: boolean

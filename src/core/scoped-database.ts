@@ -12,6 +12,7 @@ import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
 import { planned } from './planned.js'
+import type { RelationalTables, SchemaModule } from './relational-schema.js'
 import type { Scope } from './scope.js'
 import { ScopedDialect } from './scoped-dialect.js'
 import { unwritable } from './values.js'
@@ -27,8 +28,8 @@ interface CountedRowsHKT extends PgQueryResultHKT {
 }
 
 /** Drizzle's own builder over a scope. Row security closes it; a transaction or a connection cannot be taken out of it. */
-export type ScopedDatabase<Schema extends Record<string, unknown>> = Pick<
-  PgDatabase<CountedRowsHKT, Schema>,
+export type ScopedDatabase<Schema extends SchemaModule> = Pick<
+  PgDatabase<CountedRowsHKT, Schema, RelationalTables<Schema>>,
   | 'select'
   | 'selectDistinct'
   | 'selectDistinctOn'
@@ -44,10 +45,7 @@ export type ScopedDatabase<Schema extends Record<string, unknown>> = Pick<
 
 const statements = new StatementCache()
 
-export function scopedDatabase<Schema extends Record<string, unknown>>(
-  scope: Scope,
-  schema: Schema,
-): ScopedDatabase<Schema> {
+export function scopedDatabase<Schema extends SchemaModule>(scope: Scope, schema: Schema): ScopedDatabase<Schema> {
   const send = async (text: string, values: unknown[], method: 'run' | 'all' | 'values' | 'get' | 'execute') => {
     const rows = await scope.query(
       () =>
@@ -69,7 +67,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
 const dialect = new ScopedDialect()
 
 interface Relations {
-  readonly fullSchema: Record<string, unknown>
+  readonly fullSchema: SchemaModule
   readonly schema: TablesRelationalConfig
   readonly tableNamesMap: Record<string, string>
 }
@@ -77,7 +75,7 @@ interface Relations {
 const relations = new WeakMap<object, Relations>()
 
 /** Cached: for all tables it takes longer than a query. */
-function relationsOf(schema: Record<string, unknown>): Relations {
+function relationsOf(schema: SchemaModule): Relations {
   let known = relations.get(schema)
   if (known === undefined) {
     const { tables, tableNamesMap } = extractTablesRelationalConfig(schema, createTableRelationsHelpers)

@@ -39,12 +39,12 @@ export abstract class ScopedRepository<Row extends object> {
     this.rows = new ScopedTable(scope, table, options)
   }
 
-  /** `select … where org_id = $1 and id = $2`. Undefined: missing, deleted and another organization's are the same. */
+  /** The row, or undefined: missing, deleted and another organization's are the same. `select … where org_id = $1 and id = $2`. */
   find(id: string): Query<Row | undefined> {
     return this.rows.find(id)
   }
 
-  /** Throws NotFoundError: missing, deleted and another organization's are the same. */
+  /** The row. Throws NotFoundError: missing, deleted and another organization's are the same. */
   get(id: string): Query<Row> {
     return this.rows.get(id)
   }
@@ -54,7 +54,7 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.findMany(ids)
   }
 
-  /** Throws NotFoundError when one of them is not there. */
+  /** The rows with these ids, in their order. Throws NotFoundError when one of them is not there. */
   getMany(ids: readonly string[]): Query<Row[]> {
     return this.rows.getMany(ids)
   }

@@ -139,7 +139,7 @@ export class Tasks extends ScopedRepository<Task> {
     })
   }
 
-  /** Whether it waits or runs; a worker learns of it when its lease is refused. */
+  /** Ends the task, whether it waits or runs. A worker learns of it when its lease is refused. */
   cancel(id: string): Query<Task> {
     return this.guardedRow('cancel', id, cancel, () => [])
   }

@@ -124,7 +124,8 @@ class Attempt<Repository> {
   private async make(name: keyof ContractCalls<Repository>, orgId: string): Promise<string> {
     const org = this.tenancy.forOrg(orgId)
     const id = await this.one.make(org)
-    const prepared = await this.one.prepare?.[name]?.(org, id)
+    const prepare: ((org: Org, id: string) => Promise<unknown>) | undefined = this.one.prepare?.[name]
+    const prepared = await prepare?.(org, id)
     return typeof prepared === 'string' ? prepared : id
   }
 

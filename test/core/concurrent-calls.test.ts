@@ -9,8 +9,10 @@ import {
   TransactionAbortedError,
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import type { Scope } from '../../src/core/scope.js'
+import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Org } from '../../src/org.js'
-import { agents } from '../../src/schema/index.js'
+import { type Agent, agentPatch, agents } from '../../src/schema/index.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const { newOrg } = useTenancy()
@@ -19,6 +21,22 @@ const newAgent = (org: Org, username: string) => org.agents.create({ name: usern
 const usernames = async (org: Org) =>
   (await org.agents.list({ orderBy: 'username' })).items.map(({ username }) => username)
 const failure = new Error('mine')
+
+/** As docs/your-own-tables.md says it. */
+class Renamed extends ScopedRepository<Agent> {
+  constructor(scope: Scope) {
+    super(scope, agents)
+  }
+
+  shorten(id: string): Promise<Agent> {
+    return this.scope.track(this.rename(id))
+  }
+
+  private async rename(id: string): Promise<Agent> {
+    const { name } = await this.get(id)
+    return this.updateRow(agentPatch, id, { name: name.slice(0, 1) })
+  }
+}
 const states = (outcomes: readonly PromiseSettledResult<unknown>[]) => outcomes.map(({ status }) => status)
 
 describe('a call beside a nested transaction that fails', () => {
@@ -267,6 +285,7 @@ describe('a call that nobody awaits and that fails', () => {
     'a prepared builder': (tx) => tx.db.select().from(agents).where(eq(agents.id, 'x')).prepare('x').execute(),
     'a statement': (tx) => tx.db.execute('select 1/0').execute(),
     'a query of relations': (tx) => tx.db.query.agents.findMany({ where: eq(agents.id, 'x') }).execute(),
+    'an async method of a host’s repository, which tracks it': (tx) => tx.repository(Renamed).shorten(id),
     'a batch': (tx) => tx.batch((all) => [all.agents.get(id)]),
     'a batch of bad input': (tx) => tx.batch((all) => [all.agents.get('x')]),
     'a batch of nothing known': (tx) => tx.batch(() => [1]),

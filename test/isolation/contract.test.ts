@@ -33,7 +33,7 @@ const others = ['id', 'db']
 
 test('every repository of an organization has a case', () => {
   const getters = Object.entries(Object.getOwnPropertyDescriptors(Org.prototype)).filter(
-    ([, { get }]) => get !== undefined,
+    ([, getter]) => getter.get !== undefined,
   )
   const repositories = getters.map(([name]) => name).filter((name) => !others.includes(name))
   expect(repositories.sort()).toEqual(Object.keys(orgCases).sort())

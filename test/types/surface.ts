@@ -1,6 +1,8 @@
-/* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/require-await -- what does not compile has no type */
+/* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/require-await -- what does not compile has no type */
 // What a caller may write, and what must not compile. Nothing here is run: `npm run check` compiles it, and the test beside it
 // reads what an editor shows of these names.
+import { relations } from 'drizzle-orm'
+import { pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import type { Agent, NewAgent, Task } from 'tenantry/schema'
 import { defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
 import { agents, newAgent, projects } from 'tenantry/schema'
@@ -91,3 +93,22 @@ export class ImportedAgents extends ScopedRepository<Agent> {
 }
 
 export const drizzle = (org: Org) => org.db.select().from(agents)
+
+export async function relational(org: Org) {
+  const [task] = await org.db.query.tasks.findMany({ with: { workflow: { with: { schedules: true } } } })
+  const name: string | undefined = task?.workflow?.schedules[0]?.name
+  // @ts-expect-error -- a task need not have a workflow
+  const same = task?.workflow.name
+  // @ts-expect-error -- there is no such relation
+  await org.db.query.tasks.findMany({ with: { invoices: true } })
+  // @ts-expect-error -- nor such a table
+  await org.db.query.sites.findMany()
+  const [agent] = await org
+    .database({ sites, agentSites })
+    .query.agents.findMany({ with: { sites: true, project: true } })
+  const both: [string | undefined, string | undefined] = [agent?.sites[0]?.title, agent?.project?.slug]
+  return { name, same, both }
+}
+
+const sites = pgTable('sites', { orgId: uuid('org_id'), agentId: uuid('agent_id'), title: text('title').notNull() })
+const agentSites = relations(agents, ({ many }) => ({ sites: many(sites) }))

@@ -6,7 +6,11 @@ declare const sealed: unique symbol
 /** Bytes that only the encryption module makes and opens. Absent from row types, default reads, exports and audit entries. */
 export type Ciphertext = Uint8Array & { readonly [sealed]: true }
 
-const open = (value: Uint8Array) => value as Ciphertext
+const open = (value: Uint8Array) => plain(value) as Ciphertext
+
+/** Drizzle reads related rows as JSON, in which bytes are text such as `\\x00ff`. */
+const plain = (value: Uint8Array | string): Uint8Array =>
+  typeof value === 'string' ? Buffer.from(value.slice(2), 'hex') : value
 
 /** A sealed column. Nullable, so that its key can be destroyed without losing the row. */
 export const ciphertext = customType<{ data: Ciphertext; driverData: Uint8Array }>({
@@ -22,5 +26,5 @@ export const isSealed = (column: Column): boolean => 'mapFrom' in column && colu
 export const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({
   dataType: () => 'bytea',
   toDriver: (value) => value,
-  fromDriver: (value) => value,
+  fromDriver: plain,
 })

@@ -1,0 +1,100 @@
+import { join } from 'node:path'
+import ts from 'typescript'
+
+/** A TypeScript block of a document, as a file that only the compiler sees. */
+export interface CodeBlock {
+  readonly document: string
+  /** The line of the document that the block's first line is. */
+  readonly line: number
+  readonly file: string
+  readonly text: string
+}
+
+/** Imports such as './schema.js' are those of the example that the document speaks of. */
+const example = 'examples/your-own-tables/src'
+
+export function codeBlocks(document: string, text: string): CodeBlock[] {
+  return [...text.matchAll(/^```ts\n(.*?)^```/gms)].flatMap(({ 1: code = '', index }, number) => {
+    // It is cut short, and says so.
+    if (code.includes('// …')) return []
+    const line = text.slice(0, index).split('\n').length + 1
+    const file = `${example}/${document.replace(/\W/g, '-')}-${number}.ts`
+    return [{ document, line, file, text: whole(code) }]
+  })
+}
+
+/** A value or a method alone is no module. Nothing is put on a line of its own, so that the lines stay what they are. */
+function whole(code: string): string {
+  if (code.startsWith('{')) return `void (${code})`
+  if (/^\w+\(.*\): .* \{\n/.test(code)) return `void class extends ScopedRepository<Ticket> {${code}}`
+  return code
+}
+
+/** What the documents take for granted: names that they have imported further up, or that stand for what the reader has. */
+const names = `
+declare const session: { readonly orgId: string }
+declare const request: { readonly query: { readonly cursor: string | undefined } }
+declare const log: { info(what: object): void }
+declare const otherOrgId: string
+declare const id: string
+declare const ada: import('tenantry/schema').Agent
+declare const bob: import('tenantry/schema').Agent
+declare const tools: readonly string[]
+declare const ticketId: string
+declare const labelId: string
+declare const org: import('tenantry').Org
+declare const tx: import('tenantry').Org
+type Columns = typeof import('tenantry/schema').agentTools._.columns
+declare const ticketLabels: import('drizzle-orm/pg-core').PgTableWithColumns<{
+  name: 'ticket_labels'
+  schema: 'helpdesk'
+  dialect: 'pg'
+  columns: { orgId: Columns['orgId']; ticketId: Columns['agentId']; labelId: Columns['organizationToolId'] }
+}>
+declare const { eq, relations }: typeof import('drizzle-orm')
+declare const { z }: typeof import('zod')
+declare const { fileURLToPath }: typeof import('node:url')
+declare const { defineRepository, openTenancy, ScopedRepository }: typeof import('tenantry')
+declare const { agents }: typeof import('tenantry/schema')
+declare const schema: typeof import('./schema.js')
+declare const { newTicket, ticketPatch, tickets }: typeof import('./schema.js')
+declare const { Tickets }: typeof import('./tickets.js')
+type Query<T> = import('tenantry').Query<T>
+type Scope = import('tenantry').Scope
+type Ticket = import('./schema.js').Ticket
+`
+
+/** A program over the library and the blocks. */
+export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Program {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
+    config: object
+  }
+  const { options } = ts.parseJsonConfigFileContent({ ...config, files: ['src/index.ts'], include: [] }, ts.sys, root)
+  const given = new Map([
+    [join(root, example, 'names.d.ts'), names],
+    ...blocks.map(({ file, text }): [string, string] => [join(root, file), text]),
+  ])
+  const disk = ts.createCompilerHost(options)
+  const host: ts.CompilerHost = {
+    ...disk,
+    fileExists: (path) => given.has(path) || disk.fileExists(path),
+    readFile: (path) => given.get(path) ?? disk.readFile(path),
+    getSourceFile: (path, target) => {
+      const text = given.get(path)
+      return text === undefined ? disk.getSourceFile(path, target) : ts.createSourceFile(path, text, target)
+    },
+  }
+  const rootNames = [join(root, 'src/index.ts'), ...given.keys()]
+  return ts.createProgram({ rootNames, host, options })
+}
+
+/** What does not compile in the blocks, by the lines of their documents. */
+export function blockFaults(program: ts.Program, blocks: readonly CodeBlock[]): string[] {
+  return blocks.flatMap(({ document, line, file, text }) => {
+    const source = program.getSourceFiles().find(({ fileName }) => fileName.endsWith(file))
+    return ts.getPreEmitDiagnostics(program, source).map(({ start, messageText }) => {
+      const within = text.slice(0, start).split('\n').length - 1
+      return `${document}:${line + within}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+    })
+  })
+}

@@ -1,0 +1,169 @@
+import ts from 'typescript'
+
+/** Names of methods that say all there is to say. Any other public method needs a doc comment. */
+const obvious = /^(id|ping|count|exists|create|update|activate|pause|enable|disable|findBy[A-Z]\w*)$/
+
+const flags = (ts.TypeFormatFlags.NoTruncation |
+  ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope) as ts.TypeFormatFlags
+/** `options?: Options | undefined` says it twice. */
+const optionalUndefined = /(\?: (?:[^,();<>{}]|<[^();]*>|\{[^}]*\})+?) \| undefined(?=[,;)])/g
+
+const heading = 'Generated from the types by `npx tsx scripts/documents.ts --write`.'
+
+export interface Reference {
+  /** The text of each page, by its name in docs/reference. */
+  readonly pages: ReadonlyMap<string, string>
+  /** What has no doc comment and needs one. */
+  readonly faults: readonly string[]
+}
+
+/** The pages of docs/reference: every public method and every error, with the first sentence of its doc comment. */
+export function referenceOf(program: ts.Program, root: string): Reference {
+  const reader = new Reader(program, root)
+  const repositories = reader.repositories()
+  const pages = new Map([
+    ['README.md', page('Reference', contents)],
+    [
+      'tenancy.md',
+      page('The tenancy and the organization', [
+        '## openTenancy',
+        ...reader.functionLines('openTenancy'),
+        '## tenancy',
+        ...reader.classLines('Tenancy'),
+        '## org',
+        ...reader.classLines('Org'),
+      ]),
+    ],
+    ['repositories.md', page('Repositories', [batchable, ...repositories])],
+    ['errors.md', page('Errors', [errorsIntroduction, reader.errorTable()])],
+  ])
+  return { pages, faults: reader.faults }
+}
+
+const contents = [
+  [
+    '- [The tenancy and the organization](tenancy.md): `openTenancy`, `tenancy`, `org`',
+    '- [Repositories](repositories.md): the methods of `org.agents` and the others',
+    '- [Errors](errors.md): their codes and HTTP statuses',
+  ].join('\n'),
+]
+const batchable =
+  'What returns a `Query` is one statement: it can be awaited, and it can be sent by `org.batch` with others.'
+const errorsIntroduction =
+  'Each is a `TenantryError`. `code` never changes, and `status` is the HTTP status that a handler would answer with.'
+
+const page = (title: string, parts: readonly string[]): string => `${[`# ${title}`, heading, ...parts].join('\n\n')}\n`
+
+class Reader {
+  readonly faults: string[] = []
+  private readonly checker: ts.TypeChecker
+  private readonly exported: ReadonlyMap<string, ts.Symbol>
+
+  constructor(program: ts.Program, root: string) {
+    this.checker = program.getTypeChecker()
+    const index = program.getSourceFile(`${root}/src/index.ts`)
+    const module = index && this.checker.getSymbolAtLocation(index)
+    if (module === undefined) throw new Error('src/index.ts is not in the program')
+    this.exported = new Map(
+      this.checker.getExportsOfModule(module).map((symbol) => [symbol.name, this.resolved(symbol)]),
+    )
+  }
+
+  functionLines(name: string): string[] {
+    return [this.methodLine(name, this.export(name))]
+  }
+
+  /** What the class is, and its public members. Its repositories are only named: they have a page. */
+  classLines(name: string): string[] {
+    const symbol = this.export(name)
+    const members = this.publicMembers(this.checker.getDeclaredTypeOfSymbol(symbol))
+    return [this.sentenceOfClass(symbol), members.map((member) => this.memberLine(name, member)).join('\n')]
+  }
+
+  /** One part for each getter of Org that gives a repository. */
+  repositories(): string[] {
+    const org = this.checker.getDeclaredTypeOfSymbol(this.export('Org'))
+    return this.publicMembers(org).flatMap((getter) => {
+      const repository = this.repositoryOf(getter)
+      if (repository === undefined) return []
+      const methods = this.publicMembers(repository).map((method) => this.methodLine(repository.symbol.name, method))
+      return [`## org.${getter.name}`, this.sentenceOfClass(repository.symbol), methods.join('\n')]
+    })
+  }
+
+  errorTable(): string {
+    const rows = [...this.exported.values()].flatMap((symbol) => {
+      const type = this.checker.getDeclaredTypeOfSymbol(symbol)
+      const [code, status] = ['code', 'status'].map((name) => this.literal(type, name))
+      if (code === undefined || status === undefined) return []
+      return [{ name: symbol.name, code, status, sentence: this.sentenceOfClass(symbol) }]
+    })
+    return rows
+      .map(({ name, code, status, sentence }) => `- \`${name}\` (\`${code}\`, ${status}): ${sentence}`)
+      .join('\n')
+  }
+
+  private memberLine(owner: string, member: ts.Symbol): string {
+    const repository = this.repositoryOf(member)
+    if (repository !== undefined) {
+      return `- [\`${member.name}\`](repositories.md#org${member.name}): ${this.sentenceOfClass(repository.symbol)}`
+    }
+    return this.methodLine(owner, member)
+  }
+
+  private methodLine(owner: string, symbol: ts.Symbol): string {
+    const type = this.checker.getTypeOfSymbol(symbol)
+    const [signature] = type.getCallSignatures()
+    const shown =
+      signature === undefined
+        ? `: ${this.checker.typeToString(type, symbol.valueDeclaration, flags)}`
+        : this.checker.signatureToString(signature, symbol.valueDeclaration, flags).replace(optionalUndefined, '$1')
+    const sentence = this.sentence(symbol)
+    if (sentence === undefined && !obvious.test(symbol.name)) {
+      this.faults.push(`${owner}.${symbol.name} is public and has no doc comment`)
+    }
+    return `- \`${symbol.name}${shown}\`${sentence === undefined ? '' : `: ${sentence}`}`
+  }
+
+  private sentenceOfClass(symbol: ts.Symbol): string {
+    const sentence = this.sentence(symbol)
+    if (sentence === undefined) this.faults.push(`${symbol.name} is public and has no doc comment`)
+    return sentence ?? ''
+  }
+
+  private sentence(symbol: ts.Symbol): string | undefined {
+    const text = ts.displayPartsToString(symbol.getDocumentationComment(this.checker)).replace(/\s+/g, ' ').trim()
+    // A colon before code ends it too: the code is an example.
+    const [first = text] = /^.*?(?:[.!?](?=$| [A-Z`])|:(?= `))/.exec(text) ?? []
+    return first === '' ? undefined : first.replace(/:$/, '.')
+  }
+
+  private publicMembers(type: ts.Type): ts.Symbol[] {
+    const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected
+    return this.checker
+      .getPropertiesOfType(type)
+      .filter(({ declarations = [] }) => declarations.every((one) => (ts.getCombinedModifierFlags(one) & hidden) === 0))
+  }
+
+  private repositoryOf(member: ts.Symbol): ts.Type | undefined {
+    if ((member.flags & ts.SymbolFlags.Accessor) === 0) return undefined
+    const type = this.checker.getTypeOfSymbol(member)
+    return type.getProperty('findMany') === undefined ? undefined : type
+  }
+
+  private literal(type: ts.Type, name: string): string | undefined {
+    const property = type.getProperty(name)
+    const found = property && this.checker.getTypeOfSymbol(property)
+    return found?.isStringLiteral() || found?.isNumberLiteral() ? String(found.value) : undefined
+  }
+
+  private export(name: string): ts.Symbol {
+    const symbol = this.exported.get(name)
+    if (symbol === undefined) throw new Error(`src/index.ts does not export ${name}`)
+    return symbol
+  }
+
+  private resolved(symbol: ts.Symbol): ts.Symbol {
+    return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : this.checker.getAliasedSymbol(symbol)
+  }
+}

@@ -1,0 +1,54 @@
+import { type AnyColumn, is, type Relation, Relations, Table } from 'drizzle-orm'
+import { DefinitionError, InvalidInputError } from './errors.js'
+import { ownProperties } from './values.js'
+
+/** Tables and relations by their names, with whatever else their module exports. */
+export type SchemaModule = Readonly<Record<string, unknown>>
+
+/** The tables of a schema with their relations. Drizzle's own type knows one `relations()` for each table only. */
+export type RelationalTables<Schema extends SchemaModule> = {
+  [Key in keyof Schema as Schema[Key] extends Table ? Key : never]: Schema[Key] extends Table
+    ? {
+        tsName: Key & string
+        dbName: Schema[Key]['_']['name']
+        columns: Schema[Key]['_']['columns']
+        relations: RelationsOf<Schema, Schema[Key]['_']['name']>
+        primaryKey: AnyColumn[]
+      }
+    : never
+}
+
+type RelationsOf<Schema extends SchemaModule, Name extends string> =
+  Intersected<ConfigOf<Schema[keyof Schema], Name>> extends infer Found extends Record<string, Relation> ? Found : never
+
+type ConfigOf<Export, Name extends string> = Export extends Relations<Name, infer Config> ? Config : never
+
+type Intersected<Union> = (Union extends unknown ? (each: Union) => void : never) extends (all: infer All) => void
+  ? All
+  : never
+
+/** Adds a host's tables and relations to the library's, once for each schema: Drizzle's description of it is kept by its object. */
+export function extendable(library: SchemaModule): (own: SchemaModule) => SchemaModule {
+  const extended = new WeakMap<SchemaModule, SchemaModule>()
+  return (own) => {
+    const known = extended.get(own)
+    if (known !== undefined) return known
+    const schema = { ...library, ...tablesAndRelations(library, own) }
+    extended.set(own, schema)
+    return schema
+  }
+}
+
+function tablesAndRelations(library: SchemaModule, own: SchemaModule): SchemaModule {
+  const found = Object.entries(ownProperties(own, 'schema')).filter(([, value]) => isDrizzles(value))
+  if (found.length === 0) throw new InvalidInputError('schema', 'has no table and no relations')
+  for (const [name, value] of found) {
+    if (!Object.hasOwn(library, name) || library[name] === value) continue
+    throw new DefinitionError(
+      `schema: ${name} is the name of an export of tenantry/schema; pass yours under another name`,
+    )
+  }
+  return Object.fromEntries(found)
+}
+
+const isDrizzles = (value: unknown): boolean => is(value, Table) || is(value, Relations)
