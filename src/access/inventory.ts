@@ -18,7 +18,7 @@ export interface InventoryEntry {
 }
 
 /** What an older build has to know of a table to check it. */
-interface RecordedTable {
+export interface RecordedTable {
   readonly schema: string
   readonly name: string
   readonly kind: TableKind
@@ -74,4 +74,16 @@ function byPrivilege(rights: readonly Privilege[]): Record<string, true | string
     grouped[privilege] = column === undefined ? true : [...(Array.isArray(others) ? others : []), column]
   }
   return grouped
+}
+
+/** The same without rights on other columns than these. */
+export function onColumns({ rights, ...facts }: RecordedTable, columns: readonly string[]): RecordedTable {
+  const left = (byPrivilege: Rights[string]) =>
+    Object.fromEntries(
+      Object.entries(byPrivilege).map(([privilege, on]) => [
+        privilege,
+        on === true ? on : on.filter((column) => columns.includes(column)),
+      ]),
+    )
+  return { ...facts, rights: Object.fromEntries(Object.entries(rights).map(([role, held]) => [role, left(held)])) }
 }

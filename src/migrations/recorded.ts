@@ -1,9 +1,10 @@
 import pg from 'pg'
 import { digestFound } from '../access/function-digest.js'
-import { type InventoryEntry, inventory } from '../access/inventory.js'
+import { type InventoryEntry, inventory, onColumns, type RecordedTable } from '../access/inventory.js'
 import { runtimeRoles } from '../access/manifest.js'
 import { functionNamed } from '../access/rights.js'
 import type { Session } from '../database/session.js'
+import { type Bookkeeping, readRecords } from './bookkeeping.js'
 
 const view = `${inventory.schema}.${inventory.name}`
 
@@ -34,12 +35,30 @@ export async function record(session: Session, entries: readonly InventoryEntry[
 export async function recordTakenBack(session: Session): Promise<void> {
   const entries = await readInventory(session)
   if (entries.length === 0) return
-  const gone = await session.query<{ position: number }>(goneStatement, [JSON.stringify(entries)])
-  const positions = new Set(gone.map(({ position }) => position))
+  const emptied = await emptiedSets(session, entries)
+  const found = await session.query<{ name: string; columns: string[] | null }>(foundStatement, [
+    JSON.stringify(entries),
+  ])
+  const columns = new Map(found.map((one) => [one.name, one.columns]))
   await replace(
     session,
-    entries.filter((_, index) => !positions.has(index + 1)),
+    entries.flatMap((entry) => {
+      if (entry.what === 'set') return emptied.has(entry) ? [] : [entry]
+      const there = columns.get(entry.name)
+      if (there === undefined) return []
+      return [there === null ? entry : { ...entry, facts: onColumns(entry.facts as RecordedTable, there) }]
+    }),
   )
+}
+
+/** The sets of which nothing is applied any more. */
+async function emptiedSets(session: Session, entries: readonly InventoryEntry[]): Promise<Set<InventoryEntry>> {
+  const emptied = new Set<InventoryEntry>()
+  for (const entry of entries.filter(({ what }) => what === 'set')) {
+    const { applied, unfinished } = await readRecords(session, entry.facts as Bookkeeping)
+    if (applied.length === 0 && unfinished === undefined) emptied.add(entry)
+  }
+  return emptied
 }
 
 const keyOf = ({ what, name }: InventoryEntry) => `${what} ${name}`
@@ -80,15 +99,19 @@ const asRows = (entries: readonly InventoryEntry[]) =>
    from pg_catalog.jsonb_to_recordset(${pg.escapeLiteral(JSON.stringify(entries))}::jsonb)
      as i("set" text, what text, name text, facts jsonb)`
 
-const goneStatement = `
-select e.position::int as position
-from pg_catalog.jsonb_array_elements($1::jsonb) with ordinality as e(entry, position)
-where case e.entry ->> 'what'
-  when 'table' then not exists (
-    select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = e.entry #>> '{facts,schema}' and c.relname = e.entry #>> '{facts,name}')
-  when 'function' then not exists (
-    select from pg_catalog.pg_proc p
-    where p.oid = ${functionNamed("(e.entry ->> 'name')")} and ${digestFound} = e.entry #>> '{facts,digest}')
-  else false
-end`
+/** The recorded tables with the columns that they have, and the functions that are as recorded. */
+const foundStatement = `
+with entry as (
+  select e.what, e.name, e.facts from pg_catalog.jsonb_to_recordset($1::jsonb) as e(what text, name text, facts jsonb)
+)
+select e.name, array(
+    select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  ) as columns
+from entry e
+join pg_catalog.pg_namespace n on n.nspname = e.facts ->> 'schema'
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = e.facts ->> 'name'
+where e.what = 'table'
+union all
+select e.name, null
+from entry e join pg_catalog.pg_proc p on p.oid = ${functionNamed('e.name')}
+where e.what = 'function' and ${digestFound} = e.facts ->> 'digest'`

@@ -67,6 +67,12 @@ test('after the newer build has taken its migrations back, the older one is alon
   await upgrade(session, newer)
   for (const set of newer.sets) await migrateDown(session, [set])
 
+  const recorded = await session.query<{ name: string; facts: string }>(
+    'select name, facts::text as facts from platform_migrations.inventory',
+  )
+  expect(recorded.map(({ name }) => name)).not.toContain('host.comments')
+  expect(recorded.map(({ name }) => name)).not.toContain('platform.my_reviews()')
+  expect(recorded.find(({ name }) => name === 'host.notes')?.facts).toMatch(/^(?!.*pinned).*"text"/)
   await serve(url, session)
   expect((await upgrade(session, older)).steps).toEqual([])
   // What was brought and taken back is nobody's any more.
