@@ -1,6 +1,8 @@
 import type { Argv } from 'yargs'
-import { InvalidInputError } from '../core/errors.js'
+import { InvalidInputError, MigrationError } from '../core/errors.js'
+import type { Session } from '../database/session.js'
 import type { MigrationSet } from '../migrations/migrator.js'
+import type { StrayedSet } from '../migrations/strayed-sets.js'
 import type { Project } from './config-file.js'
 
 /** For commands that can be told which migrations to work on. */
@@ -21,7 +23,38 @@ export function chooseSets(
     if (to === undefined || sets.length === 1) return sets
     throw new InvalidInputError('--to', `needs --set, ${names}: each has migrations of its own`)
   }
-  const chosen = sets.filter(({ name }) => name === set)
+  const wanted = isPlatform(set) ? platform : set
+  const chosen = sets.filter(({ name }) => name === wanted)
   if (chosen.length === 0) throw new InvalidInputError('--set', `must be ${names}`)
   return chosen
 }
+
+const platform = 'tenantry'
+
+/** Whether only the library's migrations are meant: by their name, or by that of the schema of their tables. */
+export const isPlatform = (set: string | undefined): boolean => set === platform || set === 'platform'
+
+/** Throws when migrations are applied that this project does not have: what is run here would not know their tables. */
+export async function requireEverySet(session: Session, project: Project, cwd: string, instead = ''): Promise<void> {
+  const strayed = await strayedWarnings(session, project, cwd)
+  if (strayed.length === 0) return
+  const mend = 'Run this in the folder of the tenantry.config.ts that has them, or name that file with --config'
+  throw new MigrationError([...strayed, `${mend}${instead}`].join('\n'))
+}
+
+/** What is applied and not in this project, a sentence each. */
+export async function strayedWarnings(session: Session, project: Project, cwd: string): Promise<string[]> {
+  const { strayedSets } = await import('../migrations/strayed-sets.js')
+  return (await strayedSets(session, project.sets)).map(sentenceIn(project, cwd))
+}
+
+const sentenceIn =
+  ({ own }: Project, cwd: string) =>
+  ({ name, table, folder }: StrayedSet): string => {
+    if (folder !== undefined) {
+      return `${name}: ${folder} has none of the migrations that are applied to this database (${table})`
+    }
+    const where =
+      own === undefined ? `no tenantry.config.ts was found from ${cwd} upwards` : `${own.file} does not have them`
+    return `${name}: its migrations are applied to this database (${table}), and ${where}`
+  }

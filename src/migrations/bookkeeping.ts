@@ -35,20 +35,24 @@ const applied = ({ schema, table }: Bookkeeping) => qualified(schema, table)
 const unfinished = ({ schema, table }: Bookkeeping) => qualified(schema, `${table}_unfinished`)
 const qualified = (schema: string, table: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
 
+/** What was applied, so far as the logins that serve may read it too. */
+export async function readApplied(session: Session, bookkeeping: Bookkeeping): Promise<Recorded[]> {
+  if (!(await exists(session, applied(bookkeeping)))) return []
+  const rows = await session.query<{ when: string; hash: string }>(
+    `select created_at::text as when, hash from ${applied(bookkeeping)} order by created_at`,
+  )
+  return rows.map(({ when, hash }) => ({ when: Number(when), hash }))
+}
+
 /** Reads without making anything: a database that was never migrated has no records. */
 export async function readRecords(session: Session, bookkeeping: Bookkeeping): Promise<Records> {
-  const rows = (await exists(session, applied(bookkeeping)))
-    ? await session.query<{ when: string; hash: string }>(
-        `select created_at::text as when, hash from ${applied(bookkeeping)} order by created_at, id`,
-      )
-    : []
   const [half] = (await exists(session, unfinished(bookkeeping)))
     ? await session.query<{ when: string; direction: Direction; statements: number; hash: string }>(
         `select created_at::text as when, direction, statements, hash from ${unfinished(bookkeeping)}`,
       )
     : []
   return {
-    applied: rows.map(({ when, hash }) => ({ when: Number(when), hash })),
+    applied: await readApplied(session, bookkeeping),
     unfinished: half && { ...half, when: Number(half.when) },
   }
 }

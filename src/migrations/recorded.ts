@@ -9,7 +9,7 @@ import { type Bookkeeping, readRecords } from './bookkeeping.js'
 const view = `${inventory.schema}.${inventory.name}`
 
 /** What is recorded: nothing in a database that no build which records has migrated. */
-async function readInventory(session: Session): Promise<InventoryEntry[]> {
+export async function readInventory(session: Session): Promise<InventoryEntry[]> {
   if (!(await isRecorded(session))) return []
   return session.query<InventoryEntry>(`select i."set", i.what, i.name, i.facts from ${view} i`)
 }

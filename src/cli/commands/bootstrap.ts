@@ -1,6 +1,7 @@
 import type { Bootstrapped } from '../../access/bootstrap.js'
 import type { CarriedOut } from '../../access/carry-out.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { requireEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit, type ExitCode } from '../report.js'
 
@@ -30,13 +31,22 @@ export const addBootstrap: AddCommand = (program, run) =>
     run(async (args, context) => {
       const { bootstrap } = await import('../../access/bootstrap.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
-      const { tables, sets } = await context.project()
+      const { requireNothingNewer } = await import('../../migrations/migrator.js')
+      const project = await context.project()
+      const { tables, sets } = project
       const declarations = await declarationsOf(tables, sets)
-      const done = await asOwner(context, args, (session) =>
-        withProgress(context.console, (progress) =>
+      const done = await asOwner(context, args, async (session) => {
+        try {
+          await requireEverySet(session, project, context.cwd)
+          await requireNothingNewer(session, sets)
+        } catch (error) {
+          // Who may not read what is applied is not the owner, and changes nothing below.
+          if ((error as { code?: unknown }).code !== '42501') throw error
+        }
+        return withProgress(context.console, (progress) =>
           bootstrap(session, declarations, { ...progress, exclusiveDatabase: args.exclusiveDatabase }),
-        ),
-      )
+        )
+      })
       return {
         lines: [
           ...(done.done.length + done.remaining.length === 0 ? ['Roles and rights are as declared.'] : []),

@@ -1,5 +1,6 @@
 import type { SetStatus } from '../../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addStatus: AddCommand = (program, run) =>
@@ -20,11 +21,14 @@ export const addStatus: AddCommand = (program, run) =>
         .example('$0 migrate status --json', 'the same for a program'),
     run(async (args, context) => {
       const { migrationStatus } = await import('../../migrations/migrator.js')
-      const { sets } = await context.project()
-      const statuses = await asOwner(context, args, (session) => migrationStatus(session, sets))
+      const project = await context.project()
+      const { statuses, warnings } = await asOwner(context, args, async (session) => ({
+        statuses: await migrationStatus(session, project.sets),
+        warnings: await strayedWarnings(session, project, context.cwd),
+      }))
       return {
-        lines: statuses.flatMap(linesOf),
-        document: { sets: statuses },
+        lines: [...statuses.flatMap(linesOf), ...warnings.map((warning) => `warning: ${warning}`)],
+        document: { sets: statuses, warnings },
         exit: statuses.some(({ faults }) => faults.length > 0) ? exit.findings : exit.fine,
       }
     }),

@@ -1,6 +1,6 @@
 import { bootstrapLines, exitOf } from './bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { chooseSets, targeted } from '../migration-sets.js'
+import { chooseSets, isPlatform, requireEverySet, targeted } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 
 export const addUp: AddCommand = (program, run) =>
@@ -15,7 +15,7 @@ export const addUp: AddCommand = (program, run) =>
             'Makes the roles, applies the migrations that are pending, sets the rights of both roles, and brings',
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
             'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
-            'for each other.',
+            'for each other. Refused where migrations are applied that your tenantry.config.ts does not name.',
           ),
         )
         .example('$0 migrate up', 'apply everything')
@@ -26,11 +26,12 @@ export const addUp: AddCommand = (program, run) =>
       const project = await context.project()
       const only = chooseSets(project, args)
       const { console } = context
-      const { steps, bootstrap, permissions } = await asOwner(context, args, (session) =>
-        withProgress(console, (progress) =>
+      const { steps, bootstrap, permissions } = await asOwner(context, args, async (session) => {
+        if (!isPlatform(args.set)) await requireEverySet(session, project, context.cwd, instead)
+        return withProgress(console, (progress) =>
           upgrade(session, project, { ...progress, only, ...(args.to !== undefined && { to: args.to }) }),
-        ),
-      )
+        )
+      })
       return {
         lines: [
           steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
@@ -47,3 +48,5 @@ export const addUp: AddCommand = (program, run) =>
 /** All of them are new to a new database, which nobody wants to read. */
 const newPermissions = (keys: readonly string[]) =>
   `New permissions: ${keys.length > 10 ? keys.length : keys.join(', ')}.`
+
+const instead = ". For the library's migrations alone: migrate up --set tenantry"

@@ -1,4 +1,5 @@
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addVerify: AddCommand = (program, run) =>
@@ -18,8 +19,11 @@ export const addVerify: AddCommand = (program, run) =>
         .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),
     run(async (args, context) => {
       const { verifyMigrations } = await import('../../migrations/migrator.js')
-      const { sets } = await context.project()
-      const faults = await asOwner(context, args, (session) => verifyMigrations(session, sets))
+      const project = await context.project()
+      const faults = await asOwner(context, args, async (session) => [
+        ...(await strayedWarnings(session, project, context.cwd)),
+        ...(await verifyMigrations(session, project.sets)),
+      ])
       return {
         lines: faults.length === 0 ? ['Every migration is sound and applied.'] : faults,
         document: { faults },

@@ -1,5 +1,6 @@
 import { exitOf, remainingLines } from './bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { requireEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit } from '../report.js'
 
@@ -34,12 +35,14 @@ const addEnsure: AddCommand = (program, run) =>
         .example('$0 partitions ensure --months 3', 'for every partitioned table'),
     run(async (args, context) => {
       const { ensurePartitions, partitionedTables } = await import('../../migrations/partitions.js')
-      const tables = partitionedTables((await context.project()).tables, args.table)
-      const { made, closed } = await asOwner(context, args, (session) =>
-        withProgress(context.console, (progress) =>
+      const project = await context.project()
+      const tables = partitionedTables(project.tables, args.table)
+      const { made, closed } = await asOwner(context, args, async (session) => {
+        await requireEverySet(session, project, context.cwd)
+        return withProgress(context.console, (progress) =>
           ensurePartitions(session, tables, { ...progress, months: args.months }),
-        ),
-      )
+        )
+      })
       return {
         lines: [
           ...(made.length === 0 ? ['Every partition is there.'] : []),
@@ -79,12 +82,14 @@ const addDrop: AddCommand = (program, run) =>
         .example('$0 partitions drop --before 2026-01 --table project_metrics', 'the metrics of the years before 2026'),
     run(async (args, context) => {
       const { dropPartitions, partitionedTables } = await import('../../migrations/partitions.js')
-      const tables = partitionedTables((await context.project()).tables, args.table)
-      const { dropped, kept } = await asOwner(context, args, (session) =>
-        withProgress(context.console, (progress) =>
+      const project = await context.project()
+      const tables = partitionedTables(project.tables, args.table)
+      const { dropped, kept } = await asOwner(context, args, async (session) => {
+        await requireEverySet(session, project, context.cwd)
+        return withProgress(context.console, (progress) =>
           dropPartitions(session, tables, { ...progress, before: args.before }),
-        ),
-      )
+        )
+      })
       return {
         lines: [
           ...dropped.map(({ partition }) => `${partition} dropped`),

@@ -1,4 +1,6 @@
 import type { RoleFault } from '../../core/errors.js'
+import type { Session } from '../../database/session.js'
+import type { MigrationSet } from '../../migrations/migrator.js'
 import { type AddCommand, usageOf } from '../command.js'
 import { exit } from '../report.js'
 import { loginsPlace } from '../sessions.js'
@@ -43,12 +45,13 @@ export const addProof: AddCommand = (program, run) =>
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
       const declarations = await declarationsOf(tables, sets)
       const role = system ? 'tenantry_system' : 'tenantry_app'
-      const { faults, notes } = await context.connected(place, (session) =>
-        proveStartup(session, declarations, {
+      const { faults, notes } = await context.connected(place, async (session) => {
+        const proof = await proveStartup(session, declarations, {
           role,
           ...(own !== undefined && { allowRelations: own.allowRelations, allowFunctions: own.allowFunctions }),
-        }),
-      )
+        })
+        return { ...proof, notes: [...proof.notes, ...(await absentNotes(session, sets))] }
+      })
       return {
         lines: [
           faults.length === 0
@@ -67,3 +70,15 @@ const linesOf = ({ fault, detail, mend }: RoleFault) => [
   `- ${fault}${detail === '' ? '' : `: ${detail}`}`,
   `  mend: ${mend}`,
 ]
+
+/** The sets of migrations that the database has and the config has not. Only a note: what the login may do with their tables is proved. */
+async function absentNotes(session: Session, sets: readonly MigrationSet[]): Promise<RoleFault[]> {
+  const { absentSets } = await import('../../migrations/strayed-sets.js')
+  // Where the login may not read the record, the proof has said so.
+  const absent = await absentSets(session, sets).catch(() => [])
+  return absent.map(({ name, table }) => ({
+    fault: 'migrations are not in this config',
+    detail: `${name} (${table})`,
+    mend: 'run it in the folder of the tenantry.config.ts that has them, or name that file with --config',
+  }))
+}
