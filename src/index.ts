@@ -22,7 +22,10 @@ export type { Guard, GuardedChange, Transition } from './core/statements/updates
 export type { Actor, RequestContext, Scope, TransactionOptions } from './core/scope.js'
 export type { Filter } from './core/statements/filters.js'
 export type { ListOptions, Page } from './core/statements/pages.js'
+export { newId } from './core/ids.js'
 export type { Query } from './core/query.js'
+export type { CountedRows } from './core/scoped-database.js'
+export type { ConnectionEvent, OnQuery, QueryEvent } from './core/tracing.js'
 export type { ClaimedTask, Lease } from './repositories/tasks.js'
 export type { UpdateOptions } from './core/statements/update-options.js'
 export {
@@ -31,6 +34,7 @@ export {
   ConflictError,
   DecryptError,
   DefinitionError,
+  type ErrorDebug,
   type ErrorStatus,
   ForbiddenError,
   IdempotencyMismatchError,

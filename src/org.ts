@@ -1,6 +1,7 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
 import { DefinitionError, InvalidInputError } from './core/errors.js'
 import type { Batched } from './core/query.js'
+import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
@@ -64,6 +65,7 @@ export class Org {
    * and audit. SQL text in it is trusted code.
    */
   get db(): ScopedDatabase<typeof schema> {
+    if (this.scope instanceof DebugScope) return scopedDatabase(this.scope.here(), schema)
     this.database ??= scopedDatabase(this.scope, schema)
     return this.database
   }

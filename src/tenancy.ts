@@ -4,10 +4,13 @@ import type { Binding, Executor } from './core/executor.js'
 import { parseOrgId } from './core/ids.js'
 import { trusted } from './core/rules.js'
 import { DirectScope } from './core/scopes/direct-scope.js'
+import { DebugScope } from './core/scopes/debug-scope.js'
 import { readScopeOptions } from './core/scopes/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
 import { isPool, type NewConnection } from './database/connection-pool.js'
+import { assertUrl } from './database/pool-config.js'
 import { proveConnection } from './access/connection-proof.js'
+import { type OnQuery, traced } from './core/tracing.js'
 import { ownItems, readOptions } from './core/values.js'
 import { openNodePostgres } from './database/node-postgres.js'
 import { proveStartup, searchPathOf } from './access/startup-proof.js'
@@ -40,6 +43,16 @@ export interface TenancyOptions {
    * statement_timeout`.
    */
   readonly transactionPooler?: boolean | undefined
+  /**
+   * Called after each call and each transaction with the texts of its statements, its duration and its row counts, never with
+   * parameters. The channels `tenantry:call`, `:transaction`, `:acquire` and `:connect` of `node:diagnostics_channel` tell more.
+   */
+  readonly onQuery?: OnQuery | undefined
+  /**
+   * For development: errors get `debug` with SQLSTATE, position, SQL text and the server's message, and a stack that begins at
+   * the caller's line. SQL text holds the literals that stand in it.
+   */
+  readonly debug?: boolean | undefined
   /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
   readonly citus?: boolean | undefined
   /** Relations of your own, outside of the tables above, that the login may use: `public.countries`. */
@@ -65,10 +78,17 @@ const noOptions = readScopeOptions(undefined)
 
 /** The front door. It has proved that its connections cannot get around row security. */
 export class Tenancy {
+  private readonly executor: Executor
+  private readonly debug: boolean
+
   constructor(
-    private readonly executor: Executor,
+    executor: Executor,
     private readonly cursorKeys: CursorKeys,
-  ) {}
+    { onQuery, debug = false }: Pick<TenancyOptions, 'onQuery' | 'debug'> = {},
+  ) {
+    this.executor = traced(executor, onQuery)
+    this.debug = debug
+  }
 
   /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options?: OrgOptions): Org {
@@ -76,7 +96,8 @@ export class Tenancy {
     const binding: Binding = { kind: 'org', id: parseOrgId(orgId) }
     const { cursorKeys } = this
     const context = { binding, actor, request, signal, readOnly, cursorKeys, rules: trusted }
-    return new Org(new DirectScope(context, this.executor))
+    const scope = new DirectScope(context, this.executor)
+    return new Org(this.debug ? new DebugScope(scope) : scope)
   }
 
   /** Answers when the database does. */
@@ -107,11 +128,11 @@ async function open(options: TenancyOptions): Promise<Tenancy> {
       throw new InvalidInputError('embedded', 'is another database than the url or the pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
-    const executor = await openEmbeddedDatabase(options.embedded, declared)
-    return new Tenancy(executor, { keys: derivedKeys(keyring, 'cursor') })
+    const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
+    return new Tenancy(executor, { keys: derivedKeys(keyring, 'cursor') }, options)
   }
   const cursorKeys = { keys: derivedKeys(loadKeyring(options.keys), 'cursor') }
-  return new Tenancy(await openServer(options, declared), cursorKeys)
+  return new Tenancy(await openServer(options, declared), cursorKeys, options)
 }
 
 /** Checked before anything is opened. */
@@ -146,6 +167,8 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
   ],
   ['keys', text],
   ['own', { what: 'a schema, and the folder of its migrations', isOne: isOwnTables }],
+  ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
+  ['debug', flag],
   ['transactionPooler', flag],
   ['citus', flag],
   ['allowRelations', names],
@@ -163,6 +186,7 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
     isPooled: options.transactionPooler,
     blocks: options.citus,
     lookup: declared.lookup,
+    debug: options.debug,
     onConnect: prover(options, declared),
   })
   try {
@@ -175,31 +199,23 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 }
 
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
-  if (url !== undefined && url !== '') {
+  if (url !== undefined) {
     assertUrl('url', url)
     if (pool !== undefined && isPool(pool)) throw new InvalidInputError('pool', 'must be options where a url is given')
     return { ...pool, connectionString: url }
   }
-  if (pool !== undefined) {
-    const { connectionString } = pool as pg.PoolConfig
-    if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
-    return pool
+  if (pool === undefined || !(isPool(pool) || saysWhere(pool))) {
+    throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
   }
-  throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
+  const { connectionString } = pool as pg.PoolConfig
+  if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
+  return pool
 }
 
-function assertUrl(name: string, url: unknown): void {
-  if (typeof url === 'string' && isUrl(url)) return
-  throw new InvalidInputError(name, 'must look like postgres://user:password@host:5432/database')
-}
-
-/** As pg reads it, whose own error would hold the password: a url, a path of a socket, or a url without a host. */
-function isUrl(url: string): boolean {
-  const spaced = url.replaceAll(' ', '%20')
-  return spaced.startsWith('/') || [spaced, spaced.replace('@/', '@host/')].some((one) => URL.canParse(one, base))
-}
-
-const base = 'postgres://base'
+/** With `pool: { max: 5 }` and a url that is undefined, pg would try the local machine. */
+const saysWhere = (pool: pg.PoolConfig): boolean =>
+  (['connectionString', 'host', 'port', 'user', 'database'] as const).some((name) => pool[name] !== undefined) ||
+  ['PGHOST', 'PGUSER', 'PGDATABASE'].some((name) => process.env[name])
 
 /** The whole proof on the first connection, the short one on each further one; behind a pooler once for all. */
 function prover(options: TenancyOptions, declared: Declared): (connection: NewConnection) => Promise<void> {

@@ -1,4 +1,5 @@
 import {
+  type Assume,
   createTableRelationsHelpers,
   extractTablesRelationalConfig,
   fillPlaceholders,
@@ -7,6 +8,7 @@ import {
   Placeholder,
   type TablesRelationalConfig,
 } from 'drizzle-orm'
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
 import type { Result } from './executor.js'
 import { planned } from './planned.js'
@@ -15,9 +17,18 @@ import { ScopedDialect } from './scoped-dialect.js'
 import { unwritable } from './values.js'
 import { StatementCache } from './statements/statement-cache.js'
 
+/** What a statement without `returning` gives, and `db.execute`: the rows, if any, and how many were returned or changed. */
+export interface CountedRows<Row> extends Array<Row> {
+  readonly rowCount: number
+}
+
+interface CountedRowsHKT extends PgQueryResultHKT {
+  readonly type: CountedRows<Assume<this['row'], Record<string, unknown>>>
+}
+
 /** Drizzle's own builder over a scope. Row security closes it; a transaction or a connection cannot be taken out of it. */
 export type ScopedDatabase<Schema extends Record<string, unknown>> = Pick<
-  PgRemoteDatabase<Schema>,
+  PgDatabase<CountedRowsHKT, Schema>,
   | 'select'
   | 'selectDistinct'
   | 'selectDistinctOn'
@@ -41,7 +52,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
     const rows = await scope.query(
       () =>
         planned({ statement: statements.get(text, undefined, () => text), values }, (result) =>
-          method === 'execute' ? asObjects(result) : result.rows,
+          method === 'execute' ? counted(result) : result.rows,
         ),
       // Text of the caller's own could have moved the binding, though none is known that gets past the guard.
       { reenter: true },
@@ -112,5 +123,8 @@ interface PreparingSession {
 }
 
 /** `db.execute(sql)` knows no columns, so that its rows are named by the server. */
-const asObjects = ({ rows, columns }: Result): Record<string, unknown>[] =>
-  rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])))
+function counted({ rows, columns, rowCount }: Result): CountedRows<Record<string, unknown>> {
+  const objects = rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])))
+  // Not enumerable: a list of rows stays a list of rows wherever it is compared or copied.
+  return Object.defineProperty(objects, 'rowCount', { value: rowCount }) as typeof objects & { rowCount: number }
+}

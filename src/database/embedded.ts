@@ -3,6 +3,7 @@ import { aborted } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from '../core/executor.js'
 import { exchange } from './embedded-exchange.js'
+import { withDebug } from './error-debug.js'
 import { readerSettings } from './pool-config.js'
 import { type FactsLookup, isServerError, refusal, wrongNumberOfValues } from './sqlstate.js'
 import { guard } from './statement-guard.js'
@@ -12,6 +13,8 @@ export interface EmbeddedOptions {
   /** Milliseconds to wait for the one connection there is. */
   readonly patience?: number | undefined
   readonly lookup?: FactsLookup | undefined
+  /** Whether errors say what the server said: SQLSTATE, position, SQL text, message. */
+  readonly debug?: boolean | undefined
 }
 
 /**
@@ -59,7 +62,7 @@ class EmbeddedExecutor implements Executor {
     if (this.closing !== undefined) throw closed()
     if (options.signal?.aborted) throw aborted()
     const end = await this.turns.take()
-    return new EmbeddedTransaction(this.database, binding, options, this.options.lookup, end)
+    return new EmbeddedTransaction(this.database, binding, options, this.options, end)
   }
 
   async ping(): Promise<void> {
@@ -116,7 +119,7 @@ class EmbeddedTransaction implements Transaction {
     private readonly database: PGlite,
     private readonly binding: Binding,
     private readonly options: BeginOptions,
-    private readonly lookup: FactsLookup | undefined,
+    private readonly settings: EmbeddedOptions,
     private readonly end: () => void,
   ) {}
 
@@ -175,7 +178,8 @@ class EmbeddedTransaction implements Transaction {
     } catch (error) {
       if (error instanceof TenantryError) throw error
       if (error instanceof Error && isServerError(error)) {
-        throw wrongNumberOfValues(error, call) ?? refusal(error, this.lookup)
+        const failure = wrongNumberOfValues(error, call) ?? refusal(error, this.settings.lookup)
+        throw this.settings.debug === true ? withDebug(failure, error, call.statement.text) : failure
       }
       throw new UnavailableError('the embedded database gave an answer that cannot be read')
     }

@@ -9,6 +9,7 @@ import { asked, begin, commit, enter, mayChange, release, rollback, rollbackTo, 
 
 interface Circumstances extends BeginOptions {
   readonly lookup: FactsLookup | undefined
+  readonly debug: boolean
   /** Gives the connection back. */
   readonly onEnd: () => void
 }
@@ -66,12 +67,12 @@ export class ExplicitTransaction implements Transaction {
   }
 
   private async write(calls: readonly Call[]): Promise<Result[]> {
-    const { lookup, signal } = this.options
+    const { lookup, signal, debug } = this.options
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
     const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
     this.mayChange ||= calls.some(mayChange)
-    const failure = failureOf(batch, { lookup, signal })
+    const failure = failureOf(batch, { lookup, signal, debug })
     if (batch.status === 'E') this.state = 'failed'
     if (batch.status === 'T') this.state = 'open'
     else if (batch.status !== 'E' || isForeign(batch)) {
@@ -90,7 +91,7 @@ export class ExplicitTransaction implements Transaction {
       this.end()
       return
     }
-    const { lookup, signal, readOnly } = this.options
+    const { lookup, signal, debug, readOnly } = this.options
     if (signal?.aborted || !this.isUsable) {
       await this.writeRollback()
       throw signal?.aborted ? aborted() : new TransactionAbortedError()
@@ -99,6 +100,7 @@ export class ExplicitTransaction implements Transaction {
     const failure = failureOf(batch, {
       lookup,
       signal,
+      debug,
       commitsAfter: batch.steps.length - 1,
       mayWrite: () => !readOnly && this.mayChange,
     })

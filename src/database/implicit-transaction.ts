@@ -11,6 +11,7 @@ export interface Dialect {
   /** BEGIN and COMMIT in the same write: in an implicit transaction Citus does not forward the binding to its workers. */
   readonly blocks: boolean
   readonly lookup: FactsLookup | undefined
+  readonly debug: boolean
 }
 
 /** The binding and all calls in one write. The transaction around them, and the binding with it, ends before this returns. */
@@ -19,7 +20,7 @@ export async function runImplicitTransaction(
   binding: Binding,
   calls: readonly Call[],
   { signal, readOnly, reenter }: RunOptions,
-  { blocks, lookup }: Dialect,
+  { blocks, lookup, debug }: Dialect,
 ): Promise<Result[]> {
   if (signal?.aborted) throw aborted()
   const bound = enter(binding)
@@ -38,6 +39,7 @@ export async function runImplicitTransaction(
   const failure = failureOf(batch, {
     lookup,
     signal,
+    debug,
     commitsAfter: blocks ? steps.length - 1 : steps.length,
     mayWrite: () => !readOnly && calls.some(mayChange),
   })

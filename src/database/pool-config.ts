@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { InvalidInputError } from '../core/errors.js'
 
 /**
  * Whatever the server and its roles are set to, answers read the same: ISO dates, and UTC, for an offset with seconds in it, as
@@ -67,6 +68,28 @@ export function poolConfig(config: pg.PoolConfig, isPooled: boolean): pg.PoolCon
     pipeline: false,
   }
 }
+
+const form = 'must look like postgres://user:password@host:5432/database'
+
+/** Refuses what pg would read as something else, or refuse with the password in its error. `name` is where the url was given. */
+export function assertUrl(name: string, url: unknown): asserts url is string {
+  if (typeof url !== 'string') throw new InvalidInputError(name, form)
+  if (url.trim() === '') throw new InvalidInputError(name, `is empty; it ${form}`)
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):/i.exec(url) ?? []
+  // pg itself would speak the protocol of Postgres to any of them.
+  if (scheme !== undefined && !/^postgres(?:ql)?:\/\//i.test(url)) {
+    throw new InvalidInputError(name, `has another scheme than postgres or postgresql; it ${form}`)
+  }
+  if (!isUrl(url)) throw new InvalidInputError(name, form)
+}
+
+/** As pg reads it: a url, a path of a socket, or a url without a host. */
+function isUrl(url: string): boolean {
+  const spaced = url.replaceAll(' ', '%20')
+  return spaced.startsWith('/') || [spaced, spaced.replace('@/', '@host/')].some((one) => URL.canParse(one, base))
+}
+
+const base = 'postgres://base'
 
 /** As Prisma's and Supabase's urls say it. */
 export const saysPooled = ({ connectionString = '' }: pg.PoolConfig): boolean =>

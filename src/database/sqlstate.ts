@@ -27,6 +27,8 @@ export interface DriverError extends Error {
   readonly column?: string | undefined
   readonly constraint?: string | undefined
   readonly routine?: string | undefined
+  /** Where in the text of the statement, from 1. */
+  readonly position?: string | undefined
 }
 
 /** The server said so, and not the socket. */
@@ -64,7 +66,7 @@ export const isStaleStatement = (error: DriverError): boolean =>
 export function refusal(error: DriverError, lookup?: FactsLookup): TenantryError {
   const code = error.code ?? ''
   const refuse = byCode.get(code) ?? byClass.get(code.slice(0, 2))
-  return refuse?.(error, lookup) ?? new QueryError(error.code)
+  return refuse?.(error, lookup) ?? new QueryError()
 }
 
 type Refuse = (error: DriverError, lookup: FactsLookup | undefined) => TenantryError | undefined

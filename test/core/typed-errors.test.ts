@@ -199,7 +199,7 @@ test('a column that the server does not know is a refused statement', async () =
   const org = await newOrg()
   const error = await failureOf(org.db.execute(sql`select colour from platform.agents`))
   expect(error).toBeInstanceOf(QueryError)
-  expect(error).toMatchObject({ sqlState: '42703', status: 500 })
+  expect(error).toMatchObject({ status: 500 })
 })
 
 test('a prepared query of the builder refuses a placeholder without a value, and one that its column cannot write', async () => {

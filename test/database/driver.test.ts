@@ -1,19 +1,22 @@
 import { createRequire } from 'node:module'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { UnavailableError } from '../../src/core/errors.js'
 import {
+  assertTestedPg,
   type DriverClient,
   type DriverConnection,
   messagesIn,
   isUnaskedMessage,
   type Submittable,
+  testedPg,
   textParsers,
 } from '../../src/database/driver.js'
 import { Frames } from '../../src/database/wire.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
-// What is used of pg below its documented surface. When one of these fails, the pin was moved: look at what changed in pg
-// before you change anything here, and then at everything that imports src/database/driver.ts.
+// What is used of pg below its documented surface. When one of these fails, the range of pg was moved: look at what changed in
+// pg before you change anything here, and then at everything that imports src/database/driver.ts.
 
 const database = useDatabase()
 const requireOfPg = createRequire(createRequire(import.meta.url).resolve('pg'))
@@ -29,7 +32,6 @@ beforeAll(async () => {
 afterAll(() => (client as unknown as pg.Client).end())
 
 test.each([
-  ['pg', '8.23.1'],
   ['pg-pool', '3.14.0'],
   ['pg-protocol', '1.16.1'],
   ['pg-types', '2.2.0'],
@@ -37,6 +39,33 @@ test.each([
   const file = requireOfPg.resolve(name)
   const root = file.slice(0, file.lastIndexOf(`/${name}/`) + name.length + 2)
   expect(requireOfPg(`${root}package.json`)).toMatchObject({ version })
+})
+
+test('package.json lets npm install the versions of pg that were tested, and the newest of them is tested here', () => {
+  const manifest = createRequire(import.meta.url)('../../package.json') as Record<string, Record<string, string>>
+  const { from, to } = testedPg
+  expect(manifest.peerDependencies?.pg).toBe(`>=${from} <=${to}`)
+  expect(manifest.devDependencies?.pg).toBe(to)
+})
+
+test.each(['8.21.9', '8.23.2', '8.24.0', '9.0.0', '7.99.99', '8.22.0-beta.1', '8.22', ''])(
+  'pg %j is refused where it is loaded, with the versions that are wanted',
+  (version) => {
+    expect(() => {
+      assertTestedPg(version)
+    }).toThrow(UnavailableError)
+    expect(() => {
+      assertTestedPg(version)
+    }).toThrow(
+      `pg ${version} is installed, and this version of tenantry works with pg ${testedPg.from} to ${testedPg.to}`,
+    )
+  },
+)
+
+test.each(['8.22.0', '8.22.7', '8.23.0', '8.23.1'])('pg %s is taken', (version) => {
+  expect(() => {
+    assertTestedPg(version)
+  }).not.toThrow()
 })
 
 /** Everything pg calls, in order, and what arrives on the connection. */
@@ -195,8 +224,9 @@ test('what a cancel request and the detection of a pooler need is there', async 
     port: expect.any(Number) as unknown,
     ssl: false,
     sslNegotiation: 'postgres',
-    pipeline: false,
   })
+  // pg has had pipeline mode since 8.23.
+  expect(client.pipeline ?? false).toBe(false)
   for (const method of ['connect', 'requestSsl', 'cancel']) expect(pg.Connection.prototype).toHaveProperty(method)
 })
 
