@@ -1,7 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
-import { type Bookkeeping, type Direction, prepareBookkeeping, readApplied, readRecords } from './bookkeeping.js'
+import {
+  type Bookkeeping,
+  type Direction,
+  prepareBookkeeping,
+  readAppliedIfAllowed,
+  readRecords,
+} from './bookkeeping.js'
 import { withContext } from '../database/session-failure.js'
 import { downFaults, type Migration, readFolder } from './folder.js'
 import { compare, type History } from './history.js'
@@ -111,12 +117,13 @@ export async function requireMigratable(session: Session, sets: readonly Migrati
   await histories(session, sets)
 }
 
-/** Throws when a newer build has migrated. For what knows only this build's tables, and would take the others' rights away. */
+/** Throws when a newer build has migrated. For what knows only this build's tables, and would take rights on the others away. */
 export async function requireNothingNewer(session: Session, sets: readonly MigrationSet[]): Promise<void> {
   const faults: string[] = []
   for (const set of sets) {
     const newest = (await readFolder(set.folder)).at(-1)?.when ?? -Infinity
-    const later = (await readApplied(session, set.bookkeeping)).filter(({ when }) => when > newest)
+    const applied = (await readAppliedIfAllowed(withContext(session, set.name), set.bookkeeping)) ?? []
+    const later = applied.filter(({ when }) => when > newest)
     faults.push(...newerFaults(set, { later }, 'use that build'))
   }
   if (faults.length > 0) throw new MigrationError(faults.join('\n'))

@@ -1,29 +1,70 @@
 import pg from 'pg'
 import { digestFound } from '../access/function-digest.js'
-import { type InventoryEntry, inventory, onColumns, type RecordedTable } from '../access/inventory.js'
+import {
+  type InventoryEntry,
+  inventory,
+  onColumns,
+  type RecordedSet,
+  type RecordedTable,
+  recordedSet,
+  setEntry,
+} from '../access/inventory.js'
 import { runtimeRoles } from '../access/manifest.js'
 import { functionNamed } from '../access/rights.js'
 import type { Session } from '../database/session.js'
-import { type Bookkeeping, readRecords } from './bookkeeping.js'
+import { mayRead, readAppliedIfAllowed } from './bookkeeping.js'
 
 const view = `${inventory.schema}.${inventory.name}`
 
 /** What is recorded: nothing in a database that no build which records has migrated. */
-export async function readInventory(session: Session): Promise<InventoryEntry[]> {
+async function readInventory(session: Session): Promise<InventoryEntry[]> {
   if (!(await isRecorded(session))) return []
   return session.query<InventoryEntry>(`select i."set", i.what, i.name, i.facts from ${view} i`)
 }
 
+/** The sets of migrations that are recorded. None for a role that may not read the record: it is not the one that migrates. */
+export async function readRecordedSets(session: Session): Promise<RecordedSet[]> {
+  const { schema, name: table } = inventory
+  const entries = (await mayRead(session, { schema, table })) ? await readInventory(session) : []
+  return entries.flatMap((entry) => recordedSet(entry) ?? [])
+}
+
 /** Records what a build brings, in place of what is recorded under the same names. Under the lock of the migrator. */
-export async function record(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
+export function record(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
   const replaced = new Set(entries.map(keyOf))
+  return inTransaction(session, async () => {
+    const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
+    if (!(await isRecorded(session))) await create(session)
+    await replace(session, [...others, ...entries])
+  })
+}
+
+/** Brings the record to what is there: takes out what is missing or changed, and writes which migrations of each set are applied. */
+export const refreshRecord = (session: Session): Promise<void> =>
+  inTransaction(session, () => refreshRecordWithin(session))
+
+/** In the transaction of a migration that was taken back. */
+export async function refreshRecordWithin(session: Session): Promise<void> {
+  const entries = await readInventory(session)
+  if (entries.length === 0) return
+  const found = await session.query<{ name: string; columns: string[] | null }>(foundStatement, [
+    JSON.stringify(entries),
+  ])
+  const columns = new Map(found.map((one) => [one.name, one.columns]))
+  const objects = entries.flatMap((entry): InventoryEntry[] => {
+    const there = columns.get(entry.name)
+    if (entry.what === 'set' || there === undefined) return []
+    return [there === null ? entry : { ...entry, facts: onColumns(entry.facts as RecordedTable, there) }]
+  })
+  await replace(session, [...objects, ...(await appliedSets(session, entries))])
+}
+
+async function inTransaction(session: Session, work: () => Promise<void>): Promise<void> {
   await session.query('begin')
   try {
     // Whoever reads all of the database, as a dump does, is in the way for as long as that takes.
     await session.query(`set local lock_timeout = '10s'`)
-    const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
-    if (!(await isRecorded(session))) await create(session)
-    await replace(session, [...others, ...entries])
+    await work()
     await session.query('commit')
   } catch (error) {
     await session.query('rollback').catch(() => undefined)
@@ -31,34 +72,16 @@ export async function record(session: Session, entries: readonly InventoryEntry[
   }
 }
 
-/** Takes out what is not there, or not as it was recorded. In the transaction of a migration that was taken back. */
-export async function recordTakenBack(session: Session): Promise<void> {
-  const entries = await readInventory(session)
-  if (entries.length === 0) return
-  const emptied = await emptiedSets(session, entries)
-  const found = await session.query<{ name: string; columns: string[] | null }>(foundStatement, [
-    JSON.stringify(entries),
-  ])
-  const columns = new Map(found.map((one) => [one.name, one.columns]))
-  await replace(
-    session,
-    entries.flatMap((entry) => {
-      if (entry.what === 'set') return emptied.has(entry) ? [] : [entry]
-      const there = columns.get(entry.name)
-      if (there === undefined) return []
-      return [there === null ? entry : { ...entry, facts: onColumns(entry.facts as RecordedTable, there) }]
-    }),
-  )
-}
-
-/** The sets of which nothing is applied any more. */
-async function emptiedSets(session: Session, entries: readonly InventoryEntry[]): Promise<Set<InventoryEntry>> {
-  const emptied = new Set<InventoryEntry>()
-  for (const entry of entries.filter(({ what }) => what === 'set')) {
-    const { applied, unfinished } = await readRecords(session, entry.facts as Bookkeeping)
-    if (applied.length === 0 && unfinished === undefined) emptied.add(entry)
+async function appliedSets(session: Session, entries: readonly InventoryEntry[]): Promise<InventoryEntry[]> {
+  const sets: InventoryEntry[] = []
+  for (const entry of entries) {
+    if (entry.what !== 'set') continue
+    const set = recordedSet(entry)
+    const applied = set && (await readAppliedIfAllowed(session, set))
+    if (set === undefined || applied === undefined) sets.push(entry)
+    else if (applied.length > 0) sets.push(setEntry({ ...set, hashes: applied.map(({ hash }) => hash) }))
   }
-  return emptied
+  return sets
 }
 
 const keyOf = ({ what, name }: InventoryEntry) => `${what} ${name}`

@@ -1,7 +1,7 @@
 import type { Bootstrapped } from '../../access/bootstrap.js'
 import type { CarriedOut } from '../../access/carry-out.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { requireEverySet } from '../migration-sets.js'
+import { withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit, type ExitCode } from '../report.js'
 
@@ -35,18 +35,14 @@ export const addBootstrap: AddCommand = (program, run) =>
       const project = await context.project()
       const { tables, sets } = project
       const declarations = await declarationsOf(tables, sets)
-      const done = await asOwner(context, args, async (session) => {
-        try {
-          await requireEverySet(session, project, context.cwd)
-          await requireNothingNewer(session, sets)
-        } catch (error) {
-          // Who may not read what is applied is not the owner, and changes nothing below.
-          if ((error as { code?: unknown }).code !== '42501') throw error
-        }
-        return withProgress(context.console, (progress) =>
-          bootstrap(session, declarations, { ...progress, exclusiveDatabase: args.exclusiveDatabase }),
-        )
-      })
+      const done = await asOwner(context, args, (session) =>
+        withProgress(context.console, (progress) =>
+          withEverySet(session, { project, cwd: context.cwd }, progress, async () => {
+            await requireNothingNewer(session, sets)
+            return bootstrap(session, declarations, { ...progress, exclusiveDatabase: args.exclusiveDatabase })
+          }),
+        ),
+      )
       return {
         lines: [
           ...(done.done.length + done.remaining.length === 0 ? ['Roles and rights are as declared.'] : []),

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../../core/errors.js'
 import { type AddCommand, asOwner, ownersEnvironment, usageOf } from '../command.js'
+import { requireEverySet } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addLogin: AddCommand = (program, run) =>
@@ -41,9 +42,11 @@ const addCreate: AddCommand = (program, run) =>
       const { name, system, passwordStdin } = args
       const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
       if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')
-      const login = await asOwner(context, {}, (session) =>
-        createLogin(session, name, { system, ...(password !== undefined && { password }) }),
-      )
+      const project = await context.project()
+      const login = await asOwner(context, {}, async (session) => {
+        await requireEverySet(session, { project, cwd: context.cwd })
+        return createLogin(session, name, { system, ...(password !== undefined && { password }) })
+      })
       const isComplete = login.remaining.length === 0
       return {
         lines: [

@@ -1,6 +1,6 @@
 import type { SetStatus } from '../../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { strayedWarnings } from '../migration-sets.js'
+import { otherConfig, strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addStatus: AddCommand = (program, run) =>
@@ -24,10 +24,14 @@ export const addStatus: AddCommand = (program, run) =>
       const project = await context.project()
       const { statuses, warnings } = await asOwner(context, args, async (session) => ({
         statuses: await migrationStatus(session, project.sets),
-        warnings: await strayedWarnings(session, project, context.cwd),
+        warnings: await strayedWarnings(session, { project, cwd: context.cwd }),
       }))
       return {
-        lines: [...statuses.flatMap(linesOf), ...warnings.map((warning) => `warning: ${warning}`)],
+        lines: [
+          ...statuses.flatMap(linesOf),
+          ...warnings.map((warning) => `warning: ${warning}`),
+          ...(warnings.length === 0 ? [] : [`Commands that write are refused here. ${otherConfig}`]),
+        ],
         document: { sets: statuses, warnings },
         exit: statuses.some(({ faults }) => faults.length > 0) ? exit.findings : exit.fine,
       }

@@ -1,6 +1,6 @@
 import { bootstrapLines, exitOf } from './bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { chooseSets, isPlatform, requireEverySet, targeted } from '../migration-sets.js'
+import { chooseSets, projectToMigrate, targeted } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 
 export const addUp: AddCommand = (program, run) =>
@@ -15,23 +15,27 @@ export const addUp: AddCommand = (program, run) =>
             'Makes the roles, applies the migrations that are pending, sets the rights of both roles, and brings',
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
             'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
-            'for each other. Refused where migrations are applied that your tenantry.config.ts does not name.',
+            'for each other. Refused where migrations are applied that the tenantry.config.ts found here does not',
+            "name, as in another project's folder; --set tenantry applies those of the library even there.",
           ),
         )
         .example('$0 migrate up', 'apply everything')
         .example('$0 migrate up --embedded ./data', 'the same in an embedded database')
         .example('$0 migrate up --set tenantry --to 3', 'only the migrations 0 to 3 of the library'),
     run(async (args, context) => {
+      const { withMigrationLock } = await import('../../database/session-lock.js')
       const { upgrade } = await import('../../migrations/upgrade.js')
       const project = await context.project()
       const only = chooseSets(project, args)
       const { console } = context
-      const { steps, bootstrap, permissions } = await asOwner(context, args, async (session) => {
-        if (!isPlatform(args.set)) await requireEverySet(session, project, context.cwd, instead)
-        return withProgress(console, (progress) =>
-          upgrade(session, project, { ...progress, only, ...(args.to !== undefined && { to: args.to }) }),
-        )
-      })
+      const { steps, bootstrap, permissions } = await asOwner(context, args, (session) =>
+        withProgress(console, (progress) =>
+          withMigrationLock(session, progress, async () => {
+            const build = await projectToMigrate(session, { project, cwd: context.cwd }, args.set)
+            return upgrade(session, build, { ...progress, only, ...(args.to !== undefined && { to: args.to }) })
+          }),
+        ),
+      )
       return {
         lines: [
           steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
@@ -48,5 +52,3 @@ export const addUp: AddCommand = (program, run) =>
 /** All of them are new to a new database, which nobody wants to read. */
 const newPermissions = (keys: readonly string[]) =>
   `New permissions: ${keys.length > 10 ? keys.length : keys.join(', ')}.`
-
-const instead = ". For the library's migrations alone: migrate up --set tenantry"

@@ -21,7 +21,7 @@ export const addVerify: AddCommand = (program, run) =>
       const { verifyMigrations } = await import('../../migrations/migrator.js')
       const project = await context.project()
       const faults = await asOwner(context, args, async (session) => [
-        ...(await strayedWarnings(session, project, context.cwd)),
+        ...(await strayedWarnings(session, { project, cwd: context.cwd })),
         ...(await verifyMigrations(session, project.sets)),
       ])
       return {

@@ -1,6 +1,6 @@
 import { exitOf, remainingLines } from './bootstrap.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { requireEverySet } from '../migration-sets.js'
+import { withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit } from '../report.js'
 
@@ -37,12 +37,13 @@ const addEnsure: AddCommand = (program, run) =>
       const { ensurePartitions, partitionedTables } = await import('../../migrations/partitions.js')
       const project = await context.project()
       const tables = partitionedTables(project.tables, args.table)
-      const { made, closed } = await asOwner(context, args, async (session) => {
-        await requireEverySet(session, project, context.cwd)
-        return withProgress(context.console, (progress) =>
-          ensurePartitions(session, tables, { ...progress, months: args.months }),
-        )
-      })
+      const { made, closed } = await asOwner(context, args, (session) =>
+        withProgress(context.console, (progress) =>
+          withEverySet(session, { project, cwd: context.cwd }, progress, () =>
+            ensurePartitions(session, tables, { ...progress, months: args.months }),
+          ),
+        ),
+      )
       return {
         lines: [
           ...(made.length === 0 ? ['Every partition is there.'] : []),
@@ -84,12 +85,13 @@ const addDrop: AddCommand = (program, run) =>
       const { dropPartitions, partitionedTables } = await import('../../migrations/partitions.js')
       const project = await context.project()
       const tables = partitionedTables(project.tables, args.table)
-      const { dropped, kept } = await asOwner(context, args, async (session) => {
-        await requireEverySet(session, project, context.cwd)
-        return withProgress(context.console, (progress) =>
-          dropPartitions(session, tables, { ...progress, before: args.before }),
-        )
-      })
+      const { dropped, kept } = await asOwner(context, args, (session) =>
+        withProgress(context.console, (progress) =>
+          withEverySet(session, { project, cwd: context.cwd }, progress, () =>
+            dropPartitions(session, tables, { ...progress, before: args.before }),
+          ),
+        ),
+      )
       return {
         lines: [
           ...dropped.map(({ partition }) => `${partition} dropped`),

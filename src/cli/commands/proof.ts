@@ -1,7 +1,6 @@
 import type { RoleFault } from '../../core/errors.js'
-import type { Session } from '../../database/session.js'
-import type { MigrationSet } from '../../migrations/migrator.js'
 import { type AddCommand, usageOf } from '../command.js'
+import { otherConfig, strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 import { loginsPlace } from '../sessions.js'
 
@@ -41,7 +40,8 @@ export const addProof: AddCommand = (program, run) =>
     run(async ({ system, url }, context) => {
       const { proveStartup } = await import('../../access/startup-proof.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
-      const { tables, sets, own } = await context.project()
+      const project = await context.project()
+      const { tables, sets, own } = project
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
       const declarations = await declarationsOf(tables, sets)
       const role = system ? 'tenantry_system' : 'tenantry_app'
@@ -50,7 +50,9 @@ export const addProof: AddCommand = (program, run) =>
           role,
           ...(own !== undefined && { allowRelations: own.allowRelations, allowFunctions: own.allowFunctions }),
         })
-        return { ...proof, notes: [...proof.notes, ...(await absentNotes(session, sets))] }
+        // Only a note: what the login may do with their tables is proved.
+        const strayed = await strayedWarnings(session, { project, cwd: context.cwd })
+        return { ...proof, notes: [...proof.notes, ...strayed.map(asNote)] }
       })
       return {
         lines: [
@@ -71,14 +73,8 @@ const linesOf = ({ fault, detail, mend }: RoleFault) => [
   `  mend: ${mend}`,
 ]
 
-/** The sets of migrations that the database has and the config has not. Only a note: what the login may do with their tables is proved. */
-async function absentNotes(session: Session, sets: readonly MigrationSet[]): Promise<RoleFault[]> {
-  const { absentSets } = await import('../../migrations/strayed-sets.js')
-  // Where the login may not read the record, the proof has said so.
-  const absent = await absentSets(session, sets).catch(() => [])
-  return absent.map(({ name, table }) => ({
-    fault: 'migrations are not in this config',
-    detail: `${name} (${table})`,
-    mend: 'run it in the folder of the tenantry.config.ts that has them, or name that file with --config',
-  }))
-}
+const asNote = (strayed: string): RoleFault => ({
+  fault: 'the config does not have all migrations that are applied',
+  detail: strayed,
+  mend: otherConfig,
+})
