@@ -224,15 +224,22 @@ export class IdempotencyMismatchError extends TenantryError {
   }
 }
 
-/** Another transaction was in the way. Nothing was written; the whole transaction may be repeated. */
+/**
+ * Another transaction was in the way, or changed the schema (`reason` is `schema`). Nothing was written; the whole transaction
+ * may be repeated.
+ */
 export class RetryableError extends TenantryError {
   readonly code = 'retryable'
   readonly status = 503
-  constructor(readonly reason: 'serialization' | 'deadlock') {
-    super(
-      `nothing was written: ${reason === 'deadlock' ? 'a deadlock' : 'a concurrent change'} was in the way; repeat the whole transaction`,
-    )
+  constructor(readonly reason: 'serialization' | 'deadlock' | 'schema') {
+    super(`nothing was written: ${retryReasons[reason]}; repeat the whole transaction`)
   }
+}
+
+const retryReasons = {
+  serialization: 'a concurrent change was in the way',
+  deadlock: 'a deadlock was in the way',
+  schema: 'a table, type or function that the transaction uses was changed meanwhile',
 }
 
 /** The statement took longer than it may, or was cancelled. Nothing of it was written. */

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { mayWrite } from './may-write.js'
+import { keepsItsTypes } from './parameter-types.js'
 
 /** What a statement may do to rows: whether a lost answer leaves a write in doubt, and what of a batch others can refuse. */
 export type Effect = 'read' | 'insert' | 'change'
@@ -23,6 +24,12 @@ export function statement(
   label?: string,
 ): Statement {
   return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect, label }
+}
+
+/** For a text that the library did not write: without a name where the server would keep types of parameters that it inferred. */
+export const foreignStatement = (...given: Parameters<typeof statement>): Statement => {
+  const made = statement(...given)
+  return keepsItsTypes(made.text) ? made : { ...made, name: '' }
 }
 
 export interface Call {

@@ -51,7 +51,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
   const send = async (text: string, values: unknown[], method: 'run' | 'all' | 'values' | 'get' | 'execute') => {
     const rows = await scope.query(
       () =>
-        planned({ statement: statements.get(text, undefined, () => text), values }, (result) =>
+        planned({ statement: statements.foreign(text), values }, (result) =>
           method === 'execute' ? counted(result) : result.rows,
         ),
       // Text of the caller's own could have moved the binding, though none is known that gets past the guard.

@@ -1,5 +1,5 @@
 import { onAbort } from '../core/abort.js'
-import { bindComplete, parseComplete, Pipeline } from './pipeline.js'
+import { bindComplete, parseComplete, Pipeline, staleness } from './pipeline.js'
 import { cancel } from './cancel.js'
 import { type DriverClient, isUnaskedMessage, neverAsked } from './driver.js'
 import { PreparedStatements } from './prepared-statements.js'
@@ -122,9 +122,12 @@ export class Connection {
     return batch
   }
 
-  /** The server lost its statements, or refuses their plans. */
-  forgetStatements(): void {
-    this.statements.forget()
+  /** Makes ready to repeat a batch whose statements no longer fit the schema, and tells whether to. */
+  forgetStale(batch: Pipeline): boolean {
+    const stale = staleness(batch)
+    if (stale === 'certain') this.statements.forget()
+    else if (stale === 'possible') batch.forgetStatements()
+    return stale !== undefined
   }
 
   destroy(): void {

@@ -1,7 +1,13 @@
 import { aborted } from '../core/abort.js'
-import { ScopeClosedError, type TenantryError, TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
+import {
+  RetryableError,
+  ScopeClosedError,
+  type TenantryError,
+  TransactionAbortedError,
+  UnsafeStatementError,
+} from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
-import { type Pipeline, isStale } from './pipeline.js'
+import { type Pipeline, staleness } from './pipeline.js'
 import type { Connection } from './connection.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
@@ -46,6 +52,8 @@ export class ExplicitTransaction implements Transaction {
   savepoint(): string {
     this.assertUsable()
     const name = `s${++this.savepoints}`
+    // A Citus cluster forgets a binding that was made inside of a savepoint when the savepoint is released.
+    if (this.state === 'unsent' && this.savepoints === 1) this.waiting.push(...this.bound)
     this.waiting.push(savepoint(name))
     return name
   }
@@ -72,7 +80,7 @@ export class ExplicitTransaction implements Transaction {
     this.assertUsable()
     const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
     this.mayChange ||= calls.some(mayChange)
-    const failure = failureOf(batch, { lookup, signal, debug })
+    const failure = retryable(batch) ?? failureOf(batch, { lookup, signal, debug })
     if (batch.status === 'E') this.state = 'failed'
     if (batch.status === 'T') this.state = 'open'
     else if (batch.status !== 'E' || isForeign(batch)) {
@@ -97,13 +105,15 @@ export class ExplicitTransaction implements Transaction {
       throw signal?.aborted ? aborted() : new TransactionAbortedError()
     }
     const batch = await this.send([...this.waiting, ...this.bound, commit])
-    const failure = failureOf(batch, {
-      lookup,
-      signal,
-      debug,
-      commitsAfter: batch.steps.length - 1,
-      mayWrite: () => !readOnly && this.mayChange,
-    })
+    const failure =
+      retryable(batch) ??
+      failureOf(batch, {
+        lookup,
+        signal,
+        debug,
+        commitsAfter: batch.steps.length - 1,
+        mayWrite: () => !readOnly && this.mayChange,
+      })
     if (isForeign(batch)) this.connection.destroy()
     else if (batch.status === 'E') await this.send([rollback])
     this.end()
@@ -120,8 +130,7 @@ export class ExplicitTransaction implements Transaction {
     const batch = this.connection.batch(steps)
     this.waiting = []
     await this.connection.send(batch, this.options.signal)
-    if (!isStale(batch)) return batch
-    this.connection.forgetStatements()
+    if (!this.connection.forgetStale(batch)) return batch
     // Only at the start is there nothing yet that a repetition could lose.
     if (this.state !== 'unsent' || this.options.signal?.aborted) return batch
     if (batch.status === 'E') await this.connection.send(this.connection.batch([rollback]))
@@ -163,5 +172,9 @@ export class ExplicitTransaction implements Transaction {
     this.options.onEnd()
   }
 }
+
+/** Too late to repeat the batch alone: the transaction has done something already. */
+const retryable = (batch: Pipeline): RetryableError | undefined =>
+  staleness(batch) === 'certain' ? new RetryableError('schema') : undefined
 
 const isForeign = ({ error }: Pipeline): boolean => error !== undefined && isForeignBinding(error)

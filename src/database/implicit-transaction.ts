@@ -1,7 +1,7 @@
 import { aborted } from '../core/abort.js'
 import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
-import { type Pipeline, isStale } from './pipeline.js'
+import type { Pipeline } from './pipeline.js'
 import type { Connection } from './connection.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
@@ -32,8 +32,7 @@ export async function runImplicitTransaction(
   ]
   const steps = blocks ? [begin({ readOnly, isolation: undefined }), ...inner, commit] : inner
   let batch = await attempt(connection, steps, blocks, signal)
-  if (isStale(batch) && !signal?.aborted) {
-    connection.forgetStatements()
+  if (connection.forgetStale(batch) && !signal?.aborted) {
     batch = await attempt(connection, steps, blocks, signal)
   }
   const failure = failureOf(batch, {

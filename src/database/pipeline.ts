@@ -1,8 +1,9 @@
 import type { Result } from '../core/executor.js'
+import { infersTypes } from '../core/parameter-types.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
 import { noColumns, rowCountOf, RowShape } from './rows.js'
-import { type DriverError, isServerError, isStaleStatement } from './sqlstate.js'
+import { type DriverError, isRefusedText, isServerError, isStaleStatement, isUnfitValue } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
 import { Frames } from './wire.js'
@@ -73,6 +74,17 @@ export class Pipeline implements Submittable {
   /** How many statements of the caller's it holds. */
   get calls(): number {
     return this.steps.filter(({ own }) => !own).length
+  }
+
+  /** The text of the step that failed, if it was not parsed for this batch. */
+  get reused(): string | undefined {
+    const isParsed = ((this.expected[this.done] ?? parseComplete) & parseComplete) !== 0
+    return isParsed ? undefined : this.steps[this.done]?.statement.text
+  }
+
+  /** Each of its statements is closed and parsed again when it is next used. */
+  forgetStatements(): void {
+    for (const prepared of this.prepared) prepared.ready = false
   }
 
   /** The connection is lost, or the server is ready for the next batch. */
@@ -242,6 +254,13 @@ export class Pipeline implements Submittable {
   }
 }
 
-/** The server has refused the whole batch before it did anything: to repeat it cannot double a write. */
-export const isStale = ({ error, status }: Pipeline): boolean =>
-  error !== undefined && status !== undefined && isStaleStatement(error)
+/**
+ * Whether the batch failed because a statement that the server had parsed before no longer fits the schema: to repeat it cannot
+ * double a write, for the server has undone it. `possible` is a value that may also be refused for itself.
+ */
+export function staleness(batch: Pipeline): 'certain' | 'possible' | undefined {
+  const { error, status, reused } = batch
+  if (error === undefined || status === undefined) return undefined
+  if (isStaleStatement(error) || (reused !== undefined && isRefusedText(error))) return 'certain'
+  return reused !== undefined && isUnfitValue(error) && infersTypes(reused) ? 'possible' : undefined
+}

@@ -58,9 +58,24 @@ export type FactsLookup = (names: DatabaseNames) => TableFacts | undefined
 export const isForeignBinding = (error: DriverError): boolean =>
   error.code === '42501' && /^an?(?:other)? (?:organization|user) is bound$/.test(error.message)
 
-/** A statement of that name is gone, or its plan is too old. Both are answered before the statement does anything. */
+/**
+ * A statement of that name is gone, its rows have another shape now, or the type of a parameter is gone. All are answered before
+ * the statement does anything.
+ */
 export const isStaleStatement = (error: DriverError): boolean =>
-  error.code === '26000' || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery')
+  error.code === '26000' ||
+  (error.code === '0A000' && error.routine === 'RevalidateCachedQuery') ||
+  (error.code === 'XX000' && error.message.startsWith('cache lookup failed for type'))
+
+/**
+ * The server refuses the text itself, and not what a function in it did, of which the message has no position. A text that was
+ * good before refers to something that was changed. 42501 is a right that is missing.
+ */
+export const isRefusedText = ({ code = '', position }: DriverError): boolean =>
+  code.startsWith('42') && code !== '42501' && position !== undefined
+
+/** A value does not fit the type of its parameter. */
+export const isUnfitValue = ({ code }: DriverError): boolean => code === '22003' || code === '22P02'
 
 /** The error of a statement that the server has refused, of which nothing was written. */
 export function refusal(error: DriverError, lookup?: FactsLookup): TenantryError {

@@ -10,8 +10,8 @@ export interface Step extends Call {
 
 const own = (statement: Statement, values: readonly unknown[] = []): Step => ({ statement, values, own: true })
 
-const enterOrg = statement('select platform.enter_org($1), $2::text', 'read')
-const enterUser = statement('select platform.enter_user($1), $2::text', 'read')
+const enterOrg = statement('select platform.enter_org($1::uuid), $2::text', 'read')
+const enterUser = statement('select platform.enter_user($1::uuid), $2::text', 'read')
 
 // Processes may share a pooler: they begin far from each other.
 let token = randomInt(2 ** 47)

@@ -72,7 +72,7 @@ export class Schedules extends ScopedRepository<Schedule> {
             select from ${w.sql} where ${w.visible} and w."id" = s."workflow_id" and w."status" <> 'archived'
           )
         order by s."next_run_at", s."id"
-        limit $3`
+        limit $3::bigint`
     })
     return this.runRows(statement, () => {
       const { at = null, limit = 100 } = parseInput(dueOptions, options)

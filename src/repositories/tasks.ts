@@ -96,11 +96,11 @@ export class Tasks extends ScopedRepository<Task> {
             select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
           ))
         order by t."priority", t."run_at", t."id"
-        limit $4
+        limit $4::bigint
         for no key update of t skip locked
       )
       update ${sql} set
-        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_token" = $6, "lease_expires_at" = ${leaseEnd('$3')},
+        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2::text, "lease_token" = $6::uuid, "lease_expires_at" = ${leaseEnd('$3::float8')},
         "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
       where ${visible} and "id" = any(array(select "id" from due))
       returning ${selected}`
@@ -185,7 +185,7 @@ const waiting = {
   refuse: () => new ConflictError('tasks', ['status'], 'tasks: only a task that waits can be changed'),
 }
 
-const holdsLease = `"status" = 'running' and "lease_token" = $3`
+const holdsLease = `"status" = 'running' and "lease_token" = $3::uuid`
 const leaseLost = ([status]: readonly unknown[]) =>
   new ConflictError(
     'tasks',
@@ -194,24 +194,24 @@ const leaseLost = ([status]: readonly unknown[]) =>
   )
 
 const heartbeat: GuardedChange = {
-  set: `"lease_expires_at" = ${leaseEnd('$4')}`,
+  set: `"lease_expires_at" = ${leaseEnd('$4::float8')}`,
   when: holdsLease,
   ask: '"status"',
   refuse: leaseLost,
 }
 
 const complete: GuardedChange = {
-  set: `"status" = 'succeeded', "output" = $4, "finished_at" = statement_timestamp(), ${released}`,
+  set: `"status" = 'succeeded', "output" = $4::jsonb, "finished_at" = statement_timestamp(), ${released}`,
   when: holdsLease,
   ask: '"status"',
   refuse: leaseLost,
 }
 
 const fail: GuardedChange = {
-  set: `"error" = $4, ${released},
+  set: `"error" = $4::jsonb, ${released},
     "status" = case when ${retry} then 'queued' else 'failed' end,
     "finished_at" = case when ${retry} then null else clock.now end,
-    "run_at" = case when ${retry} then clock.now + coalesce(make_interval(secs => $5), ${backoff}) else "run_at" end`,
+    "run_at" = case when ${retry} then clock.now + coalesce(make_interval(secs => $5::float8), ${backoff}) else "run_at" end`,
   from: clock,
   when: holdsLease,
   ask: '"status"',

@@ -46,3 +46,18 @@ test('a text that names no organization is refused before it is sent', async () 
   }
   expect(() => org.repository(Everything).all()).toThrow('must say "org_id" = $1')
 })
+
+test('a statement whose parameters are not all cast is not prepared under a name', async () => {
+  const org = await newOrg()
+  class ByKind extends ScopedRepository<Task> {
+    readonly cast = this.query('cast', ({ sql }) => `select from ${sql} where "org_id" = $1 and kind = $2::text`)
+    readonly uncast = this.query('uncast', ({ sql }) => `select from ${sql} where "org_id" = $1 and kind = $2`)
+
+    constructor(scope: Scope) {
+      super(scope, tasks)
+    }
+  }
+  const { cast, uncast } = org.repository(ByKind)
+  expect(cast.name).not.toBe('')
+  expect(uncast.name).toBe('')
+})

@@ -125,7 +125,7 @@ test('a transaction begins again when the session lost the statements of its sta
   const third = await executor.begin(A)
   await third.run([insertItem(A, name)])
   await database.admin.query('alter table platform.changing add b int')
-  expect(await failureOf(third.run([all]))).toMatchObject({ debug: { sqlstate: '0A000' } })
+  expect(await failureOf(third.run([all]))).toMatchObject({ code: 'retryable', reason: 'schema' })
   await third.rollback()
   expect(await executor.run(A, [all])).toMatchObject([{ columns: ['a', 'b'] }])
   expect(await valueOf(executor, A, call('select count(*)::int from platform.items where name = $1', name))).toBe(1)

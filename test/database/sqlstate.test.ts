@@ -185,6 +185,8 @@ test('a stale statement is told from a feature that is missing', () => {
   expect(isStaleStatement(error('26000'))).toBe(true)
   expect(isStaleStatement(error('0A000', { routine: 'RevalidateCachedQuery' }))).toBe(true)
   expect(isStaleStatement(error('0A000', { routine: 'transformSelectStmt' }))).toBe(false)
+  expect(isStaleStatement(error('XX000', { message: 'cache lookup failed for type 16400' }))).toBe(true)
+  expect(isStaleStatement(error('XX000', { message: 'cache lookup failed for relation 16400' }))).toBe(false)
 })
 
 test('nothing of the driver’s error survives, whatever it holds', () => {

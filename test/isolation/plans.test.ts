@@ -76,6 +76,10 @@ test('every place that compiles statements did', () => {
   expect(places.filter((place) => !compiledAt.has(place))).toEqual([])
 })
 
+test('every statement is prepared under a name: all its parameters are cast, or compared with an id', () => {
+  expect(sent.filter(({ statement }) => statement.name === '').map(({ statement }) => statement.text)).toEqual([])
+})
+
 /** Drizzle's builder is left out: its texts are the caller's, and row security alone closes them. */
 function compilingPlaces(file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8')

@@ -1,5 +1,5 @@
 import { is } from 'drizzle-orm'
-import { PgColumn, PgJson, PgJsonb } from 'drizzle-orm/pg-core'
+import { PgArray, PgColumn, PgEnumColumn, PgEnumObjectColumn, PgJson, PgJsonb } from 'drizzle-orm/pg-core'
 import { jsonText } from '../../schema/shared/json.js'
 import { unwritable } from '../values.js'
 
@@ -9,7 +9,7 @@ export interface ColumnPlan {
   readonly property: string
   /** Quoted, for SQL. */
   readonly sql: string
-  /** The type that it is written as: without a length, to which a cast would cut the value. */
+  /** The type that it is written as: without a length or a precision, to which a cast would cut the value. */
   readonly writtenAs: string
   readonly notNull: boolean
   /**
@@ -28,7 +28,7 @@ export interface ColumnPlan {
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 export function planColumn(property: string, column: PgColumn): ColumnPlan {
-  const type = column.getSQLType()
+  const type = typeOf(column)
   return {
     property,
     sql: quoted(column.name),
@@ -41,10 +41,20 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
   }
 }
 
+/** Drizzle writes the name of an enum without its schema and without quotes, so that a cast would not find it. */
+function typeOf(column: PgColumn): string {
+  if (is(column, PgArray)) return `${typeOf(column.baseColumn)}[]`
+  if (!is(column, PgEnumColumn) && !is(column, PgEnumObjectColumn)) return column.getSQLType()
+  const { schema, enumName } = column.enum
+  return schema === undefined ? quoted(enumName) : `${quoted(schema)}.${quoted(enumName)}`
+}
+
 const withoutLength = (type: string): string =>
   type
     .replace(/^(?:bpchar|(?:var)?char|character(?: varying)?)\b(?: ?\(\d+\))?/, 'varchar')
     .replace(/^(?:varbit|bit(?: varying)?)\b(?: ?\(\d+\))?/, 'varbit')
+    // The column may have become wider since this build was made.
+    .replace(/^real\b/, 'double precision')
 
 function comparedType(type: string): string | undefined {
   const bare = type.replace(/ ?\([\d, ]+\)/, '')

@@ -154,7 +154,7 @@ class FilterCompiler {
 
   private place(column: ColumnPlan, value: unknown): string {
     this.values.push(comparableValue(column, value))
-    return `$${this.offset + this.values.length}`
+    return `$${this.offset + this.values.length}::${column.comparedAs}`
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Effect, type Statement, statement } from '../executor.js'
+import { type Effect, foreignStatement, type Statement, statement } from '../executor.js'
 import { type ChangeText, renderChange } from './change-text.js'
 
 /** A statement that changes rows, with the pieces that an audit entry goes between. */
@@ -25,8 +25,13 @@ const capacity = 1000
 export class StatementCache {
   private readonly known = new Map<string, Statement>()
 
-  get(shape: string, effect: Effect | undefined, text: () => string): Statement {
+  get(shape: string, effect: Effect, text: () => string): Statement {
     return this.known.get(shape) ?? this.keep(shape, statement(text(), effect))
+  }
+
+  /** The text itself is the shape. */
+  foreign(text: string): Statement {
+    return this.known.get(text) ?? this.keep(text, foreignStatement(text))
   }
 
   change(shape: string, make: () => ChangeText): ChangeStatement {
@@ -43,8 +48,8 @@ export class StatementCache {
     const made = make()
     // What is called a query may still call a function that writes.
     const effect = changes ? 'change' : undefined
-    if (typeof made === 'string') return this.keep(shape, { ...statement(made, effect, label), event, changes })
-    return this.keep(shape, { ...statement(renderChange(made), effect, label), change: made, event, changes })
+    if (typeof made === 'string') return this.keep(shape, { ...foreignStatement(made, effect, label), event, changes })
+    return this.keep(shape, { ...foreignStatement(renderChange(made), effect, label), change: made, event, changes })
   }
 
   private keep<Kept extends Statement>(shape: string, made: Kept): Kept {
