@@ -75,7 +75,7 @@ export async function projectToMigrate(session: Session, found: Found, set: stri
   return isWhole ? found.project : platformProject
 }
 
-/** What to do where a warning is about. */
+/** What to do about what is missing from the config. */
 export const otherConfig =
   'Run this in the folder of the tenantry.config.ts that names them, or pass that file with --config'
 
@@ -89,9 +89,11 @@ function sentence({ name, table, instead }: StrayedSet, { own }: Project, cwd: s
   const applied = `${name}: its migrations are applied to this database (${table}), but`
   if (instead !== undefined) {
     const { folder, edited } = instead
-    const changed = edited.length === 0 ? '' : ` as it was applied. Edited since: ${edited.join(', ')}`
     const who = own === undefined || name === platform ? 'this version of tenantry has' : `${own.file} names`
-    return `${applied} none of them is in ${folder}, the folder that ${who}${changed}`
+    const changed = edited.map(
+      (file) => `. ${file} was edited after it was applied: restore it if this is the right folder`,
+    )
+    return `${applied} none of them is in ${folder}, the folder that ${who}${changed.join('')}`
   }
   if (own === undefined) return `${applied} no tenantry.config.ts was found in ${cwd} or above it`
   const { schema, table: records } = own.set.bookkeeping

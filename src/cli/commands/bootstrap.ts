@@ -1,6 +1,6 @@
 import type { Bootstrapped } from '../../access/bootstrap.js'
 import type { CarriedOut } from '../../access/carry-out.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit, type ExitCode } from '../report.js'
@@ -19,6 +19,7 @@ export const addBootstrap: AddCommand = (program, run) =>
             'it alone after a change of rights, or on a further database of the same server. What the login may',
             'not do it prints as SQL, and ends with 3. Running it again does nothing more. It also prints the grants',
             'for extensions whose functions the application may not execute, which is no fault.',
+            whenRefused,
           ),
         )
         .option('exclusive-database', {

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../core/errors.js'
-import { type AddCommand, asOwner, ownersEnvironment, usageOf } from '../command.js'
+import { type AddCommand, asOwner, ownersEnvironment, usageOf, whenRefused } from '../command.js'
 import { requireEverySet } from '../migration-sets.js'
 import { exit } from '../report.js'
 
@@ -21,6 +21,7 @@ const addCreate: AddCommand = (program, run) =>
             'Makes a login that is a member of tenantry_app, or of tenantry_system, and of nothing else: what the application',
             'connects with. Its password is made here and shown this once; the server is told only a hash of it. Run for a',
             'login that exists it gives it what it lacks, and leaves its password alone unless you hand in another.',
+            whenRefused,
           ),
         )
         .positional('name', { type: 'string', demandOption: true, describe: 'The name to log in with' })

@@ -1,6 +1,6 @@
 import { MigrationError } from '../../core/errors.js'
 import type { SetStatus } from '../../migrations/migrator.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { chooseSets, requireEverySet, targeted, withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 
@@ -15,8 +15,8 @@ export const addDown: AddCommand = (program, run) =>
             'migrate down',
             'Takes back the last migration, or as many as you say: yours before those of the library. What a',
             'migration made goes with all its rows, so a terminal is asked first, and without one nothing happens',
-            'unless --yes is given. Refused where migrations are applied that the tenantry.config.ts found here does',
-            'not name: their tables may stand on those of the library.',
+            'unless --yes is given.',
+            whenRefused,
           ),
         )
         .option('all', { type: 'boolean', describe: 'Take back everything', conflicts: 'to' })

@@ -14,7 +14,8 @@ export const addStatus: AddCommand = (program, run) =>
             'migrate status',
             'Lists every migration and whether it is applied. Changes nothing and waits for nobody. Pending ones',
             'are no fault here: a deployment that must not go on with them asks `migrate verify`. Ends with 3',
-            'when a file was edited, is missing or was re-ordered after it was applied.',
+            'when a file was edited, is missing or was re-ordered after it was applied. Warns when migrations are',
+            'applied that the tenantry.config.ts found from here upwards does not have.',
           ),
         )
         .example('$0 migrate status', 'what is applied')

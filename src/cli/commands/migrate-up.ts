@@ -1,5 +1,5 @@
 import { bootstrapLines, exitOf } from './bootstrap.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { chooseSets, projectToMigrate, targeted } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 
@@ -15,8 +15,9 @@ export const addUp: AddCommand = (program, run) =>
             'Makes the roles, applies the migrations that are pending, sets the rights of both roles, and brings',
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
             'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
-            'for each other. Refused where migrations are applied that the tenantry.config.ts found here does not',
-            "name, as in another project's folder; --set tenantry applies those of the library even there.",
+            'for each other.',
+            whenRefused,
+            'With --set tenantry those of the library are applied even there.',
           ),
         )
         .example('$0 migrate up', 'apply everything')

@@ -13,7 +13,7 @@ export const addVerify: AddCommand = (program, run) =>
             'migrate verify',
             'The gate for a deployment: every file is the one that was applied, none is pending, missing, re-',
             'ordered or half done, and each has a down that somebody has read. Migrations of a newer build are no',
-            'fault.',
+            'fault; migrations that the tenantry.config.ts found from here upwards does not have are one.',
           ),
         )
         .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),

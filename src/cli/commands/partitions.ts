@@ -1,5 +1,5 @@
 import { exitOf, remainingLines } from './bootstrap.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit } from '../report.js'
@@ -28,6 +28,7 @@ const addEnsure: AddCommand = (program, run) =>
             'Rows that arrived before their partition lie in the default one, and move into it in the same',
             'transaction. Nobody but the owner gets a right on a partition, and each has the row security of its',
             'table; one that was left open is closed. Run it daily: it does nothing where nothing is missing.',
+            whenRefused,
           ),
         )
         .option('months', { type: 'number', requiresArg: true, default: 3, describe: 'How many months after this one' })
@@ -71,6 +72,7 @@ const addDrop: AddCommand = (program, run) =>
             'Drops the partitions of all months before the one that is given, with their rows. A month of the',
             'audit log stays until every entry of it is sealed; it is then named, and the command ends with 1.',
             'Rows in the default partition stay, whatever their month.',
+            whenRefused,
           ),
         )
         .option('before', {

@@ -15,7 +15,8 @@ export const addProof: AddCommand = (program, run) =>
             'proof',
             'Connects as the login that will serve and asks what the application asks at its start: the login',
             'reaches its one role and nothing else, row security and every right are as declared, every migration',
-            'is applied. Each fault comes with the command that mends it, and the command ends with 3.',
+            'is applied. Each fault comes with the command that mends it, and the command ends with 3. Only notes',
+            'when migrations are applied that the tenantry.config.ts found from here upwards does not have.',
           ),
         )
         .option('system', {

@@ -1,4 +1,4 @@
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { requireEverySet } from '../migration-sets.js'
 
 export const addSeed: AddCommand = (program, run) =>
@@ -12,6 +12,7 @@ export const addSeed: AddCommand = (program, run) =>
             'seed',
             'Inserts what the catalogs do not have yet, all of it or nothing. A row that is there is never',
             'changed, so prices and flags that you have set stay as they are, and running it again does nothing.',
+            whenRefused,
           ),
         )
         .example('$0 seed', 'after the first `migrate up`'),
