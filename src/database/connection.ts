@@ -27,7 +27,7 @@ const longestTimer = 2 ** 31 - 1
 /** How long an aborted statement may take to end before its connection is ended instead. */
 const abortPatience = 2_000
 
-/** One physical connection for as long as it lives, one batch at a time. */
+/** One physical connection for as long as it lives, one pipeline at a time. */
 export class Connection {
   private limits: ConnectionLimits = { isPooled: true, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
@@ -38,9 +38,9 @@ export class Connection {
   /** The settings that answers were proved to be readable with, and those of them that have another value now. */
   private proved: Readonly<Record<string, string>> | undefined
   private readonly changed = new Set<string>()
-  /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
+  /** Re-armed by each pipeline and left to run out: to make and clear a timer takes six times as long. */
   private watchdog: NodeJS.Timeout | undefined
-  /** How often the watchdog has looked at the active batch. */
+  /** How often the watchdog has looked at the active pipeline. */
   private looks = 0
 
   constructor(readonly client: DriverClient) {
@@ -100,33 +100,33 @@ export class Connection {
   }
 
   /** Throws when a text or a value cannot be sent. */
-  batch(steps: readonly Step[]): Pipeline {
+  prepare(steps: readonly Step[]): Pipeline {
     return new Pipeline(steps, this.statements)
   }
 
-  /** Comes back when the server is done with the batch or the connection is lost. Never rejects. */
-  async send(batch: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
+  /** Comes back when the server is done with the pipeline or the connection is lost. Never rejects. */
+  async send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
     if (this.isDead || this.farewell !== undefined) {
-      batch.error = this.farewell
-      batch.settle(undefined)
-      return batch
+      pipeline.error = this.farewell
+      pipeline.settle(undefined)
+      return pipeline
     }
-    this.active = batch
+    this.active = pipeline
     this.looks = 0
     this.watchdog?.refresh()
-    this.client.query(batch)
-    if (signal === undefined) await batch.settled
-    else await this.abortable(batch, signal)
+    this.client.query(pipeline)
+    if (signal === undefined) await pipeline.settled
+    else await this.abortable(pipeline, signal)
     this.active = undefined
-    if (batch.status === undefined) this.destroy()
-    return batch
+    if (pipeline.status === undefined) this.destroy()
+    return pipeline
   }
 
-  /** Makes ready to repeat a batch whose statements no longer fit the schema, and tells whether to. */
-  forgetStale(batch: Pipeline): boolean {
-    const stale = staleness(batch)
+  /** Makes ready to repeat a pipeline whose statements no longer fit the schema, and tells whether to. */
+  forgetStale(pipeline: Pipeline): boolean {
+    const stale = staleness(pipeline)
     if (stale === 'certain') this.statements.forget()
-    else if (stale === 'possible') batch.forgetStatements()
+    else if (stale === 'possible') pipeline.forgetStatements()
     return stale !== undefined
   }
 
@@ -135,7 +135,7 @@ export class Connection {
     this.client.connection.stream.destroy()
   }
 
-  /** The batch that a message answers; undefined for one of the host's own. An answer to nothing ends the connection. */
+  /** The pipeline that a message answers; undefined for one of the host's own. An answer to nothing ends the connection. */
   private answering(): Pipeline | undefined {
     if (this.client.readyForQuery) {
       this.distrust()
@@ -180,7 +180,7 @@ export class Connection {
     else this.destroy()
   }
 
-  private async abortable(batch: Pipeline, signal: AbortSignal): Promise<void> {
+  private async abortable(pipeline: Pipeline, signal: AbortSignal): Promise<void> {
     let cancelled: Promise<boolean> | undefined
     let timer: NodeJS.Timeout | undefined
     const abort = (): void => {
@@ -195,7 +195,7 @@ export class Connection {
       }, abortPatience)
     }
     const unlisten = onAbort(signal, abort)
-    await batch.settled
+    await pipeline.settled
     unlisten()
     clearTimeout(timer)
     // Until the request has been answered it could still reach whoever uses this connection next.

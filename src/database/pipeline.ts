@@ -8,7 +8,7 @@ import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
 import { Frames } from './wire.js'
 
-// Every batch is encoded in one go, so that they can share the memory.
+// Every pipeline is encoded in one go, so that they can share the memory.
 const frames = new Frames()
 const closing = new Frames()
 
@@ -76,7 +76,7 @@ export class Pipeline implements Submittable {
     return this.steps.filter(({ own }) => !own).length
   }
 
-  /** The text of the step that failed, if it was not parsed for this batch. */
+  /** The text of the step that failed, if it was not parsed for this pipeline. */
   get reused(): string | undefined {
     const isParsed = ((this.expected[this.done] ?? parseComplete) & parseComplete) !== 0
     return isParsed ? undefined : this.steps[this.done]?.statement.text
@@ -87,7 +87,7 @@ export class Pipeline implements Submittable {
     for (const prepared of this.prepared) prepared.ready = false
   }
 
-  /** The connection is lost, or the server is ready for the next batch. */
+  /** The connection is lost, or the server is ready for the next pipeline. */
   settle(status: string | undefined): void {
     if (this.isSettled) return
     this.isSettled = true
@@ -193,14 +193,14 @@ export class Pipeline implements Submittable {
       guard(text)
       prepared.isGuarded = true
     }
-    if (!prepared.ready && prepared.batch !== this) {
-      // It may be there: from a batch that failed, or of somebody else's who has used this connection.
+    if (!prepared.ready && prepared.pipeline !== this) {
+      // It may be there: from a pipeline that failed, or of somebody else's who has used this connection.
       if (name !== '') this.close(name)
       frames.parse(name, text)
       expected |= parseComplete
       prepared.shape = undefined
     }
-    prepared.batch = this
+    prepared.pipeline = this
     frames.bind(name, values)
     if (!own && prepared.shape === undefined) {
       frames.describePortal()
@@ -255,11 +255,11 @@ export class Pipeline implements Submittable {
 }
 
 /**
- * Whether the batch failed because a statement that the server had parsed before no longer fits the schema: to repeat it cannot
+ * Whether the pipeline failed because a statement that the server had parsed before no longer fits the schema: to repeat it cannot
  * double a write, for the server has undone it. `possible` is a value that may also be refused for itself.
  */
-export function staleness(batch: Pipeline): 'certain' | 'possible' | undefined {
-  const { error, status, reused } = batch
+export function staleness(pipeline: Pipeline): 'certain' | 'possible' | undefined {
+  const { error, status, reused } = pipeline
   if (error === undefined || status === undefined) return undefined
   if (isStaleStatement(error) || (reused !== undefined && isRefusedText(error))) return 'certain'
   return reused !== undefined && isUnfitValue(error) && infersTypes(reused) ? 'possible' : undefined

@@ -6,12 +6,12 @@ export interface Prepared {
   readonly statement: Statement
   /** Its text may come from a caller. */
   isGuarded: boolean
-  /** The server has it: a batch that parsed it went through. */
+  /** The server has it: a pipeline that parsed it went through. */
   ready: boolean
   /** What its rows look like. The server answers a named statement in this shape or not at all (0A000). */
   shape: RowShape | undefined
-  /** The last batch that used it. */
-  batch: object | undefined
+  /** The last pipeline that used it. */
+  pipeline: object | undefined
   lastUse: number
 }
 
@@ -38,12 +38,12 @@ export class PreparedStatements {
     return prepared
   }
 
-  /** Forgets the oldest beyond the capacity, except those of the batch, and tells their names. */
-  trim(batch: object): string[] {
+  /** Forgets the oldest beyond the capacity, except those of the pipeline, and tells their names. */
+  trim(pipeline: object): string[] {
     const excess = this.known.size - this.capacity
     if (excess <= 0) return []
     const oldest = [...this.known.values()]
-      .filter((prepared) => prepared.batch !== batch)
+      .filter((prepared) => prepared.pipeline !== pipeline)
       .sort((a, b) => a.lastUse - b.lastUse)
       .slice(0, excess)
       .map((prepared) => prepared.statement.name)
@@ -62,6 +62,6 @@ const unused = (statement: Statement): Prepared => ({
   isGuarded: false,
   ready: false,
   shape: undefined,
-  batch: undefined,
+  pipeline: undefined,
   lastUse: 0,
 })

@@ -1,5 +1,5 @@
 import { UnsafeStatementError } from '../core/errors.js'
-import { SqlTokens } from './sql-tokens.js'
+import { SqlTokens } from '../core/sql-tokens.js'
 
 const statements = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values'])
 

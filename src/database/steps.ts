@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { type BeginOptions, type Binding, type Call, type Statement, statement } from '../core/executor.js'
 
-/** One statement of a batch. Our own ones, around the caller's, have texts that need no guard and rows that nobody wants. */
+/** One statement of a pipeline. Those of the library itself (`own`) are not guarded, and their rows are not returned. */
 export interface Step extends Call {
   readonly own: boolean
   /** What the last column of the step's only row must be. */

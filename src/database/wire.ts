@@ -9,7 +9,7 @@ const maxParameters = 65_535
 const shortText = 64
 
 /**
- * Messages of the extended query protocol, one behind the other, so that a batch is one write to the socket. pg's own
+ * Messages of the extended query protocol, one behind the other, so that a pipeline is one write to the socket. pg's own
  * serializer allocates one buffer per message and takes twice the time.
  */
 export class Frames {
