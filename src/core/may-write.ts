@@ -1,8 +1,8 @@
 import { SqlTokens, type TokenKind } from './sql-tokens.js'
 
 /**
- * Whether a text could change something. It is a read only when that is certain: a `select` or `values` without an `into`, a
- * `with` whose parts are such, and every function in it one of Postgres' own that is known to change nothing. A row lock, as of
+ * Whether a text could change something. It counts as a read only when that is certain: it is a `select`, `values` or `with`
+ * without a word that writes, and each function in it is one of Postgres' own that is known to change nothing. A row lock, such as
  * `for update`, changes nothing that outlives the transaction.
  */
 export function mayWrite(text: string): boolean {
@@ -45,7 +45,7 @@ const isSign = ({ kind, text }: Token, sign: string): boolean => kind === 'symbo
 const isRowLock = ({ text }: Token, before: Token | undefined): boolean =>
   text === 'update' && before?.kind === 'word' && (before.text === 'for' || before.text === 'key')
 
-/** Whether `name (` could call a function that writes. `before` is the name, behind it what stands in front of it. */
+/** Whether `name (` could call a function that writes. `before` and `qualifier` are the two tokens in front of the name. */
 function isCall(name: Token, before: Token | undefined, qualifier: Token | undefined): boolean {
   if (name.kind !== 'word' && name.kind !== 'name') return false
   if (before !== undefined && isSign(before, '.')) {
@@ -59,7 +59,7 @@ function isCall(name: Token, before: Token | undefined, qualifier: Token | undef
 
 const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/\s+/))
 
-/** Words that stand in front of a bracket and call nothing, types with a length among them. */
+/** Words that can stand before a bracket without calling a function, types with a length among them. */
 const notNames = words(`
   all and any array as between bit by case char character cube dec decimal distinct else except exists filter float from group
   grouping having ilike in intersect interval join lateral like limit materialized nchar not numeric offset on or over partition
@@ -67,8 +67,8 @@ const notNames = words(`
   where within`)
 
 /**
- * Functions of pg_catalog that every supported version has and that change nothing, and what looks like a function and is
- * grammar. Not `nextval`, whose number is gone, nor what takes locks, sends, reaches other sessions or files, or runs SQL text.
+ * Functions of pg_catalog that change nothing in every supported version, and grammar that looks like a function. `nextval` is
+ * left out, because its number is used up; so are functions that lock, notify, run SQL text, or reach other sessions or files.
  */
 export const harmless = words(`
   abs acos age array_agg array_append array_cat array_dims array_fill array_length array_lower array_ndims array_position

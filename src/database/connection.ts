@@ -22,20 +22,20 @@ interface SettingReport {
 
 /** How many statements keep a name on the server. */
 const statementsKept = 300
-/** A timer of more milliseconds would fire at once. */
+/** The longest timer of Node in milliseconds; a longer one fires at once. */
 const longestTimer = 2 ** 31 - 1
 /** How long an aborted statement may take to end before its connection is ended instead. */
 const abortPatience = 2_000
 
-/** One physical connection for as long as it lives, one pipeline at a time. */
+/** One physical connection. It runs one pipeline at a time. */
 export class Connection {
   private limits: ConnectionLimits = { isPooled: true, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
-  /** How the server ended the session while nothing ran. */
+  /** The error with which the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
   private active: Pipeline | undefined
-  /** The settings that answers were proved to be readable with, and those of them that have another value now. */
+  /** The settings under which the connection was proved, and the names of those that have another value now. */
   private proved: Readonly<Record<string, string>> | undefined
   private readonly changed = new Set<string>()
   /** Re-armed by each pipeline and left to run out: to make and clear a timer takes six times as long. */
@@ -51,7 +51,7 @@ export class Connection {
       if (isUnaskedMessage(error)) this.distrust()
       else this.destroy()
     })
-    // In front of pg's own listener, after which nothing tells whether somebody had asked.
+    // Before pg's own listener: after it, nothing tells whether a query was under way.
     connection.prependListener('readyForQuery', ({ status }: { status: string }) => {
       this.answering()?.handleReady(status)
     })
@@ -82,7 +82,7 @@ export class Connection {
     return this.changed.size > 0
   }
 
-  /** The settings of the first proof count, of whatever tenancy that shares the connection. */
+  /** The settings of the first proof count. Several tenancies can share a connection. */
   watch(settings: Readonly<Record<string, string>>): void {
     this.proved ??= settings
   }
@@ -104,7 +104,7 @@ export class Connection {
     return new Pipeline(steps, this.statements)
   }
 
-  /** Comes back when the server is done with the pipeline or the connection is lost. Never rejects. */
+  /** Resolves when the server is done with the pipeline or the connection is lost. Never rejects. */
   async send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
     if (this.isDead || this.farewell !== undefined) {
       pipeline.error = this.farewell
@@ -122,7 +122,7 @@ export class Connection {
     return pipeline
   }
 
-  /** Makes ready to repeat a pipeline whose statements no longer fit the schema, and tells whether to. */
+  /** Whether the pipeline failed because its statements no longer fit the schema. If so, they are parsed again when it is repeated. */
   forgetStale(pipeline: Pipeline): boolean {
     const stale = staleness(pipeline)
     if (stale === 'certain') this.statements.forget()
@@ -135,7 +135,7 @@ export class Connection {
     this.client.connection.stream.destroy()
   }
 
-  /** The pipeline that a message answers; undefined for one of the host's own. An answer to nothing ends the connection. */
+  /** The pipeline that a message answers; undefined for a query of the host's. A message that answers nothing ends the connection. */
   private answering(): Pipeline | undefined {
     if (this.client.readyForQuery) {
       this.distrust()
@@ -144,19 +144,19 @@ export class Connection {
     return this.active?.sent === true ? this.active : undefined
   }
 
-  /** What the server sends no longer fits what it was sent: the rest could be taken for the answer of the next call. */
+  /** Ends the connection: its answers no longer fit its queries, and could be taken for the answers to the next call. */
   private distrust(): void {
     this.active?.misunderstand()
     this.destroy()
   }
 
-  /** Back to the pool, unless it is in any state but idle. */
+  /** Gives it back to the pool if it is idle, and ends it otherwise. */
   release(): void {
     if (!this.isIdle) this.destroy()
     this.client.release(this.isDead)
   }
 
-  /** The server reports a change in front of the ReadyForQuery of whatever made it. */
+  /** The server reports a changed setting before the ReadyForQuery of the statement that changed it. */
   private compare({ parameterName, parameterValue }: SettingReport): void {
     if (this.proved === undefined || !Object.hasOwn(this.proved, parameterName)) return
     if (this.proved[parameterName] === parameterValue) {
@@ -165,14 +165,14 @@ export class Connection {
     }
     this.changed.add(parameterName)
     if (this.active === undefined) return
-    // Some of its answer may have been written in the other way.
+    // A part of its answer may have been written with the other setting.
     this.active.settle(undefined)
     this.destroy()
   }
 
   /**
-   * The server ends each statement that takes too long, and tells of the first only with the last. One that takes longer than
-   * all of them may is gone.
+   * Ends the connection when the pipeline takes longer than the timeouts of all its statements together: the server, which ends each
+   * statement in time, is gone.
    */
   private look(): void {
     if (this.active === undefined) return
@@ -184,7 +184,7 @@ export class Connection {
     let cancelled: Promise<boolean> | undefined
     let timer: NodeJS.Timeout | undefined
     const abort = (): void => {
-      // When a pooler passes a request on is its own affair.
+      // A pooler may pass the request on at any later time.
       if (this.limits.isPooled) {
         this.destroy()
         return
@@ -198,7 +198,7 @@ export class Connection {
     await pipeline.settled
     unlisten()
     clearTimeout(timer)
-    // Until the request has been answered it could still reach whoever uses this connection next.
+    // An unanswered request could still cancel a statement of the next user of this connection.
     if (cancelled !== undefined && !(await cancelled)) this.destroy()
   }
 }

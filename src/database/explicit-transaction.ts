@@ -21,14 +21,14 @@ interface Circumstances extends BeginOptions {
 }
 
 /**
- * A transaction over one connection. Every statement binds again, and so does the write with COMMIT in it: a binding that was
- * moved in between is refused there, and nothing is committed.
+ * A transaction over one connection. Every statement binds again, and so does the pipeline with COMMIT: if a statement moved the
+ * binding, that is refused, and nothing is committed.
  */
 export class ExplicitTransaction implements Transaction {
-  /** What goes out in front of the next calls: BEGIN, then what is done to savepoints. */
+  /** Steps that are sent before the next calls: BEGIN, and changes of savepoints. */
   private waiting: Step[]
   private readonly bound: readonly Step[]
-  /** A statement that may have changed rows has been sent. */
+  /** Whether a statement that may change rows has been sent. */
   private mayChange = false
   private turn: Promise<unknown> = Promise.resolve()
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
@@ -131,13 +131,13 @@ export class ExplicitTransaction implements Transaction {
     this.waiting = []
     await this.connection.send(pipeline, this.options.signal)
     if (!this.connection.forgetStale(pipeline)) return pipeline
-    // Only at the start is there nothing yet that a repetition could lose.
+    // Only at the start: later, the transaction has done something that a repetition would lose.
     if (this.state !== 'unsent' || this.options.signal?.aborted) return pipeline
     if (pipeline.status === 'E') await this.connection.send(this.connection.prepare([rollback]))
     return this.connection.send(this.connection.prepare(steps), this.options.signal)
   }
 
-  /** What was set but never sent needs no leaving: nothing ran since. */
+  /** A savepoint that was never sent needs no release and no rollback: nothing ran since. */
   private leave(name: string, step: Step): void {
     if (this.state === 'ended') return
     const text = savepoint(name).statement.text
@@ -173,7 +173,7 @@ export class ExplicitTransaction implements Transaction {
   }
 }
 
-/** Too late to repeat the pipeline alone: the transaction has done something already. */
+/** The error for a stale statement in a transaction that has done something already: the pipeline alone cannot be repeated. */
 const retryable = (pipeline: Pipeline): RetryableError | undefined =>
   staleness(pipeline) === 'certain' ? new RetryableError('schema') : undefined
 

@@ -8,13 +8,13 @@ import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { asked, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {
-  /** BEGIN and COMMIT in the same write: in an implicit transaction Citus does not forward the binding to its workers. */
+  /** Whether BEGIN and COMMIT stand around the calls: in an implicit transaction Citus does not forward the binding to its workers. */
   readonly blocks: boolean
   readonly lookup: FactsLookup | undefined
   readonly debug: boolean
 }
 
-/** The binding and all calls in one write. The transaction around them, and the binding with it, ends before this returns. */
+/** Sends the binding and all calls in one write. Their transaction, and the binding with it, ends before this resolves. */
 export async function runImplicitTransaction(
   connection: Connection,
   binding: Binding,

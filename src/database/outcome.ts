@@ -9,12 +9,12 @@ interface Circumstances {
   readonly signal: AbortSignal | undefined
   /** Whether errors say what the server said. */
   readonly debug: boolean
-  /** With fewer steps done, nothing can have been committed. Undefined when the pipeline does not commit. */
+  /** The number of steps before which nothing can have been committed. Undefined when the pipeline does not commit. */
   readonly commitsAfter?: number
   readonly mayWrite?: () => boolean
 }
 
-/** Why the pipeline failed; undefined when it went through. */
+/** The error of a failed pipeline; undefined when it succeeded. */
 export function failureOf(pipeline: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = pipeline
   const { lookup, signal, debug, commitsAfter = Infinity, mayWrite } = circumstances
@@ -32,4 +32,4 @@ export function failureOf(pipeline: Pipeline, circumstances: Circumstances): Ten
 }
 
 const misunderstood = (): UnavailableError =>
-  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')
+  new UnavailableError('the database sent an answer that does not fit this call; the connection was ended')
