@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { digestOf } from './function-digest.js'
 import type { Manifest, Privilege, TableManifest } from './manifest.js'
 import type { TableKind } from '../schema/shared/kinds.js'
@@ -18,7 +19,7 @@ export interface InventoryEntry {
 }
 
 /** What an older build has to know of a table to check it. */
-interface RecordedTable {
+export interface RecordedTable {
   readonly schema: string
   readonly name: string
   readonly kind: TableKind
@@ -35,6 +36,28 @@ interface RecordedFunction {
   readonly digest: string
   readonly executableBy: readonly string[]
 }
+
+const setFacts = z.object({
+  name: z.string(),
+  schema: z.string(),
+  table: z.string(),
+  /** Of the migrations that are applied. */
+  hashes: z.array(z.string()).default([]),
+})
+
+/** What is known of a set of migrations without its files. `schema` and `table` are its bookkeeping. */
+export type RecordedSet = z.output<typeof setFacts>
+
+export const setEntry = (facts: RecordedSet): InventoryEntry => ({
+  set: setKey(facts),
+  what: 'set',
+  name: setKey(facts),
+  facts,
+})
+
+/** `undefined` for what is recorded of tables and functions. */
+export const recordedSet = ({ what, facts }: InventoryEntry): RecordedSet | undefined =>
+  what === 'set' ? setFacts.safeParse(facts).data : undefined
 
 /** How a set of migrations is named in the inventory. */
 export const setKey = ({ schema, table }: { readonly schema: string; readonly table: string }) => `${schema}.${table}`
@@ -74,4 +97,16 @@ function byPrivilege(rights: readonly Privilege[]): Record<string, true | string
     grouped[privilege] = column === undefined ? true : [...(Array.isArray(others) ? others : []), column]
   }
   return grouped
+}
+
+/** The same without rights on other columns than these. */
+export function onColumns({ rights, ...facts }: RecordedTable, columns: readonly string[]): RecordedTable {
+  const left = (byPrivilege: Rights[string]) =>
+    Object.fromEntries(
+      Object.entries(byPrivilege).map(([privilege, on]) => [
+        privilege,
+        on === true ? on : on.filter((column) => columns.includes(column)),
+      ]),
+    )
+  return { ...facts, rights: Object.fromEntries(Object.entries(rights).map(([role, held]) => [role, left(held)])) }
 }

@@ -83,5 +83,9 @@ export const ownersEnvironment = [
   '  DATABASE_URL        the same, where DATABASE_ADMIN_URL is not set',
 ].join('\n')
 
+/** In the help of commands that write to the database. */
+export const whenRefused =
+  'Refused where migrations are applied that the tenantry.config.ts found from here upwards does not have.'
+
 /** The head of a command's help: how it is called, and what it does in a few sentences. */
 export const usageOf = (command: string, ...sentences: readonly string[]) => `$0 ${command}\n\n${sentences.join(' ')}`

@@ -56,10 +56,13 @@ const kitConfig = z.object({
 
 const endings = ['ts', 'mts', 'js', 'mjs']
 
+/** The library's tables alone. */
+export const platformProject: Project = { sets: [platformMigrations], tables: platformTables, own: undefined }
+
 /** Reads the config file that is given, else the nearest one from `cwd` upwards, else works on the library's tables alone. */
 export async function loadProject(cwd: string, given: string | undefined): Promise<Project> {
   const file = given === undefined ? findUpwards(cwd, 'tenantry.config') : resolve(cwd, given)
-  if (file === undefined) return { sets: [platformMigrations], tables: platformTables, own: undefined }
+  if (file === undefined) return platformProject
   const own = await readOwnConfig(file)
   const tables = new Set([...platformTables, ...tablesOf(own.definitions)])
   return { sets: [platformMigrations, own.set], tables: [...tables], own }

@@ -35,20 +35,43 @@ const applied = ({ schema, table }: Bookkeeping) => qualified(schema, table)
 const unfinished = ({ schema, table }: Bookkeeping) => qualified(schema, `${table}_unfinished`)
 const qualified = (schema: string, table: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
 
+/** What was applied. Of the records this is the part that the logins which serve may read too. */
+export async function readApplied(session: Session, bookkeeping: Bookkeeping): Promise<Recorded[]> {
+  if (!(await exists(session, applied(bookkeeping)))) return []
+  const rows = await session.query<{ when: string; hash: string }>(
+    `select created_at::text as when, hash from ${applied(bookkeeping)} order by created_at`,
+  )
+  return rows.map(({ when, hash }) => ({ when: Number(when), hash }))
+}
+
+/** The same, and `undefined` where this session's role may not read it: it is not the one that migrates. */
+export async function readAppliedIfAllowed(
+  session: Session,
+  bookkeeping: Bookkeeping,
+): Promise<Recorded[] | undefined> {
+  return (await mayRead(session, bookkeeping)) ? readApplied(session, bookkeeping) : undefined
+}
+
+/** Also of what does not exist. Asked of the catalogs: a statement that is refused would end a transaction around it. */
+export async function mayRead(session: Session, { schema, table }: Bookkeeping): Promise<boolean> {
+  const closed = await session.query(
+    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = $1 and c.relname = $2
+       and not (pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select'))`,
+    [schema, table],
+  )
+  return closed.length === 0
+}
+
 /** Reads without making anything: a database that was never migrated has no records. */
 export async function readRecords(session: Session, bookkeeping: Bookkeeping): Promise<Records> {
-  const rows = (await exists(session, applied(bookkeeping)))
-    ? await session.query<{ when: string; hash: string }>(
-        `select created_at::text as when, hash from ${applied(bookkeeping)} order by created_at, id`,
-      )
-    : []
   const [half] = (await exists(session, unfinished(bookkeeping)))
     ? await session.query<{ when: string; direction: Direction; statements: number; hash: string }>(
         `select created_at::text as when, direction, statements, hash from ${unfinished(bookkeeping)}`,
       )
     : []
   return {
-    applied: rows.map(({ when, hash }) => ({ when: Number(when), hash })),
+    applied: await readApplied(session, bookkeeping),
     unfinished: half && { ...half, when: Number(half.when) },
   }
 }

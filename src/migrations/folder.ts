@@ -43,7 +43,7 @@ export async function readFolder(folder: string): Promise<Migration[]> {
         index: idx,
         tag,
         when,
-        hash: createHash('sha256').update(bytes).digest('hex'),
+        hash: hashOf(bytes),
         up: parseScript(join(folder, `${tag}.sql`), bytes.toString()),
         down: files.has(downFile)
           ? parseScript(join(folder, downFile), await readFile(join(folder, downFile), 'utf8'))
@@ -51,6 +51,13 @@ export async function readFolder(folder: string): Promise<Migration[]> {
       }
     }),
   )
+}
+
+/** The hash of every up file in a folder, whatever else may be wrong with the folder. */
+export async function hashesIn(folder: string): Promise<Set<string>> {
+  if (!existsSync(folder)) return new Set()
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.sql') && !name.endsWith('.down.sql'))
+  return new Set(await Promise.all(files.map(async (name) => hashOf(await readFile(join(folder, name))))))
 }
 
 /** What keeps a folder from being reversible: downs that are missing or that nobody has read. */
@@ -61,6 +68,8 @@ export function downFaults(migrations: readonly Migration[]): string[] {
     return []
   })
 }
+
+const hashOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
 
 const downName = (upFile: string) => upFile.replace(/\.sql$/, '.down.sql')
 

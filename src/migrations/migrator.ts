@@ -1,7 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
-import { type Bookkeeping, type Direction, prepareBookkeeping, readRecords } from './bookkeeping.js'
+import {
+  type Bookkeeping,
+  type Direction,
+  prepareBookkeeping,
+  readAppliedIfAllowed,
+  readRecords,
+} from './bookkeeping.js'
 import { withContext } from '../database/session-failure.js'
 import { downFaults, type Migration, readFolder } from './folder.js'
 import { compare, type History } from './history.js'
@@ -111,6 +117,18 @@ export async function requireMigratable(session: Session, sets: readonly Migrati
   await histories(session, sets)
 }
 
+/** Throws when a newer build has migrated. For what knows only this build's tables, and would take rights on the others away. */
+export async function requireNothingNewer(session: Session, sets: readonly MigrationSet[]): Promise<void> {
+  const faults: string[] = []
+  for (const set of sets) {
+    const newest = (await readFolder(set.folder)).at(-1)?.when ?? -Infinity
+    const applied = (await readAppliedIfAllowed(withContext(session, set.name), set.bookkeeping)) ?? []
+    const later = applied.filter(({ when }) => when > newest)
+    faults.push(...newerFaults(set, { later }, 'use that build'))
+  }
+  if (faults.length > 0) throw new MigrationError(faults.join('\n'))
+}
+
 /** What is applied and what is not. Takes no lock and writes nothing. */
 export async function migrationStatus(session: Session, sets: readonly MigrationSet[]): Promise<SetStatus[]> {
   const statuses: SetStatus[] = []
@@ -188,17 +206,16 @@ async function histories(session: Session, sets: readonly MigrationSet[]): Promi
   refuseSharedTables(sets)
   const read: SetHistory[] = []
   for (const set of sets) read.push(await readHistory(session, set))
-  const faults = read.flatMap(({ set, history: { faults, later } }) =>
-    later.length === 0
-      ? faults
-      : [
-          ...faults,
-          `${set.name}: the database has ${later.length} migration(s) of a newer build; use that build to migrate`,
-        ],
-  )
+  const faults = read.flatMap(({ set, history }) => [
+    ...history.faults,
+    ...newerFaults(set, history, 'use that build to migrate'),
+  ])
   if (faults.length > 0) throw new MigrationError(faults.join('\n'))
   return read
 }
+
+const newerFaults = ({ name }: MigrationSet, { later }: Pick<History, 'later'>, what: string): string[] =>
+  later.length === 0 ? [] : [`${name}: the database has ${later.length} migration(s) of a newer build; ${what}`]
 
 function refuseSharedTables(sets: readonly MigrationSet[]): void {
   const seen = new Map([['drizzle.__drizzle_migrations', "the host application's own drizzle migrations"]])

@@ -1,9 +1,18 @@
 import pg from 'pg'
 import { digestFound } from '../access/function-digest.js'
-import { type InventoryEntry, inventory } from '../access/inventory.js'
+import {
+  type InventoryEntry,
+  inventory,
+  onColumns,
+  type RecordedSet,
+  type RecordedTable,
+  recordedSet,
+  setEntry,
+} from '../access/inventory.js'
 import { runtimeRoles } from '../access/manifest.js'
 import { functionNamed } from '../access/rights.js'
 import type { Session } from '../database/session.js'
+import { mayRead, readAppliedIfAllowed } from './bookkeeping.js'
 
 const view = `${inventory.schema}.${inventory.name}`
 
@@ -13,16 +22,49 @@ async function readInventory(session: Session): Promise<InventoryEntry[]> {
   return session.query<InventoryEntry>(`select i."set", i.what, i.name, i.facts from ${view} i`)
 }
 
+/** The sets of migrations that are recorded. None for a role that may not read the record: it is not the one that migrates. */
+export async function readRecordedSets(session: Session): Promise<RecordedSet[]> {
+  const { schema, name: table } = inventory
+  const entries = (await mayRead(session, { schema, table })) ? await readInventory(session) : []
+  return entries.flatMap((entry) => recordedSet(entry) ?? [])
+}
+
 /** Records what a build brings, in place of what is recorded under the same names. Under the lock of the migrator. */
-export async function record(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
+export function record(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
   const replaced = new Set(entries.map(keyOf))
+  return inTransaction(session, async () => {
+    const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
+    if (!(await isRecorded(session))) await create(session)
+    await replace(session, [...others, ...entries])
+  })
+}
+
+/** Brings the record to what is there: takes out what is missing or changed, and writes which migrations of each set are applied. */
+export const refreshRecord = (session: Session): Promise<void> =>
+  inTransaction(session, () => refreshRecordWithin(session))
+
+/** In the transaction of a migration that was taken back. */
+export async function refreshRecordWithin(session: Session): Promise<void> {
+  const entries = await readInventory(session)
+  if (entries.length === 0) return
+  const found = await session.query<{ name: string; columns: string[] | null }>(foundStatement, [
+    JSON.stringify(entries),
+  ])
+  const columns = new Map(found.map((one) => [one.name, one.columns]))
+  const objects = entries.flatMap((entry): InventoryEntry[] => {
+    const there = columns.get(entry.name)
+    if (entry.what === 'set' || there === undefined) return []
+    return [there === null ? entry : { ...entry, facts: onColumns(entry.facts as RecordedTable, there) }]
+  })
+  await replace(session, [...objects, ...(await appliedSets(session, entries))])
+}
+
+async function inTransaction(session: Session, work: () => Promise<void>): Promise<void> {
   await session.query('begin')
   try {
     // Whoever reads all of the database, as a dump does, is in the way for as long as that takes.
     await session.query(`set local lock_timeout = '10s'`)
-    const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
-    if (!(await isRecorded(session))) await create(session)
-    await replace(session, [...others, ...entries])
+    await work()
     await session.query('commit')
   } catch (error) {
     await session.query('rollback').catch(() => undefined)
@@ -30,16 +72,16 @@ export async function record(session: Session, entries: readonly InventoryEntry[
   }
 }
 
-/** Takes out what is not there, or not as it was recorded. In the transaction of a migration that was taken back. */
-export async function recordTakenBack(session: Session): Promise<void> {
-  const entries = await readInventory(session)
-  if (entries.length === 0) return
-  const gone = await session.query<{ position: number }>(goneStatement, [JSON.stringify(entries)])
-  const positions = new Set(gone.map(({ position }) => position))
-  await replace(
-    session,
-    entries.filter((_, index) => !positions.has(index + 1)),
-  )
+async function appliedSets(session: Session, entries: readonly InventoryEntry[]): Promise<InventoryEntry[]> {
+  const sets: InventoryEntry[] = []
+  for (const entry of entries) {
+    if (entry.what !== 'set') continue
+    const set = recordedSet(entry)
+    const applied = set && (await readAppliedIfAllowed(session, set))
+    if (set === undefined || applied === undefined) sets.push(entry)
+    else if (applied.length > 0) sets.push(setEntry({ ...set, hashes: applied.map(({ hash }) => hash) }))
+  }
+  return sets
 }
 
 const keyOf = ({ what, name }: InventoryEntry) => `${what} ${name}`
@@ -80,15 +122,19 @@ const asRows = (entries: readonly InventoryEntry[]) =>
    from pg_catalog.jsonb_to_recordset(${pg.escapeLiteral(JSON.stringify(entries))}::jsonb)
      as i("set" text, what text, name text, facts jsonb)`
 
-const goneStatement = `
-select e.position::int as position
-from pg_catalog.jsonb_array_elements($1::jsonb) with ordinality as e(entry, position)
-where case e.entry ->> 'what'
-  when 'table' then not exists (
-    select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = e.entry #>> '{facts,schema}' and c.relname = e.entry #>> '{facts,name}')
-  when 'function' then not exists (
-    select from pg_catalog.pg_proc p
-    where p.oid = ${functionNamed("(e.entry ->> 'name')")} and ${digestFound} = e.entry #>> '{facts,digest}')
-  else false
-end`
+/** The recorded tables with the columns that they have, and the functions that are as recorded. */
+const foundStatement = `
+with entry as (
+  select e.what, e.name, e.facts from pg_catalog.jsonb_to_recordset($1::jsonb) as e(what text, name text, facts jsonb)
+)
+select e.name, array(
+    select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  ) as columns
+from entry e
+join pg_catalog.pg_namespace n on n.nspname = e.facts ->> 'schema'
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = e.facts ->> 'name'
+where e.what = 'table'
+union all
+select e.name, null
+from entry e join pg_catalog.pg_proc p on p.oid = ${functionNamed('e.name')}
+where e.what = 'function' and ${digestFound} = e.facts ->> 'digest'`

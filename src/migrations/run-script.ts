@@ -9,7 +9,7 @@ import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
 import { assertLockHeld } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
-import { recordTakenBack } from './recorded.js'
+import { refreshRecordWithin } from './recorded.js'
 import type { Script, Statement } from './script.js'
 
 /** One file on its way, up or down. */
@@ -94,7 +94,7 @@ async function runStepwise(run: Run): Promise<void> {
 async function finish(run: Run): Promise<void> {
   const session = ownQueries(run)
   await recordDone(session, run.bookkeeping, run.direction, run.migration)
-  if (run.direction === 'down') await recordTakenBack(session)
+  if (run.direction === 'down') await refreshRecordWithin(session)
 }
 
 /** Steps back when a lock is not free in time, so that those who queued behind it can pass, and tries again. */

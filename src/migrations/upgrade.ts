@@ -2,10 +2,10 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Session } from '../database/session.js'
 import { type Bootstrapped, bootstrapGrants, bootstrapRoles, type BootstrapOptions } from '../access/bootstrap.js'
 import { closedExtensions } from '../access/extensions.js'
-import { entriesOf, type InventoryEntry, setKey } from '../access/inventory.js'
+import { entriesOf, setEntry, setKey } from '../access/inventory.js'
 import { manifestOf } from '../access/manifest.js'
 import { type SqlFunction, sqlFunctions } from '../access/functions.js'
-import { prepareBookkeeping } from './bookkeeping.js'
+import { prepareBookkeeping, readApplied } from './bookkeeping.js'
 import { declarationsOf } from './declarations.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import {
@@ -16,7 +16,7 @@ import {
   type Step,
   type UpTarget,
 } from './migrator.js'
-import { record, recordTakenBack } from './recorded.js'
+import { record, refreshRecord } from './recorded.js'
 import { bringPermissions } from '../access/permissions.js'
 import { withContext } from '../database/session-failure.js'
 import type { MigrateOptions } from './progress.js'
@@ -53,9 +53,10 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
     await requireMigratable(session, chosen)
     await recordBrought(session, build, chosen)
     const steps = await migrateUp(session, chosen, options)
-    // What was recorded and is still missing, because the run went only to an earlier migration.
-    await recordTakenBack(withContext(session, 'the record of what migrations brought'))
     const grants = await bootstrapGrants(session, await declarationsOf(tables, sets, functions), options)
+    const permissions = (await holdsPermissions(session)) ? await bringPermissions(session) : []
+    // What is applied now, and without what is still missing because the run went only to an earlier migration.
+    await refreshRecord(recording(session))
     return {
       steps,
       bootstrap: {
@@ -65,7 +66,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
         // Again: one of the migrations may have made an extension.
         extensions: await closedExtensions(session),
       },
-      permissions: (await holdsPermissions(session)) ? await bringPermissions(session) : [],
+      permissions,
     }
   })
 }
@@ -86,12 +87,13 @@ async function recordBrought(session: Session, build: Build, chosen: readonly Mi
   const setOf = (schema: string) => (schema === 'platform' ? platform : own)
   const keys = new Set(chosen.map(({ bookkeeping }) => setKey(bookkeeping)))
   const entries = entriesOf(manifestOf(tables, functions), { platform, setOf }).filter(({ set }) => keys.has(set))
-  const context = withContext(session, 'the record of what migrations brought')
+  const context = recording(session)
   await prepareBookkeeping(context, platformMigrations.bookkeeping)
-  await record(context, [...chosen.map(setEntry), ...entries])
+  for (const set of chosen) entries.push(await setAsApplied(context, set))
+  await record(context, entries)
 }
 
-function setEntry({ name, bookkeeping }: MigrationSet): InventoryEntry {
-  const key = setKey(bookkeeping)
-  return { set: key, what: 'set', name: key, facts: { name, ...bookkeeping } }
-}
+const setAsApplied = async (session: Session, { name, bookkeeping }: MigrationSet) =>
+  setEntry({ name, ...bookkeeping, hashes: (await readApplied(session, bookkeeping)).map(({ hash }) => hash) })
+
+const recording = (session: Session) => withContext(session, 'the record of what migrations brought')

@@ -134,6 +134,9 @@ describe('on a terminal', () => {
   })
 
   test.runIf(hasTerminal)('Ctrl-C during a bar is an interruption, not a success', async () => {
+    // A database with another project's migrations would be refused.
+    const env = { DATABASE_URL: database.adminUrl }
+    await tenantry(['migrate', 'down', '--set', 'own', '--all', '--yes'], { cwd: example, env })
     const child = onTerminal(['migrate', 'up'], await endlessProject())
     child.stdout.resume()
     await vi.waitFor(async () => {

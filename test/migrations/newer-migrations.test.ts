@@ -5,6 +5,7 @@ import { defineRepository } from '../../src/core/define-repository.js'
 import { openSession, type Session } from '../../src/database/session.js'
 import { declarationsOf } from '../../src/migrations/declarations.js'
 import { migrateDown } from '../../src/migrations/migrator.js'
+import { strayedSets } from '../../src/migrations/strayed-sets.js'
 import { upgrade } from '../../src/migrations/upgrade.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
@@ -67,6 +68,12 @@ test('after the newer build has taken its migrations back, the older one is alon
   await upgrade(session, newer)
   for (const set of newer.sets) await migrateDown(session, [set])
 
+  const recorded = await session.query<{ name: string; facts: string }>(
+    'select name, facts::text as facts from platform_migrations.inventory',
+  )
+  expect(recorded.map(({ name }) => name)).not.toContain('host.comments')
+  expect(recorded.map(({ name }) => name)).not.toContain('platform.my_reviews()')
+  expect(recorded.find(({ name }) => name === 'host.notes')?.facts).toMatch(/^(?!.*pinned).*"text"/)
   await serve(url, session)
   expect((await upgrade(session, older)).steps).toEqual([])
   // What was brought and taken back is nobody's any more.
@@ -126,6 +133,10 @@ test('the embedded database is recorded and proved alike', async () => {
   const session = await openSession({ embedded: true })
   await upgrade(session, older)
   await upgrade(session, newer)
+  expect(await strayedSets(session, older.sets)).toEqual([])
+  expect(await strayedSets(session, older.sets.slice(0, 1))).toEqual([
+    { name: 'own', table: 'app_migrations.migrations' },
+  ])
   const declared = await declarationsOf(older.tables, older.sets)
   const proved = async () => {
     await session.query('set session authorization tenantry_app')

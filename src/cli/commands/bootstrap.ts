@@ -1,6 +1,7 @@
 import type { Bootstrapped } from '../../access/bootstrap.js'
 import type { CarriedOut } from '../../access/carry-out.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
+import { withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit, type ExitCode } from '../report.js'
 
@@ -18,6 +19,7 @@ export const addBootstrap: AddCommand = (program, run) =>
             'it alone after a change of rights, or on a further database of the same server. What the login may',
             'not do it prints as SQL, and ends with 3. Running it again does nothing more. It also prints the grants',
             'for extensions whose functions the application may not execute, which is no fault.',
+            whenRefused,
           ),
         )
         .option('exclusive-database', {
@@ -30,11 +32,16 @@ export const addBootstrap: AddCommand = (program, run) =>
     run(async (args, context) => {
       const { bootstrap } = await import('../../access/bootstrap.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
-      const { tables, sets } = await context.project()
+      const { requireNothingNewer } = await import('../../migrations/migrator.js')
+      const project = await context.project()
+      const { tables, sets } = project
       const declarations = await declarationsOf(tables, sets)
       const done = await asOwner(context, args, (session) =>
         withProgress(context.console, (progress) =>
-          bootstrap(session, declarations, { ...progress, exclusiveDatabase: args.exclusiveDatabase }),
+          withEverySet(session, { project, cwd: context.cwd }, progress, async () => {
+            await requireNothingNewer(session, sets)
+            return bootstrap(session, declarations, { ...progress, exclusiveDatabase: args.exclusiveDatabase })
+          }),
         ),
       )
       return {

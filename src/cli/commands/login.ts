@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../../core/errors.js'
-import { type AddCommand, asOwner, ownersEnvironment, usageOf } from '../command.js'
+import { type AddCommand, asOwner, ownersEnvironment, usageOf, whenRefused } from '../command.js'
+import { requireEverySet } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addLogin: AddCommand = (program, run) =>
@@ -20,6 +21,7 @@ const addCreate: AddCommand = (program, run) =>
             'Makes a login that is a member of tenantry_app, or of tenantry_system, and of nothing else: what the application',
             'connects with. Its password is made here and shown this once; the server is told only a hash of it. Run for a',
             'login that exists it gives it what it lacks, and leaves its password alone unless you hand in another.',
+            whenRefused,
           ),
         )
         .positional('name', { type: 'string', demandOption: true, describe: 'The name to log in with' })
@@ -41,9 +43,11 @@ const addCreate: AddCommand = (program, run) =>
       const { name, system, passwordStdin } = args
       const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
       if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')
-      const login = await asOwner(context, {}, (session) =>
-        createLogin(session, name, { system, ...(password !== undefined && { password }) }),
-      )
+      const project = await context.project()
+      const login = await asOwner(context, {}, async (session) => {
+        await requireEverySet(session, { project, cwd: context.cwd })
+        return createLogin(session, name, { system, ...(password !== undefined && { password }) })
+      })
       const isComplete = login.remaining.length === 0
       return {
         lines: [

@@ -1,7 +1,7 @@
 import { MigrationError } from '../../core/errors.js'
 import type { SetStatus } from '../../migrations/migrator.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { chooseSets, targeted } from '../migration-sets.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
+import { chooseSets, requireEverySet, targeted, withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 
 export const addDown: AddCommand = (program, run) =>
@@ -16,6 +16,7 @@ export const addDown: AddCommand = (program, run) =>
             'Takes back the last migration, or as many as you say: yours before those of the library. What a',
             'migration made goes with all its rows, so a terminal is asked first, and without one nothing happens',
             'unless --yes is given.',
+            whenRefused,
           ),
         )
         .option('all', { type: 'boolean', describe: 'Take back everything', conflicts: 'to' })
@@ -26,17 +27,22 @@ export const addDown: AddCommand = (program, run) =>
     run(async (args, context) => {
       const { migrateDown, migrationStatus } = await import('../../migrations/migrator.js')
       const { console } = context
-      const sets = chooseSets(await context.project(), args)
+      const project = await context.project()
+      const sets = chooseSets(project, args)
       const all = args.all === true
       const target = { all, ...(args.to !== undefined && { to: args.to }) }
       const steps = await asOwner(context, args, async (session) => {
+        const found = { project, cwd: context.cwd }
+        await requireEverySet(session, found)
         const due = lastFirst(await migrationStatus(session, sets), { all, to: args.to })
         if (due.length > 0 && !args.yes) {
           const what = `This takes back ${due.join(', ')}, with all rows of the tables that they made.`
           if (!console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
           if (!(await console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
         }
-        return withProgress(console, (progress) => migrateDown(session, sets, { ...progress, ...target }))
+        return withProgress(console, (progress) =>
+          withEverySet(session, found, progress, () => migrateDown(session, sets, { ...progress, ...target })),
+        )
       })
       return {
         lines: [steps.length === 0 ? 'There was nothing to take back.' : `Migrations taken back: ${steps.length}.`],

@@ -1,5 +1,6 @@
 import type { SetStatus } from '../../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { otherConfig, strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addStatus: AddCommand = (program, run) =>
@@ -13,18 +14,26 @@ export const addStatus: AddCommand = (program, run) =>
             'migrate status',
             'Lists every migration and whether it is applied. Changes nothing and waits for nobody. Pending ones',
             'are no fault here: a deployment that must not go on with them asks `migrate verify`. Ends with 3',
-            'when a file was edited, is missing or was re-ordered after it was applied.',
+            'when a file was edited, is missing or was re-ordered after it was applied. Warns when migrations are',
+            'applied that the tenantry.config.ts found from here upwards does not have.',
           ),
         )
         .example('$0 migrate status', 'what is applied')
         .example('$0 migrate status --json', 'the same for a program'),
     run(async (args, context) => {
       const { migrationStatus } = await import('../../migrations/migrator.js')
-      const { sets } = await context.project()
-      const statuses = await asOwner(context, args, (session) => migrationStatus(session, sets))
+      const project = await context.project()
+      const { statuses, warnings } = await asOwner(context, args, async (session) => ({
+        statuses: await migrationStatus(session, project.sets),
+        warnings: await strayedWarnings(session, { project, cwd: context.cwd }),
+      }))
       return {
-        lines: statuses.flatMap(linesOf),
-        document: { sets: statuses },
+        lines: [
+          ...statuses.flatMap(linesOf),
+          ...warnings.map((warning) => `warning: ${warning}`),
+          ...(warnings.length === 0 ? [] : [`Commands that write are refused here. ${otherConfig}`]),
+        ],
+        document: { sets: statuses, warnings },
         exit: statuses.some(({ faults }) => faults.length > 0) ? exit.findings : exit.fine,
       }
     }),

@@ -1,6 +1,6 @@
 import { bootstrapLines, exitOf } from './bootstrap.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
-import { chooseSets, targeted } from '../migration-sets.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
+import { chooseSets, projectToMigrate, targeted } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 
 export const addUp: AddCommand = (program, run) =>
@@ -16,19 +16,25 @@ export const addUp: AddCommand = (program, run) =>
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
             'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
             'for each other.',
+            whenRefused,
+            'With --set tenantry those of the library are applied even there.',
           ),
         )
         .example('$0 migrate up', 'apply everything')
         .example('$0 migrate up --embedded ./data', 'the same in an embedded database')
         .example('$0 migrate up --set tenantry --to 3', 'only the migrations 0 to 3 of the library'),
     run(async (args, context) => {
+      const { withMigrationLock } = await import('../../database/session-lock.js')
       const { upgrade } = await import('../../migrations/upgrade.js')
       const project = await context.project()
       const only = chooseSets(project, args)
       const { console } = context
       const { steps, bootstrap, permissions } = await asOwner(context, args, (session) =>
         withProgress(console, (progress) =>
-          upgrade(session, project, { ...progress, only, ...(args.to !== undefined && { to: args.to }) }),
+          withMigrationLock(session, progress, async () => {
+            const build = await projectToMigrate(session, { project, cwd: context.cwd }, args.set)
+            return upgrade(session, build, { ...progress, only, ...(args.to !== undefined && { to: args.to }) })
+          }),
         ),
       )
       return {

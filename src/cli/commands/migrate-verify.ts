@@ -1,4 +1,5 @@
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 
 export const addVerify: AddCommand = (program, run) =>
@@ -12,14 +13,17 @@ export const addVerify: AddCommand = (program, run) =>
             'migrate verify',
             'The gate for a deployment: every file is the one that was applied, none is pending, missing, re-',
             'ordered or half done, and each has a down that somebody has read. Migrations of a newer build are no',
-            'fault.',
+            'fault; migrations that the tenantry.config.ts found from here upwards does not have are one.',
           ),
         )
         .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),
     run(async (args, context) => {
       const { verifyMigrations } = await import('../../migrations/migrator.js')
-      const { sets } = await context.project()
-      const faults = await asOwner(context, args, (session) => verifyMigrations(session, sets))
+      const project = await context.project()
+      const faults = await asOwner(context, args, async (session) => [
+        ...(await strayedWarnings(session, { project, cwd: context.cwd })),
+        ...(await verifyMigrations(session, project.sets)),
+      ])
       return {
         lines: faults.length === 0 ? ['Every migration is sound and applied.'] : faults,
         document: { faults },

@@ -1,5 +1,6 @@
 import { exitOf, remainingLines } from './bootstrap.js'
-import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
+import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
+import { withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
 import { exit } from '../report.js'
 
@@ -27,6 +28,7 @@ const addEnsure: AddCommand = (program, run) =>
             'Rows that arrived before their partition lie in the default one, and move into it in the same',
             'transaction. Nobody but the owner gets a right on a partition, and each has the row security of its',
             'table; one that was left open is closed. Run it daily: it does nothing where nothing is missing.',
+            whenRefused,
           ),
         )
         .option('months', { type: 'number', requiresArg: true, default: 3, describe: 'How many months after this one' })
@@ -34,10 +36,13 @@ const addEnsure: AddCommand = (program, run) =>
         .example('$0 partitions ensure --months 3', 'for every partitioned table'),
     run(async (args, context) => {
       const { ensurePartitions, partitionedTables } = await import('../../migrations/partitions.js')
-      const tables = partitionedTables((await context.project()).tables, args.table)
+      const project = await context.project()
+      const tables = partitionedTables(project.tables, args.table)
       const { made, closed } = await asOwner(context, args, (session) =>
         withProgress(context.console, (progress) =>
-          ensurePartitions(session, tables, { ...progress, months: args.months }),
+          withEverySet(session, { project, cwd: context.cwd }, progress, () =>
+            ensurePartitions(session, tables, { ...progress, months: args.months }),
+          ),
         ),
       )
       return {
@@ -67,6 +72,7 @@ const addDrop: AddCommand = (program, run) =>
             'Drops the partitions of all months before the one that is given, with their rows. A month of the',
             'audit log stays until every entry of it is sealed; it is then named, and the command ends with 1.',
             'Rows in the default partition stay, whatever their month.',
+            whenRefused,
           ),
         )
         .option('before', {
@@ -79,10 +85,13 @@ const addDrop: AddCommand = (program, run) =>
         .example('$0 partitions drop --before 2026-01 --table project_metrics', 'the metrics of the years before 2026'),
     run(async (args, context) => {
       const { dropPartitions, partitionedTables } = await import('../../migrations/partitions.js')
-      const tables = partitionedTables((await context.project()).tables, args.table)
+      const project = await context.project()
+      const tables = partitionedTables(project.tables, args.table)
       const { dropped, kept } = await asOwner(context, args, (session) =>
         withProgress(context.console, (progress) =>
-          dropPartitions(session, tables, { ...progress, before: args.before }),
+          withEverySet(session, { project, cwd: context.cwd }, progress, () =>
+            dropPartitions(session, tables, { ...progress, before: args.before }),
+          ),
         ),
       )
       return {

@@ -1,5 +1,6 @@
 import type { RoleFault } from '../../core/errors.js'
 import { type AddCommand, usageOf } from '../command.js'
+import { otherConfig, strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
 import { loginsPlace } from '../sessions.js'
 
@@ -14,7 +15,8 @@ export const addProof: AddCommand = (program, run) =>
             'proof',
             'Connects as the login that will serve and asks what the application asks at its start: the login',
             'reaches its one role and nothing else, row security and every right are as declared, every migration',
-            'is applied. Each fault comes with the command that mends it, and the command ends with 3.',
+            'is applied. Each fault comes with the command that mends it, and the command ends with 3. Only notes',
+            'when migrations are applied that the tenantry.config.ts found from here upwards does not have.',
           ),
         )
         .option('system', {
@@ -39,16 +41,20 @@ export const addProof: AddCommand = (program, run) =>
     run(async ({ system, url }, context) => {
       const { proveStartup } = await import('../../access/startup-proof.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
-      const { tables, sets, own } = await context.project()
+      const project = await context.project()
+      const { tables, sets, own } = project
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
       const declarations = await declarationsOf(tables, sets)
       const role = system ? 'tenantry_system' : 'tenantry_app'
-      const { faults, notes } = await context.connected(place, (session) =>
-        proveStartup(session, declarations, {
+      const { faults, notes } = await context.connected(place, async (session) => {
+        const proof = await proveStartup(session, declarations, {
           role,
           ...(own !== undefined && { allowRelations: own.allowRelations, allowFunctions: own.allowFunctions }),
-        }),
-      )
+        })
+        // Only a note: what the login may do with their tables is proved.
+        const strayed = await strayedWarnings(session, { project, cwd: context.cwd })
+        return { ...proof, notes: [...proof.notes, ...strayed.map(asNote)] }
+      })
       return {
         lines: [
           faults.length === 0
@@ -67,3 +73,9 @@ const linesOf = ({ fault, detail, mend }: RoleFault) => [
   `- ${fault}${detail === '' ? '' : `: ${detail}`}`,
   `  mend: ${mend}`,
 ]
+
+const asNote = (strayed: string): RoleFault => ({
+  fault: 'the config does not have all migrations that are applied',
+  detail: strayed,
+  mend: otherConfig,
+})
