@@ -1,4 +1,5 @@
 import type { RoleFault } from '../core/errors.js'
+import { anotherLogin, type Finding, rootCauses } from './root-causes.js'
 import type { Session } from '../database/session.js'
 
 /** What a proof found. Nothing may be served with a fault; a note is for whoever runs the database to know. */
@@ -19,13 +20,9 @@ export async function proveConnection(session: Pick<Session, 'query'>, { role, s
   return asProof(await session.query<Finding>(connectionProof, [role, schemas]))
 }
 
-export interface Finding extends RoleFault {
-  readonly grave: boolean
-}
-
 /** Faults and notes apart, each list in an order that does not depend on the plan. */
 export function asProof(findings: readonly Finding[]): Proof {
-  const sorted = findings
+  const sorted = rootCauses(findings)
     .map(({ fault, detail, mend, grave }) => ({ found: { fault, detail, mend }, grave }))
     .sort((a, b) => Number(text(a.found) > text(b.found)) - Number(text(a.found) < text(b.found)))
   const pick = (grave: boolean) => sorted.filter((finding) => finding.grave === grave).map(({ found }) => found)
@@ -43,6 +40,7 @@ roles as materialized (
 here as materialized (
   select login.oid as login, login.rolname as login_name,
     pg_catalog.format('npx tenantry login create %s%s', login.rolname, case $1::text when 'tenantry_system' then ' --system' end) as relogin,
+    pg_catalog.format('${anotherLogin}%s', case $1::text when 'tenantry_system' then ' --system' end) as another_login,
     (select r.oid from roles r where r.rolname = $1::text) as role,
     d.oid as database, d.datname as database_name, d.datdba as database_owner
   from roles login cross join pg_catalog.pg_database d
@@ -66,13 +64,25 @@ configured as (
   order by name, d.setrole = 0, d.setdatabase = 0
 )`
 
-const anotherLogin = 'connect with a login of its own: npx tenantry login create <name>'
 const isOn = '^(on|true|yes|1)$'
 const isOff = '^(off|false|no|0)$'
 
+/** For a setting that no role and no database has been given. */
+const takeOut = (name: string) =>
+  `pg_catalog.format('take %s out of the connection options, or of postgresql.conf', ${name})`
+
+/** Needs `configured` as `c`, with no row where nothing is configured. */
+const resetOf = (setting: string) => `case
+    when c.value is null then ${takeOut(setting)}
+    when c.setrole = 0 and c.setdatabase = 0 then pg_catalog.format('alter role all reset %s', ${setting})
+    when c.setrole = 0 then pg_catalog.format('alter database %I reset %s', here.database_name, ${setting})
+    when c.setdatabase = 0 then pg_catalog.format('alter role %I reset %s', here.login_name, ${setting})
+    else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, ${setting})
+  end`
+
 export const loginFindings: readonly string[] = [
   `select 'is a superuser' as fault, r.rolname::text as detail,
-    case r.oid when here.login then '${anotherLogin}' else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
+    case r.oid when here.login then here.another_login else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
     true as grave
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolsuper`,
 
@@ -84,8 +94,8 @@ export const loginFindings: readonly string[] = [
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
 
   `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
-    pg_catalog.format('alter role %I reset role', session_user), true
-  where session_user <> current_user`,
+    ${resetOf("'role'")}, true
+  from here left join configured c on c.name = 'role' where session_user <> current_user`,
 
   `select 'the role is missing', $1, 'npx tenantry bootstrap', true from here where here.role is null`,
 
@@ -106,9 +116,10 @@ export const loginFindings: readonly string[] = [
 
   `select 'owns something', pg_catalog.format('%s owns %s%s', owned.role::pg_catalog.regrole, owned.first,
       case when owned.others > 0 then pg_catalog.format(' and %s more', owned.others) end),
-    case when owned.role in (here.database_owner, owned.platform_owner) then '${anotherLogin}'
-      else pg_catalog.format('reassign owned by %s to %s', owned.role::pg_catalog.regrole,
-        coalesce(owned.platform_owner, here.database_owner)::pg_catalog.regrole) end, true
+    case when owned.role = here.login and owned.role in (here.database_owner, owned.platform_owner) then here.another_login
+      else pg_catalog.format('reassign owned by %s to %s', owned.role::pg_catalog.regrole, coalesce(
+        nullif(owned.platform_owner, owned.role)::pg_catalog.regrole::text,
+        nullif(here.database_owner, owned.role)::pg_catalog.regrole::text, 'current_user')) end, true
   from (
     select d.refobjid as role, pg_catalog.count(*) - 1 as others, pg_catalog.min(pg_catalog.pg_describe_object(d.classid, d.objid, 0)) as first,
       (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'platform') as platform_owner
@@ -123,13 +134,7 @@ export const loginFindings: readonly string[] = [
 
   `select case when s.name ~ '^tenantry' then 'a binding is ambient' else 'a setting is unsafe' end,
     pg_catalog.format('%s = %s', s.name, case when s.now ~* s.safe then c.value else s.now end),
-    case
-      when c.value is null or c.value ~* s.safe then pg_catalog.format('take %s out of the connection options, or of postgresql.conf', s.name)
-      when c.setrole = 0 and c.setdatabase = 0 then pg_catalog.format('alter role all reset %s', s.name)
-      when c.setrole = 0 then pg_catalog.format('alter database %I reset %s', here.database_name, s.name)
-      when c.setdatabase = 0 then pg_catalog.format('alter role %I reset %s', here.login_name, s.name)
-      else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, s.name)
-    end, true
+    case when c.value ~* s.safe then ${takeOut('s.name')} else ${resetOf('s.name')} end, true
   from here
   cross join (
     select v.name, v.safe, coalesce(pg_catalog.current_setting(v.name, true), '') as now
@@ -143,7 +148,10 @@ export const loginFindings: readonly string[] = [
 
   // pg_catalog comes first unless it is named; another schema could hold a function that fits a call better.
   `select 'search_path is unsafe', pg_catalog.current_setting('search_path'),
-    pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
+    -- What the connection itself says comes before every setting of its login.
+    case when (select v.source from pg_catalog.pg_settings v where v.name = 'search_path') in ('client', 'session')
+      then ${takeOut("'search_path'")}
+      else pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name) end, true
   from here
   cross join (
     select pg_catalog.array_agg(p.schema order by p.position) as path
@@ -156,7 +164,12 @@ export const loginFindings: readonly string[] = [
 ]
 
 /** Tables in front, findings behind, one statement. */
-export const asStatement = (tables: readonly string[], findings: readonly string[]) =>
-  `with recursive ${tables.join(',')}\n${findings.join('\nunion all\n')}`
+export const asStatement = (
+  tables: readonly string[],
+  findings: Partial<Record<Finding['about'], readonly string[]>>,
+) =>
+  `with recursive ${tables.join(',')}\n${Object.entries(findings)
+    .map(([about, list]) => `select found.*, '${about}' as about from (${list.join('\nunion all\n')}) found`)
+    .join('\nunion all\n')}`
 
-const connectionProof = asStatement([loginTables], loginFindings)
+const connectionProof = asStatement([loginTables], { login: loginFindings })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
-import { asProof, asStatement, type Finding, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import type { RoleFault } from '../core/errors.js'
+import { asProof, asStatement, loginFindings, loginTables, type Proof } from './connection-proof.js'
 import { partitionFindings } from './partition-findings.js'
 import { functionFindings, functionTables, placeFindings, placeTables } from './schema-findings.js'
 import {
@@ -12,8 +13,9 @@ import {
   rightsTables,
   tablesAsJson,
 } from './rights.js'
+import type { Finding } from './root-causes.js'
 import type { Session } from '../database/session.js'
-import { policyTables, tableFindings } from './table-findings.js'
+import { otherBookTable, policyTables, tableFindings } from './table-findings.js'
 
 export interface StartupProofOptions {
   readonly role: 'tenantry_app' | 'tenantry_system'
@@ -33,6 +35,8 @@ export async function proveStartup(
   options: StartupProofOptions,
 ): Promise<Proof> {
   const { role, allowRelations = [], allowFunctions = [] } = options
+  const undeclared = withoutKind(declarations)
+  if (undeclared.length > 0) return { faults: undeclared, notes: [] }
   const tables = declaredTables(declarations)
   const params = [
     role,
@@ -60,6 +64,18 @@ export function searchPathOf(
   const allowed = allowRelations.flatMap((name) => /^(?:"([^"]+)"|([^".]+))\./.exec(name)?.slice(1) ?? [])
   return [...new Set([...tables.map(({ schema }) => schema), ...allowed.filter(Boolean)])]
 }
+
+/** Nobody has a right on such a table, so bootstrap would take those that it has. */
+const withoutKind = ({ tables }: Declarations): RoleFault[] =>
+  tables
+    .filter(({ kind }) => kind === undefined)
+    .map(({ schema, name }) => ({
+      fault: 'a table is not declared',
+      detail: `${schema}.${name}`,
+      mend:
+        'call declareTable right below the definition of the table. If it is called there, two copies of `tenantry/schema` are loaded ' +
+        '(`npm ls tenantry`): the tables must import the one that openTenancy comes with',
+    }))
 
 // insufficient_privilege, undefined_table
 const unreadable = new Set<unknown>(['42501', '42P01'])
@@ -92,16 +108,13 @@ const startupProof = (migrations: readonly AppliedMigrations[]) =>
       rightsTables('$3'),
       differenceTable,
       policyTables,
+      otherBookTable,
       functionTables,
     ],
-    [
-      ...loginFindings,
-      ...placeFindings,
-      ...tableFindings,
-      ...partitionFindings,
-      ...functionFindings,
-      ...migrationFindings,
-    ],
+    {
+      login: loginFindings,
+      database: [...placeFindings, ...tableFindings, ...partitionFindings, ...functionFindings, ...migrationFindings],
+    },
   )
 
 /** Whose rights are looked at: everybody's, the login's and its role's. Those of any other role it reaches are not: to reach one is a fault. */
@@ -134,11 +147,23 @@ known as materialized (
 }
 
 const migrationFindings = [
-  `select 'migrations are not applied', pg_catalog.string_agg(k.name, ', ' order by k."when"), 'npx tenantry migrate up', true
-  from known k join book using ("schema", "table")
-  where not exists (select from applied a where a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when")
-  group by k."schema", k."table"`,
+  `select 'the database was never migrated', here.database_name::text, 'npx tenantry migrate up', true
+  from here where not exists (select from declared d where d.oid is not null)`,
 
-  `select 'a migration was edited after it was applied', k.name, 'npx tenantry migrate verify', true
+  // Without its bookkeeping table a set was never applied, unless somebody has lost that table.
+  `select 'migrations are not applied', pg_catalog.string_agg(k.name, ', ' order by k."when"),
+    case when place.platform is not null and k."schema" = 'platform_migrations' and pg_catalog.count(*) = k.all_of_them
+      then pg_catalog.format('restore %I.%I from a backup: the tables are there, so their migrations were applied', k."schema", k."table")
+      else 'npx tenantry migrate up' end, true
+  from (select known.*, pg_catalog.count(*) over (partition by "schema", "table") as all_of_them from known) k
+  join declared b on b.schema = k."schema" and b.name = k."table"
+  cross join place
+  where b.oid is null
+    or exists (select from book where book."schema" = k."schema" and book."table" = k."table")
+      and not exists (select from applied a where a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when")
+  group by k."schema", k."table", k.all_of_them, place.platform`,
+
+  `select 'a migration was edited after it was applied', k.name,
+    'restore the file as it was when it was applied, and write the change as a further migration', true
   from known k join applied a on a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when" where a.hash <> k.hash`,
 ]

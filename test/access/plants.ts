@@ -7,20 +7,29 @@ export interface Plant {
   /** The server versions that know the statement. */
   readonly from?: number
   readonly until?: number
-  /** What mends it is not for a machine to do. */
-  readonly byHand?: true
+  /** Why its mend is advice for a person, and neither SQL nor a command. */
+  readonly advice?: string
 }
+
+const options = 'the connection brings it along: it stands in the url or in the options of the pool'
+const rows = 'what is gone can only come back from a backup'
 
 /** `{login}`, its `{role}`, the `{database}` and its `{owner}` are filled in. */
 export const loginPlants: readonly Plant[] = [
-  { sql: ['alter role {login} superuser'], faults: ['is a superuser'], byHand: true },
+  { sql: ['alter role {login} superuser'], faults: ['is a superuser'] },
+  { sql: ['alter database {database} owner to {login}'], faults: ['owns something'] },
+  { sql: ['alter database {database} owner to {role}'], faults: ['owns something'] },
+  {
+    sql: ['alter schema platform owner to {login}', 'alter role {login} bypassrls createrole'],
+    faults: ['owns something'],
+  },
   { sql: ['alter role {role} superuser'], faults: ['is a superuser'] },
   { sql: ['alter role {login} bypassrls'], faults: ['bypasses row security'] },
   { sql: ['alter role {role} bypassrls'], faults: ['bypasses row security'] },
   { sql: ['alter role {login} createrole'], faults: ['may create roles or databases, or replicate'] },
   { sql: ['alter role {login} createdb'], faults: ['may create roles or databases, or replicate'] },
   { sql: ['alter role {role} replication'], faults: ['may create roles or databases, or replicate'] },
-  { sql: [], as: ['set local role {role}'], faults: ['acts as another role'], byHand: true },
+  { sql: [], as: ['set local role {role}'], faults: ['acts as another role'], advice: options },
   { sql: ['revoke {role} from {login}'], faults: ['does not have the rights of its role'] },
   { sql: ['alter role {login} noinherit'], faults: ['does not have the rights of its role'], until: 15 },
   { sql: ['grant {role} to {login} with inherit false'], faults: ['does not have the rights of its role'], from: 16 },
@@ -57,9 +66,9 @@ export const loginPlants: readonly Plant[] = [
     sql: ['alter role {login} in database {database} set tenantry.org_id to planted'],
     faults: ['a binding is ambient'],
   },
-  { sql: ['set local tenantry.user_id to planted'], faults: ['a binding is ambient'], byHand: true },
+  { sql: ['set local tenantry.user_id to planted'], faults: ['a binding is ambient'], advice: options },
   { sql: ['alter role {login} set row_security to off'], faults: ['a setting is unsafe'] },
-  { sql: [], as: ['set local row_security to off'], faults: ['a setting is unsafe'], byHand: true },
+  { sql: [], as: ['set local row_security to off'], faults: ['a setting is unsafe'], advice: options },
   { sql: ['alter role {login} set session_replication_role to replica'], faults: ['a setting is unsafe'] },
   { sql: ['alter database {database} set default_transaction_read_only to on'], faults: ['a setting is unsafe'] },
   { sql: ['alter role {login} set standard_conforming_strings to off'], faults: ['a setting is unsafe'], until: 18 },
@@ -71,9 +80,13 @@ export const loginPlants: readonly Plant[] = [
       'set local search_path to planted, public',
     ],
     faults: ['search_path is unsafe'],
-    byHand: true,
+    advice: options,
   },
-  { sql: ['set local search_path to public, pg_catalog'], faults: ['search_path is unsafe'], byHand: true },
+  { sql: ['set local search_path to public, pg_catalog'], faults: ['search_path is unsafe'], advice: options },
+  {
+    sql: ['alter role tenantry_app rename to planted_app', 'alter role tenantry_system rename to planted_system'],
+    faults: ['the role is missing'],
+  },
 ]
 
 /** Of these the connection proof, which looks at the login alone, says nothing. */
@@ -134,14 +147,14 @@ export const databasePlants: readonly Plant[] = [
     ],
     faults: ['policies differ'],
   },
-  { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], byHand: true },
+  { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], advice: rows },
   {
     sql: [
       'drop table platform.agent_tools',
       'create view platform.agent_tools with (security_invoker) as select 1 as one',
     ],
-    faults: ['a right is missing', 'is not a table'],
-    byHand: true,
+    faults: ['is not a table'],
+    advice: rows,
   },
   {
     sql: ['create role planted', 'alter table platform.agents owner to planted'],
@@ -265,6 +278,11 @@ export const databasePlants: readonly Plant[] = [
     sql: ['create sequence public.planted', 'grant usage on sequence public.planted to {role}'],
     faults: ['has rights on an undeclared relation'],
   },
+  {
+    // The comment of a mend must not end where the name does.
+    sql: ['create table public."planted\n; select 1 / 0" ()', 'grant select on public."planted\n; select 1 / 0" to {role}'],
+    faults: ['has rights on an undeclared relation'],
+  },
   { sql: ['grant select on pg_catalog.pg_statistic to {role}'], faults: ['has rights on an undeclared relation'] },
   {
     sql: [
@@ -351,19 +369,12 @@ export const databasePlants: readonly Plant[] = [
 
   { sql: ['revoke select on platform_migrations.migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['revoke usage on schema platform_migrations from {role}'], faults: ['a right is missing'] },
-  { sql: ['drop table platform_migrations.migrations'], faults: ['a table is missing'], byHand: true },
-  {
-    sql: [
-      'delete from platform_migrations.migrations where created_at > (select min(created_at) from platform_migrations.migrations)',
-    ],
-    faults: ['migrations are not applied'],
-    byHand: true,
-  },
-  { sql: ['delete from platform_migrations.migrations'], faults: ['migrations are not applied'], byHand: true },
+  { sql: ['drop table platform_migrations.migrations'], faults: ['migrations are not applied'], advice: rows },
+  { sql: ['delete from platform_migrations.migrations'], faults: ['migrations are not applied'], advice: rows },
   {
     sql: ["update platform_migrations.migrations set hash = 'planted' where id = 1"],
     faults: ['a migration was edited after it was applied'],
-    byHand: true,
+    advice: 'the file that was applied is in the history of the repository',
   },
 ]
 

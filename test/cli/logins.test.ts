@@ -88,7 +88,7 @@ describe('proof', () => {
   test("covers the host's own tables", async () => {
     const { stdout, code } = await tenantry(['proof'], { cwd: example, env: { DATABASE_URL: database.appUrl } })
     expect(code).toBe(3)
-    expect(stdout).toContain('helpdesk.tickets')
+    expect(stdout).toContain('0000_tickets')
     expect(stdout).toContain('npx tenantry migrate up')
   })
 })

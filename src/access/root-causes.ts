@@ -1,0 +1,62 @@
+import type { RoleFault } from '../core/errors.js'
+
+/** One row of a proof. */
+export interface Finding extends RoleFault {
+  readonly grave: boolean
+  /** The login and its settings, or what the database holds. */
+  readonly about: 'login' | 'database'
+}
+
+export const anotherLogin = 'connect with a login of its own: npx tenantry login create <name>'
+
+/** The mend of each relation that looks like one of the host's own tables. */
+export const passOwn =
+  'pass `own` to openTenancy, with the module that exports these tables and the folder of their migrations; for the commands, name both in tenantry.config.ts'
+
+/** A finding that explains others. While it stands their mends would be in vain, or would do harm. */
+interface Cause {
+  readonly is: (finding: Finding) => boolean
+  readonly explains: (finding: Finding) => boolean
+}
+
+const called = (fault: string) => (finding: Finding) => finding.fault === fault
+const everything = () => true
+
+// `login create` refuses to give its role to one that can do more.
+const more = new Set([
+  'bypasses row security',
+  'may create roles or databases, or replicate',
+  'is a member of another role',
+  'owns something',
+])
+const isMoreThanALogin = ({ fault }: Finding) => more.has(fault)
+
+// In the order in which they are mended: the roles and the tables must exist before a login of them can be made.
+const causes: readonly Cause[] = [
+  { is: called('the database was never migrated'), explains: everything },
+  { is: called('the role is missing'), explains: everything },
+  // The rights of an owner or a superuser are right for an owner or a superuser.
+  { is: ({ mend }) => mend.startsWith(anotherLogin), explains: everything },
+  { is: isMoreThanALogin, explains: called('does not have the rights of its role') },
+  { is: called('migrations are not applied'), explains: ({ about }) => about === 'database' },
+]
+
+/** Leaves out what another finding explains. Never empty where anything was found: what explains stays. */
+export function rootCauses(findings: readonly Finding[]): Finding[] {
+  const left = causes.reduce(
+    (all, { is, explains }) => (all.some(is) ? all.filter((one) => is(one) || !explains(one)) : all),
+    findings,
+  )
+  return inOne(left, ({ mend }) => mend === passOwn)
+}
+
+/** Findings with one mend, as one: the host may have a hundred tables. */
+function inOne(findings: readonly Finding[], belongs: (finding: Finding) => boolean): Finding[] {
+  const [first, ...more] = findings.filter(belongs)
+  if (first === undefined) return [...findings]
+  const details = [first, ...more].map(({ detail }) => detail).sort()
+  return [
+    ...findings.filter((finding) => !belongs(finding)),
+    { ...first, fault: 'tables of your own are not declared', detail: details.join('; ') },
+  ]
+}
