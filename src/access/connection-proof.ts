@@ -116,10 +116,9 @@ export const loginFindings: readonly string[] = [
 
   `select 'owns something', pg_catalog.format('%s owns %s%s', owned.role::pg_catalog.regrole, owned.first,
       case when owned.others > 0 then pg_catalog.format(' and %s more', owned.others) end),
-    case when owned.role = here.login and owned.role in (here.database_owner, owned.platform_owner) then here.another_login
-      else pg_catalog.format('reassign owned by %s to %s', owned.role::pg_catalog.regrole, coalesce(
-        nullif(owned.platform_owner, owned.role)::pg_catalog.regrole::text,
-        nullif(here.database_owner, owned.role)::pg_catalog.regrole::text, 'current_user')) end, true
+    case when owned.role in (here.database_owner, owned.platform_owner) then here.another_login
+      else pg_catalog.format('reassign owned by %s to %s', owned.role::pg_catalog.regrole,
+        coalesce(owned.platform_owner, here.database_owner)::pg_catalog.regrole) end, true
   from (
     select d.refobjid as role, pg_catalog.count(*) - 1 as others, pg_catalog.min(pg_catalog.pg_describe_object(d.classid, d.objid, 0)) as first,
       (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'platform') as platform_owner

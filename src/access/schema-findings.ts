@@ -21,11 +21,10 @@ executor as materialized (
     and a.grantee <> p.proowner and a.grantee = any (array(select g.oid from grantee g))
 )`
 
-/** As allowFunctions takes it. Null for a name with a line break, which would end the comment that holds it. */
+/** As allowFunctions takes it. */
 const signatureOf = (oid: string) => `(
   select pg_catalog.format('%s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
-  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-  where p.oid = ${oid} and p.proname::text || n.nspname::text || pg_catalog.oidvectortypes(p.proargtypes) !~ '[[:cntrl:]]')`
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid = ${oid})`
 
 const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
 
@@ -51,8 +50,8 @@ export const functionFindings: readonly string[] = [
 
   // It runs with the rights of its owner. Trigger functions cannot be called, and nobody here may make a trigger.
   `select 'may execute an undeclared definer function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
-    pg_catalog.format('revoke execute on routine %s from %s cascade', e.oid::pg_catalog.regprocedure, g.name)
-      || coalesce(' -- or, where the application is to execute it, allowFunctions: [' || pg_catalog.quote_literal(${signatureOf('e.oid')}) || ']', ''), true
+    pg_catalog.format('revoke execute on routine %s from %s cascade -- or, where the application is to execute it, allowFunctions: [%L]',
+      e.oid::pg_catalog.regprocedure, g.name, ${signatureOf('e.oid')}), true
   from executor e join grantee g on g.oid = e.grantee cross join here cross join place
   where e.prosecdef and ${undeclared}
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)

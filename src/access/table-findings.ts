@@ -101,7 +101,7 @@ export const tableFindings: readonly string[] = [
       when c.nspname <> 'platform' and (c.oid in (select b.oid from other_book b) or ${hasOurPolicy}
         or g.role is not null and c.relowner = place.owner and exists (select from other_book)) then '${passOwn}'
       else pg_catalog.format('revoke all on %s %s from %s cascade%s', case c.relkind when 'S' then 'sequence' else 'table' end, c.label, g.name,
-        case when c.nspname <> 'pg_catalog' and c.label !~ '[[:cntrl:]]' then pg_catalog.format(' -- or, where the application is to use it, allowRelations: [%L]', c.label) end)
+        case when c.nspname <> 'pg_catalog' then pg_catalog.format(' -- or, where the application is to use it, allowRelations: [%L]', c.label) end)
     end, true
   from (
     select h.oid, h.grantee, pg_catalog.string_agg(distinct h.privilege, ', ' order by h.privilege) as rights

@@ -18,7 +18,6 @@ const rows = 'what is gone can only come back from a backup'
 export const loginPlants: readonly Plant[] = [
   { sql: ['alter role {login} superuser'], faults: ['is a superuser'] },
   { sql: ['alter database {database} owner to {login}'], faults: ['owns something'] },
-  { sql: ['alter database {database} owner to {role}'], faults: ['owns something'] },
   {
     sql: ['alter schema platform owner to {login}', 'alter role {login} bypassrls createrole'],
     faults: ['owns something'],
@@ -276,11 +275,6 @@ export const databasePlants: readonly Plant[] = [
   },
   {
     sql: ['create sequence public.planted', 'grant usage on sequence public.planted to {role}'],
-    faults: ['has rights on an undeclared relation'],
-  },
-  {
-    // The comment of a mend must not end where the name does.
-    sql: ['create table public."planted\n; select 1 / 0" ()', 'grant select on public."planted\n; select 1 / 0" to {role}'],
     faults: ['has rights on an undeclared relation'],
   },
   { sql: ['grant select on pg_catalog.pg_statistic to {role}'], faults: ['has rights on an undeclared relation'] },

@@ -60,8 +60,6 @@ describe.each(['tenantry_app', 'tenantry_system'] as const)('%s', (role) => {
   })
 })
 
-const subscribers = 'who may subscribe, and is trusted, is for a person to say'
-
 test.for(
   named([
     { sql: ['grant temporary on database {database} to public'], faults: ['may make temporary tables'] },
@@ -69,23 +67,20 @@ test.for(
       sql: ['grant execute on function pg_catalog.set_config(text, text, boolean) to public'],
       faults: ['SQL text can move the binding'],
     },
-    { sql: ['create publication planted for table platform.agents'], faults: ['is published'], advice: subscribers },
-    { sql: ['create publication planted for table platform.audit_logs_default'], faults: ['is published'], advice: subscribers },
-    { sql: ['create publication planted for tables in schema platform'], faults: ['is published'], advice: subscribers },
-    { sql: ['create publication planted for all tables'], faults: ['is published'], advice: subscribers },
+    { sql: ['create publication planted for table platform.agents'], faults: ['is published'] },
+    { sql: ['create publication planted for table platform.audit_logs_default'], faults: ['is published'] },
+    { sql: ['create publication planted for tables in schema platform'], faults: ['is published'] },
+    { sql: ['create publication planted for all tables'], faults: ['is published'] },
     {
       sql: ['create table public.host (id int primary key)', 'create publication host for table public.host'],
       faults: [],
     },
   ]),
 )('noted, and no fault: %s', async ([, plant]) => {
-  await withPlant(plant, 'tenantry_app', async ({ prove, mend }) => {
-    const { faults, notes } = await prove()
-    expect(faults).toEqual([])
-    expect(notes.map(({ fault }) => fault)).toEqual(plant.faults)
-    if (plant.advice !== undefined) return
-    for (const note of notes) await mend(note.mend)
-    expect(await prove()).toEqual({ faults: [], notes: [] })
+  await withPlant(plant, 'tenantry_app', async ({ prove }) => {
+    const proof = await prove()
+    expect(proof.faults).toEqual([])
+    expect(proof.notes.map(({ fault }) => fault)).toEqual(plant.faults)
   })
 })
 
