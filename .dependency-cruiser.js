@@ -30,7 +30,7 @@ const layers = [
       'The scope works over any table that is made of the shared parts, and over any connection; audit, permissions and limits reach it as ports.',
   }),
   layer('database', {
-    may: ['core'],
+    may: ['core', 'schema/shared'],
     because: 'A connection knows statements and errors, never what the tables mean.',
   }),
   layer('encryption', {

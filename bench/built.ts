@@ -1,5 +1,6 @@
 import type * as ids from '../src/core/ids.js'
-import type * as loneScope from '../src/core/scopes/direct-scope.js'
+import type * as rules from '../src/core/rules.js'
+import type * as directScope from '../src/core/scopes/direct-scope.js'
 import type * as nodePostgres from '../src/database/node-postgres.js'
 import type * as library from '../src/index.js'
 import type * as taskRepository from '../src/repositories/tasks.js'
@@ -11,6 +12,7 @@ const built = async (file: string): Promise<unknown> => import(new URL(`../dist/
 export const { openTenancy, ScopedRepository } = (await built('index.js')) as typeof library
 export const { newTask, tasks } = (await built('schema/index.js')) as typeof schema
 export const { newId, parseOrgId } = (await built('core/ids.js')) as typeof ids
-export const { DirectScope } = (await built('core/lone-scope.js')) as typeof loneScope
+export const { DirectScope } = (await built('core/scopes/direct-scope.js')) as typeof directScope
+export const { trusted } = (await built('core/rules.js')) as typeof rules
 export const { openNodePostgres } = (await built('database/node-postgres.js')) as typeof nodePostgres
 export const { Tasks } = (await built('repositories/tasks.js')) as typeof taskRepository

@@ -1,5 +1,5 @@
 import type { Executor, Result } from '../src/core/executor.js'
-import { DirectScope, openNodePostgres, parseOrgId, Tasks } from './built.js'
+import { DirectScope, openNodePostgres, parseOrgId, Tasks, trusted } from './built.js'
 import type { BenchDatabase } from './database.js'
 import { median } from './measure.js'
 
@@ -14,7 +14,15 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase)
     ...executor,
     run: (...given) => (answer ??= executor.run(...given)),
   }
-  const context = { orgId: parseOrgId(orgId), cursorKeys: { keys: [new Uint8Array(32)] as const }, ports: {} }
+  const context = {
+    binding: { kind: 'org', id: parseOrgId(orgId) } as const,
+    actor: undefined,
+    request: undefined,
+    signal: undefined,
+    readOnly: false,
+    cursorKeys: { keys: [new Uint8Array(32)] as const },
+    rules: trusted,
+  }
   const tasks = new Tasks(new DirectScope(context, instant))
   await tasks.get(id)
   const figures: number[] = []

@@ -26,11 +26,11 @@ class ManyTasks extends ScopedRepository<Task> {
   }
 
   create(values: readonly NewTask[]): Query<Task[]> {
-    return this.insertMany(newTask, values)
+    return this.insertRows(newTask, values)
   }
 
   enqueue(values: readonly NewTask[]): Query<number> {
-    return this.append(newTask, values)
+    return this.appendRows(newTask, values)
   }
 }
 

@@ -1257,6 +1257,7 @@ CREATE TABLE platform.tasks (
   created_by uuid,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
+  lease_token uuid,
   CONSTRAINT tasks_pkey PRIMARY KEY (org_id, id),
   CONSTRAINT tasks_schedule_key UNIQUE (org_id, schedule_id, scheduled_for),
   CONSTRAINT tasks_agent_fkey FOREIGN KEY (org_id, agent_id) REFERENCES platform.agents(org_id, id),
@@ -1282,8 +1283,8 @@ CREATE POLICY org_isolation ON platform.tasks TO tenantry_app USING ((org_id = p
 CREATE POLICY system_access ON platform.tasks TO tenantry_system USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON platform.tasks TO tenantry_app;
 GRANT DELETE, INSERT, SELECT ON platform.tasks TO tenantry_system;
-GRANT UPDATE (agent_id, attempt, created_by, dedupe_key, error, finished_at, input, kind, lease_expires_at, lease_owner, max_attempts, output, parent_id, priority, run_at, schedule_id, scheduled_for, started_at, status, updated_at, workflow_id) ON platform.tasks TO tenantry_app;
-GRANT UPDATE (agent_id, attempt, created_by, dedupe_key, error, finished_at, input, kind, lease_expires_at, lease_owner, max_attempts, output, parent_id, priority, run_at, schedule_id, scheduled_for, started_at, status, updated_at, workflow_id) ON platform.tasks TO tenantry_system;
+GRANT UPDATE (agent_id, attempt, created_by, dedupe_key, error, finished_at, input, kind, lease_expires_at, lease_owner, lease_token, max_attempts, output, parent_id, priority, run_at, schedule_id, scheduled_for, started_at, status, updated_at, workflow_id) ON platform.tasks TO tenantry_app;
+GRANT UPDATE (agent_id, attempt, created_by, dedupe_key, error, finished_at, input, kind, lease_expires_at, lease_owner, lease_token, max_attempts, output, parent_id, priority, run_at, schedule_id, scheduled_for, started_at, status, updated_at, workflow_id) ON platform.tasks TO tenantry_system;
 
 CREATE TABLE platform.tax_ids (
   org_id uuid NOT NULL,

@@ -2,7 +2,7 @@ import type { FactsLookup } from './database/sqlstate.js'
 import type { Declarations } from './access/rights.js'
 import { readFolder } from './migrations/folder.js'
 import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
-import { constraintsOf } from './schema/constraints.js'
+import { factsLookup } from './schema/constraints.js'
 import { manifestOf } from './access/manifest.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
@@ -14,7 +14,7 @@ export interface OwnTables {
   /** The folder of their migrations, as an absolute path. */
   readonly migrations: string
   /** Default: `app_migrations.migrations`. */
-  readonly bookkeeping?: MigrationSet['bookkeeping']
+  readonly bookkeeping?: MigrationSet['bookkeeping'] | undefined
 }
 
 /** What this build knows of the database: the library's own tables, and the host's. */
@@ -31,24 +31,22 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
   const migrations = await Promise.all(
     sets.map(async ({ folder, bookkeeping }) => ({ ...bookkeeping, known: await knownOf(folder) })),
   )
-  const constraints = constraintsOf(tables)
   return {
     tables,
     sets,
     declarations: { ...manifestOf(tables), migrations },
-    lookup: ({ constraint }) => constraints.get(constraint ?? ''),
+    lookup: factsLookup(tables),
   }
 }
 
 /** Their migrations, beside those of the library. */
-export const setOf = ({
-  migrations,
-  bookkeeping = { schema: 'app_migrations', table: 'migrations' },
-}: OwnTables): MigrationSet => ({
+export const setOf = (own: OwnTables): MigrationSet => ({
   name: 'own',
-  folder: migrations,
-  bookkeeping,
+  folder: own.migrations,
+  bookkeeping: (Object.hasOwn(own, 'bookkeeping') ? own.bookkeeping : undefined) ?? ownBookkeeping,
 })
+
+const ownBookkeeping = { schema: 'app_migrations', table: 'migrations' }
 
 const knownOf = async (folder: string) =>
   (await readFolder(folder)).map(({ tag, when, hash }) => ({ name: tag, when, hash }))

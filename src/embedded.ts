@@ -6,11 +6,11 @@ import type { Declared } from './declared.js'
 import { upgrade } from './migrations/upgrade.js'
 
 /** The embedded database, migrated to what this build knows, under the application's role. */
-export async function openEmbeddedDatabase(place: true | string, declared: Declared): Promise<Executor> {
+export async function openEmbeddedDatabase(place: true | string, declared: Declared, debug = false): Promise<Executor> {
   const database = await openPGlite(place)
   try {
     await upgrade(sessionOf(database), declared)
-    return await openEmbedded(database, { lookup: declared.lookup })
+    return await openEmbedded(database, { lookup: declared.lookup, debug })
   } catch (error) {
     await database.close()
     throw error

@@ -1,10 +1,12 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
-import { InvalidInputError } from './core/errors.js'
+import { DefinitionError, InvalidInputError } from './core/errors.js'
 import type { Batched } from './core/query.js'
+import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
+import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
 import { Projects } from './repositories/projects.js'
-import { Schedules } from './repositories/schedules.js'
+import { FirableSchedules } from './operations/fire-schedule.js'
 import { Tasks } from './repositories/tasks.js'
 import { Workflows } from './repositories/workflows.js'
 import * as schema from './schema/index.js'
@@ -16,10 +18,16 @@ export class Org {
   private readonly made = new Map<RepositoryClass<unknown>, unknown>()
   private database: ScopedDatabase<typeof schema> | undefined
 
-  constructor(private readonly scope: Scope) {}
+  private readonly orgId: string
+
+  constructor(private readonly scope: Scope) {
+    const { binding } = scope.context
+    if (binding.kind !== 'org') throw new DefinitionError('an organization needs a scope that is bound to one')
+    this.orgId = binding.id
+  }
 
   get id(): string {
-    return this.scope.context.orgId
+    return this.orgId
   }
 
   get agents(): Agents {
@@ -30,8 +38,8 @@ export class Org {
     return this.repository(Projects)
   }
 
-  get schedules(): Schedules {
-    return this.repository(Schedules)
+  get schedules(): FirableSchedules {
+    return this.repository(FirableSchedules)
   }
 
   get tasks(): Tasks {
@@ -57,29 +65,36 @@ export class Org {
    * and audit. SQL text in it is trusted code.
    */
   get db(): ScopedDatabase<typeof schema> {
+    if (this.scope instanceof DebugScope) return scopedDatabase(this.scope.here(), schema)
     this.database ??= scopedDatabase(this.scope, schema)
     return this.database
   }
 
-  /** All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function. */
-  async transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
-    assertFunction(work, 'transaction')
-    return this.scope.transaction((scope) => work(new Org(scope)), options)
+  /**
+   * All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function.
+   *
+   * Inside, everything goes out in the order in which it is called: what is called beside a nested transaction or a method of
+   * several steps waits until that has ended. While the function of a nested transaction runs, the outer handle is refused: use
+   * the handle that the function received, or await the nested transaction first.
+   */
+  transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    return this.scope.transaction(ofScope(work), options)
   }
 
   /**
    * Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. All of
    * them take effect, or none; where one that finds no row would be refused after another has written, that takes a second trip.
    */
-  async batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
-    assertFunction(collect, 'batch')
-    return this.scope.batch((scope) => collect(new Org(scope)))
+  batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
+    return this.scope.batch(ofScope(collect))
   }
 }
 
-function assertFunction(value: unknown, name: string): void {
-  if (typeof value !== 'function') throw new InvalidInputError(name, 'takes a function of an organization')
-}
+/** What is no function is left to the scope, whose rejection says so. */
+const ofScope = <T>(use: (org: Org) => T): ((scope: Scope) => T) =>
+  isFunction(use) ? (scope) => use(new Org(scope)) : (use as never)
+
+const isFunction = (value: unknown): boolean => typeof value === 'function'
 
 /** Its own errors are those of its constructor. */
 function make<Repository>(type: RepositoryClass<Repository>, scope: Scope): Repository {
@@ -101,9 +116,9 @@ function isClass(value: unknown): boolean {
   }
 }
 
-type Repositories = Omit<Org, 'id' | 'db' | 'repository' | 'transaction' | 'batch'>
-
 /** An organization inside of a batch: what has one statement can be called, and is sent with the others. */
-export type BatchOrg = { readonly [Name in keyof Repositories]: Batched<Repositories[Name]> } & {
+export type BatchOrg = {
+  readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: Batched<Org[Name]>
+} & {
   repository<Repository>(type: RepositoryClass<Repository>): Batched<Repository>
 }

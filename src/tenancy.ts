@@ -1,13 +1,17 @@
 import type pg from 'pg'
 import { InvalidInputError, UnsafeRoleError } from './core/errors.js'
-import type { Executor } from './core/executor.js'
+import type { Binding, Executor } from './core/executor.js'
 import { parseOrgId } from './core/ids.js'
+import { trusted } from './core/rules.js'
 import { DirectScope } from './core/scopes/direct-scope.js'
+import { DebugScope } from './core/scopes/debug-scope.js'
 import { readScopeOptions } from './core/scopes/scope-options.js'
 import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
 import { isPool, type NewConnection } from './database/connection-pool.js'
+import { assertUrl } from './database/pool-config.js'
 import { proveConnection } from './access/connection-proof.js'
-import { ownItems, ownProperties } from './core/values.js'
+import { type OnQuery, traced } from './core/tracing.js'
+import { ownItems, readOptions } from './core/values.js'
 import { openNodePostgres } from './database/node-postgres.js'
 import { proveStartup, searchPathOf } from './access/startup-proof.js'
 import { type Declared, declare, type OwnTables } from './declared.js'
@@ -23,55 +27,77 @@ export interface TenancyOptions {
    * connection, 5,000 unless told; `statement_timeout` how long a statement may take, 30,000 unless told. A server that stays
    * silent for that time and as long again, from one second to five, is given up. A pool of yours keeps its own timeouts.
    */
-  readonly pool?: pg.PoolConfig | pg.Pool
+  readonly pool?: pg.PoolConfig | pg.Pool | undefined
   /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
-  readonly embedded?: true | string
+  readonly embedded?: true | string | undefined
   /**
    * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first. Left out, those of
    * `TENANTRY_KEYS`; where that is missing too, an error in production, and a key file in `.tenantry` otherwise.
    */
   readonly keys?: string | undefined
   /** Your own tables, as in your tenantry.config.ts. */
-  readonly own?: OwnTables
+  readonly own?: OwnTables | undefined
   /**
    * Whether a transaction pooler such as PgBouncer is in between; `pgbouncer=true` in the url says so too. Left out, it is found
    * out, unless the pooler refuses the settings of a new connection. Timeouts are then the login's: `alter role ... set
    * statement_timeout`.
    */
-  readonly transactionPooler?: boolean
+  readonly transactionPooler?: boolean | undefined
+  /**
+   * Called after each call and each transaction with the texts of its statements, its duration and its row counts, never with
+   * parameters. The channels `tenantry:call`, `:transaction`, `:acquire` and `:connect` of `node:diagnostics_channel` tell more.
+   */
+  readonly onQuery?: OnQuery | undefined
+  /**
+   * For development: errors get `debug` with SQLSTATE, position, SQL text and the server's message, and a stack that begins at
+   * the caller's line. SQL text holds the literals that stand in it.
+   */
+  readonly debug?: boolean | undefined
   /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
-  readonly citus?: boolean
+  readonly citus?: boolean | undefined
   /** Relations of your own, outside of the tables above, that the login may use: `public.countries`. */
-  readonly allowRelations?: readonly string[]
+  readonly allowRelations?: readonly string[] | undefined
   /** SECURITY DEFINER functions of your own that the login may execute. */
-  readonly allowFunctions?: readonly string[]
+  readonly allowFunctions?: readonly string[] | undefined
 }
 
 export interface OrgOptions {
   /** Who acts. Left out, the scope is trusted code of the backend. Nothing is checked against its permissions yet. */
-  readonly actor?: Actor
+  readonly actor?: Actor | undefined
   /** Where the request came from, for the audit log, which is not written yet. */
-  readonly request?: RequestContext
+  readonly request?: RequestContext | undefined
   /** Ends what is under way when the request is. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** The server refuses every write of this scope. */
-  readonly readOnly?: boolean
+  readonly readOnly?: boolean | undefined
 }
 
 const maxTimer = 2_147_483_647
+const defaultDrain = 10_000
+const noOptions = readScopeOptions(undefined)
 
 /** The front door. It has proved that its connections cannot get around row security. */
 export class Tenancy {
+  private readonly executor: Executor
+  private readonly debug: boolean
+
   constructor(
-    private readonly executor: Executor,
+    executor: Executor,
     private readonly cursorKeys: CursorKeys,
-  ) {}
+    { onQuery, debug = false }: Pick<TenancyOptions, 'onQuery' | 'debug'> = {},
+  ) {
+    this.executor = traced(executor, onQuery)
+    this.debug = debug
+  }
 
   /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options?: OrgOptions): Org {
-    const given = options === undefined ? undefined : readScopeOptions(options)
-    const context = { ...given, orgId: parseOrgId(orgId), cursorKeys: this.cursorKeys, ports: {} }
-    return new Org(new DirectScope(context, this.executor))
+    const { actor, request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
+    const binding: Binding = { kind: 'org', id: parseOrgId(orgId) }
+    const { cursorKeys } = this
+    const context = { binding, actor, request, signal, readOnly, cursorKeys, rules: trusted }
+    const scope = new DirectScope(context, this.executor)
+    return new Org(this.debug ? new DebugScope(scope) : scope)
   }
 
   /** Answers when the database does. */
@@ -80,11 +106,8 @@ export class Tenancy {
   }
 
   /** Lets running work finish for `drain` milliseconds, 10,000 unless told, then ends every connection. */
-  async close(options: { drain?: number } = {}): Promise<void> {
-    const { drain, ...others } = ownProperties(options, 'options')
-    const [unknown] = Object.keys(others)
-    if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
-    if (drain === undefined) return this.executor.close()
+  async close(options?: { drain?: number | undefined }): Promise<void> {
+    const { drain = defaultDrain } = readOptions(options, ['drain'])
     // A longer time would overflow the timer, which then waits not at all.
     if (!Number.isInteger(drain) || (drain as number) < 0 || (drain as number) > maxTimer) {
       throw new InvalidInputError('drain', 'must be milliseconds, an integer from 0')
@@ -95,28 +118,31 @@ export class Tenancy {
 
 /** Opens the database and proves the connection. Throws UnsafeRoleError, which says what is wrong and what mends it. */
 export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
-  checkOptions(options)
+  return open(checkedOptions(options))
+}
+
+async function open(options: TenancyOptions): Promise<Tenancy> {
   const declared = await declare(options.own)
   if (options.embedded !== undefined) {
     if (options.url || options.pool)
       throw new InvalidInputError('embedded', 'is another database than the url or the pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
-    const executor = await openEmbeddedDatabase(options.embedded, declared)
-    return new Tenancy(executor, { keys: derivedKeys(keyring, 'cursor') })
+    const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
+    return new Tenancy(executor, { keys: derivedKeys(keyring, 'cursor') }, options)
   }
   const cursorKeys = { keys: derivedKeys(loadKeyring(options.keys), 'cursor') }
-  return new Tenancy(await openServer(options, declared), cursorKeys)
+  return new Tenancy(await openServer(options, declared), cursorKeys, options)
 }
 
-/** Before anything is opened: a misspelt option would be one that is not set. */
-function checkOptions(options: unknown): void {
-  const given = ownProperties(options, 'options')
-  for (const [name, value] of Object.entries(given)) {
-    const rule = optionRules.get(name)
-    if (rule === undefined) throw new InvalidInputError(name.slice(0, 60), 'is not an option')
-    if (value !== undefined && !rule.isOne(value)) throw new InvalidInputError(name, `must be ${rule.what}`)
+/** Checked before anything is opened. */
+function checkedOptions(options: unknown): TenancyOptions {
+  const given = readOptions(options, [...optionRules.keys()])
+  for (const [name, { what, isOne }] of optionRules) {
+    const value = given[name]
+    if (value !== undefined && !isOne(value)) throw new InvalidInputError(name, `must be ${what}`)
   }
+  return given as TenancyOptions
 }
 
 interface OptionRule {
@@ -132,7 +158,7 @@ const names: OptionRule = {
   isOne: (value) => ownItems(value, 'names', 10_000).every((name) => typeof name === 'string'),
 }
 
-const optionRules: ReadonlyMap<string, OptionRule> = new Map<keyof TenancyOptions, OptionRule>([
+const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof TenancyOptions, OptionRule>([
   ['url', text],
   ['pool', { what: 'a pool, or its options', isOne: isObject }],
   [
@@ -141,6 +167,8 @@ const optionRules: ReadonlyMap<string, OptionRule> = new Map<keyof TenancyOption
   ],
   ['keys', text],
   ['own', { what: 'a schema, and the folder of its migrations', isOne: isOwnTables }],
+  ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
+  ['debug', flag],
   ['transactionPooler', flag],
   ['citus', flag],
   ['allowRelations', names],
@@ -148,7 +176,7 @@ const optionRules: ReadonlyMap<string, OptionRule> = new Map<keyof TenancyOption
 ])
 
 function isOwnTables(value: unknown): boolean {
-  const { schema, migrations } = ownProperties(value, 'own')
+  const { schema, migrations } = readOptions(value, ['schema', 'migrations', 'bookkeeping'], 'own')
   return isObject(schema) && typeof migrations === 'string'
 }
 
@@ -158,6 +186,7 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
     isPooled: options.transactionPooler,
     blocks: options.citus,
     lookup: declared.lookup,
+    debug: options.debug,
     onConnect: prover(options, declared),
   })
   try {
@@ -170,37 +199,29 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 }
 
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
-  if (url !== undefined && url !== '') {
+  if (url !== undefined) {
     assertUrl('url', url)
     if (pool !== undefined && isPool(pool)) throw new InvalidInputError('pool', 'must be options where a url is given')
     return { ...pool, connectionString: url }
   }
-  if (pool !== undefined) {
-    const { connectionString } = pool as pg.PoolConfig
-    if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
-    return pool
+  if (pool === undefined || !(isPool(pool) || saysWhere(pool))) {
+    throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
   }
-  throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
+  const { connectionString } = pool as pg.PoolConfig
+  if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
+  return pool
 }
 
-function assertUrl(name: string, url: unknown): void {
-  if (typeof url === 'string' && isUrl(url)) return
-  throw new InvalidInputError(name, 'must look like postgres://user:password@host:5432/database')
-}
-
-/** As pg reads it, whose own error would hold the password: a url, a path of a socket, or a url without a host. */
-function isUrl(url: string): boolean {
-  const spaced = url.replaceAll(' ', '%20')
-  return spaced.startsWith('/') || [spaced, spaced.replace('@/', '@host/')].some((one) => URL.canParse(one, base))
-}
-
-const base = 'postgres://base'
+/** With `pool: { max: 5 }` and a url that is undefined, pg would try the local machine. */
+const saysWhere = (pool: pg.PoolConfig): boolean =>
+  (['connectionString', 'host', 'port', 'user', 'database'] as const).some((name) => pool[name] !== undefined) ||
+  ['PGHOST', 'PGUSER', 'PGDATABASE'].some((name) => process.env[name])
 
 /** The whole proof on the first connection, the short one on each further one; behind a pooler once for all. */
 function prover(options: TenancyOptions, declared: Declared): (connection: NewConnection) => Promise<void> {
   let whole: Promise<void> | undefined
-  const { allowRelations, allowFunctions } = options
-  const allowed = { ...(allowRelations && { allowRelations }), ...(allowFunctions && { allowFunctions }) }
+  const { allowRelations = [], allowFunctions = [] } = options
+  const allowed = { allowRelations, allowFunctions }
   return async (connection) => {
     if (whole === undefined) {
       whole = proveStartup(connection, declared.declarations, { role: 'tenantry_app', ...allowed }).then(refuse)

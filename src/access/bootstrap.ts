@@ -5,7 +5,7 @@ import { type ClosedExtension, closedExtensions } from './extensions.js'
 import { planGrants } from './grant-plan.js'
 import { closePartitions } from './partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
-import { planBinding, planDatabase, planOwnBinding, planRoles } from './roles.js'
+import { planBinding, planDatabase, planLargeObjects, planOwnBinding, planRoles } from './roles.js'
 
 /** What bootstrap did. Running it again does nothing more, unless as somebody who may. */
 export interface Bootstrapped extends CarriedOut {
@@ -30,12 +30,13 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
       planDatabase(options.exclusiveDatabase === true),
     )
     const binding = await carryOut(session, 'bootstrap of the binding', planBinding)
+    const objects = await carryOut(session, 'bootstrap of large objects', planLargeObjects)
     // Without this one no scope opens; what else is left of the binding only closes a door.
     const needed = binding.remaining.length === 0 ? [] : await planOwnBinding(session)
     return {
-      done: [...roles.done, ...database.done, ...binding.done],
+      done: [...roles.done, ...database.done, ...binding.done, ...objects.done],
       remaining: [...roles.remaining, ...database.remaining, ...needed],
-      advised: binding.remaining.filter((statement) => !needed.includes(statement)),
+      advised: [...binding.remaining.filter((statement) => !needed.includes(statement)), ...objects.remaining],
       extensions: await closedExtensions(session),
     }
   })

@@ -61,7 +61,10 @@ order by state = 'missing', state, object, grantee`
 const tableStatements = `
 with ${grantees}, ${rightsTables('$2')}, ${differenceTable},
 everywhere as (
-  select * from difference
+  -- A column that a later migration adds is not there while the database is at an earlier one.
+  select d.* from difference d
+  where d.state <> 'missing' or d."column" = ''
+    or exists (select from pg_catalog.pg_attribute t where t.attrelid = d.oid and t.attname = d."column" and not t.attisdropped)
   union all
   select 'excess', h.oid, h.grantee, h.privilege, h."column"
   from held h

@@ -20,7 +20,7 @@ const read: Grant = { ...nothing, select: '*' }
 const append: Grant = { ...read, insert: '*' }
 
 /** What a row is known by and whom it belongs to never changes. */
-const fixedColumns = ['org_id', 'id', 'user_id', 'created_at']
+export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
 
 // Where a role may do less than its kind of table allows.
 const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {

@@ -1,3 +1,5 @@
+import { inventory } from './inventory.js'
+
 /** What a database must hold, and what has made it. */
 export interface Declarations {
   readonly tables: readonly DeclaredTable[]
@@ -16,6 +18,10 @@ export interface DeclaredTable {
   readonly partitioned: boolean
   readonly policies: readonly DeclaredPolicy[]
   readonly grants: Readonly<Record<string, readonly DeclaredRight[]>>
+  /** Rights that a newer build has recorded: they may be held, and need not be. */
+  readonly also?: Readonly<Record<string, readonly DeclaredRight[]>>
+  /** Nothing for what this build declares. `newer`: only a newer build declares it. `record`: where that is recorded. */
+  readonly origin?: 'newer' | 'record'
 }
 
 export interface DeclaredPolicy {
@@ -39,6 +45,16 @@ export interface DeclaredFunction {
   readonly restore: string
 }
 
+/** A function as a proof compares it: any of the digests will do. */
+export interface ProvenFunction {
+  readonly signature: string
+  readonly digests: readonly string[]
+  readonly executableBy: readonly string[]
+  readonly restore: string
+  /** Only a newer build declares it. */
+  readonly origin?: 'newer'
+}
+
 /** The table that remembers which migrations were applied, and those that this build knows. */
 export interface AppliedMigrations {
   readonly schema: string
@@ -46,7 +62,7 @@ export interface AppliedMigrations {
   readonly known: readonly { readonly name: string; readonly when: number; readonly hash: string }[]
 }
 
-/** The tables, and those that remember what was applied, so far as a proof reads them. */
+/** The tables, and those that remember what was applied and what it brought, so far as a proof reads them. */
 export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTable[] => [
   ...tables,
   ...migrations.map(({ schema, table }) => ({
@@ -59,6 +75,16 @@ export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTa
     policies: [],
     grants: { tenantry_app: readApplied, tenantry_system: readApplied },
   })),
+  {
+    ...inventory,
+    kind: 'global',
+    columns: [],
+    rowSecurity: false,
+    partitioned: false,
+    policies: [],
+    grants: { tenantry_app: [{ privilege: 'select' }], tenantry_system: [{ privilege: 'select' }] },
+    origin: 'record',
+  },
 ]
 
 const readApplied: readonly DeclaredRight[] = [
@@ -78,26 +104,28 @@ export const functionNamed = (signature: string) => `(
 /** The parameter behind `declared`. Short, because the server parses it at every start. */
 export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly string[]): string {
   return JSON.stringify(
-    tables.map(({ schema, name, columns, rowSecurity, partitioned, policies, grants }) => ({
+    tables.map(({ schema, name, rowSecurity, partitioned, policies, grants, also, origin }) => ({
       schema,
       name,
-      columns,
       rowSecurity,
       partitioned,
       policies,
-      rights: roles.flatMap((role) =>
-        (grants[role] ?? []).map(({ privilege, column }) => [role, privilege, column ?? '']),
-      ),
+      rights: rightsOf(grants, roles),
+      also: also && rightsOf(also, roles),
+      origin,
     })),
   )
 }
+
+const rightsOf = (grants: DeclaredTable['grants'], roles: readonly string[]) =>
+  roles.flatMap((role) => (grants[role] ?? []).map(({ privilege, column }) => [role, privilege, column ?? '']))
 
 /** `declared`: the declared tables as the database has them. `tables` is the parameter of tablesAsJson. */
 export const declaredTable = (tables: string) => `
 declared as materialized (
   select t.*, pg_catalog.format('%I.%I', t.schema, t.name) as label, n.oid as namespace, c.oid, c.relkind, c.relrowsecurity, c.relowner
   from pg_catalog.jsonb_to_recordset(${tables}::jsonb)
-    as t(schema text, name text, columns jsonb, "rowSecurity" boolean, partitioned boolean, policies jsonb, rights jsonb)
+    as t(schema text, name text, "rowSecurity" boolean, partitioned boolean, policies jsonb, rights jsonb, also jsonb, origin text)
   left join pg_catalog.pg_namespace n on n.nspname = t.schema
   left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
 )`
@@ -135,9 +163,14 @@ difference as materialized (
     select from held h
     where h.oid = w.oid and h.grantee = w.grantee and h.privilege = w.privilege and h."column" = w."column")
   union all
-  select case when w.oid is null then 'excess' else 'grantable' end, h.oid, h.grantee, h.privilege, h."column"
+  select case when a."right" then 'grantable' else 'excess' end, h.oid, h.grantee, h.privilege, h."column"
   from held h
   join declared d on d.oid = h.oid
+  join grantee g on g.oid = h.grantee
   left join wanted w on w.oid = h.oid and w.grantee = h.grantee and w.privilege = h.privilege and w."column" = h."column"
-  where w.oid is null or h.is_grantable
+  cross join lateral (
+    select w.oid is not null or coalesce(d.also operator(pg_catalog.@>)
+      pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array(g.role, h.privilege, h."column")), false)
+  ) as a("right")
+  where not a."right" or h.is_grantable
 )`

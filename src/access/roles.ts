@@ -17,6 +17,12 @@ export const planBinding: Plan = (session) => statements(session, bindingStateme
 /** The part of it without which no scope opens. */
 export const planOwnBinding: Plan = (session) => statements(session, ownBindingStatements)
 
+/**
+ * Nobody but a superuser works on large objects. They have no row security, so that one organization's is everybody's; and whoever
+ * makes one owns it, which the next proof of the login refuses.
+ */
+export const planLargeObjects: Plan = (session) => statements(session, largeObjectStatements)
+
 /** Throws when the migrations, whose policies name the roles, cannot run. */
 export async function requireRoles(session: Session): Promise<void> {
   const missing = await session.query<{ name: string }>(
@@ -105,3 +111,13 @@ select ${grantToOwner} as statement
 from owner where not exists (select from held where held.grantee = owner.oid)
 union all
 select 'revoke execute on function pg_catalog.set_config(text, text, boolean) from public' from held where held.grantee = 0`
+
+const largeObjectStatements = `
+with open_function as (
+  select pg_catalog.format('pg_catalog.%I(%s)', p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) as name
+  from pg_catalog.pg_proc p
+  cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+  where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace and p.prosrc ~ '^be_lo' and a.grantee = 0
+)
+select pg_catalog.format('revoke execute on function %s from public', pg_catalog.string_agg(name, ', ' order by name)) as statement
+from open_function having pg_catalog.count(*) > 0`

@@ -9,6 +9,8 @@ export interface Finding extends RoleFault {
 
 export const anotherLogin = 'connect with a login of its own: npx tenantry login create <name>'
 
+const migrateUp = 'npx tenantry migrate up'
+
 /** The mend of each relation that looks like one of the host's own tables. */
 export const passOwn =
   'pass `own` to openTenancy, with the module that exports these tables and the folder of their migrations; for the commands, name both in tenantry.config.ts'
@@ -34,6 +36,8 @@ const isMoreThanALogin = ({ fault }: Finding) => more.has(fault)
 // In the order in which they are mended: the roles and the tables must exist before a login of them can be made.
 const causes: readonly Cause[] = [
   { is: called('the database was never migrated'), explains: everything },
+  // It makes the roles too.
+  { is: ({ mend }) => mend === migrateUp, explains: called('the role is missing') },
   { is: called('the role is missing'), explains: everything },
   // The rights of an owner or a superuser are right for an owner or a superuser.
   { is: ({ mend }) => mend.startsWith(anotherLogin), explains: everything },

@@ -1,15 +1,14 @@
+import { digestFound } from './function-digest.js'
 import { functionNamed } from './rights.js'
 
 /** Where things are made and what is made there: schemas, the database, functions. `$4` are the declared functions, `$7` those of the host's own that it allows. */
 export const functionTables = `
 declared_function as materialized (
   select f.*, p.oid, p.proowner,
-    pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat_ws('|',
-      (select l.lanname from pg_catalog.pg_language l where l.oid = p.prolang), p.provolatile, p.prosecdef,
-      coalesce(pg_catalog.array_to_string(p.proconfig, ','), ''), p.prosrc), 'UTF8')), 'hex') as found
+    ${digestFound} as found
   from (
     select f.*, ${functionNamed('f.signature')} as found_oid
-    from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digest text, executable boolean, restore text)
+    from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digests jsonb, executable boolean, restore text, origin text)
   ) f
   left join pg_catalog.pg_proc p on p.oid = f.found_oid
 ),
@@ -29,11 +28,10 @@ const signatureOf = (oid: string) => `(
 const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
 
 export const functionFindings: readonly string[] = [
-  `select 'a function is missing', f.signature, f.restore, true from declared_function f where f.oid is null`,
+  `select 'a function is missing', f.signature, f.restore, true from declared_function f where f.oid is null and f.origin is null`,
 
   `select 'a function differs', f.signature, f.restore, true
-  from declared_function f cross join place
-  where f.oid is not null and not place.by_newer and f.digest <> f.found`,
+  from declared_function f where f.oid is not null and not f.digests operator(pg_catalog.?) f.found`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', f.signature, f.proowner::pg_catalog.regrole),
     pg_catalog.format('alter function %s owner to %s', f.signature, place.owner::pg_catalog.regrole), true
@@ -41,7 +39,7 @@ export const functionFindings: readonly string[] = [
 
   `select 'a right is missing', pg_catalog.format('execute on %s to %s', f.signature, g.name), 'npx tenantry bootstrap', true
   from declared_function f join grantee g on g.role is not null
-  where f.executable and f.oid is not null and not exists (select from executor e where e.oid = f.oid and e.grantee = g.oid)`,
+  where f.executable and f.origin is null and f.oid is not null and not exists (select from executor e where e.oid = f.oid and e.grantee = g.oid)`,
 
   `select 'a right is not declared', pg_catalog.format('execute on %s to %s%s', f.signature, g.name, case when e.is_grantable then ' with grant option' end),
     case when g.role is null and g.oid <> 0 then pg_catalog.format('revoke execute on function %s from %s cascade', f.signature, g.name) else 'npx tenantry bootstrap' end, true
@@ -52,15 +50,14 @@ export const functionFindings: readonly string[] = [
   `select 'may execute an undeclared definer function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
     pg_catalog.format('revoke execute on routine %s from %s cascade -- or, where the application is to execute it, allowFunctions: [%L]',
       e.oid::pg_catalog.regprocedure, g.name, ${signatureOf('e.oid')}), true
-  from executor e join grantee g on g.oid = e.grantee cross join here cross join place
+  from executor e join grantee g on g.oid = e.grantee cross join here
   where e.prosecdef and ${undeclared}
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
     and pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage')
     and not exists (select from pg_catalog.unnest($7::text[]) as allowed(signature) where ${functionNamed('allowed.signature')} = e.oid)
     and not (e.grantee = 0 and exists (
       select from pg_catalog.pg_depend d
-      where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = e.oid and d.deptype = 'e'))
-    and not (place.by_newer and e.proowner = place.owner and e.pronamespace = place.platform)`,
+      where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = e.oid and d.deptype = 'e'))`,
 
   `select 'may execute a restricted function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
     pg_catalog.format('revoke execute on function %s from %s', e.oid::pg_catalog.regprocedure, g.name), true
@@ -73,21 +70,23 @@ export const functionFindings: readonly string[] = [
 
   `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap, as a superuser', false
   from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
+
+  `select distinct 'SQL text can make large objects', pg_catalog.format('%s may execute %s', here.login_name, p.oid::pg_catalog.regprocedure),
+    'npx tenantry bootstrap, as a superuser', false
+  from here cross join pg_catalog.pg_proc p
+  where p.proname in ('lo_creat', 'lo_create', 'lo_from_bytea') and p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+    and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
 ]
 
-/** Who owns the library's own schema, what of it needs no schema, what binds, and whether a newer build has migrated. */
+/** Who owns the library's own schema, what of it needs no schema, and what binds. */
 export const placeTables = `
 place as materialized (
-  select c.relowner as owner, c.relnamespace as platform,
+  select c.relowner as owner,
     array(
       select f.proname::text from pg_catalog.pg_proc f
       where f.pronamespace = c.relnamespace and f.pronargs = 0 and pg_catalog.pg_function_is_visible(f.oid)
     ) as visible,
-    'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure as set_config,
-    exists (
-      select from applied a
-      where a."when" > (select pg_catalog.max(k."when") from known k where k."schema" = a."schema" and k."table" = a."table")
-    ) as by_newer
+    'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure as set_config
   from (values (1)) one
   left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = 'platform')
     on c.relname = 'organizations'

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import pg from 'pg'
 import type { RoleFault } from '../core/errors.js'
 import { asProof, asStatement, loginFindings, loginTables, type Proof } from './connection-proof.js'
@@ -8,11 +7,14 @@ import {
   type AppliedMigrations,
   type DeclaredFunction,
   type Declarations,
+  type ProvenFunction,
   declaredTables,
   differenceTable,
   rightsTables,
   tablesAsJson,
 } from './rights.js'
+import { digestOf } from './function-digest.js'
+import { type Expected, readNewer, withNewer } from './newer.js'
 import type { Finding } from './root-causes.js'
 import type { Session } from '../database/session.js'
 import { otherBookTable, policyTables, tableFindings } from './table-findings.js'
@@ -26,23 +28,36 @@ export interface StartupProofOptions {
 }
 
 /**
- * The whole proof, once per process, as the login that will serve. What this build knows must be as it declares it; what a newer
- * build has added to the library's own schema is passed over. One round trip.
+ * The whole proof, once per process, as the login that will serve. What this build knows must be as it declares it; anything else
+ * is accepted only as a newer build has recorded it. One round trip, and two more beside a newer build.
  */
 export async function proveStartup(
   session: Pick<Session, 'query'>,
   declarations: Declarations,
   options: StartupProofOptions,
 ): Promise<Proof> {
-  const { role, allowRelations = [], allowFunctions = [] } = options
   const undeclared = withoutKind(declarations)
   if (undeclared.length > 0) return { faults: undeclared, notes: [] }
-  const tables = declaredTables(declarations)
+  const { migrations } = declarations
+  const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asProven) }
+  const proof = await prove(session, declarations, expected, options)
+  if (proof.faults.length === 0) return proof
+  const newer = await readNewer(session, migrations)
+  return newer.length === 0 ? proof : prove(session, declarations, withNewer(expected, newer), options)
+}
+
+async function prove(
+  session: Pick<Session, 'query'>,
+  declarations: Declarations,
+  { tables, functions }: Expected,
+  options: StartupProofOptions,
+): Promise<Proof> {
+  const { role, allowRelations = [], allowFunctions = [] } = options
   const params = [
     role,
     searchPathOf(declarations, options),
     tablesAsJson(tables, [role]),
-    functionsAsJson(declarations.functions, role),
+    functionsAsJson(functions, role),
     migrationsAsJson(declarations.migrations),
     allowRelations,
     allowFunctions,
@@ -80,20 +95,23 @@ const withoutKind = ({ tables }: Declarations): RoleFault[] =>
 // insufficient_privilege, undefined_table
 const unreadable = new Set<unknown>(['42501', '42P01'])
 
-const functionsAsJson = (functions: readonly DeclaredFunction[], role: string) =>
+const asProven = (fn: DeclaredFunction): ProvenFunction => ({
+  signature: fn.signature,
+  restore: fn.restore,
+  digests: [digestOf(fn)],
+  executableBy: fn.executableBy,
+})
+
+const functionsAsJson = (functions: readonly ProvenFunction[], role: string) =>
   JSON.stringify(
-    functions.map((fn) => ({
-      signature: fn.signature,
-      restore: fn.restore,
-      digest: digestOf(fn),
-      executable: fn.executableBy.includes(role),
+    functions.map(({ signature, restore, digests, executableBy, origin }) => ({
+      signature,
+      restore,
+      digests,
+      executable: executableBy.includes(role),
+      origin,
     })),
   )
-
-function digestOf({ volatility, definer, settings, body }: DeclaredFunction): string {
-  const text = ['plpgsql', volatility.charAt(0), definer ? 't' : 'f', settings.join(','), body].join('|')
-  return createHash('sha256').update(text).digest('hex')
-}
 
 const migrationsAsJson = (migrations: readonly AppliedMigrations[]) =>
   JSON.stringify(migrations.flatMap(({ schema, table, known }) => known.map((one) => ({ schema, table, ...one }))))
@@ -152,7 +170,7 @@ const migrationFindings = [
 
   // Without its bookkeeping table a set was never applied, unless somebody has lost that table.
   `select 'migrations are not applied', pg_catalog.string_agg(k.name, ', ' order by k."when"),
-    case when place.platform is not null and k."schema" = 'platform_migrations' and pg_catalog.count(*) = k.all_of_them
+    case when place.owner is not null and k."schema" = 'platform_migrations' and pg_catalog.count(*) = k.all_of_them
       then pg_catalog.format('restore %I.%I from a backup: the tables are there, so their migrations were applied', k."schema", k."table")
       else 'npx tenantry migrate up' end, true
   from (select known.*, pg_catalog.count(*) over (partition by "schema", "table") as all_of_them from known) k
@@ -161,7 +179,7 @@ const migrationFindings = [
   where b.oid is null
     or exists (select from book where book."schema" = k."schema" and book."table" = k."table")
       and not exists (select from applied a where a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when")
-  group by k."schema", k."table", k.all_of_them, place.platform`,
+  group by k."schema", k."table", k.all_of_them, place.owner`,
 
   `select 'a migration was edited after it was applied', k.name,
     'restore the file as it was when it was applied, and write the change as a further migration', true

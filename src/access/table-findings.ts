@@ -45,10 +45,10 @@ other_book as materialized (
 export const tableFindings: readonly string[] = [
   // While a migration is pending, that is said instead.
   `select 'a table is missing', d.label, 'restore it from a backup: the migration that makes it was applied', true
-  from declared d where d.oid is null`,
+  from declared d where d.oid is null and d.origin is null`,
 
   `select 'is not a table', d.label, 'restore the table from a backup, and give what stands in its place another name', true
-  from declared d where d.relkind not in ('r', 'p')`,
+  from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
     pg_catalog.format('alter table %s owner to %s', d.label, place.owner::pg_catalog.regrole), true
@@ -80,15 +80,14 @@ export const tableFindings: readonly string[] = [
   from (
     select oid, grantee, pg_catalog.string_agg(privilege || case "column" when '' then '' else pg_catalog.format(' (%I)', "column") end, ', ' order by privilege, "column") as rights
     from difference where state = 'missing' group by oid, grantee
-  ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee where d.relkind in ('r', 'p')`,
+  ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee where d.relkind in ('r', 'p') or d.origin = 'record'`,
 
   `select 'a right is not declared', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name),
     case when g.role is null and g.oid <> 0 then pg_catalog.format('revoke all on table %s from %s cascade', d.label, g.name) else 'npx tenantry bootstrap' end, true
   from (
     select f.oid, f.grantee, pg_catalog.string_agg(f.privilege || case f."column" when '' then '' else pg_catalog.format(' (%I)', f."column") end
       || case f.state when 'grantable' then ' with grant option' else '' end, ', ' order by f.privilege, f."column") as rights
-    from difference f join declared d on d.oid = f.oid cross join place
-    where f.state <> 'missing' and not (place.by_newer and f."column" <> '' and not d.columns operator(pg_catalog.?) f."column")
+    from difference f where f.state <> 'missing'
     group by f.oid, f.grantee
   ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
 
@@ -126,8 +125,7 @@ export const tableFindings: readonly string[] = [
     and not (c.relkind = 'v'
       and exists (select from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker' and o.option_value::boolean)
       and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
-      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))
-    and not (place.by_newer and c.relowner = place.owner and not c.relispartition and c.nspname = 'platform')`,
+      and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))`,
 
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true
@@ -143,7 +141,7 @@ export const tableFindings: readonly string[] = [
   // Drizzle writes a table of public without its schema.
   `select 'is hidden by another relation', d.label,
     pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
-  from declared d cross join here where d.schema = 'public' and not pg_catalog.pg_table_is_visible(d.oid)`,
+  from declared d cross join here where d.schema = 'public' and d.origin is null and not pg_catalog.pg_table_is_visible(d.oid)`,
 
   `select 'is published', p.pubname::text, 'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
   from pg_catalog.pg_publication p

@@ -1,4 +1,5 @@
 import { InvalidInputError, UnavailableError } from '../core/errors.js'
+import { assertUrl } from '../database/pool-config.js'
 import type { Session } from '../database/session.js'
 
 /** A place to connect to, and where it was named. */
@@ -30,7 +31,8 @@ export function loginsPlace(given: string | undefined, variable: string, env: En
 const isSet = (value: string | undefined): value is string => value !== undefined && value.trim() !== ''
 
 function placeOf(url: string, from: string): Place {
-  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
+  assertUrl(from, url)
+  if (!URL.canParse(url)) {
     throw new InvalidInputError(from, 'must look like postgres://user:password@host:5432/database')
   }
   return { url, from }

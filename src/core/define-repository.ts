@@ -7,7 +7,9 @@ import type { Query } from './query.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
-import { ownItems, ownProperties, touch } from './values.js'
+import { readTableOptions, tableOptionNames } from './table-options.js'
+import { planOf } from './statements/table-plan.js'
+import { readOptions, touch } from './values.js'
 
 export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
   /** What `create` takes: a strict object, without the organization, the id, and the timestamps. */
@@ -16,14 +18,40 @@ export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
   readonly patch: Patch
 }
 
+/** A table without an id, whose rows link two others. */
+export interface LinkDefinition<Link> extends RepositoryOptions {
+  /** What `link` takes: a strict object with the columns of the primary key, without the organization. */
+  readonly link: Link
+}
+
 /** A table of the host's own, read and written inside one organization. */
-export interface DefinedRepository<Row extends object, New, Patch> extends ScopedRepository<Row> {
+export type DefinedRepository<Row extends object, New, Patch> = ScopedRepository<Row> & {
   create(values: New): Query<Row>
   /** With the `revision` that was read, throws VersionConflictError when the row was changed since. */
   update(id: string, patch: Patch, options?: UpdateOptions): Query<Row>
   /** Hides the row where the table has `deleted_at`; deletes it otherwise. */
   delete(id: string): Query<Row>
+} & (Row extends { readonly deletedAt: unknown } ? SoftDeletable<Row> : unknown)
+
+interface SoftDeletable<Row> {
+  /** Brings a hidden row back. Throws ConflictError when a unique value of it was taken meanwhile. */
+  restore(id: string): Query<Row>
+  /** Deletes the row for good, hidden or not. */
+  purge(id: string): Query<Row>
 }
+
+/** Links between rows of one organization. */
+export interface LinkRepository<Row extends object, Link> extends Pick<
+  ScopedRepository<Row>,
+  'list' | 'stream' | 'count' | 'exists'
+> {
+  /** Makes the link, or returns the one that is there. */
+  link(values: Link): Query<Row>
+  /** Whether there was such a link. */
+  unlink(values: Link): Query<boolean>
+}
+
+type RepositoryClass<Repository> = new (scope: Scope) => Repository
 
 /**
  * A repository over one table: `const Tickets = defineRepository(tickets, { create: newTicket, patch: ticketPatch })`, used as
@@ -32,49 +60,79 @@ export interface DefinedRepository<Row extends object, New, Patch> extends Scope
 export function defineRepository<Table extends PgTable, New extends z.ZodObject, Patch extends z.ZodObject>(
   table: Table,
   definition: RepositoryDefinition<New, Patch>,
-): new (scope: Scope) => DefinedRepository<Row<Table>, z.input<New>, z.input<Patch>> {
-  const { create, patch, ...options } = readDefinition(table, definition)
-  return class extends ScopedRepository<Row<Table>> {
+): RepositoryClass<DefinedRepository<Row<Table>, z.input<New>, z.input<Patch>>>
+export function defineRepository<Table extends PgTable, Link extends z.ZodObject>(
+  table: Table,
+  definition: LinkDefinition<Link>,
+): RepositoryClass<LinkRepository<Row<Table>, z.input<Link>>>
+export function defineRepository(table: PgTable, definition: object): RepositoryClass<object> {
+  const { create, patch, link, options } = readDefinition(table, definition)
+  return link === undefined ? rowsOver(table, create, patch, options) : linksOver(table, link, options)
+}
+
+function rowsOver(table: PgTable, created: z.ZodType, patched: z.ZodType, options: RepositoryOptions) {
+  class Rows extends ScopedRepository<object> {
     constructor(scope: Scope) {
       super(scope, table, options)
     }
 
-    create(values: z.input<New>): Query<Row<Table>> {
-      return this.insert(create, values)
+    create(values: unknown): Query<object> {
+      return this.insertRow(created, values)
     }
 
-    update(id: string, values: z.input<Patch>, given: UpdateOptions = {}): Query<Row<Table>> {
-      return this.modify(patch, id, values, given)
+    update(id: string, patch: unknown, given: UpdateOptions = {}): Query<object> {
+      return this.updateRow(patched, id, patch, { options: given })
     }
 
-    delete(id: string): Query<Row<Table>> {
-      return this.plan.softDelete ? this.hide(id) : this.erase(id)
+    delete(id: string): Query<object> {
+      return this.deleteRow(id)
+    }
+  }
+  if (!planOf(table).softDelete) return Rows
+  return class extends Rows {
+    override delete(id: string): Query<object> {
+      return this.hideRow(id)
+    }
+
+    restore(id: string): Query<object> {
+      return this.restoreRow(id)
+    }
+
+    purge(id: string): Query<object> {
+      return this.purgeRow(id)
     }
   }
 }
+
+const linksOver = (table: PgTable, linked: z.ZodType, options: RepositoryOptions) =>
+  class extends ScopedRepository<object> {
+    constructor(scope: Scope) {
+      super(scope, table, options)
+    }
+
+    link(values: unknown): Query<object> {
+      return this.linkRow(linked, values)
+    }
+
+    unlink(values: unknown): Query<boolean> {
+      return this.unlinkRow(linked, values)
+    }
+  }
 
 /** Where it is defined, and not in the first request that uses it. */
-function readDefinition<New, Patch>(table: unknown, given: RepositoryDefinition<New, Patch>) {
-  const { create, patch, permission, parents, references, ...others } = ownProperties(given, 'definition')
-  const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not part of a definition')
-  assertTable('table', table)
-  for (const [name, schema] of Object.entries({ create, patch })) {
+function readDefinition(table: unknown, given: object) {
+  const { create, patch, link, ...others } = readOptions(given, definitionNames, 'definition')
+  for (const [name, schema] of Object.entries(link === undefined ? { create, patch } : { link })) {
     if (!isSchema(schema)) throw new InvalidInputError(name, 'must be a zod schema')
   }
-  if (permission !== undefined && typeof permission !== 'string') {
-    throw new InvalidInputError('permission', 'must be the name of a permission')
-  }
-  if (parents !== undefined) {
-    for (const parent of Object.values(ownProperties(parents, 'parents'))) assertTable('parents', parent)
-  }
-  if (references !== undefined) {
-    for (const one of ownItems(references, 'references', 1000)) {
-      assertTable('references', ownProperties(one, 'references').table)
-    }
-  }
-  return given
+  assertTable('table', table)
+  const options = Object.freeze(others) as RepositoryOptions
+  readTableOptions(planOf(table as PgTable), options)
+  const schemas = { create, patch, link } as { create: z.ZodType; patch: z.ZodType; link: z.ZodType | undefined }
+  return { ...schemas, options }
 }
+
+const definitionNames = ['create', 'patch', 'link', ...tableOptionNames] as const
 
 function assertTable(name: string, value: unknown): void {
   if (!touch(name, () => is(value, PgTable))) throw new InvalidInputError(name, 'must be a table')

@@ -1,22 +1,41 @@
+/** What Postgres said about a statement that it refused. Only with `openTenancy({ debug: true })`. */
+export interface ErrorDebug {
+  readonly sqlstate: string | undefined
+  /** Where in `text` the fault is, in characters from 1. */
+  readonly position: number | undefined
+  /** The SQL text of the statement, with the literals that stand in it. Undefined where the commit failed. */
+  readonly text: string | undefined
+  /** The server's message. Left out where such a message can quote a value. */
+  readonly message: string | undefined
+}
+
 /**
- * Every error the library throws. `code` never changes and is safe to show; a message says what to do. No error holds SQL,
- * parameters, a driver's DETAIL, a secret, or an id of another organization; none has a driver's error as its cause.
+ * Every error the library throws. `code` never changes and is safe to show; a message says what to do. No error holds
+ * parameters, a driver's DETAIL, a secret, or an id of another organization; none has a driver's error as its cause. SQL text and
+ * SQLSTATE are in `debug` alone.
  */
 export abstract class TenantryError extends Error {
   abstract readonly code: string
   /** The HTTP status an API handler would answer with. */
-  abstract readonly status: number
+  abstract readonly status: ErrorStatus
+  /** Only with `openTenancy({ debug: true })`, on the error of a statement that Postgres refused. Not in `toJSON`. */
+  declare readonly debug?: ErrorDebug
+  readonly #shown: string
 
-  constructor(message: string) {
+  /** `shown` is the message without what only the log should hold, such as the host of the database. */
+  constructor(message: string, shown = message) {
     super(message)
+    this.#shown = shown
     this.name = new.target.name
   }
 
-  /** What may leave the process: a code and a message, never a stack. */
+  /** What may leave the process: a code and a message, never a stack, a host or `debug`. */
   toJSON(): { code: string; message: string } {
-    return { code: this.code, message: this.message }
+    return { code: this.code, message: this.#shown }
   }
 }
+
+export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 409 | 422 | 429 | 500 | 503 | 504
 
 /** No such row here. The same words whether it is missing, deleted, or another organization's. */
 export class NotFoundError extends TenantryError {
@@ -40,16 +59,22 @@ export class ConflictError extends TenantryError {
   }
 }
 
-/** A value refers to a row that this organization does not have, or a row that others still refer to. */
+/**
+ * A value refers to a row that this organization does not have; or, where `referredBy` names a resource, the row cannot go because
+ * rows of that resource refer to it.
+ */
 export class BrokenReferenceError extends TenantryError {
   readonly code = 'broken_reference'
   readonly status = 409
   constructor(
     readonly resource: string,
     readonly fields: readonly string[] = [],
+    readonly referredBy?: string,
   ) {
     super(
-      `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`,
+      referredBy === undefined
+        ? `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`
+        : `${resource}: ${referredBy} still refer to this row`,
     )
   }
 }
@@ -199,15 +224,22 @@ export class IdempotencyMismatchError extends TenantryError {
   }
 }
 
-/** Another transaction was in the way. Nothing was written; the whole transaction may be repeated. */
+/**
+ * Another transaction was in the way, or changed the schema (`reason` is `schema`). Nothing was written; the whole transaction
+ * may be repeated.
+ */
 export class RetryableError extends TenantryError {
   readonly code = 'retryable'
   readonly status = 503
-  constructor(readonly reason: 'serialization' | 'deadlock') {
-    super(
-      `nothing was written: ${reason === 'deadlock' ? 'a deadlock' : 'a concurrent change'} was in the way; repeat the whole transaction`,
-    )
+  constructor(readonly reason: 'serialization' | 'deadlock' | 'schema') {
+    super(`nothing was written: ${retryReasons[reason]}; repeat the whole transaction`)
   }
+}
+
+const retryReasons = {
+  serialization: 'a concurrent change was in the way',
+  deadlock: 'a deadlock was in the way',
+  schema: 'a table, type or function that the transaction uses was changed meanwhile',
 }
 
 /** The statement took longer than it may, or was cancelled. Nothing of it was written. */
@@ -225,8 +257,11 @@ export class TimeoutError extends TenantryError {
 export class PoolTimeoutError extends TenantryError {
   readonly code = 'pool_timeout'
   readonly status = 503
-  constructor() {
-    super('no database connection became free in time; is a transaction held open, or the pool too small?')
+  /** `found` is what the pool looked like, and where it connects to. */
+  constructor(found?: string) {
+    const words = 'no database connection became free in time'
+    const question = 'is a transaction held open, or the pool too small?'
+    super(`${words}${found === undefined ? '' : `: ${found}`}; ${question}`, `${words}; ${question}`)
   }
 }
 
@@ -243,8 +278,8 @@ export class ResourceExhaustedError extends TenantryError {
 export class UnavailableError extends TenantryError {
   readonly code = 'unavailable'
   readonly status = 503
-  constructor(message = 'the database cannot be reached') {
-    super(message)
+  constructor(message = 'the database cannot be reached', shown?: string) {
+    super(message, shown)
   }
 }
 
@@ -299,7 +334,13 @@ export class IsolationError extends TenantryError {
 export class QueryError extends TenantryError {
   readonly code = 'query'
   readonly status = 500
-  constructor(readonly sqlState: string | undefined) {
-    super(`the database refused the statement (SQLSTATE ${sqlState ?? 'unknown'})`)
+  constructor() {
+    super('the database refused the statement; openTenancy({ debug: true }) adds the reason to the error, as `debug`')
   }
+}
+
+/** A repository or a table is defined wrongly: a fault of the program, whatever its caller asked for. */
+export class DefinitionError extends TenantryError {
+  readonly code = 'definition'
+  readonly status = 500
 }

@@ -1,25 +1,44 @@
 import { hash } from 'node:crypto'
+import { mayWrite } from './may-write.js'
+import { keepsItsTypes } from './parameter-types.js'
+
+/** What a statement may do to rows: whether a lost answer leaves a write in doubt, and what of a batch others can refuse. */
+export type Effect = 'read' | 'insert' | 'change'
 
 /** One SQL text and the name a connection prepares it under. An empty name is prepared anew for every call. */
 export interface Statement {
   readonly name: string
   readonly text: string
+  readonly effect: Effect
+  /** What errors call it; undefined for what the library or a builder has made. */
+  readonly label?: string | undefined
 }
 
-/** The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. */
-export function statement(text: string): Statement {
-  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text }
+/**
+ * The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. Of a text that is
+ * not the library's, the words tell what it may do.
+ */
+export function statement(
+  text: string,
+  effect: Effect = mayWrite(text) ? 'change' : 'read',
+  label?: string,
+): Statement {
+  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect, label }
+}
+
+/** For a text that the library did not write: without a name where the server would keep types of parameters that it inferred. */
+export const foreignStatement = (...given: Parameters<typeof statement>): Statement => {
+  const made = statement(...given)
+  return keepsItsTypes(made.text) ? made : { ...made, name: '' }
 }
 
 export interface Call {
   readonly statement: Statement
   readonly values: readonly unknown[]
-  /** For the scope: asked in a round trip of its own when the call gave and changed no row. Only then, so that success is cheap. */
-  readonly why?: Call
 }
 
 /**
- * What one call gave. A row is an array in the order of `columns`. Dates, timestamps and intervals, and arrays of them, are the
+ * What one call returned. A row is an array in the order of `columns`. Dates, timestamps and intervals, and arrays of them, are the
  * server's text with all its microseconds; bigint and numeric are strings; json is parsed.
  */
 export interface Result {
@@ -27,15 +46,19 @@ export interface Result {
   readonly columns: readonly string[]
   /** Rows returned by a query, rows changed by a write. */
   readonly rowCount: number
-  /** What the call's `why` gave. */
-  readonly why?: Result
 }
 
-/** Whose rows the statements may touch. `system` binds nothing: its login has a role and a pool of its own. */
-export type Binding =
-  | { readonly kind: 'org'; readonly id: string }
-  | { readonly kind: 'user'; readonly id: string }
-  | { readonly kind: 'system' }
+/** An organization or a person, to whom rows belong. */
+export interface Owner {
+  readonly kind: 'org' | 'user'
+  readonly id: string
+}
+
+/**
+ * Which rows the statements may touch: those of one owner. `system` binds nothing, since its login has a role and a pool of its own;
+ * `about` is the owner of whom its statements speak.
+ */
+export type Binding = Owner | { readonly kind: 'system'; readonly about: Owner | undefined }
 
 export interface RunOptions {
   /** Ends the call's own statement. When the server had already finished it, the call succeeds. */

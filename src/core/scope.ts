@@ -1,36 +1,21 @@
-import type { Call, Result } from './executor.js'
-import type { OrgId } from './ids.js'
+import type { Binding } from './executor.js'
+import type { Planned } from './planned.js'
 import type { Query } from './query.js'
+import type { Rules } from './rules.js'
 
 /** Who acts, as authentication found out, and what they may. */
 export interface Actor {
   readonly kind: 'user' | 'api_key'
   readonly id: string
-  readonly label?: string
+  readonly label?: string | undefined
   readonly permissions: ReadonlySet<string>
 }
 
 /** Where the request came from, for the audit log. */
 export interface RequestContext {
-  readonly id?: string
-  readonly ip?: string
-  readonly userAgent?: string
-}
-
-/** What a change leaves behind in the audit log, decided where the statement is compiled. */
-export interface AuditedWrite {
-  readonly resource: string
-  readonly action: 'create' | 'update' | 'delete' | 'restore'
-}
-
-/** What the core asks of the layers above, so that it knows neither tables nor rules. */
-export interface Ports {
-  /** Throws ForbiddenError when the actor may not. */
-  authorize?(permission: string): void
-  /** The same change, with its audit entry in the same statement. Gives the same rows. */
-  audit?(write: AuditedWrite, call: Call): Call
-  /** Locks what is counted and throws PlanLimitError when one more is not allowed. Runs in the transaction of the insert. */
-  reserve?(limit: string, scope: Scope): Promise<void>
+  readonly id?: string | undefined
+  readonly ip?: string | undefined
+  readonly userAgent?: string | undefined
 }
 
 /** Signs cursors. The first key signs, every key verifies. */
@@ -39,30 +24,41 @@ export interface CursorKeys {
 }
 
 export interface ScopeContext {
-  readonly orgId: OrgId
-  readonly actor?: Actor
-  readonly request?: RequestContext
-  readonly signal?: AbortSignal
-  readonly readOnly?: boolean
+  readonly binding: Binding
+  readonly actor: Actor | undefined
+  readonly request: RequestContext | undefined
+  readonly signal: AbortSignal | undefined
+  readonly readOnly: boolean
   readonly cursorKeys: CursorKeys
-  readonly ports: Ports
+  readonly rules: Rules
 }
 
 /** How a statement is to be sent. */
 export interface QueryOptions {
-  /** Checks the binding once more behind the statement, whose text is the caller's. */
-  readonly reenter?: boolean
+  /** Checks the binding once more behind the statement: its text is the caller's. */
+  readonly reenter: boolean
 }
 
-/** What a repository works with: one organization, and a way to send statements that are bound to it. */
+/** What a repository works with: the owner of its rows, and a way to send statements that are bound to that owner. */
 export interface Scope {
   readonly context: ScopeContext
-  /** Sends one statement. What `prepare` throws is the query's rejection, and nothing is sent. */
-  query<T>(prepare: () => Call, read: (result: Result) => T, options?: QueryOptions): Query<T>
-  /** Sends several statements in one round trip; all of them take effect, or none. */
-  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T>
+  /**
+   * Sends one planned call. What `plan` throws is the query's rejection, and nothing is sent. A plan that has to be waited for, as
+   * one that seals a secret, keeps its place in the order of the calls.
+   */
+  query<T>(plan: () => Planned<T> | Promise<Planned<T>>, options?: QueryOptions): Query<T>
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /**
+   * `transaction` for a method of several steps, such as `agents.duplicate`. What is called beside it inside of a transaction waits
+   * until it has ended, and so would a call with this scope in `work`: that must use the scope it receives.
+   */
+  steps<T>(work: (scope: Scope) => Promise<T>): Promise<T>
+  /**
+   * The promise of a method that awaits other calls. Inside a transaction its failure is reported at the end when nobody awaits
+   * it, and does not end the process as an unhandled rejection.
+   */
+  track<T>(promise: Promise<T>): Promise<T>
   /**
    * One round trip for all calls that `collect` makes on the scope it is given; all of them take effect, or none. One more where a
    * call could be refused when others have written. Inside a transaction it is the transaction that is taken back.
@@ -71,9 +67,12 @@ export interface Scope {
 }
 
 export interface TransactionOptions {
-  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable'
-  /** How often the whole function may run again after a deadlock or a serialization failure. Never unless told. */
-  readonly retries?: number
+  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined
+  /**
+   * How often the whole function may run again after a deadlock or a serialization failure; never unless told. Before each time there
+   * is a random pause, up to twice as long each time and a second at most, which ends when the scope's signal is aborted.
+   */
+  readonly retries?: number | undefined
 }
 
 /** What a batch gives for the calls it was given, in their order. */

@@ -1,10 +1,13 @@
 import pg from 'pg'
+import { aborted, onAbort } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
+import { acquireChannel, type ConnectionEvent, connectChannel, publish } from '../core/tracing.js'
+import { connectFailure, placeOf, unreadableUrl } from './connect-failure.js'
 import { Connection } from './connection.js'
-import type { DriverClient } from './driver.js'
-import { aborted } from './outcome.js'
-import { poolConfig, saysPooled } from './pool-config.js'
-import { isServerError, refusal } from './sqlstate.js'
+import { type Address, addressOf, type DriverClient } from './driver.js'
+import { withDebug } from './error-debug.js'
+import { poolConfig, reportedSettings, saysPooled, settingNames, type Settings, unreadable } from './pool-config.js'
+import { isServerError } from './sqlstate.js'
 
 /** A physical connection that has just been made, for whoever has to prove it before it serves. */
 export interface NewConnection {
@@ -25,6 +28,8 @@ export interface ConnectionPoolOptions {
   readonly grace?: number | undefined
   /** Called once for each physical connection. When it rejects, the connection is ended and its caller gets the error. */
   readonly onConnect?: ((connection: NewConnection) => Promise<void>) | undefined
+  /** Whether errors say what the server said: SQLSTATE, position, SQL text, message. */
+  readonly debug?: boolean | undefined
 }
 
 /**
@@ -35,12 +40,12 @@ const graceFor = (statementTimeout: number): number => Math.min(Math.max(stateme
 /** Milliseconds for a free connection where the pool itself would wait for ever, and for the proof of a new one. */
 const patience = 5_000
 
-const inspection = `select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('DateStyle') as "dateStyle",
-  extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout"`
+const inspection = `select pg_catalog.pg_backend_pid() as pid,
+  extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout",
+  ${settingNames.map((name) => `pg_catalog.current_setting('${name}') as "${name}"`).join(', ')}`
 
-interface Inspection {
+interface Inspection extends Settings {
   readonly pid: number
-  readonly dateStyle: string
   readonly statementTimeout: number
 }
 
@@ -58,36 +63,49 @@ export class ConnectionPool {
   private readonly isPooled: boolean | undefined
   private readonly grace: number | undefined
   private readonly onConnect: ConnectionPoolOptions['onConnect']
+  private readonly debug: boolean
   private readonly proved = new WeakSet<Connection>()
   private readonly waiters = new Set<Waiter>()
   private readonly busy = new Set<Connection>()
   private closing: Promise<void> | undefined
   private onIdle: (() => void) | undefined
+  /** Why the latest attempt to make a connection failed; undefined after one that went well. */
+  private lastFailure: string | undefined
+  private knownAddress: Address | undefined
 
-  constructor({ pool, isPooled, grace, onConnect }: ConnectionPoolOptions) {
+  constructor({ pool, isPooled, grace, onConnect, debug = false }: ConnectionPoolOptions) {
     this.isOurs = !isPool(pool)
     this.isPooled = isPooled ?? (isPool(pool) || !saysPooled(pool) ? undefined : true)
     this.pool = isPool(pool) ? pool : new pg.Pool(poolConfig(pool, this.isPooled === true))
     this.grace = grace
     this.onConnect = onConnect
+    this.debug = debug
     // An idle connection that breaks is pg's to remove; without a listener the process would end.
     this.pool.on('error', ignore)
   }
 
-  async take(signal?: AbortSignal): Promise<Connection> {
+  take(signal?: AbortSignal): Promise<Connection> {
+    if (!acquireChannel.hasSubscribers) return this.takeOne(signal)
+    return publish(acquireChannel, this.event('acquire'), () => this.takeOne(signal))
+  }
+
+  private async takeOne(signal: AbortSignal | undefined): Promise<Connection> {
     if (this.closing !== undefined) throw closed()
     if (signal?.aborted) throw aborted()
     for (;;) {
-      const connection = await this.acquire(signal)
+      const start = connectChannel.hasSubscribers ? performance.now() : undefined
+      const connection = await this.acquire(signal, start)
       this.busy.add(connection)
       try {
-        if (!this.proved.has(connection)) await this.prove(connection)
+        if (!this.proved.has(connection) && !connection.hasChanged) {
+          await this.tracedConnect(() => this.prove(connection), start)
+        }
       } catch (error) {
         this.give(connection)
         throw error
       }
       if (connection.isIdle) return connection
-      // The host left a transaction open on it.
+      // The host left a transaction open on it, or changed a setting.
       this.give(connection)
     }
   }
@@ -128,15 +146,56 @@ export class ConnectionPool {
     return this.pool.options.connectionTimeoutMillis ?? 0
   }
 
+  /** How long a new connection may take to be made, and then to be proved. */
+  private get patience(): number {
+    return this.poolPatience > 0 ? this.poolPatience : patience
+  }
+
   private get isIdle(): boolean {
     return this.busy.size === 0 && this.waiters.size === 0
   }
 
-  private acquire(signal: AbortSignal | undefined): Promise<Connection> {
+  /** Worked out when something has failed or somebody traces: pg makes a client for it. */
+  private get address(): Address {
+    this.knownAddress ??= addressOf(this.pool.options)
+    return this.knownAddress
+  }
+
+  private event(kind: ConnectionEvent['kind']): ConnectionEvent {
+    return { kind, ...this.address, duration: 0, error: undefined }
+  }
+
+  private async tracedConnect<T>(work: () => Promise<T>, start: number | undefined): Promise<T> {
+    return connectChannel.hasSubscribers ? publish(connectChannel, this.event('connect'), work, start) : work()
+  }
+
+  /** Publishes the failed attempt too: nothing else knows of it. */
+  private failedConnect(error: unknown, start: number | undefined): TenantryError {
+    const failure = this.failure(error)
+    if (!(failure instanceof PoolTimeoutError)) {
+      this.tracedConnect(() => Promise.reject(failure), start).catch(ignore)
+    }
+    return failure
+  }
+
+  private failure(error: unknown): TenantryError {
+    if (error instanceof Error && error.message === 'timeout exceeded when trying to connect') return this.poolTimeout()
+    const failure = connectFailure(error, { place: placeOf(this.address), patience: this.patience })
+    this.lastFailure = failure.message
+    return this.debug && error instanceof Error && isServerError(error) ? withDebug(failure, error, undefined) : failure
+  }
+
+  private poolTimeout(): PoolTimeoutError {
+    const { totalCount, waitingCount, options } = this.pool
+    const found = `${totalCount} of at most ${options.max} to ${placeOf(this.address)} are open, and ${waitingCount} more calls wait`
+    return new PoolTimeoutError(this.lastFailure === undefined ? found : `${found}; ${this.lastFailure}`)
+  }
+
+  private acquire(signal: AbortSignal | undefined, start: number | undefined): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const leave = (): boolean => {
         clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        unlisten?.()
         return this.waiters.delete(waiter)
       }
       const waiter: Waiter = {
@@ -144,58 +203,57 @@ export class ConnectionPool {
           if (leave()) reject(error)
         },
       }
-      const abort = (): void => {
-        waiter.giveUp(aborted())
-      }
       // A pool of the host's may wait for ever; ours has a time of its own.
       const timer =
         this.poolPatience > 0
           ? undefined
           : setTimeout(() => {
-              waiter.giveUp(new PoolTimeoutError())
+              waiter.giveUp(this.poolTimeout())
             }, patience)
       this.waiters.add(waiter)
-      signal?.addEventListener('abort', abort)
+      const unlisten =
+        signal &&
+        onAbort(signal, () => {
+          waiter.giveUp(aborted())
+        })
       try {
         this.pool.connect((error, client) => {
           if (!leave()) client?.release()
-          else if (client === undefined) reject(connectFailure(error))
+          else if (client === undefined) reject(this.failedConnect(error, start))
           // Not after an await: the news that the server ends it may be in the bytes being read now.
           else resolve(connectionOf(client as unknown as DriverClient))
         })
-      } catch {
+      } catch (error) {
         // Only now does pg read the url, and the certificates that it names.
-        waiter.giveUp(new UnavailableError('the url of the database, or a certificate that it names, cannot be read'))
+        waiter.giveUp(unreadableUrl(error))
       }
     })
   }
 
   private async prove(connection: Connection): Promise<void> {
     const { client } = connection
-    const timer = setTimeout(
-      () => {
-        connection.destroy()
-      },
-      this.poolPatience > 0 ? this.poolPatience : patience,
-    )
+    const timer = setTimeout(() => {
+      connection.destroy()
+    }, this.patience)
     const query = async <Row>(text: string, params: readonly unknown[] = []): Promise<Row[]> => {
       return (await client.query<Row>({ text, values: [...params], queryMode: 'extended' })).rows
     }
     try {
       if (client.pipeline) throw new UnavailableError('a pool in pipeline mode cannot serve scopes')
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
-      if (!found.dateStyle.startsWith('ISO')) {
-        throw new UnavailableError(`the server writes dates as ${found.dateStyle}; only ISO can be read without doubt`)
-      }
+      const reason = unreadable(found)
+      if (reason !== undefined) throw new UnavailableError(reason)
+      connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))
       // A pooler hands out process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout } = found
       connection.limit({ isPooled, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })
       await this.onConnect?.({ isPooled, query })
       this.proved.add(connection)
+      this.lastFailure = undefined
     } catch (error) {
       connection.destroy()
-      throw error instanceof TenantryError ? error : connectFailure(error)
+      throw error instanceof TenantryError ? error : this.failure(error)
     } finally {
       clearTimeout(timer)
     }
@@ -217,14 +275,3 @@ export const isPool = (pool: pg.PoolConfig | pg.Pool): pool is pg.Pool =>
   typeof (pool as pg.Pool).connect === 'function'
 
 const closed = (): ScopeClosedError => new ScopeClosedError('the tenancy was closed; nothing was sent')
-
-function connectFailure(error: unknown): TenantryError {
-  if (!(error instanceof Error)) return new UnavailableError()
-  if (!isServerError(error)) {
-    return error.message === 'timeout exceeded when trying to connect' ? new PoolTimeoutError() : new UnavailableError()
-  }
-  if (error.code === '08P01' && error.message.includes('startup parameter')) {
-    return new UnavailableError('the connection pooler in between refuses timeouts; say that there is one')
-  }
-  return refusal(error)
-}

@@ -1,6 +1,7 @@
-import { Pipeline } from './pipeline.js'
+import { onAbort } from '../core/abort.js'
+import { bindComplete, parseComplete, Pipeline, staleness } from './pipeline.js'
 import { cancel } from './cancel.js'
-import type { DriverClient } from './driver.js'
+import { type DriverClient, isUnaskedMessage, neverAsked } from './driver.js'
 import { PreparedStatements } from './prepared-statements.js'
 import { type DriverError, isServerError } from './sqlstate.js'
 import type { Step } from './steps.js'
@@ -12,6 +13,11 @@ export interface ConnectionLimits {
   readonly statementTimeout: number
   /** How long after its own timeout a silent server is given up. */
   readonly grace: number
+}
+
+interface SettingReport {
+  readonly parameterName: string
+  readonly parameterValue: string
 }
 
 /** How many statements keep a name on the server. */
@@ -29,18 +35,37 @@ export class Connection {
   /** How the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
   private active: Pipeline | undefined
+  /** The settings that answers were proved to be readable with, and those of them that have another value now. */
+  private proved: Readonly<Record<string, string>> | undefined
+  private readonly changed = new Set<string>()
   /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
   private watchdog: NodeJS.Timeout | undefined
   /** How often the watchdog has looked at the active batch. */
   private looks = 0
 
   constructor(readonly client: DriverClient) {
+    const { connection } = client
     // Once per connection, never per checkout. Without a listener for 'error' the process would die with the backend.
     client.on('error', (error) => {
       if (isServerError(error)) this.farewell = error
+      if (isUnaskedMessage(error)) this.distrust()
+      else this.destroy()
     })
-    client.connection.on('readyForQuery', ({ status }: { status: string }) => this.active?.settle(status))
-    client.connection.once('end', () => {
+    // In front of pg's own listener, after which nothing tells whether somebody had asked.
+    connection.prependListener('readyForQuery', ({ status }: { status: string }) => {
+      this.answering()?.handleReady(status)
+    })
+    connection.on('parseComplete', () => this.answering()?.handlePart(parseComplete))
+    connection.on('bindComplete', () => this.answering()?.handlePart(bindComplete))
+    connection.on('noData', () => this.answering()?.handleNoData())
+    connection.on('closeComplete', () => this.answering()?.handleClose())
+    for (const message of neverAsked) {
+      connection.on(message, () => this.answering()?.misunderstand())
+    }
+    connection.on('parameterStatus', (report: SettingReport) => {
+      this.compare(report)
+    })
+    connection.once('end', () => {
       this.isDead = true
       clearTimeout(this.watchdog)
       this.active?.settle(undefined)
@@ -48,7 +73,18 @@ export class Connection {
   }
 
   get isIdle(): boolean {
-    return !this.isDead && this.farewell === undefined && this.client.getTransactionStatus() === 'I'
+    if (this.isDead || this.farewell !== undefined || this.hasChanged) return false
+    return this.client.readyForQuery && this.client.getTransactionStatus() === 'I'
+  }
+
+  /** Whether a setting has another value than when the connection was proved: answers could be read wrongly. */
+  get hasChanged(): boolean {
+    return this.changed.size > 0
+  }
+
+  /** The settings of the first proof count, of whatever tenancy that shares the connection. */
+  watch(settings: Readonly<Record<string, string>>): void {
+    this.proved ??= settings
   }
 
   limit(limits: ConnectionLimits): void {
@@ -86,9 +122,12 @@ export class Connection {
     return batch
   }
 
-  /** The server lost its statements, or refuses their plans. */
-  forgetStatements(): void {
-    this.statements.forget()
+  /** Makes ready to repeat a batch whose statements no longer fit the schema, and tells whether to. */
+  forgetStale(batch: Pipeline): boolean {
+    const stale = staleness(batch)
+    if (stale === 'certain') this.statements.forget()
+    else if (stale === 'possible') batch.forgetStatements()
+    return stale !== undefined
   }
 
   destroy(): void {
@@ -96,10 +135,39 @@ export class Connection {
     this.client.connection.stream.destroy()
   }
 
+  /** The batch that a message answers; undefined for one of the host's own. An answer to nothing ends the connection. */
+  private answering(): Pipeline | undefined {
+    if (this.client.readyForQuery) {
+      this.distrust()
+      return undefined
+    }
+    return this.active?.sent === true ? this.active : undefined
+  }
+
+  /** What the server sends no longer fits what it was sent: the rest could be taken for the answer of the next call. */
+  private distrust(): void {
+    this.active?.misunderstand()
+    this.destroy()
+  }
+
   /** Back to the pool, unless it is in any state but idle. */
   release(): void {
     if (!this.isIdle) this.destroy()
     this.client.release(this.isDead)
+  }
+
+  /** The server reports a change in front of the ReadyForQuery of whatever made it. */
+  private compare({ parameterName, parameterValue }: SettingReport): void {
+    if (this.proved === undefined || !Object.hasOwn(this.proved, parameterName)) return
+    if (this.proved[parameterName] === parameterValue) {
+      this.changed.delete(parameterName)
+      return
+    }
+    this.changed.add(parameterName)
+    if (this.active === undefined) return
+    // Some of its answer may have been written in the other way.
+    this.active.settle(undefined)
+    this.destroy()
   }
 
   /**
@@ -126,9 +194,9 @@ export class Connection {
         this.destroy()
       }, abortPatience)
     }
-    signal.addEventListener('abort', abort, { once: true })
+    const unlisten = onAbort(signal, abort)
     await batch.settled
-    signal.removeEventListener('abort', abort)
+    unlisten()
     clearTimeout(timer)
     // Until the request has been answered it could still reach whoever uses this connection next.
     if (cancelled !== undefined && !(await cancelled)) this.destroy()

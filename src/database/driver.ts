@@ -2,11 +2,27 @@ import type { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
+import { UnavailableError } from '../core/errors.js'
 
-/**
- * What is used of pg beyond its documented surface, in one place. pg is pinned to one version for it, and the tests of this
- * file say what to look at before the pin is moved.
- */
+// What is used of pg beyond its documented surface, in one place. The tests of this file say what to look at before the range
+// below is moved; package.json names the same range to npm.
+
+/** The versions of pg that the tests of the connections were run with: the first, and the last. */
+export const testedPg = { from: '8.22.0', to: '8.23.1' }
+
+/** Throws when pg is another than was tested: its internals may have changed, and an answer may go to the wrong caller. */
+export function assertTestedPg(version: string): void {
+  const { from, to } = testedPg
+  if (isRelease(version) && compare(from, version) <= 0 && compare(version, to) <= 0) return
+  throw new UnavailableError(
+    `pg ${version} is installed, and this version of tenantry works with pg ${from} to ${to}: npm install pg@${to}`,
+  )
+}
+
+const isRelease = (version: string): boolean => /^\d+\.\d+\.\d+$/.test(version)
+const { compare } = new Intl.Collator('en', { numeric: true })
+
+/** The protocol of one connection. */
 export interface DriverConnection extends EventEmitter {
   readonly stream: Duplex
   connect(portOrPath: number | string, host?: string): void
@@ -14,7 +30,10 @@ export interface DriverConnection extends EventEmitter {
   cancel(processId: number, secretKey: number): void
 }
 
-/** A physical connection. Its `connection` emits `readyForQuery` with the transaction status, and `end` when the socket is gone. */
+/**
+ * A physical connection. Its `connection` emits each message by its name, `readyForQuery` with the transaction status, and `end`
+ * when the socket is gone.
+ */
 export interface DriverClient {
   readonly connection: DriverConnection
   readonly host: string
@@ -24,7 +43,10 @@ export interface DriverClient {
   /** Null when the server, or a pooler, gave none. */
   readonly processID: number | null
   readonly secretKey: number
-  readonly pipeline: boolean
+  /** Pipeline mode came with pg 8.23. */
+  readonly pipeline: boolean | undefined
+  /** The server waits for the next query. False from the moment a query is written until pg has read its ReadyForQuery. */
+  readonly readyForQuery: boolean
   getTransactionStatus(): string | null
   query(query: Submittable): void
   query<Row>(query: { text: string; values: unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[] }>
@@ -41,7 +63,7 @@ export interface Submittable {
   handleCommandComplete(message: { text: string }): void
   handleEmptyQuery(): void
   handlePortalSuspended(): void
-  handleCopyInResponse(connection: DriverConnection): void
+  handleCopyInResponse(): void
   handleCopyData(): void
   /** An ErrorResponse of the server, after which pg forgets the query; or the loss of the connection. */
   handleError(error: Error): void
@@ -54,12 +76,32 @@ export interface Field {
   readonly dataTypeID: number
 }
 
+/** Messages that nothing asks for once a connection stands, and that pg passes over or obeys. */
+export const neverAsked = [
+  'parameterDescription',
+  'copyOutResponse',
+  'copyDone',
+  'replicationStart',
+  'backendKeyData',
+  'authenticationOk',
+  'authenticationCleartextPassword',
+  'authenticationMD5Password',
+  'authenticationSASL',
+  'authenticationSASLContinue',
+  'authenticationSASLFinal',
+]
+
+/** pg's own words for a message that came while it had asked for nothing, or that it does not know. */
+export const isUnaskedMessage = ({ message }: Error): boolean =>
+  /^(?:Received unexpected|received invalid response)/.test(message)
+
 type TextParser = (text: string) => unknown
 
 const require = createRequire(import.meta.url)
 const requireOfPg = createRequire(require.resolve('pg'))
 
-export const { prepareValue } = requireOfPg('pg/lib/utils') as { prepareValue: (value: unknown) => unknown }
+// Before anything else of it is looked at: another version may not have these files.
+assertTestedPg((requireOfPg('pg/package.json') as { version: string }).version)
 
 const { init } = requireOfPg('pg-types/lib/textParsers') as {
   init: (register: (oid: number, parse: TextParser) => void) => void
@@ -70,6 +112,39 @@ export function textParsers(): Map<number, TextParser> {
   const parsers = new Map<number, TextParser>()
   init((oid, parse) => parsers.set(oid, parse))
   return parsers
+}
+
+/** Where pg connects to with these options, its defaults and the environment included. Empty where pg cannot read the url. */
+export function addressOf(options: pg.PoolConfig): Address {
+  try {
+    const { host, port } = new pg.Client(options)
+    return { host, port }
+  } catch {
+    return { host: undefined, port: undefined }
+  }
+}
+
+export interface Address {
+  readonly host: string | undefined
+  readonly port: number | undefined
+}
+
+/** A message of the server's, as far as its name says what else it has. */
+export interface ServerMessage {
+  readonly name: string
+  readonly text?: string
+  readonly fields?: readonly unknown[]
+}
+
+const { Parser } = requireOfPg('pg-protocol/dist/parser') as {
+  Parser: new () => { parse(bytes: Buffer, onMessage: (message: ServerMessage | Error) => void): void }
+}
+
+/** The messages in bytes that hold nothing but whole ones. An ErrorResponse is an Error. */
+export function messagesIn(bytes: Uint8Array): (ServerMessage | Error)[] {
+  const messages: (ServerMessage | Error)[] = []
+  new Parser().parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), (message) => messages.push(message))
+  return messages
 }
 
 export function rawConnection(options: { ssl: unknown; sslNegotiation: string }): DriverConnection {

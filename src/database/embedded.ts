@@ -1,10 +1,11 @@
-import type { PGlite, QueryOptions } from '@electric-sql/pglite'
-import { InvalidInputError, PoolTimeoutError, ScopeClosedError } from '../core/errors.js'
+import type { PGlite } from '@electric-sql/pglite'
+import { aborted } from '../core/abort.js'
+import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from '../core/executor.js'
-import { textParsers } from './driver.js'
-import { aborted } from './outcome.js'
-import { keptAsText } from './rows.js'
-import { type FactsLookup, isServerError, refusal } from './sqlstate.js'
+import { exchange } from './embedded-exchange.js'
+import { withDebug } from './error-debug.js'
+import { readerSettings } from './pool-config.js'
+import { type FactsLookup, isServerError, refusal, wrongNumberOfValues } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import { begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
 
@@ -12,22 +13,22 @@ export interface EmbeddedOptions {
   /** Milliseconds to wait for the one connection there is. */
   readonly patience?: number | undefined
   readonly lookup?: FactsLookup | undefined
+  /** Whether errors say what the server said: SQLSTATE, position, SQL text, message. */
+  readonly debug?: boolean | undefined
 }
-
-const asText = (text: string) => text
-/** int8, numeric, and the types whose text is the value: PGlite has parsers of its own for some of them. */
-const texts = [20, 25, 1042, 1043, 1700, 2950, ...keptAsText]
-const parsers = Object.fromEntries([...textParsers(), ...texts.map((oid) => [oid, asText] as const)])
-const queryOptions: QueryOptions = { rowMode: 'array', parsers }
 
 /**
  * The embedded database: one connection, which serves under the application's role, so that row security is on. For trials,
  * demos and quick tests: nothing here ends a statement that takes too long, and whoever has the process has the data.
  */
 export async function openEmbedded(database: PGlite, options: EmbeddedOptions = {}): Promise<Executor> {
+  for (const [name, value] of Object.entries(readerSettings)) await database.query(`set ${name} = ${value}`)
   await database.query('set session authorization tenantry_app')
   return new EmbeddedExecutor(database, options)
 }
+
+/** Named one by one, so that none of them is inherited. */
+const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
 class EmbeddedExecutor implements Executor {
   private readonly turns: Turns
@@ -43,9 +44,9 @@ class EmbeddedExecutor implements Executor {
   async run(
     binding: Binding,
     calls: readonly Call[],
-    { signal, readOnly, reenter }: RunOptions = {},
+    { signal, readOnly, reenter }: RunOptions = defaults,
   ): Promise<Result[]> {
-    const transaction = await this.begin(binding, { signal, readOnly })
+    const transaction = await this.begin(binding, { signal, readOnly, isolation: undefined })
     try {
       const results = await transaction.run(calls)
       if (reenter) await transaction.run([])
@@ -57,15 +58,15 @@ class EmbeddedExecutor implements Executor {
     }
   }
 
-  async begin(binding: Binding, options: BeginOptions = {}): Promise<Transaction> {
+  async begin(binding: Binding, options: BeginOptions = defaults): Promise<Transaction> {
     if (this.closing !== undefined) throw closed()
     if (options.signal?.aborted) throw aborted()
     const end = await this.turns.take()
-    return new EmbeddedTransaction(this.database, binding, options, this.options.lookup, end)
+    return new EmbeddedTransaction(this.database, binding, options, this.options, end)
   }
 
   async ping(): Promise<void> {
-    await this.run({ kind: 'system' }, [])
+    await this.run({ kind: 'system', about: undefined }, [])
   }
 
   close(): Promise<void> {
@@ -118,7 +119,7 @@ class EmbeddedTransaction implements Transaction {
     private readonly database: PGlite,
     private readonly binding: Binding,
     private readonly options: BeginOptions,
-    private readonly lookup: FactsLookup | undefined,
+    private readonly settings: EmbeddedOptions,
     private readonly end: () => void,
   ) {}
 
@@ -171,24 +172,17 @@ class EmbeddedTransaction implements Transaction {
     for (const step of enter(this.binding)) await this.send(step)
   }
 
-  private async send({ statement, values }: Call): Promise<Result> {
+  private async send(call: Call): Promise<Result> {
     try {
-      const { rows, fields, affectedRows } = await this.database.query<unknown[]>(
-        statement.text,
-        [...values],
-        queryOptions,
-      )
-      const columns = fields.map((field) => field.name)
-      return { rows, columns, rowCount: rows.length > 0 ? rows.length : (affectedRows ?? 0) }
+      return await exchange(this.database, call)
     } catch (error) {
-      throw this.translate(error)
+      if (error instanceof TenantryError) throw error
+      if (error instanceof Error && isServerError(error)) {
+        const failure = wrongNumberOfValues(error, call) ?? refusal(error, this.settings.lookup)
+        throw this.settings.debug === true ? withDebug(failure, error, call.statement.text) : failure
+      }
+      throw new UnavailableError('the embedded database gave an answer that cannot be read')
     }
-  }
-
-  private translate(error: unknown): Error {
-    if (error instanceof Error && isServerError(error)) return refusal(error, this.lookup)
-    // Not the server's: PGlite looks at the values itself before it sends them.
-    return new InvalidInputError('', 'holds a value that its column does not take')
   }
 
   private finish(): void {
@@ -199,6 +193,6 @@ class EmbeddedTransaction implements Transaction {
 
 const asSystem: Step = {
   own: true,
-  statement: { name: '', text: 'set local session authorization tenantry_system' },
+  statement: { name: '', text: 'set local session authorization tenantry_system', effect: 'read' },
   values: [],
 }

@@ -1,14 +1,21 @@
-import { ScopeClosedError, type TenantryError, TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
+import { aborted } from '../core/abort.js'
+import {
+  RetryableError,
+  ScopeClosedError,
+  type TenantryError,
+  TransactionAbortedError,
+  UnsafeStatementError,
+} from '../core/errors.js'
 import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/executor.js'
-import { type Pipeline, isStale } from './pipeline.js'
+import { type Pipeline, staleness } from './pipeline.js'
 import type { Connection } from './connection.js'
-import { aborted, failureOf } from './outcome.js'
+import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayWrite } from './statement-guard.js'
-import { asked, begin, commit, enter, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
+import { asked, begin, commit, enter, mayChange, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
 
 interface Circumstances extends BeginOptions {
   readonly lookup: FactsLookup | undefined
+  readonly debug: boolean
   /** Gives the connection back. */
   readonly onEnd: () => void
 }
@@ -21,7 +28,8 @@ export class ExplicitTransaction implements Transaction {
   /** What goes out in front of the next calls: BEGIN, then what is done to savepoints. */
   private waiting: Step[]
   private readonly bound: readonly Step[]
-  private readonly texts = new Set<string>()
+  /** A statement that may have changed rows has been sent. */
+  private mayChange = false
   private turn: Promise<unknown> = Promise.resolve()
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
   /** Why it ended by itself. */
@@ -44,6 +52,8 @@ export class ExplicitTransaction implements Transaction {
   savepoint(): string {
     this.assertUsable()
     const name = `s${++this.savepoints}`
+    // A Citus cluster forgets a binding that was made inside of a savepoint when the savepoint is released.
+    if (this.state === 'unsent' && this.savepoints === 1) this.waiting.push(...this.bound)
     this.waiting.push(savepoint(name))
     return name
   }
@@ -65,12 +75,12 @@ export class ExplicitTransaction implements Transaction {
   }
 
   private async write(calls: readonly Call[]): Promise<Result[]> {
-    const { lookup, signal } = this.options
+    const { lookup, signal, debug } = this.options
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
     const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
-    for (const { statement } of calls) this.texts.add(statement.text)
-    const failure = failureOf(batch, { lookup, signal })
+    this.mayChange ||= calls.some(mayChange)
+    const failure = retryable(batch) ?? failureOf(batch, { lookup, signal, debug })
     if (batch.status === 'E') this.state = 'failed'
     if (batch.status === 'T') this.state = 'open'
     else if (batch.status !== 'E' || isForeign(batch)) {
@@ -89,18 +99,21 @@ export class ExplicitTransaction implements Transaction {
       this.end()
       return
     }
-    const { lookup, signal, readOnly } = this.options
+    const { lookup, signal, debug, readOnly } = this.options
     if (signal?.aborted || !this.isUsable) {
       await this.writeRollback()
       throw signal?.aborted ? aborted() : new TransactionAbortedError()
     }
     const batch = await this.send([...this.waiting, ...this.bound, commit])
-    const failure = failureOf(batch, {
-      lookup,
-      signal,
-      commitsAfter: batch.steps.length - 1,
-      mayWrite: () => !readOnly && [...this.texts].some(mayWrite),
-    })
+    const failure =
+      retryable(batch) ??
+      failureOf(batch, {
+        lookup,
+        signal,
+        debug,
+        commitsAfter: batch.steps.length - 1,
+        mayWrite: () => !readOnly && this.mayChange,
+      })
     if (isForeign(batch)) this.connection.destroy()
     else if (batch.status === 'E') await this.send([rollback])
     this.end()
@@ -117,8 +130,7 @@ export class ExplicitTransaction implements Transaction {
     const batch = this.connection.batch(steps)
     this.waiting = []
     await this.connection.send(batch, this.options.signal)
-    if (!isStale(batch)) return batch
-    this.connection.forgetStatements()
+    if (!this.connection.forgetStale(batch)) return batch
     // Only at the start is there nothing yet that a repetition could lose.
     if (this.state !== 'unsent' || this.options.signal?.aborted) return batch
     if (batch.status === 'E') await this.connection.send(this.connection.batch([rollback]))
@@ -160,5 +172,9 @@ export class ExplicitTransaction implements Transaction {
     this.options.onEnd()
   }
 }
+
+/** Too late to repeat the batch alone: the transaction has done something already. */
+const retryable = (batch: Pipeline): RetryableError | undefined =>
+  staleness(batch) === 'certain' ? new RetryableError('schema') : undefined
 
 const isForeign = ({ error }: Pipeline): boolean => error !== undefined && isForeignBinding(error)

@@ -1,16 +1,17 @@
+import { aborted } from '../core/abort.js'
 import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
-import { type Pipeline, isStale } from './pipeline.js'
+import type { Pipeline } from './pipeline.js'
 import type { Connection } from './connection.js'
-import { aborted, failureOf } from './outcome.js'
+import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { mayWrite } from './statement-guard.js'
-import { asked, begin, commit, enter, rollback, setReadOnly, type Step } from './steps.js'
+import { asked, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {
   /** BEGIN and COMMIT in the same write: in an implicit transaction Citus does not forward the binding to its workers. */
   readonly blocks: boolean
   readonly lookup: FactsLookup | undefined
+  readonly debug: boolean
 }
 
 /** The binding and all calls in one write. The transaction around them, and the binding with it, ends before this returns. */
@@ -19,7 +20,7 @@ export async function runImplicitTransaction(
   binding: Binding,
   calls: readonly Call[],
   { signal, readOnly, reenter }: RunOptions,
-  { blocks, lookup }: Dialect,
+  { blocks, lookup, debug }: Dialect,
 ): Promise<Result[]> {
   if (signal?.aborted) throw aborted()
   const bound = enter(binding)
@@ -29,17 +30,17 @@ export async function runImplicitTransaction(
     ...calls.map(asked),
     ...(reenter ? bound : []),
   ]
-  const steps = blocks ? [begin({ readOnly }), ...inner, commit] : inner
+  const steps = blocks ? [begin({ readOnly, isolation: undefined }), ...inner, commit] : inner
   let batch = await attempt(connection, steps, blocks, signal)
-  if (isStale(batch) && !signal?.aborted) {
-    connection.forgetStatements()
+  if (connection.forgetStale(batch) && !signal?.aborted) {
     batch = await attempt(connection, steps, blocks, signal)
   }
   const failure = failureOf(batch, {
     lookup,
     signal,
+    debug,
     commitsAfter: blocks ? steps.length - 1 : steps.length,
-    mayWrite: () => !readOnly && calls.some(({ statement }) => mayWrite(statement.text)),
+    mayWrite: () => !readOnly && calls.some(mayChange),
   })
   if (failure !== undefined) {
     if (batch.error !== undefined && isForeignBinding(batch.error)) connection.destroy()

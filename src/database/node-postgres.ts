@@ -11,31 +11,33 @@ export interface NodePostgresOptions extends ConnectionPoolOptions {
   readonly lookup?: FactsLookup | undefined
 }
 
-const nothing = statement('select')
+const nothing = statement('select', 'read')
 const defaultDrain = 10_000
+/** Named one by one, so that none of them is inherited. */
+const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
-export function openNodePostgres({ blocks = false, lookup, ...options }: NodePostgresOptions): Executor {
-  const pool = new ConnectionPool(options)
+export function openNodePostgres({ blocks = false, lookup, debug = false, ...options }: NodePostgresOptions): Executor {
+  const pool = new ConnectionPool({ ...options, debug })
   const executor: Executor = {
-    async run(binding, calls, options = {}) {
+    async run(binding, calls, options = defaults) {
       const connection = await pool.take(options.signal)
       try {
-        return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup })
+        return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup, debug })
       } finally {
         pool.give(connection)
       }
     },
-    async begin(binding, options = {}) {
+    async begin(binding, options = defaults) {
       const connection = await pool.take(options.signal)
       const onEnd = (): void => {
         pool.give(connection)
       }
-      return new ExplicitTransaction(connection, binding, { ...options, lookup, onEnd })
+      return new ExplicitTransaction(connection, binding, { ...options, lookup, debug, onEnd })
     },
     async ping() {
-      await executor.run({ kind: 'system' }, [{ statement: nothing, values: [] }])
+      await executor.run({ kind: 'system', about: undefined }, [{ statement: nothing, values: [] }])
     },
-    close: ({ drain = defaultDrain } = {}) => pool.close(drain),
+    close: (options) => pool.close(options?.drain ?? defaultDrain),
   }
   return executor
 }

@@ -1,10 +1,14 @@
-import { CommitUnknownError, QueryError, type TenantryError, TimeoutError, UnavailableError } from '../core/errors.js'
+import { aborted } from '../core/abort.js'
+import { CommitUnknownError, type TenantryError, UnavailableError } from '../core/errors.js'
 import type { Pipeline } from './pipeline.js'
-import { type FactsLookup, refusal } from './sqlstate.js'
+import { withDebug } from './error-debug.js'
+import { type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
 
 interface Circumstances {
   readonly lookup: FactsLookup | undefined
   readonly signal: AbortSignal | undefined
+  /** Whether errors say what the server said. */
+  readonly debug: boolean
   /** With fewer steps done, nothing can have been committed. Undefined when the batch does not commit. */
   readonly commitsAfter?: number
   readonly mayWrite?: () => boolean
@@ -13,16 +17,19 @@ interface Circumstances {
 /** Why the batch failed; undefined when it went through. */
 export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
   const { error, status, done } = batch
-  const { lookup, signal, commitsAfter = Infinity, mayWrite } = circumstances
+  const { lookup, signal, debug, commitsAfter = Infinity, mayWrite } = circumstances
+  const mayBeWritten = (): boolean => batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
+  if (!batch.isUnderstood) return mayBeWritten() ? new CommitUnknownError() : misunderstood()
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
-    return error.code === '57014' && signal?.aborted ? aborted() : refusal(error, lookup)
+    if (error.code === '57014' && signal?.aborted) return aborted()
+    const refused = batch.steps[done]
+    const failure = (refused && wrongNumberOfValues(error, refused)) ?? refusal(error, lookup)
+    return debug ? withDebug(failure, error, refused?.statement.text) : failure
   }
-  if (status === undefined) {
-    if (batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false) return new CommitUnknownError()
-    return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
-  }
-  const isUnderstood = batch.fault === undefined && done === batch.steps.length
-  return isUnderstood ? undefined : new QueryError(undefined)
+  if (status !== undefined) return undefined
+  if (mayBeWritten()) return new CommitUnknownError()
+  return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
 }
 
-export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')
+const misunderstood = (): UnavailableError =>
+  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
-import { UnavailableError } from '../core/errors.js'
+import { TenantryError, UnavailableError } from '../core/errors.js'
 
 /**
  * PGlite, in memory or in a directory. A directory serves one process: two would lose each other's rows without a word, so that
@@ -11,15 +11,18 @@ export async function openPGlite(place: true | string): Promise<PGlite> {
   const { PGlite } = await loadPGlite()
   if (place === true) return PGlite.create()
   const directory = resolve(place)
-  const release = lockDirectory(directory)
+  let release = (): void => undefined
   try {
+    release = lockDirectory(directory)
     const database = await PGlite.create({ dataDir: directory })
     const close = database.close.bind(database)
     database.close = () => close().finally(release)
     return database
   } catch (error) {
     release()
-    throw error
+    if (error instanceof TenantryError) throw error
+    const { code = 'its files cannot be read' } = error as NodeJS.ErrnoException
+    throw new UnavailableError(`the embedded database in ${directory} cannot be opened: ${code}`)
   }
 }
 

@@ -1,8 +1,9 @@
 import type { Result } from '../core/executor.js'
+import { infersTypes } from '../core/parameter-types.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
-import { noColumns, RowShape } from './rows.js'
-import { type DriverError, isServerError, isStaleStatement } from './sqlstate.js'
+import { noColumns, rowCountOf, RowShape } from './rows.js'
+import { type DriverError, isRefusedText, isServerError, isStaleStatement, isUnfitValue } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
 import { Frames } from './wire.js'
@@ -11,20 +12,26 @@ import { Frames } from './wire.js'
 const frames = new Frames()
 const closing = new Frames()
 
+/** The messages that answer one step before its rows, as bits, in the order in which they come. */
+export const parseComplete = 1
+export const bindComplete = 2
+const description = 4
+
 /**
  * Statements in one socket write before one Sync: one round trip and, unless they hold a BEGIN, one implicit transaction. It
  * settles at ReadyForQuery and not before: an error of the commit comes after the last CommandComplete, and the status byte
- * tells whether a transaction was left open.
+ * tells whether a transaction was left open. An answer with a message too many, too few or in the wrong place is not understood
+ * from there on: what follows on that connection may answer another call.
  */
 export class Pipeline implements Submittable {
   /** One of each step that is not our own. */
   readonly results: Result[] = []
-  /** The transaction status at ReadyForQuery; undefined when the connection was lost before. */
+  /** The transaction status at ReadyForQuery; undefined when the connection was lost before, or the answer not understood. */
   status: string | undefined
   /** The server's first error. */
   error: DriverError | undefined
-  /** What could not be understood of an answer. */
-  fault: unknown
+  /** False when the answer was not one to what was sent: nothing of it is certain then, neither an error nor a command tag. */
+  isUnderstood = true
   /** How many steps the server has completed, and the command tag of the last. */
   done = 0
   lastTag = ''
@@ -34,7 +41,15 @@ export class Pipeline implements Submittable {
   private settleNow!: () => void
   private readonly bytes: Buffer
   private readonly prepared: Prepared[] = []
+  /** Of each step, which messages answer it before its rows. */
+  private readonly expected: number[] = []
+  /** Which of them have come for the step that is being answered. */
+  private seen = 0
+  /** How many CloseComplete are still to come. */
+  private closings = 0
   private rows: unknown[][] = []
+  /** What a step of our own sent back. */
+  private token: unknown
 
   /** Encodes everything before anything is sent: a value that cannot be sent leaves nothing behind. */
   constructor(
@@ -47,7 +62,7 @@ export class Pipeline implements Submittable {
     try {
       for (const step of steps) this.encode(step)
       frames.sync()
-      for (const name of statements.trim(this)) closing.closeStatement(name)
+      for (const name of statements.trim(this)) this.close(name)
       // In front, where no error of a statement can skip them.
       this.bytes = closing.isEmpty ? frames.take() : Buffer.concat([closing.take(), frames.take()])
     } finally {
@@ -61,6 +76,18 @@ export class Pipeline implements Submittable {
     return this.steps.filter(({ own }) => !own).length
   }
 
+  /** The text of the step that failed, if it was not parsed for this batch. */
+  get reused(): string | undefined {
+    const isParsed = ((this.expected[this.done] ?? parseComplete) & parseComplete) !== 0
+    return isParsed ? undefined : this.steps[this.done]?.statement.text
+  }
+
+  /** Each of its statements is closed and parsed again when it is next used. */
+  forgetStatements(): void {
+    for (const prepared of this.prepared) prepared.ready = false
+  }
+
+  /** The connection is lost, or the server is ready for the next batch. */
   settle(status: string | undefined): void {
     if (this.isSettled) return
     this.isSettled = true
@@ -70,6 +97,13 @@ export class Pipeline implements Submittable {
     this.settleNow()
   }
 
+  misunderstand(): void {
+    this.isUnderstood = false
+    this.settle(undefined)
+    // It may have been settled by bytes of the same read.
+    this.status = undefined
+  }
+
   submit(connection: DriverConnection): Error | null {
     if (!connection.stream.writable) return new Error('the socket is closed')
     this.sent = true
@@ -77,47 +111,62 @@ export class Pipeline implements Submittable {
     return null
   }
 
+  handleReady(status: string): void {
+    const isWhole = this.error === undefined ? this.done === this.steps.length && this.seen === 0 : status !== 'T'
+    if (isWhole && this.closings === 0 && 'ITE'.includes(status)) this.settle(status)
+    else this.misunderstand()
+  }
+
+  handleClose(): void {
+    if (this.done > 0 || this.seen > 0 || this.closings-- === 0) this.misunderstand()
+  }
+
+  handlePart(part: number): void {
+    const expected = this.expected[this.done] ?? 0
+    const isNext = (expected & part) !== 0 && this.seen === (expected & (part - 1))
+    if (isNext && this.error === undefined) this.seen |= part
+    else this.misunderstand()
+  }
+
+  handleNoData(): void {
+    this.describe(noColumns)
+  }
+
   handleRowDescription({ fields }: { fields: readonly Field[] }): void {
-    const prepared = this.prepared[this.done]
-    if (prepared) prepared.shape = new RowShape(fields)
+    this.describe(new RowShape(fields))
   }
 
   handleDataRow({ fields }: { fields: unknown[] }): void {
-    if (this.steps[this.done]?.own !== false) return
-    try {
-      this.prepared[this.done]?.shape?.read(fields)
-      this.rows.push(fields)
-    } catch (error) {
-      this.fault ??= error
-    }
+    if (!this.isBeingAnswered) this.misunderstand()
+    else if (this.steps[this.done]?.own === false) this.read(fields)
+    else this.token = fields.at(-1)
   }
 
   handleCommandComplete({ text }: { text: string }): void {
+    if (!this.isBeingAnswered) this.misunderstand()
     this.lastTag = text
-    if (this.steps[this.done]?.own === false) {
-      const columns = (this.prepared[this.done]?.shape ?? noColumns).columns
-      this.results.push({ rows: this.rows, columns, rowCount: Number(text.slice(text.lastIndexOf(' ') + 1)) })
-      this.rows = []
-    }
+    const step = this.steps[this.done]
+    if (step?.own === false) this.finish(rowCountOf(text, this.rows.length))
+    else if (this.token !== step?.token) this.misunderstand()
+    this.token = undefined
     this.done++
+    this.seen = 0
   }
 
   handleEmptyQuery(): void {
-    this.fault ??= new Error('an empty statement')
-    this.done++
+    this.misunderstand()
   }
 
   handlePortalSuspended(): void {
-    this.fault ??= new Error('a portal was suspended')
+    this.misunderstand()
   }
 
-  /** The server swallows our Sync while it waits for data, so that no ReadyForQuery would come. */
-  handleCopyInResponse(connection: DriverConnection): void {
-    connection.stream.destroy()
+  handleCopyInResponse(): void {
+    this.misunderstand()
   }
 
   handleCopyData(): void {
-    this.fault ??= new Error('a COPY')
+    this.misunderstand()
   }
 
   handleError(error: Error): void {
@@ -130,7 +179,7 @@ export class Pipeline implements Submittable {
     return
   }
 
-  /** The connection's listener settles the batch: pg does not call this one after an error. */
+  /** The connection's listener does it: pg does not call this one after an error. */
   handleReadyForQuery(): void {
     return
   }
@@ -138,6 +187,7 @@ export class Pipeline implements Submittable {
   private encode({ statement, values, own }: Step): void {
     const prepared = this.statements.find(statement)
     const { name, text } = prepared.statement
+    let expected = bindComplete
     // Not only when it is parsed: we may have prepared the same text ourselves, such as a commit.
     if (!own && !prepared.isGuarded) {
       guard(text)
@@ -145,26 +195,72 @@ export class Pipeline implements Submittable {
     }
     if (!prepared.ready && prepared.batch !== this) {
       // It may be there: from a batch that failed, or of somebody else's who has used this connection.
-      if (name !== '') closing.closeStatement(name)
+      if (name !== '') this.close(name)
       frames.parse(name, text)
+      expected |= parseComplete
       prepared.shape = undefined
     }
     prepared.batch = this
     frames.bind(name, values)
-    if (!own && prepared.shape === undefined) frames.describePortal()
+    if (!own && prepared.shape === undefined) {
+      frames.describePortal()
+      expected |= description
+    }
     frames.execute()
     this.prepared.push(prepared)
+    this.expected.push(expected)
   }
 
-  /** The server has every statement now, and one that it did not describe has no columns. */
-  private remember(): void {
-    for (const prepared of this.prepared) {
-      prepared.ready = prepared.statement.name !== ''
-      prepared.shape ??= noColumns
+  private close(name: string): void {
+    closing.closeStatement(name)
+    this.closings++
+  }
+
+  /** Everything in front of the rows of this step has come, and no step is over that was not asked for. */
+  private get isBeingAnswered(): boolean {
+    return this.seen === this.expected[this.done]
+  }
+
+  private read(row: unknown[]): void {
+    try {
+      this.shape.read(row)
+      this.rows.push(row)
+    } catch {
+      this.misunderstand()
     }
+  }
+
+  private finish(rowCount: number): void {
+    const { columns } = this.shape
+    // The tag counts the rows that were sent, unless none were asked for.
+    if (columns.length > 0 && this.rows.length !== rowCount) this.misunderstand()
+    this.results.push({ rows: this.rows, columns, rowCount })
+    this.rows = []
+  }
+
+  private get shape(): RowShape {
+    return this.prepared[this.done]?.shape ?? noColumns
+  }
+
+  private describe(shape: RowShape): void {
+    this.handlePart(description)
+    const prepared = this.prepared[this.done]
+    if (prepared) prepared.shape = shape
+  }
+
+  /** The server has every statement now. */
+  private remember(): void {
+    for (const prepared of this.prepared) prepared.ready = prepared.statement.name !== ''
   }
 }
 
-/** The server has refused the whole batch before it did anything: to repeat it cannot double a write. */
-export const isStale = ({ error, status }: Pipeline): boolean =>
-  error !== undefined && status !== undefined && isStaleStatement(error)
+/**
+ * Whether the batch failed because a statement that the server had parsed before no longer fits the schema: to repeat it cannot
+ * double a write, for the server has undone it. `possible` is a value that may also be refused for itself.
+ */
+export function staleness(batch: Pipeline): 'certain' | 'possible' | undefined {
+  const { error, status, reused } = batch
+  if (error === undefined || status === undefined) return undefined
+  if (isStaleStatement(error) || (reused !== undefined && isRefusedText(error))) return 'certain'
+  return reused !== undefined && isUnfitValue(error) && infersTypes(reused) ? 'possible' : undefined
+}

@@ -26,7 +26,7 @@ export class PreparedStatements {
   constructor(private readonly capacity: number) {}
 
   find(statement: Statement): Prepared {
-    if (this.capacity === 0 || statement.name === '') return unused({ name: '', text: statement.text })
+    if (this.capacity === 0 || statement.name === '') return unused({ ...statement, name: '' })
     let prepared = this.known.get(statement.name)
     if (prepared === undefined) {
       prepared = unused(statement)

@@ -1,7 +1,7 @@
 import { type Field, textParsers } from './driver.js'
 
 /** Date, timestamp, interval, their arrays, and numeric[]: a Date would lose microseconds, a number would lose digits. */
-export const keptAsText = [1082, 1114, 1115, 1182, 1184, 1185, 1186, 1187, 1231]
+const keptAsText = [1082, 1114, 1115, 1182, 1184, 1185, 1186, 1187, 1231]
 
 const parsers = textParsers()
 for (const oid of keptAsText) parsers.delete(oid)
@@ -30,3 +30,9 @@ export class RowShape {
 }
 
 export const noColumns = new RowShape([])
+
+/** Rows returned or changed, by the command tag. That of `explain` has no number. */
+export function rowCountOf(tag: string, returned: number): number {
+  const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
+  return Number.isNaN(count) ? returned : count
+}

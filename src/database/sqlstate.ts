@@ -2,6 +2,7 @@ import {
   BrokenReferenceError,
   CommitUnknownError,
   ConflictError,
+  DefinitionError,
   InvalidInputError,
   IsolationError,
   NotFoundError,
@@ -15,6 +16,7 @@ import {
   UnavailableError,
   UnsafeStatementError,
 } from '../core/errors.js'
+import type { Call } from '../core/executor.js'
 
 /** The fields of an ErrorResponse as pg and PGlite give them. Only these are looked at, and none of their values is passed on. */
 export interface DriverError extends Error {
@@ -25,6 +27,8 @@ export interface DriverError extends Error {
   readonly column?: string | undefined
   readonly constraint?: string | undefined
   readonly routine?: string | undefined
+  /** Where in the text of the statement, from 1. */
+  readonly position?: string | undefined
 }
 
 /** The server said so, and not the socket. */
@@ -33,16 +37,19 @@ export const isServerError = (error: Error): error is DriverError =>
 
 /** The names by which a database complains. */
 export interface DatabaseNames {
-  readonly schema?: string | undefined
-  readonly table?: string | undefined
-  readonly constraint?: string | undefined
-  readonly column?: string | undefined
+  readonly schema: string | undefined
+  readonly table: string | undefined
+  readonly constraint: string | undefined
+  readonly column: string | undefined
 }
 
-/** What the caller knows them by: the resource, and the properties of its input. */
+/** What the caller knows them by. */
 export interface TableFacts {
   readonly resource: string
+  /** The properties of its input that the constraint or column is about. */
   readonly fields: readonly string[]
+  /** The resource that a foreign key refers to. */
+  readonly refersTo: string | undefined
 }
 
 export type FactsLookup = (names: DatabaseNames) => TableFacts | undefined
@@ -51,85 +58,83 @@ export type FactsLookup = (names: DatabaseNames) => TableFacts | undefined
 export const isForeignBinding = (error: DriverError): boolean =>
   error.code === '42501' && /^an?(?:other)? (?:organization|user) is bound$/.test(error.message)
 
-/** A statement of that name is gone, or its plan is too old. Both are answered before the statement does anything. */
+/**
+ * A statement of that name is gone, its rows have another shape now, or the type of a parameter is gone. All are answered before
+ * the statement does anything.
+ */
 export const isStaleStatement = (error: DriverError): boolean =>
-  error.code === '26000' || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery')
+  error.code === '26000' ||
+  (error.code === '0A000' && error.routine === 'RevalidateCachedQuery') ||
+  (error.code === 'XX000' && error.message.startsWith('cache lookup failed for type'))
+
+/**
+ * The server refuses the text itself, and not what a function in it did, of which the message has no position. A text that was
+ * good before refers to something that was changed. 42501 is a right that is missing.
+ */
+export const isRefusedText = ({ code = '', position }: DriverError): boolean =>
+  code.startsWith('42') && code !== '42501' && position !== undefined
+
+/** A value does not fit the type of its parameter. */
+export const isUnfitValue = ({ code }: DriverError): boolean => code === '22003' || code === '22P02'
 
 /** The error of a statement that the server has refused, of which nothing was written. */
 export function refusal(error: DriverError, lookup?: FactsLookup): TenantryError {
   const code = error.code ?? ''
-  return exact(code, error, lookup) ?? byClass(code) ?? new QueryError(error.code)
+  const refuse = byCode.get(code) ?? byClass.get(code.slice(0, 2))
+  return refuse?.(error, lookup) ?? new QueryError()
 }
 
-function exact(code: string, error: DriverError, lookup: FactsLookup | undefined): TenantryError | undefined {
-  switch (code) {
-    case 'TN001':
-      return new NotFoundError('organization')
-    case 'TN002':
-      return new OrganizationSuspendedError()
-    case '23505':
-    case '23P01':
-      return about(error, lookup, (resource, fields) => new ConflictError(resource, fields))
-    case '23503':
-    case '23001':
-      return about(error, lookup, (resource, fields) => new BrokenReferenceError(resource, fields))
-    case '23502':
-      return about(error, lookup, (_resource, fields) => invalid(fields, 'is required'))
-    case '23514':
-      return about(error, lookup, (_resource, fields) => invalid(fields, 'is not allowed'))
-    case '42501':
-      return insufficientPrivilege(error)
-    case '40001':
-      return new RetryableError('serialization')
-    case '40P01':
-      return new RetryableError('deadlock')
-    case '40003':
-    case '08007':
-      return new CommitUnknownError()
-    case '57014':
-      return new TimeoutError()
-    case '55P03':
-      return new TimeoutError('a lock did not become free in time; nothing of the statement was written')
-    case '25P03':
-    case '25P04':
-      return new TimeoutError('the transaction was open for too long and was ended by the server; nothing was written')
-    case '25P02':
-      return new TransactionAbortedError()
-    case '25006':
-      return new UnsafeStatementError('this scope only reads; nothing was written')
-    case '22001':
-    case '54000':
-    case '54001':
-      return invalid([], 'a value is too long, too large or too deeply nested')
-    case '22003':
-      return invalid([], 'a number is out of range')
-    case '57P01':
-    case '57P02':
-    case '57P03':
-    case '57P04':
-    case '57P05':
-      return new UnavailableError()
-    case '3D000':
-      return new UnavailableError('the database does not exist')
-    default:
-      return undefined
-  }
-}
+type Refuse = (error: DriverError, lookup: FactsLookup | undefined) => TenantryError | undefined
 
-function byClass(code: string): TenantryError | undefined {
-  switch (code.slice(0, 2)) {
-    case '22':
-      return invalid([], 'a value is not valid')
-    case '53':
-      return new ResourceExhaustedError()
-    case '08':
-      return new UnavailableError()
-    case '28':
-      return new UnavailableError('the database refused the login')
-    default:
-      return undefined
-  }
+const unreachable: Refuse = () => new UnavailableError()
+const tooLarge: Refuse = () => invalid([], 'a value is too long, too large or too deeply nested')
+const openTooLong: Refuse = () =>
+  new TimeoutError('the transaction was open for too long and was ended by the server; nothing was written')
+const taken: Refuse = (error, lookup) => {
+  const { resource, fields } = factsOf(error, lookup)
+  return new ConflictError(resource, fields)
 }
+const unknownCommit: Refuse = () => new CommitUnknownError()
+
+const byCode: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
+  ['TN001', () => new NotFoundError('organization')],
+  ['TN002', () => new OrganizationSuspendedError()],
+  ['23001', brokenReference],
+  ['23502', missingValue],
+  ['23503', brokenReference],
+  ['23505', taken],
+  ['23514', (error, lookup) => invalid(factsOf(error, lookup).fields, 'is not allowed', 'a value is not allowed')],
+  ['23P01', taken],
+  ['22001', tooLarge],
+  ['54000', tooLarge],
+  ['54001', tooLarge],
+  ['22003', () => invalid([], 'a number is out of range')],
+  ['25006', () => new UnsafeStatementError('this scope only reads; nothing was written')],
+  ['25P02', () => new TransactionAbortedError()],
+  ['25P03', openTooLong],
+  ['25P04', openTooLong],
+  ['3D000', () => new UnavailableError('the database does not exist')],
+  ['40001', () => new RetryableError('serialization')],
+  ['40P01', () => new RetryableError('deadlock')],
+  ['40003', unknownCommit],
+  ['08007', unknownCommit],
+  ['42501', insufficientPrivilege],
+  ['55P03', () => new TimeoutError('a lock did not become free in time; nothing of the statement was written')],
+  ['57014', () => new TimeoutError()],
+  ['57P01', unreachable],
+  ['57P02', unreachable],
+  ['57P03', unreachable],
+  ['57P04', unreachable],
+  ['57P05', unreachable],
+])
+
+/** The codes of a class that are not in the list above. */
+const byClass: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
+  ['08', unreachable],
+  ['22', () => invalid([], 'a value is not valid')],
+  ['28', () => new UnavailableError('the database refused the login')],
+  ['53', () => new ResourceExhaustedError()],
+])
 
 function insufficientPrivilege(error: DriverError): TenantryError | undefined {
   if (error.routine === 'ExecWithCheckOptions') return new IsolationError()
@@ -138,27 +143,66 @@ function insufficientPrivilege(error: DriverError): TenantryError | undefined {
   return undefined
 }
 
-const invalid = (fields: readonly string[], reason: string): InvalidInputError =>
-  new InvalidInputError(fields.length === 0 ? [{ field: '', reason }] : fields.map((field) => ({ field, reason })))
+/** The constraint and the table of the error are those of the referring row, whichever of the two rows was written. */
+function brokenReference(error: DriverError, lookup: FactsLookup | undefined): TenantryError {
+  const { resource, fields, refersTo } = factsOf(error, lookup)
+  const [, referred, referring] = /^update or delete on table "([^"]+)".* on table "([^"]+)"/.exec(error.message) ?? []
+  const isInUse = referring !== undefined || (refersTo !== undefined && namesBoth(error.message, resource, refersTo))
+  if (!isInUse) return new BrokenReferenceError(resource, fields)
+  return new BrokenReferenceError(refersTo ?? referred ?? resource, [], resource)
+}
 
-function about(
-  error: DriverError,
-  lookup: FactsLookup | undefined,
-  build: (resource: string, fields: readonly string[]) => TenantryError,
-): TenantryError {
+/** In any language, the message names one table when a row refers to nothing, and both when a row is still referred to. */
+function namesBoth(message: string, referring: string, referred: string): boolean {
+  if (message.startsWith('insert or update')) return false
+  const words = message.match(/[\p{L}\p{N}_$]+/gu) ?? []
+  return words.filter((word) => word === referring || word === referred).length > 1
+}
+
+function missingValue(error: DriverError, lookup: FactsLookup | undefined): TenantryError {
+  const { fields } = factsOf(error, lookup)
+  return invalid(fields, 'is required', 'a value that is required is missing')
+}
+
+const invalid = (fields: readonly string[], reason: string, unnamed = reason): InvalidInputError =>
+  new InvalidInputError(
+    fields.length === 0 ? [{ field: '', reason: unnamed }] : fields.map((field) => ({ field, reason })),
+  )
+
+function factsOf(error: DriverError, lookup: FactsLookup | undefined): TableFacts {
   const names = namesOf(error)
-  const facts = lookup?.(names)
-  return build(facts?.resource ?? names.table ?? 'row', facts?.fields ?? [])
+  const { table, column } = names
+  return (
+    lookup?.(names) ?? { resource: table ?? 'row', fields: column === undefined ? [] : [column], refersTo: undefined }
+  )
 }
 
 /** Citus fills no field: the names are in the message only, with the number of a shard behind them. */
 function namesOf(error: DriverError): DatabaseNames {
-  if (error.constraint !== undefined || error.column !== undefined) return error
+  const { schema, table, constraint, column } = error
+  if (constraint !== undefined || column !== undefined) return { schema, table, constraint, column }
   const named = (kind: string): string | undefined =>
     new RegExp(`\\b${kind} "([^"]+)"`).exec(error.message)?.[1]?.replace(/_\d+$/, '')
   return {
+    schema: undefined,
     table: named('(?:relation|table)'),
     constraint: named('constraint'),
     column: /\bcolumn "([^"]+)"/.exec(error.message)?.[1],
   }
+}
+
+/**
+ * A statement that was given another number of values than it has places. The server answers with a fault of the protocol, as it does
+ * for a connection that cannot be used; undefined for those.
+ */
+export function wrongNumberOfValues(error: DriverError, { statement, values }: Call): DefinitionError | undefined {
+  if (error.code !== '08P01' || error.routine !== 'exec_bind_message') return undefined
+  const label = Object.hasOwn(statement, 'label') ? statement.label : undefined
+  // The two numbers of the message, in whatever language it is: how many were given, and how many it takes.
+  const numbers = error.message.replace(statement.name, '').match(/\d+/g)?.map(Number) ?? []
+  const taken = numbers.find((number) => number !== values.length)
+  const fault = `was given ${values.length} values and takes ${taken ?? 'another number'}`
+  return new DefinitionError(
+    label === undefined ? `the statement ${fault}` : `${label} ${fault}; the first is the organization`,
+  )
 }

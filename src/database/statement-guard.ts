@@ -1,23 +1,37 @@
 import { UnsafeStatementError } from '../core/errors.js'
+import { SqlTokens } from './sql-tokens.js'
 
-// Block comments in front are refused: they nest in Postgres, and a wrong guess where one ends would hide the first word.
-// Without a bound, millions of brackets would be too deep for the regular expression itself.
-const firstWord = /^(?:\s|--[^\n\r]*(?:[\n\r]|$)|\(){0,1000}(?:select|insert|update|delete|merge|with|values)\b/i
+const statements = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values'])
 
-/** What no text may name, anywhere in it: in a comment or a literal too, for a text that needs the word is rare. */
-const refused: readonly (readonly [RegExp, string])[] = [
-  [
-    /\b(?:set_config|pg_settings|enter_org|enter_user|session_authorization)\b|\btenantry\.|\bset\s+(?:local\s+|session\s+)?role\b/i,
-    'moves the binding or the role',
-  ],
-  [/\bu&["']|\b(?:query_to_xml|cursor_to_xml)|\b(?:ts_stat|dblink)/i, 'hides or runs other SQL text'],
-  [
-    /\bpg_temp|\binto\s+(?:local\s+|global\s+)?temp(?:orary)?\b|\bpg_(?:try_)?advisory_(?:un)?lock/i,
-    'outlives its transaction on the connection',
-  ],
-  [/\bpg_(?:cancel|terminate)_backend\b/i, 'reaches other sessions'],
-  [/\0/, 'ends early'],
-]
+/** Refused in comments and literals too: functions such as crosstab run a literal as SQL. */
+const refusedAnywhere = /\b(?:set_config|enter_org|enter_user|session_authorization)\b|\btenantry\.\w/i
+
+const moves = 'moves the binding or the role'
+const runs = 'runs or hides other SQL text'
+const outlives = 'outlives its transaction on the connection'
+const reaches = 'reaches other sessions'
+const shares = 'makes or reads a large object, which belongs to every organization'
+
+/** Refused as a name, with or without quotes, wherever it stands: a function may also be called like a column, `(a).b`. */
+const refusedNames = new Map(
+  Object.entries({
+    [moves]: 'pg_settings',
+    [runs]: `query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_rewrite ts_stat
+      dblink dblink_connect dblink_connect_u dblink_disconnect dblink_exec dblink_open dblink_fetch dblink_close
+      dblink_send_query dblink_is_busy dblink_get_result dblink_get_notify dblink_cancel_query dblink_get_connections
+      dblink_error_message`,
+    [outlives]: `pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
+      pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_unlock_all`,
+    [reaches]: 'pg_cancel_backend pg_terminate_backend',
+    [shares]: `lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put
+      lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite`,
+  }).flatMap(([reason, names]) => names.split(/\s+/).map((name) => [name, reason] as const)),
+)
+
+const temporarySchema = /^pg_(?:toast_)?temp(?:_\d+)?$/
+
+/** What could be refused, if it is a token: to split a long text costs ten times as much as to look for these. */
+const suspicious = new RegExp(`\\b(?:${[...refusedNames.keys()].join('|')}|(?:pg_(?:toast_)?)?temp|role|u&")`, 'i')
 
 /** Where nothing has a name every call comes here again. Long texts are rarely the same twice, and would fill the memory. */
 const cap = 1_000
@@ -30,23 +44,79 @@ const checked = new Set<string>()
  */
 export function guard(text: string): void {
   if (checked.has(text)) return
-  if (!firstWord.test(text)) {
-    throw new UnsafeStatementError(
-      'a scope sends only select, insert, update, delete, merge, with and values, and no block comment in front of them',
-    )
-  }
-  for (const [pattern, reason] of refused) {
-    const found = pattern.exec(text)
-    if (found) throw new UnsafeStatementError(`a scope does not send SQL that names ${found[0].trim()}: it ${reason}`)
-  }
+  const anywhere = refusedAnywhere.exec(text)
+  if (anywhere) throw names(anywhere[0], moves)
+  // The server reads no further.
+  if (text.includes('\0')) throw new UnsafeStatementError('a scope does not send SQL that holds the character NUL')
+  const tokens = new SqlTokens(text)
+  checkBeginning(tokens)
+  if (suspicious.test(text)) checkNames(tokens)
   if (text.length > longest) return
   if (checked.size >= cap) checked.clear()
   checked.add(text)
 }
 
-const write = /\b(?:insert|update|delete|merge|into)\b|\.\s*"?\w+"?\s*\(/i
+const names = (what: string, reason: string): UnsafeStatementError =>
+  new UnsafeStatementError(`a scope does not send SQL that names ${what}: it ${reason}`)
 
-/** Whether the text could change something. When in doubt it could: `for update`, or a function of some schema. */
-export function mayWrite(text: string): boolean {
-  return write.test(text)
+/** Moves to the word that the statement begins with, behind brackets and `explain` with its options. */
+function checkBeginning(tokens: SqlTokens): void {
+  tokens.next()
+  let word = wordBehindBrackets(tokens)
+  if (word === 'explain') word = explained(tokens)
+  if (statements.has(word)) return
+  throw new UnsafeStatementError(
+    'a scope sends only select, insert, update, delete, merge, with and values, and explain of these',
+  )
+}
+
+/** Empty when there is something else. */
+function wordBehindBrackets(tokens: SqlTokens): string {
+  while (tokens.isSymbol('(')) tokens.next()
+  return tokens.kind === 'word' ? tokens.text : ''
+}
+
+/** A bracket begins the options, as in `explain (analyze, format json) select 1`, or the statement itself. */
+function explained(tokens: SqlTokens): string {
+  tokens.next()
+  const hasBracket = tokens.isSymbol('(')
+  let word = wordBehindBrackets(tokens)
+  if (hasBracket && !statements.has(word)) {
+    while (!tokens.isSymbol(')') && tokens.next());
+    tokens.next()
+    return wordBehindBrackets(tokens)
+  }
+  while (word === 'analyze' || word === 'analyse' || word === 'verbose') {
+    tokens.next()
+    word = wordBehindBrackets(tokens)
+  }
+  return word
+}
+
+/** Looks at the current token and all that follow. */
+function checkNames(tokens: SqlTokens): void {
+  let previous = ''
+  let earlier = ''
+  let isRole = false
+  do {
+    const { kind } = tokens
+    // `update ... set role = $1` changes a column.
+    if (isRole && !tokens.isSymbol('=')) throw names('set role', moves)
+    if (kind === 'escaped name') throw names('something by U&', runs)
+    const word = kind === 'word' ? tokens.text : ''
+    if (kind === 'word' || kind === 'name') checkName(tokens.text)
+    const lead = inFrontOfKind.has(previous) ? earlier : previous
+    if (lead === 'into' && (word === 'temp' || word === 'temporary')) throw names(`into ${word}`, outlives)
+    isRole = lead === 'set' && word === 'role'
+    earlier = previous
+    previous = word
+  } while (tokens.next())
+}
+
+/** As in `into local temp t`, and `set session role r`. */
+const inFrontOfKind = new Set(['local', 'global', 'session'])
+
+function checkName(name: string): void {
+  const reason = refusedNames.get(name) ?? (temporarySchema.test(name) ? outlives : undefined)
+  if (reason !== undefined) throw names(name, reason)
 }

@@ -1,28 +1,45 @@
+import { randomInt } from 'node:crypto'
 import { type BeginOptions, type Binding, type Call, type Statement, statement } from '../core/executor.js'
 
 /** One statement of a batch. Our own ones, around the caller's, have texts that need no guard and rows that nobody wants. */
 export interface Step extends Call {
   readonly own: boolean
+  /** What the last column of the step's only row must be. */
+  readonly token?: string
 }
 
 const own = (statement: Statement, values: readonly unknown[] = []): Step => ({ statement, values, own: true })
 
-const enterOrg = statement('select platform.enter_org($1)')
-const enterUser = statement('select platform.enter_user($1)')
+const enterOrg = statement('select platform.enter_org($1::uuid), $2::text', 'read')
+const enterUser = statement('select platform.enter_user($1::uuid), $2::text', 'read')
 
-/** Binds the transaction, or makes sure that it is still bound to the same. */
+// Processes may share a pooler: they begin far from each other.
+let token = randomInt(2 ** 47)
+
+/**
+ * Binds the transaction, or makes sure that it is still bound to the same. The server sends the token back, so that the answer
+ * to another call is never taken for the answer to this one.
+ */
 export function enter(binding: Binding): Step[] {
   switch (binding.kind) {
     case 'org':
-      return [own(enterOrg, [binding.id])]
+      return [entering(enterOrg, binding.id)]
     case 'user':
-      return [own(enterUser, [binding.id])]
+      return [entering(enterUser, binding.id)]
     case 'system':
       return []
   }
 }
 
+function entering(statement: Statement, id: string): Step {
+  const sent = String(++token)
+  return { statement, values: [id, sent], own: true, token: sent }
+}
+
 export const asked = ({ statement, values }: Call): Step => ({ statement, values, own: false })
+
+/** Whether a call that was sent and not answered may have changed rows. */
+export const mayChange = ({ statement }: Call): boolean => statement.effect !== 'read'
 
 const begins = new Map<string, Step>()
 
@@ -30,16 +47,18 @@ export function begin({ isolation, readOnly }: BeginOptions): Step {
   const text = `begin${isolation ? ` isolation level ${isolation}` : ''}${readOnly ? ' read only' : ''}`
   const known = begins.get(text)
   if (known !== undefined) return known
-  const made = own(statement(text))
+  const made = own(statement(text, 'read'))
   begins.set(text, made)
   return made
 }
 
-export const setReadOnly = own(statement('set transaction read only'))
-export const commit = own(statement('commit'))
-export const rollback = own(statement('rollback'))
+export const setReadOnly = own(statement('set transaction read only', 'read'))
+export const commit = own(statement('commit', 'read'))
+export const rollback = own(statement('rollback', 'read'))
+
+const unnamed = (text: string): Step => own({ name: '', text, effect: 'read' })
 
 // Without names, for there are as many texts as savepoints.
-export const savepoint = (name: string): Step => own({ name: '', text: `savepoint ${name}` })
-export const release = (name: string): Step => own({ name: '', text: `release savepoint ${name}` })
-export const rollbackTo = (name: string): Step => own({ name: '', text: `rollback to savepoint ${name}` })
+export const savepoint = (name: string): Step => unnamed(`savepoint ${name}`)
+export const release = (name: string): Step => unnamed(`release savepoint ${name}`)
+export const rollbackTo = (name: string): Step => unnamed(`rollback to savepoint ${name}`)

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../core/errors.js'
-import { prepareValue } from './driver.js'
+import { textOf } from './parameters.js'
 
 const initialSize = 16_384
 const maxKept = 1_048_576
@@ -36,7 +36,7 @@ export class Frames {
     this.cstring(name)
     this.formats(values)
     this.int16(values.length)
-    for (const value of values) this.value(value)
+    for (let index = 0; index < values.length; index++) this.value(values[index], index)
     this.int16(0)
     this.close(start)
   }
@@ -99,7 +99,7 @@ export class Frames {
     for (const value of values) this.int16(ArrayBuffer.isView(value) ? 1 : 0)
   }
 
-  private value(value: unknown): void {
+  private value(value: unknown, index: number): void {
     if (value === null || value === undefined) {
       this.int32(-1)
       return
@@ -107,7 +107,7 @@ export class Frames {
     const start = this.end
     this.int32(0)
     if (ArrayBuffer.isView(value)) this.bytes(value)
-    else this.text(typeof value === 'string' ? value : asText(value))
+    else this.text(typeof value === 'string' ? value : textOf(value, index + 1))
     this.lengthAt(start, this.end - start - 4)
   }
 
@@ -176,30 +176,5 @@ export class Frames {
     const larger = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.end + bytes))
     this.buffer.copy(larger, 0, 0, this.end)
     this.buffer = larger
-  }
-}
-
-function asText(value: unknown): string {
-  const text = encode(value)
-  if (text === undefined) throw new InvalidInputError('', 'holds a value that a database has not')
-  return text
-}
-
-function encode(value: unknown): string | undefined {
-  switch (typeof value) {
-    case 'number':
-    case 'boolean':
-    case 'bigint':
-      return String(value)
-    case 'object':
-      try {
-        // In UTC, where pg would write the process's zone: a timestamp without time zone must not depend on the machine.
-        if (value instanceof Date) return value.toISOString()
-        return Array.isArray(value) ? (prepareValue(value) as string) : JSON.stringify(value)
-      } catch {
-        return undefined
-      }
-    default:
-      return undefined
   }
 }

@@ -47,9 +47,17 @@ export function loadKeyring(given: string | undefined, env: NodeJS.ProcessEnv = 
   const text = given ?? env[variable]
   if (text !== undefined && text !== '') return parseKeyring(text)
   if (env.NODE_ENV === 'production') throw new InvalidInputError(variable, `is missing; ${howTo}`)
-  const file = join(process.cwd(), '.tenantry', 'keys')
-  if (!existsSync(file)) makeKeyFile(file)
-  return parseKeyring(readFileSync(file, 'utf8').trim())
+  return parseKeyring(keysInFile(join(process.cwd(), '.tenantry', 'keys')))
+}
+
+function keysInFile(file: string): string {
+  try {
+    if (!existsSync(file)) makeKeyFile(file)
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    const code = String((error as NodeJS.ErrnoException).code)
+    throw new InvalidInputError(variable, `is missing, and ${file} can be neither read nor made (${code}); ${howTo}`)
+  }
 }
 
 function makeKeyFile(file: string): void {

@@ -1,16 +1,21 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Declarations } from '../access/rights.js'
+import type { SqlFunction } from '../access/functions.js'
 import { manifestOf } from '../access/manifest.js'
 import { readFolder } from './folder.js'
 import type { MigrationSet } from './migrator.js'
 
 /** What a database must hold for this build, from the table definitions and the migration folders: for bootstrap and the proofs. */
-export async function declarationsOf(tables: readonly PgTable[], sets: readonly MigrationSet[]): Promise<Declarations> {
+export async function declarationsOf(
+  tables: readonly PgTable[],
+  sets: readonly MigrationSet[],
+  functions?: readonly SqlFunction[],
+): Promise<Declarations> {
   const migrations = await Promise.all(
     sets.map(async ({ folder, bookkeeping }) => ({
       ...bookkeeping,
       known: (await readFolder(folder)).map(({ tag, when, hash }) => ({ name: tag, when, hash })),
     })),
   )
-  return { ...manifestOf(tables), migrations }
+  return { ...manifestOf(tables, functions), migrations }
 }

@@ -106,6 +106,11 @@ export function migrateDown(
   })
 }
 
+/** Throws when any of the sets must not be touched, because a file is at fault or a newer build has migrated. */
+export async function requireMigratable(session: Session, sets: readonly MigrationSet[]): Promise<void> {
+  await histories(session, sets)
+}
+
 /** What is applied and what is not. Takes no lock and writes nothing. */
 export async function migrationStatus(session: Session, sets: readonly MigrationSet[]): Promise<SetStatus[]> {
   const statuses: SetStatus[] = []

@@ -9,6 +9,7 @@ import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
 import { assertLockHeld } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
+import { recordTakenBack } from './recorded.js'
 import type { Script, Statement } from './script.js'
 
 /** One file on its way, up or down. */
@@ -41,7 +42,7 @@ function runWhole(run: Run): Promise<void> {
       await execute(run, statement, position)
     }
     await report(run, run.script.statements.length)
-    await recordDone(ownQueries(run), run.bookkeeping, run.direction, run.migration)
+    await finish(run)
   })
 }
 
@@ -87,7 +88,13 @@ async function runStepwise(run: Run): Promise<void> {
     }
   }
   await report(run, script.statements.length)
-  await inTransaction(run, () => recordDone(session, bookkeeping, direction, migration))
+  await inTransaction(run, () => finish(run))
+}
+
+async function finish(run: Run): Promise<void> {
+  const session = ownQueries(run)
+  await recordDone(session, run.bookkeeping, run.direction, run.migration)
+  if (run.direction === 'down') await recordTakenBack(session)
 }
 
 /** Steps back when a lock is not free in time, so that those who queued behind it can pass, and tries again. */

@@ -2,7 +2,6 @@ import { randomInt } from 'node:crypto'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { parseInput } from '../core/values.js'
 import { agents } from '../schema/agents.js'
 import {
   type NewProject,
@@ -15,54 +14,44 @@ import {
 import { referencesTo } from '../schema/references.js'
 import { workflows } from '../schema/workflows.js'
 
-const references = referencesTo(projects, [agents, workflows])
+const options = { references: referencesTo(projects, [agents, workflows]), limit: 'max_projects' }
 
 /** The organization's projects. A deleted one is hidden from every read until it is restored. */
 export class Projects extends ScopedRepository<Project> {
   constructor(scope: Scope) {
-    super(scope, projects, { references })
+    super(scope, projects, options)
   }
 
   findByRef(ref: string): Query<Project | undefined> {
-    return this.findWhere({ ref })
+    return this.findRow({ ref })
   }
 
   findBySlug(slug: string): Query<Project | undefined> {
-    return this.findWhere({ slug })
+    return this.findRow({ slug })
   }
 
   /** Throws ConflictError when the slug is taken, and PlanLimitError when the plan has no room for one more. */
-  async create(values: NewProject): Promise<Project> {
-    const { ports } = this.scope.context
-    if (ports.reserve === undefined) return this.insertOne(values)
-    const project = parseInput(projectWithRef, values)
-    return this.scope.transaction(async (scope) => {
-      await ports.reserve?.('max_projects', scope)
-      return new Projects(scope).insertOne(project)
-    })
+  create(values: NewProject): Query<Project> {
+    return this.insertRow(projectWithRef, values)
   }
 
   update(id: string, patch: ProjectPatch): Query<Project> {
-    return this.modify(projectPatch, id, patch)
+    return this.updateRow(projectPatch, id, patch)
   }
 
   /** Hides the project and frees its slug. Its agents, workflows and usage stay. */
   delete(id: string): Query<Project> {
-    return this.hide(id)
+    return this.hideRow(id)
   }
 
   /** Throws ConflictError when the slug was taken meanwhile. */
   restore(id: string): Query<Project> {
-    return this.unhide(id)
+    return this.restoreRow(id)
   }
 
   /** Deletes the project and everything in it for good; agents and workflows stay, without it. */
-  override purge(id: string): Query<Project> {
-    return super.purge(id)
-  }
-
-  private insertOne(values: NewProject): Query<Project> {
-    return this.insert(projectWithRef, values)
+  purge(id: string): Query<Project> {
+    return this.purgeRow(id)
   }
 }
 

@@ -1,7 +1,6 @@
 import { Cron } from 'croner'
 import { z } from 'zod'
-import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
-import { newId, parseId } from '../core/ids.js'
+import { InvalidInputError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
 import { revisionOf, type UpdateOptions } from '../core/statements/update-options.js'
 import type { Scope } from '../core/scope.js'
@@ -20,7 +19,6 @@ import * as shape from '../schema/shared/shapes.js'
 import { tasks } from '../schema/tasks.js'
 import { workflows } from '../schema/workflows.js'
 
-const fireOptions = z.strictObject({ at: shape.instant })
 const dueOptions = z.strictObject({
   /** 100 unless told. */
   limit: shape.int(1, 1000).optional(),
@@ -29,36 +27,27 @@ const dueOptions = z.strictObject({
 })
 export interface DueOptions extends z.input<typeof dueOptions> {}
 
-/** What firing a schedule did. */
-export interface Fired {
-  /** The task of that run, new or there already; undefined when the run was missed and the policy skips it. */
-  readonly taskId: string | undefined
-  readonly schedule: Schedule
-}
+const options = { references: referencesTo(schedules, [tasks]) }
 
-const references = referencesTo(schedules, [tasks])
-
-/** When workflows run by themselves. `due` says which; `fire` queues the task and moves the schedule on. */
+/** When workflows run by themselves. `due` tells which have to be fired. */
 export class Schedules extends ScopedRepository<Schedule> {
   constructor(scope: Scope) {
-    super(scope, schedules, { parents: { workflowId: workflows }, references })
+    super(scope, schedules, options)
   }
 
   /** Throws InvalidInputError for a cron expression or a time zone that is none, ConflictError when the name is taken. */
   create(values: NewSchedule): Query<Schedule> {
-    return this.insert(scheduleWithNextRun, values)
+    return this.insertRow(scheduleWithNextRun, values)
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
   update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
-    return this.scope.transaction(async (scope) => {
-      const inner = new Schedules(scope)
+    return this.atomically(async (inner) => {
       const values = parseInput(schedulePatch, patch)
       checkPatch(values)
-      const revision = revisionOf(options)
-      await inner.lock(id)
-      const managed = movedRun(await inner.get(id), values)
-      return inner.modify(schedulePatch, id, values, revision === undefined ? {} : { revision }, { managed })
+      revisionOf(options)
+      const managed = movedRun(await inner.lockRow(id), values)
+      return inner.updateRow(schedulePatch, id, values, { options, managed })
     })
   }
 
@@ -73,114 +62,39 @@ export class Schedules extends ScopedRepository<Schedule> {
   /** The schedules whose time has come, the longest waiting first. Those of deleted or archived workflows are passed over. */
   due(options: DueOptions = {}): Query<Schedule[]> {
     // `case`, for row security lets no `coalesce` into an index condition.
-    const statement = this.statement(
-      'due',
-      ({ sql, selected }) => `select ${selected} from ${sql} s
-        where "org_id" = $1 and "enabled" and "deleted_at" is null
-          and "next_run_at" <= case when $2::timestamptz is null then statement_timestamp() else $2::timestamptz end
+    const statement = this.query('due', (table) => {
+      const s = table.as('s')
+      const w = this.child(workflows).plan.as('w')
+      return `select ${s.selected} from ${s.sql}
+        where ${s.visible} and s."enabled"
+          and s."next_run_at" <= case when $2::timestamptz is null then statement_timestamp() else $2::timestamptz end
           and exists (
-            select from "platform"."workflows" w
-            where w."org_id" = $1 and w."id" = s."workflow_id" and w."deleted_at" is null and w."status" <> 'archived'
+            select from ${w.sql} where ${w.visible} and w."id" = s."workflow_id" and w."status" <> 'archived'
           )
-        order by "next_run_at", "id"
-        limit $3`,
-    )
-    return this.select(statement, () => {
+        order by s."next_run_at", s."id"
+        limit $3::bigint`
+    })
+    return this.runRows(statement, () => {
       const { at = null, limit = 100 } = parseInput(dueOptions, options)
       return [at, limit]
     })
   }
 
-  /**
-   * Queues the run that is due and moves the schedule to the next one. However often and from however many places it is called,
-   * a run is queued once. A run was missed when the next one came before anybody fired it: `skip` passes it over, `run_once`
-   * queues the last of them. While its workflow is deleted or archived, nothing happens. `at` is now unless told, by the
-   * database's clock.
-   */
-  fire(id: string, at?: Date): Promise<Fired> {
-    return this.scope.transaction(async (scope) => {
-      const inner = new Schedules(scope)
-      const moment = at === undefined ? undefined : parseInput(fireOptions, { at }).at
-      const now = await inner.lock(id)
-      return inner.fireLocked(await inner.get(id), moment ?? now)
-    })
-  }
-
   /** Hides the schedule and frees its name. */
   delete(id: string): Query<Schedule> {
-    return this.hide(id)
+    return this.hideRow(id)
   }
 
   /** Throws ConflictError when the name was taken meanwhile. */
   restore(id: string): Query<Schedule> {
-    return this.unhide(id)
+    return this.restoreRow(id)
   }
 
   /** Deletes the schedule for good; the tasks of its runs stay. */
-  override purge(id: string): Query<Schedule> {
-    return super.purge(id)
-  }
-
-  private async fireLocked(schedule: Schedule, at: Date): Promise<Fired> {
-    const { id, enabled, nextRunAt, cron, timezone } = schedule
-    if (!enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: this one is not enabled')
-    // Somebody else has fired it, or its time has not come.
-    if (nextRunAt === null || nextRunAt > at) return { taskId: undefined, schedule }
-    if (!(await this.lockWorkflow(schedule.workflowId))) return { taskId: undefined, schedule }
-    const run = runToQueue(schedule, nextRunAt, at)
-    const taskId = run === undefined ? undefined : await this.queueRun(schedule, run)
-    const managed = { nextRunAt: nextRun(cron, timezone, at), lastRunAt: run }
-    return { taskId, schedule: await this.modify(nothing, id, {}, {}, { managed }) }
-  }
-
-  /** Whether the workflow may run. It can be neither deleted nor archived until the transaction ends. */
-  private lockWorkflow(workflowId: string): Query<boolean> {
-    const statement = this.statement(
-      'lock workflow',
-      () => `select from "platform"."workflows"
-        where "org_id" = $1 and "id" = $2 and "deleted_at" is null and "status" <> 'archived' for share`,
-    )
-    return this.run(
-      'write',
-      statement,
-      () => [workflowId],
-      ({ rowCount }) => rowCount === 1,
-    )
-  }
-
-  /** Whoever comes second waits here, and then finds the schedule moved on. Gives the database's time. */
-  private lock(id: string): Query<Date> {
-    const statement = this.statement(
-      'lock',
-      ({ sql }) => `select statement_timestamp() from ${sql} where "org_id" = $1 and "id" = $2 for no key update`,
-    )
-    return this.run(
-      'write',
-      statement,
-      () => [parseId(id)],
-      ({ rows }) => {
-        if (rows[0] === undefined) throw new NotFoundError('schedules')
-        return new Date(rows[0][0] as string)
-      },
-    )
-  }
-
-  private queueRun({ id, workflowId, input }: Schedule, scheduledFor: Date): Query<string> {
-    const statement = this.statement(
-      'queue run',
-      () => `insert into "platform"."tasks"
-          ("org_id", "id", "schedule_id", "workflow_id", "scheduled_for", "run_at", "kind", "input")
-        select s."org_id", $2::uuid, s."id", $4::uuid, $5::timestamptz, $5::timestamptz, 'schedule', $6::jsonb
-        from "platform"."schedules" s where s."org_id" = $1 and s."id" = $3
-        on conflict ("org_id", "schedule_id", "scheduled_for") do update set "scheduled_for" = excluded."scheduled_for"
-        returning "id"`,
-    )
-    const values = () => [newId(), id, workflowId, scheduledFor, input === null ? null : JSON.stringify(input)]
-    return this.run('write', statement, values, ({ rows }) => rows[0]?.[0] as string)
+  purge(id: string): Query<Schedule> {
+    return this.purgeRow(id)
   }
 }
-
-const nothing = z.strictObject({})
 
 const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
   try {
@@ -215,7 +129,7 @@ function firstRun(cron: string, timezone: string): Date {
 }
 
 /** The first moment after `from`; null when there is none any more. */
-function nextRun(cron: string, timezone: string, from: Date): Date | null {
+export function nextRun(cron: string, timezone: string, from: Date): Date | null {
   return parseCron(cron, timezone).nextRun(from)
 }
 
@@ -225,7 +139,8 @@ function parseCron(cron: string, timezone: string): Cron {
   // Croner takes a single date too, nicknames, and years.
   if (!/^\s*(\S+\s+){4,5}\S+\s*$/.test(cron)) throw refusal
   try {
-    return new Cron(cron, { timezone, paused: true })
+    // Inheriting nothing: croner takes a `name`, which a second job of that name is refused for.
+    return new Cron(cron, Object.assign(Object.create(null) as object, { timezone, paused: true }))
   } catch {
     throw refusal
   }
@@ -242,7 +157,7 @@ function isTimeZone(timezone: string): boolean {
 }
 
 /** The run to queue of those up to `at`, the first of which is `due`. */
-function runToQueue({ cron, timezone, missedRuns }: Schedule, due: Date, at: Date): Date | undefined {
+export function runToQueue({ cron, timezone, missedRuns }: Schedule, due: Date, at: Date): Date | undefined {
   const parsed = parseCron(cron, timezone)
   const following = parsed.nextRun(due)
   if (following === null || following > at) return due

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { ConflictError } from '../core/errors.js'
-import { type GuardedChange, refusedVerb } from '../core/statements/guarded-change.js'
+import { newId, parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { ownItems, parseInput } from '../core/values.js'
-import { agents } from '../schema/agents.js'
+import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
+import { ownItems, ownProperties, parseInput } from '../core/values.js'
 import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTask, newTask, type Task, taskPatch, type TaskPatch, tasks } from '../schema/tasks.js'
@@ -15,7 +15,7 @@ const owner = shape.label(200)
 const leaseSeconds = shape.int(1, 86_400)
 
 const claimOptions = z.strictObject({
-  /** Who works: only they can finish what they claim. */
+  /** Who works, for whoever looks at the queue. */
   owner,
   /** 1 unless told. */
   limit: shape.int(1, 1000).optional(),
@@ -27,175 +27,202 @@ const claimOptions = z.strictObject({
     .pipe(z.array(shape.label(100)).min(1))
     .optional(),
 })
-const heartbeatOptions = z.strictObject({ owner, leaseSeconds: leaseSeconds.optional() })
-const completion = z.strictObject({ owner, output: shape.json.optional() })
+const heartbeatOptions = z.strictObject({ leaseSeconds: leaseSeconds.optional() })
+const completion = z.strictObject({ output: shape.json.optional() })
 const failure = z.strictObject({
-  owner,
   error: shape.json.optional(),
   /** Until the next attempt; otherwise twice as long after each one, an hour at most. */
   retryInSeconds: shape.int(0, 86_400 * 30).optional(),
 })
 
 export interface ClaimOptions extends z.input<typeof claimOptions> {}
+/** What a worker needs to finish a task. The task that `claim` gave has both. */
+export interface Lease {
+  readonly id: string
+  readonly leaseToken: string
+}
+export interface ClaimedTask extends Task {
+  leaseToken: string
+}
 export interface HeartbeatOptions extends z.input<typeof heartbeatOptions> {}
 export interface Completion extends z.input<typeof completion> {}
 export interface Failure extends z.input<typeof failure> {}
 
 const defaultLease = 60
-const lease = (place: string) => `statement_timestamp() + make_interval(secs => ${place})`
+const leaseEnd = (place: string) => `statement_timestamp() + make_interval(secs => ${place})`
 
 const unfinished = ['queued', 'running']
-const released = '"lease_owner" = null, "lease_expires_at" = null'
+const released = '"lease_owner" = null, "lease_token" = null, "lease_expires_at" = null'
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
 const backoff = 'make_interval(secs => least(3600, power(2, least("attempt", 12))))'
 const retry = '"attempt" < "max_attempts"'
+/** A cluster takes no clock inside of CASE or COALESCE of an update. */
+const clock = '(select statement_timestamp() as now) clock'
 
 /**
- * The organization's tasks. A worker claims them under a lease and is the only one who can finish them; what is finished never
- * changes. Times are the database's.
+ * The organization's tasks. A worker claims them under a lease, and nobody else can finish them until it is lost; what is finished
+ * never changes. Times are the database's.
  */
 export class Tasks extends ScopedRepository<Task> {
   constructor(scope: Scope) {
-    super(scope, tasks, { parents: { workflowId: workflows, agentId: agents } })
+    super(scope, tasks)
   }
 
   /** With a `dedupeKey` that a queued or running task has, gives that task instead of a second one. */
   enqueue(values: NewTask): Query<Task> {
-    return this.insert(newTask, values, { existing: sameKey })
+    return this.insertRow(newTask, values, { existing: 'tasks_dedupe_key' })
   }
 
   /** Throws ConflictError when the task does not wait any more. */
   update(id: string, patch: TaskPatch): Query<Task> {
-    return this.modify(taskPatch, id, patch, {}, { only: waiting })
+    return this.updateRow(taskPatch, id, patch, { guard: waiting })
   }
 
   /**
    * Takes the most urgent tasks that are due: priority, then time. No task is given to two, and nobody waits for anybody. Tasks
-   * of deleted or archived workflows are passed over.
+   * of deleted or archived workflows are passed over. What it gives is shown to `heartbeat`, `complete` and `fail`:
+   * `org.tasks.complete(task, { output })`.
    */
-  async claim(options: ClaimOptions): Promise<Task[]> {
-    const claimed = await this.claimSome(options)
-    return claimed.sort(byUrgency)
+  claim(options: ClaimOptions): Query<ClaimedTask[]> {
+    const statement = this.change('claim', (table) => {
+      const t = table.as('t')
+      const w = this.child(workflows).plan.as('w')
+      const { sql, selected, visible } = table
+      return `with due as (
+        select t."id" from ${t.sql}
+        where ${t.visible} and t."status" = 'queued' and t."run_at" <= statement_timestamp()
+          and ($5::text[] is null or t."kind" = any($5::text[]))
+          and (t."workflow_id" is null or exists (
+            select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
+          ))
+        order by t."priority", t."run_at", t."id"
+        limit $4::bigint
+        for no key update of t skip locked
+      )
+      update ${sql} set
+        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2::text, "lease_token" = $6::uuid, "lease_expires_at" = ${leaseEnd('$3::float8')},
+        "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
+      where ${visible} and "id" = any(array(select "id" from due))
+      returning ${selected}`
+    })
+    return this.run(
+      statement,
+      () => {
+        const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
+        return [owner, leaseSeconds, limit, kinds, newId()]
+      },
+      (result) => this.rowsOf(result).sort(byUrgency) as ClaimedTask[],
+    )
   }
 
   /** Prolongs the lease. Throws ConflictError when it was lost. */
-  heartbeat(id: string, options: HeartbeatOptions): Query<Task> {
-    return this.changeIf(id, heartbeat, () => {
-      const { owner, leaseSeconds = defaultLease } = parseInput(heartbeatOptions, options)
-      return [owner, leaseSeconds]
+  heartbeat(lease: Lease, options: HeartbeatOptions = {}): Query<Task> {
+    return this.changeHeld('heartbeat', lease, heartbeat, () => {
+      const { leaseSeconds = defaultLease } = parseInput(heartbeatOptions, options)
+      return [leaseSeconds]
     })
   }
 
   /** Throws ConflictError when the lease was lost. */
-  complete(id: string, result: Completion): Query<Task> {
-    return this.changeIf(id, complete, () => {
-      const { owner, output } = parseInput(completion, result)
-      return [owner, asJson(output)]
+  complete(lease: Lease, result: Completion = {}): Query<Task> {
+    return this.changeHeld('complete', lease, complete, () => {
+      const { output } = parseInput(completion, result)
+      return [asJson(output)]
     })
   }
 
   /** Queues the task again while it has attempts left. Throws ConflictError when the lease was lost. */
-  fail(id: string, result: Failure): Query<Task> {
-    return this.changeIf(id, fail, () => {
-      const { owner, error, retryInSeconds = null } = parseInput(failure, result)
-      return [owner, asJson(error), retryInSeconds]
+  fail(lease: Lease, result: Failure = {}): Query<Task> {
+    return this.changeHeld('fail', lease, fail, () => {
+      const { error, retryInSeconds = null } = parseInput(failure, result)
+      return [asJson(error), retryInSeconds]
     })
   }
 
   /** Whether it waits or runs; a worker learns of it when its lease is refused. */
   cancel(id: string): Query<Task> {
-    return this.changeIf(id, cancel, () => [])
+    return this.guardedRow('cancel', id, cancel, () => [])
   }
 
   /** Queues tasks again whose worker has not been heard of, or fails them when they have no attempts left. */
   requeueExpired(): Query<Task[]> {
     // `is true` keeps the server from the index of all organizations' leases, which would read what expired anywhere.
-    const statement = this.statement(
+    const statement = this.change(
       'requeue',
-      ({ sql, selected }) => `update ${sql} set
+      ({ sql, selected, visible }) => `update ${sql} set
         "status" = case when ${retry} then 'queued' else 'failed' end,
-        "finished_at" = case when ${retry} then null else statement_timestamp() end,
+        "finished_at" = case when ${retry} then null else clock.now end,
         ${released}, "updated_at" = now()
-      where "org_id" = $1 and "status" = 'running' and ("lease_expires_at" < statement_timestamp()) is true
+      from ${clock}
+      where ${visible} and "status" = 'running' and ("lease_expires_at" < statement_timestamp()) is true
       returning ${selected}`,
     )
-    return this.change(statement, () => [])
+    return this.runRows(statement, () => [])
   }
 
-  private claimSome(options: ClaimOptions): Query<Task[]> {
-    const statement = this.statement(
-      'claim',
-      ({ sql, selected }) => `with due as (
-        select t."id" from ${sql} t
-        where t."org_id" = $1 and t."status" = 'queued' and t."run_at" <= statement_timestamp()
-          and ($5::text[] is null or t."kind" = any($5::text[]))
-          and (t."workflow_id" is null or exists (
-            select from "platform"."workflows" w
-            where w."org_id" = $1 and w."id" = t."workflow_id" and w."deleted_at" is null and w."status" <> 'archived'
-          ))
-        order by t."priority", t."run_at", t."id"
-        limit $4
-        for no key update of t skip locked
-      )
-      update ${sql} set
-        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2, "lease_expires_at" = ${lease('$3')},
-        "started_at" = coalesce("started_at", statement_timestamp()), "updated_at" = now()
-      where "org_id" = $1 and "id" = any(array(select "id" from due))
-      returning ${selected}`,
-    )
-    return this.change(statement, () => {
-      const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
-      return [owner, leaseSeconds, limit, kinds]
-    })
+  private changeHeld(
+    event: string,
+    lease: Lease,
+    change: GuardedChange,
+    values: () => readonly unknown[],
+  ): Query<Task> {
+    let token = ''
+    const id = (): string => {
+      const { id, leaseToken } = ownProperties(lease, 'lease')
+      token = parseId(leaseToken, 'leaseToken')
+      return parseId(id)
+    }
+    return this.rows.guardedRowOf(event, id, change, () => [token, ...values()])
   }
 }
 
 // Nothing is an empty column, as it is in an insert, and not the word null of JSON.
 const asJson = (value: JsonValue = null): string | null => (value === null ? null : JSON.stringify(value))
 
-const sameKey = {
-  properties: ['dedupeKey'],
-  where: `status in ('queued', 'running')`,
-}
-
 const waiting = {
   when: `"status" = 'queued'`,
+  ask: '"status"',
   refuse: () => new ConflictError('tasks', ['status'], 'tasks: only a task that waits can be changed'),
 }
 
-const holdsLease = `"status" = 'running' and "lease_owner" = $3`
-const leaseLost = (status: string) =>
+const holdsLease = `"status" = 'running' and "lease_token" = $3::uuid`
+const leaseLost = ([status]: readonly unknown[]) =>
   new ConflictError(
     'tasks',
     ['lease'],
-    `tasks: only the owner of its lease can do this, while it runs; it is ${status}, or another worker’s`,
+    `tasks: only the worker that holds the lease can do this, while the task runs; it is ${String(status)}, or was claimed again`,
   )
 
 const heartbeat: GuardedChange = {
-  set: `"lease_expires_at" = ${lease('$4')}`,
+  set: `"lease_expires_at" = ${leaseEnd('$4::float8')}`,
   when: holdsLease,
+  ask: '"status"',
   refuse: leaseLost,
 }
 
 const complete: GuardedChange = {
-  set: `"status" = 'succeeded', "output" = $4, "finished_at" = statement_timestamp(), ${released}`,
+  set: `"status" = 'succeeded', "output" = $4::jsonb, "finished_at" = statement_timestamp(), ${released}`,
   when: holdsLease,
+  ask: '"status"',
   refuse: leaseLost,
 }
 
 const fail: GuardedChange = {
-  set: `"error" = $4, ${released},
+  set: `"error" = $4::jsonb, ${released},
     "status" = case when ${retry} then 'queued' else 'failed' end,
-    "finished_at" = case when ${retry} then null else statement_timestamp() end,
-    "run_at" = case when ${retry} then statement_timestamp() + coalesce(make_interval(secs => $5), ${backoff}) else "run_at" end`,
+    "finished_at" = case when ${retry} then null else clock.now end,
+    "run_at" = case when ${retry} then clock.now + coalesce(make_interval(secs => $5::float8), ${backoff}) else "run_at" end`,
+  from: clock,
   when: holdsLease,
+  ask: '"status"',
   refuse: leaseLost,
 }
 
 const cancel: GuardedChange = {
   set: `"status" = 'canceled', "finished_at" = statement_timestamp(), ${released}`,
   when: `"status" in ('queued', 'running')`,
-  refuse: (status) => refusedVerb('tasks', 'cancel', status, unfinished),
+  ask: '"status"',
+  refuse: ([status]) => refusedVerb('tasks', 'cancel', String(status), unfinished),
 }
 
 const byUrgency = (a: Task, b: Task): number =>

@@ -2,7 +2,6 @@ import type { Query } from '../core/query.js'
 import type { UpdateOptions } from '../core/statements/update-options.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
 import { schedules } from '../schema/schedules.js'
 import { tasks } from '../schema/tasks.js'
@@ -24,47 +23,49 @@ const references = [
   })),
 ]
 
+const options = { references }
+
 /** The organization's workflows: `draft`, then `active`, then `archived` for good. */
 export class Workflows extends ScopedRepository<Workflow> {
   constructor(scope: Scope) {
-    super(scope, workflows, { parents: { projectId: projects }, references })
+    super(scope, workflows, options)
   }
 
   findBySlug(slug: string): Query<Workflow | undefined> {
-    return this.findWhere({ slug })
+    return this.findRow({ slug })
   }
 
   /** Throws ConflictError when the slug is taken. */
   create(values: NewWorkflow): Query<Workflow> {
-    return this.insert(newWorkflow, values)
+    return this.insertRow(newWorkflow, values)
   }
 
   /** With the `revision` that was read, throws VersionConflictError when the workflow was changed since. */
   update(id: string, patch: WorkflowPatch, options?: UpdateOptions): Query<Workflow> {
-    return this.modify(workflowPatch, id, patch, options)
+    return this.updateRow(workflowPatch, id, patch, { options })
   }
 
   activate(id: string): Query<Workflow> {
-    return this.transition(id, { verb: 'activate', from: ['draft'], to: 'active' })
+    return this.transitionRow(id, { verb: 'activate', from: ['draft'], to: 'active' })
   }
 
   /** Ends it for good: its schedules are not due any more, and its queued tasks are not claimed. */
   archive(id: string): Query<Workflow> {
-    return this.transition(id, { verb: 'archive', from: ['draft', 'active'], to: 'archived' })
+    return this.transitionRow(id, { verb: 'archive', from: ['draft', 'active'], to: 'archived' })
   }
 
   /** Hides the workflow and frees its slug. */
   delete(id: string): Query<Workflow> {
-    return this.hide(id)
+    return this.hideRow(id)
   }
 
   /** Throws ConflictError when the slug was taken meanwhile. */
   restore(id: string): Query<Workflow> {
-    return this.unhide(id)
+    return this.restoreRow(id)
   }
 
   /** Deletes the workflow and its schedules for good; its tasks stay, without it. */
-  override purge(id: string): Query<Workflow> {
-    return super.purge(id)
+  purge(id: string): Query<Workflow> {
+    return this.purgeRow(id)
   }
 }

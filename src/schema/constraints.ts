@@ -7,27 +7,55 @@ export interface ConstraintFacts {
   readonly resource: string
   /** Properties, without the organization, which no caller gives. */
   readonly fields: readonly string[]
+  /** The table that a foreign key refers to. */
+  readonly refersTo: string | undefined
 }
 
-/** Every constraint and unique index of these tables, by its name in the database. */
-export function constraintsOf(tables: readonly PgTable[]): ReadonlyMap<string, ConstraintFacts> {
-  return new Map(tables.flatMap(constraintsOfTable))
+/** The names in an error of the database. On a Citus cluster the schema is missing. */
+export interface ErrorNames {
+  readonly schema: string | undefined
+  readonly table: string | undefined
+  readonly constraint: string | undefined
+  readonly column: string | undefined
 }
 
-function constraintsOfTable(table: PgTable): [string, ConstraintFacts][] {
+/** Finds what an error is about, by the constraint that it names, or else by the table and the column. */
+export function factsLookup(tables: readonly PgTable[]): (names: ErrorNames) => ConstraintFacts | undefined {
+  const constraints = new Map<string, { readonly schema: string; readonly facts: ConstraintFacts }[]>()
+  const columns = new Map<string, ConstraintFacts>()
+  for (const table of tables) {
+    const { schema = 'public', name } = getTableConfig(table)
+    for (const [constraint, facts] of constraintsOf(table)) {
+      constraints.set(constraint, [...(constraints.get(constraint) ?? []), { schema, facts }])
+    }
+    for (const [column, facts] of columnsOf(table)) columns.set(`${schema}.${name}.${column}`, facts)
+  }
+  return ({ schema = 'platform', table = '', constraint, column }) => {
+    // Of two tables that name a constraint alike, the one in the schema of the error.
+    const named = constraints.get(constraint ?? '') ?? []
+    const found = named.find((one) => one.schema === schema && one.facts.resource === table) ?? named[0]
+    if (found !== undefined || column === undefined) return found?.facts
+    return columns.get(`${schema}.${table}.${column}`) ?? columns.get(`${schema}.${partitioned(table)}.${column}`)
+  }
+}
+
+/** `usage_metrics_2026_02` and `usage_metrics_default` are partitions of `usage_metrics`. */
+const partitioned = (table: string): string => table.replace(/_(?:default|\d{4}_\d{2})$/, '')
+
+const columnsOf = (table: PgTable): [string, ConstraintFacts][] =>
+  Object.values(getTableColumns(table)).map(({ name }) => [name, factsAbout(table, [name])])
+
+function constraintsOf(table: PgTable): [string, ConstraintFacts][] {
   const { name: resource, primaryKeys, uniqueConstraints, foreignKeys, indexes, checks } = getTableConfig(table)
-  const properties = new Map(
-    Object.entries(getTableColumns(table)).map(([property, column]) => [column.name, property]),
-  )
-  const facts = (names: readonly string[]): ConstraintFacts => ({
-    resource,
-    fields: names.filter((name) => name !== 'org_id').flatMap((name) => properties.get(name) ?? []),
-  })
+  const facts = (names: readonly string[]) => factsAbout(table, names)
   const of = (columns: readonly AnyPgColumn[]) => facts(columns.map((column) => column.name))
   return [
     ...primaryKeys.map((key): [string, ConstraintFacts] => [key.getName(), of(key.columns)]),
     ...uniqueConstraints.map((key): [string, ConstraintFacts] => [key.name ?? '', of(key.columns)]),
-    ...foreignKeys.map((key): [string, ConstraintFacts] => [key.getName(), of(key.reference().columns)]),
+    ...foreignKeys.map((key): [string, ConstraintFacts] => {
+      const { columns, foreignTable } = key.reference()
+      return [key.getName(), { ...of(columns), refersTo: getTableConfig(foreignTable).name }]
+    }),
     ...indexes.map(({ config }): [string, ConstraintFacts] => [
       config.name ?? '',
       facts(config.columns.flatMap((column) => ('name' in column && column.name !== undefined ? [column.name] : []))),
@@ -38,4 +66,15 @@ function constraintsOfTable(table: PgTable): [string, ConstraintFacts][] {
       facts([name.slice(resource.length + 1, -'_check'.length)]),
     ]),
   ]
+}
+
+function factsAbout(table: PgTable, names: readonly string[]): ConstraintFacts {
+  const properties = Object.entries(getTableColumns(table))
+  return {
+    resource: getTableConfig(table).name,
+    fields: names
+      .filter((name) => name !== 'org_id')
+      .flatMap((name) => properties.find(([, column]) => column.name === name)?.[0] ?? []),
+    refersTo: undefined,
+  }
 }

@@ -14,8 +14,8 @@ import { workflows } from './workflows.js'
 export const taskStatuses = ['queued', 'running', 'succeeded', 'failed', 'canceled'] as const
 
 /**
- * One piece of work: queued, claimed under a lease, finished once. Only the lease's owner may finish it; a finished task never
- * changes. While one with a `dedupeKey` waits or runs, no second one is queued.
+ * One piece of work: queued, claimed under a lease, finished once. Only who holds the lease's token may finish it; a finished task
+ * never changes. While one with a `dedupeKey` waits or runs, no second one is queued.
  */
 export const tasks = platform.table(
   'tasks',
@@ -38,6 +38,8 @@ export const tasks = platform.table(
     maxAttempts: integer('max_attempts').notNull().default(1),
     runAt: instant('run_at').notNull().defaultNow(),
     leaseOwner: text('lease_owner'),
+    /** New with each claim: a worker may come back under its old name after it has lost the lease. */
+    leaseToken: uuid('lease_token'),
     leaseExpiresAt: instant('lease_expires_at'),
     startedAt: instant('started_at'),
     finishedAt: instant('finished_at'),

@@ -26,7 +26,9 @@ export async function openEmbeddedTenancy(own?: OwnTables): Promise<EmbeddedTena
     async newOrg({ name, ...options } = {}) {
       const id = parseOrgId(newId())
       const slug = `org-${id}`
-      await executor.run({ kind: 'system' }, [{ statement: insertOrganization, values: [id, name ?? slug, slug] }])
+      await executor.run({ kind: 'system', about: undefined }, [
+        { statement: insertOrganization, values: [id, name ?? slug, slug] },
+      ])
       return tenancy.forOrg(id, options)
     },
     close: () => tenancy.close(),

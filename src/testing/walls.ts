@@ -47,7 +47,7 @@ export async function openWithout(options: WallOptions): Promise<{ tenancy: Tena
 /** The same statement, with `$1` asked for and compared with nothing. */
 function withoutPredicate<T extends { statement: Statement }>(call: T): T {
   const text = call.statement.text.replaceAll(/(?:\w+\.)?"?org_id"? = \$1\b/g, '$1::uuid is not null')
-  return { ...call, statement: { name: '', text } }
+  return { ...call, statement: { ...call.statement, name: '', text } }
 }
 
 /** A login with the rights of the application's, whom row security does not bind. */

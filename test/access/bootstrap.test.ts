@@ -75,12 +75,14 @@ test('what the database leaves open to everybody is closed', async () => {
     await session.query('grant create on schema public to public')
     await session.query(`grant create, temporary on database ${row?.name} to tenantry_app, public`)
     await session.query(`grant execute on ${setConfig} to public`)
+    await session.query('grant execute on function lo_create(oid), lo_get(oid), lo_get(oid, bigint, integer) to public')
     const closed = [
       `alter default privileges for role ${row?.owner} revoke execute on functions from public`,
       `revoke create on database ${row?.name} from public`,
       `revoke create on database ${row?.name} from tenantry_app`,
       'revoke create on schema public from public',
       `revoke execute on ${setConfig} from public`,
+      'revoke execute on function pg_catalog.lo_create(oid), pg_catalog.lo_get(oid), pg_catalog.lo_get(oid, bigint, integer) from public',
       `revoke temporary on database ${row?.name} from tenantry_app`,
     ]
 

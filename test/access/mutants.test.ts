@@ -3,11 +3,17 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { factsOf } from '../../src/schema/shared/kinds.js'
-import { platformTables } from '../../src/schema/tables.js'
 import { fillEveryTable, nameOf, sqlOf, twinIds } from '../support/every-table.js'
 import { withinTransaction } from '../isolation/attempts.js'
 import { openPartitionFaults, partitionFaults, type Setting } from '../isolation/behaviour.js'
-import { kinds, type Mutant } from './mutants.js'
+import { proveStartup } from '../../src/access/startup-proof.js'
+import type { Declarations } from '../../src/access/rights.js'
+import { declarationsOf } from '../../src/migrations/declarations.js'
+import { platformMigrations } from '../../src/migrations/migrator.js'
+import { platformTables } from '../../src/schema/tables.js'
+import { sqlFunctions } from '../../src/access/functions.js'
+import { grantsOf } from '../../src/access/grants.js'
+import { kinds, type Mutant, newerTables } from './mutants.js'
 
 // Whether the tests of behaviour alone see that the catalog is not what it should be. With TENANTRY_ALL=1 every mutant is
 // tried, otherwise some of the kinds that have hundreds.
@@ -17,12 +23,14 @@ const minutes = { timeout: 1_200_000 }
 const database = useDatabase()
 let owner: pg.Client
 let setting: Setting
+let declarations: Declarations
 
 beforeAll(async () => {
   const twins = twinIds()
   const ours = await fillEveryTable(database.admin, twins())
   const theirs = await fillEveryTable(database.admin, twins())
   const strangers = await fillEveryTable(database.admin)
+  declarations = await declarationsOf(platformTables, [platformMigrations])
   owner = new pg.Client({ connectionString: database.adminUrl })
   await owner.connect()
   setting = { attempt: withinTransaction(owner, database, ours), ours, theirs, strangers }
@@ -93,6 +101,32 @@ test('seen: row security of a partition is weakened, where a grant has opened it
   }
 })
 
+test.for(newerTables)('refused by a build that does not know the table: $name', minutes, async ({ mutants }) => {
+  expect(mutants.length).toBeGreaterThan(25)
+  for (const { table, sql } of sampleOf(mutants, 8))
+    expect(await planted(sql, () => faultsOfOlder(roleIn(table, sql), nameOf(table))), sql).not.toEqual([])
+})
+
+test('accepted by a build that does not know it: each table as it was recorded', minutes, async () => {
+  for (const table of new Set(newerTables.flatMap(({ mutants }) => mutants.map((mutant) => mutant.table))))
+    expect(await planted('select', () => faultsOfOlder(roleIn(table), nameOf(table))), nameOf(table)).toEqual([])
+})
+
+test.for(sqlFunctions.map(({ signature }) => signature))(
+  'refused beside newer migrations: %s made another, whether it is known or not',
+  minutes,
+  async (signature) => {
+    for (const change of ['immutable', 'set work_mem to 64']) {
+      const sql = `alter function ${signature} ${change}`
+      expect(await planted(sql, () => faultsOfOlder('tenantry_app', 'agent_tools'))).toContain('a function differs')
+      expect(await planted(sql, () => faultsOfOlder('tenantry_app', 'agent_tools', signature))).toContain(
+        'a function differs',
+      )
+    }
+    expect(await planted('select', () => faultsOfOlder('tenantry_app', 'agent_tools', signature))).toEqual([])
+  },
+)
+
 test('nothing is seen where nothing is planted', minutes, async () => {
   for (const faults of new Set(kinds.map((kind) => kind.faults))) {
     const mutants = kinds.filter((kind) => kind.faults === faults).flatMap((kind) => sampleOf(kind.mutants))
@@ -102,10 +136,10 @@ test('nothing is seen where nothing is planted', minutes, async () => {
 })
 
 /** Spread over the list, always the same. */
-function sampleOf(mutants: readonly Mutant[]): readonly Mutant[] {
-  if (everything || mutants.length <= most) return mutants
-  const step = mutants.length / most
-  return Array.from({ length: most }, (_, index) => mutants[Math.floor(index * step)]).filter(
+function sampleOf(mutants: readonly Mutant[], count = most): readonly Mutant[] {
+  if (everything || mutants.length <= count) return mutants
+  const step = mutants.length / count
+  return Array.from({ length: count }, (_, index) => mutants[Math.floor(index * step)]).filter(
     (one) => one !== undefined,
   )
 }
@@ -118,4 +152,30 @@ async function planted(sql: string, work: () => Promise<string[]>): Promise<stri
   } finally {
     await owner.query('rollback')
   }
+}
+
+/** The role that a mutant widens, else the application's where it may read the table at all. */
+function roleIn(table: PgTable, sql = '') {
+  if (sql.endsWith(' to tenantry_app')) return 'tenantry_app'
+  if (sql.endsWith(' to tenantry_system')) return 'tenantry_system'
+  return grantsOf(table).tenantry_app.select.length > 0 ? 'tenantry_app' : 'tenantry_system'
+}
+
+/** What a build finds that lacks one table, one function, and the last migration. Inside of the owner's open transaction. */
+async function faultsOfOlder(role: 'tenantry_app' | 'tenantry_system', table: string, signature?: string) {
+  const older: Declarations = {
+    tables: declarations.tables.filter(({ name }) => name !== table),
+    functions: declarations.functions.filter((fn) => fn.signature !== signature),
+    migrations: declarations.migrations.map((set) => ({ ...set, known: set.known.slice(0, -1) })),
+  }
+  await owner.query(
+    `set local session authorization ${new URL(role === 'tenantry_app' ? database.appUrl : database.systemUrl).username}`,
+  )
+  const { faults } = await proveStartup(session, older, { role })
+  return faults.map(({ fault }) => fault)
+}
+
+const session = {
+  query: async <Row>(text: string, params: readonly unknown[] = []) =>
+    (await owner.query(text, [...params])).rows as Row[],
 }

@@ -1,6 +1,6 @@
 import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import { grantsOf } from '../../src/access/grants.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { nameOf, sqlOf } from '../support/every-table.js'
@@ -138,3 +138,40 @@ export const kinds: readonly Kind[] = [
     faults: uniqueFaults,
   },
 ]
+
+const loosened = [
+  "the application's policy is dropped",
+  "the system's policy is dropped",
+  'a policy lets every row be read',
+  'a policy lets every row be written',
+  'row security is disabled',
+  'a column may be changed that is fixed',
+  'a role may do what it is not granted',
+]
+
+// Every build knows it: no other table that is nobody's has a policy for the application.
+const isKnownToAll = (table: PgTable) => nameOf(table) === 'users'
+
+/** Of tables that only a newer build knows: an older build must refuse to start with any of these. */
+export const newerTables: readonly { readonly name: string; readonly mutants: readonly Mutant[] }[] = [
+  ...kinds.filter(({ name }) => loosened.includes(name)),
+  {
+    name: 'the record of it is missing',
+    mutants: each(platformTables, (table) => [
+      `do $$ begin execute pg_catalog.format(
+         'create or replace view platform_migrations.inventory with (security_invoker) as
+          select * from pg_catalog.jsonb_to_recordset(%L::jsonb) as i("set" text, what text, name text, facts jsonb)',
+         (select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i)) from platform_migrations.inventory i
+          where i.name <> 'platform.${nameOf(table)}'));
+       end $$`,
+    ]),
+  },
+  {
+    name: 'a policy is added',
+    mutants: each(secured, (table) => [`create policy more on ${sqlOf(table)} using (true)`]),
+  },
+  {
+    name: "it is everybody's",
+    mutants: each(platformTables, (table) => [`grant select on ${sqlOf(table)} to public`]),
+  },
+].map(({ name, mutants }) => ({ name, mutants: mutants.filter(({ table }) => !isKnownToAll(table)) }))

@@ -95,6 +95,10 @@ export async function isFoundAndMended(plant: Plant, { prove, mend }: Planted): 
     expect(proof.faults.filter((fault) => canBeRun(fault.mend))).toEqual([])
     return
   }
+  if (plant.refused !== undefined) {
+    for (const fault of proof.faults) await expect(mend(fault.mend)).rejects.toThrow()
+    return
+  }
   // A function that is missing has no rights to be looked at, and a role that is missing no members.
   for (let round = 1; round <= 3 && proof.faults.length > 0; round += 1) {
     for (const fault of proof.faults) await mend(fault.mend)

@@ -9,6 +9,8 @@ export interface Plant {
   readonly until?: number
   /** Why its mend is advice for a person, and neither SQL nor a command. */
   readonly advice?: string
+  /** Why its mend is a command that fails. */
+  readonly refused?: string
 }
 
 const options = 'the connection brings it along: it stands in the url or in the options of the pool'
@@ -364,6 +366,21 @@ export const databasePlants: readonly Plant[] = [
   { sql: ['revoke select on platform_migrations.migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['revoke usage on schema platform_migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['drop table platform_migrations.migrations'], faults: ['migrations are not applied'], advice: rows },
+  { sql: ['revoke select on platform_migrations.inventory from {role}'], faults: ['a right is missing'] },
+  { sql: ['grant select on platform_migrations.inventory to public'], faults: ['a right is not declared'] },
+  { sql: ['grant insert on platform_migrations.inventory to {role}'], faults: ['a right is not declared'] },
+  {
+    sql: ['create role planted', 'alter view platform_migrations.inventory owner to planted'],
+    faults: ['is owned by another role'],
+  },
+  {
+    sql: [
+      'delete from platform_migrations.migrations where created_at > (select min(created_at) from platform_migrations.migrations)',
+    ],
+    faults: ['migrations are not applied'],
+    refused:
+      'a row that somebody deleted looks like a migration that is pending: migrate up fails, and changes nothing',
+  },
   { sql: ['delete from platform_migrations.migrations'], faults: ['migrations are not applied'], advice: rows },
   {
     sql: ["update platform_migrations.migrations set hash = 'planted' where id = 1"],

@@ -20,6 +20,7 @@ import { InvalidInputError } from '../../src/core/errors.js'
 import type { Query } from '../../src/core/query.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
+import { declareTable } from '../../src/schema/shared/kinds.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const bench = useTenancy()
@@ -45,6 +46,7 @@ const samples = pgTable('samples', {
   day: date('day'),
   json: jsonb('json').$type<unknown>(),
 })
+declareTable(samples, { kind: 'tenant' })
 type Sample = typeof samples.$inferSelect
 const anything = z.record(z.string(), z.unknown())
 
@@ -54,15 +56,15 @@ class Samples extends ScopedRepository<Sample> {
   }
 
   create(values: Partial<Sample>): Query<Sample> {
-    return this.insert(anything, values)
+    return this.insertRow(anything, values)
   }
 
   update(id: string, values: Partial<Sample>): Query<Sample> {
-    return this.modify(anything, id, values)
+    return this.updateRow(anything, id, values)
   }
 
   createMany(values: readonly Partial<Sample>[]): Query<Sample[]> {
-    return this.insertMany(anything, values)
+    return this.insertRows(anything, values)
   }
 }
 

@@ -64,7 +64,7 @@ test('a cursor is opened while its key is kept, and by no other key', async () =
 })
 
 const keys = { keys: [Buffer.alloc(32, 1)] } as const
-const binding: CursorBinding = { orgId: 'a', resource: 'bc', order: 'd', filter: '' }
+const binding: CursorBinding = { owner: 'a', resource: 'bc', order: 'd', filter: '' }
 
 test('a cursor holds a long text as well as a short one', () => {
   for (const length of [0, 1, 1000, 500_000]) {
@@ -76,11 +76,11 @@ test('a cursor holds a long text as well as a short one', () => {
 test('a cursor opens nothing but what it was made for', () => {
   const cursor = sealCursor(keys, binding, ['x', 'id'])
   const others: CursorBinding[] = [
-    { ...binding, orgId: 'z' },
+    { ...binding, owner: 'z' },
     { ...binding, resource: 'bd' },
     { ...binding, order: '-d' },
     { ...binding, filter: 'e' },
-    { ...binding, orgId: 'ab', resource: 'c' },
+    { ...binding, owner: 'ab', resource: 'c' },
     { ...binding, resource: 'b', order: 'cd' },
     { ...binding, order: '', filter: 'd' },
   ]

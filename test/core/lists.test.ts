@@ -101,16 +101,21 @@ test('a cursor behind which there is nothing any more gives an empty page', asyn
   })
 })
 
-const noOrder = 'must be a field that is never empty and can be compared, or -field'
+const orders =
+  'a list can be ordered by id, kind, status, priority, attempt, maxAttempts, runAt, createdAt, updatedAt; with - in front, descending'
+const noOrder = (given: string) => `${given} is no order; ${orders}`
 const noLimit = 'must be an integer from 1 to 1000'
 
 test.each<[unknown, string, string]>([
-  [{ orderBy: 'name; drop' }, noOrder, 'orderBy'],
-  [{ orderBy: 'toString' }, noOrder, 'orderBy'],
-  [{ orderBy: '--id' }, noOrder, 'orderBy'],
-  [{ orderBy: 'leaseOwner' }, noOrder, 'orderBy'],
-  [{ orderBy: 'input' }, noOrder, 'orderBy'],
-  [{ orderBy: ['id'] }, 'must be a field, or -field', 'orderBy'],
+  [{ orderBy: 'name; drop' }, noOrder('"name; drop"'), 'orderBy'],
+  [{ orderBy: 'toString' }, noOrder('"toString"'), 'orderBy'],
+  [{ orderBy: '--id' }, noOrder('"--id"'), 'orderBy'],
+  [{ orderBy: 'leaseOwner' }, noOrder('"leaseOwner"'), 'orderBy'],
+  [{ orderBy: 'input' }, noOrder('"input"'), 'orderBy'],
+  [{ orderBy: '' }, noOrder('""'), 'orderBy'],
+  [{ orderBy: 'x'.repeat(100) }, noOrder(`"${'x'.repeat(60)}"`), 'orderBy'],
+  [{ orderBy: ['id'] }, `must be text; ${orders}`, 'orderBy'],
+  [{ orderBy: null }, `must be text; ${orders}`, 'orderBy'],
   [{ limit: 0 }, noLimit, 'limit'],
   [{ limit: -1 }, noLimit, 'limit'],
   [{ limit: 1001 }, noLimit, 'limit'],

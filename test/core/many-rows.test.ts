@@ -7,7 +7,6 @@ import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Org } from '../../src/org.js'
 import { type Agent, agents, newAgent, type NewAgent } from '../../src/schema/agents.js'
-import { projects } from '../../src/schema/projects.js'
 import { newWorkflow, type NewWorkflow, type Workflow, workflows } from '../../src/schema/workflows.js'
 import { newTask, type NewTask, type Task, tasks } from '../../src/schema/tasks.js'
 import { openWithout } from '../../src/testing/walls.js'
@@ -22,15 +21,15 @@ class ManyTasks extends ScopedRepository<Task> {
   }
 
   createMany(values: readonly NewTask[]): Query<Task[]> {
-    return this.insertMany(newTask, values)
+    return this.insertRows(newTask, values)
   }
 
   reprioritize(filter: Filter<Task>, priority: number): Query<number> {
-    return this.modifyWhere(filter, { priority })
+    return this.updateRows(filter, { priority })
   }
 
   discard(filter: Filter<Task>): Query<number> {
-    return this.eraseWhere(filter)
+    return this.deleteRows(filter)
   }
 }
 
@@ -40,29 +39,29 @@ class NamedWorkflows extends ScopedRepository<Workflow> {
   }
 
   put(values: NewWorkflow): Query<Workflow> {
-    return this.upsert(newWorkflow, values, { properties: ['slug'], where: 'deleted_at is null' })
+    return this.putRow(newWorkflow, values, 'workflows_slug_key')
   }
 }
 
 class AgentsOfProjects extends ScopedRepository<Agent> {
   constructor(scope: Scope) {
-    super(scope, agents, { parents: { projectId: projects } })
+    super(scope, agents)
   }
 
   createMany(values: readonly NewAgent[]): Query<Agent[]> {
-    return this.insertMany(newAgent, values)
+    return this.insertRows(newAgent, values)
   }
 
   addMany(values: readonly NewAgent[]): Query<number> {
-    return this.append(newAgent, values)
+    return this.appendRows(newAgent, values)
   }
 
   put(values: NewAgent): Query<Agent> {
-    return this.upsert(newAgent, values, { properties: ['username'], where: 'deleted_at is null' })
+    return this.putRow(newAgent, values, 'agents_username_key')
   }
 
   move(filter: Filter<Agent>, values: { projectId: string | null } | { name: string }): Query<number> {
-    return this.modifyWhere(filter, values)
+    return this.updateRows(filter, values)
   }
 }
 
@@ -124,7 +123,13 @@ describe('what a filter matches', () => {
     expect([await theirs.count(), await theirs.count({ priority: 0 })]).toEqual([3, 3])
   })
 
-  test.each([{}, { kind: undefined }])('must ask for something: %o', async (filter) => {
+  test.each([
+    {},
+    { kind: undefined },
+    { kind: undefined, priority: 0 },
+    { kind: { not: undefined }, priority: 0 },
+    { priority: 0, and: undefined },
+  ])('must ask for something, and for nothing that is undefined: %o', async (filter) => {
     const repository = await many()
     await repository.createMany([{ kind: 'mail' }])
     await expect(repository.reprioritize(filter as Filter<Task>, 5)).rejects.toMatchObject({ code: 'invalid_input' })

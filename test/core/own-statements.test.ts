@@ -15,11 +15,11 @@ const tasksOf = (kind: string) =>
     }
 
     all(): Query<Task[]> {
-      const statement = this.statement(
+      const statement = this.query(
         'all',
         ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible} and kind = '${kind}'`,
       )
-      return this.select(statement, () => [])
+      return this.runRows(statement, () => [])
     }
   }
 
@@ -40,9 +40,24 @@ test('a text that names no organization is refused before it is sent', async () 
     }
 
     all(): Query<Task[]> {
-      const statement = this.statement('all', ({ sql, selected }) => `select ${selected} from ${sql}`)
-      return this.select(statement, () => [])
+      const statement = this.query('all', ({ sql, selected }) => `select ${selected} from ${sql}`)
+      return this.runRows(statement, () => [])
     }
   }
-  expect(() => org.repository(Everything).all()).toThrow('must say org_id = $1')
+  expect(() => org.repository(Everything).all()).toThrow('must say "org_id" = $1')
+})
+
+test('a statement whose parameters are not all cast is not prepared under a name', async () => {
+  const org = await newOrg()
+  class ByKind extends ScopedRepository<Task> {
+    readonly cast = this.query('cast', ({ sql }) => `select from ${sql} where "org_id" = $1 and kind = $2::text`)
+    readonly uncast = this.query('uncast', ({ sql }) => `select from ${sql} where "org_id" = $1 and kind = $2`)
+
+    constructor(scope: Scope) {
+      super(scope, tasks)
+    }
+  }
+  const { cast, uncast } = org.repository(ByKind)
+  expect(cast.name).not.toBe('')
+  expect(uncast.name).toBe('')
 })

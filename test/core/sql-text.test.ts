@@ -65,6 +65,8 @@ test('row security cannot be left out by the login, nor the binding be moved by 
     `select 1 union select length(set_config('tenantry.org_id', '${other.id}', true))`,
     `select 1 order by set_config('tenantry.org_id', '${other.id}', true)`,
     `select query_to_xml('select set_config(''tenantry.org_id'', ''${other.id}'', true)', true, true, '')`,
+    "select lo_from_bytea(0, 'everybody’s')",
+    'select lo_create(0)',
     `update pg_settings set setting = '${other.id}' where name = 'tenantry.org_id'`,
     `select platform.enter_org('${other.id}')`,
     'set role tenantry_system',

@@ -1,18 +1,22 @@
 import { createRequire } from 'node:module'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { UnavailableError } from '../../src/core/errors.js'
 import {
+  assertTestedPg,
   type DriverClient,
   type DriverConnection,
-  prepareValue,
+  messagesIn,
+  isUnaskedMessage,
   type Submittable,
+  testedPg,
   textParsers,
 } from '../../src/database/driver.js'
 import { Frames } from '../../src/database/wire.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
-// What is used of pg below its documented surface. When one of these fails, the pin was moved: look at what changed in pg
-// before you change anything here, and then at everything that imports src/database/driver.ts.
+// What is used of pg below its documented surface. When one of these fails, the range of pg was moved: look at what changed in
+// pg before you change anything here, and then at everything that imports src/database/driver.ts.
 
 const database = useDatabase()
 const requireOfPg = createRequire(createRequire(import.meta.url).resolve('pg'))
@@ -28,7 +32,6 @@ beforeAll(async () => {
 afterAll(() => (client as unknown as pg.Client).end())
 
 test.each([
-  ['pg', '8.23.1'],
   ['pg-pool', '3.14.0'],
   ['pg-protocol', '1.16.1'],
   ['pg-types', '2.2.0'],
@@ -36,6 +39,33 @@ test.each([
   const file = requireOfPg.resolve(name)
   const root = file.slice(0, file.lastIndexOf(`/${name}/`) + name.length + 2)
   expect(requireOfPg(`${root}package.json`)).toMatchObject({ version })
+})
+
+test('package.json lets npm install the versions of pg that were tested, and the newest of them is tested here', () => {
+  const manifest = createRequire(import.meta.url)('../../package.json') as Record<string, Record<string, string>>
+  const { from, to } = testedPg
+  expect(manifest.peerDependencies?.pg).toBe(`>=${from} <=${to}`)
+  expect(manifest.devDependencies?.pg).toBe(to)
+})
+
+test.each(['8.21.9', '8.23.2', '8.24.0', '9.0.0', '7.99.99', '8.22.0-beta.1', '8.22', ''])(
+  'pg %j is refused where it is loaded, with the versions that are wanted',
+  (version) => {
+    expect(() => {
+      assertTestedPg(version)
+    }).toThrow(UnavailableError)
+    expect(() => {
+      assertTestedPg(version)
+    }).toThrow(
+      `pg ${version} is installed, and this version of tenantry works with pg ${testedPg.from} to ${testedPg.to}`,
+    )
+  },
+)
+
+test.each(['8.22.0', '8.22.7', '8.23.0', '8.23.1'])('pg %s is taken', (version) => {
+  expect(() => {
+    assertTestedPg(version)
+  }).not.toThrow()
 })
 
 /** Everything pg calls, in order, and what arrives on the connection. */
@@ -140,6 +170,47 @@ test('a client that cannot submit tells the query and not the caller', async () 
   expect(failure).not.toHaveProperty('severity')
 })
 
+test('the client says whether it waits for an answer, until it has read ReadyForQuery itself', async () => {
+  const seen: boolean[] = []
+  client.connection.prependOnceListener('readyForQuery', () => seen.push(client.readyForQuery))
+  const query = recorder(['select 1'])
+  seen.push(client.readyForQuery)
+  client.query(query)
+  seen.push(client.readyForQuery)
+  await query.done
+  seen.push(client.readyForQuery)
+  expect(seen).toEqual([true, false, false, true])
+})
+
+test('each message of the server is an event of its connection, whoever asked', async () => {
+  const seen: string[] = []
+  for (const name of ['parseComplete', 'bindComplete', 'noData', 'closeComplete']) {
+    client.connection.once(name, () => seen.push(name))
+  }
+  const closing = new Frames()
+  closing.closeStatement('nothing')
+  const query = recorder(['set application_name = driver'])
+  const submit = query.submit.bind(query)
+  client.query({ ...query, submit: (connection) => (connection.stream.write(closing.take()), submit(connection)) })
+  await query.done
+  expect(seen).toEqual(['closeComplete', 'parseComplete', 'bindComplete', 'noData'])
+})
+
+test.each([
+  ['dataRow', Buffer.from('D\0\0\0\x06\0\0', 'latin1')],
+  ['parseComplete', Buffer.from('1\0\0\0\x04', 'latin1')],
+  ['a type that does not exist', Buffer.from('?\0\0\0\x04', 'latin1')],
+])('a message that nobody asked for is an error of the client in known words: %s', async (_name, bytes) => {
+  const idle = new pg.Client({ connectionString: database.appUrl })
+  await idle.connect()
+  const failed = new Promise<Error>((resolve) => idle.once('error', resolve))
+  const { stream } = (idle as unknown as DriverClient).connection
+  stream.emit('data', bytes)
+  expect(isUnaskedMessage(await failed)).toBe(true)
+  idle.on('error', () => undefined)
+  await idle.end()
+})
+
 test('what a cancel request and the detection of a pooler need is there', async () => {
   const { rows } = await client.query<{ pid: number }>({
     text: 'select pg_backend_pid() as pid',
@@ -153,13 +224,34 @@ test('what a cancel request and the detection of a pooler need is there', async 
     port: expect.any(Number) as unknown,
     ssl: false,
     sslNegotiation: 'postgres',
-    pipeline: false,
   })
+  // pg has had pipeline mode since 8.23.
+  expect(client.pipeline ?? false).toBe(false)
   for (const method of ['connect', 'requestSsl', 'cancel']) expect(pg.Connection.prototype).toHaveProperty(method)
 })
 
-test('arrays are written as Postgres reads them', () => {
-  expect(prepareValue(['a,b', '"', '\\', null, [1]])).toBe('{"a,b","\\"","\\\\",NULL,{"1"}}')
+test('the parser reads every message of an answer, an error as an Error', () => {
+  const message = (type: string, body: string): Buffer => {
+    const bytes = Buffer.alloc(5 + body.length)
+    bytes.write(type)
+    bytes.writeInt32BE(4 + body.length, 1)
+    bytes.write(body, 5, 'latin1')
+    return bytes
+  }
+  const answer = Buffer.concat([
+    message('T', '\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\0\0\0\0\0\0\0\0'),
+    message('D', '\0\x01\0\0\0\x03\xef\xbb\xbf'),
+    message('C', 'SELECT 1\0'),
+    message('E', 'SERROR\0C42P01\0Mno\0\0'),
+    message('Z', 'I'),
+  ])
+  expect(messagesIn(new Uint8Array(answer))).toMatchObject([
+    { name: 'rowDescription', fields: [{ name: 'a', dataTypeID: 25 }] },
+    { name: 'dataRow', fields: ['\ufeff'] },
+    { name: 'commandComplete', text: 'SELECT 1' },
+    { severity: 'ERROR', code: '42P01', message: 'no' },
+    { name: 'readyForQuery', status: 'I' },
+  ])
 })
 
 test('the parsers are there, and not those of the shared table', () => {

@@ -29,7 +29,7 @@ import {
 
 const { database, open } = useToySchema()
 
-const system = { kind: 'system' } as const
+const system = { kind: 'system', about: undefined } as const
 const divide = call('select 1 / $1::int', 0)
 const boundTo = call('select current_setting($1, true)', 'tenantry.org_id')
 
@@ -143,10 +143,10 @@ test('what we send ourselves is not the caller’s to send, though the connectio
 })
 
 test('one text is one statement', async () => {
-  const executor = open()
+  const executor = open({ debug: true })
   const error = await failureOf(executor.run(A, [call('select 1; select 2')]))
   expect(error).toBeInstanceOf(QueryError)
-  expect(error).toMatchObject({ sqlState: '42601' })
+  expect(error).toMatchObject({ debug: { sqlstate: '42601' } })
 })
 
 test('200 callers of two organizations over one connection each see their own', async () => {

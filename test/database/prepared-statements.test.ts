@@ -9,7 +9,10 @@ import { A, B, call, countItems, failureOf, insertItem, useToySchema, valueOf } 
 const { database, open } = useToySchema()
 
 /** An executor over a pool of the host's with one connection, whose session the test can look at and disturb. */
-function sharing(options: { isPooled?: boolean; blocks?: boolean } = {}): { pool: pg.Pool; executor: Executor } {
+function sharing(options: { isPooled?: boolean; blocks?: boolean; debug?: boolean } = {}): {
+  pool: pg.Pool
+  executor: Executor
+} {
   const pool = new pg.Pool({ connectionString: database.appUrl, max: 1 })
   return { pool, executor: open({ pool, ...options }) }
 }
@@ -104,7 +107,7 @@ test('a statement whose rows change their shape is parsed again, never misread',
 })
 
 test('a transaction begins again when the session lost the statements of its start, and not later', async () => {
-  const { pool, executor } = sharing()
+  const { pool, executor } = sharing({ debug: true })
   const first = await executor.begin(A)
   await first.run([countItems])
   await first.commit()
@@ -122,7 +125,7 @@ test('a transaction begins again when the session lost the statements of its sta
   const third = await executor.begin(A)
   await third.run([insertItem(A, name)])
   await database.admin.query('alter table platform.changing add b int')
-  expect(await failureOf(third.run([all]))).toMatchObject({ sqlState: '0A000' })
+  expect(await failureOf(third.run([all]))).toMatchObject({ code: 'retryable', reason: 'schema' })
   await third.rollback()
   expect(await executor.run(A, [all])).toMatchObject([{ columns: ['a', 'b'] }])
   expect(await valueOf(executor, A, call('select count(*)::int from platform.items where name = $1', name))).toBe(1)
@@ -194,6 +197,6 @@ test('a pooler is found out by the process number that it makes up', async () =>
 
 test('one name never stands for two texts', () => {
   const statements = new PreparedStatements(300)
-  statements.find({ name: 'a', text: 'select 1' })
-  expect(() => statements.find({ name: 'a', text: 'select 2' })).toThrow('two statements')
+  statements.find({ name: 'a', text: 'select 1', effect: 'read' })
+  expect(() => statements.find({ name: 'a', text: 'select 2', effect: 'read' })).toThrow('two statements')
 })

@@ -1,8 +1,9 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { UnavailableError } from '../../src/core/errors.js'
+import { CommitUnknownError, UnavailableError } from '../../src/core/errors.js'
+import type { Executor } from '../../src/core/executor.js'
 import { RowShape } from '../../src/database/rows.js'
-import { A, call, useToySchema } from '../support/toy-schema.js'
+import { A, backend, call, useToySchema, valueOf } from '../support/toy-schema.js'
 
 const { database, open } = useToySchema()
 
@@ -88,4 +89,83 @@ test('a row that does not fit its description is not read', () => {
   expect(() => {
     shape.read(['1', '2'])
   }).toThrow('described columns')
+})
+
+/** Of a pool of the host's with one connection. */
+async function onHostPool(work: (pool: pg.Pool, executor: Executor) => Promise<void>): Promise<void> {
+  const pool = new pg.Pool({ connectionString: database.appUrl, max: 1, options: '-c timezone=UTC' })
+  const executor = open({ pool })
+  await work(pool, executor)
+  await executor.close()
+  await pool.end()
+}
+
+async function setAsHost(pool: pg.Pool, ...texts: string[]): Promise<void> {
+  const client = await pool.connect()
+  for (const text of texts) await client.query(text)
+  client.release()
+}
+
+const changes = [
+  "set datestyle = 'German'",
+  "set datestyle = 'ISO, DMY'",
+  "set timezone = 'Europe/Amsterdam'",
+  "set intervalstyle = 'iso_8601'",
+  "set client_encoding = 'LATIN1'",
+  'set standard_conforming_strings = off',
+]
+
+test.each(changes)('a connection on which the host did %s after the proof serves no more', async (change) => {
+  await onHostPool(async (pool, executor) => {
+    const first = await valueOf(executor, A, backend)
+    await setAsHost(pool, change)
+    const other = open({ pool })
+    expect((await other.run(A, [values]))[0]?.rows).toEqual([read])
+    await other.close()
+    expect(
+      (await executor.run(A, [values, call('select $1', 'é\\'), call("select 'é\\'")])).map(({ rows }) => rows),
+    ).toEqual([[read], [['é\\']], [['é\\']]])
+    expect(await valueOf(executor, A, backend)).not.toBe(first)
+    const transaction = await executor.begin(A)
+    expect((await transaction.run([values]))[0]?.rows).toEqual([read])
+    await transaction.commit()
+  })
+})
+
+test('a setting that the host has put back, or that no answer depends on, costs no connection', async () => {
+  await onHostPool(async (pool, executor) => {
+    const first = await valueOf(executor, A, backend)
+    await setAsHost(pool, "set datestyle = 'German'", 'reset datestyle', "set application_name = 'host'")
+    expect(await valueOf(executor, A, backend)).toBe(first)
+  })
+})
+
+test('an answer during which a setting changes is not delivered, and its connection is ended', async () => {
+  await database.admin.query(`create function platform.change() returns text language sql security definer as
+    $$ select set_config('DateStyle', 'German, DMY', false) $$`)
+  await database.admin.query('grant execute on function platform.change() to public')
+  await onHostPool(async (_pool, executor) => {
+    const first = await valueOf(executor, A, backend)
+    await expect(executor.run(A, [call('select platform.change()'), values])).rejects.toThrow(CommitUnknownError)
+    expect(await valueOf(executor, A, backend)).not.toBe(first)
+    const transaction = await executor.begin(A)
+    await expect(transaction.run([call('select platform.change()'), values])).rejects.toThrow(UnavailableError)
+    await transaction.rollback()
+    expect((await executor.run(A, [values]))[0]?.rows).toEqual([read])
+  })
+})
+
+test.each([
+  ['client_encoding to UTF8', "set client_encoding = 'LATIN1'"],
+  ['extra_float_digits to 1', 'set extra_float_digits = 0'],
+  ['array_nulls to on', 'set array_nulls = off'],
+])('a pool of the host’s that does not set %s is refused, since values would be lost', async (needed, change) => {
+  const pool = new pg.Pool({ connectionString: database.appUrl })
+  pool.on('connect', (client) => {
+    void client.query(change)
+  })
+  const executor = open({ pool })
+  await expect(executor.run(A, [values])).rejects.toThrow(`set ${needed}`)
+  await executor.close()
+  await pool.end()
 })

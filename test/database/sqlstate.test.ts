@@ -16,22 +16,26 @@ import {
   UnavailableError,
   UnsafeStatementError,
 } from '../../src/core/errors.js'
+import { statement } from '../../src/core/executor.js'
 import {
   type DatabaseNames,
   type DriverError,
   isForeignBinding,
   isStaleStatement,
   refusal,
+  wrongNumberOfValues,
 } from '../../src/database/sqlstate.js'
 
 const error = (code: string, fields: Partial<DriverError> = {}): DriverError =>
   Object.assign(new Error('the message'), { severity: 'ERROR', code, ...fields })
 
 const facts = (names: DatabaseNames) => {
-  if (names.constraint === 'agents_username_key') return { resource: 'agents', fields: ['username'] }
-  if (names.constraint === 'agents_project_fkey') return { resource: 'agents', fields: ['projectId'] }
-  if (names.constraint === 'agents_status_check') return { resource: 'agents', fields: ['status'] }
-  if (names.table === 'agents' && names.column === 'project_id') return { resource: 'agents', fields: ['projectId'] }
+  const about = (field: string, refersTo?: string) => ({ resource: 'agents', fields: [field], refersTo })
+  if (names.constraint === 'agents_username_key') return about('username')
+  if (names.constraint === 'agents_project_fkey') return about('projectId', 'projects')
+  if (names.constraint === 'agents_parent_fkey') return about('parentId', 'agents')
+  if (names.constraint === 'agents_status_check') return about('status')
+  if (names.table === 'agents' && names.column === 'project_id') return about('projectId')
   return undefined
 }
 
@@ -128,10 +132,61 @@ test.each([
   expect(fields).toEqual([field])
 })
 
+test.each([
+  [
+    '23503',
+    'update or delete on table "projects" violates foreign key constraint "agents_project_fkey" on table "agents"',
+  ],
+  [
+    '23001',
+    'update or delete on table "projects" violates RESTRICT setting of foreign key constraint "agents_project_fkey" on table "agents"',
+  ],
+  [
+    '23503',
+    'Aktualisieren oder Löschen in Tabelle »projects« verletzt Fremdschlüssel-Constraint »agents_project_fkey« von Tabelle »agents«',
+  ],
+])('a parent that is in use names who refers to it: %s %s', (code, message) => {
+  const told = refusal(error(code, { table: 'agents', constraint: 'agents_project_fkey', message }), facts)
+  expect(told).toMatchObject({ resource: 'projects', fields: [], referredBy: 'agents' })
+  const unknown = refusal(error(code, { table: 'agents', constraint: 'agents_project_fkey', message }))
+  if (message.startsWith('update')) expect(unknown).toMatchObject({ resource: 'projects', referredBy: 'agents' })
+})
+
+test('a table that refers to itself is told apart by how often it is named', () => {
+  const about = { table: 'agents', constraint: 'agents_parent_fkey' }
+  const missing =
+    'Einfügen oder Aktualisieren in Tabelle »agents« verletzt Fremdschlüssel-Constraint »agents_parent_fkey«'
+  const inUse =
+    'Aktualisieren oder Löschen in Tabelle »agents« verletzt Fremdschlüssel-Constraint »agents_parent_fkey« von Tabelle »agents«'
+  expect(refusal(error('23503', { ...about, message: missing }), facts)).toMatchObject({ fields: ['parentId'] })
+  expect(refusal(error('23503', { ...about, message: inUse }), facts)).toMatchObject({
+    fields: [],
+    referredBy: 'agents',
+  })
+})
+
+test('another number of values is a fault of who wrote the statement, and 08P01 of a pooler is not', () => {
+  const call = { statement: { ...statement('select $1'), label: 'Notes: the statement newest' }, values: [1, 2] }
+  const message = `bind message supplies 2 parameters, but prepared statement "${call.statement.name}" requires 1`
+  const bind = error('08P01', { routine: 'exec_bind_message', message })
+  expect(wrongNumberOfValues(bind, call)?.message).toMatch(
+    /^Notes: the statement newest was given 2 values and takes 1/,
+  )
+  expect(wrongNumberOfValues(error('08P01', { message: 'query_wait_timeout' }), call)).toBeUndefined()
+  expect(refusal(error('08P01', { message: 'query_wait_timeout' }))).toBeInstanceOf(UnavailableError)
+})
+
+test('what is said of a constraint that names no field reads as a sentence', () => {
+  expect(refusal(error('23502')).message).toBe('a value that is required is missing')
+  expect(refusal(error('23514')).message).toBe('a value is not allowed')
+})
+
 test('a stale statement is told from a feature that is missing', () => {
   expect(isStaleStatement(error('26000'))).toBe(true)
   expect(isStaleStatement(error('0A000', { routine: 'RevalidateCachedQuery' }))).toBe(true)
   expect(isStaleStatement(error('0A000', { routine: 'transformSelectStmt' }))).toBe(false)
+  expect(isStaleStatement(error('XX000', { message: 'cache lookup failed for type 16400' }))).toBe(true)
+  expect(isStaleStatement(error('XX000', { message: 'cache lookup failed for relation 16400' }))).toBe(false)
 })
 
 test('nothing of the driver’s error survives, whatever it holds', () => {

@@ -13,6 +13,7 @@ import { type Proxy, startProxy } from '../support/proxy.js'
 import {
   A,
   B,
+  backend,
   call,
   countItems,
   countNamed,
@@ -132,6 +133,26 @@ test('a read whose answer is lost is unavailability', async () => {
   await expect(executor.run(A, [countItems, writing])).rejects.toThrow(CommitUnknownError)
   await changeAnswer(executor, () => cut(Buffer.alloc(0)))
   await expect(executor.run(A, [writing], { readOnly: true })).rejects.toThrow(UnavailableError)
+})
+
+test('a function that writes is unknown when its answer is lost, though its name has no schema', async () => {
+  await database.admin.query(`
+    create function public.add_item(org uuid, name text) returns void language sql as
+    $$ insert into platform.items (org_id, id, name) values (org, gen_random_uuid(), name) $$`)
+  await database.admin.query('grant usage on schema public to tenantry_app')
+  await database.admin.query('grant execute on function public.add_item to tenantry_app')
+  for (const mode of [{ blocks: false }, { blocks: true }]) {
+    const executor = through({}, mode)
+    const name = `by a function ${mode.blocks}`
+    const adding = call('select add_item($1, $2)', A.id, name)
+    await changeAnswer(executor, () => cut(Buffer.alloc(0)))
+    expect(await failureOf(executor.run(A, [adding]))).toBeInstanceOf(CommitUnknownError)
+    const transaction = await executor.begin(A)
+    await transaction.run([adding])
+    changeNextAnswer(() => cut(Buffer.alloc(0)))
+    expect(await failureOf(transaction.commit())).toBeInstanceOf(CommitUnknownError)
+    expect(await stored(name)).toBe(2)
+  }
 })
 
 test('an error that arrived is the error, though the connection was lost behind it', async () => {
@@ -270,17 +291,28 @@ test('a COPY that the server would wait for ends the connection', async () => {
   expect(await valueOf(executor, B, countItems)).toBe(10)
 })
 
-test('an answer that cannot be read fails the call and nothing else', async () => {
+test('an answer that cannot be read fails the call and ends the connection', async () => {
   const executor = through()
   const json = call('select \'{"a": 1}\'::json')
-  await executor.run(A, [json])
-  await changeAnswer(executor, (bytes) => {
-    bytes.write('x', bytes.indexOf('1}'))
-    return bytes
-  })
-  await expect(executor.run(A, [json])).rejects.toMatchObject({ code: 'query' })
-  expect(await valueOf(executor, A, json)).toEqual({ a: 1 })
-  expect(proxy.connections).toBe(1)
+  const writing = call(
+    `insert into platform.items (org_id, id, name) values ($1, gen_random_uuid(), 'unread')
+     returning '{"a": 1}'::json`,
+    A.id,
+  )
+  for (const [one, failure] of [
+    [json, UnavailableError],
+    [writing, CommitUnknownError],
+  ] as const) {
+    await executor.run(A, [one])
+    const before = await valueOf(executor, A, backend)
+    await changeAnswer(executor, (bytes) => {
+      bytes.write('x', bytes.indexOf('1}'))
+      return bytes
+    })
+    expect(await failureOf(executor.run(A, [one]))).toBeInstanceOf(failure)
+    expect(await valueOf(executor, A, backend)).not.toBe(before)
+  }
+  expect(await stored('unread')).toBe(2)
 })
 
 test('killed connections under load: what was acknowledged is there once, what failed is not, the rest is said to be unknown', async () => {

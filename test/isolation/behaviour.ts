@@ -1,7 +1,7 @@
 import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { newId } from '../../src/core/ids.js'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import { type Grant, grantsOf } from '../../src/access/grants.js'
 import { foreignKeysOf, nameOf, type Rows, sqlOf } from '../support/every-table.js'
 import { platformTables } from '../../src/schema/tables.js'

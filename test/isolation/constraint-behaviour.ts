@@ -1,6 +1,6 @@
 import { getTableConfig, PgDialect, type PgTable } from 'drizzle-orm/pg-core'
 import { newId } from '../../src/core/ids.js'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import { type Rows, sqlOf } from '../support/every-table.js'
 import type { Statement } from './attempts.js'
 import { type Faults, insertOf, ownerOf, rowOf, told } from './behaviour.js'

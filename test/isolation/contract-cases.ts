@@ -1,6 +1,7 @@
+import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
 import { Projects } from '../../src/repositories/projects.js'
-import { Schedules } from '../../src/repositories/schedules.js'
+import { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import { Tasks } from '../../src/repositories/tasks.js'
 import { Workflows } from '../../src/repositories/workflows.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
@@ -8,6 +9,7 @@ import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
+const leaseToken = newId()
 
 export const projectsCase = {
   repository: Projects,
@@ -62,7 +64,7 @@ const agentsCase = {
     duplicate: (all, id) => all.duplicate(id, { username: 'copy' }),
     toolsOf: (all, id) => all.toolsOf(id),
     setTools: (all, id) => all.setTools(id, []),
-    archive: (all, id) => all.archive(id),
+    delete: (all, id) => all.delete(id),
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
@@ -113,16 +115,16 @@ const tasksCase = {
     enqueue: (all, id) => all.enqueue({ kind: 'greet', parentId: id, dedupeKey: 'twice' }),
     update: (all, id) => all.update(id, { priority: 5 }),
     claim: (all) => all.claim({ owner: 'worker', limit: 10 }),
-    heartbeat: (all, id) => all.heartbeat(id, { owner: 'worker' }),
-    complete: (all, id) => all.complete(id, { owner: 'worker' }),
-    fail: (all, id) => all.fail(id, { owner: 'worker' }),
+    heartbeat: (all, id) => all.heartbeat({ id, leaseToken }),
+    complete: (all, id) => all.complete({ id, leaseToken }),
+    fail: (all, id) => all.fail({ id, leaseToken }),
     cancel: (all, id) => all.cancel(id),
     requeueExpired: (all) => all.requeueExpired(),
   },
 } satisfies ContractCase<Tasks>
 
 const schedulesCase = {
-  repository: Schedules,
+  repository: FirableSchedules,
   tables: [workflows, schedules, tasks],
   make: async (org) => {
     const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
@@ -149,7 +151,7 @@ const schedulesCase = {
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
-} satisfies ContractCase<Schedules>
+} satisfies ContractCase<FirableSchedules>
 
 /** Does the same with each of the library's repositories. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [

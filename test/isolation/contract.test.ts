@@ -30,13 +30,12 @@ describe.each(walls)('%s', (_, without) => {
 /** Finds by slug in all organizations, and deletes there. */
 class LeakyProjects extends Projects {
   override findBySlug(slug: string) {
-    const leak = this.statement(
+    const leak = this.query(
       'leak',
       ({ sql, selected }) =>
         `select ${selected} from ${sql} where ("org_id" = $1 or true) and "slug" = $2 order by "org_id" limit 1`,
     )
     return this.run(
-      'read',
       leak,
       () => [slug],
       ({ rows }) => rows.map((row) => ({ orgId: row[0] })) as never,
@@ -44,13 +43,14 @@ class LeakyProjects extends Projects {
   }
 
   override delete(id: string) {
-    const leak = this.statement(
-      'leaky delete',
-      ({ sql, selected }) =>
-        `update ${sql} set "deleted_at" = now() where ("org_id" = $1 or true) and "id" = $2 returning ${selected}`,
-    )
+    const leak = this.change('leaky delete', ({ sql, selected }) => ({
+      verb: 'update',
+      ctes: [],
+      head: `update ${sql} set "deleted_at" = now()`,
+      where: '("org_id" = $1 or true) and "id" = $2',
+      returning: selected,
+    }))
     return this.run(
-      'write',
       leak,
       () => [id],
       ({ rows }) => rows.map((row) => ({ orgId: row[0] })) as never,

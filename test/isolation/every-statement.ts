@@ -4,8 +4,8 @@ import { BrokenReferenceError, ConflictError, NotFoundError } from '../../src/co
 import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
-import { type ColumnPlan, planOf } from '../../src/core/statements/table-plan.js'
-import type { ConflictTarget, Parents } from '../../src/core/statements/writes.js'
+import type { ColumnPlan } from '../../src/core/statements/column-plan.js'
+import { planOf } from '../../src/core/statements/table-plan.js'
 import type { Org } from '../../src/org.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
@@ -52,18 +52,18 @@ const anything = z.looseObject({})
 /** Any table as a repository of the host's own that declares every write there is. */
 class Rows extends ScopedRepository<Row> {
   page = (options: object) => this.list(options)
-  createMany = (rows: readonly Row[]) => this.insertMany(anything, rows)
-  put = (values: Row, key: ConflictTarget) => this.upsert(anything, values, key)
-  changeWhere = (filter: object, values: Row) => this.modifyWhere(filter, values)
-  deleteWhere = (filter: object) => this.eraseWhere(filter)
-  delete = (id: string) => this.erase(id)
+  createMany = (rows: readonly Row[]) => this.insertRows(anything, rows)
+  put = (values: Row, key: string) => this.putRow(anything as never, values, key)
+  changeWhere = (filter: object, values: Row) => this.updateRows(filter, values)
+  deleteWhere = (filter: object) => this.deleteRows(filter)
+  delete = (id: string) => this.deleteRow(id)
 }
 
-const rowsOf = (org: Org, table: PgTable, parents: Parents = {}): Rows =>
+const rowsOf = (org: Org, table: PgTable): Rows =>
   org.repository(
     class extends Rows {
       constructor(scope: Scope) {
-        super(scope, table, { parents })
+        super(scope, table)
       }
     },
   )
@@ -146,7 +146,8 @@ function operatorsOf({ comparedAs }: ColumnPlan, value: unknown): unknown[] {
   return [...any, ...ranges, ...(comparedAs === 'text' ? [{ prefix: (value as string).slice(0, 2) }] : [])]
 }
 
-async function writeEveryWay(org: Org): Promise<void> {
+/** Every write that the core has, over one organization that nothing else uses. */
+export async function writeEveryWay(org: Org): Promise<void> {
   const { id: projectId } = await org.projects.create({ name: 'P', slug: 'p' })
   const { id: agentId } = await org.agents.create({ name: 'A', username: 'a', projectId })
   const { id: workflowId } = await org.workflows.create({ name: 'W', slug: 'w', projectId })
@@ -154,7 +155,7 @@ async function writeEveryWay(org: Org): Promise<void> {
   await org.agents.update(agentId, { name: 'A', projectId })
   await org.workflows.update(workflowId, { projectId }, { revision: 1 })
   await org.workflows.update(workflowId, { name: 'W' }, { revision: 2 })
-  const agentsOfProjects = rowsOf(org, agents, { projectId: projects })
+  const agentsOfProjects = rowsOf(org, agents)
   await agentsOfProjects.changeWhere({ name: 'A' }, { projectId })
   await agentsOfProjects.changeWhere({ name: 'Nobody' }, { projectId })
 
@@ -169,17 +170,13 @@ async function writeEveryWay(org: Org): Promise<void> {
   await org.schedules.update(scheduleId, { cron: '1 * * * *' }, { revision: 1 })
   await org.schedules.fire(scheduleId, new Date(Date.UTC(2100, 0, 1)))
 
-  const made: readonly (readonly [PgTable, Row, ConflictTarget])[] = [
-    [projects, { name: 'P', slug: 'p2', ref: 'p2-p2' }, { properties: ['slug'], where: 'deleted_at is null' }],
-    [projects, { name: 'P', slug: 'p3', ref: 'p3-p3' }, { properties: ['ref'] }],
-    [agents, { name: 'A', username: 'a2' }, { properties: ['username'], where: 'deleted_at is null' }],
-    [workflows, { name: 'W', slug: 'w2' }, { properties: ['slug'], where: 'deleted_at is null' }],
-    [schedules, { ...hourly, name: 'S2' }, { properties: ['name'], where: 'deleted_at is null' }],
-    [
-      tasks,
-      { kind: 'one', dedupeKey: 'twice' },
-      { properties: ['dedupeKey'], where: `status in ('queued', 'running')` },
-    ],
+  const made: readonly (readonly [PgTable, Row, string])[] = [
+    [projects, { name: 'P', slug: 'p2', ref: 'p2-p2' }, 'projects_slug_key'],
+    [projects, { name: 'P', slug: 'p3', ref: 'p3-p3' }, 'projects_ref_key'],
+    [agents, { name: 'A', username: 'a2' }, 'agents_username_key'],
+    [workflows, { name: 'W', slug: 'w2' }, 'workflows_slug_key'],
+    [schedules, { ...hourly, name: 'S2' }, 'schedules_name_key'],
+    [tasks, { kind: 'one', dedupeKey: 'twice' }, 'tasks_dedupe_key'],
   ]
   for (const [table, row, key] of made) {
     const rows = rowsOf(org, table)

@@ -13,6 +13,7 @@ import { fillOrganizations } from '../support/many-organizations.js'
 import { recording } from '../support/recording-executor.js'
 import { callEverything, usualLimits } from './every-statement.js'
 import { examine, type PlanNode } from './plan-faults.js'
+import { formFaults } from './statement-forms.js'
 
 const database = useDatabase()
 const root = join(import.meta.dirname, '../..')
@@ -34,23 +35,33 @@ beforeAll(async () => {
   const tenancy = new Tenancy(executor, cursorKeys)
   const noted = noteCompilers()
   await callEverything({ usual: () => tenancy.forOrg(orgId), empty: () => tenancy.forOrg(empty.pop() ?? '') })
-  noted.mockRestore()
+  noted()
   await tenancy.close({ drain: 0 })
   sent = [...recorded.values()]
 })
 
 function noteCompilers() {
-  const get = Reflect.get(StatementCache.prototype, 'get')
   const seen = new Set<string>()
-  return vi.spyOn(StatementCache.prototype, 'get').mockImplementation(function (this: StatementCache, shape, text) {
-    return get.call(this, shape, () => {
-      // To find the way here takes as long as the statement: once for each function that makes a text.
-      const maker = shape.startsWith('own ') ? shape : text.toString()
-      if (!seen.has(maker)) for (const place of placesOnTheWay()) compiledAt.add(place)
-      seen.add(maker)
-      return text()
+  const spies = (['get', 'change', 'own'] as const).map((name) => {
+    const compile = Reflect.get(StatementCache.prototype, name) as (...given: unknown[]) => unknown
+    return vi.spyOn(StatementCache.prototype, name).mockImplementation(function (
+      this: StatementCache,
+      ...given: unknown[]
+    ) {
+      const shape = String(given[0])
+      const text = given.pop() as () => unknown
+      return compile.call(this, ...given, () => {
+        // To find the way here takes as long as the statement: once for each function that makes a text.
+        const maker = shape.startsWith('own ') ? shape : text.toString()
+        if (!seen.has(maker)) for (const place of placesOnTheWay()) compiledAt.add(place)
+        seen.add(maker)
+        return text()
+      }) as never
     })
   })
+  return () => {
+    for (const spy of spies) spy.mockRestore()
+  }
 }
 
 const placesOnTheWay = (): string[] => new Error().stack?.match(/src\/(?:core|repositories)\/[\w/-]+\.ts:\d+/g) ?? []
@@ -65,10 +76,18 @@ test('every place that compiles statements did', () => {
   expect(places.filter((place) => !compiledAt.has(place))).toEqual([])
 })
 
+test('every statement is prepared under a name: all its parameters are cast, or compared with an id', () => {
+  expect(sent.filter(({ statement }) => statement.name === '').map(({ statement }) => statement.text)).toEqual([])
+})
+
 /** Drizzle's builder is left out: its texts are the caller's, and row security alone closes them. */
 function compilingPlaces(file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8')
-  return [...source.matchAll(/\.statements\s*\.get\(|this\s*\.statement\(/g)].map(({ index, 0: call }) => {
+  return [
+    ...source.matchAll(
+      /\.statements\s*\.(?:get|change|own)\(|this\s*\.(?:query|change)\(|(?<!function )ownStatement\(/g,
+    ),
+  ].map(({ index, 0: call }) => {
     const line = source.slice(0, index + call.length).split('\n').length
     return `${file}:${line}`
   })
@@ -83,6 +102,32 @@ test.concurrent.each(['custom', 'generic'] as const)('every %s plan reads one or
   }
   await session.close()
   expect(faults).toEqual([])
+})
+
+test('every statement has a form that a cluster takes too', () => {
+  expect(
+    sent.flatMap(({ statement }) => formFaults(statement.text).map((fault) => `${fault}: ${statement.text}`)),
+  ).toEqual([])
+})
+
+test.each([
+  [
+    `select "id" from "platform"."tasks" where "org_id" = $1 and "id" in (select "id" from due)`,
+    'a sub-select behind in',
+  ],
+  [
+    `update "platform"."tasks" set "at" = case when $2 then null else statement_timestamp() end where "org_id" = $1`,
+    'a clock inside',
+  ],
+  [`update "platform"."tasks" set "at" = coalesce("at", now()) where "org_id" = $1`, 'a clock inside'],
+  [
+    `insert into "platform"."tasks" ("org_id") values ($1) on conflict ("org_id") do update set "at" = now()`,
+    'a clock in the update',
+  ],
+  [`insert into "platform"."tasks" ("org_id") select $1 from unnest($2::text[])`, 'a bulk insert'],
+  [`select from "platform"."tasks" t join "platform"."agents" a on true where t."org_id" = $1`, '2 tables, of which 1'],
+])('a form that a cluster refuses is found: %s', (text, fault) => {
+  expect(formFaults(text).join()).toContain(fault)
 })
 
 /** A session as the application has it while a call is under way. */
@@ -131,7 +176,7 @@ test('a page of a usual size is planned once for all organizations', async () =>
   for (const limit of usualLimits) {
     for (let times = 0; times < 10; times++) await Promise.all(repositories.map((all) => all.list({ limit })))
   }
-  const [plans] = await executor.run({ kind: 'system' }, [{ statement: countPlans, values: [] }])
+  const [plans] = await executor.run({ kind: 'system', about: undefined }, [{ statement: countPlans, values: [] }])
   await executor.close({ drain: 0 })
   const pages = plans?.rows.filter(([text]) => String(text).includes('order by')) ?? []
   // The server plans five times for what it is given before it compares.

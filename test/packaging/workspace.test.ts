@@ -68,7 +68,7 @@ test('the example with a table of its own is sound, and migrates beside the libr
   await run(example, 'npx', 'tsc', '--project', '.')
   expect(await run(example, 'npx', 'tenantry', 'check')).toContain('tables are sound')
   const migrated = await run(example, 'npx', 'tenantry', 'migrate', 'up', '--embedded', 'data')
-  expect(migrated).toMatch(/0009_closed_partitions applied[^]*0000_tickets applied/)
+  expect(migrated).toMatch(/0010_add_lease_token applied[^]*0000_tickets applied/)
 })
 
 test('a build leaves nothing of an earlier one, and the command can be executed', async () => {

@@ -6,7 +6,7 @@ import type { Org } from '../../src/org.js'
 import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
-import type { Schedules } from '../../src/repositories/schedules.js'
+import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
 import type { Tenancy } from '../../src/tenancy.js'
@@ -118,7 +118,7 @@ const ofAgents: Arguments<Agents> = {
   duplicate: ({ ids }) => [ids.agents, { username: `u-${newId()}`, name: 'Copy' }],
   toolsOf: id('agents'),
   setTools: ({ ids }) => [ids.agents, []],
-  archive: id('agents'),
+  delete: id('agents'),
   restore: id('agents'),
   purge: id('agents'),
 }
@@ -143,6 +143,8 @@ const ofWorkflows: Arguments<Workflows> = {
   purge: id('workflows'),
 }
 
+const lease = (ids: Side['ids']) => ({ id: ids.tasks, leaseToken: newId() })
+
 const ofTasks: Arguments<Tasks> = {
   ...reads('tasks'),
   enqueue: ({ ids }) => [
@@ -160,16 +162,16 @@ const ofTasks: Arguments<Tasks> = {
   ],
   update: ({ ids }) => [ids.tasks, { priority: 1, input: [1], maxAttempts: 3, runAt: earlier }],
   claim: () => [{ owner, limit: 1, leaseSeconds: 60, kinds: ['greet', 'one'] }],
-  heartbeat: ({ ids }) => [ids.tasks, { owner, leaseSeconds: 60 }],
-  complete: ({ ids }) => [ids.tasks, { owner, output: { said: 'hello' } }],
-  fail: ({ ids }) => [ids.tasks, { owner, error: 'it broke', retryInSeconds: 0 }],
+  heartbeat: ({ ids }) => [lease(ids), { leaseSeconds: 60 }],
+  complete: ({ ids }) => [lease(ids), { output: { said: 'hello' } }],
+  fail: ({ ids }) => [lease(ids), { error: 'it broke', retryInSeconds: 0 }],
   cancel: id('tasks'),
   requeueExpired: () => [],
 }
 
 const schedule = () => ({ name: newId(), ...cron, enabled: true, input: { a: 1 }, missedRuns: 'skip' })
 
-const ofSchedules: Arguments<Schedules> = {
+const ofSchedules: Arguments<FirableSchedules> = {
   ...reads('schedules'),
   create: ({ ids }) => [{ workflowId: ids.workflows, ...schedule() }],
   update: ({ ids }) => [ids.schedules, schedule(), { revision: 1 }],
@@ -261,7 +263,16 @@ const ofTenancy: Entry[] = [
   },
   {
     name: 'defineRepository',
-    args: () => [{ create: strict, patch: strict.partial(), permission: 'tasks', parents: {}, references: [] }],
+    args: () => [
+      {
+        create: strict,
+        patch: strict.partial(),
+        permission: 'tasks',
+        limit: 'max_tasks',
+        unlockedParents: {},
+        references: [],
+      },
+    ],
     call: ({ org }, [definition]) =>
       org.repository(defineRepository(tasks, definition as never)).create({ kind: 'defined' }),
   },
@@ -269,7 +280,7 @@ const ofTenancy: Entry[] = [
     name: 'defineRepository over no table',
     args: () => ['no table'],
     call: ({ org }, [table]) =>
-      org.repository(defineRepository(table as never, { create: strict, patch: strict.partial() })).count(),
+      org.repository(defineRepository(table as typeof tasks, { create: strict, patch: strict.partial() })).count(),
   },
   {
     name: 'create of a defined repository',

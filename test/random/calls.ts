@@ -3,7 +3,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
-import type { Schedules } from '../../src/repositories/schedules.js'
+import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
 import { agents, organizations, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
@@ -78,7 +78,7 @@ const ofAgents: Calls<Agents> = {
       draw.target('agents'),
       Array.from({ length: draw.random.below(3) }, () => draw.target('tools')),
     ),
-  archive: (all, draw) => all.archive(draw.target('agents')),
+  delete: (all, draw) => all.delete(draw.target('agents')),
   restore: (all, draw) => all.restore(draw.target('agents')),
   purge: (all, draw) => all.purge(draw.target('agents')),
 }
@@ -102,8 +102,6 @@ const ofWorkflows: Calls<Workflows> = {
   purge: (all, draw) => all.purge(draw.target('workflows')),
 }
 
-const worker = (draw: Draw) => `${draw.member.id} worker`
-
 const ofTasks: Calls<Tasks> = {
   ...(reads('tasks') as unknown as Calls<Pick<Tasks, Reads>>),
   // With a key it may give the task that is there, whose references are not those of this call.
@@ -120,20 +118,25 @@ const ofTasks: Calls<Tasks> = {
         }),
   update: (all, draw) => all.update(draw.target('tasks'), { priority: draw.random.below(5), input: draw.mark() }),
   claim: (all, draw) =>
-    all.claim({
-      owner: worker(draw),
-      limit: 1 + draw.random.below(4),
-      ...(draw.random.chance(0.3) && { kinds: [draw.text(), 'schedule'] }),
-    }),
-  heartbeat: (all, draw) => all.heartbeat(draw.target('tasks'), { owner: worker(draw), leaseSeconds: 1 }),
-  complete: (all, draw) => all.complete(draw.target('tasks'), { owner: worker(draw), output: draw.mark() }),
-  fail: (all, draw) => all.fail(draw.target('tasks'), { owner: worker(draw), error: draw.mark(), retryInSeconds: 0 }),
+    all
+      .claim({
+        owner: `${draw.member.id} worker`,
+        limit: 1 + draw.random.below(4),
+        ...(draw.random.chance(0.3) && { kinds: [draw.text(), 'schedule'] }),
+      })
+      .then((claimed) => {
+        for (const { id, leaseToken } of claimed) draw.world.leases.set(id, leaseToken)
+        return claimed
+      }),
+  heartbeat: (all, draw) => all.heartbeat(draw.lease(), { leaseSeconds: 1 }),
+  complete: (all, draw) => all.complete(draw.lease(), { output: draw.mark() }),
+  fail: (all, draw) => all.fail(draw.lease(), { error: draw.mark(), retryInSeconds: 0 }),
   cancel: (all, draw) => all.cancel(draw.target('tasks')),
   requeueExpired: (all) => all.requeueExpired(),
 }
 
-const ofSchedules: Calls<Schedules> = {
-  ...(reads('schedules') as unknown as Calls<Pick<Schedules, Reads>>),
+const ofSchedules: Calls<FirableSchedules> = {
+  ...(reads('schedules') as unknown as Calls<Pick<FirableSchedules, Reads>>),
   create: (all, draw) =>
     all.create({ workflowId: draw.target('workflows'), name: draw.text(), input: draw.mark(), ...cron }),
   update: (all, draw) => all.update(draw.target('schedules'), { name: draw.text(), input: draw.mark() }),

@@ -75,7 +75,7 @@ function rewriting(executor: Executor, leaks: readonly RegExp[]): Executor {
     const { text } = call.statement
     if (!leaks.some((leak) => leak.test(text))) return call
     const leaking = text.replaceAll(/(?:\w+\.)?"?org_id"? = \$1\b/g, '$1::uuid is not null')
-    return { ...call, statement: { name: '', text: leaking } }
+    return { ...call, statement: { ...call.statement, name: '', text: leaking } }
   }
   return {
     ...executor,

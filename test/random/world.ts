@@ -1,4 +1,5 @@
 import { newId } from '../../src/core/ids.js'
+import type { Lease } from '../../src/repositories/tasks.js'
 
 /** Numbers that follow from the seed alone: mulberry32. */
 export class Random {
@@ -51,6 +52,8 @@ const remembered = 24
 /** The organizations of a run, and the ids that are known in it. */
 export class World {
   readonly members: Member[] = []
+  /** The token with which a task was claimed last. */
+  readonly leases = new Map<string, string>()
   readonly cursors: Cursor[] = []
   private readonly twins = new Map<Kind, string[]>(kinds.map((kind) => [kind, []]))
   private readonly nobodys = Array.from({ length: 20 }, newId)
@@ -141,6 +144,12 @@ export class Draw {
     const id = this.anyId(kind)
     this.targets.push({ kind, id })
     return id
+  }
+
+  /** A task that the call finishes, with a token that mostly is the one of its lease. */
+  lease(): Lease {
+    const id = this.target('tasks')
+    return { id, leaseToken: this.world.leases.get(id) ?? newId() }
   }
 
   /** A row that the call's own is to refer to, or null. */

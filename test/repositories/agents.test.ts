@@ -52,7 +52,7 @@ test('a username is unique in its organization, until the agent is archived', as
   const first = await newAgent(org)
   await expect(newAgent(org)).rejects.toMatchObject({ code: 'conflict', fields: ['username'] })
 
-  await org.agents.archive(first.id)
+  await org.agents.delete(first.id)
   await expect(newAgent(org)).resolves.toBeDefined()
 })
 
@@ -67,11 +67,11 @@ test('of twenty agents with one username, one is made', async () => {
 test('an archived agent is hidden until it is restored', async () => {
   const org = await newOrg()
   const agent = await newAgent(org)
-  await org.agents.archive(agent.id)
+  await org.agents.delete(agent.id)
   expect(await org.agents.find(agent.id)).toBeUndefined()
   expect(await org.agents.findByUsername('ada')).toBeUndefined()
   expect(await org.agents.count()).toBe(0)
-  await expect(org.agents.archive(agent.id)).rejects.toThrow(NotFoundError)
+  await expect(org.agents.delete(agent.id)).rejects.toThrow(NotFoundError)
   await expect(org.agents.activate(agent.id)).rejects.toThrow(NotFoundError)
   await expect(org.agents.setTools(agent.id, [])).rejects.toThrow(NotFoundError)
   await expect(org.agents.duplicate(agent.id, { username: 'bob' })).rejects.toThrow(NotFoundError)
@@ -82,7 +82,7 @@ test('an archived agent is hidden until it is restored', async () => {
 test('an agent whose username was taken meanwhile is not restored', async () => {
   const org = await newOrg()
   const agent = await newAgent(org)
-  await org.agents.archive(agent.id)
+  await org.agents.delete(agent.id)
   await newAgent(org)
   await expect(org.agents.restore(agent.id)).rejects.toThrow(ConflictError)
   expect(await org.agents.find(agent.id)).toBeUndefined()
@@ -290,7 +290,7 @@ test('a purge takes the agent and its tools, archived or not, and leaves its tas
   const { id } = await newAgent(org)
   await org.agents.setTools(id, [tool])
   const task = await org.tasks.enqueue({ kind: 'answer', agentId: id })
-  await org.agents.archive(id)
+  await org.agents.delete(id)
 
   expect(await org.agents.purge(id)).toMatchObject({ id })
   expect(await org.tasks.get(task.id)).toMatchObject({ agentId: null, kind: 'answer' })

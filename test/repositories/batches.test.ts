@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
 import { ConflictError, InvalidInputError, NotFoundError, ScopeClosedError } from '../../src/core/errors.js'
 import type { Executor } from '../../src/core/executor.js'
-import { newId, parseOrgId } from '../../src/core/ids.js'
+import { newId } from '../../src/core/ids.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import type { Query } from '../../src/core/query.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { type BatchOrg, Org } from '../../src/org.js'
+import { contextOf } from '../support/scope-context.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const bench = useTenancy()
@@ -68,7 +69,7 @@ test('writes take effect together', async () => {
     inner.agents.create({ name: 'Bob', username: 'bob', projectId: project.id }),
     inner.agents.update(agent.id, { name: 'Eve' }, { revision: 1 }),
     inner.agents.activate(agent.id),
-    inner.agents.archive(agent.id),
+    inner.agents.delete(agent.id),
     inner.agents.restore(agent.id),
     inner.workflows.create({ name: 'y', slug: 'y', projectId: project.id }),
     inner.workflows.activate(workflow.id),
@@ -110,10 +111,8 @@ test('methods of several steps are refused', async () => {
   const org = await newOrg()
   const { agent, schedule } = await fill(org)
   const steps: ((inner: Org) => unknown)[] = [
-    (inner) => inner.projects.create({ name: 'y', slug: 'y' }),
     (inner) => inner.agents.duplicate(agent.id, { username: 'y' }),
     (inner) => inner.agents.setTools(agent.id, []),
-    (inner) => inner.tasks.claim({ owner: 'w' }),
     (inner) => inner.schedules.fire(schedule.id),
     (inner) => inner.schedules.update(schedule.id, { name: 'y' }),
     (inner) => inner.schedules.enable(schedule.id),
@@ -123,7 +122,7 @@ test('methods of several steps are refused', async () => {
     () => org.agents.count(),
   ]
   for (const step of steps) {
-    const attempt = org.batch((inner) => [inner.agents.archive(agent.id), step(inner as unknown as Org)])
+    const attempt = org.batch((inner) => [inner.agents.delete(agent.id), step(inner as unknown as Org)])
     await expect(attempt).rejects.toThrow(oneStatementOnly)
   }
   const several = org.batch((inner) => steps.map((step) => step(inner as unknown as Org)))
@@ -137,23 +136,23 @@ test('a call that is not returned, or is awaited inside, is refused', async () =
   const org = await newOrg()
   const { agent } = await fill(org)
   const forgotten = org.batch((inner) => {
-    void inner.agents.archive(agent.id)
+    void inner.agents.delete(agent.id)
     return [inner.agents.count()]
   })
   const returned = new InvalidInputError('batch', 'every call that is made must be returned, once')
   await expect(forgotten).rejects.toThrow(returned)
   const twice = org.batch((inner) => {
     const count = inner.agents.count()
-    return [count, count, inner.agents.archive(agent.id)]
+    return [count, count, inner.agents.delete(agent.id)]
   })
   await expect(twice).rejects.toThrow(returned)
   const insteadOf = org.batch((inner) => {
     const count = inner.agents.count()
-    void inner.agents.archive(agent.id)
+    void inner.agents.delete(agent.id)
     return [count, count]
   })
   await expect(insteadOf).rejects.toThrow(returned)
-  const awaited = org.batch((async (inner: Org) => [await inner.agents.archive(agent.id)]) as never)
+  const awaited = org.batch((async (inner: Org) => [await inner.agents.delete(agent.id)]) as never)
   await expect(awaited).rejects.toThrow(InvalidInputError)
   expect(await org.agents.get(agent.id)).toEqual(agent)
 })
@@ -229,8 +228,7 @@ test('reads alone, inserts alone and one call of any kind are one round trip, an
     },
     begin: () => Promise.reject(new Error('a transaction was opened')),
   }
-  const context = { orgId: parseOrgId(id), cursorKeys: { keys: [new Uint8Array(32)] as const }, ports: {} }
-  const org = new Org(new DirectScope(context, noTransaction))
+  const org = new Org(new DirectScope(contextOf(id), noTransaction))
   const [mail] = await org.batch((inner) => [
     inner.tasks.enqueue({ kind: 'mail' }),
     inner.tasks.enqueue({ kind: 'call' }),

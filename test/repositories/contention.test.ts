@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CommitUnknownError, ConflictError, RetryableError } from '../../src/core/errors.js'
+import { getEventListeners } from 'node:events'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { CommitUnknownError, ConflictError, RetryableError, TimeoutError } from '../../src/core/errors.js'
+import { pauseLength } from '../../src/core/scopes/retry-pause.js'
 import type { Org } from '../../src/org.js'
 import type { Agent } from '../../src/schema/agents.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
@@ -88,10 +90,10 @@ describe('two transactions that wait for each other', () => {
 
 describe('a transaction whose rows were changed meanwhile', () => {
   /** Reads, lets somebody else change what it has read, and writes. Each attempt meets the next change. */
-  async function overtaken(org: Org, times: number, options: { retries?: number }) {
+  async function overtaken(org: Org, times: number, options: { retries?: number }, by = org) {
     const [{ id }] = await twoAgents(org)
     let attempts = 0
-    const work = org.transaction(
+    const work = by.transaction(
       async (tx) => {
         const { revision } = await tx.agents.get(id)
         if (attempts++ < times) await org.agents.update(id, { name: 'theirs' })
@@ -114,6 +116,43 @@ describe('a transaction whose rows were changed meanwhile', () => {
     const { outcome, attempts, agent } = await overtaken(await newOrg(), 3, { retries: 3 })
     expect(outcome).toEqual(agent)
     expect([attempts(), agent.name, agent.revision]).toEqual([4, 'after 4', 5])
+  })
+
+  describe('waits before it is repeated', () => {
+    afterEach(() => {
+      vi.restoreAllMocks()
+    })
+
+    test('a random time, up to twice as long each time, a second at most', async () => {
+      const random = vi.spyOn(Math, 'random').mockReturnValue(0.5)
+      const timers = vi.spyOn(globalThis, 'setTimeout')
+      const { outcome, agent } = await overtaken(await newOrg(), 3, { retries: 3 })
+      expect(outcome).toEqual(agent)
+      const pauses = timers.mock.calls.map(([, time]) => time)
+      expect(pauses.filter((time) => [10, 20, 40].includes(time ?? 0))).toEqual([10, 20, 40])
+
+      random.mockReturnValue(1)
+      expect([1, 2, 3, 6, 7, 1000].map(pauseLength)).toEqual([20, 40, 80, 640, 1000, 1000])
+      random.mockReturnValue(0)
+      expect([1, 1000].map(pauseLength)).toEqual([0, 0])
+    })
+
+    test('no longer than its signal lets it', async () => {
+      const controller = new AbortController()
+      const org = await newOrg()
+      // Long enough that the test would not end, and aborted as soon as it has begun.
+      vi.spyOn(Math, 'random').mockImplementation(() => {
+        setImmediate(() => {
+          controller.abort()
+        })
+        return 1e6
+      })
+      const aborted = tenancy.forOrg(org.id, { signal: controller.signal })
+      const { outcome, attempts, agent } = await overtaken(org, 9, { retries: 9 }, aborted)
+      expect(outcome).toBeInstanceOf(TimeoutError)
+      expect([attempts(), agent.name]).toEqual([1, 'theirs'])
+      expect(getEventListeners(controller.signal, 'abort')).toEqual([])
+    })
   })
 
   test('is repeated no more often than that', async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { BrokenReferenceError, NotFoundError, VersionConflictError } from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
+import type { Lease } from '../../src/repositories/tasks.js'
 import { useTenancy } from '../support/use-tenancy.js'
 import { behindChange } from '../support/waiting.js'
 
@@ -51,7 +53,7 @@ describe.each(Object.entries(ends))('a row %s while a change waited for it is no
   test('by another one that ends it', async () => {
     const org = await newOrg()
     const { id } = await newAgent(org)
-    await expect(meeting(ended('agents'), id, () => org.agents.archive(id))).rejects.toThrow(NotFoundError)
+    await expect(meeting(ended('agents'), id, () => org.agents.delete(id))).rejects.toThrow(NotFoundError)
   })
 
   test('by the change of a schedule, nor by its firing', async () => {
@@ -82,16 +84,17 @@ describe.each(Object.entries(ends))('a row %s while a change waited for it is no
 })
 
 test.each([
-  ['update', (org: Org, id: string) => org.tasks.update(id, { priority: 1 })],
-  ['cancel', (org: Org, id: string) => org.tasks.cancel(id)],
-  ['heartbeat', (org: Org, id: string) => org.tasks.heartbeat(id, { owner: 'worker' })],
-  ['complete', (org: Org, id: string) => org.tasks.complete(id, { owner: 'worker' })],
-  ['fail', (org: Org, id: string) => org.tasks.fail(id, { owner: 'worker' })],
+  ['update', (org: Org, { id }: Lease) => org.tasks.update(id, { priority: 1 })],
+  ['cancel', (org: Org, { id }: Lease) => org.tasks.cancel(id)],
+  ['heartbeat', (org: Org, lease: Lease) => org.tasks.heartbeat(lease)],
+  ['complete', (org: Org, lease: Lease) => org.tasks.complete(lease)],
+  ['fail', (org: Org, lease: Lease) => org.tasks.fail(lease)],
 ])('a task that was deleted while %s waited for it is not found', async (verb, call) => {
   const org = await newOrg()
   const { id } = await org.tasks.enqueue({ kind: 'mail' })
-  if (verb !== 'update') await org.tasks.claim({ owner: 'worker' })
-  const change = meeting('delete from platform.tasks where id = $1', id, () => call(org, id))
+  const [claimed] = verb === 'update' ? [] : await org.tasks.claim({ owner: 'worker' })
+  const lease = claimed ?? { id, leaseToken: newId() }
+  const change = meeting('delete from platform.tasks where id = $1', id, () => call(org, lease))
   await expect(change).rejects.toThrow(NotFoundError)
 })
 

@@ -1,14 +1,11 @@
 import { expect, test } from 'vitest'
-import {
-  BrokenReferenceError,
-  ConflictError,
-  InvalidInputError,
-  NotFoundError,
-  PlanLimitError,
-} from '../../src/core/errors.js'
+import { BrokenReferenceError, ConflictError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
+import { statement } from '../../src/core/executor.js'
 import { newId } from '../../src/core/ids.js'
+import type { Rules } from '../../src/core/rules.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import { Projects } from '../../src/repositories/projects.js'
+import { contextOf } from '../support/scope-context.js'
 import { contend } from '../support/contenders.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
@@ -113,7 +110,7 @@ test('a purge takes the project and leaves its agents and workflows, without it'
   const project = await org.projects.create({ name: 'Shop', slug: 'shop' })
   const agent = await org.agents.create({ name: 'Ada', username: 'ada', projectId: project.id })
   const hidden = await org.agents.create({ name: 'Bob', username: 'bob', projectId: project.id })
-  await org.agents.archive(hidden.id)
+  await org.agents.delete(hidden.id)
   const workflow = await org.workflows.create({ name: 'Orders', slug: 'orders', projectId: project.id })
 
   expect(await org.projects.purge(project.id)).toMatchObject({ id: project.id })
@@ -175,7 +172,6 @@ test.each<object>([
   { slug: { contains: 'x' } },
   { slug: { $ne: 'x' } },
   { slug: {} },
-  { slug: undefined },
   { slug: ['x'] },
   { createdAt: 'yesterday' },
   { databasePort: '5432' },
@@ -219,23 +215,23 @@ test('bad input is a rejection, and never thrown at the call', async () => {
   }
 })
 
-test('the plan is asked for room in the transaction of the insert', async () => {
+test('the limit of the plan is reserved in front of the insert, and a refusal keeps it from being made', async () => {
   const org = await newOrg()
   const executor = (org as unknown as { scope: { executor: ConstructorParameters<typeof DirectScope>[1] } }).scope
     .executor
-  const context = (org as unknown as { scope: DirectScope }).scope.context
-  const projectsWith = (reserve: DirectScope['context']['ports']['reserve']) =>
-    new Projects(new DirectScope({ ...context, ports: reserve === undefined ? {} : { reserve } }, executor))
+  const projectsWith = (reserve: Rules['reserve']) =>
+    new Projects(new DirectScope(contextOf(org.id, { reserve }), executor))
   const asked: string[] = []
 
-  const roomy = projectsWith(async (limit, scope) => {
-    asked.push(`${limit} ${await new Projects(scope).count()}`)
+  const roomy = projectsWith((limit, rows) => {
+    asked.push(`${limit} ${rows}`)
+    return []
   })
   await expect(roomy.create({ name: 'Shop', slug: 'shop' })).resolves.toMatchObject({ slug: 'shop' })
-  expect(asked).toEqual(['max_projects 0'])
+  expect(asked).toEqual(['max_projects 1'])
 
-  const full = projectsWith(() => Promise.reject(new PlanLimitError('max_projects', 1, 1)))
-  await expect(full.create({ name: 'Two', slug: 'two' })).rejects.toThrow(PlanLimitError)
+  const fails = { statement: statement('select 1 / $1::int', 'read'), values: [0] }
+  await expect(projectsWith(() => [fails]).create({ name: 'Two', slug: 'two' })).rejects.toThrow(InvalidInputError)
   expect(await org.projects.count()).toBe(1)
 })
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ConflictError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
+import type { ClaimedTask, Lease } from '../../src/repositories/tasks.js'
 import type { Task } from '../../src/schema/tasks.js'
 import { contend, ids } from '../support/contenders.js'
 import { useTenancy } from '../support/use-tenancy.js'
@@ -15,7 +16,7 @@ const enqueue = (org: Org, count: number): Promise<Task[]> =>
   Promise.all(Array.from({ length: count }, (_, index) => org.tasks.enqueue({ kind: 'mail', input: index })))
 
 /** A task that `worker` has claimed. */
-async function claimed(org: Org, values: { maxAttempts?: number; dedupeKey?: string } = {}): Promise<Task> {
+async function claimed(org: Org, values: { maxAttempts?: number; dedupeKey?: string } = {}): Promise<ClaimedTask> {
   await org.tasks.enqueue({ kind: 'mail', ...values })
   const [task] = await org.tasks.claim({ owner: 'worker' })
   if (task === undefined) throw new Error('there was nothing to claim')
@@ -42,12 +43,12 @@ describe('the lease', () => {
   test('its owner prolongs it and completes the task', async () => {
     const org = await newOrg()
     const task = await claimed(org)
-    const alive = await org.tasks.heartbeat(task.id, { owner: 'worker', leaseSeconds: 600 })
+    const alive = await org.tasks.heartbeat(task, { leaseSeconds: 600 })
     expect((alive.leaseExpiresAt?.getTime() ?? 0) - (task.leaseExpiresAt?.getTime() ?? 0)).toBeGreaterThanOrEqual(
       540_000,
     )
 
-    const done = await org.tasks.complete(task.id, { owner: 'worker', output: { sent: true } })
+    const done = await org.tasks.complete(task, { output: { sent: true } })
     expect(done).toMatchObject({ status: 'succeeded', output: { sent: true }, leaseOwner: null, leaseExpiresAt: null })
     expect(done.finishedAt).toBeInstanceOf(Date)
   })
@@ -56,72 +57,99 @@ describe('the lease', () => {
     const org = await newOrg()
     const task = await claimed(org)
     for (const call of [
-      () => org.tasks.heartbeat(task.id, { owner: 'thief' }),
-      () => org.tasks.complete(task.id, { owner: 'thief' }),
-      () => org.tasks.fail(task.id, { owner: 'thief' }),
+      () => org.tasks.heartbeat({ id: task.id, leaseToken: newId() }),
+      () => org.tasks.complete({ id: task.id, leaseToken: newId() }),
+      () => org.tasks.fail({ id: task.id, leaseToken: newId() }),
     ]) {
       await expect(call()).rejects.toMatchObject({ code: 'conflict', fields: ['lease'] })
     }
     expect(await org.tasks.get(task.id)).toEqual(task)
-    await expect(org.tasks.complete(newId(), { owner: 'worker' })).rejects.toThrow(NotFoundError)
-    await expect((await newOrg()).tasks.complete(task.id, { owner: 'worker' })).rejects.toThrow(NotFoundError)
+    await expect(org.tasks.complete({ ...task, id: newId() })).rejects.toThrow(NotFoundError)
+    await expect((await newOrg()).tasks.complete(task)).rejects.toThrow(NotFoundError)
   })
 
   test('a task that waits cannot be finished', async () => {
     const org = await newOrg()
     const { id } = await org.tasks.enqueue({ kind: 'x' })
-    await expect(org.tasks.complete(id, { owner: 'worker' })).rejects.toThrow(ConflictError)
-    await expect(org.tasks.fail(id, { owner: 'worker' })).rejects.toThrow(ConflictError)
-    await expect(org.tasks.heartbeat(id, { owner: 'worker' })).rejects.toThrow(ConflictError)
+    const lease = { id, leaseToken: newId() }
+    await expect(org.tasks.complete(lease)).rejects.toThrow(ConflictError)
+    await expect(org.tasks.fail(lease)).rejects.toThrow(ConflictError)
+    await expect(org.tasks.heartbeat(lease)).rejects.toThrow(ConflictError)
   })
 
-  test('who lost it to another worker cannot finish the task any more', async () => {
+  test.each(['heir', 'worker'])('who lost it cannot finish the task any more: to one named %s', async (owner) => {
     const org = await newOrg()
     const task = await claimed(org, { maxAttempts: 2 })
     await expire(task)
     await org.tasks.requeueExpired()
-    await org.tasks.claim({ owner: 'heir' })
-    await expect(org.tasks.complete(task.id, { owner: 'worker' })).rejects.toThrow(ConflictError)
-    await expect(org.tasks.complete(task.id, { owner: 'heir' })).resolves.toMatchObject({
+    const [again] = await org.tasks.claim({ owner })
+    const calls: ((lease: Lease) => Promise<Task>)[] = [
+      (lease) => org.tasks.heartbeat(lease),
+      (lease) => org.tasks.fail(lease),
+      (lease) => org.tasks.complete(lease),
+    ]
+    for (const call of calls) await expect(call(task)).rejects.toMatchObject({ code: 'conflict', fields: ['lease'] })
+    expect(await org.tasks.get(task.id)).toEqual(again)
+    await expect(org.tasks.complete(again as ClaimedTask)).resolves.toMatchObject({
       status: 'succeeded',
       attempt: 2,
+      leaseToken: null,
     })
+  })
+
+  test('a token is new with each claim, and gone with the lease', async () => {
+    const org = await newOrg()
+    const tokens = new Set<unknown>()
+    for (const end of [
+      (task: ClaimedTask) => org.tasks.fail(task, { retryInSeconds: 0 }),
+      (task: ClaimedTask) => expire(task).then(() => org.tasks.requeueExpired()),
+      (task: ClaimedTask) => org.tasks.cancel(task.id),
+    ]) {
+      const task = await claimed(org, { maxAttempts: 2 })
+      tokens.add(task.leaseToken)
+      expect(await org.tasks.heartbeat(task)).toMatchObject({ leaseToken: task.leaseToken })
+      await end(task)
+      expect(await org.tasks.get(task.id)).toMatchObject({ leaseOwner: null, leaseToken: null, leaseExpiresAt: null })
+      await org.tasks.cancel(task.id).catch(() => undefined)
+    }
+    expect(tokens.size).toBe(3)
   })
 
   test('who holds one that ran out may still finish the task, until it is queued again', async () => {
     const org = await newOrg()
-    const calls = [
-      (id: string, owner: string) => org.tasks.heartbeat(id, { owner }),
-      (id: string, owner: string) => org.tasks.complete(id, { owner }),
-      (id: string, owner: string) => org.tasks.fail(id, { owner }),
+    const calls: ((lease: Lease) => Promise<Task>)[] = [
+      (lease) => org.tasks.heartbeat(lease),
+      (lease) => org.tasks.complete(lease),
+      (lease) => org.tasks.fail(lease),
     ]
     for (const call of calls) {
       const late = await claimed(org)
       await expire(late)
       expect(await org.tasks.claim({ owner: 'thief' })).toEqual([])
-      await expect(call(late.id, 'thief')).rejects.toThrow(ConflictError)
-      await expect(call(late.id, 'worker')).resolves.toMatchObject({ id: late.id, attempt: 1 })
+      await expect(call({ ...late, leaseToken: newId() })).rejects.toThrow(ConflictError)
+      await expect(call(late)).resolves.toMatchObject({ id: late.id, attempt: 1 })
       const tooLate = await claimed(org, { maxAttempts: 2 })
       await expire(tooLate)
       await org.tasks.requeueExpired()
-      await expect(call(tooLate.id, 'worker')).rejects.toThrow(ConflictError)
+      await expect(call(tooLate)).rejects.toThrow(ConflictError)
       await org.tasks.cancel(tooLate.id)
     }
   })
 
   test('a finished task never changes', async () => {
     const org = await newOrg()
+    const leaseToken = newId()
     const finished = [
-      await org.tasks.complete((await claimed(org)).id, { owner: 'worker' }),
-      await org.tasks.fail((await claimed(org)).id, { owner: 'worker' }),
+      await org.tasks.complete(await claimed(org)),
+      await org.tasks.fail(await claimed(org)),
       await org.tasks.cancel((await claimed(org)).id),
     ]
     expect(finished.map(({ status }) => status)).toEqual(['succeeded', 'failed', 'canceled'])
     for (const task of finished) {
       for (const call of [
-        () => org.tasks.heartbeat(task.id, { owner: 'worker' }),
-        () => org.tasks.complete(task.id, { owner: 'worker' }),
-        () => org.tasks.fail(task.id, { owner: 'worker' }),
+        () => org.tasks.heartbeat({ ...task, leaseToken }),
+        () => org.tasks.complete({ ...task, leaseToken }),
+        () => org.tasks.fail({ ...task, leaseToken }),
         () => org.tasks.cancel(task.id),
         () => org.tasks.update(task.id, { priority: 1 }),
       ]) {
@@ -135,22 +163,18 @@ describe('the lease', () => {
 
   test('of twenty that finish a task, one does', async () => {
     const org = await newOrg()
-    const { id } = await claimed(org)
-    const ends = [
-      () => org.tasks.complete(id, { owner: 'worker' }),
-      () => org.tasks.fail(id, { owner: 'worker' }),
-      () => org.tasks.cancel(id),
-    ]
+    const task = await claimed(org)
+    const ends = [() => org.tasks.complete(task), () => org.tasks.fail(task), () => org.tasks.cancel(task.id)]
     const { won, lost } = await contend((contender) => (ends[contender % 3] as () => Promise<Task>)())
     expect(won).toHaveLength(1)
     expect(lost).toEqual(refusals(19))
-    expect(await org.tasks.get(id)).toEqual(won[0])
+    expect(await org.tasks.get(task.id)).toEqual(won[0])
   })
 
   test('what is not said is empty, and not the null of JSON', async () => {
     const org = await newOrg()
-    const done = await org.tasks.complete((await claimed(org)).id, { owner: 'worker' })
-    const failed = await org.tasks.fail((await claimed(org)).id, { owner: 'worker' })
+    const done = await org.tasks.complete(await claimed(org))
+    const failed = await org.tasks.fail(await claimed(org))
     const rows = await database.admin.query(
       'select from platform.tasks where org_id = $1 and id = any($2) and output is null and error is null',
       [org.id, [done.id, failed.id]],
@@ -158,19 +182,32 @@ describe('the lease', () => {
     expect(rows).toHaveLength(2)
   })
 
+  test.each([null, { owner: 'worker' }, { status: 'queued' }, { output: undefined, error: () => 1 }])(
+    'the result %j is refused',
+    async (result) => {
+      const org = await newOrg()
+      const task = await claimed(org)
+      await expect(org.tasks.fail(task, result as never)).rejects.toMatchObject({ code: 'invalid_input' })
+      await expect(org.tasks.complete(task, result as never)).rejects.toMatchObject({ code: 'invalid_input' })
+      await expect(org.tasks.heartbeat(task, { leaseSeconds: 0 })).rejects.toThrow()
+      expect(await org.tasks.get(task.id)).toEqual(task)
+    },
+  )
+
   test.each([
-    null,
-    {},
-    { owner: '' },
-    { owner: 'worker', status: 'queued' },
-    { owner: 'worker', output: undefined, error: () => 1 },
-  ])('the result %j is refused', async (result) => {
+    ['an id', newId(), 'lease: must be an object'],
+    ['nothing', undefined, 'lease: must be an object'],
+    ['a task that nobody has claimed', { id: newId(), leaseToken: null }, 'leaseToken: must be a UUID in lower case'],
+    ['a token alone', { leaseToken: newId() }, 'id: must be a UUID in lower case'],
+  ])('what is no lease is refused, and told why: %s', async (_, lease, reason) => {
     const org = await newOrg()
-    const task = await claimed(org)
-    await expect(org.tasks.fail(task.id, result as never)).rejects.toMatchObject({ code: 'invalid_input' })
-    await expect(org.tasks.complete(task.id, result as never)).rejects.toMatchObject({ code: 'invalid_input' })
-    await expect(org.tasks.heartbeat(task.id, { owner: 'worker', leaseSeconds: 0 })).rejects.toThrow()
-    expect(await org.tasks.get(task.id)).toEqual(task)
+    for (const call of [
+      () => org.tasks.heartbeat(lease as never),
+      () => org.tasks.complete(lease as never),
+      () => org.tasks.fail(lease as never),
+    ]) {
+      await expect(call()).rejects.toThrow(reason)
+    }
   })
 })
 
@@ -179,15 +216,15 @@ describe('attempts', () => {
     const org = await newOrg()
     let task = await claimed(org, { maxAttempts: 3 })
     for (const seconds of [2, 4]) {
-      const failed = await org.tasks.fail(task.id, { owner: 'worker', error: { reason: 'busy' } })
+      const failed = await org.tasks.fail(task, { error: { reason: 'busy' } })
       expect(failed).toMatchObject({ status: 'queued', error: { reason: 'busy' }, leaseOwner: null, finishedAt: null })
       expect(await delayOf(failed)).toBe(seconds)
       expect(await org.tasks.claim({ owner: 'worker' })).toEqual([])
       await makeDue(failed)
-      task = (await org.tasks.claim({ owner: 'worker' }))[0] as Task
+      task = (await org.tasks.claim({ owner: 'worker' }))[0] as ClaimedTask
     }
     expect(task).toMatchObject({ attempt: 3 })
-    const last = await org.tasks.fail(task.id, { owner: 'worker' })
+    const last = await org.tasks.fail(task)
     expect(last).toMatchObject({ status: 'failed', attempt: 3, runAt: task.runAt })
     expect(last.finishedAt).toBeInstanceOf(Date)
   })
@@ -199,14 +236,14 @@ describe('attempts', () => {
       org.id,
       task.id,
     ])
-    expect(await delayOf(await org.tasks.fail(task.id, { owner: 'worker' }))).toBe(3600)
+    expect(await delayOf(await org.tasks.fail(task))).toBe(3600)
 
     const other = await claimed(org, { maxAttempts: 2 })
-    const failed = await org.tasks.fail(other.id, { owner: 'worker', retryInSeconds: 86_400 })
+    const failed = await org.tasks.fail(other, { retryInSeconds: 86_400 })
     expect(await delayOf(failed)).toBe(86_400)
 
     const third = await claimed(org, { maxAttempts: 2 })
-    await org.tasks.fail(third.id, { owner: 'worker', retryInSeconds: 0 })
+    await org.tasks.fail(third, { retryInSeconds: 0 })
     expect(await org.tasks.claim({ owner: 'worker' })).toMatchObject([{ id: third.id, attempt: 2 }])
   })
 
@@ -225,7 +262,7 @@ describe('attempts', () => {
     const running = await claimed(org)
     expect(await org.tasks.cancel(waiting.id)).toMatchObject({ status: 'canceled', attempt: 0 })
     expect(await org.tasks.cancel(running.id)).toMatchObject({ status: 'canceled', leaseOwner: null })
-    await expect(org.tasks.complete(running.id, { owner: 'worker' })).rejects.toThrow('it is canceled')
+    await expect(org.tasks.complete(running)).rejects.toThrow('it is canceled')
     await expect(org.tasks.cancel(newId())).rejects.toThrow(NotFoundError)
   })
 

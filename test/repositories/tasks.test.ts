@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { BrokenReferenceError, ConflictError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
+import type { ClaimedTask } from '../../src/repositories/tasks.js'
 import type { Task } from '../../src/schema/tasks.js'
 import { contend, ids } from '../support/contenders.js'
 import { useTenancy } from '../support/use-tenancy.js'
@@ -13,7 +14,7 @@ const enqueue = (org: Org, count: number): Promise<Task[]> =>
   Promise.all(Array.from({ length: count }, (_, index) => org.tasks.enqueue({ kind: 'mail', input: index })))
 
 /** A task that `worker` has claimed. */
-async function claimed(org: Org, values: { maxAttempts?: number; dedupeKey?: string } = {}): Promise<Task> {
+async function claimed(org: Org, values: { maxAttempts?: number; dedupeKey?: string } = {}): Promise<ClaimedTask> {
   await org.tasks.enqueue({ kind: 'mail', ...values })
   const [task] = await org.tasks.claim({ owner: 'worker' })
   if (task === undefined) throw new Error('there was nothing to claim')
@@ -71,7 +72,7 @@ describe('enqueue', () => {
     const theirs = await (await newOrg()).tasks.enqueue({ kind: 'mail', dedupeKey: 'welcome' })
     expect(theirs.id).not.toBe(task.id)
 
-    await org.tasks.complete(task.id, { owner: 'worker' })
+    await org.tasks.complete(task)
     expect((await org.tasks.enqueue({ kind: 'mail', dedupeKey: 'welcome' })).id).not.toBe(task.id)
     expect(await org.tasks.get(task.id)).toMatchObject({ status: 'succeeded' })
   })
@@ -89,7 +90,7 @@ describe('enqueue', () => {
     const workflow = await org.workflows.create({ name: 'x', slug: 'x' })
     await org.workflows.delete(workflow.id)
     const agent = await org.agents.create({ name: 'x', username: 'x' })
-    await org.agents.archive(agent.id)
+    await org.agents.delete(agent.id)
     const [theirWorkflow, theirAgent, theirTask] = await Promise.all([
       other.workflows.create({ name: 'x', slug: 'x' }),
       other.agents.create({ name: 'x', username: 'x' }),

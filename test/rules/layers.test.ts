@@ -13,7 +13,7 @@ const allowed: Record<string, readonly string[]> = {
   'schema/shared': ['schema/shared'],
   schema: ['schema', 'schema/shared'],
   core: ['core', 'schema/shared'],
-  database: ['database', 'core'],
+  database: ['database', 'core', 'schema/shared'],
   encryption: ['encryption', 'core'],
   repositories: ['core', 'schema', 'schema/shared', 'encryption'],
   operations: ['operations', 'repositories', 'core', 'schema', 'schema/shared'],
@@ -86,7 +86,7 @@ const harmless = {
   'src/database/lazy.ts':
     "import type { PGlite } from '@electric-sql/pglite'\nexport const open = (): Promise<{ PGlite: typeof PGlite }> => import('@electric-sql/pglite')\n",
   'src/migrations/generation/snapshot.ts': "import 'drizzle-kit/api'\n",
-  'src/cli/new.ts': "export const snapshots = () => import('../migrations/snapshot.js')\n",
+  'src/cli/new.ts': "export const snapshots = () => import('../migrations/generation/snapshot.js')\n",
   'src/schema/plain.ts': "import 'node:crypto'\nimport 'drizzle-orm/pg-core'\nimport 'zod'\n",
 }
 

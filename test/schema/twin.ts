@@ -1,6 +1,6 @@
 import { is, SQL } from 'drizzle-orm'
 import { getTableConfig, PgArray, type PgColumn, PgDialect, PgRole, type PgTable } from 'drizzle-orm/pg-core'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import { type Grant, grantsOf } from '../../src/access/grants.js'
 import { factsOf } from '../../src/schema/shared/kinds.js'
 

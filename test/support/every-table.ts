@@ -1,7 +1,7 @@
 import { getTableColumns, is } from 'drizzle-orm'
 import { getTableConfig, PgArray, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import { newId } from '../../src/core/ids.js'
-import { quoted } from '../../src/core/statements/table-plan.js'
+import { quoted } from '../../src/core/statements/column-plan.js'
 import type { Session } from '../../src/database/session.js'
 import { factsOf } from '../../src/schema/shared/kinds.js'
 import { platformTables } from '../../src/schema/tables.js'

@@ -131,6 +131,7 @@ const tables: readonly Table[] = [
       ['parent_id', some(idOf('task', '(n / 2)'), 5)],
       ['run_at', moment],
       ['lease_owner', some(`'worker'`, 3)],
+      ['lease_token', some(idOf('lease', 'n'), 3)],
       ['lease_expires_at', `case when n % 50 = 1 then now() + (scattered - 100) * interval '1 minute' end`],
       ['started_at', some(moment, 2)],
       ['finished_at', some(moment, 2)],

@@ -8,7 +8,7 @@ export interface Proxy {
   /** How many connections are open. */
   readonly connections: number
   /** Sees all bytes on their way, and passes on what it gives back; undefined keeps them for ever. */
-  filter: (bytes: Buffer, direction: 'to server' | 'to client') => Buffer | undefined
+  filter: (bytes: Buffer, direction: 'to server' | 'to client', connection: ProxiedConnection) => Buffer | undefined
   /** Bytes stay on their way, of new connections too, and arrive when it ends. */
   isStalled: boolean
   /** Passes each byte on by itself. */
@@ -18,12 +18,23 @@ export interface Proxy {
   close(): Promise<void>
 }
 
+/** One connection of a client, for as long as it lives. */
+export interface ProxiedConnection {
+  /** Bytes that the client takes for the server's. */
+  readonly sendToClient: (bytes: Buffer) => void
+}
+
 export async function startProxy(serverUrl: string): Promise<Proxy> {
   const target = new URL(serverUrl)
   const sockets = new Set<Socket>()
   let isStalled = false
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname)
+    const connection: ProxiedConnection = {
+      sendToClient: (bytes) => {
+        client.write(bytes)
+      },
+    }
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       if (isStalled) socket.pause()
@@ -36,17 +47,16 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
       })
     }
     client.on('data', (bytes) => {
-      pass(bytes, 'to server', upstream)
+      pass(proxy.filter(bytes, 'to server', connection), upstream)
     })
     upstream.on('data', (bytes) => {
-      pass(bytes, 'to client', client)
+      pass(proxy.filter(bytes, 'to client', connection), client)
     })
   })
-  const pass = (bytes: Buffer, direction: 'to server' | 'to client', to: Socket): void => {
-    const passed = proxy.filter(bytes, direction)
-    if (passed === undefined) return
-    if (proxy.split) for (const byte of passed) to.write(Buffer.of(byte))
-    else to.write(passed)
+  const pass = (bytes: Buffer | undefined, to: Socket): void => {
+    if (bytes === undefined) return
+    if (proxy.split) for (const byte of bytes) to.write(Buffer.of(byte))
+    else to.write(bytes)
   }
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

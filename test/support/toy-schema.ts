@@ -23,7 +23,7 @@ export const countNamed = (name: string): Call => call('select count(*)::int fro
 export const backend = call('select pg_backend_pid()')
 export const insertItem = ({ id }: { id: string }, name: string, quantity = 0): Call =>
   call(
-    'insert into platform.items (org_id, id, name, quantity) values ($1, gen_random_uuid(), $2, $3)',
+    'insert into platform.items (org_id, id, name, quantity) values ($1::uuid, gen_random_uuid(), $2::text, $3::int)',
     id,
     name,
     quantity,

@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { expect, test } from 'vitest'
 import {
   ConflictError,
@@ -30,6 +30,48 @@ test('the owner’s connection is refused, with what is wrong and what mends it'
 test('a missing url and keys that are none are errors that say what to set', async () => {
   await expect(openTenancy({ url: undefined, keys })).rejects.toThrow(/DATABASE_URL/)
   await expect(openTenancy({ url: bench.database.appUrl, keys: 'short' })).rejects.toThrow(/TENANTRY_KEYS/)
+})
+
+test.each([
+  ['mysql://me:secret_password@127.0.0.1/shop', /^url: has another scheme than postgres or postgresql/],
+  ['http://127.0.0.1:1/', /another scheme/],
+  ['socket:/tmp?db=shop', /another scheme/],
+  ['localhost:5432/shop', /another scheme/],
+  ['postgres:shop', /another scheme/],
+  ['', /^url: is empty; it must look like postgres:\/\//],
+  ['  ', /^url: is empty/],
+])('the url %j is refused before anything is opened', async (url, reason) => {
+  for (const pool of [undefined, { max: 5 }, { host: '127.0.0.1', port: 1 }]) {
+    const refused: unknown = await openTenancy({ url, ...(pool && { pool }), keys }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(InvalidInputError)
+    expect((refused as Error).message).toMatch(reason)
+    expect((refused as Error).message).not.toContain('secret_password')
+  }
+  const inPool = openTenancy({ pool: { connectionString: url }, keys })
+  await expect(inPool).rejects.toThrow(InvalidInputError)
+})
+
+test('a url that is undefined is missed, also beside options of the pool that name no server', async () => {
+  const named = ['PGHOST', 'PGUSER', 'PGDATABASE'].filter((name) => process.env[name])
+  for (const pool of [{}, { max: 5 }, { password: 'x', ssl: true }]) {
+    const opening = openTenancy({ url: undefined, pool, keys })
+    // With these variables pg knows where to connect to.
+    if (named.length === 0) await expect(opening).rejects.toThrow(/^url: is missing; set DATABASE_URL/)
+  }
+})
+
+test('both names of the scheme are taken', async () => {
+  for (const scheme of ['postgresql:', 'POSTGRES:']) {
+    const tenancy = await openTenancy({ url: bench.database.appUrl.replace('postgres:', scheme), keys })
+    await tenancy.close()
+  }
+})
+
+test('a server that is not there is told by host, port and cause', async () => {
+  const opening = openTenancy({ url: 'postgres://me:secret_password@127.0.0.1:1/shop', keys })
+  await expect(opening).rejects.toThrow(
+    'the database at 127.0.0.1:1 cannot be reached: the connection was refused (ECONNREFUSED)',
+  )
 })
 
 test('only the id of one organization opens a scope', () => {
@@ -108,6 +150,17 @@ test('SQL text in the scope cannot move the binding, and errors arrive as ours',
   const taken = org.db.insert(agents).values({ orgId: org.id, id: newId(), name: 'secret words', username: 'ada' })
   await expect(taken).rejects.toThrow(ConflictError)
   await expect(taken).rejects.not.toThrow(/secret words/)
+})
+
+test('a statement of the builder without returning says how many rows it changed', async () => {
+  const org = await newOrg()
+  const values = ['ada', 'eve', 'bob'].map((username) => ({ orgId: org.id, id: newId(), name: 'Ada', username }))
+  const inserted = await org.db.insert(agents).values(values)
+  expect(inserted.rowCount).toBe(3)
+  const changed = await org.db.update(agents).set({ name: 'Eve' }).where(eq(agents.username, 'eve'))
+  expect([changed, changed.rowCount]).toEqual([[], 1])
+  expect((await org.db.execute(sql`select name from platform.agents where name = 'Ada'`)).rowCount).toBe(2)
+  expect((await org.transaction((tx) => tx.db.delete(agents).where(eq(agents.name, 'nobody')))).rowCount).toBe(0)
 })
 
 test('a transaction cannot be taken out of the builder', async () => {

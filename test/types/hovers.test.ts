@@ -20,8 +20,8 @@ test.each([
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
   ['const values', 'const values: NewAgent'],
   [
-    'this.append',
-    '(method) ScopedRepository<Agent>.append(schema: z.ZodType, inputs: readonly unknown[], managed?: Values): Query<number>',
+    'this.appendRows',
+    '(method) ScopedRepository<Agent>.appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number>',
   ],
 ])('%s prints short', (text, shown) => {
   expect(hover(text)).toBe(shown)

@@ -46,14 +46,14 @@ export async function writes(org: Org, id: string) {
   // @ts-expect-error -- tasks are not deleted
   await org.tasks.delete(id)
   // @ts-expect-error -- the plain insert is the repository's own
-  await org.tasks.insert(newAgent, {})
+  await org.tasks.insertRow(newAgent, {})
 }
 
 export async function together(org: Org, id: string) {
   const [agent, page] = await org.batch((org) => [org.agents.find(id), org.tasks.list({ limit: 5 })])
   const same: [Agent | undefined, Page<Task>] = [agent, page]
-  // @ts-expect-error -- claiming takes several steps, which do not go into one write
-  await org.batch((org) => [org.tasks.claim({ owner: 'me' })])
+  // @ts-expect-error -- duplicating takes several steps, which do not go into one write
+  await org.batch((org) => [org.agents.duplicate(id, { username: 'copy' })])
   // @ts-expect-error -- a batch within a batch
   await org.batch((org) => [org.batch(() => [])])
   // @ts-expect-error -- a connection cannot be taken out of the scope
@@ -86,7 +86,7 @@ export async function own(org: Org) {
 
 export class ImportedAgents extends ScopedRepository<Agent> {
   add(values: readonly NewAgent[]) {
-    return this.append(newAgent, values)
+    return this.appendRows(newAgent, values)
   }
 }
 

@@ -11,10 +11,10 @@ export class Helpdesk extends ScopedRepository<Ticket> {
   }
 
   open(subject: string): Query<Ticket> {
-    return this.insert(newTicket, { subject })
+    return this.insertRow(newTicket, { subject })
   }
 
   close(id: string): Query<Ticket> {
-    return this.transition(id, { verb: 'close', from: ['open', 'answered'], to: 'closed' })
+    return this.transitionRow(id, { verb: 'close', from: ['open', 'answered'], to: 'closed' })
   }
 }

@@ -1,93 +1,92 @@
 import { types } from 'node:util'
 import { InvalidInputError, ScopeClosedError } from '../errors.js'
-import type { Call, Result } from '../executor.js'
+import type { Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext } from '../scope.js'
 import { ownItems } from '../values.js'
+import { callsOf } from './send-planned.js'
 
-interface Entry {
-  readonly calls: readonly Call[]
-  readonly read: (results: readonly Result[]) => unknown
-}
+type Plan = Planned<unknown> | Promise<Planned<unknown>>
 
 const maxCalls = 10_000
 const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
 
-/** Sends what `collect` makes, all at once. `read` makes the answer of what came, and throws when a row is not there. */
+/** Sends what `collect` makes, all at once. `send` returns what each planned call reads, and throws when a row is not there. */
 export async function runBatch<Calls extends readonly unknown[]>(
   context: ScopeContext,
   collect: (scope: Scope) => Calls,
-  send: <T>(calls: readonly Call[], read: (results: readonly Result[]) => T) => Promise<T>,
+  send: (all: readonly Planned<unknown>[]) => Promise<unknown[]>,
 ): Promise<BatchResults<Calls>> {
-  const batch = new BatchScope(context)
-  const calls = batch.collect(collect)
-  const read = (results: readonly Result[]) => batch.read(results) as BatchResults<Calls>
-  return calls.length === 0 ? read([]) : send(calls, read)
+  const plans = new BatchScope(context).collect(collect)
+  // Without a plan to wait for, the batch takes its connection in the order in which it was called.
+  const all = plans.some(types.isPromise) ? await allOf(plans) : (plans as Planned<unknown>[])
+  return (all.length === 0 ? [] : await send(all)) as BatchResults<Calls>
 }
 
+const allOf = (plans: readonly Plan[]): Promise<Planned<unknown>[]> =>
+  Promise.all(plans.map((plan) => Promise.resolve(plan)))
+
 /**
- * Whether one of these calls can be refused for what it gave when others have written: a row to read or to change that is not
- * there. Reads leave nothing to take back, and an insert gives its row.
+ * Whether one of these calls can be refused for what it returned when others have written: a row to read or to change that is not
+ * there. Then only a transaction can take the others back. Reads leave nothing to take back, and an insert returns its row.
  */
-export const needsTakingBack = (calls: readonly Call[]): boolean =>
-  calls.length > 1 &&
-  ['select', 'insert'].every((verb) => !calls.every(({ statement }) => statement.text.startsWith(verb)))
+export function needsTransaction(all: readonly Planned<unknown>[]): boolean {
+  if (all.length < 2) return false
+  const calls = callsOf(all)
+  return ['read', 'insert'].every((effect) => !calls.every(({ statement }) => statement.effect === effect))
+}
 
 /** Collects calls instead of sending them. */
 class BatchScope implements Scope {
-  private readonly entries = new Map<object, Entry>()
-  private order: Entry[] = []
+  private readonly plans = new Map<object, Plan>()
   private state: 'collecting' | 'ended' = 'collecting'
   private isRefused = false
 
   constructor(readonly context: ScopeContext) {}
 
-  query<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
-    return this.add(
-      () => [prepare()],
-      ([result]) => read(result as Result),
-    ) as Query<T>
-  }
-
-  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
-    return this.add(prepare, read) as Query<T>
+  query<T>(plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+    return this.add(plan) as Query<T>
   }
 
   transaction<T>(): Promise<T> {
     return refused(oneStatementOnly)
   }
 
+  steps<T>(): Promise<T> {
+    return refused(oneStatementOnly)
+  }
+
+  track<T>(promise: Promise<T>): Promise<T> {
+    return promise
+  }
+
   batch<Calls extends readonly unknown[]>(): Promise<BatchResults<Calls>> {
     return refused('a batch cannot hold another')
   }
 
-  collect(make: (scope: Scope) => readonly unknown[]): Call[] {
+  collect(make: (scope: Scope) => readonly unknown[]): Plan[] {
     try {
-      return this.callsOf(this.make(make))
+      if (typeof make !== 'function') throw new InvalidInputError('batch', 'takes a function of an organization')
+      return this.plansOf(this.make(make))
     } catch (error) {
       this.isRefused = true
       throw error
     }
   }
 
-  read(results: readonly Result[]): unknown[] {
-    let from = 0
-    return this.order.map(({ calls, read }) => read(results.slice(from, (from += calls.length))))
-  }
-
-  private callsOf(made: unknown): Call[] {
+  private plansOf(made: unknown): Plan[] {
     if (types.isPromise(made)) made.catch(ignore)
     const items = ownItems(made, 'batch', maxCalls)
     for (const item of items) if (types.isPromise(item)) item.catch(ignore)
-    this.order = items.map((item) => {
-      const entry = this.entries.get(item as object)
-      if (entry === undefined) throw new InvalidInputError('batch', oneStatementOnly)
-      return entry
+    const order = items.map((item) => {
+      const plan = this.plans.get(item as object)
+      if (plan === undefined) throw new InvalidInputError('batch', oneStatementOnly)
+      return plan
     })
-    if (new Set(this.order).size !== this.entries.size || this.order.length !== this.entries.size) {
+    if (new Set(items).size !== this.plans.size || order.length !== this.plans.size) {
       throw new InvalidInputError('batch', 'every call that is made must be returned, once')
     }
-    return this.order.flatMap((entry) => entry.calls)
+    return order
   }
 
   private make(make: (scope: Scope) => readonly unknown[]): readonly unknown[] {
@@ -98,11 +97,13 @@ class BatchScope implements Scope {
     }
   }
 
-  private add(prepare: () => readonly Call[], read: Entry['read']): unknown {
+  private add(plan: () => Plan): unknown {
     if (this.state === 'ended') return Promise.reject(new ScopeClosedError())
-    const entry = new LazyCall(() => this.isRefused)
-    this.entries.set(entry, { calls: prepare(), read })
-    return entry
+    const call = new LazyCall(() => this.isRefused)
+    const made = plan()
+    if (types.isPromise(made)) made.catch(ignore)
+    this.plans.set(call, made)
+    return call
   }
 }
 
@@ -110,9 +111,12 @@ class BatchScope implements Scope {
 class LazyCall {
   constructor(private readonly isRefused: () => boolean) {}
 
-  then(_: unknown, refuse: (error: Error) => void): void {
+  then(_: unknown, refuse?: (error: Error) => void): unknown {
     // Then the batch has said why, and nobody has the promise of a method of several steps: its rejection would end the process.
-    if (!this.isRefused()) refuse(new InvalidInputError('batch', oneStatementOnly))
+    if (this.isRefused()) return undefined
+    if (refuse === undefined) return refused(oneStatementOnly)
+    refuse(new InvalidInputError('batch', oneStatementOnly))
+    return undefined
   }
 }
 

@@ -1,21 +1,21 @@
 import { InvalidInputError } from '../errors.js'
 import type { ScopeContext } from '../scope.js'
-import { ownProperties } from '../values.js'
+import { readOptions } from '../values.js'
 
 type ScopeOptions = Pick<ScopeContext, 'actor' | 'request' | 'signal' | 'readOnly'>
 
-/** Looked at where the scope is made: a misspelt `readOnly` would be a scope that writes. */
+const names = ['actor', 'request', 'signal', 'readOnly'] as const
+
+/** Read where the scope is made: a misspelt `readOnly` would be a scope that writes. */
 export function readScopeOptions(options: unknown): ScopeOptions {
-  const { actor, request, signal, readOnly, ...others } = ownProperties(options, 'options')
-  const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+  const { actor, request, signal, readOnly } = readOptions(options, names)
   if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an actor')
   if (!isObject(request)) throw new InvalidInputError('request', 'must be an object')
   if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
     throw new InvalidInputError('readOnly', 'must be true or false')
   }
-  return { actor, request, signal, readOnly } as ScopeOptions
+  return { actor, request, signal, readOnly: readOnly === true } as ScopeOptions
 }
 
 const isObject = (value: unknown): boolean => value === undefined || (typeof value === 'object' && value !== null)

@@ -1,14 +1,16 @@
 import { InvalidInputError } from '../errors.js'
 import type { TransactionOptions } from '../scope.js'
-import { ownProperties } from '../values.js'
+import { readOptions } from '../values.js'
 
 const isolations: readonly unknown[] = ['read committed', 'repeatable read', 'serializable']
 
-/** Looked at before BEGIN is made of them, and so that a deadlock is not repeated for ever. */
-export function readTransactionOptions(options: unknown = {}): TransactionOptions {
-  const { isolation, retries, ...others } = ownProperties(options, 'options')
-  const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+export function assertWork(work: unknown): void {
+  if (typeof work !== 'function') throw new InvalidInputError('transaction', 'takes a function of an organization')
+}
+
+/** Checked before BEGIN is made of them, and so that a deadlock is not repeated for ever. */
+export function readTransactionOptions(options: unknown): TransactionOptions {
+  const { isolation, retries } = readOptions(options, ['isolation', 'retries'])
   if (isolation !== undefined && !isolations.includes(isolation)) {
     throw new InvalidInputError('isolation', `must be one of ${isolations.join(', ')}`)
   }

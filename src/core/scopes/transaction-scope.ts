@@ -1,164 +1,190 @@
-import { RetryableError, ScopeClosedError, TransactionAbortedError } from '../errors.js'
-import { runBatch } from './batch-scope.js'
-import { diagnosed } from './diagnose.js'
-import type { Call, Result, Transaction } from '../executor.js'
+import { types } from 'node:util'
+import { ScopeClosedError, TenantryError, TransactionAbortedError } from '../errors.js'
+import type { Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext, TransactionOptions } from '../scope.js'
-import { refuseOwnOptions } from './transaction-options.js'
+import { Answer } from './answer.js'
+import { runBatch } from './batch-scope.js'
+import { CallQueue } from './call-queue.js'
+import { type Outcome, readAll } from './send-planned.js'
+import { patience, type SharedTransaction } from './shared-transaction.js'
+import { assertWork, refuseOwnOptions } from './transaction-options.js'
 
-/** Runs `work` in a transaction: all of it takes effect, or none. Its scope is dead afterwards. */
-export async function runTransaction<T>(
-  context: ScopeContext,
-  begin: () => Promise<Transaction>,
-  work: (scope: TransactionScope) => Promise<T>,
-  retries: number,
-): Promise<T> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await attemptTransaction(context, await begin(), work)
-    } catch (error) {
-      if (!(error instanceof RetryableError) || attempt >= retries) throw error
-    }
-  }
-}
+type Work<T> = (scope: TransactionScope) => Promise<T>
 
-async function attemptTransaction<T>(
-  context: ScopeContext,
-  transaction: Transaction,
-  work: (scope: TransactionScope) => Promise<T>,
-): Promise<T> {
-  const scope = new TransactionScope(context, transaction)
-  try {
-    const result = await work(scope)
-    await scope.finish()
-    await transaction.commit()
-    return result
-  } catch (error) {
-    await scope.abandon()
-    await transaction.rollback()
-    throw error
-  }
-}
-
-/** Inside a transaction. Calls go out one after the other; the handle ends with the function that received it. */
+/**
+ * Inside a transaction. Calls, methods of several steps and nested transactions go out one after the other, in the order in which
+ * they were called; each takes its place at once. The handle ends with the function that received it.
+ */
 export class TransactionScope implements Scope {
-  private state: 'open' | 'nested' | 'ended' = 'open'
+  private readonly queue = new CallQueue()
+  private state: 'open' | 'lent' | 'ended' = 'open'
   /** A statement failed and nothing took it back: the server will not commit. */
   private failed = false
-  private waiting = 0
-  private last: Promise<unknown> = Promise.resolve()
+  private nested: TransactionScope | undefined
+  private watch: NodeJS.Timeout | undefined
+  /** How many promises of `track` are not settled. */
+  private tracked = 0
+  private readonly failures = new Map<Answer<unknown>, unknown>()
 
   constructor(
     readonly context: ScopeContext,
-    private readonly open: Transaction,
+    private readonly shared: SharedTransaction,
   ) {}
 
-  query<T>(prepare: () => Call, read: (result: Result) => T): Query<T> {
-    return this.send(
-      () => [prepare()],
-      ([result]) => read(result as Result),
-    )
-  }
-
-  together<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
-    return this.send(prepare, read)
+  query<T>(plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+    const answer: Promise<T> = this.inTurn(() => {
+      const made = plan()
+      // It is waited for only in its turn; until then a rejection must not count as unhandled.
+      if (types.isPromise(made)) made.catch(() => undefined)
+      return async () => {
+        const one = await made
+        const [value] = readAll([one], await this.send([one]))
+        return value as T
+      }
+    })
+    return answer as Query<T>
   }
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
-    return runBatch(this.context, collect, (calls, read) => this.queue(() => calls, read))
+    return this.track(runBatch(this.context, collect, (all) => this.together(all)))
+  }
+
+  /** Planned calls in one round trip. */
+  together(all: readonly Planned<unknown>[]): Promise<unknown[]> {
+    return this.inTurn(() => async () => readAll(all, await this.send(all)))
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
-  transaction<T>(work: (scope: TransactionScope) => Promise<T>, options?: TransactionOptions): Promise<T> {
-    this.waiting++
-    const nested = this.nest(work, options).finally(() => this.waiting--)
-    nested.catch(ignore)
-    return nested
+  transaction<T>(work: Work<T>, options?: TransactionOptions): Promise<T> {
+    return this.inTurn(() => {
+      assertWork(work)
+      refuseOwnOptions(options)
+      return () => this.lend(work)
+    })
   }
 
-  /** Refuses to end well while a call is on its way, or after one has failed without anybody's saying so. */
+  steps<T>(work: Work<T>): Promise<T> {
+    return this.inTurn(() => () => this.nest(work))
+  }
+
+  track<T>(promise: Promise<T>): Promise<T> {
+    this.tracked++
+    const done = (): void => {
+      this.tracked--
+    }
+    promise.then(done, done)
+    return this.answer((resolve, reject) => {
+      promise.then(resolve, reject)
+    })
+  }
+
+  /** Ends the handle. Throws unless every call has ended, and every failure was awaited and taken back. */
   async finish(): Promise<void> {
-    const forgotten = this.waiting
-    this.state = 'ended'
-    await this.last
+    // A promise that is tracked mostly waits for one in the queue, so that the two are not added up.
+    const forgotten = Math.max(this.queue.size, this.tracked)
+    await this.stop()
     if (forgotten > 0) {
       throw new ScopeClosedError(
         `nothing was written: the transaction ended before ${forgotten} of its calls; await each`,
       )
     }
     if (this.failed) throw new TransactionAbortedError()
+    for (const [answer, error] of this.failures) if (!answer.isAwaited) throw failedUnseen(error)
   }
 
-  async abandon(): Promise<void> {
+  /** Ends the handle, and comes back when nothing more is sent with it or one nested in it. */
+  async stop(): Promise<void> {
     this.state = 'ended'
-    await this.last
+    clearInterval(this.watch)
+    this.queue.refuseWaiting(() => new ScopeClosedError())
+    await this.nested?.stop()
+    await this.shared.idle()
   }
 
-  private async nest<T>(work: (scope: TransactionScope) => Promise<T>, options?: TransactionOptions): Promise<T> {
-    refuseOwnOptions(options)
-    this.assertOpen()
-    await this.last
-    this.assertOpen()
-    const savepoint = this.open.savepoint()
-    this.state = 'nested'
-    const inner = new TransactionScope(this.context, this.open)
-    try {
-      const result = await work(inner)
-      await inner.finish()
-      this.open.release(savepoint)
-      return result
-    } catch (error) {
-      await inner.abandon()
-      this.open.rollbackTo(savepoint)
-      throw error
-    } finally {
-      this.reopen()
-    }
+  /** Takes the next place for the work that `prepare` gives. What that throws is the call's rejection, and nothing is sent. */
+  private inTurn<T>(prepare: () => () => Promise<T>): Answer<T> {
+    return this.answer((resolve, reject) => {
+      this.assertOpen()
+      this.queue.add(prepare(), resolve, reject)
+    })
   }
 
-  /** Unless it ended meanwhile, because nobody awaited the nested one. */
-  private reopen(): void {
-    if (this.state === 'nested') this.state = 'open'
+  private answer<T>(settle: ConstructorParameters<typeof Answer<T>>[0]): Answer<T> {
+    return new Answer(settle, (answer, error) => {
+      if (!answer.isAwaited) this.failures.set(answer, error)
+    })
   }
 
-  private send<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Query<T> {
-    return this.queue(prepare, read) as Query<T>
-  }
-
-  private queue<T>(prepare: () => readonly Call[], read: (results: readonly Result[]) => T): Promise<T> {
-    this.waiting++
-    const sent = this.take(prepare, this.last).finally(() => this.waiting--)
-    this.last = sent.catch(ignore)
-    const answer = sent.then(read)
-    // A call that nobody awaits is reported when the transaction ends; it must not end the process as well.
-    answer.catch(ignore)
-    return answer
-  }
-
-  private async take(prepare: () => readonly Call[], earlier: Promise<unknown>): Promise<Result[]> {
-    this.assertOpen()
-    const calls = prepare()
-    await earlier
-    return this.run(calls)
-  }
-
-  private async run(calls: readonly Call[]): Promise<Result[]> {
-    if (this.state === 'ended') throw new ScopeClosedError()
+  private async send(all: readonly Planned<unknown>[]): Promise<Outcome[]> {
     if (this.failed) throw new TransactionAbortedError()
     try {
-      return await diagnosed(calls, (calls) => this.open.run(calls))
+      return await this.shared.send(all)
     } catch (error) {
       this.failed = true
       throw error
     }
   }
 
+  /**
+   * While the caller's own function runs, a call with this handle may be made inside it, and would then wait for itself. Hence it
+   * is refused. The function begins in the next turn of the event loop: what is called beside it has taken its place by then.
+   */
+  private async lend<T>(work: Work<T>): Promise<T> {
+    await new Promise(setImmediate)
+    return this.nest((scope) => {
+      this.state = 'lent'
+      return work(scope)
+    })
+  }
+
+  private async nest<T>(work: Work<T>): Promise<T> {
+    if (this.hasEnded()) throw new ScopeClosedError()
+    if (this.failed) throw new TransactionAbortedError()
+    const savepoint = this.shared.savepoint()
+    const nested = new TransactionScope(this.context, this.shared)
+    this.nested = nested
+    this.watch = this.shared.watch(() => {
+      this.queue.refuseWaiting(waitedInVain)
+    })
+    try {
+      const result = await work(nested)
+      await nested.finish()
+      if (this.hasEnded()) throw new ScopeClosedError()
+      this.shared.release(savepoint)
+      return result
+    } catch (error) {
+      await nested.stop()
+      if (!this.hasEnded()) this.shared.rollbackTo(savepoint)
+      throw error
+    } finally {
+      clearInterval(this.watch)
+      this.nested = undefined
+      if (!this.hasEnded()) this.state = 'open'
+    }
+  }
+
+  private hasEnded(): boolean {
+    return this.state === 'ended'
+  }
+
   private assertOpen(): void {
     if (this.state === 'ended') throw new ScopeClosedError()
-    if (this.state === 'nested') {
-      throw new ScopeClosedError('a nested transaction is open; use the handle that its function received')
+    if (this.state === 'lent') {
+      throw new ScopeClosedError(
+        'nothing was sent: a nested transaction runs; inside its function use the handle that it received, beside it await it first',
+      )
     }
   }
 }
 
-const ignore = (): undefined => undefined
+/** Only an error of ours says nothing that the caller may not see. */
+const failedUnseen = (error: unknown): TransactionAbortedError =>
+  new TransactionAbortedError(
+    `nothing was written: a call that was not awaited failed${error instanceof TenantryError ? ` (${error.message})` : ''}; await each`,
+  )
+
+const waitedInVain = (): ScopeClosedError =>
+  new ScopeClosedError(
+    `nothing was sent: the call waited behind a nested transaction that sent nothing for ${patience / 1000} s, perhaps because its function awaits this call; inside it use the handle that it received`,
+  )

@@ -4,7 +4,7 @@ import type { CursorKeys } from '../scope.js'
 
 /** What a cursor was made for: it opens nothing else. */
 export interface CursorBinding {
-  readonly orgId: string
+  readonly owner: string
   readonly resource: string
   readonly order: string
   /** The predicate with its values. */
@@ -21,7 +21,7 @@ export function sealCursor(keys: CursorKeys, binding: CursorBinding, position: r
   return Buffer.concat([mac(keys.keys[0], binding, payload), payload]).toString('base64url')
 }
 
-/** Throws InvalidCursorError unless every bit is as it was made, for this organization, list, order and filter. */
+/** Throws InvalidCursorError unless every bit is as it was made, for this owner, list, order and filter. */
 export function openCursor(keys: CursorKeys, binding: CursorBinding, cursor: unknown, length: number): string[] {
   if (typeof cursor !== 'string' || cursor.length > maxLength) throw new InvalidCursorError()
   const bytes = Buffer.from(cursor, 'base64url')
@@ -36,7 +36,7 @@ export function openCursor(keys: CursorKeys, binding: CursorBinding, cursor: unk
 }
 
 function mac(key: Uint8Array, binding: CursorBinding, payload: Buffer): Buffer {
-  const parts = [binding.orgId, binding.resource, binding.order, binding.filter]
+  const parts = [binding.owner, binding.resource, binding.order, binding.filter]
   const hmac = createHmac('sha256', key)
   // Lengths first, so that no text of one part can pass for the beginning of the next.
   hmac.update(parts.map((part) => `${part.length}:${part}`).join(''))

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { InvalidInputError } from '../errors.js'
 import { isUuid } from '../ids.js'
-import type { ColumnPlan, TablePlan } from './table-plan.js'
+import type { ColumnPlan } from './column-plan.js'
+import type { TablePlan } from './table-plan.js'
 import { momentOf, ownItems, ownProperties } from '../values.js'
 
 type Comparable = string | number | bigint | boolean | Date
@@ -14,20 +15,24 @@ export type FieldFilter<Value> =
   | (NonNullable<Value> extends boolean
       ? never
       : {
-          readonly gt?: NonNullable<Value>
-          readonly gte?: NonNullable<Value>
-          readonly lt?: NonNullable<Value>
-          readonly lte?: NonNullable<Value>
+          readonly gt?: NonNullable<Value> | undefined
+          readonly gte?: NonNullable<Value> | undefined
+          readonly lt?: NonNullable<Value> | undefined
+          readonly lte?: NonNullable<Value> | undefined
         })
   | (NonNullable<Value> extends string ? { readonly prefix: string } : never)
 
-/** Rows to be found: every field that is named must match. `and`, `or` and `not` combine; nothing else exists. */
+/**
+ * Rows to be found: every field that is named must match. `and`, `or` and `not` combine; nothing else exists. A read takes a field
+ * that is undefined for one that is not named. Inside of a group, and in what changes or deletes rows, it is refused.
+ */
 export type Filter<Row> = {
-  readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?: FieldFilter<Row[Name]>
+  readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?:
+    FieldFilter<Row[Name]> | undefined
 } & {
-  readonly and?: readonly Filter<Row>[]
-  readonly or?: readonly Filter<Row>[]
-  readonly not?: Filter<Row>
+  readonly and?: readonly Filter<Row>[] | undefined
+  readonly or?: readonly Filter<Row>[] | undefined
+  readonly not?: Filter<Row> | undefined
 }
 
 /** A filter as SQL: a predicate of static pieces, and what goes into its places. */
@@ -42,9 +47,12 @@ const maxTerms = 200
 const maxList = 100_000
 const maxText = 10_000
 
-/** Compiles a filter. Places are numbered from `offset + 1`; all it makes is parenthesised by whoever puts it behind the organization. */
-export function compileFilter(plan: TablePlan, filter: unknown, offset: number): Condition {
-  const compiler = new FilterCompiler(plan, offset)
+/**
+ * Compiles a filter. Places are numbered from `offset + 1`; all it makes is parenthesised by whoever puts it behind the organization.
+ * Unless it is a read's, a field that is undefined is refused: it would widen the change to rows that were not meant.
+ */
+export function compileFilter(plan: TablePlan, filter: unknown, offset: number, use: 'read' | 'change'): Condition {
+  const compiler = new FilterCompiler(plan, offset, use === 'read')
   const sql = compiler.all(ownProperties(filter, 'filter'), 0)
   return { sql, values: compiler.values }
 }
@@ -56,6 +64,8 @@ class FilterCompiler {
   constructor(
     private readonly plan: TablePlan,
     private readonly offset: number,
+    /** Outside of groups. Under `or` and `not` a field that is left out would find more, or other rows. */
+    private readonly leavesOutUndefined: boolean,
   ) {}
 
   /** The conjunction of an object's fields. */
@@ -71,10 +81,15 @@ class FilterCompiler {
 
   private part(key: string, value: unknown, depth: number): string {
     if (++this.terms > maxTerms) throw new InvalidInputError('filter', `has more than ${maxTerms} terms`)
-    if (value === undefined) throw new InvalidInputError(key, 'is undefined; leave it out, or say null for empty')
+    if (value === undefined) return this.undefinedPart(key, depth)
     if (key === 'not') return `not ${this.group('not', value, depth)}`
     if (key === 'and' || key === 'or') return this.groups(key, value, depth)
-    return this.field(key, value)
+    return this.field(key, value, depth)
+  }
+
+  private undefinedPart(key: string, depth: number): string {
+    if (depth === 0 && this.leavesOutUndefined) return ''
+    throw new InvalidInputError(key.slice(0, 60), 'is undefined; leave it out, or say null for empty')
   }
 
   private groups(key: 'and' | 'or', value: unknown, depth: number): string {
@@ -90,7 +105,7 @@ class FilterCompiler {
     return `(${sql})`
   }
 
-  private field(key: string, value: unknown): string {
+  private field(key: string, value: unknown, depth: number): string {
     const column = this.plan.byProperty.get(key)
     if (column === undefined) throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
     if (column.comparedAs === undefined) {
@@ -98,17 +113,19 @@ class FilterCompiler {
     }
     if (typeof value !== 'object' || momentOf(value) !== undefined) return this.compare(column, '=', value)
     if (value === null) return `${column.sql} is null`
-    return this.operators(column, ownProperties(value, key))
+    return this.operators(column, ownProperties(value, key), depth)
   }
 
-  private operators(column: ColumnPlan, operators: Record<string, unknown>): string {
-    const parts = Object.entries(operators).map(([name, value]) => this.operator(column, name, value))
-    if (parts.length === 0) throw new InvalidInputError(column.property, 'asks for nothing')
-    return parts.join(' and ')
+  private operators(column: ColumnPlan, operators: Record<string, unknown>, depth: number): string {
+    const all = Object.entries(operators)
+    if (all.length === 0) throw new InvalidInputError(column.property, 'asks for nothing')
+    const parts = all.map(([name, value]) => this.operator(column, name, value, depth))
+    return parts.filter((part) => part !== '').join(' and ')
   }
 
-  private operator(column: ColumnPlan, name: string, value: unknown): string {
+  private operator(column: ColumnPlan, name: string, value: unknown, depth: number): string {
     if (++this.terms > maxTerms) throw new InvalidInputError('filter', `has more than ${maxTerms} terms`)
+    if (value === undefined) return this.undefinedPart(column.property, depth)
     if (name === 'in') return this.list(column, value)
     if (name === 'not') {
       if (value === null) return `${column.sql} is not null`
@@ -137,7 +154,7 @@ class FilterCompiler {
 
   private place(column: ColumnPlan, value: unknown): string {
     this.values.push(comparableValue(column, value))
-    return `$${this.offset + this.values.length}`
+    return `$${this.offset + this.values.length}::${column.comparedAs}`
   }
 }
 

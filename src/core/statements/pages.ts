@@ -1,10 +1,12 @@
-import { type CursorBinding, openCursor, sealCursor } from './cursor.js'
 import { InvalidInputError } from '../errors.js'
-import type { Statement } from '../executor.js'
-import { type Condition, compileFilter, type Filter } from './filters.js'
-import type { ScopeContext } from '../scope.js'
-import { type ColumnPlan, columnOf, type TablePlan } from './table-plan.js'
+import { type Planned, planned } from '../planned.js'
+import type { CursorKeys } from '../scope.js'
 import { ownProperties } from '../values.js'
+import type { ColumnPlan } from './column-plan.js'
+import { type CursorBinding, openCursor, sealCursor } from './cursor.js'
+import { type Condition, compileFilter, type Filter } from './filters.js'
+import type { TablePlan } from './table-plan.js'
+import { callOf, type Target } from './target.js'
 
 /** A part of a list. `next` and `previous` go into `after` and `before`; undefined means there is nothing there. */
 export interface Page<Row> {
@@ -15,16 +17,16 @@ export interface Page<Row> {
 
 export interface PageOptions<Row> {
   /** 1 to 1,000; 50 unless told. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   readonly after?: string | undefined
   readonly before?: string | undefined
   /** A field, ascending, or `-field`, descending. Newest first unless told. */
-  readonly orderBy?: OrderBy<Row>
+  readonly orderBy?: OrderBy<Row> | undefined
 }
 
 export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
 
-/** Fields to filter by, beside what page to give. */
+/** Fields to filter by, beside which page to return. What is undefined counts as not given: `list({ status: query.status })`. */
 export type ListOptions<Row> = Filter<Row> & PageOptions<Row>
 
 const defaultLimit = 50
@@ -32,7 +34,7 @@ const maxLimit = 1000
 const pageKeys = ['limit', 'after', 'before', 'orderBy'] as const
 
 /** A list that was asked for: what to select, and how to make a page of what comes. */
-export interface ListRequest {
+interface ListRequest {
   readonly condition: Condition
   readonly order: Order
   readonly limit: number
@@ -45,12 +47,26 @@ export interface ListRequest {
 
 interface Order {
   readonly name: string
-  /** The keys of the sort: the field, and the id that makes it unique. All in one direction, so that a row comparison finds the place. */
+  /** The columns of the sort: the field, and the key that makes it unique. All in one direction, so that a row comparison finds the place. */
   readonly columns: readonly ColumnPlan[]
   readonly descending: boolean
 }
 
-export function readListOptions(plan: TablePlan, context: ScopeContext, options: unknown): ListRequest {
+export function planList<Row>(target: Target<Row>, cursorKeys: CursorKeys, options: unknown): Planned<Page<Row>> {
+  const { plan } = target
+  const request = readListOptions(target, cursorKeys, options)
+  const { condition, order, backwards, position, limit } = request
+  const literal = usualLimits.has(limit)
+  const statement = plan.statements.get(
+    `list ${order.name} ${backwards} ${position !== undefined} ${literal ? limit : ''} ${condition.sql}`,
+    'read',
+    () => listText(plan, request, literal),
+  )
+  const values = [...condition.values, ...(position ?? []), ...(literal ? [] : [limit + 1])]
+  return planned(callOf(target, statement, values), ({ rows }) => readPage(target, cursorKeys, request, rows))
+}
+
+function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKeys, options: unknown): ListRequest {
   const given = ownProperties(options ?? {}, 'options')
   const { limit = defaultLimit, after, before, orderBy } = given
   for (const key of pageKeys) Reflect.deleteProperty(given, key)
@@ -59,9 +75,9 @@ export function readListOptions(plan: TablePlan, context: ScopeContext, options:
   }
   if (after !== undefined && before !== undefined) throw new InvalidInputError('before', 'cannot go with after')
   const order = readOrder(plan, orderBy)
-  const condition = compileFilter(plan, given, 1)
+  const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
-    orgId: context.orgId,
+    owner: owner[0] ?? '',
     resource: plan.resource,
     order: order.name,
     filter: condition.sql === '' ? '' : JSON.stringify([condition.sql, condition.values], bigintAsText),
@@ -72,25 +88,37 @@ export function readListOptions(plan: TablePlan, context: ScopeContext, options:
     order,
     limit: limit as number,
     backwards: before !== undefined,
-    position: cursor === undefined ? undefined : openCursor(context.cursorKeys, binding, cursor, order.columns.length),
+    position: cursor === undefined ? undefined : openCursor(cursorKeys, binding, cursor, order.columns.length),
     binding,
   }
 }
 
 const bigintAsText = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
 
-const newestFirst = (plan: TablePlan): Order => ({ name: '-id', columns: [columnOf(plan, 'id')], descending: true })
+/** Newest first where a row has an id, which rises with time; the links of a table without one in the order of their key. */
+const usualOrder = ({ hasId, key }: TablePlan): Order => ({
+  name: hasId ? '-id' : 'key',
+  columns: key,
+  descending: hasId,
+})
 
 function readOrder(plan: TablePlan, orderBy: unknown): Order {
-  if (orderBy === undefined) return newestFirst(plan)
-  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', 'must be a field, or -field')
+  if (orderBy === undefined) return usualOrder(plan)
+  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', `must be text; ${ordersOf(plan)}`)
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
-  if (column?.comparedAs === undefined || !column.notNull) {
-    throw new InvalidInputError('orderBy', 'must be a field that is never empty and can be compared, or -field')
+  if (column === undefined || !canOrder(column)) {
+    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is no order; ${ordersOf(plan)}`)
   }
-  const id = columnOf(plan, 'id')
-  return { name: orderBy, columns: column === id ? [id] : [column, id], descending }
+  return { name: orderBy, columns: [column, ...plan.key.filter((other) => other !== column)], descending }
+}
+
+/** A column that can be empty has no place in a row comparison; some types lose their index under row security. */
+const canOrder = ({ comparedAs, notNull }: ColumnPlan): boolean => comparedAs !== undefined && notNull
+
+function ordersOf({ columns, owner }: TablePlan): string {
+  const names = columns.filter((column) => canOrder(column) && column !== owner?.column).map(({ property }) => property)
+  return `a list can be ordered by ${names.join(', ')}; with - in front, descending`
 }
 
 /**
@@ -100,16 +128,6 @@ function readOrder(plan: TablePlan, orderBy: unknown): Order {
 const usualLimits = new Set([10, 20, 25, 50, 100, 200, 500, 1000])
 
 /** A row comparison finds the place where the page goes on; the primary key serves the usual order. */
-export function listStatement(plan: TablePlan, request: ListRequest): { statement: Statement; values: unknown[] } {
-  const { condition, order, backwards, position, limit } = request
-  const literal = usualLimits.has(limit)
-  const key = `list ${order.name} ${backwards} ${position !== undefined} ${literal ? limit : ''} ${condition.sql}`
-  return {
-    statement: plan.statements.get(key, () => listText(plan, request, literal)),
-    values: [...condition.values, ...(position ?? []), ...(literal ? [] : [limit + 1])],
-  }
-}
-
 function listText(
   plan: TablePlan,
   { condition, order, backwards, position, limit }: ListRequest,
@@ -117,7 +135,7 @@ function listText(
 ): string {
   const direction = order.descending === backwards ? 'asc' : 'desc'
   const keys = order.columns.map((column) => column.sql)
-  let place = condition.values.length + 1
+  let place = plan.ownerPlaces + condition.values.length
   const parts = [plan.visible]
   if (condition.sql !== '') parts.push(`(${condition.sql})`)
   if (position !== undefined) {
@@ -129,23 +147,20 @@ function listText(
   return `select ${plan.selected} from ${plan.sql} where ${parts.join(' and ')} order by ${sort} limit ${rows}`
 }
 
-/** The page of what the statement gave: one row more than was asked for says that there is more. */
-export function readPage<Row>(
-  plan: TablePlan,
-  context: ScopeContext,
+/** The page of what the statement returned: one row more than was asked for says that there is more. */
+function readPage<Row>(
+  { plan, readRow }: Target<Row>,
+  cursorKeys: CursorKeys,
   request: ListRequest,
   rows: readonly unknown[][],
-  read: (row: readonly unknown[]) => Row,
 ): Page<Row> {
   const more = rows.length > request.limit
   const shown = rows.slice(0, request.limit)
   if (request.backwards) shown.reverse()
   const cursor = (row: unknown[] | undefined) =>
-    row === undefined
-      ? undefined
-      : sealCursor(context.cursorKeys, request.binding, positionOf(plan, request.order, row))
+    row === undefined ? undefined : sealCursor(cursorKeys, request.binding, positionOf(plan, request.order, row))
   return {
-    items: shown.map(read),
+    items: shown.map(readRow),
     next: request.backwards || more ? cursor(shown.at(-1)) : undefined,
     previous: (request.backwards ? more : request.position !== undefined) ? cursor(shown[0]) : undefined,
   }

@@ -1,4 +1,22 @@
-import { type Statement, statement } from '../executor.js'
+import { type Effect, foreignStatement, type Statement, statement } from '../executor.js'
+import { type ChangeText, renderChange } from './change-text.js'
+
+/** A statement that changes rows, with the pieces that an audit entry goes between. */
+export interface ChangeStatement extends Statement {
+  readonly change: ChangeText
+}
+
+export interface OwnNames {
+  /** The repository's name for it, and the event that the audit log calls a change by. */
+  readonly event: string
+  /** It needs the permission to write, and passes the audit log. */
+  readonly changes: boolean
+  /** What errors call it. */
+  readonly label: string
+}
+
+/** A statement that a repository writes itself. */
+export interface OwnStatement extends Statement, Omit<OwnNames, 'label'> {}
 
 /** Filters come from requests, so that there is no end to their shapes. */
 const capacity = 1000
@@ -7,10 +25,34 @@ const capacity = 1000
 export class StatementCache {
   private readonly known = new Map<string, Statement>()
 
-  get(shape: string, text: () => string): Statement {
+  get(shape: string, effect: Effect, text: () => string): Statement {
+    return this.known.get(shape) ?? this.keep(shape, statement(text(), effect))
+  }
+
+  /** The text itself is the shape. */
+  foreign(text: string): Statement {
+    return this.known.get(text) ?? this.keep(text, foreignStatement(text))
+  }
+
+  change(shape: string, make: () => ChangeText): ChangeStatement {
     const found = this.known.get(shape)
-    if (found !== undefined) return found
-    const made = statement(text())
+    if (found !== undefined) return found as ChangeStatement
+    const change = make()
+    const made = { ...statement(renderChange(change), change.verb === 'insert' ? 'insert' : 'change'), change }
+    return this.keep(shape, made)
+  }
+
+  own(shape: string, { event, label, changes }: OwnNames, make: () => string | ChangeText): OwnStatement {
+    const found = this.known.get(shape)
+    if (found !== undefined) return found as OwnStatement
+    const made = make()
+    // What is called a query may still call a function that writes.
+    const effect = changes ? 'change' : undefined
+    if (typeof made === 'string') return this.keep(shape, { ...foreignStatement(made, effect, label), event, changes })
+    return this.keep(shape, { ...foreignStatement(renderChange(made), effect, label), change: made, event, changes })
+  }
+
+  private keep<Kept extends Statement>(shape: string, made: Kept): Kept {
     if (this.known.size >= capacity) {
       for (const oldest of this.known.keys()) {
         this.known.delete(oldest)
@@ -31,10 +73,4 @@ export function classKey(type: object): number {
   if (known !== undefined) return known
   classes.set(type, ++classesSeen)
   return classesSeen
-}
-
-/** A text that names no organization would be left to row security alone. */
-export function ownText(text: string): string {
-  if (!/org_id"? = \$1\b/.test(text)) throw new Error('a statement of a repository must say org_id = $1')
-  return text
 }

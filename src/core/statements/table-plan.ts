@@ -1,58 +1,55 @@
 import { getTableColumns } from 'drizzle-orm'
-import { getTableConfig, PgColumn, type PgTable } from 'drizzle-orm/pg-core'
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../../schema/shared/ciphertext.js'
 import { factsOf } from '../../schema/shared/kinds.js'
-import { InvalidInputError } from '../errors.js'
+import { DefinitionError, InvalidInputError } from '../errors.js'
+import type { Binding } from '../executor.js'
+import { type ColumnPlan, planColumn, quoted } from './column-plan.js'
 import { rowReader } from './row-reader.js'
 import { StatementCache } from './statement-cache.js'
+import { keysOf, parentsOf, type ParentKey, type UniqueKey } from './table-keys.js'
 
-/** One column as statements and rows know it. */
-export interface ColumnPlan {
-  /** The name in TypeScript. */
-  readonly property: string
-  /** Quoted, for SQL. */
+/** A table in the text of a statement, under its own name or an alias. */
+export interface TableNames {
+  /** As it stands behind `from`, the alias included. */
   readonly sql: string
-  /** The type that it is written as: without a length, to which a cast would cut the value. */
-  readonly writtenAs: string
-  readonly notNull: boolean
-  /**
-   * The SQL type that it is compared in, without a length as well. Undefined where the operators may not run before row security: such
-   * a column would lose its index under it.
-   */
-  readonly comparedAs: string | undefined
-  /** A row holds text, as it does of dates, too, where the table says `mode: 'string'`. */
-  readonly isText: boolean
-  /** From what the executor gives to what a row holds; undefined where they are the same. */
-  readonly decode: ((value: unknown) => unknown) | undefined
-  /** From what a row holds to what the executor takes. */
-  readonly encode: (value: unknown) => unknown
+  /** The columns of a default read, for `select` and `returning`. */
+  readonly selected: string
+  /** The rows of the scope's owner: `"org_id" = $1`. `true` for a table that has no owner. */
+  readonly owned: string
+  /** The same without deleted rows: the predicate of every read. */
+  readonly visible: string
 }
 
 /** All that a repository has to know of its table, worked out once. */
-export interface TablePlan {
+export interface TablePlan extends TableNames {
   readonly table: PgTable
   /** What errors, cursors and permissions call it: the SQL name. */
   readonly resource: string
-  readonly sql: string
   /** What a default read gives: everything but the sealed columns. */
   readonly columns: readonly ColumnPlan[]
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
-  /** The columns of a default read, for `select` and `returning`. */
-  readonly selected: string
-  /** The column of the organization, quoted. */
-  readonly owner: string
-  /** The predicate of every read: the bound organization's rows that are not deleted. */
-  readonly visible: string
-  /** The same, with the deleted ones. */
-  readonly owned: string
-  readonly statements: StatementCache
-  /** Makes a row of what a default read gives. */
-  readonly readRow: (values: readonly unknown[]) => Record<string, unknown>
+  /** The sealed columns, which only the rule that seals may write. */
+  readonly sealed: ReadonlySet<string>
+  /** Whose rows these are, and the column that says so. Undefined for catalogs and other tables of everybody. */
+  readonly owner: { readonly column: ColumnPlan; readonly kind: 'org' | 'user' } | undefined
+  /** The columns that tell the owner's rows apart: `id`, or those of a link between two tables. */
+  readonly key: readonly ColumnPlan[]
   readonly hasId: boolean
   readonly audited: boolean
   readonly softDelete: boolean
   readonly revised: boolean
   readonly touched: boolean
+  /** References to soft-deletable tables, by their property. */
+  readonly parents: ReadonlyMap<string, ParentKey>
+  /** Unique keys, by the name of their index or constraint. */
+  readonly keys: ReadonlyMap<string, UniqueKey>
+  readonly statements: StatementCache
+  /** Makes a row of what a default read gives. */
+  readonly readRow: (values: readonly unknown[]) => Record<string, unknown>
+  /** How many places of a statement the owner takes: `$1`, or none. */
+  readonly ownerPlaces: 0 | 1
+  as(alias: string): TableNames
 }
 
 const plans = new WeakMap<PgTable, TablePlan>()
@@ -66,114 +63,110 @@ export function planOf(table: PgTable): TablePlan {
   return plan
 }
 
-/** Named by the library, so that an unknown name is a fault of the repository, not of its caller. */
+/** What the owner's places of every statement are filled with. Throws for a table whose rows are not the scope's to touch. */
+export function ownerValues(plan: TablePlan, binding: Binding): readonly [string] | readonly [] {
+  const bound = binding.kind === 'system' ? binding.about : binding
+  if (plan.owner === undefined) {
+    if (binding.kind === 'system') return []
+    throw new DefinitionError(
+      `${plan.resource} belongs to no ${ownerWord(binding.kind)}: a repository of one cannot be made over it`,
+    )
+  }
+  if (bound?.kind === plan.owner.kind) return [bound.id]
+  throw new DefinitionError(
+    `${plan.resource} belongs to ${aOwner(plan.owner.kind)}, and the scope is of ${scopeOf(bound)}`,
+  )
+}
+
+const ownerWord = (kind: 'org' | 'user') => (kind === 'org' ? 'organization' : 'person')
+const aOwner = (kind: 'org' | 'user') => (kind === 'org' ? 'an organization' : 'a person')
+const scopeOf = (bound: { kind: 'org' | 'user' } | undefined) => (bound === undefined ? 'nobody' : aOwner(bound.kind))
+
+/** The repository names the column, so that an unknown name is a fault of the repository, not of its caller. */
 export function columnOf(plan: TablePlan, property: string): ColumnPlan {
   const column = plan.byProperty.get(property)
-  if (column === undefined) throw new Error(`${plan.resource} has no column ${property}`)
+  if (column === undefined) throw new DefinitionError(`${plan.resource} has no column ${property}`)
   return column
 }
 
-/** The same for a column that is given a value. Whose the row is, the scope alone says, whatever a schema of the host's lets through. */
+/** The same for a column that is given a value. Refuses the owner's column: only the scope sets it. */
 export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
-  const column = columnOf(plan, property)
-  if (column.sql === plan.owner) throw new InvalidInputError(property, 'is not a field that can be given')
+  const column = plan.byProperty.get(property)
+  if (column === undefined) throw new InvalidInputError(property.slice(0, 60), `is not a field of ${plan.resource}`)
+  if (column === plan.owner?.column) throw new InvalidInputError(property, 'is not a field that can be given')
   return column
 }
-
-export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 function makePlan(table: PgTable): TablePlan {
   const { name, schema } = getTableConfig(table)
   const all = Object.entries(getTableColumns(table)).map(([property, column]) => ({ property, column }))
-  const names = new Set(all.map(({ column }) => column.name))
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
-  const columns = all
-    .filter(({ column }) => !isSealed(column))
-    .flatMap(({ property }) => byProperty.get(property) ?? [])
-  const owner = quoted(names.has('org_id') ? 'org_id' : 'id')
-  const owned = `${owner} = $1`
+  const named = (column: string) => byProperty.get(all.find((one) => one.column.name === column)?.property ?? '')
+  const sealed = new Set(all.filter(({ column }) => isSealed(column)).map(({ property }) => property))
+  const columns = [...byProperty.values()].filter(({ property }) => !sealed.has(property))
+  const qualified = schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`
+  const owner = ownerOf(table, named)
+  const softDelete = named('deleted_at') !== undefined
+  const names = (prefix: string, sql: string): TableNames => {
+    const owned = owner === undefined ? 'true' : `${prefix}${owner.column.sql} = $1`
+    return {
+      sql,
+      selected: columns.map((column) => prefix + column.sql).join(', '),
+      owned,
+      visible: softDelete ? `${owned} and ${prefix}"deleted_at" is null` : owned,
+    }
+  }
+  const keys = keysOf(table, named, owner?.column)
+  const hasId = named('id') !== undefined && named('id') !== owner?.column
   return {
+    ...names('', qualified),
+    as: (alias) => names(`${alias}.`, `${qualified} ${alias}`),
     table,
     resource: name,
-    sql: schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`,
     columns,
     byProperty,
-    selected: columns.map((column) => column.sql).join(', '),
+    sealed,
     owner,
-    owned,
-    visible: names.has('deleted_at') ? `${owned} and "deleted_at" is null` : owned,
+    ownerPlaces: owner === undefined ? 0 : 1,
+    key: hasId ? [named('id') as ColumnPlan] : primaryKeyOf(keys),
+    hasId,
+    audited: factsOf(table)?.audited ?? false,
+    softDelete,
+    revised: named('revision') !== undefined,
+    touched: named('updated_at') !== undefined,
+    parents: parentsOf(table, named, owner?.column),
+    keys,
     statements: new StatementCache(),
     readRow: rowReader(columns),
-    hasId: names.has('org_id') && names.has('id'),
-    audited: factsOf(table)?.audited ?? false,
-    softDelete: names.has('deleted_at'),
-    revised: names.has('revision'),
-    touched: names.has('updated_at'),
   }
 }
 
-function planColumn(property: string, column: PgColumn): ColumnPlan {
-  const type = column.getSQLType()
-  return {
-    property,
-    sql: quoted(column.name),
-    writtenAs: withoutLength(type),
-    notNull: column.notNull,
-    comparedAs: comparedType(type),
-    isText: column.dataType === 'string',
-    decode: decoderOf(column, type),
-    encode: encoderOf(column),
+const primaryKeyOf = (keys: ReadonlyMap<string, UniqueKey>): readonly ColumnPlan[] =>
+  [...keys.values()].find(({ isPrimary }) => isPrimary)?.columns ?? []
+
+/** By the declared kind. `organizations` and `users` belong to themselves. */
+function ownerOf(table: PgTable, named: (column: string) => ColumnPlan | undefined): TablePlan['owner'] {
+  const { name } = getTableConfig(table)
+  const kind = factsOf(table)?.kind
+  switch (kind) {
+    case 'tenant':
+      return { column: owning('org_id'), kind: 'org' }
+    case 'control':
+      return { column: named('org_id') ?? owning('id'), kind: 'org' }
+    case 'user':
+      return { column: named('user_id') ?? owning('id'), kind: 'user' }
+    case 'catalog':
+    case 'global':
+      return undefined
+    case undefined:
+      throw new DefinitionError(
+        `${name} has no declared owner: call declareTable(${name}, { kind: 'tenant' }) below its definition, from the tenantry/schema that the application loads`,
+      )
   }
-}
-
-const withoutLength = (type: string): string =>
-  type
-    .replace(/^(?:bpchar|(?:var)?char|character(?: varying)?)\b(?: ?\(\d+\))?/, 'varchar')
-    .replace(/^(?:varbit|bit(?: varying)?)\b(?: ?\(\d+\))?/, 'varbit')
-
-function comparedType(type: string): string | undefined {
-  const bare = type.replace(/ ?\([\d, ]+\)/, '')
-  // To compare it as text would take its index away; `char` by itself is a character.
-  if (bare === 'char' || bare === 'character') return 'bpchar'
-  return comparableTypes.has(bare) ? bare : undefined
-}
-
-const comparableTypes = new Set([
-  'uuid',
-  'text',
-  'varchar',
-  'character varying',
-  'bpchar',
-  'boolean',
-  'smallint',
-  'integer',
-  'bigint',
-  'double precision',
-  'date',
-  'timestamp with time zone',
-])
-
-// A driver reads these as Drizzle's rows hold them.
-const asRead = new Set(['uuid', 'text', 'boolean', 'smallint', 'integer', 'jsonb', 'bytea', 'inet', 'double precision'])
-
-function encoderOf(column: PgColumn): ColumnPlan['encode'] {
-  // Most columns write what they are given.
-  if (column.mapToDriverValue === PgColumn.prototype.mapToDriverValue) return (value) => value ?? null
-  return (value) => (value === null || value === undefined ? null : column.mapToDriverValue(value))
-}
-
-function decoderOf(column: PgColumn, type: string): ColumnPlan['decode'] {
-  if (asRead.has(type)) return undefined
-  if (comparedType(type) === 'timestamp with time zone' && column.dataType === 'date') {
-    return (value) => (value === null ? null : readInstant(value as string))
+  function owning(column: string): ColumnPlan {
+    const found = named(column)
+    if (found === undefined)
+      throw new DefinitionError(`${name} is declared as ${String(kind)}, and has no column ${column}`)
+    return found
   }
-  return (value) => (value === null ? null : column.mapFromDriverValue(value))
-}
-
-// The server's ISO text, such as `2026-11-20 23:07:01.123456+00`. Date reads it as it is, at half the cost of the driver's own
-// parser, but takes a year below 100 for one of the 1900s.
-function readInstant(text: string): Date {
-  if (!text.startsWith('00')) return new Date(text)
-  const [day = '', time = ''] = text.split(' ')
-  return new Date(`${day}T${/[+-]\d\d$/.test(time) ? `${time}:00` : time}`)
 }

@@ -1,19 +1,16 @@
 import { InvalidInputError } from '../errors.js'
-import { ownProperties } from '../values.js'
+import { readOptions } from '../values.js'
 
 /** What a caller may ask of a change. */
 export interface UpdateOptions {
   /** The revision that was read: the change is refused when the row has another one by now. */
-  readonly revision?: number
+  readonly revision?: number | undefined
 }
 
 const maxRevision = 2_147_483_647
 
 export function revisionOf(options: unknown): number | undefined {
-  const { revision, ...others } = ownProperties(options, 'options')
-  const [unknown] = Object.keys(others)
-  // A misspelt revision would be a change without one.
-  if (unknown !== undefined) throw new InvalidInputError(unknown.slice(0, 60), 'is not an option')
+  const { revision } = readOptions(options, ['revision'])
   if (revision === undefined || isRevision(revision)) return revision
   throw new InvalidInputError('revision', 'must be the revision that was read')
 }

@@ -12,7 +12,7 @@ export interface JsonObject {
 export const json = <Shape>(name: string) =>
   customType<{ data: Shape; driverData: unknown }>({
     dataType: () => 'jsonb',
-    toDriver: (value) => JSON.stringify(value),
+    toDriver: jsonText,
     fromDriver: (value) => value as Shape,
   })(name)
 
@@ -32,6 +32,52 @@ export function copyJson(value: unknown): { value: JsonValue } | { fault: string
     fault = Array.isArray(next.from) ? fillList(copying, next, next.from) : fillObject(copying, next)
   }
   return fault === undefined ? { value: root.value ?? null } : { fault }
+}
+
+/** Why a value cannot be written as JSON, in words that follow the name of its field. */
+export class JsonFault extends TypeError {}
+
+/** The value as JSON text. Throws JsonFault for what `copyJson` refuses: a column's own writer has no schema in front of it. */
+export function jsonText(value: unknown): string {
+  const text = stringified(value)
+  if (text !== undefined && text.length <= maxJsonBytes && !isNestedDeeply(text)) return text
+  const copy = copyJson(value)
+  if ('fault' in copy) throw new JsonFault(copy.fault)
+  if (text === undefined) throw new JsonFault('holds a value that JSON does not have')
+  return text
+}
+
+/** Undefined for a circle, a bigint, a depth that breaks the stack, and what JSON leaves out. */
+function stringified(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return undefined
+  }
+}
+
+/** In the text and not in the value: a short text, which most are, need not be read again. */
+function isNestedDeeply(text: string): boolean {
+  if (text.length <= 2 * maxJsonDepth) return false
+  let depth = 0
+  for (let place = 0; place < text.length; place++) {
+    const code = text.charCodeAt(place)
+    if (code === quote) place = endOfString(text, place)
+    else if (code === openObject || code === openList) depth++
+    else if (code === closeObject || code === closeList) depth--
+    if (depth > maxJsonDepth) return true
+  }
+  return false
+}
+
+const [openObject, closeObject, openList, closeList, quote] = [0x7b, 0x7d, 0x5b, 0x5d, 0x22]
+
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let slashes = 0
+    while (text[end - 1 - slashes] === '\\') slashes++
+    if (slashes % 2 === 0) return end
+  }
 }
 
 type Container = Record<string | number, JsonValue>

@@ -29,7 +29,8 @@ const facts = new WeakMap<PgTable, TableFacts>()
 
 /** Declares a table's kind. Stands right below the table, once. */
 export function declareTable(table: PgTable, what: TableFacts): void {
-  facts.set(table, what)
+  // Without a prototype: what is not declared must not be inherited.
+  facts.set(table, Object.assign(Object.create(null) as object, what))
 }
 
 /** Undefined for a table that was never declared: the checks then say so. */

@@ -1,0 +1,1 @@
+ALTER TABLE "platform"."tasks" DROP COLUMN "lease_token";

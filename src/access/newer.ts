@@ -1,0 +1,152 @@
+import pg from 'pg'
+import { z } from 'zod'
+import { fixedColumns } from './grants.js'
+import { type InventoryEntry, inventory, setKey } from './inventory.js'
+import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, ProvenFunction } from './rights.js'
+import type { TableKind } from '../schema/shared/kinds.js'
+import type { Session } from '../database/session.js'
+
+// insufficient_privilege, undefined_table: never recorded, or not by a build that grants it.
+const unreadable = new Set<unknown>(['42501', '42P01'])
+
+/** What newer builds have recorded, set by set: nothing for a set of which this build knows the newest migration. */
+export async function readNewer(
+  session: Pick<Session, 'query'>,
+  migrations: readonly AppliedMigrations[],
+): Promise<InventoryEntry[]> {
+  const newer = migrations.map(({ schema, table, known }) => {
+    const newest = Math.max(-1, ...known.map(({ when }) => when))
+    return `select ${pg.escapeLiteral(setKey({ schema, table }))} where exists (
+      select from ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)} a where a.created_at > ${newest})`
+  })
+  if (newer.length === 0) return []
+  try {
+    return await session.query<InventoryEntry>(
+      `with newer("set") as (${newer.join(' union all ')})
+      select i."set", i.what, i.name, i.facts from newer join ${inventory.schema}.${inventory.name} i using ("set")`,
+    )
+  } catch (error) {
+    if (unreadable.has((error as { code?: unknown }).code)) return []
+    throw error
+  }
+}
+
+/** What a proof compares the database with. */
+export interface Expected {
+  readonly tables: readonly DeclaredTable[]
+  readonly functions: readonly ProvenFunction[]
+}
+
+/**
+ * What this build declares, and what a newer one has recorded. A table that this build does not know must have all that its kind
+ * demands; of one that it knows, rights on further columns are accepted. A function may also be the recorded one.
+ */
+export function withNewer({ tables, functions }: Expected, entries: readonly InventoryEntry[]): Expected {
+  const recorded = new Map(entries.flatMap(readTable).map((table) => [`${table.schema}.${table.name}`, table]))
+  const replaced = new Map(entries.flatMap(readFunction).map((fn) => [fn.signature, fn]))
+  const known = tables.map((table) => {
+    const newer = recorded.get(`${table.schema}.${table.name}`)
+    recorded.delete(`${table.schema}.${table.name}`)
+    return newer === undefined ? table : { ...table, also: furtherRights(table, newer) }
+  })
+  const knownFunctions = functions.map((fn) => {
+    const newer = replaced.get(fn.signature)
+    replaced.delete(fn.signature)
+    return newer === undefined ? fn : { ...fn, digests: [...fn.digests, ...newer.digests] }
+  })
+  return {
+    tables: [...known, ...[...recorded.values()].map(asDeclared)],
+    functions: [...knownFunctions, ...replaced.values()],
+  }
+}
+
+const names = z.array(z.string())
+const tableFacts = z.object({
+  schema: z.string(),
+  name: z.string(),
+  // A kind that only a later build knows is none that this one can check.
+  kind: z.enum(['tenant', 'control', 'user', 'catalog', 'global'] satisfies TableKind[]),
+  owner: z.string().optional(),
+  appendOnly: z.boolean().default(false),
+  rights: z.record(z.string(), z.record(z.string(), z.union([z.literal(true), names]))),
+})
+type Recorded = z.infer<typeof tableFacts>
+
+const functionFacts = z.object({ digest: z.string(), executableBy: names })
+
+function readTable({ what, facts }: InventoryEntry): Recorded[] {
+  const { data } = tableFacts.safeParse(facts)
+  return what === 'table' && data !== undefined ? [data] : []
+}
+
+function readFunction({ what, name, facts }: InventoryEntry): ProvenFunction[] {
+  const { data } = functionFacts.safeParse(facts)
+  if (what !== 'function' || data === undefined) return []
+  const { digest, executableBy } = data
+  const restore = 'npx tenantry migrate up, of the build that brought it'
+  return [{ signature: name, restore, digests: [digest], executableBy, origin: 'newer' }]
+}
+
+function asDeclared(table: Recorded): DeclaredTable {
+  return {
+    schema: table.schema,
+    name: table.name,
+    kind: table.kind,
+    columns: [],
+    rowSecurity: table.kind !== 'catalog',
+    partitioned: false,
+    policies: policiesOf(table),
+    grants: {},
+    also: rightsWithin(table),
+    origin: 'newer',
+  }
+}
+
+function policiesOf({ kind, owner = '' }: Recorded): DeclaredPolicy[] {
+  const system: DeclaredPolicy = { name: 'system_access', role: 'tenantry_system', rows: 'all' }
+  const bound = (name: string, binding: string): DeclaredPolicy[] => [
+    { name, role: 'tenantry_app', rows: { column: owner, binding } },
+    system,
+  ]
+  switch (kind) {
+    case 'catalog':
+      return []
+    case 'global':
+      return [system]
+    case 'user':
+      return bound('user_access', 'current_user_id')
+    case 'tenant':
+    case 'control':
+      return bound('org_isolation', 'current_org')
+  }
+}
+
+/** Of a table that both builds know: what is recorded on columns that only the newer one has. */
+function furtherRights({ columns }: DeclaredTable, newer: Recorded): Record<string, DeclaredRight[]> {
+  const further = ({ column }: DeclaredRight) => column !== undefined && !columns.includes(column)
+  return Object.fromEntries(Object.entries(rightsWithin(newer)).map(([role, rights]) => [role, rights.filter(further)]))
+}
+
+/** The recorded rights, without those that a table of that kind never gives. */
+function rightsWithin(table: Recorded): Record<string, DeclaredRight[]> {
+  return Object.fromEntries(
+    Object.entries(table.rights).map(([role, byPrivilege]) => [
+      role,
+      Object.entries(byPrivilege)
+        .flatMap(([privilege, columns]): DeclaredRight[] =>
+          columns === true ? [{ privilege }] : columns.map((column) => ({ privilege, column })),
+        )
+        .filter((right) => isWithinKind(table, role, right)),
+    ]),
+  )
+}
+
+function isWithinKind({ kind, owner, appendOnly }: Recorded, role: string, { privilege, column }: DeclaredRight) {
+  const isApp = role === 'tenantry_app'
+  if (privilege === 'select') return true
+  if (isApp && kind === 'catalog') return false
+  if (privilege === 'insert') return true
+  if (isApp && appendOnly) return false
+  if (privilege === 'update') return column !== undefined && column !== owner && !fixedColumns.includes(column)
+  return privilege === 'delete'
+}

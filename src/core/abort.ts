@@ -1,0 +1,36 @@
+import { TimeoutError } from './errors.js'
+
+export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')
+
+interface Shared {
+  readonly listeners: Set<() => void>
+  readonly dispatch: () => void
+}
+
+const shared = new WeakMap<AbortSignal, Shared>()
+
+/**
+ * Calls `listener` when the signal is aborted, unless the function that this gives was called before. All calls share one listener
+ * on the signal: from the eleventh on Node would warn of a leak.
+ */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  const { listeners, dispatch } = shared.get(signal) ?? listen(signal)
+  listeners.add(listener)
+  return () => {
+    if (!listeners.delete(listener) || listeners.size > 0) return
+    signal.removeEventListener('abort', dispatch)
+    shared.delete(signal)
+  }
+}
+
+function listen(signal: AbortSignal): Shared {
+  const listeners = new Set<() => void>()
+  const dispatch = (): void => {
+    shared.delete(signal)
+    for (const listener of listeners) listener()
+  }
+  const made = { listeners, dispatch }
+  signal.addEventListener('abort', dispatch, { once: true })
+  shared.set(signal, made)
+  return made
+}

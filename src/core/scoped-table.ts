@@ -1,0 +1,394 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import type { z } from 'zod'
+import { DefinitionError, InvalidInputError } from './errors.js'
+import type { Call, Result } from './executor.js'
+import { newId, parseId } from './ids.js'
+import { type Planned, planned } from './planned.js'
+import type { Query } from './query.js'
+import type { Change } from './rules.js'
+import type { Scope } from './scope.js'
+import { planInsertMany } from './statements/bulk-inserts.js'
+import { type Condition, compileFilter, type Filter } from './statements/filters.js'
+import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
+import { type ListOptions, type Page, planList } from './statements/pages.js'
+import { planAllByIds, planByIds, planCount, planExists, planFind, planFindBy, planGet } from './statements/reads.js'
+import { clearCall, lockCalls, planDeleteWhere, planRemoval, type Removal } from './statements/removals.js'
+import type { OwnStatement } from './statements/statement-cache.js'
+import { ownerValues, planOf, type TablePlan } from './statements/table-plan.js'
+import { callOf, firstPlace, onlyRow, type Target } from './statements/target.js'
+import {
+  type Guard,
+  type GuardedChange,
+  planGuardedChange,
+  planUpdate,
+  planUpdateWhere,
+  type Transition,
+  transitionOf,
+} from './statements/updates.js'
+import { revisionOf, type UpdateOptions } from './statements/update-options.js'
+import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
+import { ownItems, ownOf, ownProperties, parseInput, type Values } from './values.js'
+
+export interface ManagedValues {
+  /** Values that the library sets. */
+  readonly managed?: Values | undefined
+}
+
+export interface InsertOptions extends ManagedValues {
+  /** The name of a unique key: a row that has it already is returned, unchanged, instead of a second one. */
+  readonly existing?: string | undefined
+}
+
+export interface UpdateRowOptions {
+  /** What the caller asked of the change. */
+  readonly options?: UpdateOptions | undefined
+  /** Values that the library sets. */
+  readonly managed?: Values | undefined
+  /** A state that the row must be in. */
+  readonly guard?: Guard | undefined
+}
+
+/** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */
+export type PutSchema<Row, Schema extends z.ZodType> = [Exclude<keyof z.output<Schema>, keyof Row>] extends [never]
+  ? Schema
+  : never
+
+const maxRows = 50_000
+
+/**
+ * One table, seen from inside one scope: every verb there is. Each statement says whose rows it means (`org_id = $1`), and row
+ * security checks it. A repository keeps one for its own table and makes others for the tables below it.
+ */
+export class ScopedTable<Row extends object> {
+  readonly plan: TablePlan
+  private readonly target: Target<Row>
+  readonly permission: string
+  private readonly options: ReadTableOptions
+
+  constructor(
+    readonly scope: Scope,
+    table: PgTable,
+    options?: TableOptions,
+    /** What stands in for the table's own name in permissions, where the options say none. */
+    permission?: string,
+  ) {
+    this.plan = planOf(table)
+    this.options = readTableOptions(this.plan, options)
+    this.permission = this.options.permission ?? permission ?? this.plan.resource
+    this.target = {
+      plan: this.plan,
+      owner: ownerValues(this.plan, scope.context.binding),
+      parents: this.options.parents,
+      readRow: this.plan.readRow as Target<Row>['readRow'],
+    }
+  }
+
+  find(id: string): Query<Row | undefined> {
+    return this.read(() => planFind(this.target, id), id)
+  }
+
+  get(id: string): Query<Row> {
+    return this.read(() => planGet(this.target, id), id)
+  }
+
+  findMany(ids: readonly string[]): Query<Row[]> {
+    return this.read(() => {
+      const { call, read } = planByIds(this.target, ids)
+      return planned(call, (result, diagnosis) => read(result, diagnosis).filter((row) => row !== undefined))
+    })
+  }
+
+  getMany(ids: readonly string[]): Query<Row[]> {
+    return this.read(() => planAllByIds(this.target, ids))
+  }
+
+  list(options?: ListOptions<Row>): Query<Page<Row>> {
+    return this.read(() => planList(this.target, this.scope.context.cursorKeys, options))
+  }
+
+  stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+    const rows = this.pageByPage(options)
+    const next = rows.next.bind(rows)
+    return Object.assign(rows, { next: () => this.scope.track(next()) })
+  }
+
+  private async *pageByPage(
+    options?: Omit<ListOptions<Row>, 'after' | 'before'>,
+  ): AsyncGenerator<Row, void, undefined> {
+    const given = ownProperties(options ?? {}, 'options')
+    const { limit = 500 } = given
+    let after: string | undefined
+    do {
+      const page: Page<Row> = await this.list({ ...given, limit, after } as ListOptions<Row>)
+      yield* page.items
+      after = page.next
+    } while (after !== undefined)
+  }
+
+  count(filter?: Filter<Row>): Query<number> {
+    return this.read(() => planCount(this.target, filter))
+  }
+
+  exists(filter?: Filter<Row>): Query<boolean> {
+    return this.read(() => planExists(this.target, filter))
+  }
+
+  findRow(key: Filter<Row>): Query<Row | undefined> {
+    return this.read(() => planFindBy(this.target, key))
+  }
+
+  /** Waits for whoever changes the row, and keeps it from being changed until the transaction ends. */
+  lockRow(id: string): Query<Row> {
+    const text = () =>
+      `select ${this.plan.selected} from ${this.plan.sql} where ${this.plan.visible} and "id" = $${firstPlace(this.plan)} for no key update`
+    return this.scope.query(() => {
+      this.authorize('write', id)
+      const statement = this.plan.statements.get('lock row', 'read', text)
+      return planned(callOf(this.target, statement, [parseId(id)]), (result) => onlyRow(this.target, result))
+    })
+  }
+
+  insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {
+    const { managed, existing } = ownOf(options)
+    return this.write(undefined, () => {
+      const values = given(schema, input, managed)
+      const plan = (values: Values) =>
+        this.audited('create', 'create', undefined, planInsert(this.target, values, existing), this.reserved(1))
+      if (!this.isSealed(values)) return plan(values)
+      if (existing !== undefined)
+        throw new DefinitionError(`${this.plan.resource}: an existing row cannot be sealed anew`)
+      return this.sealed({ id: newId(), ...values }).then(plan)
+    })
+  }
+
+  /** All or none, in one statement: 50,000 rows at most, each with the same fields. */
+  insertRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<Row[]> {
+    return this.bulk(schema, inputs, options, 'rows', undefined, ({ rows }) => rows.map(this.target.readRow))
+  }
+
+  /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
+  appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number> {
+    return this.bulk(schema, inputs, options, 'nothing', undefined, ({ rowCount }) => rowCount)
+  }
+
+  /** Makes a row of a table without an id, or returns the one that is there. */
+  linkRow(schema: z.ZodType, input: unknown): Query<Row> {
+    return this.insertRow(schema, input, { existing: primaryKeyOf(this.plan) })
+  }
+
+  /** Makes those rows that are not there yet, and returns how many are new. */
+  linkRows(schema: z.ZodType, inputs: readonly unknown[]): Query<number> {
+    return this.bulk(schema, inputs, undefined, 'nothing', primaryKeyOf(this.plan), ({ rowCount }) => rowCount)
+  }
+
+  /** Deletes a row of a table without an id. Returns whether it was there. */
+  unlinkRow(schema: z.ZodType, input: unknown): Query<boolean> {
+    return this.write(undefined, () => {
+      const key = this.condition(parsed(schema, input) as Filter<Row>)
+      const { call, read } = planDeleteWhere(this.target, key)
+      const one = { call, diagnose: undefined, read: (result: Result) => read(result, undefined) > 0 }
+      return this.audited('unlink', 'delete', undefined, one)
+    })
+  }
+
+  /** Inserts, or changes the row that has the same unique key, which `key` names by its index. */
+  putRow<Schema extends z.ZodType>(
+    schema: PutSchema<Row, Schema>,
+    input: unknown,
+    key: string,
+    options?: ManagedValues,
+  ): Query<Row> {
+    return this.write(undefined, () => {
+      const { managed } = ownOf(options)
+      const values = given(schema, input, managed)
+      if (this.isSealed(values)) throw new DefinitionError(`${this.plan.resource}: a sealed column cannot be put`)
+      return this.audited('put', 'update', undefined, planPut(this.target, values, key), this.reserved(1))
+    })
+  }
+
+  updateRow(schema: z.ZodType, id: string, patch: unknown, options?: UpdateRowOptions): Query<Row> {
+    const { options: asked, managed, guard } = ownOf(options)
+    return this.write(id, () => {
+      const values = given(schema, patch, managed)
+      const revision = asked === undefined ? undefined : revisionOf(asked)
+      const row = parseId(id)
+      const plan = (values: Values) =>
+        this.audited('update', 'update', row, planUpdate(this.target, row, values, { revision, guard }))
+      return this.isSealed(values)
+        ? this.sealed({ ...values, id: row }).then((sealed) => plan(without(sealed, 'id')))
+        : plan(values)
+    })
+  }
+
+  /** Changes every row that matches and returns their number. A filter that asks for nothing is refused. */
+  updateRows(filter: Filter<Row>, values: Values): Query<number> {
+    return this.write(undefined, () =>
+      this.audited('update', 'update', undefined, planUpdateWhere(this.target, this.condition(filter), values)),
+    )
+  }
+
+  /** Deletes the row for good. */
+  deleteRow(id: string): Query<Row> {
+    return this.removal('delete', 'delete', id)
+  }
+
+  deleteRows(filter: Filter<Row>): Query<number> {
+    return this.write(undefined, () =>
+      this.audited('delete', 'delete', undefined, planDeleteWhere(this.target, this.condition(filter))),
+    )
+  }
+
+  /** Soft delete: every read hides the row from now on. */
+  hideRow(id: string): Query<Row> {
+    return this.removal('hide', 'delete', id)
+  }
+
+  /** Brings a hidden row back. Throws ConflictError when its name was taken meanwhile. */
+  restoreRow(id: string): Query<Row> {
+    return this.removal('restore', 'restore', id, () => this.reserved(1))
+  }
+
+  /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */
+  purgeRow(id: string): Query<Row> {
+    const { references } = this.options
+    return this.removal('purge', 'delete', id, (row) => [
+      ...lockCalls(this.target, references, row),
+      ...references.map((reference) => clearCall(this.target, reference, row)),
+    ])
+  }
+
+  /** Changes the status, if it is one of those that it may be changed from. */
+  transitionRow(id: string, transition: Transition): Query<Row> {
+    const change = transitionOf(this.plan, transition)
+    return this.guardedRow(transition.verb, id, change, () => [transition.to, transition.from])
+  }
+
+  /** Changes the row if it is in a state that allows it. `event` is the domain's word for it, such as `cancel`. */
+  guardedRow(event: string, id: string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+    return this.guardedRowOf(event, () => parseId(id), change, values)
+  }
+
+  /** The same for an id that has yet to be read from what the caller gave. What `id` throws is the query's rejection. */
+  guardedRowOf(event: string, id: () => string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
+    return this.write(undefined, () => {
+      const row = id()
+      return this.audited(event, 'update', row, planGuardedChange(this.target, row, change, values()))
+    })
+  }
+
+  /** Runs a statement of a repository's own. What `values` throws is the query's rejection. */
+  run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
+    if (!statement.changes) return this.read(() => planned(callOf(this.target, statement, values()), read))
+    return this.write(undefined, () => {
+      const call = callOf(this.target, statement, values()) as ChangeCall
+      return this.audited(statement.event, 'update', undefined, { call, diagnose: undefined, read })
+    })
+  }
+
+  /** The rows that a statement of a repository's own returns. */
+  runRows(statement: OwnStatement, values: () => readonly unknown[]): Query<Row[]> {
+    return this.run(statement, values, (result) => this.rowsOf(result))
+  }
+
+  rowsOf({ rows }: Result): Row[] {
+    return rows.map(this.target.readRow)
+  }
+
+  private removal(
+    removal: Removal,
+    action: Change['action'],
+    id: string,
+    before: (row: string) => readonly Call[] = () => [],
+  ): Query<Row> {
+    return this.write(id, () => {
+      const row = parseId(id)
+      return this.audited(removal, action, row, planRemoval(this.target, removal, row), before(row))
+    })
+  }
+
+  private bulk<T>(
+    schema: z.ZodType,
+    inputs: readonly unknown[],
+    options: ManagedValues | undefined,
+    returned: 'rows' | 'nothing',
+    unless: string | undefined,
+    read: (result: Result) => T,
+  ): Query<T> {
+    return this.write(undefined, () => {
+      const { managed } = ownOf(options)
+      const rows = ownItems(inputs, 'rows', maxRows).map((input) => given(schema, input, managed))
+      const plan = (rows: readonly Values[]) => {
+        const change = planInsertMany(this.target, rows, { returned, unless })
+        const made = { ...change, read: (result: Result) => read(change.read(result, undefined)) }
+        return this.audited('create', 'create', undefined, made, this.reserved(rows.length))
+      }
+      if (!rows.some((row) => this.isSealed(row))) return plan(rows)
+      return Promise.all(rows.map((row) => this.sealed({ id: newId(), ...row }))).then(plan)
+    })
+  }
+
+  private read<T>(plan: () => Planned<T>, id?: string): Query<T> {
+    return this.scope.query(() => {
+      this.authorize('read', id)
+      return plan()
+    })
+  }
+
+  private write<T>(id: string | undefined, plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+    return this.scope.query(() => {
+      this.authorize('write', id)
+      return plan()
+    })
+  }
+
+  private authorize(what: 'read' | 'write', id: string | undefined): void {
+    this.scope.context.rules.authorize(`${this.permission}:${what}`, id)
+  }
+
+  private reserved(rows: number): readonly Call[] {
+    const { limit } = this.options
+    return limit === undefined || rows === 0 ? [] : this.scope.context.rules.reserve(limit, rows)
+  }
+
+  private audited<T>(
+    event: string,
+    action: Change['action'],
+    id: string | undefined,
+    { call, diagnose, read }: PlannedChange<T>,
+    before: readonly Call[] = [],
+  ): Planned<T> {
+    if (!this.plan.audited) return planned(call, read, diagnose, before)
+    const { resource } = this.plan
+    const change: Change = { event: `${resource}.${event}`, action, resource, id }
+    return planned(this.scope.context.rules.audit(change, call), read, diagnose, before)
+  }
+
+  private isSealed(values: Values): boolean {
+    return this.plan.sealed.size > 0 && Object.keys(values).some((name) => this.plan.sealed.has(name))
+  }
+
+  private sealed(values: Values & { readonly id: string }): Promise<Values> {
+    return this.scope.context.rules.seal(this.plan.table, values.id, values)
+  }
+
+  private condition(filter: Filter<Row>): Condition {
+    const condition = compileFilter(this.plan, filter, this.plan.ownerPlaces, 'change')
+    if (condition.sql === '') throw new InvalidInputError('filter', 'asks for nothing, which would change every row')
+    return condition
+  }
+}
+
+const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values
+
+function primaryKeyOf({ keys, resource }: TablePlan): string {
+  for (const [name, { isPrimary }] of keys) if (isPrimary) return name
+  throw new DefinitionError(`${resource} has no primary key that begins with its owner`)
+}
+
+/** The input as the schema makes it, with the values that the library sets. It has no prototype to read anything from. */
+const given = (schema: z.ZodType, input: unknown, managed: Values | undefined): Values =>
+  Object.assign(parsed(schema, input), managed)
+
+/** The id is what a secret is sealed for; an update does not write it. */
+const without = (values: Values, name: string): Values =>
+  Object.fromEntries(Object.entries(values).filter(([property]) => property !== name))

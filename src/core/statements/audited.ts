@@ -1,0 +1,32 @@
+import type { ChangeText } from './change-text.js'
+import type { TablePlan } from './table-plan.js'
+
+/**
+ * The change with an audit entry in the same statement. `entry` is an insert that reads `changed`, the rows as the change leaves
+ * them, and, except for an insert, `before`, the same rows as they were. It numbers its own values behind those of the change.
+ *
+ * `before` is locked and read first, since the change takes its rows from there: an old value is the one that was replaced, also
+ * when somebody else has just changed the row.
+ */
+export function withEntry(plan: TablePlan, change: ChangeText, entry: string): string {
+  const { verb, ctes, head, where, returning } = change
+  const all = [...plan.byProperty.values()].map(({ sql }) => sql).join(', ')
+  const lock = verb === 'delete' ? 'for update' : 'for no key update'
+  const before = `before as materialized (select ${all} from ${plan.sql} where ${where} ${lock})`
+  const taken = `where ${where} and ${isOneOf(plan, 'before')}`
+  const parts = [
+    ...ctes,
+    ...(verb === 'insert' ? [] : [before]),
+    `changed as (${head} ${verb === 'insert' ? '' : taken} returning ${all})`,
+    `entry as (${entry} returning 1)`,
+  ]
+  return `with ${parts.join(', ')} select ${returning === '' ? '1' : returning} from changed`
+}
+
+/** As an array where one column will do: a sub-select behind `in` is sent to every shard of a cluster. */
+function isOneOf({ key }: TablePlan, rows: string): string {
+  const columns = key.map(({ sql }) => sql).join(', ')
+  return key.length === 1
+    ? `${columns} = any(array(select ${columns} from ${rows}))`
+    : `(${columns}) in (select ${columns} from ${rows})`
+}

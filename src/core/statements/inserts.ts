@@ -1,0 +1,113 @@
+import { BrokenReferenceError, DefinitionError } from '../errors.js'
+import type { Call, Result } from '../executor.js'
+import { newId } from '../ids.js'
+import type { Values } from '../values.js'
+import type { ChangeStatement } from './statement-cache.js'
+import { automatic, type Given, given, places, shapeOf, valuesOf } from './given-values.js'
+import { givenParents, parentLocks, type ParentLocks } from './parent-locks.js'
+import type { UniqueKey } from './table-keys.js'
+import type { TablePlan } from './table-plan.js'
+import { callOf, type Target } from './target.js'
+
+/** A call that changes rows, before the rule of the audit log has seen it. */
+export interface ChangeCall extends Call {
+  readonly statement: ChangeStatement
+}
+
+/** What planning a change makes: its call, what tells why nothing was changed, and how the answer is read. */
+export interface PlannedChange<T> {
+  readonly call: ChangeCall
+  readonly diagnose: Call | undefined
+  readonly read: (result: Result, diagnosis: Result | undefined) => T
+}
+
+export const changeCall = (target: Target<unknown>, statement: ChangeStatement, values: readonly unknown[]) =>
+  callOf(target, statement, values) as ChangeCall
+
+/** The unique key of that name. The repository names it, so that an unknown name is a fault of the repository. */
+export function keyOf(plan: TablePlan, name: string): UniqueKey {
+  const key = plan.keys.get(name)
+  if (key !== undefined) return key
+  throw new DefinitionError(
+    `${plan.resource} has no unique key ${name} that begins with its owner; there are ${[...plan.keys.keys()].join(', ')}`,
+  )
+}
+
+/** `existing` names a unique key whose row is returned, unchanged, instead of a second one. */
+export function planInsert<Row>(target: Target<Row>, values: Values, existing?: string): PlannedChange<Row> {
+  const { plan } = target
+  const all = given(plan, withId(plan, values))
+  const locks = parentLocks(target.parents, all, plan.ownerPlaces)
+  const key = existing === undefined ? undefined : keyOf(plan, existing)
+  // Nothing conflicts with an empty key, and the server need not look.
+  const wanted =
+    key?.columns.some(({ property }) => !Object.hasOwn(values, property) || (values[property] ?? null) === null) ===
+    true
+      ? undefined
+      : key
+  const statement = plan.statements.change(
+    `insert ${shapeOf(all)} ${locks.shape} ${wanted === undefined ? '' : String(existing)}`,
+    () => ({
+      verb: 'insert',
+      ctes: locks.ctes,
+      head: insertHead(plan, all, locks) + (wanted === undefined ? '' : keepExisting(wanted)),
+      where: '',
+      returning: plan.selected,
+    }),
+  )
+  return {
+    call: changeCall(target, statement, valuesOf(all)),
+    diagnose: undefined,
+    read: (result) => insertedRow(target, values, result),
+  }
+}
+
+/** Inserts, or changes the row that has the same unique key. */
+export function planPut<Row>(target: Target<Row>, values: Values, keyName: string): PlannedChange<Row> {
+  const { plan } = target
+  const all = given(plan, withId(plan, values))
+  const locks = parentLocks(target.parents, all, plan.ownerPlaces)
+  const key = keyOf(plan, keyName)
+  const kept = new Set(['id', ...key.columns.map(({ property }) => property)])
+  const statement = plan.statements.change(`put ${keyName} ${shapeOf(all)} ${locks.shape}`, () => {
+    const sets = all
+      .filter(({ column }) => !kept.has(column.property))
+      .map(({ column }) => `${column.sql} = excluded.${column.sql}`)
+    const update = [...sets, ...automatic(plan, 'excluded."updated_at"')].join(', ')
+    return {
+      verb: 'insert',
+      ctes: locks.ctes,
+      head: `${insertHead(plan, all, locks)} on conflict ${key.conflict} do update set ${update}`,
+      where: '',
+      returning: plan.selected,
+    }
+  })
+  return {
+    call: changeCall(target, statement, valuesOf(all)),
+    diagnose: undefined,
+    read: (result) => insertedRow(target, values, result),
+  }
+}
+
+const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)
+
+function insertHead(plan: TablePlan, all: readonly Given[], locks: ParentLocks): string {
+  const owner = plan.owner === undefined ? [] : [plan.owner.column.sql]
+  const columns = [...owner, ...all.map(({ column }) => column.sql)].join(', ')
+  const row = [...owner.map(() => '$1::uuid'), ...places(all, plan.ownerPlaces)].join(', ')
+  const into = `insert into ${plan.sql} (${columns})`
+  if (locks.conditions.length === 0) return `${into} values (${row})`
+  return `${into} select ${row} where ${locks.conditions.join(' and ')}`
+}
+
+/** A change that changes nothing: without one, nothing would be returned for the row that is there. */
+function keepExisting({ conflict, columns: [first] }: UniqueKey): string {
+  const column = first?.sql ?? ''
+  return ` on conflict ${conflict} do update set ${column} = excluded.${column}`
+}
+
+/** Without a row, a parent was not there, or not alive any more. */
+function insertedRow<Row>({ plan, parents, readRow }: Target<Row>, values: Values, { rows: [row] }: Result): Row {
+  if (row === undefined) throw new BrokenReferenceError(plan.resource, givenParents(parents, values))
+  return readRow(row)
+}

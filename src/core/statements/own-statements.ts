@@ -1,0 +1,37 @@
+import { DefinitionError } from '../errors.js'
+import { type ChangeText, renderChange } from './change-text.js'
+import { classKey, type OwnStatement } from './statement-cache.js'
+import type { TablePlan } from './table-plan.js'
+
+/**
+ * A statement that a repository writes itself, compiled once for each class and name. It must say whose rows it means: a text
+ * without the owner would be left to row security alone. A change of an audited table comes in its pieces, so that its entry can be
+ * written by the same statement.
+ */
+export function ownStatement(
+  plan: TablePlan,
+  type: { readonly name: string },
+  name: string,
+  changes: boolean,
+  text: (table: TablePlan) => string | ChangeText,
+): OwnStatement {
+  const label = `${type.name || plan.resource}: the statement ${name}`
+  return plan.statements.own(`own ${classKey(type)} ${name}`, { event: name, label, changes }, () => {
+    const made = text(plan)
+    if (typeof made === 'string' && changes && plan.audited) {
+      throw new DefinitionError(`${label} changes an audited table, so it must be given in its pieces`)
+    }
+    assertOwner(plan, label, typeof made === 'string' ? made : renderChange(made))
+    return made
+  })
+}
+
+function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): void {
+  if (owner === undefined || saysOwner(owner.column.sql.slice(1, -1), sql)) return
+  throw new DefinitionError(`${label} must say ${owned} for each of its tables, so that it means one owner's rows`)
+}
+
+/** `"org_id" = $1`, or an insert that gives `$1` to the column. */
+const saysOwner = (column: string, sql: string): boolean =>
+  new RegExp(`\\b${column}"? = \\$1(?!\\d)`).test(sql) ||
+  new RegExp(`^\\s*insert into [^(]*\\(\\s*"?${column}"?\\s*[,)][^]*\\$1(?!\\d)`, 'i').test(sql)

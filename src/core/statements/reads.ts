@@ -1,0 +1,86 @@
+import { DefinitionError, NotFoundError } from '../errors.js'
+import type { Statement } from '../executor.js'
+import { parseId } from '../ids.js'
+import { type Planned, planned } from '../planned.js'
+import { ownItems } from '../values.js'
+import { comparableValue, compileFilter } from './filters.js'
+import { columnOf, type TablePlan } from './table-plan.js'
+import { callOf, firstPlace, firstRow, onlyRow, type Target } from './target.js'
+
+const maxIds = 100_000
+
+/** `select … where org_id = $1 and id = $2`. */
+export const planFind = <Row>(target: Target<Row>, id: string): Planned<Row | undefined> =>
+  planned(callOf(target, findStatement(target.plan), [parseId(id)]), (result) => firstRow(target, result))
+
+export const planGet = <Row>(target: Target<Row>, id: string): Planned<Row> =>
+  planned(callOf(target, findStatement(target.plan), [parseId(id)]), (result) => onlyRow(target, result))
+
+/** The row that a unique key names. Its values are compared as they are: an object from a request is no filter here. */
+export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row | undefined> {
+  const { plan } = target
+  for (const [property, value] of Object.entries(key)) comparableValue(columnOf(plan, property), value)
+  const text = (where: string) => `select ${plan.selected} from ${plan.sql} where ${where} limit 1`
+  return planned(filteredCall(target, 'find', key, text), (result) => firstRow(target, result))
+}
+
+/** The rows with these ids, in their order, each of them where it was found. */
+export function planByIds<Row>(target: Target<Row>, ids: readonly string[]): Planned<(Row | undefined)[]> {
+  const { plan, readRow } = target
+  const wanted = ownItems(ids, 'ids', maxIds).map((id) => parseId(id, 'ids'))
+  const text = () => {
+    if (!plan.hasId) throw new DefinitionError(`${plan.resource} has no id to find rows by: use list and exists`)
+    return `select ${plan.selected} from ${plan.sql} where ${plan.visible} and "id" = any($${firstPlace(plan)}::uuid[])`
+  }
+  const call = callOf(target, plan.statements.get('find many', 'read', text), [wanted])
+  const position = plan.columns.findIndex(({ property }) => property === 'id')
+  return planned(call, ({ rows }) => {
+    const found = new Map(rows.map((row) => [row[position], row]))
+    return wanted.map((id) => {
+      const row = found.get(id)
+      return row === undefined ? undefined : readRow(row)
+    })
+  })
+}
+
+/** The same, with NotFoundError when one of them is missing. */
+export function planAllByIds<Row>(target: Target<Row>, ids: readonly string[]): Planned<Row[]> {
+  const { call, read } = planByIds(target, ids)
+  return planned(call, (result, diagnosis) =>
+    read(result, diagnosis).map((row) => {
+      if (row === undefined) throw new NotFoundError(target.plan.resource)
+      return row
+    }),
+  )
+}
+
+export function planCount(target: Target<unknown>, filter: object | undefined): Planned<number> {
+  const text = (where: string) => `select count(*)::int from ${target.plan.sql} where ${where}`
+  return planned(filteredCall(target, 'count', filter, text), ({ rows }) => rows[0]?.[0] as number)
+}
+
+export function planExists(target: Target<unknown>, filter: object | undefined): Planned<boolean> {
+  const { plan } = target
+  // In an order that the primary key gives: without one, a server that expects to come across a row soon reads the whole table.
+  const order = plan.key.length === 0 ? '' : ` order by ${plan.key.map(({ sql }) => sql).join(', ')}`
+  const text = (where: string) => `select from ${plan.sql} where ${where}${order} limit 1`
+  return planned(filteredCall(target, 'exists', filter, text), ({ rowCount }) => rowCount === 1)
+}
+
+function filteredCall(target: Target<unknown>, name: string, filter: object = {}, text: (where: string) => string) {
+  const { plan } = target
+  const { sql, values } = compileFilter(plan, filter, plan.ownerPlaces, 'read')
+  const where = sql === '' ? plan.visible : `${plan.visible} and (${sql})`
+  return callOf(
+    target,
+    plan.statements.get(`${name} ${sql}`, 'read', () => text(where)),
+    values,
+  )
+}
+
+function findStatement(plan: TablePlan): Statement {
+  return plan.statements.get('find', 'read', () => {
+    if (!plan.hasId) throw new DefinitionError(`${plan.resource} has no id to find a row by: use list and exists`)
+    return `select ${plan.selected} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)}`
+  })
+}

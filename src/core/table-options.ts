@@ -1,0 +1,76 @@
+import { is } from 'drizzle-orm'
+import { PgTable } from 'drizzle-orm/pg-core'
+import { DefinitionError, InvalidInputError } from './errors.js'
+import type { Parents } from './statements/parent-locks.js'
+import type { Reference } from './statements/removals.js'
+import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
+import { ownItems, ownProperties, readOptions, touch } from './values.js'
+
+export interface TableOptions {
+  /** Whose `read` and `write` an actor needs; the table's own name unless told. */
+  readonly permission?: string | undefined
+  /** The limit of the plan that counts these rows. */
+  readonly limit?: string | undefined
+  /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
+  readonly references?: readonly Reference[] | undefined
+  /**
+   * References to soft-deletable rows that are not locked, each with the reason. All others are locked while a row that refers to
+   * them is made, so that none is left behind under a deleted one; that blocks every update of the parent until the end.
+   */
+  readonly unlockedParents?: Readonly<Record<string, string>> | undefined
+}
+
+/** The same, checked against the table's definition. */
+export interface ReadTableOptions {
+  readonly permission: string | undefined
+  readonly limit: string | undefined
+  readonly references: readonly Reference[]
+  readonly parents: Parents
+}
+
+export const tableOptionNames = ['permission', 'limit', 'references', 'unlockedParents'] as const
+
+const checked = new WeakMap<object, Map<TablePlan, ReadTableOptions>>()
+const noOptions: TableOptions = {}
+
+/** Throws DefinitionError for a name that the table does not have. Options are looked at once, for a repository is made for every request. */
+export function readTableOptions(plan: TablePlan, options: TableOptions = noOptions): ReadTableOptions {
+  const known = checked.get(options) ?? new Map<TablePlan, ReadTableOptions>()
+  let read = known.get(plan)
+  if (read === undefined) {
+    read = check(plan, options)
+    checked.set(options, known.set(plan, read))
+  }
+  return read
+}
+
+function check(plan: TablePlan, options: unknown): ReadTableOptions {
+  const { permission, limit, references, unlockedParents } = readOptions(options, tableOptionNames)
+  return {
+    permission: optionalText(permission, 'permission'),
+    limit: optionalText(limit, 'limit'),
+    references: references === undefined ? [] : ownItems(references, 'references', 1000).map(readReference),
+    parents: lockedParents(plan, unlockedParents),
+  }
+}
+
+function optionalText(value: unknown, name: string): string | undefined {
+  if (value === undefined || typeof value === 'string') return value
+  throw new InvalidInputError(name, `must be the name of a ${name}`)
+}
+
+function readReference(given: unknown): Reference {
+  const { table, property, through } = ownProperties(given, 'references')
+  if (!touch('references', () => is(table, PgTable))) throw new InvalidInputError('references', 'must be a table')
+  columnOf(planOf(table as PgTable), String(property))
+  const reference = { table: table as PgTable, property: String(property) }
+  return { ...reference, through: through === undefined ? undefined : readReference(through) }
+}
+
+function lockedParents(plan: TablePlan, unlocked: unknown): Parents {
+  if (unlocked === undefined) return plan.parents
+  const names = Object.keys(ownProperties(unlocked, 'unlockedParents'))
+  const unknown = names.find((name) => !plan.parents.has(name))
+  if (unknown === undefined) return new Map([...plan.parents].filter(([name]) => !names.includes(name)))
+  throw new DefinitionError(`${plan.resource} refers to no soft-deletable row by ${unknown}`)
+}

@@ -1,0 +1,81 @@
+import { types } from 'node:util'
+import { InvalidInputError } from '../core/errors.js'
+import { JsonFault, jsonText } from '../schema/shared/json.js'
+
+/** As many dimensions as Postgres has. An array that holds itself ends here too. */
+const maxDimensions = 6
+
+/**
+ * The text that Postgres reads for a value that is not a string: the instant of a Date, the items of an array, the JSON of any
+ * other object. No method of the value is called but `toJSON`, where JSON calls it. `place` names the parameter in an error.
+ */
+export function textOf(value: unknown, place: number): string {
+  try {
+    return Array.isArray(value) ? arrayText(value, 1) : itemText(value)
+  } catch (error) {
+    const what = error instanceof Refusal ? error.message : 'a value that cannot be read'
+    throw new InvalidInputError(`$${place}`, `contains ${what}`)
+  }
+}
+
+class Refusal extends Error {}
+
+const refused = (what: string): Refusal => new Refusal(what)
+
+function itemText(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value
+    case 'number':
+    case 'boolean':
+    case 'bigint':
+      return String(value)
+    case 'object':
+      return types.isDate(value) ? dateText(value) : objectText(value as object)
+    default:
+      throw refused('a value that Postgres cannot store (a function, a symbol)')
+  }
+}
+
+/** In UTC, so that a timestamp without time zone does not depend on the machine. JavaScript's year 0 is 1 BC. */
+function dateText(date: Date): string {
+  const moment = Date.prototype.getTime.call(date)
+  if (Number.isNaN(moment)) throw refused('an invalid Date')
+  const iso = Date.prototype.toISOString.call(date)
+  if (iso.length === 24 && !iso.startsWith('0000')) return iso
+  const year = Date.prototype.getUTCFullYear.call(date)
+  const rest = iso.slice(iso.indexOf('-', 1))
+  return year > 0 ? `${year}${rest}` : `${String(1 - year).padStart(4, '0')}${rest} BC`
+}
+
+/** With a comma between the items, as every type has but box. */
+function arrayText(items: readonly unknown[], depth: number): string {
+  if (depth > maxDimensions) throw refused(`an array with more than ${maxDimensions} dimensions`)
+  let text = '{'
+  // By their places: an array can bring an iterator that never ends.
+  for (let place = 0; place < items.length; place++) {
+    const item = items[place]
+    if (place > 0) text += ','
+    if (item === null || item === undefined) text += 'NULL'
+    else if (Array.isArray(item)) text += arrayText(item, depth + 1)
+    else if (ArrayBuffer.isView(item)) text += `"\\\\x${hexOf(item)}"`
+    else text += `"${itemText(item).replaceAll(/["\\]/g, '\\$&')}"`
+  }
+  return `${text}}`
+}
+
+const hexOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('hex')
+
+function objectText(value: object): string {
+  // pg would call it and send whatever it returns.
+  if (typeof (value as { toPostgres?: unknown }).toPostgres === 'function') {
+    throw refused('an object with a method toPostgres; pass the text that it stands for')
+  }
+  try {
+    return jsonText(value)
+  } catch (error) {
+    if (error instanceof JsonFault) throw refused(`JSON that ${error.message}`)
+    throw error
+  }
+}

@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import { databaseTime } from '../core/database-time.js'
+import { ConflictError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { parseInput } from '../core/values.js'
+import { nextRun, runToQueue, Schedules } from '../repositories/schedules.js'
+import { type Schedule, schedules } from '../schema/schedules.js'
+import * as shape from '../schema/shared/shapes.js'
+import { tasks } from '../schema/tasks.js'
+import { workflows } from '../schema/workflows.js'
+
+/** What firing a schedule did. */
+export interface Fired {
+  /** The task of that run, new or there already; undefined when the run was missed and the policy skips it. */
+  readonly taskId: string | undefined
+  readonly schedule: Schedule
+}
+
+/** The organization's schedules, and their firing, which also reads the workflow and queues a task. */
+export class FirableSchedules extends Schedules {
+  /**
+   * Queues the run that is due and moves the schedule to the next one. However often and from however many places it is called,
+   * a run is queued once. A run was missed when the next one came before anybody fired it: `skip` passes it over, `run_once`
+   * queues the last of them. While its workflow is deleted or archived, nothing happens. `at` is now unless told, by the
+   * database's clock.
+   */
+  fire(id: string, at?: Date): Promise<Fired> {
+    return fireSchedule(this.scope, id, at)
+  }
+}
+
+const fireOptions = z.strictObject({ at: shape.instant })
+const nothing = z.strictObject({})
+/** Whoever may change schedules may fire them, whatever tasks that queues. */
+const permission = 'schedules'
+
+function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
+  return scope.steps(async (inner) => {
+    const given = at === undefined ? undefined : parseInput(fireOptions, { at }).at
+    const rows = new ScopedTable<Schedule>(inner, schedules)
+    // Whoever comes second waits here, and then finds the schedule moved on.
+    const schedule = await rows.lockRow(id)
+    const now = given ?? (await databaseTime(inner))
+    const { enabled, nextRunAt, cron, timezone, workflowId } = schedule
+    if (!enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: this one is not enabled')
+    // Somebody else has fired it, or its time has not come.
+    if (nextRunAt === null || nextRunAt > now) return { taskId: undefined, schedule }
+    if (!(await lockRunnable(inner, workflowId))) return { taskId: undefined, schedule }
+    const run = runToQueue(schedule, nextRunAt, now)
+    const taskId = run === undefined ? undefined : await queueRun(inner, schedule, run)
+    const managed = { nextRunAt: nextRun(cron, timezone, now), lastRunAt: run }
+    return { taskId, schedule: await rows.updateRow(nothing, id, {}, { managed }) }
+  })
+}
+
+/** Whether the workflow may run. It can be neither deleted nor archived until the transaction ends. */
+function lockRunnable(scope: Scope, workflowId: string): Query<boolean> {
+  const table = new ScopedTable(scope, workflows, undefined, permission)
+  const statement = ownStatement(
+    table.plan,
+    fireSchedule,
+    'lock runnable',
+    false,
+    ({ sql, visible }) => `select from ${sql} where ${visible} and "id" = $2 and "status" <> 'archived' for share`,
+  )
+  return table.run(
+    statement,
+    () => [workflowId],
+    ({ rowCount }) => rowCount === 1,
+  )
+}
+
+/** The task of that run. A schedule has one for each moment: the one that is there already is returned. */
+async function queueRun(scope: Scope, { id, workflowId, input }: Schedule, scheduledFor: Date): Promise<string> {
+  const table = new ScopedTable<{ readonly id: string }>(scope, tasks, undefined, permission)
+  const managed = { kind: 'schedule', scheduleId: id, workflowId, scheduledFor, runAt: scheduledFor, input }
+  return (await table.insertRow(nothing, {}, { managed, existing: 'tasks_schedule_key' })).id
+}

@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineRepository } from '../../src/core/define-repository.js'
+import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { derivedKeys, passingKeyring } from '../../src/encryption/keyring.js'
+import type { Org } from '../../src/org.js'
+import { agents } from '../../src/schema/index.js'
+import { openTenancy, Tenancy } from '../../src/tenancy.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { eachCase } from '../isolation/contract-cases.js'
+import { writeEveryWay } from '../isolation/every-statement.js'
+import { polluted, pollutions } from '../support/pollution.js'
+import { recording, type Sent } from '../support/recording-executor.js'
+
+const database = useDatabase()
+const cursorKeys = { keys: derivedKeys(passingKeyring(), 'cursor') }
+
+let tenancy: Tenancy
+let log: readonly Sent[]
+let clean: Run
+
+interface Run {
+  readonly sent: readonly string[]
+  readonly outcomes: readonly string[]
+}
+
+beforeAll(async () => {
+  // One connection, which is open before anything is polluted: what pg itself inherits is not asked here.
+  const recorded = recording(openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } }))
+  log = recorded.log
+  tenancy = new Tenancy(recorded.executor, cursorKeys)
+  await tenancy.ping()
+  clean = await runAll(() => undefined)
+  expect(clean.sent.length).toBeGreaterThan(150)
+})
+
+afterAll(() => tenancy.close({ drain: 0 }))
+
+test.each(pollutions)(
+  'an inherited $name, enumerable: $enumerable, changes no statement and no result',
+  async (one) => {
+    const dirty = await runAll(() => polluted(one))
+    expect(dirty.outcomes).toEqual(clean.outcomes)
+    expect(dirty.sent).toEqual(clean.sent)
+  },
+)
+
+/** Every public method of every repository, every write of the core, and the scope's own methods. */
+async function runAll(pollute: () => (() => void) | undefined): Promise<Run> {
+  const organizations: string[] = []
+  for (let made = 0; made < 7; made++) organizations.push(await createOrganization(database.admin))
+  const next = () => tenancy.forOrg(organizations.pop() ?? '')
+  const outcomes: unknown[] = []
+  const from = log.length
+  const clean = pollute()
+  try {
+    for (const work of [...eachCase(callsOf), everyWrite, scopes]) await work(next(), outcomes)
+  } finally {
+    clean?.()
+  }
+  const normal = normalizer()
+  return { sent: log.slice(from).map((one) => normal(one)), outcomes: outcomes.map((one) => normal(one)) }
+}
+
+const callsOf =
+  <Repository>({ repository, make, calls }: ContractCase<Repository>) =>
+  async (org: Org, outcomes: unknown[]): Promise<void> => {
+    const id = await make(org)
+    for (const name of Object.keys(calls) as (keyof ContractCalls<Repository>)[]) {
+      outcomes.push(await outcomeOf(() => calls[name](org.repository(repository), id)))
+    }
+  }
+
+async function everyWrite(org: Org, outcomes: unknown[]): Promise<void> {
+  outcomes.push(await outcomeOf(() => writeEveryWay(org)))
+}
+
+const Bots = defineRepository(agents, {
+  create: z.strictObject({ name: z.string(), username: z.string(), model: z.string().optional() }),
+  patch: z.strictObject({ name: z.string().optional(), model: z.string().optional() }),
+})
+
+async function scopes(org: Org, outcomes: unknown[]): Promise<void> {
+  const bots = org.repository(Bots)
+  const work = [
+    () => bots.create({ name: 'Ada', username: 'ada' }),
+    () => bots.list(),
+    () => bots.list({ name: { gte: 'A' } }),
+    () => bots.count(),
+    () => org.transaction(async (inner) => (await inner.agents.list()).items.length),
+    () => org.transaction((inner) => inner.transaction((nested) => nested.agents.count())),
+    () => org.batch((org) => [org.agents.count(), org.agents.list({ orderBy: 'name' })]),
+    () => org.db.select({ name: agents.name }).from(agents),
+    () => org.db.update(agents).set({ name: 'Eve' }),
+    async () => bots.update((await bots.list()).items[0]?.id ?? '', { name: 'Ada' }),
+    async () => bots.delete((await bots.list()).items[0]?.id ?? ''),
+  ]
+  for (const one of work) outcomes.push(await outcomeOf(one))
+}
+
+async function outcomeOf(work: () => unknown): Promise<unknown> {
+  try {
+    const value = await work()
+    if (typeof value !== 'object' || value === null || !(Symbol.asyncIterator in value)) return value
+    const rows: unknown[] = []
+    for await (const row of value as AsyncIterable<unknown>) rows.push(row)
+    return rows
+  } catch (error) {
+    return String(error)
+  }
+}
+
+/** As text, in which what differs from run to run is named by the order of its first appearance. */
+function normalizer(): (value: unknown) => string {
+  const ids = new Map<string, number>()
+  const idOf = (id: string) => `id ${ids.get(id) ?? ids.set(id, ids.size).size}`
+  return (value) =>
+    JSON.stringify(value, (key, item: unknown) => {
+      if (typeof item !== 'string') return item
+      if (key === 'next' || key === 'previous') return 'a cursor'
+      return item
+        .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, idOf)
+        .replaceAll(/\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d)?/g, 'a moment')
+        .replaceAll(/^[a-z]{20}$/g, 'a ref')
+    })
+}
+
+test('inherited options of the front door and of a definition are not read', async () => {
+  const restores = [
+    polluted({ name: 'embedded', value: true, enumerable: true }),
+    polluted({ name: 'allowRelations', value: 'none', enumerable: true }),
+    polluted({ name: 'drain', value: -1, enumerable: true }),
+    polluted({ name: 'permission', value: 1, enumerable: true }),
+    polluted({ name: 'parents', value: { name: agents }, enumerable: true }),
+    polluted({ name: 'references', value: [{ table: agents, property: 'none' }], enumerable: true }),
+  ]
+  try {
+    const opened = await openTenancy({ url: database.appUrl, keys: `k:${Buffer.alloc(32, 1).toString('base64')}` })
+    const Others = defineRepository(agents, { create: z.strictObject({}), patch: z.strictObject({}) })
+    const org = opened.forOrg(await createOrganization(database.admin))
+    expect(await org.repository(Others).count()).toBe(0)
+    await opened.close()
+  } finally {
+    for (const restore of restores.reverse()) restore()
+  }
+})

@@ -1,0 +1,26 @@
+/** What keeps a statement from running on a cluster that shards rows by organization, though a single server takes it. */
+const refused: readonly (readonly [fault: string, form: RegExp])[] = [
+  ['a sub-select behind in: the generic plan asks every shard', /\bin \(select\b/i],
+  [
+    'a clock inside of CASE or COALESCE of an update',
+    /^(?=(?:with\b[^]*)?\bupdate\b)[^]*\b(?:case\b(?:(?!\bend\b)[^])*|coalesce\((?:[^()]|\([^()]*\))*)(?:now\(\)|_timestamp\(\))/i,
+  ],
+  ['a clock in the update of an upsert', /\bon conflict\b[^]*\bdo update\b[^]*(?:now\(\)|_timestamp\(\))/i],
+  [
+    'a bulk insert without returning: it becomes a COPY',
+    /^(?![^]*\breturning\b)(?:with\b[^]*)?insert into\b[^]*\bunnest\(/i,
+  ],
+]
+
+const tables = /\b(?:from|join|into|update) ("platform"\."\w+")/gi
+const owners = /"?org_id"?(?: = \$1\b|[,)])/g
+
+/** The faults of one statement's text, in words. */
+export function formFaults(text: string): string[] {
+  const named = [...text.matchAll(tables)].length
+  const owned = [...text.matchAll(owners)].length
+  return [
+    ...refused.filter(([, form]) => form.test(text)).map(([fault]) => fault),
+    ...(owned < named ? [`${named} tables, of which ${owned} say whose rows are meant`] : []),
+  ]
+}
