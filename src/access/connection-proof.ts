@@ -1,5 +1,5 @@
 import type { RoleFault } from '../core/errors.js'
-import { anotherLogin, type Finding, rootCauses } from './root-causes.js'
+import { connectWithIt, type Finding, rootCauses } from './root-causes.js'
 import type { Session } from '../database/session.js'
 
 /** What a proof found. Nothing may be served with a fault; a note is for whoever runs the database to know. */
@@ -40,7 +40,12 @@ roles as materialized (
 here as materialized (
   select login.oid as login, login.rolname as login_name,
     pg_catalog.format('npx tenantry login create %s%s', login.rolname, case $1::text when 'tenantry_system' then ' --system' end) as relogin,
-    pg_catalog.format('${anotherLogin}%s', case $1::text when 'tenantry_system' then ' --system' end) as another_login,
+    case $1::text when 'tenantry_system' then 'npx tenantry login create system_login --system ${connectWithIt}'
+      else 'npx tenantry login create app_login ${connectWithIt}' end as another_login,
+    -- Whoever makes a role is given it with the admin option, so that only membership without it is from login create.
+    not exists (
+      select from pg_catalog.pg_auth_members m join roles r on r.oid = m.roleid
+      where m.member = login.oid and r.rolname = $1::text and not m.admin_option) as administers,
     (select r.oid from roles r where r.rolname = $1::text) as role,
     d.oid as database, d.datname as database_name, d.datdba as database_owner
   from roles login cross join pg_catalog.pg_database d
@@ -80,17 +85,21 @@ const resetOf = (setting: string) => `case
     else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, ${setting})
   end`
 
+/** A login that is no member of its role, and can do more, is somebody's who administers: it is not altered. */
+const mendOf = (role: string, mend: string) =>
+  `case when here.administers and ${role} = here.login then here.another_login else ${mend} end`
+
 export const loginFindings: readonly string[] = [
   `select 'is a superuser' as fault, r.rolname::text as detail,
     case r.oid when here.login then here.another_login else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
     true as grave
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolsuper`,
 
-  `select 'bypasses row security', r.rolname, pg_catalog.format('alter role %I nobypassrls', r.rolname), true
+  `select 'bypasses row security', r.rolname, ${mendOf('r.oid', "pg_catalog.format('alter role %I nobypassrls', r.rolname)")}, true
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolbypassrls and not r.rolsuper`,
 
   `select 'may create roles or databases, or replicate', r.rolname,
-    pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname), true
+    ${mendOf('r.oid', "pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname)")}, true
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
 
   `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
@@ -110,7 +119,7 @@ export const loginFindings: readonly string[] = [
 
   // Policies of every role that a login reaches are OR-ed.
   `select 'is a member of another role', pg_catalog.format('%s is a member of %s', m.member::pg_catalog.regrole, m.roleid::pg_catalog.regrole),
-    pg_catalog.format('revoke %s from %s', m.roleid::pg_catalog.regrole, m.member::pg_catalog.regrole), true
+    ${mendOf('m.member', "pg_catalog.format('revoke %s from %s', m.roleid::pg_catalog.regrole, m.member::pg_catalog.regrole)")}, true
   from pg_catalog.pg_auth_members m join reach on reach.oid = m.member cross join here
   where m.member <> here.login or m.roleid is distinct from here.role`,
 

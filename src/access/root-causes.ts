@@ -7,7 +7,8 @@ export interface Finding extends RoleFault {
   readonly about: 'login' | 'database'
 }
 
-export const anotherLogin = 'connect with a login of its own: npx tenantry login create <name>'
+/** The end of the mend of a login that administers: it stays as it is, and the application is given a login of its own. */
+export const connectWithIt = '# and connect with the url that it prints'
 
 const migrateUp = 'npx tenantry migrate up'
 
@@ -40,7 +41,7 @@ const causes: readonly Cause[] = [
   { is: ({ mend }) => mend === migrateUp, explains: called('the role is missing') },
   { is: called('the role is missing'), explains: everything },
   // The rights of an owner or a superuser are right for an owner or a superuser.
-  { is: ({ mend }) => mend.startsWith(anotherLogin), explains: everything },
+  { is: ({ mend }) => mend.endsWith(connectWithIt), explains: everything },
   { is: isMoreThanALogin, explains: called('does not have the rights of its role') },
   { is: called('migrations are not applied'), explains: ({ about }) => about === 'database' },
 ]
@@ -51,16 +52,26 @@ export function rootCauses(findings: readonly Finding[]): Finding[] {
     (all, { is, explains }) => (all.some(is) ? all.filter((one) => is(one) || !explains(one)) : all),
     findings,
   )
-  return inOne(left, ({ mend }) => mend === passOwn)
+  return oneForEach(
+    left.map((one) => (one.mend === passOwn ? { ...one, fault: 'tables of your own are not declared' } : one)),
+  )
 }
 
-/** Findings with one mend, as one: the host may have a hundred tables. */
-function inOne(findings: readonly Finding[], belongs: (finding: Finding) => boolean): Finding[] {
-  const [first, ...more] = findings.filter(belongs)
-  if (first === undefined) return [...findings]
-  const details = [first, ...more].map(({ detail }) => detail).sort()
-  return [
-    ...findings.filter((finding) => !belongs(finding)),
-    { ...first, fault: 'tables of your own are not declared', detail: details.join('; ') },
-  ]
+/** Findings that one mend ends are one line: a lost schema has fifty tables, the host may have a hundred. */
+function oneForEach(findings: readonly Finding[]): Finding[] {
+  const byMend = new Map<string, Finding[]>()
+  for (const finding of findings) {
+    const key = finding.mend.endsWith(connectWithIt) ? finding.mend : `${finding.fault}\n${finding.mend}`
+    byMend.set(key, [...(byMend.get(key) ?? []), finding])
+  }
+  return [...byMend.values()].map(inOne)
 }
+
+function inOne(findings: readonly Finding[]): Finding {
+  const sorted = findings.toSorted((a, b) => Number(textOf(a) > textOf(b)) - Number(textOf(a) < textOf(b)))
+  const details = [...new Set(sorted.map(({ detail }) => detail))]
+  const further = details.length > 3 ? `; and ${details.length - 3} more` : ''
+  return { ...(sorted[0] as Finding), detail: `${details.slice(0, 3).join('; ')}${further}` }
+}
+
+const textOf = ({ fault, detail }: Finding) => `${fault}\n${detail}`

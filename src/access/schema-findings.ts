@@ -68,11 +68,11 @@ export const functionFindings: readonly string[] = [
     pg_catalog.format('grant execute on function %s to %s', place.set_config, place.owner::pg_catalog.regrole), true
   from place where not pg_catalog.has_function_privilege(place.owner, place.set_config, 'execute')`,
 
-  `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap, as a superuser', false
+  `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap # as a superuser', false
   from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
 
   `select distinct 'SQL text can make large objects', pg_catalog.format('%s may execute %s', here.login_name, p.oid::pg_catalog.regprocedure),
-    'npx tenantry bootstrap, as a superuser', false
+    'npx tenantry bootstrap # as a superuser', false
   from here cross join pg_catalog.pg_proc p
   where p.proname in ('lo_creat', 'lo_create', 'lo_from_bytea') and p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
     and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,

@@ -54,8 +54,9 @@ export function usePlants(database: FileDatabase) {
         proveConnection: () => asLogin(() => proveConnection(session, { role, schemas: searchPathOf(declarations) })),
         mend: async (how) => {
           const name = `${new URL(database.adminUrl).pathname.slice(1)}new`
-          await doMend(session, how.replace('<name>', name))
-          if (how.includes('<name>')) names.login = name
+          const another = /create (?:app|system)_login/
+          await doMend(session, how.replace(another, `create ${name}`))
+          if (another.test(how)) names.login = name
         },
         explain: () => explained(session, (spied) => proveStartup(spied, declarations, { role })),
       })
@@ -70,7 +71,7 @@ async function databaseAndOwner(session: Session): Promise<{ database: string; o
   return row ?? { database: '', owner: '' }
 }
 
-const command = /(?:^|: )npx tenantry ([^,]+)/
+const command = /^npx tenantry ([^#]+?)(?: #.*)?$/
 
 /** A command runs as the command line runs it; everything else is SQL, as it stands there. */
 async function doMend(session: Session, how: string): Promise<void> {

@@ -12,8 +12,9 @@ import { orgIsolation, systemAccess } from '../../src/schema/shared/isolation.js
 import { declareTable } from '../../src/schema/shared/kinds.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { isFoundAndMended, namesOf, usePlants } from './planted.js'
-import { appPlants, databasePlants, loginPlants, type Plant, systemPlants } from './plants.js'
+import { loginPlants } from './login-plants.js'
+import { canBeRun, isFoundAndMended, namesOf, usePlants } from './planted.js'
+import { appPlants, databasePlants, notePlants, type Plant, systemPlants } from './plants.js'
 
 const database = useDatabase()
 const { withPlant, urlOf } = usePlants(database)
@@ -60,31 +61,15 @@ describe.each(['tenantry_app', 'tenantry_system'] as const)('%s', (role) => {
   })
 })
 
-test.for(
-  named([
-    { sql: ['grant temporary on database {database} to public'], faults: ['may make temporary tables'] },
-    {
-      sql: ['grant execute on function pg_catalog.set_config(text, text, boolean) to public'],
-      faults: ['SQL text can move the binding'],
-    },
-    {
-      sql: ['grant execute on function pg_catalog.lo_create(oid) to public'],
-      faults: ['SQL text can make large objects'],
-    },
-    { sql: ['create publication planted for table platform.agents'], faults: ['is published'] },
-    { sql: ['create publication planted for table platform.audit_logs_default'], faults: ['is published'] },
-    { sql: ['create publication planted for tables in schema platform'], faults: ['is published'] },
-    { sql: ['create publication planted for all tables'], faults: ['is published'] },
-    {
-      sql: ['create table public.host (id int primary key)', 'create publication host for table public.host'],
-      faults: [],
-    },
-  ]),
-)('noted, and no fault: %s', async ([, plant]) => {
-  await withPlant(plant, 'tenantry_app', async ({ prove }) => {
-    const proof = await prove()
-    expect(proof.faults).toEqual([])
-    expect(proof.notes.map(({ fault }) => fault)).toEqual(plant.faults)
+test.for(named(notePlants))('noted, and mended: %s', async ([, plant]) => {
+  await withPlant(plant, 'tenantry_app', async ({ prove, mend }) => {
+    const { faults, notes } = await prove()
+    expect(faults).toEqual([])
+    expect(notes.map(({ fault }) => fault)).toEqual(plant.faults)
+    expect(notes.map((note) => canBeRun(note.mend))).toEqual([plant.advice === undefined])
+    if (plant.advice !== undefined) return
+    for (const note of notes) await mend(note.mend)
+    expect(await prove()).toEqual({ faults: [], notes: [] })
   })
 })
 
@@ -144,13 +129,19 @@ const hosts: readonly (Plant & { options?: Partial<StartupProofOptions> })[] = [
   // A temporary table of another session belongs to the login too.
   { sql: ['grant temporary on database {database} to public'], as: ['create temporary table mine ()'], faults: [] },
   { sql: ['create extension pg_stat_statements'], faults: [] },
+  {
+    sql: ['create table public.host (id int primary key)', 'create publication host for table public.host'],
+    faults: [],
+  },
 ]
 
 test.for(named(hosts))("the host's own, and no fault: %s", async ([, plant], { skip }) => {
   const options = hosts.find(({ sql }) => sql === plant.sql)?.options
   if (!fits(plant)) skip()
   await withPlant(plant, 'tenantry_app', async ({ prove }) => {
-    expect((await prove(options)).faults).toEqual([])
+    const { faults, notes } = await prove(options)
+    expect(faults).toEqual([])
+    expect(notes.filter(({ fault }) => fault === 'is published')).toEqual([])
   })
 })
 
@@ -209,8 +200,8 @@ test.for(['tenantry_app', 'tenantry_system'] as const)(
   async (role) => {
     const { faults } = await proveStartup(database.admin, declarations, { role })
 
-    const system = role === 'tenantry_system' ? ' --system' : ''
-    const mend = `connect with a login of its own: npx tenantry login create <name>${system}`
+    const login = role === 'tenantry_system' ? 'system_login --system' : 'app_login'
+    const mend = `npx tenantry login create ${login} # and connect with the url that it prints`
     expect(faults).toEqual([{ fault: 'is a superuser', detail: new URL(database.adminUrl).username, mend }])
   },
 )
