@@ -22,7 +22,8 @@ describe('login create', () => {
     const { name, urlWith } = named('cliweb')
     const { code, stdout, stderr } = await tenantry(['login', 'create', name], { env })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    const url = urlWith(/^password: (\S+)$/m.exec(stdout)?.[1] ?? '')
+    const [, url = ''] = /^DATABASE_URL=(\S+)$/m.exec(stdout) ?? []
+    expect(url).toBe(urlWith(new URL(url).password))
     expect(await tenantry(['proof'], { env: { DATABASE_URL: url } })).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^This login is safe to serve with, as tenantry_app\./) as string,
