@@ -78,9 +78,9 @@ begin
   -- Every scope pays for what stands first. Why it did not enter is asked only then.
   if coalesce(pg_catalog.current_setting('tenantry.org_id', true), '') = ''
     and coalesce(pg_catalog.current_setting('tenantry.user_id', true), '') = '' then
-    select pg_catalog.set_config('tenantry.org_id', o.id::text, true) into bound
-      from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active';
-    if bound is not null then
+    if exists (select from platform.organizations o where o.id = org and o.deleted_at is null and o.status = 'active') then
+      -- A Citus cluster passes SET LOCAL on to its workers, and set_config not.
+      execute pg_catalog.format('set local tenantry.org_id = %L', org);
       return;
     end if;
   end if;
@@ -130,7 +130,7 @@ begin
   if coalesce(pg_catalog.current_setting('tenantry.org_id', true), '') <> '' then
     raise insufficient_privilege using message = 'an organization is bound';
   end if;
-  perform pg_catalog.set_config('tenantry.user_id', person::text, true);
+  execute pg_catalog.format('set local tenantry.user_id = %L', person);
 end
 `,
 }

@@ -10,8 +10,8 @@ interface Shared {
 const shared = new WeakMap<AbortSignal, Shared>()
 
 /**
- * Calls `listener` when the signal is aborted, unless the function that this gives was called before. All calls share one listener
- * on the signal: from the eleventh on Node would warn of a leak.
+ * Calls `listener` when the signal is aborted. The returned function takes the listener away. All calls share one listener on the
+ * signal, because Node warns of a leak from the eleventh on.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   const { listeners, dispatch } = shared.get(signal) ?? listen(signal)

@@ -119,7 +119,7 @@ const linksOver = (table: PgTable, linked: z.ZodType, options: RepositoryOptions
     }
   }
 
-/** Where it is defined, and not in the first request that uses it. */
+/** Checks the definition where it is made, so that a mistake does not wait for the first request. */
 function readDefinition(table: unknown, given: object) {
   const { create, patch, link, ...others } = readOptions(given, definitionNames, 'definition')
   for (const [name, schema] of Object.entries(link === undefined ? { create, patch } : { link })) {

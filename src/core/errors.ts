@@ -60,8 +60,8 @@ export class ConflictError extends TenantryError {
 }
 
 /**
- * A value refers to a row that this organization does not have; or, where `referredBy` names a resource, the row cannot go because
- * rows of that resource refer to it.
+ * A value refers to a row that this organization does not have. Where `referredBy` names a resource, the row cannot be deleted,
+ * because rows of that resource refer to it.
  */
 export class BrokenReferenceError extends TenantryError {
   readonly code = 'broken_reference'
@@ -325,7 +325,7 @@ export class DecryptError extends TenantryError {
 export class IsolationError extends TenantryError {
   readonly code = 'isolation'
   readonly status = 500
-  constructor(message = 'the database refused this statement because it left the bound organization') {
+  constructor(message = 'the database refused a statement that touched rows of another organization') {
     super(message)
   }
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { mayWrite } from './may-write.js'
 import { keepsItsTypes } from './parameter-types.js'
 
-/** What a statement may do to rows: whether a lost answer leaves a write in doubt, and what of a batch others can refuse. */
+/** What a statement may do to rows: it tells whether a lost answer leaves a write in doubt, and which calls can be refused late. */
 export type Effect = 'read' | 'insert' | 'change'
 
 /** One SQL text and the name a connection prepares it under. An empty name is prepared anew for every call. */
@@ -10,13 +10,13 @@ export interface Statement {
   readonly name: string
   readonly text: string
   readonly effect: Effect
-  /** What errors call it; undefined for what the library or a builder has made. */
+  /** Its name in errors. Undefined for statements of the library and of Drizzle's builder. */
   readonly label?: string | undefined
 }
 
 /**
- * The name follows from the text, so that no name ever stands for two texts and every connection agrees on it. Of a text that is
- * not the library's, the words tell what it may do.
+ * The name is a hash of the text, so that no name stands for two texts, on whatever connection. Without an `effect`, the text is
+ * read to find out whether it may write.
  */
 export function statement(
   text: string,
@@ -26,7 +26,7 @@ export function statement(
   return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect, label }
 }
 
-/** For a text that the library did not write: without a name where the server would keep types of parameters that it inferred. */
+/** For a text that the library did not write. It gets no name if the server would infer types for its parameters and keep them. */
 export const foreignStatement = (...given: Parameters<typeof statement>): Statement => {
   const made = statement(...given)
   return keepsItsTypes(made.text) ? made : { ...made, name: '' }
@@ -38,7 +38,7 @@ export interface Call {
 }
 
 /**
- * What one call returned. A row is an array in the order of `columns`. Dates, timestamps and intervals, and arrays of them, are the
+ * The result of one call. A row is an array in the order of `columns`. Dates, timestamps and intervals, and arrays of them, are the
  * server's text with all its microseconds; bigint and numeric are strings; json is parsed.
  */
 export interface Result {
@@ -55,13 +55,13 @@ export interface Owner {
 }
 
 /**
- * Which rows the statements may touch: those of one owner. `system` binds nothing, since its login has a role and a pool of its own;
- * `about` is the owner of whom its statements speak.
+ * Whose rows the statements may touch. `system` binds nothing: its login has a role and a pool of its own, and `about` is the
+ * owner whose rows its statements name.
  */
 export type Binding = Owner | { readonly kind: 'system'; readonly about: Owner | undefined }
 
 export interface RunOptions {
-  /** Ends the call's own statement. When the server had already finished it, the call succeeds. */
+  /** Cancels the call's statement. When the server had already finished it, the call succeeds. */
   readonly signal?: AbortSignal | undefined
   /** The server refuses every write. */
   readonly readOnly?: boolean | undefined
@@ -90,7 +90,7 @@ export interface Executor {
 export interface Transaction {
   /** One round trip. After a failure only `rollbackTo` and `rollback` help. */
   run(calls: readonly Call[]): Promise<Result[]>
-  /** The three below go out with the next calls. */
+  /** This and the next two are sent with the next calls. */
   savepoint(): string
   release(savepoint: string): void
   rollbackTo(savepoint: string): void

@@ -3,12 +3,12 @@ import { InvalidInputError, InvalidOrgIdError } from './errors.js'
 
 declare const organization: unique symbol
 
-/** The id of an organization that was looked at: nothing else can be bound. */
+/** The id of an organization after validation. Only such an id can be bound. */
 export type OrgId = string & { readonly [organization]: true }
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** A UUID as Postgres prints it. Upper case is refused, not mended: one organization must not have two spellings. */
+/** A UUID as Postgres prints it. Upper case is refused: one organization must not have two spellings. */
 export const isUuid = (value: unknown): value is string =>
   typeof value === 'string' && uuid.test(value) && value.length === 36
 
@@ -29,8 +29,8 @@ let millisecond = 0
 let sequence = 0
 
 /**
- * Time-ordered, and in the order of their making within this process. Random bytes are drawn for 256 ids at a time: drawn for each,
- * they take longer than all else that is done for an id.
+ * Ordered by time, and within this process by creation. Random bytes are drawn for 256 ids at a time: drawing them for each id
+ * takes longer than everything else.
  */
 export function newId(): string {
   if (spent === pool.length) {
@@ -40,7 +40,7 @@ export function newId(): string {
   const now = Date.now()
   if (now > millisecond) {
     millisecond = now
-    // v7 takes the last six of the sixteen bytes. Half of what 32 bits hold is left to count on.
+    // v7 uses only the last six of the sixteen bytes. The sequence starts below 2^31, so that it has room to count up.
     sequence = words.getUint32(spent) >>> 1
   } else {
     sequence++

@@ -1,15 +1,19 @@
+import { SqlTokens, type TokenKind } from './sql-tokens.js'
+
 /**
- * Whether a text could change something. It is a read only when that is certain: a `select` or `values` without an `into`, a
- * `with` whose parts are such, and every function in it one of Postgres' own that is known to change nothing. A row lock, as of
+ * Whether a text could change something. It counts as a read only when that is certain: it is a `select`, `values` or `with`
+ * without a word that writes, and each function in it is one of Postgres' own that is known to change nothing. A row lock, such as
  * `for update`, changes nothing that outlives the transaction.
  */
 export function mayWrite(text: string): boolean {
+  const tokens = new SqlTokens(text)
   let before: Token | undefined
   let beforeThat: Token | undefined
   let qualifier: Token | undefined
   let isStarted = false
-  for (const token of tokensOf(text)) {
-    if (token.kind === 'unknown') return true
+  while (tokens.next()) {
+    const token: Token = { kind: tokens.kind, text: tokens.text }
+    if (isUnsure(token)) return true
     if (!isStarted && !isSign(token, '(')) {
       if (token.kind !== 'word' || !starts.has(token.text)) return true
       isStarted = true
@@ -20,28 +24,30 @@ export function mayWrite(text: string): boolean {
     beforeThat = before
     before = token
   }
-  return !isStarted
+  return !isStarted || tokens.isCut
 }
 
 interface Token {
-  /** `unknown` is what may hide anything, such as a literal without an end. */
-  readonly kind: 'word' | 'quoted' | 'value' | 'sign' | 'unknown'
-  /** A word in lower case; a quoted name without its quotes. */
+  readonly kind: TokenKind
   readonly text: string
 }
 
 const starts = new Set(['select', 'values', 'with'])
 const writes = new Set(['insert', 'update', 'delete', 'merge', 'into'])
 
-const isSign = ({ kind, text }: Token, sign: string): boolean => kind === 'sign' && text === sign
+/** Where standard_conforming_strings is off, a literal with a backslash may end elsewhere. */
+const isUnsure = ({ kind, text }: Token): boolean =>
+  kind === 'escaped name' || (kind === 'literal' && text.includes('\\'))
+
+const isSign = ({ kind, text }: Token, sign: string): boolean => kind === 'symbol' && text === sign
 
 /** `for update` and `for no key update`. */
 const isRowLock = ({ text }: Token, before: Token | undefined): boolean =>
   text === 'update' && before?.kind === 'word' && (before.text === 'for' || before.text === 'key')
 
-/** Whether `name (` could call a function that writes. `before` is the name, behind it what stands in front of it. */
+/** Whether `name (` could call a function that writes. `before` and `qualifier` are the two tokens in front of the name. */
 function isCall(name: Token, before: Token | undefined, qualifier: Token | undefined): boolean {
-  if (name.kind !== 'word' && name.kind !== 'quoted') return false
+  if (name.kind !== 'word' && name.kind !== 'name') return false
   if (before !== undefined && isSign(before, '.')) {
     return qualifier?.text !== 'pg_catalog' || !harmless.has(name.text)
   }
@@ -51,80 +57,9 @@ function isCall(name: Token, before: Token | undefined, qualifier: Token | undef
   return !harmless.has(name.text)
 }
 
-// Other white space of Unicode is part of a name for the server.
-const blank = /[ \t\n\r\f\v]+|--[^\n\r]*/y
-const word = /[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/iy
-const number = /(?:\d|\.\d)[\w.]*|\$\d+/y
-const quotedName = /"([^"]*(?:""[^"]*)*)"/y
-const literal = /'[^']*(?:''[^']*)*'/y
-const dollarTag = /\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/iy
-
-function* tokensOf(text: string): Generator<Token> {
-  let at = 0
-  const take = (pattern: RegExp): RegExpExecArray | undefined => {
-    pattern.lastIndex = at
-    const found = pattern.exec(text)
-    if (found === null) return undefined
-    at = pattern.lastIndex
-    return found
-  }
-  while (at < text.length) {
-    if (take(blank)) continue
-    if (text.startsWith('/*', at)) {
-      at = endOfComment(text, at)
-      continue
-    }
-    const named = take(word)
-    if (named) {
-      // Two letters that differ for the server may be one in lower case, but not among those of ASCII.
-      const found = named[0]
-      yield { kind: 'word', text: /[^\w$]/.test(found) ? found : found.toLowerCase() }
-      continue
-    }
-    const quoted = take(quotedName)
-    if (quoted) {
-      yield { kind: 'quoted', text: quoted[1] ?? '' }
-      continue
-    }
-    if (take(number)) {
-      yield { kind: 'value', text: '' }
-      continue
-    }
-    const quote = take(literal)
-    if (quote) {
-      // Where a backslash escapes, the literal may end elsewhere.
-      yield quote[0].includes('\\') ? unknown : { kind: 'value', text: '' }
-      continue
-    }
-    const tag = take(dollarTag)?.[0]
-    if (tag !== undefined) {
-      const end = text.indexOf(tag, at)
-      yield end === -1 ? unknown : { kind: 'value', text: '' }
-      at = end === -1 ? text.length : end + tag.length
-      continue
-    }
-    yield `'"$`.includes(text.charAt(at)) ? unknown : { kind: 'sign', text: text.charAt(at) }
-    at++
-  }
-}
-
-const unknown: Token = { kind: 'unknown', text: '' }
-
-/** Block comments nest. One without an end hides nothing that the server would run. */
-function endOfComment(text: string, start: number): number {
-  const marks = /\/\*|\*\//g
-  marks.lastIndex = start
-  let depth = 0
-  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
-    depth += mark[0] === '/*' ? 1 : -1
-    if (depth === 0) return marks.lastIndex
-  }
-  return text.length
-}
-
 const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/\s+/))
 
-/** Words that stand in front of a bracket and call nothing, types with a length among them. */
+/** Words that can stand before a bracket without calling a function, types with a length among them. */
 const notNames = words(`
   all and any array as between bit by case char character cube dec decimal distinct else except exists filter float from group
   grouping having ilike in intersect interval join lateral like limit materialized nchar not numeric offset on or over partition
@@ -132,8 +67,8 @@ const notNames = words(`
   where within`)
 
 /**
- * Functions of pg_catalog that every supported version has and that change nothing, and what looks like a function and is
- * grammar. Not `nextval`, whose number is gone, nor what takes locks, sends, reaches other sessions or files, or runs SQL text.
+ * Functions of pg_catalog that change nothing in every supported version, and grammar that looks like a function. `nextval` is
+ * left out, because its number is used up; so are functions that lock, notify, run SQL text, or reach other sessions or files.
  */
 export const harmless = words(`
   abs acos age array_agg array_append array_cat array_dims array_fill array_length array_lower array_ndims array_position

@@ -1,8 +1,8 @@
 /**
- * The server infers the type of a parameter from what stands around it, once, when it parses the statement, and keeps that type
- * while the statement has a name. When somebody changes the column afterwards, a value is first made of the old type and may be
- * cut to it without an error, as a `double precision` to a `real`. A text may have a name where that cannot happen: each
- * parameter is cast (`$2::text`), or an id is compared with it, of which the old type fails or finds the same row.
+ * Whether a text can be prepared under a name. The server infers the type of an uncast parameter when it parses the statement, and
+ * keeps it as long as the statement has a name. If somebody then changes the type of the column, values are converted to the old
+ * type first, which may cut them without an error: `double precision` to `real`. That cannot happen where each parameter is cast
+ * (`$2::text`) or compared with an id: there the old type fails, or finds the same row.
  */
 export function keepsItsTypes(text: string): boolean {
   let clause = ''
@@ -13,7 +13,7 @@ export function keepsItsTypes(text: string): boolean {
   return true
 }
 
-/** Whether a value could be refused only because its parameter has the type that an id had before. */
+/** Whether a value could be refused only because its parameter still has the old type of a column. */
 export const infersTypes = (text: string): boolean => inferred.test(text)
 
 const uncastOrClause = /\$\d+(?!\d|::)|\b(?:set|where|on)\b/gi

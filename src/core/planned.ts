@@ -1,13 +1,13 @@
 import type { Call, Result } from './executor.js'
 
-/** One method of a repository before it is sent: its statements, and how their answer becomes what the caller gets. */
+/** A call of a repository before it is sent: its statements, and how the result is made from their answer. */
 export interface Planned<T> {
-  /** Sent in front of the call, in the same round trip: locks, reservations, references to be emptied. Nobody reads their results. */
+  /** Sent before the call, in the same round trip: locks, reservations, references to be emptied. Their results are ignored. */
   readonly before: readonly Call[]
   readonly call: Call
   /** The query that tells why the call returned and changed no row. It costs a round trip of its own, and only then. */
   readonly diagnose: Call | undefined
-  /** Throws the error that fits when there is no row to give. */
+  /** Makes the result. Throws the typed error when there is no row. */
   readonly read: (result: Result, diagnosis: Result | undefined) => T
 }
 

@@ -14,17 +14,17 @@ export interface Change {
 }
 
 /**
- * What every scope asks before it reads or writes. The core knows no permissions, plans, audit log or keys: the scope's face brings
- * them, and trusted backend code brings `trusted`.
+ * The checks and additions of every scope: permissions, audit entries, plan limits, sealed columns. The core only calls them;
+ * whoever makes a scope provides them. Scopes without an actor have `trusted`.
  */
 export interface Rules {
   /** Throws ForbiddenError when the actor lacks the permission. `on` is the id of the row, where the call names one. */
   authorize(permission: string, on: string | undefined): void
-  /** The same change with its audit entry in the same statement. It returns the same rows. */
+  /** Returns the same change with its audit entry in the same statement. The statement returns the same rows. */
   audit(change: Change, call: Call): Call
   /** Calls to send in front of an insert, in the same round trip. They fail when the limit leaves no room for `rows` more. */
   reserve(limit: string, rows: number): readonly Call[]
-  /** The values with those of sealed columns encrypted for the row that keeps them. */
+  /** Encrypts the values of sealed columns for the row with that id. */
   seal(table: PgTable, rowId: string, values: Values): Promise<Values>
 }
 

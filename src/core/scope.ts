@@ -3,7 +3,7 @@ import type { Planned } from './planned.js'
 import type { Query } from './query.js'
 import type { Rules } from './rules.js'
 
-/** Who acts, as authentication found out, and what they may. */
+/** The authenticated user, service or key, and its permissions. */
 export interface Actor {
   readonly kind: 'user' | 'api_key'
   readonly id: string
@@ -33,9 +33,9 @@ export interface ScopeContext {
   readonly rules: Rules
 }
 
-/** How a statement is to be sent. */
+/** How a statement is sent. */
 export interface QueryOptions {
-  /** Checks the binding once more behind the statement: its text is the caller's. */
+  /** Checks the binding again after the statement, because its text is the caller's. */
   readonly reenter: boolean
 }
 
@@ -43,25 +43,25 @@ export interface QueryOptions {
 export interface Scope {
   readonly context: ScopeContext
   /**
-   * Sends one planned call. What `plan` throws is the query's rejection, and nothing is sent. A plan that has to be waited for, as
-   * one that seals a secret, keeps its place in the order of the calls.
+   * Sends one planned call. What `plan` throws rejects the query, and nothing is sent. A plan that is a promise, such as one that
+   * seals a secret, keeps its place in the order of the calls.
    */
   query<T>(plan: () => Planned<T> | Promise<Planned<T>>, options?: QueryOptions): Query<T>
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**
-   * `transaction` for a method of several steps, such as `agents.duplicate`. What is called beside it inside of a transaction waits
-   * until it has ended, and so would a call with this scope in `work`: that must use the scope it receives.
+   * `transaction` for a method of several steps, such as `agents.duplicate`. Inside a transaction, calls beside it wait until it has
+   * ended. `work` must use the scope that it receives: a call with this one would wait for itself.
    */
   steps<T>(work: (scope: Scope) => Promise<T>): Promise<T>
   /**
-   * The promise of a method that awaits other calls. Inside a transaction its failure is reported at the end when nobody awaits
-   * it, and does not end the process as an unhandled rejection.
+   * For the promise of a method that awaits other calls. If it fails inside a transaction and nobody awaits it, the transaction
+   * reports that at its end, and the process does not end with an unhandled rejection.
    */
   track<T>(promise: Promise<T>): Promise<T>
   /**
-   * One round trip for all calls that `collect` makes on the scope it is given; all of them take effect, or none. One more where a
-   * call could be refused when others have written. Inside a transaction it is the transaction that is taken back.
+   * Sends all calls that `collect` makes on its scope in one round trip. All of them take effect, or none: that takes a second
+   * trip where one call could be refused after another has written. Inside a transaction a failure undoes the transaction.
    */
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>>
 }
@@ -69,13 +69,13 @@ export interface Scope {
 export interface TransactionOptions {
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined
   /**
-   * How often the whole function may run again after a deadlock or a serialization failure; never unless told. Before each time there
-   * is a random pause, up to twice as long each time and a second at most, which ends when the scope's signal is aborted.
+   * How often the whole function may run again after a deadlock or a serialization failure; 0 by default. A random pause comes
+   * before each retry: up to twice as long each time, one second at most. An aborted signal ends it.
    */
   readonly retries?: number | undefined
 }
 
-/** What a batch gives for the calls it was given, in their order. */
+/** The results of a batch, in the order of its calls. */
 export type BatchResults<Calls extends readonly unknown[]> = {
   -readonly [Index in keyof Calls]: Calls[Index] extends Query<infer T> ? T : never
 }

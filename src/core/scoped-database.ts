@@ -17,7 +17,7 @@ import { ScopedDialect } from './scoped-dialect.js'
 import { unwritable } from './values.js'
 import { StatementCache } from './statements/statement-cache.js'
 
-/** What a statement without `returning` gives, and `db.execute`: the rows, if any, and how many were returned or changed. */
+/** The result of `db.execute` and of a statement without `returning`: its rows, and how many were returned or changed. */
 export interface CountedRows<Row> extends Array<Row> {
   readonly rowCount: number
 }
@@ -54,7 +54,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
         planned({ statement: statements.foreign(text), values }, (result) =>
           method === 'execute' ? counted(result) : result.rows,
         ),
-      // Text of the caller's own could have moved the binding, though none is known that gets past the guard.
+      // SQL text of the caller could move the binding, though no text is known that passes the guard.
       { reenter: true },
     )
     return { rows }
@@ -62,7 +62,7 @@ export function scopedDatabase<Schema extends Record<string, unknown>>(
   const known = relationsOf(schema)
   const session = new PgRemoteSession(send, dialect, known, {})
   adapt(session, scope)
-  // Its type would be of the tables one by one; here they are whatever the schema has.
+  // Drizzle types the relations table by table; here the schema is a type parameter.
   return new PgRemoteDatabase(dialect, session, known as never) as unknown as ScopedDatabase<Schema>
 }
 
@@ -76,7 +76,7 @@ interface Relations {
 
 const relations = new WeakMap<object, Relations>()
 
-/** Worked out once: with every table it takes longer than a query. */
+/** Cached: for all tables it takes longer than a query. */
 function relationsOf(schema: Record<string, unknown>): Relations {
   let known = relations.get(schema)
   if (known === undefined) {
@@ -88,8 +88,8 @@ function relationsOf(schema: Record<string, unknown>): Relations {
 }
 
 /**
- * Drizzle wraps whatever is thrown into an error whose message holds every parameter. Ours are to arrive as they are, also when
- * nobody awaits the builder inside of a transaction.
+ * Passes our errors on as they are: Drizzle would wrap them into an error with every parameter in its message. Inside a transaction
+ * it also tracks builders that nobody awaits.
  */
 function adapt(session: PreparingSession, scope: Scope): void {
   const prepare = session.prepareQuery.bind(session)
@@ -125,6 +125,6 @@ interface PreparingSession {
 /** `db.execute(sql)` knows no columns, so that its rows are named by the server. */
 function counted({ rows, columns, rowCount }: Result): CountedRows<Record<string, unknown>> {
   const objects = rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])))
-  // Not enumerable: a list of rows stays a list of rows wherever it is compared or copied.
+  // Not enumerable, so that comparing or copying the array sees rows only.
   return Object.defineProperty(objects, 'rowCount', { value: rowCount }) as typeof objects & { rowCount: number }
 }

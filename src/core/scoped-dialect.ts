@@ -5,8 +5,8 @@ import { ownOf, unwritable } from './values.js'
 type Config<Name extends keyof PgDialect> = PgDialect[Name] extends (config: infer Given) => unknown ? Given : never
 
 /**
- * Drizzle's dialect, reading own properties only: its queries are objects that leave out what was not asked for, so that a `where`
- * or a column's name on `Object.prototype` would become part of every statement. A value that its column refuses is named.
+ * Drizzle's dialect, reading own properties only. Drizzle describes a query by an object without the parts that it does not have, so
+ * a `where` on `Object.prototype` would become part of every statement. An error for a value names its field.
  */
 export class ScopedDialect extends PgDialect {
   override buildSelectQuery(config: Config<'buildSelectQuery'>): SQL {
@@ -15,7 +15,7 @@ export class ScopedDialect extends PgDialect {
 
   override buildInsertQuery(config: Config<'buildInsertQuery'>): SQL {
     const given = own(config)
-    // A query as the source of the rows is no list.
+    // Not an array when the rows come from a query.
     const values = Array.isArray(given.values) ? given.values.map(own) : given.values
     return super.buildInsertQuery(Object.assign(given, { values }))
   }
@@ -51,7 +51,7 @@ export class ScopedDialect extends PgDialect {
 
 const own = <T extends object>(given: T): T => ownOf(given) as T
 
-/** The field whose column cannot write its value. Looked for only when the statement could not be made. */
+/** The field with a value that its column cannot write. Searched only after building the statement failed. */
 function refusingField(chunk: unknown): string | undefined {
   if (is(chunk, Param)) return is(chunk.encoder, Column) && refuses(chunk) ? propertyOf(chunk.encoder) : undefined
   const inner = is(chunk, SQL) ? chunk.queryChunks : chunk

@@ -49,7 +49,7 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.get(id)
   }
 
-  /** The rows with these ids that there are, in the order of the ids. */
+  /** The rows with these ids, in the order of the ids. Ids without a row are left out. */
   findMany(ids: readonly string[]): Query<Row[]> {
     return this.rows.findMany(ids)
   }
@@ -77,7 +77,7 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.exists(filter)
   }
 
-  /** The table's facts: names for statements of the repository's own. */
+  /** Names of the table and its columns, for the repository's own statements. */
   protected get plan(): TablePlan {
     return this.rows.plan
   }
@@ -97,7 +97,7 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.findRow(key)
   }
 
-  /** Waits for whoever changes the row, and keeps it from being changed until the transaction ends. */
+  /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
   protected lockRow(id: string): Query<Row> {
     return this.rows.lockRow(id)
   }
@@ -112,7 +112,7 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.insertRows(schema, inputs, options)
   }
 
-  /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
+  /** `insertRows` without reading the rows back, for measurements and the like. Returns the number of rows. */
   protected appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number> {
     return this.rows.appendRows(schema, inputs, options)
   }
@@ -193,14 +193,14 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /**
-   * The same for a change, which the audit log calls by its name. Over an audited table it is given in its pieces, so that its entry
-   * is written by the same statement.
+   * The same for a change; `name` is its event in the audit log. For an audited table the change is given in its parts, so that the
+   * same statement can write the entry.
    */
   protected change(name: string, text: (table: TablePlan) => string | ChangeText): OwnStatement {
     return ownStatement(this.plan, this.constructor, name, true, text)
   }
 
-  /** Runs a statement of the repository's own. What `values` throws is the query's rejection. */
+  /** Runs a statement of the repository's own. What `values` throws rejects the query. */
   protected run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
     return this.rows.run(statement, values, read)
   }

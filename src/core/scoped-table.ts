@@ -40,7 +40,7 @@ export interface InsertOptions extends ManagedValues {
 }
 
 export interface UpdateRowOptions {
-  /** What the caller asked of the change. */
+  /** The caller's options. */
   readonly options?: UpdateOptions | undefined
   /** Values that the library sets. */
   readonly managed?: Values | undefined
@@ -56,8 +56,8 @@ export type PutSchema<Row, Schema extends z.ZodType> = [Exclude<keyof z.output<S
 const maxRows = 50_000
 
 /**
- * One table, seen from inside one scope: every verb there is. Each statement says whose rows it means (`org_id = $1`), and row
- * security checks it. A repository keeps one for its own table and makes others for the tables below it.
+ * All verbs for one table inside one scope. Each statement names the owner of its rows (`org_id = $1`), and row security checks it.
+ * A repository has one for its own table and others for its child tables.
  */
 export class ScopedTable<Row extends object> {
   readonly plan: TablePlan
@@ -69,7 +69,7 @@ export class ScopedTable<Row extends object> {
     readonly scope: Scope,
     table: PgTable,
     options?: TableOptions,
-    /** What stands in for the table's own name in permissions, where the options say none. */
+    /** The resource in permissions where `options` has none. */
     permission?: string,
   ) {
     this.plan = planOf(table)
@@ -137,7 +137,7 @@ export class ScopedTable<Row extends object> {
     return this.read(() => planFindBy(this.target, key))
   }
 
-  /** Waits for whoever changes the row, and keeps it from being changed until the transaction ends. */
+  /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
   lockRow(id: string): Query<Row> {
     const text = () =>
       `select ${this.plan.selected} from ${this.plan.sql} where ${this.plan.visible} and "id" = $${firstPlace(this.plan)} for no key update`
@@ -156,7 +156,7 @@ export class ScopedTable<Row extends object> {
         this.audited('create', 'create', undefined, planInsert(this.target, values, existing), this.reserved(1))
       if (!this.isSealed(values)) return plan(values)
       if (existing !== undefined)
-        throw new DefinitionError(`${this.plan.resource}: an existing row cannot be sealed anew`)
+        throw new DefinitionError(`${this.plan.resource}: an existing row cannot be returned where a column is sealed`)
       return this.sealed({ id: newId(), ...values }).then(plan)
     })
   }
@@ -166,7 +166,7 @@ export class ScopedTable<Row extends object> {
     return this.bulk(schema, inputs, options, 'rows', undefined, ({ rows }) => rows.map(this.target.readRow))
   }
 
-  /** `insertRows` for what nobody reads back at once, such as measurements. Returns the number of rows. */
+  /** `insertRows` without reading the rows back, for measurements and the like. Returns the number of rows. */
   appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number> {
     return this.bulk(schema, inputs, options, 'nothing', undefined, ({ rowCount }) => rowCount)
   }
@@ -201,7 +201,10 @@ export class ScopedTable<Row extends object> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
       const values = given(schema, input, managed)
-      if (this.isSealed(values)) throw new DefinitionError(`${this.plan.resource}: a sealed column cannot be put`)
+      if (this.isSealed(values))
+        throw new DefinitionError(
+          `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
+        )
       return this.audited('put', 'update', undefined, planPut(this.target, values, key), this.reserved(1))
     })
   }
@@ -268,7 +271,7 @@ export class ScopedTable<Row extends object> {
     return this.guardedRowOf(event, () => parseId(id), change, values)
   }
 
-  /** The same for an id that has yet to be read from what the caller gave. What `id` throws is the query's rejection. */
+  /** The same, where the id is read from an object of the caller's. What `id` throws rejects the query. */
   guardedRowOf(event: string, id: () => string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
     return this.write(undefined, () => {
       const row = id()
@@ -276,7 +279,7 @@ export class ScopedTable<Row extends object> {
     })
   }
 
-  /** Runs a statement of a repository's own. What `values` throws is the query's rejection. */
+  /** Runs a statement of a repository's own. What `values` throws rejects the query. */
   run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
     if (!statement.changes) return this.read(() => planned(callOf(this.target, statement, values()), read))
     return this.write(undefined, () => {
@@ -373,7 +376,7 @@ export class ScopedTable<Row extends object> {
 
   private condition(filter: Filter<Row>): Condition {
     const condition = compileFilter(this.plan, filter, this.plan.ownerPlaces, 'change')
-    if (condition.sql === '') throw new InvalidInputError('filter', 'asks for nothing, which would change every row')
+    if (condition.sql === '') throw new InvalidInputError('filter', 'is empty, which would change every row')
     return condition
   }
 }
@@ -385,10 +388,10 @@ function primaryKeyOf({ keys, resource }: TablePlan): string {
   throw new DefinitionError(`${resource} has no primary key that begins with its owner`)
 }
 
-/** The input as the schema makes it, with the values that the library sets. It has no prototype to read anything from. */
+/** The parsed input with the values that the library sets, in an object without a prototype. */
 const given = (schema: z.ZodType, input: unknown, managed: Values | undefined): Values =>
   Object.assign(parsed(schema, input), managed)
 
-/** The id is what a secret is sealed for; an update does not write it. */
+/** Without the id: a secret is sealed for it, but an update does not write it. */
 const without = (values: Values, name: string): Values =>
   Object.fromEntries(Object.entries(values).filter(([property]) => property !== name))

@@ -7,15 +7,15 @@ import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
 import { ownItems, ownProperties, readOptions, touch } from './values.js'
 
 export interface TableOptions {
-  /** Whose `read` and `write` an actor needs; the table's own name unless told. */
+  /** The resource in the permissions `<resource>:read` and `<resource>:write`; by default the name of the table. */
   readonly permission?: string | undefined
   /** The limit of the plan that counts these rows. */
   readonly limit?: string | undefined
   /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
   readonly references?: readonly Reference[] | undefined
   /**
-   * References to soft-deletable rows that are not locked, each with the reason. All others are locked while a row that refers to
-   * them is made, so that none is left behind under a deleted one; that blocks every update of the parent until the end.
+   * References to soft-deletable rows that are not locked, each with the reason. Every other parent is locked when a row that refers
+   * to it is made, so that no row is made under a deleted parent. The lock blocks updates of the parent until the transaction ends.
    */
   readonly unlockedParents?: Readonly<Record<string, string>> | undefined
 }
@@ -33,7 +33,7 @@ export const tableOptionNames = ['permission', 'limit', 'references', 'unlockedP
 const checked = new WeakMap<object, Map<TablePlan, ReadTableOptions>>()
 const noOptions: TableOptions = {}
 
-/** Throws DefinitionError for a name that the table does not have. Options are looked at once, for a repository is made for every request. */
+/** Throws DefinitionError for a name that the table does not have. Cached, because a repository is made for every request. */
 export function readTableOptions(plan: TablePlan, options: TableOptions = noOptions): ReadTableOptions {
   const known = checked.get(options) ?? new Map<TablePlan, ReadTableOptions>()
   let read = known.get(plan)

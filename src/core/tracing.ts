@@ -47,7 +47,7 @@ export const traced = (executor: Executor, onQuery: OnQuery | undefined): Execut
   new TracedExecutor(executor, new Listener(onQuery))
 
 /**
- * Publishes the start and the end of `work`. What `work` gives stays out of the event: it may hold rows, or a connection with its
+ * Publishes the start and the end of `work`. The result of `work` stays out of the event: it may hold rows, or a connection with its
  * password. `start` is when the event began, if that was earlier.
  */
 export async function publish<Event extends { duration: number; error: Error | undefined }, T>(
@@ -177,7 +177,7 @@ class Listener {
     }
   }
 
-  /** Gives what ends it: the first end counts, for a failed commit is rolled back too. */
+  /** Returns the function that ends it. Only the first end counts: a failed commit is rolled back afterwards. */
   transaction(binding: Binding, number: number): End {
     const event = newEvent('transaction', binding, [], number)
     let settle: (error?: Error) => void = () => undefined
@@ -211,11 +211,11 @@ class Listener {
     }
   }
 
-  /** Once: it would throw for every call alike. */
+  /** Only once: a broken `onQuery` throws on every call. */
   private warn(error: unknown): void {
     if (this.hasWarned) return
     this.hasWarned = true
-    const reason = types.isNativeError(error) ? error.message : 'something that is no error'
+    const reason = types.isNativeError(error) ? error.message : 'it threw something other than an Error'
     process.emitWarning(`onQuery of openTenancy threw: ${reason}`, 'TenantryWarning')
   }
 }
@@ -230,7 +230,7 @@ function newEvent(
     kind,
     binding: binding.kind,
     orgId: binding.kind === 'org' ? binding.id : undefined,
-    // Copies, because the library sends these very objects again.
+    // Copies: a subscriber could change the objects that the library sends again.
     statements: calls.map(({ statement: { name, text } }) => ({ name, text })),
     transaction,
     duration: 0,

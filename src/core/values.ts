@@ -3,13 +3,13 @@ import type { z } from 'zod'
 import { JsonFault } from '../schema/shared/json.js'
 import { type InputFault, InvalidInputError, TenantryError } from './errors.js'
 
-/** What a row is given, by the properties of its table. */
+/** Values of a row by the property names of its table. */
 export type Values = Readonly<Record<string, unknown>>
 
 /**
- * Makes objects that inherit nothing: no `toString` is found by accident, nothing that somebody has put on `Object.prototype`
- * counts as given, and `__proto__` is a name like any other. With a constructor V8 keeps their properties in fast mode; after
- * `Object.create(null)` zod takes twice as long to parse them.
+ * Makes objects without a prototype: they have no `toString`, nothing that somebody put on `Object.prototype` counts as given, and
+ * `__proto__` is a name like any other. A constructor keeps V8's fast properties; zod takes twice as long to parse objects made by
+ * `Object.create(null)`.
  */
 const Bare = function () {
   return
@@ -18,7 +18,7 @@ Bare.prototype = Object.freeze(Object.create(null)) as object
 
 const bare = (object: object): Record<string, unknown> => Object.assign(new Bare(), object)
 
-/** What a caller passed, each own property of a plain object read once. The copy inherits nothing. */
+/** A copy of the caller's object that inherits nothing. Each own property is read once. */
 export function ownProperties(input: unknown, field = ''): Record<string, unknown> {
   return touch(field, () => {
     if (typeof input !== 'object' || input === null || Array.isArray(input)) {
@@ -31,8 +31,8 @@ export function ownProperties(input: unknown, field = ''): Record<string, unknow
 }
 
 /**
- * The options that a caller passed, read from own properties only. Refuses a name that is no option: a misspelt one would be an
- * option that is not set. One that is `undefined` counts as not given, and so do options that are `undefined` altogether.
+ * Reads the caller's options from own properties only. Refuses an unknown name: a misspelt option would silently not be set. An
+ * option that is `undefined` counts as not given, and so do options that are `undefined` altogether.
  */
 export function readOptions<Name extends string>(
   options: unknown,
@@ -43,7 +43,7 @@ export function readOptions<Name extends string>(
   const given = ownProperties(options, field)
   for (const name of Object.keys(given)) {
     if (!(names as readonly string[]).includes(name)) {
-      throw new InvalidInputError(name.slice(0, 60), `is not an option; there are ${names.join(', ')}`)
+      throw new InvalidInputError(name.slice(0, 60), `is not an option; the options are ${names.join(', ')}`)
     }
   }
   return given as Partial<Record<Name, unknown>>
@@ -51,17 +51,17 @@ export function readOptions<Name extends string>(
 
 const noOptions: Readonly<Record<string, undefined>> = Object.freeze(new Bare() as Record<string, undefined>)
 
-/** The same for an object of the program's own, which is of the right type but may leave properties out. */
+/** The same for an object of the program itself: its type is right, but properties may be missing. */
 export const ownOf = <T extends object>(object: T | undefined): Partial<T> =>
   object === undefined ? (noOptions as Partial<T>) : (bare(object) as Partial<T>)
 
-/** A list's items, each read once. */
+/** The items of the caller's list, each read once. */
 export function ownItems(input: unknown, field: string, max: number): unknown[] {
   return touch(field, () => {
     if (!Array.isArray(input)) throw new InvalidInputError(field, 'must be a list')
     const { length } = input
     if (!(length <= max)) throw new InvalidInputError(field, `has more than ${max} items`)
-    // By their places: a list can bring an iterator that never ends.
+    // By index: the list may have an iterator that never ends.
     return Array.from({ length }, (_, index): unknown => input[index])
   })
 }
@@ -73,12 +73,12 @@ export function unwritable(field: string, error: unknown): TenantryError {
   return new InvalidInputError(field, reason)
 }
 
-/** The moment of a Date in milliseconds, by no method that the value itself brings. */
+/** The time of a Date in milliseconds, without calling a method of the value. */
 export function momentOf(value: unknown): number | undefined {
   return types.isDate(value) ? Date.prototype.getTime.call(value) : undefined
 }
 
-/** What is asked of the caller's value may run the caller's code: a getter, the trap of a proxy. */
+/** Runs `ask`, which reads the caller's value: that may run a getter or the trap of a proxy, and throw. */
 export function touch<T>(field: string, ask: () => T): T {
   try {
     return ask()
@@ -89,8 +89,8 @@ export function touch<T>(field: string, ask: () => T): T {
 }
 
 /**
- * The input as the schema makes it, in an object that inherits nothing: the caller may read a field that is not there. Throws
- * InvalidInputError with every fault, and never the value that was refused.
+ * Parses the input. The result has no prototype, so that a missing field reads as undefined. Throws InvalidInputError with every
+ * fault, and never with the refused value.
  */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const own = ownProperties(input)

@@ -2,7 +2,7 @@ import { type TenantryError, UnavailableError } from '../core/errors.js'
 import type { Address } from './driver.js'
 import { type DriverError, isServerError, refusal } from './sqlstate.js'
 
-/** What a system call, or the resolver, said. The code itself stands behind the words. */
+/** Error codes of system calls and of name resolution. The message shows the code after these words. */
 const reasons: ReadonlyMap<string, string> = new Map([
   ['ECONNREFUSED', 'the connection was refused'],
   ['ENOTFOUND', 'there is no host of that name'],
@@ -16,7 +16,7 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ['EACCES', 'the socket may not be used'],
 ])
 
-/** What pg says without a code. Its own words are never passed on: one of them may hold a value of the url. */
+/** Errors of pg without a code. Their own messages are never passed on: they may hold a value of the url. */
 const messages: readonly (readonly [RegExp, string])[] = [
   [/does not support SSL/, 'the server does not support TLS'],
   [/client password must be/, 'the server asks for a password, and none is given'],
@@ -25,7 +25,7 @@ const messages: readonly (readonly [RegExp, string])[] = [
 
 const certificate = /CERT|SIGNATURE|ISSUER|ALTNAME|TLS|SSL/
 
-/** What the server said as it refused the login. */
+/** SQLSTATEs with which the server refuses a login. */
 const refusals: ReadonlyMap<string, string> = new Map([
   ['28P01', 'the server refused the login: wrong name or password'],
   ['28000', 'the server refused the login'],
@@ -36,20 +36,20 @@ const refusals: ReadonlyMap<string, string> = new Map([
 ])
 
 export interface Attempt {
-  /** The host and the port: never the url, which holds the password. */
+  /** Host and port. Never the url, which holds the password. */
   readonly place: string
   /** How many milliseconds an attempt may take; 0 is for ever. */
   readonly patience: number
 }
 
-/** Why no connection could be made, in words without a password, a user name, or the name of a database. */
+/** The error that tells why no connection was made, without a password, a user name, or the name of a database. */
 export function connectFailure(error: unknown, { place, patience }: Attempt): TenantryError {
   const unreachable = (why: string): UnavailableError =>
     new UnavailableError(`the database at ${place} cannot be reached: ${why}`, 'the database cannot be reached')
   if (!(error instanceof Error)) return unreachable('the reason is unknown')
   if (!isServerError(error)) return unreachable(reasonOf(error, patience))
   if (isRefusedParameter(error)) {
-    return unreachable('the connection pooler in between refuses timeouts; say that there is one: transactionPooler')
+    return unreachable('the connection pooler refuses timeouts in the startup message; pass `transactionPooler: true`')
   }
   const why = refusals.get(error.code ?? '')
   if (why !== undefined) return unreachable(why)
@@ -64,7 +64,7 @@ export function placeOf({ host, port }: Address): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** The url itself is not named, for it holds the password; a file that it names is. */
+/** The error for a url that pg cannot read. It may name a file of the url, but never the url, which holds the password. */
 export function unreadableUrl(error: unknown): UnavailableError {
   const { code, path } = (error ?? {}) as { code?: unknown; path?: unknown }
   return new UnavailableError(
@@ -88,7 +88,7 @@ function reasonOf(error: Error, patience: number): string {
   return `${words} (${code})`
 }
 
-/** Of several addresses of one host, each with an error, the first tells enough. */
+/** The code of the error. A host with several addresses gives several errors: the first one counts. */
 function codeOf(error: Error): string | undefined {
   const { code } = error as NodeJS.ErrnoException
   if (code !== undefined) return /^[A-Z][A-Z0-9_]{2,60}$/.test(code) ? code : undefined

@@ -9,9 +9,9 @@ import { withDebug } from './error-debug.js'
 import { poolConfig, reportedSettings, saysPooled, settingNames, type Settings, unreadable } from './pool-config.js'
 import { isServerError } from './sqlstate.js'
 
-/** A physical connection that has just been made, for whoever has to prove it before it serves. */
+/** A new physical connection, which is proved before it serves. */
 export interface NewConnection {
-  /** Its statements go to whichever server connection the pooler picks: what is proved of one says little about the next. */
+  /** Behind a pooler each transaction may run on another server connection, so a proof of one says little about the next. */
   readonly isPooled: boolean
   query<Row>(text: string, params?: readonly unknown[]): Promise<Row[]>
 }
@@ -19,11 +19,11 @@ export interface NewConnection {
 export interface ConnectionPoolOptions {
   /** pg's own options, with the url as `connectionString`; or a pool of the host's, whose timeouts are the host's. */
   readonly pool: pg.PoolConfig | pg.Pool
-  /** Whether a transaction pooler, such as PgBouncer, is in between. Left out, it is found out. */
+  /** Whether a transaction pooler, such as PgBouncer, is in between. Detected when left out. */
   readonly isPooled?: boolean | undefined
   /**
-   * How many milliseconds beyond its own statement_timeout a server may be silent before its connection is given up: as many
-   * again unless told, from one second to five.
+   * How many milliseconds after its statement_timeout a silent server is given up. Default: the statement_timeout again, at least one
+   * second and at most five.
    */
   readonly grace?: number | undefined
   /** Called once for each physical connection. When it rejects, the connection is ended and its caller gets the error. */
@@ -33,8 +33,8 @@ export interface ConnectionPoolOptions {
 }
 
 /**
- * A server that is busy or far away tells of its timeout late, but hardly by more than that timeout. Whoever set a short one does
- * not want to wait five seconds for a server that is gone.
+ * A server that is busy or far away reports its timeout late, but hardly by more than that timeout. With a short timeout, nobody
+ * waits five seconds for a server that is gone.
  */
 const graceFor = (statementTimeout: number): number => Math.min(Math.max(statementTimeout, 1_000), 5_000)
 /** Milliseconds for a free connection where the pool itself would wait for ever, and for the proof of a new one. */
@@ -49,14 +49,14 @@ interface Inspection extends Settings {
   readonly statementTimeout: number
 }
 
-// Of all pools, so that two tenancies over one pool of the host's agree on what a connection has prepared.
+// One map for all pools: two tenancies over one pool of the host's must agree on what a connection has prepared.
 const connections = new WeakMap<DriverClient, Connection>()
 
 interface Waiter {
   giveUp(error: TenantryError): void
 }
 
-/** pg's pool, whose connections are proved before they serve and go back idle or not at all. */
+/** pg's pool. A connection is proved before it serves, and goes back to the pool only when it is idle. */
 export class ConnectionPool {
   private readonly pool: pg.Pool
   private readonly isOurs: boolean
@@ -80,7 +80,7 @@ export class ConnectionPool {
     this.grace = grace
     this.onConnect = onConnect
     this.debug = debug
-    // An idle connection that breaks is pg's to remove; without a listener the process would end.
+    // pg removes a broken idle connection itself. Without a listener its error would end the process.
     this.pool.on('error', ignore)
   }
 
@@ -110,7 +110,7 @@ export class ConnectionPool {
     }
   }
 
-  /** More than once does no harm. */
+  /** Can be called more than once. */
   give(connection: Connection): void {
     if (!this.busy.delete(connection)) return
     connection.release()
@@ -155,7 +155,7 @@ export class ConnectionPool {
     return this.busy.size === 0 && this.waiters.size === 0
   }
 
-  /** Worked out when something has failed or somebody traces: pg makes a client for it. */
+  /** Read only after a failure or for tracing, because pg has to make a client for it. */
   private get address(): Address {
     this.knownAddress ??= addressOf(this.pool.options)
     return this.knownAddress
@@ -169,7 +169,7 @@ export class ConnectionPool {
     return connectChannel.hasSubscribers ? publish(connectChannel, this.event('connect'), work, start) : work()
   }
 
-  /** Publishes the failed attempt too: nothing else knows of it. */
+  /** Publishes the failed attempt, which no other place sees. */
   private failedConnect(error: unknown, start: number | undefined): TenantryError {
     const failure = this.failure(error)
     if (!(failure instanceof PoolTimeoutError)) {
@@ -220,11 +220,11 @@ export class ConnectionPool {
         this.pool.connect((error, client) => {
           if (!leave()) client?.release()
           else if (client === undefined) reject(this.failedConnect(error, start))
-          // Not after an await: the news that the server ends it may be in the bytes being read now.
+          // Without an await in between: the bytes being read may already say that the server ends the connection.
           else resolve(connectionOf(client as unknown as DriverClient))
         })
       } catch (error) {
-        // Only now does pg read the url, and the certificates that it names.
+        // pg reads the url, and the certificates that it names, only here.
         waiter.giveUp(unreadableUrl(error))
       }
     })
@@ -239,12 +239,13 @@ export class ConnectionPool {
       return (await client.query<Row>({ text, values: [...params], queryMode: 'extended' })).rows
     }
     try {
-      if (client.pipeline) throw new UnavailableError('a pool in pipeline mode cannot serve scopes')
+      if (client.pipeline)
+        throw new UnavailableError('a pool in pipeline mode cannot be used; make it without pipeline: true')
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
       const reason = unreadable(found)
       if (reason !== undefined) throw new UnavailableError(reason)
       connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))
-      // A pooler hands out process numbers of its own.
+      // A pooler gives clients process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout } = found
       connection.limit({ isPooled, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })

@@ -22,25 +22,25 @@ interface SettingReport {
 
 /** How many statements keep a name on the server. */
 const statementsKept = 300
-/** A timer of more milliseconds would fire at once. */
+/** The longest timer of Node in milliseconds; a longer one fires at once. */
 const longestTimer = 2 ** 31 - 1
 /** How long an aborted statement may take to end before its connection is ended instead. */
 const abortPatience = 2_000
 
-/** One physical connection for as long as it lives, one batch at a time. */
+/** One physical connection. It runs one pipeline at a time. */
 export class Connection {
   private limits: ConnectionLimits = { isPooled: true, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
-  /** How the server ended the session while nothing ran. */
+  /** The error with which the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
   private active: Pipeline | undefined
-  /** The settings that answers were proved to be readable with, and those of them that have another value now. */
+  /** The settings under which the connection was proved, and the names of those that have another value now. */
   private proved: Readonly<Record<string, string>> | undefined
   private readonly changed = new Set<string>()
-  /** Re-armed by each batch and left to run out: to make and clear a timer takes six times as long. */
+  /** Re-armed by each pipeline and left to run out: to make and clear a timer takes six times as long. */
   private watchdog: NodeJS.Timeout | undefined
-  /** How often the watchdog has looked at the active batch. */
+  /** How often the watchdog has looked at the active pipeline. */
   private looks = 0
 
   constructor(readonly client: DriverClient) {
@@ -51,7 +51,7 @@ export class Connection {
       if (isUnaskedMessage(error)) this.distrust()
       else this.destroy()
     })
-    // In front of pg's own listener, after which nothing tells whether somebody had asked.
+    // Before pg's own listener: after it, nothing tells whether a query was under way.
     connection.prependListener('readyForQuery', ({ status }: { status: string }) => {
       this.answering()?.handleReady(status)
     })
@@ -82,7 +82,7 @@ export class Connection {
     return this.changed.size > 0
   }
 
-  /** The settings of the first proof count, of whatever tenancy that shares the connection. */
+  /** The settings of the first proof count. Several tenancies can share a connection. */
   watch(settings: Readonly<Record<string, string>>): void {
     this.proved ??= settings
   }
@@ -100,33 +100,33 @@ export class Connection {
   }
 
   /** Throws when a text or a value cannot be sent. */
-  batch(steps: readonly Step[]): Pipeline {
+  prepare(steps: readonly Step[]): Pipeline {
     return new Pipeline(steps, this.statements)
   }
 
-  /** Comes back when the server is done with the batch or the connection is lost. Never rejects. */
-  async send(batch: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
+  /** Resolves when the server is done with the pipeline or the connection is lost. Never rejects. */
+  async send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline> {
     if (this.isDead || this.farewell !== undefined) {
-      batch.error = this.farewell
-      batch.settle(undefined)
-      return batch
+      pipeline.error = this.farewell
+      pipeline.settle(undefined)
+      return pipeline
     }
-    this.active = batch
+    this.active = pipeline
     this.looks = 0
     this.watchdog?.refresh()
-    this.client.query(batch)
-    if (signal === undefined) await batch.settled
-    else await this.abortable(batch, signal)
+    this.client.query(pipeline)
+    if (signal === undefined) await pipeline.settled
+    else await this.abortable(pipeline, signal)
     this.active = undefined
-    if (batch.status === undefined) this.destroy()
-    return batch
+    if (pipeline.status === undefined) this.destroy()
+    return pipeline
   }
 
-  /** Makes ready to repeat a batch whose statements no longer fit the schema, and tells whether to. */
-  forgetStale(batch: Pipeline): boolean {
-    const stale = staleness(batch)
+  /** Whether the pipeline failed because its statements no longer fit the schema. If so, they are parsed again when it is repeated. */
+  forgetStale(pipeline: Pipeline): boolean {
+    const stale = staleness(pipeline)
     if (stale === 'certain') this.statements.forget()
-    else if (stale === 'possible') batch.forgetStatements()
+    else if (stale === 'possible') pipeline.forgetStatements()
     return stale !== undefined
   }
 
@@ -135,7 +135,7 @@ export class Connection {
     this.client.connection.stream.destroy()
   }
 
-  /** The batch that a message answers; undefined for one of the host's own. An answer to nothing ends the connection. */
+  /** The pipeline that a message answers; undefined for a query of the host's. A message that answers nothing ends the connection. */
   private answering(): Pipeline | undefined {
     if (this.client.readyForQuery) {
       this.distrust()
@@ -144,19 +144,19 @@ export class Connection {
     return this.active?.sent === true ? this.active : undefined
   }
 
-  /** What the server sends no longer fits what it was sent: the rest could be taken for the answer of the next call. */
+  /** Ends the connection: its answers no longer fit its queries, and could be taken for the answers to the next call. */
   private distrust(): void {
     this.active?.misunderstand()
     this.destroy()
   }
 
-  /** Back to the pool, unless it is in any state but idle. */
+  /** Gives it back to the pool if it is idle, and ends it otherwise. */
   release(): void {
     if (!this.isIdle) this.destroy()
     this.client.release(this.isDead)
   }
 
-  /** The server reports a change in front of the ReadyForQuery of whatever made it. */
+  /** The server reports a changed setting before the ReadyForQuery of the statement that changed it. */
   private compare({ parameterName, parameterValue }: SettingReport): void {
     if (this.proved === undefined || !Object.hasOwn(this.proved, parameterName)) return
     if (this.proved[parameterName] === parameterValue) {
@@ -165,14 +165,14 @@ export class Connection {
     }
     this.changed.add(parameterName)
     if (this.active === undefined) return
-    // Some of its answer may have been written in the other way.
+    // A part of its answer may have been written with the other setting.
     this.active.settle(undefined)
     this.destroy()
   }
 
   /**
-   * The server ends each statement that takes too long, and tells of the first only with the last. One that takes longer than
-   * all of them may is gone.
+   * Ends the connection when the pipeline takes longer than the timeouts of all its statements together: the server, which ends each
+   * statement in time, is gone.
    */
   private look(): void {
     if (this.active === undefined) return
@@ -180,11 +180,11 @@ export class Connection {
     else this.destroy()
   }
 
-  private async abortable(batch: Pipeline, signal: AbortSignal): Promise<void> {
+  private async abortable(pipeline: Pipeline, signal: AbortSignal): Promise<void> {
     let cancelled: Promise<boolean> | undefined
     let timer: NodeJS.Timeout | undefined
     const abort = (): void => {
-      // When a pooler passes a request on is its own affair.
+      // A pooler may pass the request on at any later time.
       if (this.limits.isPooled) {
         this.destroy()
         return
@@ -195,10 +195,10 @@ export class Connection {
       }, abortPatience)
     }
     const unlisten = onAbort(signal, abort)
-    await batch.settled
+    await pipeline.settled
     unlisten()
     clearTimeout(timer)
-    // Until the request has been answered it could still reach whoever uses this connection next.
+    // An unanswered request could still cancel a statement of the next user of this connection.
     if (cancelled !== undefined && !(await cancelled)) this.destroy()
   }
 }

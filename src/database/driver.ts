@@ -4,13 +4,13 @@ import type { Duplex } from 'node:stream'
 import pg from 'pg'
 import { UnavailableError } from '../core/errors.js'
 
-// What is used of pg beyond its documented surface, in one place. The tests of this file say what to look at before the range
-// below is moved; package.json names the same range to npm.
+// All uses of pg's undocumented parts. The tests of this file tell what to check before the range below is changed; package.json has
+// the same range.
 
 /** The versions of pg that the tests of the connections were run with: the first, and the last. */
 export const testedPg = { from: '8.22.0', to: '8.23.1' }
 
-/** Throws when pg is another than was tested: its internals may have changed, and an answer may go to the wrong caller. */
+/** Throws for an untested version of pg: its internals may have changed, and an answer could go to the wrong caller. */
 export function assertTestedPg(version: string): void {
   const { from, to } = testedPg
   if (isRelease(version) && compare(from, version) <= 0 && compare(version, to) <= 0) return
@@ -54,7 +54,7 @@ export interface DriverClient {
   release(destroy?: boolean): void
 }
 
-/** What pg calls on a query of one's own while it is the active one. */
+/** The methods that pg calls on a submitted query while it is the active one. */
 export interface Submittable {
   callback(): void
   submit(connection: DriverConnection): Error | null
@@ -76,7 +76,7 @@ export interface Field {
   readonly dataTypeID: number
 }
 
-/** Messages that nothing asks for once a connection stands, and that pg passes over or obeys. */
+/** Messages that answer no query on an open connection. pg ignores or obeys them. */
 export const neverAsked = [
   'parameterDescription',
   'copyOutResponse',
@@ -91,7 +91,7 @@ export const neverAsked = [
   'authenticationSASLFinal',
 ]
 
-/** pg's own words for a message that came while it had asked for nothing, or that it does not know. */
+/** pg's error for a message that came without a query, or that it does not know. */
 export const isUnaskedMessage = ({ message }: Error): boolean =>
   /^(?:Received unexpected|received invalid response)/.test(message)
 
@@ -100,21 +100,21 @@ type TextParser = (text: string) => unknown
 const require = createRequire(import.meta.url)
 const requireOfPg = createRequire(require.resolve('pg'))
 
-// Before anything else of it is looked at: another version may not have these files.
+// Checked before any other file of pg is loaded: another version may not have these files.
 assertTestedPg((requireOfPg('pg/package.json') as { version: string }).version)
 
 const { init } = requireOfPg('pg-types/lib/textParsers') as {
   init: (register: (oid: number, parse: TextParser) => void) => void
 }
 
-/** pg's parsers as they were made. The shared table `pg.types` may hold the host's own, such as bigint as a number. */
+/** pg's original parsers. The shared table `pg.types` may have parsers of the host's, such as bigint as a number. */
 export function textParsers(): Map<number, TextParser> {
   const parsers = new Map<number, TextParser>()
   init((oid, parse) => parsers.set(oid, parse))
   return parsers
 }
 
-/** Where pg connects to with these options, its defaults and the environment included. Empty where pg cannot read the url. */
+/** The address that pg uses for these options, defaults and environment included. Empty where pg cannot read the url. */
 export function addressOf(options: pg.PoolConfig): Address {
   try {
     const { host, port } = new pg.Client(options)
@@ -129,7 +129,7 @@ export interface Address {
   readonly port: number | undefined
 }
 
-/** A message of the server's, as far as its name says what else it has. */
+/** A message of the server. Its other fields depend on `name`. */
 export interface ServerMessage {
   readonly name: string
   readonly text?: string
@@ -140,7 +140,7 @@ const { Parser } = requireOfPg('pg-protocol/dist/parser') as {
   Parser: new () => { parse(bytes: Buffer, onMessage: (message: ServerMessage | Error) => void): void }
 }
 
-/** The messages in bytes that hold nothing but whole ones. An ErrorResponse is an Error. */
+/** Parses bytes that hold whole messages. An ErrorResponse is an Error. */
 export function messagesIn(bytes: Uint8Array): (ServerMessage | Error)[] {
   const messages: (ServerMessage | Error)[] = []
   new Parser().parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), (message) => messages.push(message))

@@ -8,8 +8,8 @@ import { Frames } from './wire.js'
 const frames = new Frames()
 
 /**
- * One statement as a server would get it, in the protocol's own messages: PGlite's own serializers and parsers know fewer types,
- * store a symbol as text, and lose a leading byte order mark. Rejects with the server's error as it is.
+ * Runs one statement by messages of the protocol, encoded and read as for a server: PGlite's own serializers and parsers know fewer
+ * types, store a symbol as text, and lose a leading byte order mark. Rejects with the server's error.
  */
 export async function exchange(database: PGlite, { statement, values }: Call): Promise<Result> {
   assertShallow(statement.text)
@@ -49,10 +49,10 @@ function resultOf(answer: Uint8Array): Result {
   return { rows, columns: shape.columns, rowCount: rowCountOf(tag, rows.length) }
 }
 
-/** About 6,000 levels overflow the stack of PGlite, which then answers nothing or never, whatever it is asked next. */
+/** About 6,000 levels of JSON overflow the stack of PGlite. After that it answers no statement any more. */
 const maxNesting = 1_000
 
-/** Of JSON, also in an array or in a literal of the statement. Which parameters are JSON is not known here. */
+/** Refuses a text with too many nested brackets, whatever its type: here it is not known which parameters are JSON. */
 function assertShallow(text: string): void {
   let depth = 0
   for (const character of text) {

@@ -27,7 +27,7 @@ export async function openEmbedded(database: PGlite, options: EmbeddedOptions = 
   return new EmbeddedExecutor(database, options)
 }
 
-/** Named one by one, so that none of them is inherited. */
+/** Lists every option, so that none is read from a polluted prototype. */
 const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
 class EmbeddedExecutor implements Executor {
@@ -80,7 +80,7 @@ class EmbeddedExecutor implements Executor {
 
 const closed = () => new ScopeClosedError('the tenancy was closed; nothing was sent')
 
-/** One at a time. PGlite would wait for ever for a turn that its own caller holds. */
+/** Gives the one connection to one caller at a time, and throws after a while: PGlite itself would wait for ever. */
 class Turns {
   private last: Promise<void> = Promise.resolve()
 
@@ -161,7 +161,7 @@ class EmbeddedTransaction implements Transaction {
     this.finish()
   }
 
-  /** BEGIN with the first statement, and the binding once more with each: whatever moved it is refused. */
+  /** BEGIN goes out with the first statement. Each statement binds again, so that a moved binding is refused. */
   private async enter(): Promise<void> {
     if (this.ended) throw new ScopeClosedError()
     if (this.options.signal?.aborted) throw aborted()
@@ -181,7 +181,7 @@ class EmbeddedTransaction implements Transaction {
         const failure = wrongNumberOfValues(error, call) ?? refusal(error, this.settings.lookup)
         throw this.settings.debug === true ? withDebug(failure, error, call.statement.text) : failure
       }
-      throw new UnavailableError('the embedded database gave an answer that cannot be read')
+      throw new UnavailableError('the embedded database sent an answer that cannot be read')
     }
   }
 

@@ -2,12 +2,12 @@ import type { TenantryError } from '../core/errors.js'
 import type { DriverError } from './sqlstate.js'
 
 /**
- * Whose messages name tables, columns and constraints, and no values: cardinality, integrity, states of a transaction, resources
- * and shutdown. Then conflict targets, parameters without a type, generated columns, rights, locks and the protocol.
+ * SQLSTATEs whose messages name tables, columns and constraints but no values: cardinality, integrity, states of a transaction,
+ * resources and shutdown; then conflict targets, parameters without a type, generated columns, rights, locks and the protocol.
  */
 const nameOnly = /^(?:21|23|25|26|40|53|57|42P10|42P18|428C9|42501|55P03|08P01)/
 
-/** Adds what the server said of a statement. For a tenancy that was opened with `debug: true`, and no other. */
+/** Adds `debug` to the error of a statement. Only for a tenancy that was opened with `debug: true`. */
 export function withDebug(failure: TenantryError, error: DriverError, text: string | undefined): TenantryError {
   const position = Number(error.position)
   const debug = {
@@ -20,8 +20,8 @@ export function withDebug(failure: TenantryError, error: DriverError, text: stri
 }
 
 /**
- * Class 22 quotes the value that it refuses. Other messages quote one too where a parameter names something, as in
- * `$1::regclass`, or where a function raises it. With a position the message is about the SQL text, not about a value.
+ * Whether the server's message can quote a value. Class 22 quotes the refused value. Others quote one where a parameter names an
+ * object (`$1::regclass`), or where a function raises it. A message with a position is about the SQL text, not about a value.
  */
 function quotesValues({ code = '', message, position, routine }: DriverError): boolean {
   if (code.startsWith('22')) return true
@@ -30,5 +30,5 @@ function quotesValues({ code = '', message, position, routine }: DriverError): b
   return !nameOnly.test(code)
 }
 
-/** What `enter_org`, `enter_user` and the policies raise. A function of the host's may raise the same codes with a value in it. */
+/** The messages of `enter_org`, `enter_user` and the policies. A function of the host's may raise the same codes with a value. */
 const ours = /^(?:no|no such|an|a|another) (?:organization|user)(?: is bound)?$|^the organization is suspended$/

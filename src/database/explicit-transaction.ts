@@ -21,14 +21,14 @@ interface Circumstances extends BeginOptions {
 }
 
 /**
- * A transaction over one connection. Every statement binds again, and so does the write with COMMIT in it: a binding that was
- * moved in between is refused there, and nothing is committed.
+ * A transaction over one connection. Every statement binds again, and so does the pipeline with COMMIT: if a statement moved the
+ * binding, that is refused, and nothing is committed.
  */
 export class ExplicitTransaction implements Transaction {
-  /** What goes out in front of the next calls: BEGIN, then what is done to savepoints. */
+  /** Steps that are sent before the next calls: BEGIN, and changes of savepoints. */
   private waiting: Step[]
   private readonly bound: readonly Step[]
-  /** A statement that may have changed rows has been sent. */
+  /** Whether a statement that may change rows has been sent. */
   private mayChange = false
   private turn: Promise<unknown> = Promise.resolve()
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
@@ -78,19 +78,19 @@ export class ExplicitTransaction implements Transaction {
     const { lookup, signal, debug } = this.options
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
-    const batch = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
+    const pipeline = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
     this.mayChange ||= calls.some(mayChange)
-    const failure = retryable(batch) ?? failureOf(batch, { lookup, signal, debug })
-    if (batch.status === 'E') this.state = 'failed'
-    if (batch.status === 'T') this.state = 'open'
-    else if (batch.status !== 'E' || isForeign(batch)) {
+    const failure = retryable(pipeline) ?? failureOf(pipeline, { lookup, signal, debug })
+    if (pipeline.status === 'E') this.state = 'failed'
+    if (pipeline.status === 'T') this.state = 'open'
+    else if (pipeline.status !== 'E' || isForeign(pipeline)) {
       this.reason = failure ?? new UnsafeStatementError('a statement ended the transaction')
       this.connection.destroy()
       this.end()
     }
     const error = this.reason ?? failure
     if (error !== undefined) throw error
-    return batch.results
+    return pipeline.results
   }
 
   private async writeCommit(): Promise<void> {
@@ -104,21 +104,21 @@ export class ExplicitTransaction implements Transaction {
       await this.writeRollback()
       throw signal?.aborted ? aborted() : new TransactionAbortedError()
     }
-    const batch = await this.send([...this.waiting, ...this.bound, commit])
+    const pipeline = await this.send([...this.waiting, ...this.bound, commit])
     const failure =
-      retryable(batch) ??
-      failureOf(batch, {
+      retryable(pipeline) ??
+      failureOf(pipeline, {
         lookup,
         signal,
         debug,
-        commitsAfter: batch.steps.length - 1,
+        commitsAfter: pipeline.steps.length - 1,
         mayWrite: () => !readOnly && this.mayChange,
       })
-    if (isForeign(batch)) this.connection.destroy()
-    else if (batch.status === 'E') await this.send([rollback])
+    if (isForeign(pipeline)) this.connection.destroy()
+    else if (pipeline.status === 'E') await this.send([rollback])
     this.end()
     if (failure !== undefined) throw failure
-    if (batch.lastTag !== 'COMMIT') throw new TransactionAbortedError()
+    if (pipeline.lastTag !== 'COMMIT') throw new TransactionAbortedError()
   }
 
   private async writeRollback(): Promise<void> {
@@ -127,17 +127,17 @@ export class ExplicitTransaction implements Transaction {
   }
 
   private async send(steps: readonly Step[]): Promise<Pipeline> {
-    const batch = this.connection.batch(steps)
+    const pipeline = this.connection.prepare(steps)
     this.waiting = []
-    await this.connection.send(batch, this.options.signal)
-    if (!this.connection.forgetStale(batch)) return batch
-    // Only at the start is there nothing yet that a repetition could lose.
-    if (this.state !== 'unsent' || this.options.signal?.aborted) return batch
-    if (batch.status === 'E') await this.connection.send(this.connection.batch([rollback]))
-    return this.connection.send(this.connection.batch(steps), this.options.signal)
+    await this.connection.send(pipeline, this.options.signal)
+    if (!this.connection.forgetStale(pipeline)) return pipeline
+    // Only at the start: later, the transaction has done something that a repetition would lose.
+    if (this.state !== 'unsent' || this.options.signal?.aborted) return pipeline
+    if (pipeline.status === 'E') await this.connection.send(this.connection.prepare([rollback]))
+    return this.connection.send(this.connection.prepare(steps), this.options.signal)
   }
 
-  /** What was set but never sent needs no leaving: nothing ran since. */
+  /** A savepoint that was never sent needs no release and no rollback: nothing ran since. */
   private leave(name: string, step: Step): void {
     if (this.state === 'ended') return
     const text = savepoint(name).statement.text
@@ -146,7 +146,7 @@ export class ExplicitTransaction implements Transaction {
     else this.waiting.length = unsent
   }
 
-  /** One batch at a time, also when the caller does not wait. */
+  /** One pipeline at a time, also when the caller does not wait. */
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.turn.then(work)
     this.turn = turn.catch(() => undefined)
@@ -173,8 +173,8 @@ export class ExplicitTransaction implements Transaction {
   }
 }
 
-/** Too late to repeat the batch alone: the transaction has done something already. */
-const retryable = (batch: Pipeline): RetryableError | undefined =>
-  staleness(batch) === 'certain' ? new RetryableError('schema') : undefined
+/** The error for a stale statement in a transaction that has done something already: the pipeline alone cannot be repeated. */
+const retryable = (pipeline: Pipeline): RetryableError | undefined =>
+  staleness(pipeline) === 'certain' ? new RetryableError('schema') : undefined
 
 const isForeign = ({ error }: Pipeline): boolean => error !== undefined && isForeignBinding(error)

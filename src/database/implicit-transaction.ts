@@ -8,13 +8,13 @@ import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { asked, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {
-  /** BEGIN and COMMIT in the same write: in an implicit transaction Citus does not forward the binding to its workers. */
+  /** Whether BEGIN and COMMIT stand around the calls: in an implicit transaction Citus does not forward the binding to its workers. */
   readonly blocks: boolean
   readonly lookup: FactsLookup | undefined
   readonly debug: boolean
 }
 
-/** The binding and all calls in one write. The transaction around them, and the binding with it, ends before this returns. */
+/** Sends the binding and all calls in one write. Their transaction, and the binding with it, ends before this resolves. */
 export async function runImplicitTransaction(
   connection: Connection,
   binding: Binding,
@@ -31,11 +31,11 @@ export async function runImplicitTransaction(
     ...(reenter ? bound : []),
   ]
   const steps = blocks ? [begin({ readOnly, isolation: undefined }), ...inner, commit] : inner
-  let batch = await attempt(connection, steps, blocks, signal)
-  if (connection.forgetStale(batch) && !signal?.aborted) {
-    batch = await attempt(connection, steps, blocks, signal)
+  let pipeline = await attempt(connection, steps, blocks, signal)
+  if (connection.forgetStale(pipeline) && !signal?.aborted) {
+    pipeline = await attempt(connection, steps, blocks, signal)
   }
-  const failure = failureOf(batch, {
+  const failure = failureOf(pipeline, {
     lookup,
     signal,
     debug,
@@ -43,15 +43,15 @@ export async function runImplicitTransaction(
     mayWrite: () => !readOnly && calls.some(mayChange),
   })
   if (failure !== undefined) {
-    if (batch.error !== undefined && isForeignBinding(batch.error)) connection.destroy()
+    if (pipeline.error !== undefined && isForeignBinding(pipeline.error)) connection.destroy()
     throw failure
   }
-  if (batch.status !== 'I') {
+  if (pipeline.status !== 'I') {
     connection.destroy()
     throw new UnsafeStatementError('a statement left a transaction open; nothing was written')
   }
-  if (blocks && batch.lastTag !== 'COMMIT') throw new TransactionAbortedError()
-  return batch.results
+  if (blocks && pipeline.lastTag !== 'COMMIT') throw new TransactionAbortedError()
+  return pipeline.results
 }
 
 async function attempt(
@@ -60,7 +60,7 @@ async function attempt(
   blocks: boolean,
   signal: AbortSignal | undefined,
 ): Promise<Pipeline> {
-  const batch = await connection.send(connection.batch(steps), signal)
-  if (blocks && batch.status === 'E') await connection.send(connection.batch([rollback]))
-  return batch
+  const pipeline = await connection.send(connection.prepare(steps), signal)
+  if (blocks && pipeline.status === 'E') await connection.send(connection.prepare([rollback]))
+  return pipeline
 }

@@ -7,13 +7,13 @@ import type { FactsLookup } from './sqlstate.js'
 export interface NodePostgresOptions extends ConnectionPoolOptions {
   /** BEGIN and COMMIT in each write, as Citus needs it. */
   readonly blocks?: boolean | undefined
-  /** What the names in the server's errors are to the caller. */
+  /** Translates the names in the server's errors into those of the caller. */
   readonly lookup?: FactsLookup | undefined
 }
 
 const nothing = statement('select', 'read')
 const defaultDrain = 10_000
-/** Named one by one, so that none of them is inherited. */
+/** Lists every option, so that none is read from a polluted prototype. */
 const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
 export function openNodePostgres({ blocks = false, lookup, debug = false, ...options }: NodePostgresOptions): Executor {

@@ -9,20 +9,20 @@ interface Circumstances {
   readonly signal: AbortSignal | undefined
   /** Whether errors say what the server said. */
   readonly debug: boolean
-  /** With fewer steps done, nothing can have been committed. Undefined when the batch does not commit. */
+  /** The number of steps before which nothing can have been committed. Undefined when the pipeline does not commit. */
   readonly commitsAfter?: number
   readonly mayWrite?: () => boolean
 }
 
-/** Why the batch failed; undefined when it went through. */
-export function failureOf(batch: Pipeline, circumstances: Circumstances): TenantryError | undefined {
-  const { error, status, done } = batch
+/** The error of a failed pipeline; undefined when it succeeded. */
+export function failureOf(pipeline: Pipeline, circumstances: Circumstances): TenantryError | undefined {
+  const { error, status, done } = pipeline
   const { lookup, signal, debug, commitsAfter = Infinity, mayWrite } = circumstances
-  const mayBeWritten = (): boolean => batch.sent && commitsAfter !== Infinity && mayWrite?.() !== false
-  if (!batch.isUnderstood) return mayBeWritten() ? new CommitUnknownError() : misunderstood()
+  const mayBeWritten = (): boolean => pipeline.sent && commitsAfter !== Infinity && mayWrite?.() !== false
+  if (!pipeline.isUnderstood) return mayBeWritten() ? new CommitUnknownError() : misunderstood()
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
     if (error.code === '57014' && signal?.aborted) return aborted()
-    const refused = batch.steps[done]
+    const refused = pipeline.steps[done]
     const failure = (refused && wrongNumberOfValues(error, refused)) ?? refusal(error, lookup)
     return debug ? withDebug(failure, error, refused?.statement.text) : failure
   }
@@ -32,4 +32,4 @@ export function failureOf(batch: Pipeline, circumstances: Circumstances): Tenant
 }
 
 const misunderstood = (): UnavailableError =>
-  new UnavailableError('the database sent something else than the answer to this call; the connection was ended')
+  new UnavailableError('the database sent an answer that does not fit this call; the connection was ended')

@@ -2,12 +2,12 @@ import { types } from 'node:util'
 import { InvalidInputError } from '../core/errors.js'
 import { JsonFault, jsonText } from '../schema/shared/json.js'
 
-/** As many dimensions as Postgres has. An array that holds itself ends here too. */
+/** The most dimensions of an array in Postgres. An array that contains itself is refused by it too. */
 const maxDimensions = 6
 
 /**
- * The text that Postgres reads for a value that is not a string: the instant of a Date, the items of an array, the JSON of any
- * other object. No method of the value is called but `toJSON`, where JSON calls it. `place` names the parameter in an error.
+ * The text for a value that is not a string: the time of a Date, the items of an array, the JSON of any other object. No method of
+ * the value is called but `toJSON`, by JSON. `place` is the number of the parameter, for errors.
  */
 export function textOf(value: unknown, place: number): string {
   try {
@@ -48,11 +48,11 @@ function dateText(date: Date): string {
   return year > 0 ? `${year}${rest}` : `${String(1 - year).padStart(4, '0')}${rest} BC`
 }
 
-/** With a comma between the items, as every type has but box. */
+/** The items with a comma between them, as in arrays of every type but box. */
 function arrayText(items: readonly unknown[], depth: number): string {
   if (depth > maxDimensions) throw refused(`an array with more than ${maxDimensions} dimensions`)
   let text = '{'
-  // By their places: an array can bring an iterator that never ends.
+  // By index: the array may have an iterator that never ends.
   for (let place = 0; place < items.length; place++) {
     const item = items[place]
     if (place > 0) text += ','
@@ -68,7 +68,7 @@ const hexOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString('hex')
 
 function objectText(value: object): string {
-  // pg would call it and send whatever it returns.
+  // pg would call the method and send whatever it returns.
   if (typeof (value as { toPostgres?: unknown }).toPostgres === 'function') {
     throw refused('an object with a method toPostgres; pass the text that it stands for')
   }

@@ -4,8 +4,8 @@ import type { PGlite } from '@electric-sql/pglite'
 import { TenantryError, UnavailableError } from '../core/errors.js'
 
 /**
- * PGlite, in memory or in a directory. A directory serves one process: two would lose each other's rows without a word, so that
- * the second one is refused by a lock file beside the directory.
+ * Opens PGlite, in memory or in a directory. Two processes over one directory would silently lose each other's rows, so a lock file
+ * beside the directory refuses the second one.
  */
 export async function openPGlite(place: true | string): Promise<PGlite> {
   const { PGlite } = await loadPGlite()
@@ -50,7 +50,7 @@ function lockDirectory(directory: string): () => void {
     if (holder !== undefined && isAlive(holder)) {
       throw new UnavailableError(`the embedded database in ${directory} is in use by process ${holder}`)
     }
-    // Its process is gone and could not take the file along.
+    // The process that made the file is gone.
     rmSync(file, { force: true })
   }
 }

@@ -8,11 +8,11 @@ import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
 import { Frames } from './wire.js'
 
-// Every batch is encoded in one go, so that they can share the memory.
+// A pipeline is encoded without a pause in between, so all pipelines share this memory.
 const frames = new Frames()
 const closing = new Frames()
 
-/** The messages that answer one step before its rows, as bits, in the order in which they come. */
+/** The messages that come before the rows of a step, as bits, in the order in which they come. */
 export const parseComplete = 1
 export const bindComplete = 2
 const description = 4
@@ -20,17 +20,17 @@ const description = 4
 /**
  * Statements in one socket write before one Sync: one round trip and, unless they hold a BEGIN, one implicit transaction. It
  * settles at ReadyForQuery and not before: an error of the commit comes after the last CommandComplete, and the status byte
- * tells whether a transaction was left open. An answer with a message too many, too few or in the wrong place is not understood
- * from there on: what follows on that connection may answer another call.
+ * tells whether a transaction was left open. After a message too many, too few or in the wrong place, the answer counts as not
+ * understood: what follows on that connection may answer another call.
  */
 export class Pipeline implements Submittable {
-  /** One of each step that is not our own. */
+  /** One result for each step of the caller's. */
   readonly results: Result[] = []
   /** The transaction status at ReadyForQuery; undefined when the connection was lost before, or the answer not understood. */
   status: string | undefined
   /** The server's first error. */
   error: DriverError | undefined
-  /** False when the answer was not one to what was sent: nothing of it is certain then, neither an error nor a command tag. */
+  /** False when the answer does not fit what was sent. Then nothing of it is certain, neither an error nor a command tag. */
   isUnderstood = true
   /** How many steps the server has completed, and the command tag of the last. */
   done = 0
@@ -41,14 +41,14 @@ export class Pipeline implements Submittable {
   private settleNow!: () => void
   private readonly bytes: Buffer
   private readonly prepared: Prepared[] = []
-  /** Of each step, which messages answer it before its rows. */
+  /** For each step, the messages that come before its rows. */
   private readonly expected: number[] = []
-  /** Which of them have come for the step that is being answered. */
+  /** Those of them that have come for the current step. */
   private seen = 0
   /** How many CloseComplete are still to come. */
   private closings = 0
   private rows: unknown[][] = []
-  /** What a step of our own sent back. */
+  /** The token in the answer to a step of the library's own. */
   private token: unknown
 
   /** Encodes everything before anything is sent: a value that cannot be sent leaves nothing behind. */
@@ -63,7 +63,7 @@ export class Pipeline implements Submittable {
       for (const step of steps) this.encode(step)
       frames.sync()
       for (const name of statements.trim(this)) this.close(name)
-      // In front, where no error of a statement can skip them.
+      // Before everything else, where no error of a statement can skip them.
       this.bytes = closing.isEmpty ? frames.take() : Buffer.concat([closing.take(), frames.take()])
     } finally {
       frames.discard()
@@ -71,12 +71,12 @@ export class Pipeline implements Submittable {
     }
   }
 
-  /** How many statements of the caller's it holds. */
+  /** How many statements are the caller's. */
   get calls(): number {
     return this.steps.filter(({ own }) => !own).length
   }
 
-  /** The text of the step that failed, if it was not parsed for this batch. */
+  /** The text of the step that failed, if it was not parsed for this pipeline. */
   get reused(): string | undefined {
     const isParsed = ((this.expected[this.done] ?? parseComplete) & parseComplete) !== 0
     return isParsed ? undefined : this.steps[this.done]?.statement.text
@@ -87,7 +87,7 @@ export class Pipeline implements Submittable {
     for (const prepared of this.prepared) prepared.ready = false
   }
 
-  /** The connection is lost, or the server is ready for the next batch. */
+  /** The connection is lost, or the server is ready for the next pipeline. */
   settle(status: string | undefined): void {
     if (this.isSettled) return
     this.isSettled = true
@@ -100,7 +100,7 @@ export class Pipeline implements Submittable {
   misunderstand(): void {
     this.isUnderstood = false
     this.settle(undefined)
-    // It may have been settled by bytes of the same read.
+    // The same read may have settled it already.
     this.status = undefined
   }
 
@@ -174,12 +174,12 @@ export class Pipeline implements Submittable {
     else this.settle(undefined)
   }
 
-  /** With a `query_timeout` of the host's, pg puts its own here, which stops its timer. */
+  /** pg replaces it by a function that stops its timer, where the host has set a `query_timeout`. */
   callback(): void {
     return
   }
 
-  /** The connection's listener does it: pg does not call this one after an error. */
+  /** Empty, because pg does not call it after an error: `Connection` listens to ReadyForQuery instead. */
   handleReadyForQuery(): void {
     return
   }
@@ -188,19 +188,19 @@ export class Pipeline implements Submittable {
     const prepared = this.statements.find(statement)
     const { name, text } = prepared.statement
     let expected = bindComplete
-    // Not only when it is parsed: we may have prepared the same text ourselves, such as a commit.
+    // Checked even if it is prepared already: the library may have prepared the same text for itself, such as `commit`.
     if (!own && !prepared.isGuarded) {
       guard(text)
       prepared.isGuarded = true
     }
-    if (!prepared.ready && prepared.batch !== this) {
-      // It may be there: from a batch that failed, or of somebody else's who has used this connection.
+    if (!prepared.ready && prepared.pipeline !== this) {
+      // The name may exist: from a failed pipeline, or from another user of this connection.
       if (name !== '') this.close(name)
       frames.parse(name, text)
       expected |= parseComplete
       prepared.shape = undefined
     }
-    prepared.batch = this
+    prepared.pipeline = this
     frames.bind(name, values)
     if (!own && prepared.shape === undefined) {
       frames.describePortal()
@@ -216,7 +216,7 @@ export class Pipeline implements Submittable {
     this.closings++
   }
 
-  /** Everything in front of the rows of this step has come, and no step is over that was not asked for. */
+  /** Whether a row or the end of the current step may come now: all messages before its rows have come. */
   private get isBeingAnswered(): boolean {
     return this.seen === this.expected[this.done]
   }
@@ -232,7 +232,7 @@ export class Pipeline implements Submittable {
 
   private finish(rowCount: number): void {
     const { columns } = this.shape
-    // The tag counts the rows that were sent, unless none were asked for.
+    // The command tag counts the rows that were sent, if the statement returns rows.
     if (columns.length > 0 && this.rows.length !== rowCount) this.misunderstand()
     this.results.push({ rows: this.rows, columns, rowCount })
     this.rows = []
@@ -248,18 +248,18 @@ export class Pipeline implements Submittable {
     if (prepared) prepared.shape = shape
   }
 
-  /** The server has every statement now. */
+  /** Records that the server has every statement of the pipeline. */
   private remember(): void {
     for (const prepared of this.prepared) prepared.ready = prepared.statement.name !== ''
   }
 }
 
 /**
- * Whether the batch failed because a statement that the server had parsed before no longer fits the schema: to repeat it cannot
- * double a write, for the server has undone it. `possible` is a value that may also be refused for itself.
+ * Whether the pipeline failed because a statement that was parsed earlier no longer fits the schema. It can be repeated without
+ * doubling a write, because the server has undone it. `possible`: the value may also be wrong by itself.
  */
-export function staleness(batch: Pipeline): 'certain' | 'possible' | undefined {
-  const { error, status, reused } = batch
+export function staleness(pipeline: Pipeline): 'certain' | 'possible' | undefined {
+  const { error, status, reused } = pipeline
   if (error === undefined || status === undefined) return undefined
   if (isStaleStatement(error) || (reused !== undefined && isRefusedText(error))) return 'certain'
   return reused !== undefined && isUnfitValue(error) && infersTypes(reused) ? 'possible' : undefined

@@ -2,8 +2,8 @@ import type pg from 'pg'
 import { InvalidInputError } from '../core/errors.js'
 
 /**
- * Whatever the server and its roles are set to, answers read the same: ISO dates, and UTC, for an offset with seconds in it, as
- * old local times have, is no date to JavaScript.
+ * Settings that make answers readable, whatever the server and its roles are set to: ISO dates, and UTC, because old local times have
+ * offsets with seconds, which JavaScript cannot parse.
  */
 export const readerSettings = {
   datestyle: 'ISO',
@@ -15,7 +15,7 @@ export const readerSettings = {
   array_nulls: 'on',
 }
 
-/** What an answer depends on, and the server reports whenever it changes. */
+/** The settings of these that the server reports when they change. */
 export const reportedSettings = [
   'DateStyle',
   'IntervalStyle',
@@ -24,12 +24,12 @@ export const reportedSettings = [
   'standard_conforming_strings',
 ] as const
 
-/** With those that it does not report. */
+/** All of them, those that it does not report included. */
 export const settingNames = [...reportedSettings, 'extra_float_digits', 'array_nulls'] as const
 
 export type Settings = Readonly<Record<(typeof settingNames)[number], string>>
 
-/** Why values written with these settings could not be read or sent without doubt. */
+/** Tells why values cannot be read or sent safely with these settings; undefined if they can. */
 export function unreadable(settings: Settings): string | undefined {
   if (!settings.DateStyle.startsWith('ISO'))
     return `the server writes dates as ${settings.DateStyle}; set DateStyle to ISO`
@@ -52,8 +52,8 @@ const timeouts = {
 }
 
 /**
- * Everything is set as the connection starts, never by SET: through a transaction pooler that would be somebody else's setting.
- * A transaction pooler refuses even this; there the timeouts belong to the login (`alter role ... set statement_timeout`).
+ * Sends the settings in the startup message, never by SET: behind a transaction pooler SET would change somebody else's connection.
+ * A transaction pooler refuses even this. There the timeouts are set on the login (`alter role ... set statement_timeout`).
  */
 export function poolConfig(config: pg.PoolConfig, isPooled: boolean): pg.PoolConfig {
   return {
@@ -63,7 +63,7 @@ export function poolConfig(config: pg.PoolConfig, isPooled: boolean): pg.PoolCon
     ...(isPooled ? {} : timeouts),
     ...config,
     ...(isPooled ? {} : { options: [config.options, session].filter(Boolean).join(' ') }),
-    // pg's own client-side timeout leaves the busy connection in the pool, where the next caller waits behind it.
+    // pg's own client-side timeout gives the busy connection back to the pool, where the next caller would wait behind it.
     query_timeout: undefined,
     pipeline: false,
   }
@@ -71,14 +71,14 @@ export function poolConfig(config: pg.PoolConfig, isPooled: boolean): pg.PoolCon
 
 const form = 'must look like postgres://user:password@host:5432/database'
 
-/** Refuses what pg would read as something else, or refuse with the password in its error. `name` is where the url was given. */
+/** Refuses a url that pg would misread, or refuse with the password in its error. `name` is where the url was given. */
 export function assertUrl(name: string, url: unknown): asserts url is string {
   if (typeof url !== 'string') throw new InvalidInputError(name, form)
   if (url.trim() === '') throw new InvalidInputError(name, `is empty; it ${form}`)
   const [, scheme] = /^([a-z][a-z0-9+.-]*):/i.exec(url) ?? []
-  // pg itself would speak the protocol of Postgres to any of them.
+  // pg would take any scheme for postgres.
   if (scheme !== undefined && !/^postgres(?:ql)?:\/\//i.test(url)) {
-    throw new InvalidInputError(name, `has another scheme than postgres or postgresql; it ${form}`)
+    throw new InvalidInputError(name, `has a scheme other than postgres or postgresql; it ${form}`)
   }
   if (!isUrl(url)) throw new InvalidInputError(name, form)
 }
@@ -91,6 +91,6 @@ function isUrl(url: string): boolean {
 
 const base = 'postgres://base'
 
-/** As Prisma's and Supabase's urls say it. */
+/** `?pgbouncer=true`, as in the urls of Prisma and Supabase. */
 export const saysPooled = ({ connectionString = '' }: pg.PoolConfig): boolean =>
   /[?&]pgbouncer=true\b/.test(connectionString)

@@ -1,17 +1,17 @@
 import type { Statement } from '../core/executor.js'
 import type { RowShape } from './rows.js'
 
-/** A statement as one connection knows it. */
+/** The state of a statement on one connection. */
 export interface Prepared {
   readonly statement: Statement
-  /** Its text may come from a caller. */
+  /** Whether the guard has checked its text. */
   isGuarded: boolean
-  /** The server has it: a batch that parsed it went through. */
+  /** Whether the server has it: a pipeline that parsed it has succeeded. */
   ready: boolean
-  /** What its rows look like. The server answers a named statement in this shape or not at all (0A000). */
+  /** The columns of its rows. The server answers a named statement with these columns or refuses it (0A000). */
   shape: RowShape | undefined
-  /** The last batch that used it. */
-  batch: object | undefined
+  /** The last pipeline that used it. */
+  pipeline: object | undefined
   lastUse: number
 }
 
@@ -38,12 +38,12 @@ export class PreparedStatements {
     return prepared
   }
 
-  /** Forgets the oldest beyond the capacity, except those of the batch, and tells their names. */
-  trim(batch: object): string[] {
+  /** Forgets the oldest beyond the capacity, except those of the pipeline, and returns their names. */
+  trim(pipeline: object): string[] {
     const excess = this.known.size - this.capacity
     if (excess <= 0) return []
     const oldest = [...this.known.values()]
-      .filter((prepared) => prepared.batch !== batch)
+      .filter((prepared) => prepared.pipeline !== pipeline)
       .sort((a, b) => a.lastUse - b.lastUse)
       .slice(0, excess)
       .map((prepared) => prepared.statement.name)
@@ -51,7 +51,7 @@ export class PreparedStatements {
     return oldest
   }
 
-  /** The server lost them, or refuses their plans: each is closed and parsed again when it is next used. */
+  /** Makes each statement be closed and parsed again when it is next used: the server lost them, or refuses their plans. */
   forget(): void {
     for (const prepared of this.known.values()) prepared.ready = false
   }
@@ -62,6 +62,6 @@ const unused = (statement: Statement): Prepared => ({
   isGuarded: false,
   ready: false,
   shape: undefined,
-  batch: undefined,
+  pipeline: undefined,
   lastUse: 0,
 })

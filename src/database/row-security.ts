@@ -1,6 +1,6 @@
 /**
- * First in each transaction of the owner. Under FORCE row security, or as a role that does not own the table, a statement would
- * silently leave out rows: a back-fill changes none, a foreign key is validated over orphans. With this it fails.
+ * The first statement of each transaction of the owner. Under FORCE row security, or as a role that does not own the table, a
+ * statement would silently skip rows: a back-fill changes none, a foreign key is validated over orphans. With this it fails.
  */
 export const refuseFilteredRows = 'set local row_security = off'
 

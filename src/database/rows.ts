@@ -19,7 +19,7 @@ export class RowShape {
     })
   }
 
-  /** In place: the array of texts becomes the array of values. */
+  /** Replaces each text in the array by its value. */
   read(row: unknown[]): void {
     if (row.length !== this.columns.length) throw new Error('the row does not have the described columns')
     for (const [index, parse] of this.parsed) {
@@ -31,7 +31,7 @@ export class RowShape {
 
 export const noColumns = new RowShape([])
 
-/** Rows returned or changed, by the command tag. That of `explain` has no number. */
+/** The number of rows returned or changed, from the command tag. The tag of `explain` has no number. */
 export function rowCountOf(tag: string, returned: number): number {
   const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
   return Number.isNaN(count) ? returned : count

@@ -2,13 +2,13 @@ import { MigrationError } from '../core/errors.js'
 import { isFilteredRows } from './row-security.js'
 import type { Session } from './session.js'
 
-/** A lock was not free in time, or a deadlock was broken here. Trying again is all it needs. */
+/** A lock was not free in time, or a deadlock was broken here. Run the same again. */
 export class LockNotFree extends MigrationError {}
 
 // lock_not_available, deadlock_detected
 const lockErrors = new Set(['55P03', '40P01'])
 
-/** The server's message belongs to whoever migrates. Its DETAIL, which holds values of rows, does not. */
+/** The error shows the server's message to the migrating user, but not its DETAIL, which holds values of rows. */
 export function failed(where: string, error: unknown): MigrationError {
   const { code, message } = error as { code?: unknown; message?: unknown }
   // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
@@ -24,7 +24,7 @@ const filteredRows =
   'The statement changed nothing: row security binds the role that migrates, so it would leave out rows. Migrate as the owner of ' +
   'the table; where the table has FORCE, run `alter table <name> no force row level security`, or give that role bypassrls'
 
-/** The same session, whose failures say where they happened. */
+/** The same session; its errors name `where`. */
 export function withContext(session: Session, where: string): Session {
   return {
     engine: session.engine,

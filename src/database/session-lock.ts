@@ -10,7 +10,7 @@ export interface LockOptions {
   readonly onProgress?: (waiting: { readonly kind: 'waiting'; readonly holder: string }) => void | Promise<void>
 }
 
-// One lock for the whole database, not one per set: the sets refer to each other's tables. hashtext would collide.
+// One lock for the whole database, because the sets refer to each other's tables. A 32-bit hash could collide.
 const key = "pg_catalog.hashtextextended('tenantry migrations', 0)"
 
 const holders = `
@@ -20,8 +20,8 @@ const holders = `
     and (lock.classid::bigint << 32 | lock.objid::bigint) = ${key}`
 
 /**
- * Runs `work` while no other migrator is at work on this database. Nests, and ends with the connection. The lock belongs to one
- * physical connection, so the session must be a direct one, not through a transaction pooler.
+ * Runs `work` while no other migrator works on this database. It can be nested. The lock belongs to one physical connection and ends
+ * with it, so the session must be a direct one, not through a transaction pooler.
  */
 export async function withMigrationLock<T>(direct: Session, options: LockOptions, work: () => Promise<T>): Promise<T> {
   const session = withContext(direct, 'the lock of the migrator')
@@ -30,7 +30,7 @@ export async function withMigrationLock<T>(direct: Session, options: LockOptions
   try {
     result = await work()
   } catch (error) {
-    // The connection may be what failed; its end has then freed the lock.
+    // If the connection has failed, its end has freed the lock.
     await release(session).catch(() => undefined)
     throw error
   }
@@ -38,7 +38,7 @@ export async function withMigrationLock<T>(direct: Session, options: LockOptions
   return result
 }
 
-/** Called inside each transaction: behind a transaction pooler it may run on another connection than the one that has the lock. */
+/** Called inside each transaction: behind a transaction pooler it may run on a connection that does not have the lock. */
 export async function assertLockHeld(session: Session): Promise<void> {
   const held = await session.query(`select ${holders} and lock.pid = pg_catalog.pg_backend_pid()`)
   if (held.length > 0) return

@@ -18,7 +18,7 @@ import {
 } from '../core/errors.js'
 import type { Call } from '../core/executor.js'
 
-/** The fields of an ErrorResponse as pg and PGlite give them. Only these are looked at, and none of their values is passed on. */
+/** The fields of an ErrorResponse that are read. Only `debug` shows any of their values. */
 export interface DriverError extends Error {
   readonly severity: string
   readonly code?: string | undefined
@@ -31,11 +31,11 @@ export interface DriverError extends Error {
   readonly position?: string | undefined
 }
 
-/** The server said so, and not the socket. */
+/** Whether the error came from the server, and not from the socket. */
 export const isServerError = (error: Error): error is DriverError =>
   typeof (error as Partial<DriverError>).severity === 'string'
 
-/** The names by which a database complains. */
+/** The names of the database in an error. */
 export interface DatabaseNames {
   readonly schema: string | undefined
   readonly table: string | undefined
@@ -43,7 +43,7 @@ export interface DatabaseNames {
   readonly column: string | undefined
 }
 
-/** What the caller knows them by. */
+/** The caller's names for them. */
 export interface TableFacts {
   readonly resource: string
   /** The properties of its input that the constraint or column is about. */
@@ -54,13 +54,13 @@ export interface TableFacts {
 
 export type FactsLookup = (names: DatabaseNames) => TableFacts | undefined
 
-/** Something else than this scope has bound the connection: it must not serve again. */
+/** Whether something other than this scope has bound the connection. It must not serve again. */
 export const isForeignBinding = (error: DriverError): boolean =>
   error.code === '42501' && /^an?(?:other)? (?:organization|user) is bound$/.test(error.message)
 
 /**
- * A statement of that name is gone, its rows have another shape now, or the type of a parameter is gone. All are answered before
- * the statement does anything.
+ * Whether a prepared statement is gone, its columns have changed, or the type of a parameter is gone. The server answers all three
+ * before the statement does anything.
  */
 export const isStaleStatement = (error: DriverError): boolean =>
   error.code === '26000' ||
@@ -68,16 +68,16 @@ export const isStaleStatement = (error: DriverError): boolean =>
   (error.code === 'XX000' && error.message.startsWith('cache lookup failed for type'))
 
 /**
- * The server refuses the text itself, and not what a function in it did, of which the message has no position. A text that was
- * good before refers to something that was changed. 42501 is a right that is missing.
+ * Whether the server refuses the text itself: such an error has a position, unlike an error inside a function. A text that was
+ * accepted before refers to something that has changed since. 42501, a missing right, is left out.
  */
 export const isRefusedText = ({ code = '', position }: DriverError): boolean =>
   code.startsWith('42') && code !== '42501' && position !== undefined
 
-/** A value does not fit the type of its parameter. */
+/** Whether a value does not fit the type of its parameter. */
 export const isUnfitValue = ({ code }: DriverError): boolean => code === '22003' || code === '22P02'
 
-/** The error of a statement that the server has refused, of which nothing was written. */
+/** The typed error for a statement that the server refused. Nothing of it was written. */
 export function refusal(error: DriverError, lookup?: FactsLookup): TenantryError {
   const code = error.code ?? ''
   const refuse = byCode.get(code) ?? byClass.get(code.slice(0, 2))
@@ -128,7 +128,7 @@ const byCode: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['57P05', unreachable],
 ])
 
-/** The codes of a class that are not in the list above. */
+/** For codes that are not in the list above, by their class. */
 const byClass: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['08', unreachable],
   ['22', () => invalid([], 'a value is not valid')],
@@ -192,13 +192,13 @@ function namesOf(error: DriverError): DatabaseNames {
 }
 
 /**
- * A statement that was given another number of values than it has places. The server answers with a fault of the protocol, as it does
- * for a connection that cannot be used; undefined for those.
+ * The error for a statement with the wrong number of values. The server answers with 08P01, as for other faults of the protocol; for
+ * those this is undefined.
  */
 export function wrongNumberOfValues(error: DriverError, { statement, values }: Call): DefinitionError | undefined {
   if (error.code !== '08P01' || error.routine !== 'exec_bind_message') return undefined
   const label = Object.hasOwn(statement, 'label') ? statement.label : undefined
-  // The two numbers of the message, in whatever language it is: how many were given, and how many it takes.
+  // In any language the message has two numbers: how many values were given, and how many the statement takes.
   const numbers = error.message.replace(statement.name, '').match(/\d+/g)?.map(Number) ?? []
   const taken = numbers.find((number) => number !== values.length)
   const fault = `was given ${values.length} values and takes ${taken ?? 'another number'}`

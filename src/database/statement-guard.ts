@@ -1,5 +1,5 @@
 import { UnsafeStatementError } from '../core/errors.js'
-import { SqlTokens } from './sql-tokens.js'
+import { SqlTokens } from '../core/sql-tokens.js'
 
 const statements = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values'])
 
@@ -12,7 +12,7 @@ const outlives = 'outlives its transaction on the connection'
 const reaches = 'reaches other sessions'
 const shares = 'makes or reads a large object, which belongs to every organization'
 
-/** Refused as a name, with or without quotes, wherever it stands: a function may also be called like a column, `(a).b`. */
+/** Refused as a name, quoted or not, at any place: a function can also be called like a column, `(a).b`. */
 const refusedNames = new Map(
   Object.entries({
     [moves]: 'pg_settings',
@@ -30,36 +30,37 @@ const refusedNames = new Map(
 
 const temporarySchema = /^pg_(?:toast_)?temp(?:_\d+)?$/
 
-/** What could be refused, if it is a token: to split a long text costs ten times as much as to look for these. */
+/** Texts without these need not be split into tokens, which takes ten times as long as this search. */
 const suspicious = new RegExp(`\\b(?:${[...refusedNames.keys()].join('|')}|(?:pg_(?:toast_)?)?temp|role|u&")`, 'i')
 
-/** Where nothing has a name every call comes here again. Long texts are rarely the same twice, and would fill the memory. */
-const cap = 1_000
+/** How many checked texts are remembered. Behind a pooler statements have no names, so that each call comes here. */
+const capacity = 1_000
+/** Longer texts are not remembered: they are rarely the same twice, and would fill the memory. */
 const longest = 10_000
 const checked = new Set<string>()
 
 /**
- * Refuses a text that is not a plain query or write, or that names what would move the scope's binding or outlive it. A guard
- * against mistakes in trusted SQL, not a wall against hostile SQL: that is row security's.
+ * Refuses a text that is not a plain query or write, or that names something that could move the binding or outlive the transaction.
+ * It guards against mistakes in trusted SQL. The wall against hostile SQL is row security.
  */
 export function guard(text: string): void {
   if (checked.has(text)) return
   const anywhere = refusedAnywhere.exec(text)
   if (anywhere) throw names(anywhere[0], moves)
-  // The server reads no further.
+  // The server reads only up to it.
   if (text.includes('\0')) throw new UnsafeStatementError('a scope does not send SQL that holds the character NUL')
   const tokens = new SqlTokens(text)
   checkBeginning(tokens)
   if (suspicious.test(text)) checkNames(tokens)
   if (text.length > longest) return
-  if (checked.size >= cap) checked.clear()
+  if (checked.size >= capacity) checked.clear()
   checked.add(text)
 }
 
 const names = (what: string, reason: string): UnsafeStatementError =>
   new UnsafeStatementError(`a scope does not send SQL that names ${what}: it ${reason}`)
 
-/** Moves to the word that the statement begins with, behind brackets and `explain` with its options. */
+/** Moves to the first word of the statement, after brackets and `explain` with its options. */
 function checkBeginning(tokens: SqlTokens): void {
   tokens.next()
   let word = wordBehindBrackets(tokens)
@@ -70,13 +71,13 @@ function checkBeginning(tokens: SqlTokens): void {
   )
 }
 
-/** Empty when there is something else. */
+/** The first word after opening brackets; empty when something else comes. */
 function wordBehindBrackets(tokens: SqlTokens): string {
   while (tokens.isSymbol('(')) tokens.next()
   return tokens.kind === 'word' ? tokens.text : ''
 }
 
-/** A bracket begins the options, as in `explain (analyze, format json) select 1`, or the statement itself. */
+/** The first word after `explain`. A bracket begins its options, as in `explain (analyze) select 1`, or the statement itself. */
 function explained(tokens: SqlTokens): string {
   tokens.next()
   const hasBracket = tokens.isSymbol('(')

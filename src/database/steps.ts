@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { type BeginOptions, type Binding, type Call, type Statement, statement } from '../core/executor.js'
 
-/** One statement of a batch. Our own ones, around the caller's, have texts that need no guard and rows that nobody wants. */
+/** One statement of a pipeline. Those of the library itself (`own`) are not guarded, and their rows are not returned. */
 export interface Step extends Call {
   readonly own: boolean
   /** What the last column of the step's only row must be. */
@@ -13,12 +13,12 @@ const own = (statement: Statement, values: readonly unknown[] = []): Step => ({ 
 const enterOrg = statement('select platform.enter_org($1::uuid), $2::text', 'read')
 const enterUser = statement('select platform.enter_user($1::uuid), $2::text', 'read')
 
-// Processes may share a pooler: they begin far from each other.
+// Each process starts at a random number, because processes may share a pooler.
 let token = randomInt(2 ** 47)
 
 /**
- * Binds the transaction, or makes sure that it is still bound to the same. The server sends the token back, so that the answer
- * to another call is never taken for the answer to this one.
+ * Binds the transaction, or checks that it is still bound to the same owner. The server sends the token back, so that the answer to
+ * another call is never taken for the answer to this one.
  */
 export function enter(binding: Binding): Step[] {
   switch (binding.kind) {
@@ -38,7 +38,7 @@ function entering(statement: Statement, id: string): Step {
 
 export const asked = ({ statement, values }: Call): Step => ({ statement, values, own: false })
 
-/** Whether a call that was sent and not answered may have changed rows. */
+/** Whether an unanswered call may have changed rows. */
 export const mayChange = ({ statement }: Call): boolean => statement.effect !== 'read'
 
 const begins = new Map<string, Step>()
@@ -58,7 +58,7 @@ export const rollback = own(statement('rollback', 'read'))
 
 const unnamed = (text: string): Step => own({ name: '', text, effect: 'read' })
 
-// Without names, for there are as many texts as savepoints.
+// Unnamed: each savepoint has a text of its own.
 export const savepoint = (name: string): Step => unnamed(`savepoint ${name}`)
 export const release = (name: string): Step => unnamed(`release savepoint ${name}`)
 export const rollbackTo = (name: string): Step => unnamed(`rollback to savepoint ${name}`)

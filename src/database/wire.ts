@@ -9,8 +9,8 @@ const maxParameters = 65_535
 const shortText = 64
 
 /**
- * Messages of the extended query protocol, one behind the other, so that a batch is one write to the socket. pg's own
- * serializer allocates one buffer per message and takes twice the time.
+ * Encodes messages of the extended query protocol into one buffer, so that a pipeline is one write to the socket. pg's serializer
+ * allocates one buffer per message and takes twice as long.
  */
 export class Frames {
   private buffer = Buffer.allocUnsafe(initialSize)
@@ -28,7 +28,7 @@ export class Frames {
     this.close(start)
   }
 
-  /** Asks for every column as text. */
+  /** Requests every column as text. */
   bind(name: string, values: readonly unknown[]): void {
     if (values.length > maxParameters) throw new InvalidInputError('', `needs more than ${maxParameters} parameters`)
     const start = this.open(0x42)
@@ -66,7 +66,7 @@ export class Frames {
     this.close(this.open(0x53))
   }
 
-  /** The messages so far, as a buffer of their own: the socket may keep it after this one is written again. */
+  /** A copy of the messages so far: the socket may keep it while this buffer is reused. */
   take(): Buffer {
     const bytes = Buffer.allocUnsafe(this.end)
     this.buffer.copy(bytes, 0, 0, this.end)

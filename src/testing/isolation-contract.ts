@@ -22,8 +22,15 @@ export interface ContractCase<Repository> {
   readonly tables: readonly PgTable[]
   /** Makes a row through the scope and gives its id. */
   readonly make: (org: Org) => Promise<string>
-  /** A method without a call does not compile. */
+  /** A method without a call does not compile. Each has to succeed with the id of the organization's own row. */
   readonly calls: ContractCalls<Repository>
+  /**
+   * Brings the row into the state that a method needs before it is called: `restore: (org, id) => org.tickets.delete(id)`. When it
+   * gives a text, that is the id for the call, such as that of a parent for `create`.
+   */
+  readonly prepare?: {
+    readonly [Name in keyof ContractCalls<Repository>]?: (org: Org, id: string) => Promise<unknown>
+  }
 }
 
 /** A repository with a call for each of its methods, ready to be tried. */
@@ -31,7 +38,8 @@ export interface IsolationCase {
   readonly name: string
   /**
    * Calls every method across organizations: with the id of a row that is only the other one's, which must look like no row at
-   * all, and with the id of a twin, which the other one has too. Gives what it found, in words; nothing when the walls held.
+   * all, and with the id of a twin, which the other one has too. Gives what it found, in words; nothing when the walls held. A
+   * call that throws for the organization's own row is a fault, too: it tried nothing.
    */
   readonly faults: (options: ContractOptions) => Promise<string[]>
 }
@@ -83,7 +91,7 @@ class Attempt<Repository> {
   /** Another organization's row is to look like none, in the same words and the same number of queries. */
   async foreign(name: keyof ContractCalls<Repository>): Promise<string[]> {
     const theirs = await createOrganization(this.admin)
-    const id = await this.one.make(this.tenancy.forOrg(theirs))
+    const id = await this.make(name, theirs)
     const before = await this.photograph(theirs)
     const ours = await createOrganization(this.admin)
     const foreign = await this.call(name, ours, id)
@@ -102,14 +110,22 @@ class Attempt<Repository> {
   async twin(name: keyof ContractCalls<Repository>): Promise<string[]> {
     const ours = await createOrganization(this.admin)
     const theirs = await createOrganization(this.admin)
-    const id = await this.one.make(this.tenancy.forOrg(ours))
+    const id = await this.make(name, ours)
     for (const table of this.one.tables) await this.copy(table, ours, theirs)
     const before = await this.photograph(theirs)
-    const { value } = await this.call(name, ours, id)
+    const { value, error } = await this.call(name, ours, id)
     return [
+      ...(error === undefined ? [] : [`tried nothing, for its call throws ${error}`]),
       ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed the twin of another organization']),
       ...strangersIn(value, ours),
     ]
+  }
+
+  private async make(name: keyof ContractCalls<Repository>, orgId: string): Promise<string> {
+    const org = this.tenancy.forOrg(orgId)
+    const id = await this.one.make(org)
+    const prepared = await this.one.prepare?.[name]?.(org, id)
+    return typeof prepared === 'string' ? prepared : id
   }
 
   private async call(name: keyof ContractCalls<Repository>, orgId: string, id: string): Promise<Outcome> {

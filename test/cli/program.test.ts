@@ -174,7 +174,7 @@ describe('where it connects to', () => {
     ])
     expect(said.map(({ code }) => code)).toEqual([1, 1, 2, 2, 2, 1])
     expect(said[0].stderr).toMatch(/password authentication failed|role "nobody_of_that_name" does not exist/)
-    expect(said[2].stderr).toContain('DATABASE_URL: has another scheme than postgres or postgresql')
+    expect(said[2].stderr).toContain('DATABASE_URL: has a scheme other than postgres or postgresql')
     expect(said[1].stderr).toContain('database shop on 127.0.0.1:1 as me (DATABASE_URL)')
     for (const { stdout, stderr } of said) expect(stdout + stderr).not.toContain('not-this-one')
   })

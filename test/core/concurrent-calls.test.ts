@@ -144,7 +144,7 @@ describe('side by side in a transaction', () => {
 
 describe('the outer handle', () => {
   const closed = new ScopeClosedError(
-    'nothing was sent: a nested transaction runs; inside its function use the handle that it received, beside it await it first',
+    'nothing was sent: a nested transaction is running. Inside its function use the handle that the function received; elsewhere await the nested transaction first',
   )
 
   test('is closed while the function of a nested transaction runs', async () => {

@@ -234,7 +234,7 @@ const dayText = 'must be a day of the years 1 to 9999, such as 2026-11-20'
 const momentText = 'must be a moment of the years 1 to 9999 with its time zone'
 const notAField = 'is not a field that can be filtered by'
 const notCompared = 'is of a type that filters do not compare; a statement of the repository can'
-const operators = 'has no such operator; there are in, not, gt, gte, lt, lte'
+const operators = 'has no such operator; the operators are in, not, gt, gte, lt, lte'
 
 const isUndefined = 'is undefined; leave it out, or say null for empty'
 
@@ -259,9 +259,9 @@ const refused: readonly (readonly [filter: unknown, message: string])[] = [
   [{ not: { small: { gt: undefined } } }, `small: ${isUndefined}`],
   [{ and: [] }, 'and: must hold at least one filter'],
   [{ or: 'small' }, 'or: must be a list'],
-  [{ or: [{}] }, 'or: holds a filter that asks for nothing'],
+  [{ or: [{}] }, 'or: contains an empty filter'],
   [{ or: [null] }, 'or: must be an object'],
-  [{ not: {} }, 'not: holds a filter that asks for nothing'],
+  [{ not: {} }, 'not: contains an empty filter'],
   [{ not: 'small' }, 'not: must be an object'],
   [{ nothing: 1 }, `nothing: ${notAField}`],
   [{ toString: 'x' }, `toString: ${notAField}`],
@@ -271,12 +271,12 @@ const refused: readonly (readonly [filter: unknown, message: string])[] = [
   [{ tags: ['x'] }, `tags: ${notCompared}`],
   [{ secret: null }, `secret: ${notCompared}`],
   [{ secret: { prefix: 'x' } }, `secret: ${notCompared}`],
-  [{ small: {} }, 'small: asks for nothing'],
+  [{ small: {} }, 'small: has an empty condition'],
   [{ small: { eq: 1 } }, `small: ${operators}`],
   [{ small: { prefix: '1' } }, `small: ${operators}`],
   [{ code: { prefix: 'U' } }, `code: ${operators}`],
   [{ label: { like: 'U' } }, `label: ${operators}, prefix`],
-  [{ flag: { gt: false } }, 'flag: has no such operator; there are in, not'],
+  [{ flag: { gt: false } }, 'flag: has no such operator; the operators are in, not'],
   [{ small: { in: 1 } }, 'small: must be a list'],
   [{ small: { in: [1, null] } }, `small: ${integer16}`],
   [{ small: { gt: null } }, `small: ${integer16}`],

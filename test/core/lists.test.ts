@@ -103,7 +103,7 @@ test('a cursor behind which there is nothing any more gives an empty page', asyn
 
 const orders =
   'a list can be ordered by id, kind, status, priority, attempt, maxAttempts, runAt, createdAt, updatedAt; with - in front, descending'
-const noOrder = (given: string) => `${given} is no order; ${orders}`
+const noOrder = (given: string) => `${given} is not a field to order by; ${orders}`
 const noLimit = 'must be an integer from 1 to 1000'
 
 test.each<[unknown, string, string]>([
@@ -123,7 +123,7 @@ test.each<[unknown, string, string]>([
   [{ limit: '10' }, noLimit, 'limit'],
   [{ limit: 1.5 }, noLimit, 'limit'],
   [{ limit: Number.NaN }, noLimit, 'limit'],
-  [{ before: 'x', after: 'x' }, 'cannot go with after', 'before'],
+  [{ before: 'x', after: 'x' }, 'cannot be combined with after', 'before'],
   ['kind', 'must be an object', 'options'],
 ])('%o is refused: %s', async (options, reason, field) => {
   const org = await newOrg()

@@ -174,6 +174,32 @@ test('a savepoint takes back what came after it', async () => {
   expect([await stored('saved'), await stored('taken back')]).toEqual([2, 0])
 })
 
+test('a transaction that starts with a savepoint is bound in front of it', async () => {
+  const proxy = await startProxy(database.appUrl)
+  const executor = open({ pool: { connectionString: proxy.url } })
+  await executor.ping()
+  let sent = ''
+  proxy.filter = (bytes, direction) => {
+    if (direction === 'to server') sent += bytes.toString('latin1')
+    return bytes
+  }
+  const transaction = await executor.begin(A)
+  transaction.release(transaction.savepoint())
+  const outer = transaction.savepoint()
+  transaction.savepoint()
+  await transaction.run([countItems])
+  transaction.release(outer)
+  await transaction.commit()
+  expect(sent.match(/begin|enter_org|savepoint s\d/g)?.slice(0, 4)).toEqual([
+    'begin',
+    'enter_org',
+    `savepoint ${outer}`,
+    'savepoint s3',
+  ])
+  await executor.close()
+  await proxy.close()
+})
+
 test('after a savepoint from before the binding the next statement is bound again', async () => {
   const executor = open()
   const transaction = await executor.begin(A)

@@ -7,9 +7,12 @@ import { Workflows } from '../../src/repositories/workflows.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
+import type { ScopedRepository } from '../../src/core/scoped-repository.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
-const leaseToken = newId()
+const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.find(id))?.leaseToken ?? newId() })
+const claim = (org: Org) => org.tasks.claim({ owner: 'worker' })
+const projectOf = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
 
 export const projectsCase = {
   repository: Projects,
@@ -37,11 +40,14 @@ export const projectsCase = {
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
+  prepare: {
+    restore: (org, id) => org.projects.delete(id),
+  },
 } satisfies ContractCase<Projects>
 
 const agentsCase = {
   repository: Agents,
-  tables: [agents, tasks],
+  tables: [projects, agents, tasks],
   make: async (org) => {
     const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
     await org.tasks.enqueue({ kind: 'greet', agentId: id })
@@ -68,11 +74,16 @@ const agentsCase = {
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
+  prepare: {
+    create: projectOf,
+    pause: (org, id) => org.agents.activate(id),
+    restore: (org, id) => org.agents.delete(id),
+  },
 } satisfies ContractCase<Agents>
 
 const workflowsCase = {
   repository: Workflows,
-  tables: [workflows, schedules, tasks],
+  tables: [projects, workflows, schedules, tasks],
   make: async (org) => {
     const { id } = await org.workflows.create({ name: 'Triage', slug: 'triage' })
     await org.schedules.create({ workflowId: id, name: 'hourly', ...cron })
@@ -97,6 +108,10 @@ const workflowsCase = {
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
+  prepare: {
+    create: projectOf,
+    restore: (org, id) => org.workflows.delete(id),
+  },
 } satisfies ContractCase<Workflows>
 
 const tasksCase = {
@@ -115,12 +130,13 @@ const tasksCase = {
     enqueue: (all, id) => all.enqueue({ kind: 'greet', parentId: id, dedupeKey: 'twice' }),
     update: (all, id) => all.update(id, { priority: 5 }),
     claim: (all) => all.claim({ owner: 'worker', limit: 10 }),
-    heartbeat: (all, id) => all.heartbeat({ id, leaseToken }),
-    complete: (all, id) => all.complete({ id, leaseToken }),
-    fail: (all, id) => all.fail({ id, leaseToken }),
+    heartbeat: (all, id) => leaseOf(all, id).then((lease) => all.heartbeat(lease)),
+    complete: (all, id) => leaseOf(all, id).then((lease) => all.complete(lease)),
+    fail: (all, id) => leaseOf(all, id).then((lease) => all.fail(lease)),
     cancel: (all, id) => all.cancel(id),
     requeueExpired: (all) => all.requeueExpired(),
   },
+  prepare: { heartbeat: claim, complete: claim, fail: claim },
 } satisfies ContractCase<Tasks>
 
 const schedulesCase = {
@@ -151,13 +167,30 @@ const schedulesCase = {
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
   },
+  prepare: {
+    create: async (org, id) => (await org.schedules.get(id)).workflowId,
+    restore: (org, id) => org.schedules.delete(id),
+  },
 } satisfies ContractCase<FirableSchedules>
+
+/** A case for each repository of `Org`, under its name there. */
+export type OrgCases = {
+  readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: ContractCase<Org[Name]>
+}
+
+export const orgCases: OrgCases = {
+  agents: agentsCase,
+  projects: projectsCase,
+  schedules: schedulesCase,
+  tasks: tasksCase,
+  workflows: workflowsCase,
+}
 
 /** Does the same with each of the library's repositories. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
-  use(projectsCase),
-  use(agentsCase),
-  use(workflowsCase),
-  use(tasksCase),
-  use(schedulesCase),
+  use(orgCases.agents),
+  use(orgCases.projects),
+  use(orgCases.schedules),
+  use(orgCases.tasks),
+  use(orgCases.workflows),
 ]

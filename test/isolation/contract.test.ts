@@ -3,7 +3,8 @@ import { Projects } from '../../src/repositories/projects.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
 import type { Wall } from '../../src/testing/walls.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { eachCase, projectsCase } from './contract-cases.js'
+import { Org } from '../../src/org.js'
+import { eachCase, orgCases, projectsCase } from './contract-cases.js'
 
 const database = useDatabase()
 
@@ -25,6 +26,23 @@ describe.each(walls)('%s', (_, without) => {
   test.each(cases.map((one) => [one.name, one] as const))('keep organizations apart in %s', async (_, one) => {
     expect(await one.faults(optionsFor(without))).toEqual([])
   })
+})
+
+/** Getters that are no repositories. */
+const others = ['id', 'db']
+
+test('every repository of an organization has a case', () => {
+  const getters = Object.entries(Object.getOwnPropertyDescriptors(Org.prototype)).filter(
+    ([, { get }]) => get !== undefined,
+  )
+  const repositories = getters.map(([name]) => name).filter((name) => !others.includes(name))
+  expect(repositories.sort()).toEqual(Object.keys(orgCases).sort())
+})
+
+test('a case that only throws has tried nothing, and says so', async () => {
+  const calls = { ...projectsCase.calls, update: () => Promise.reject(new Error('refused')) }
+  const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
+  expect(found).toEqual(['Projects.update: tried nothing, for its call throws Error: refused'])
 })
 
 /** Finds by slug in all organizations, and deletes there. */

@@ -254,7 +254,7 @@ describe('a batch', () => {
 
   test('takes a function that gives a list', async () => {
     const org = await newOrg()
-    await expectRefused(() => org.batch(undefined as never), 'batch: takes a function')
+    await expectRefused(() => org.batch(undefined as never), 'batch: must be a function')
     await expectRefused(() => org.batch(() => null as never), 'batch: must be a list')
     await expectRefused(() => org.batch(() => revoked([])), 'batch: cannot be read')
     await expectRefused(() => org.batch(() => [revoked({})]), 'batch: ')
@@ -288,7 +288,7 @@ test('what the constructor of a repository throws is its own', async () => {
 
 test('a transaction takes a function', async () => {
   const org = await newOrg()
-  await expectRefused(() => org.transaction('work' as never), 'transaction: takes a function')
+  await expectRefused(() => org.transaction('work' as never), 'transaction: must be a function')
 })
 
 describe('the options of a scope', () => {
@@ -298,15 +298,18 @@ describe('the options of a scope', () => {
     await expectRefused(forOrg(null), 'options: must be an object')
     await expectRefused(
       forOrg({ readonly: true }),
-      'readonly: is not an option; there are actor, request, signal, readOnly',
+      'readonly: is not an option; the options are actor, request, signal, readOnly',
     )
     await expectRefused(
       forOrg({ orgId: newId() }),
-      'orgId: is not an option; there are actor, request, signal, readOnly',
+      'orgId: is not an option; the options are actor, request, signal, readOnly',
     )
-    await expectRefused(forOrg({ ports: {} }), 'ports: is not an option; there are actor, request, signal, readOnly')
+    await expectRefused(
+      forOrg({ ports: {} }),
+      'ports: is not an option; the options are actor, request, signal, readOnly',
+    )
     await expectRefused(forOrg({ ['x'.repeat(100)]: 1 }), new RegExp(`^${'x'.repeat(60)}: is not an option;`))
-    await expectRefused(forOrg({ actor: null }), 'actor: must be an actor')
+    await expectRefused(forOrg({ actor: null }), 'actor: must be an object with kind, id and permissions')
     await expectRefused(forOrg({ request: null }), 'request: must be an object')
     await expectRefused(forOrg({ readOnly: 'no' }), 'readOnly: must be true or false')
     await expectRefused(forOrg({ signal: {} }), 'signal: must be an AbortSignal')
@@ -316,7 +319,7 @@ describe('the options of a scope', () => {
     )
     const { signal } = new AbortController()
     await expectRefused(forOrg({ signal: Object.create(signal) as unknown }), 'signal: must be an AbortSignal')
-    await expectRefused(forOrg({ actor: 'root' }), 'actor: must be an actor')
+    await expectRefused(forOrg({ actor: 'root' }), 'actor: must be an object with kind, id and permissions')
     await expectRefused(forOrg({ request: 5 }), 'request: must be an object')
   })
 
@@ -331,7 +334,7 @@ describe('the options of a scope', () => {
 test('how long closing may take is milliseconds', async () => {
   await expectRefused(() => tenancy.close({ drain: '5' } as never), 'drain: must be milliseconds')
   await expectRefused(() => tenancy.close({ drain: 2 ** 31 }), 'drain: must be milliseconds')
-  await expectRefused(() => tenancy.close({ wait: 5 } as never), 'wait: is not an option; there are drain')
+  await expectRefused(() => tenancy.close({ wait: 5 } as never), 'wait: is not an option; the options are drain')
   await expectRefused(() => tenancy.close(null as never), 'options: must be an object')
   await expect(tenancy.ping()).resolves.toBeUndefined()
 })
@@ -364,10 +367,13 @@ test('whose a row is cannot be given, whatever the schema of a repository lets t
     }
   }
   const loose = org.repository(Loose)
-  await expectRefused(() => loose.create(values), 'orgId: is not a field that can be given')
-  await expectRefused(() => loose.createMany([values]), 'orgId: is not a field that can be given')
-  await expectRefused(() => loose.update(newId(), values), 'orgId: is not a field that can be given')
-  await expectRefused(() => loose.update(newId(), values, { revision: 1 }), 'orgId: is not a field that can be given')
+  await expectRefused(() => loose.create(values), 'orgId: cannot be set: only the scope sets the owner')
+  await expectRefused(() => loose.createMany([values]), 'orgId: cannot be set: only the scope sets the owner')
+  await expectRefused(() => loose.update(newId(), values), 'orgId: cannot be set: only the scope sets the owner')
+  await expectRefused(
+    () => loose.update(newId(), values, { revision: 1 }),
+    'orgId: cannot be set: only the scope sets the owner',
+  )
 })
 
 describe('openTenancy', () => {
@@ -376,7 +382,7 @@ describe('openTenancy', () => {
   test.each([
     [null, 'options: must be an object'],
     ['postgres://', 'options: must be an object'],
-    [{ uri: 'postgres://' }, /^uri: is not an option; there are url, /],
+    [{ uri: 'postgres://' }, /^uri: is not an option; the options are url, /],
     [{ url: 5, keys }, 'url: must be text'],
     [{ pool: 'postgres://', keys }, 'pool: must be a pool'],
     [{ pool: null, keys }, 'pool: must be a pool'],

@@ -139,7 +139,7 @@ test('a call that is not returned, or is awaited inside, is refused', async () =
     void inner.agents.delete(agent.id)
     return [inner.agents.count()]
   })
-  const returned = new InvalidInputError('batch', 'every call that is made must be returned, once')
+  const returned = new InvalidInputError('batch', 'the function must return every call that it makes, once')
   await expect(forgotten).rejects.toThrow(returned)
   const twice = org.batch((inner) => {
     const count = inner.agents.count()

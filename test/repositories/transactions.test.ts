@@ -182,8 +182,8 @@ describe('a transaction', () => {
     [{ retries: NaN }, 'retries', 'must be an integer from 0'],
     [{ retries: -1 }, 'retries', 'must be an integer from 0'],
     [{ retries: '3' }, 'retries', 'must be an integer from 0'],
-    [{ timeout: 1 }, 'timeout', 'is not an option; there are isolation, retries'],
-    [{ ['x'.repeat(100)]: 1 }, 'x'.repeat(60), 'is not an option; there are isolation, retries'],
+    [{ timeout: 1 }, 'timeout', 'is not an option; the options are isolation, retries'],
+    [{ ['x'.repeat(100)]: 1 }, 'x'.repeat(60), 'is not an option; the options are isolation, retries'],
   ])('with the options %j is refused', async (options, field, reason) => {
     const org = await newOrg()
     const attempt = org.transaction(() => Promise.resolve(), options as never)
@@ -208,7 +208,7 @@ describe('a transaction inside of another', () => {
   test.each<[object, string]>([
     [{ isolation: 'serializable' }, outermost],
     [{ retries: 1 }, outermost],
-    [{ retry: 1 }, 'is not an option; there are isolation, retries'],
+    [{ retry: 1 }, 'is not an option; the options are isolation, retries'],
   ])('has no options of its own: %o', async (options, reason) => {
     const org = await newOrg()
     await org.transaction(async (inner) => {
@@ -278,7 +278,7 @@ describe('a transaction inside of another', () => {
       await inner.transaction(async (nested) => {
         leaked = nested
         await expect(inner.agents.count()).rejects.toThrow(
-          /^nothing was sent: a nested transaction runs; inside its function use the handle that it received/,
+          /^nothing was sent: a nested transaction is running/,
         )
         await expect(inner.transaction(() => Promise.resolve())).rejects.toThrow(ScopeClosedError)
         await newAgent(nested, 'ada')

@@ -33,11 +33,11 @@ test('a missing url and keys that are none are errors that say what to set', asy
 })
 
 test.each([
-  ['mysql://me:secret_password@127.0.0.1/shop', /^url: has another scheme than postgres or postgresql/],
-  ['http://127.0.0.1:1/', /another scheme/],
-  ['socket:/tmp?db=shop', /another scheme/],
-  ['localhost:5432/shop', /another scheme/],
-  ['postgres:shop', /another scheme/],
+  ['mysql://me:secret_password@127.0.0.1/shop', /^url: has a scheme other than postgres or postgresql/],
+  ['http://127.0.0.1:1/', /has a scheme other than/],
+  ['socket:/tmp?db=shop', /has a scheme other than/],
+  ['localhost:5432/shop', /has a scheme other than/],
+  ['postgres:shop', /has a scheme other than/],
   ['', /^url: is empty; it must look like postgres:\/\//],
   ['  ', /^url: is empty/],
 ])('the url %j is refused before anything is opened', async (url, reason) => {

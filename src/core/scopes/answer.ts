@@ -1,8 +1,8 @@
 type Settle<T> = (resolve: (value: T | PromiseLike<T>) => void, reject: (reason: unknown) => void) => void
 
 /**
- * The promise of a call inside a transaction. It knows whether anybody awaits it: a failure that nobody awaits is reported when
- * the transaction ends, and must not end the process as an unhandled rejection.
+ * The promise of a call inside a transaction. It records whether it is awaited: an unawaited failure is reported when the
+ * transaction ends, and must not end the process as an unhandled rejection.
  */
 export class Answer<T> extends Promise<T> {
   isAwaited = false

@@ -11,7 +11,7 @@ type Plan = Planned<unknown> | Promise<Planned<unknown>>
 const maxCalls = 10_000
 const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
 
-/** Sends what `collect` makes, all at once. `send` returns what each planned call reads, and throws when a row is not there. */
+/** Sends the calls that `collect` makes in one round trip. `send` returns their results, and throws when a row is missing. */
 export async function runBatch<Calls extends readonly unknown[]>(
   context: ScopeContext,
   collect: (scope: Scope) => Calls,
@@ -27,8 +27,8 @@ const allOf = (plans: readonly Plan[]): Promise<Planned<unknown>[]> =>
   Promise.all(plans.map((plan) => Promise.resolve(plan)))
 
 /**
- * Whether one of these calls can be refused for what it returned when others have written: a row to read or to change that is not
- * there. Then only a transaction can take the others back. Reads leave nothing to take back, and an insert returns its row.
+ * Whether one of these calls can be refused after the server has run them all, because a row is missing. If others have written by
+ * then, only a transaction can undo them. Reads need no undoing, and an insert always returns its row.
  */
 export function needsTransaction(all: readonly Planned<unknown>[]): boolean {
   if (all.length < 2) return false
@@ -66,7 +66,8 @@ class BatchScope implements Scope {
 
   collect(make: (scope: Scope) => readonly unknown[]): Plan[] {
     try {
-      if (typeof make !== 'function') throw new InvalidInputError('batch', 'takes a function of an organization')
+      if (typeof make !== 'function')
+        throw new InvalidInputError('batch', 'must be a function, such as (org) => [org.agents.find(id)]')
       return this.plansOf(this.make(make))
     } catch (error) {
       this.isRefused = true
@@ -84,7 +85,7 @@ class BatchScope implements Scope {
       return plan
     })
     if (new Set(items).size !== this.plans.size || order.length !== this.plans.size) {
-      throw new InvalidInputError('batch', 'every call that is made must be returned, once')
+      throw new InvalidInputError('batch', 'the function must return every call that it makes, once')
     }
     return order
   }
@@ -107,12 +108,12 @@ class BatchScope implements Scope {
   }
 }
 
-/** Stands for an answer that is not there yet. Waiting for it inside the batch would be waiting for ever. */
+/** Stands for an answer that is not there yet. Awaiting it inside the batch throws: it would wait for ever. */
 class LazyCall {
   constructor(private readonly isRefused: () => boolean) {}
 
   then(_: unknown, refuse?: (error: Error) => void): unknown {
-    // Then the batch has said why, and nobody has the promise of a method of several steps: its rejection would end the process.
+    // The batch has already been rejected with the reason. Another rejection here would be unhandled and end the process.
     if (this.isRefused()) return undefined
     if (refuse === undefined) return refused(oneStatementOnly)
     refuse(new InvalidInputError('batch', oneStatementOnly))
@@ -120,7 +121,7 @@ class LazyCall {
   }
 }
 
-/** Handled, for the batch that it was called in may fail before anybody has the promise. */
+/** The rejection is marked as handled: the batch may fail before the caller awaits this promise. */
 function refused(reason: string): Promise<never> {
   const refusal = Promise.reject(new InvalidInputError('batch', reason))
   refusal.catch(ignore)

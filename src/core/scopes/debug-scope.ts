@@ -6,8 +6,8 @@ import type { BatchResults, Scope, ScopeContext } from '../scope.js'
 const frames = 50
 
 /**
- * A scope whose errors have a stack that begins at the caller's line: an error is made when the server's answer comes, where the
- * caller is no longer on the stack. Capturing takes 3 to 7 us a call, so that only a tenancy with `debug: true` has such scopes.
+ * A scope that makes the stack of an error begin at the caller's line. Without it the stack begins where the server's answer is
+ * read. Capturing takes 3 to 7 µs a call, so only a tenancy with `debug: true` has such scopes.
  */
 export class DebugScope implements Scope {
   constructor(
@@ -30,7 +30,7 @@ export class DebugScope implements Scope {
   readonly query: Scope['query'] = (...given) => this.placed(this.scope.query(...given), capture())
 
   readonly transaction: Scope['transaction'] = (work, options) => {
-    // What is no function is left to the scope, whose rejection says so.
+    // Anything but a function is passed on: the scope rejects it with the reason.
     const own: typeof work = isFunction(work) ? (inner) => work(new DebugScope(inner, true)) : work
     return this.placed(this.scope.transaction(own, options), capture())
   }
@@ -90,7 +90,7 @@ function capture(): Place {
   return place
 }
 
-/** From the first frame on that is not the library's. In a bundle everything is one file, and nothing is known to be the caller's. */
+/** The frames from the first one outside of the library. In a bundle of one file all frames count as the caller's. */
 function framesOf({ stack = '' }: Place, origin: Place | undefined): string {
   const lines = stack.split('\n').filter((line) => line.startsWith('    at '))
   const first = lines.findIndex((line) => !isInternal(line))

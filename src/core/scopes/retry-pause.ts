@@ -1,12 +1,12 @@
 import { aborted, onAbort } from '../abort.js'
 
-/** Milliseconds: the longest pause before the first retry, and before any. */
+/** The longest pause in milliseconds before the first retry, and before any retry. */
 const shortest = 20
 const longest = 1_000
 
 /**
- * A random pause, up to twice as long before each further retry: contenders that were in each other's way at the same moment do
- * not meet again at the same moment.
+ * A random pause, up to twice as long before each further retry, so that two transactions that were in each other's way do not
+ * start again at the same moment.
  */
 export const pauseLength = (retry: number): number => Math.random() * Math.min(longest, shortest * 2 ** (retry - 1))
 

@@ -6,10 +6,10 @@ type ScopeOptions = Pick<ScopeContext, 'actor' | 'request' | 'signal' | 'readOnl
 
 const names = ['actor', 'request', 'signal', 'readOnly'] as const
 
-/** Read where the scope is made: a misspelt `readOnly` would be a scope that writes. */
+/** Read where the scope is made. A misspelt `readOnly` is refused: it would be a scope that writes. */
 export function readScopeOptions(options: unknown): ScopeOptions {
   const { actor, request, signal, readOnly } = readOptions(options, names)
-  if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an actor')
+  if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an object with kind, id and permissions')
   if (!isObject(request)) throw new InvalidInputError('request', 'must be an object')
   if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
@@ -20,7 +20,7 @@ export function readScopeOptions(options: unknown): ScopeOptions {
 
 const isObject = (value: unknown): boolean => value === undefined || (typeof value === 'object' && value !== null)
 
-/** Asked of the class itself: something that only looks like one, or has one as its prototype, fails when it is listened to. */
+/** Tests the class itself: an object that only has the prototype of AbortSignal fails when a listener is added. */
 function isSignal(value: unknown): boolean {
   try {
     const { prototype } = AbortSignal

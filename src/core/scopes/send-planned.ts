@@ -3,13 +3,13 @@ import type { Planned } from '../planned.js'
 
 type Run = (calls: readonly Call[]) => Promise<Result[]>
 
-/** What came of one planned call. */
+/** The answers to one planned call. */
 export interface Outcome {
   readonly result: Result
   readonly diagnosis: Result | undefined
 }
 
-/** Sends all of them in one round trip, then in one more the diagnostic queries of those that returned and changed no row. */
+/** Sends all calls in one round trip. One more runs the diagnostic queries of the calls that returned and changed no row. */
 export async function sendPlanned(all: readonly Planned<unknown>[], run: Run): Promise<Outcome[]> {
   const results = await run(callsOf(all))
   let last = -1
@@ -32,7 +32,7 @@ export async function sendOne(one: Planned<unknown>, run: Run): Promise<Outcome>
   return { result, diagnosis }
 }
 
-/** What the callers get. Throws what the first of them throws. */
+/** The results for the callers. Throws the first error in the order of the calls. */
 export const readAll = (all: readonly Planned<unknown>[], outcomes: readonly Outcome[]): unknown[] =>
   all.map(({ read }, index) => {
     const { result, diagnosis } = outcomes[index] as Outcome

@@ -2,7 +2,7 @@ import type { Transaction } from '../executor.js'
 import type { Planned } from '../planned.js'
 import { type Outcome, sendPlanned } from './send-planned.js'
 
-/** How many milliseconds nothing may be sent before the calls that wait behind a nested transaction are refused. */
+/** After so many milliseconds without a statement, the calls that wait behind a nested transaction are refused. */
 export const patience = 5_000
 
 /** The transaction that a scope and all scopes nested in it send their calls to. */
@@ -23,7 +23,7 @@ export class SharedTransaction {
     return running
   }
 
-  /** Comes back when no call is on its way. */
+  /** Resolves when no call is on its way. */
   async idle(): Promise<void> {
     await this.active
   }

@@ -5,10 +5,11 @@ import { readOptions } from '../values.js'
 const isolations: readonly unknown[] = ['read committed', 'repeatable read', 'serializable']
 
 export function assertWork(work: unknown): void {
-  if (typeof work !== 'function') throw new InvalidInputError('transaction', 'takes a function of an organization')
+  if (typeof work !== 'function')
+    throw new InvalidInputError('transaction', 'must be a function, such as async (org) => org.agents.find(id)')
 }
 
-/** Checked before BEGIN is made of them, and so that a deadlock is not repeated for ever. */
+/** Checks the options before BEGIN is built from them. `retries` has a limit, so that a deadlock is not repeated for ever. */
 export function readTransactionOptions(options: unknown): TransactionOptions {
   const { isolation, retries } = readOptions(options, ['isolation', 'retries'])
   if (isolation !== undefined && !isolations.includes(isolation)) {

@@ -13,8 +13,8 @@ import { assertWork, refuseOwnOptions } from './transaction-options.js'
 type Work<T> = (scope: TransactionScope) => Promise<T>
 
 /**
- * Inside a transaction. Calls, methods of several steps and nested transactions go out one after the other, in the order in which
- * they were called; each takes its place at once. The handle ends with the function that received it.
+ * The scope inside a transaction. Calls, methods of several steps and nested transactions are queued as they are called, and sent
+ * one after the other. The scope ends with the function that received it.
  */
 export class TransactionScope implements Scope {
   private readonly queue = new CallQueue()
@@ -93,7 +93,7 @@ export class TransactionScope implements Scope {
     for (const [answer, error] of this.failures) if (!answer.isAwaited) throw failedUnseen(error)
   }
 
-  /** Ends the handle, and comes back when nothing more is sent with it or one nested in it. */
+  /** Ends the handle. Resolves when nothing more is sent with it or with a handle nested in it. */
   async stop(): Promise<void> {
     this.state = 'ended'
     clearInterval(this.watch)
@@ -102,7 +102,7 @@ export class TransactionScope implements Scope {
     await this.shared.idle()
   }
 
-  /** Takes the next place for the work that `prepare` gives. What that throws is the call's rejection, and nothing is sent. */
+  /** Queues the work that `prepare` returns. What `prepare` throws rejects the call, and nothing is sent. */
   private inTurn<T>(prepare: () => () => Promise<T>): Answer<T> {
     return this.answer((resolve, reject) => {
       this.assertOpen()
@@ -127,8 +127,8 @@ export class TransactionScope implements Scope {
   }
 
   /**
-   * While the caller's own function runs, a call with this handle may be made inside it, and would then wait for itself. Hence it
-   * is refused. The function begins in the next turn of the event loop: what is called beside it has taken its place by then.
+   * Refuses calls with this handle while the caller's function runs: a call made inside of it would wait for itself. The function
+   * begins in the next turn of the event loop, when the calls beside it are in the queue.
    */
   private async lend<T>(work: Work<T>): Promise<T> {
     await new Promise(setImmediate)
@@ -172,7 +172,7 @@ export class TransactionScope implements Scope {
     if (this.state === 'ended') throw new ScopeClosedError()
     if (this.state === 'lent') {
       throw new ScopeClosedError(
-        'nothing was sent: a nested transaction runs; inside its function use the handle that it received, beside it await it first',
+        'nothing was sent: a nested transaction is running. Inside its function use the handle that the function received; elsewhere await the nested transaction first',
       )
     }
   }

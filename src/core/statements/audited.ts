@@ -2,11 +2,11 @@ import type { ChangeText } from './change-text.js'
 import type { TablePlan } from './table-plan.js'
 
 /**
- * The change with an audit entry in the same statement. `entry` is an insert that reads `changed`, the rows as the change leaves
- * them, and, except for an insert, `before`, the same rows as they were. It numbers its own values behind those of the change.
+ * The change with an audit entry in the same statement. `entry` is an insert that reads `changed`, the rows after the change, and,
+ * except for an insert, `before`, the same rows before it. The parameters of `entry` follow those of the change.
  *
- * `before` is locked and read first, since the change takes its rows from there: an old value is the one that was replaced, also
- * when somebody else has just changed the row.
+ * `before` locks its rows, and the change takes its rows from `before`. So the old values are those that were replaced, even if
+ * somebody else has just changed the row.
  */
 export function withEntry(plan: TablePlan, change: ChangeText, entry: string): string {
   const { verb, ctes, head, where, returning } = change
@@ -23,7 +23,7 @@ export function withEntry(plan: TablePlan, change: ChangeText, entry: string): s
   return `with ${parts.join(', ')} select ${returning === '' ? '1' : returning} from changed`
 }
 
-/** As an array where one column will do: a sub-select behind `in` is sent to every shard of a cluster. */
+/** An array for a key of one column: a cluster sends a sub-select after `in` to every shard. */
 function isOneOf({ key }: TablePlan, rows: string): string {
   const columns = key.map(({ sql }) => sql).join(', ')
   return key.length === 1

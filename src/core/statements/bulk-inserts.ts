@@ -12,11 +12,11 @@ import type { Target } from './target.js'
 export interface BulkOptions {
   /** `nothing` for rows that nobody reads back at once. */
   readonly returned: 'rows' | 'nothing'
-  /** The name of a unique key: a row that has it already is passed over. */
+  /** The name of a unique key. Rows that conflict with it are skipped. */
   readonly unless: string | undefined
 }
 
-/** Many rows in one statement, a parameter for each column: no VALUES list has to be parsed, and no limit on parameters is near. */
+/** Inserts many rows in one statement with one parameter for each column: nothing grows with the rows but the arrays. */
 export function planInsertMany(
   target: Target<unknown>,
   rows: readonly Values[],
@@ -39,7 +39,7 @@ export function planInsertMany(
   }
 }
 
-/** With fewer rows than were given, a parent of one of them was not there, or not alive any more. */
+/** The error for fewer rows than were given: the parent of one of them is missing or deleted. */
 function missingParent({ plan, parents }: Target<unknown>, rows: readonly Values[]): BrokenReferenceError {
   return new BrokenReferenceError(plan.resource, [...new Set(rows.flatMap((row) => givenParents(parents, row)))])
 }
@@ -57,7 +57,7 @@ function columnsOf(plan: TablePlan, rows: readonly Values[]): { columns: ColumnP
     columns.push(columnOf(plan, 'id'))
     lists.push(`{${rows.map(newId).join()}}`)
   }
-  // No rows name no columns, and a statement without columns is none.
+  // Without rows no column is named, and an insert needs one.
   if (columns.length === 0) return { columns: [...plan.key], lists: plan.key.map(() => '{}') }
   return { columns, lists }
 }
@@ -79,7 +79,7 @@ function insertManyText(
   const owner = plan.owner === undefined ? [] : [plan.owner.column.sql]
   const names = columns.map(({ sql }) => sql)
   const first = plan.ownerPlaces + 1
-  // A list of lists would be taken apart to its last item, so that lists go as texts.
+  // Values that are arrays are sent as texts: `unnest` would take a list of lists apart to its last item.
   const values = columns.map(({ sql, writtenAs }) => (isList(writtenAs) ? `${sql}::${writtenAs}` : sql))
   const lists = columns.map(({ writtenAs }, index) => `$${index + first}::${isList(writtenAs) ? 'text' : writtenAs}[]`)
   const rows = `select ${[...owner.map(() => '$1::uuid'), ...values].join(', ')} from unnest(${lists.join(', ')}) as given(${names.join(', ')})`
@@ -94,12 +94,12 @@ function insertManyText(
     ctes: locks.map(({ cte }) => cte),
     head: `insert into ${plan.sql} (${[...owner, ...names].join(', ')}) ${rows}${conditions}${conflict}`,
     where: '',
-    // Without returning, a cluster makes a COPY of it, which row security refuses.
+    // Without `returning` a cluster turns it into a COPY, which row security refuses.
     returning: returned === 'rows' ? plan.selected : '1',
   }
 }
 
-/** Of all parents in one list: each is locked, in one order, and without one of them no row is made. */
+/** Locks all parents of the list in one order. If one is missing, no row is inserted. */
 function lockOf({ sql, visible }: TablePlan, target: string, place: number) {
   const list = `$${place}::uuid[]`
   const cte = `parent_${place} as (select "${target}" as id from ${sql} where ${visible} and "${target}" = any(${list}) order by "${target}" for share)`
@@ -118,7 +118,7 @@ function listOf(column: ColumnPlan, rows: readonly Values[]): string {
   try {
     return `{${rows.map((row) => itemOf(column.encode(row[column.property]))).join()}}`
   } catch (error) {
-    // A string of JavaScript ends at half a gigabyte.
+    // A JavaScript string has at most half a gigabyte.
     if (error instanceof RangeError && error.message.includes('string length')) {
       throw new InvalidInputError('', 'are too large for one statement')
     }
@@ -134,7 +134,7 @@ function itemOf(value: unknown): string {
   return `${value as number}`
 }
 
-// JSON writes what needs a backslash as an array does, and faster than a replacement, but for what it has words of its own.
+// JSON escapes quotes and backslashes as an array does, faster than a replacement. Texts with its other escapes are replaced.
 const textItem = (text: string): string =>
   otherInJson.test(text) ? `"${text.replaceAll(/["\\]/g, '\\$&')}"` : JSON.stringify(text)
 

@@ -3,7 +3,7 @@ export interface ChangeText {
   readonly verb: 'insert' | 'update' | 'delete'
   /** Common table expressions in front, such as `parent_3 as (select …)`. */
   readonly ctes: readonly string[]
-  /** The change up to its predicate: `update "platform"."agents" set "name" = $3`, or an insert with all it has. */
+  /** The change up to its predicate: `update "platform"."agents" set "name" = $3`, or the whole insert. */
   readonly head: string
   /** Which rows are changed. Empty for an insert. */
   readonly where: string

@@ -3,7 +3,7 @@ import { PgArray, PgColumn, PgEnumColumn, PgEnumObjectColumn, PgJson, PgJsonb } 
 import { jsonText } from '../../schema/shared/json.js'
 import { unwritable } from '../values.js'
 
-/** One column as statements and rows know it. */
+/** One column, as statements and rows use it. */
 export interface ColumnPlan {
   /** The name in TypeScript. */
   readonly property: string
@@ -13,15 +13,15 @@ export interface ColumnPlan {
   readonly writtenAs: string
   readonly notNull: boolean
   /**
-   * The SQL type that it is compared in, without a length as well. Undefined where the operators may not run before row security: such
-   * a column would lose its index under it.
+   * The SQL type that it is compared as, without a length too. Undefined for types whose operators Postgres does not run before row
+   * security: under it such a column would not use its index.
    */
   readonly comparedAs: string | undefined
-  /** A row holds text, as it does of dates, too, where the table says `mode: 'string'`. */
+  /** Whether a row holds text. Dates are text too where the table says `mode: 'string'`. */
   readonly isText: boolean
-  /** From what the executor gives to what a row holds; undefined where they are the same. */
+  /** Turns the executor's value into that of a row; undefined where they are the same. */
   readonly decode: ((value: unknown) => unknown) | undefined
-  /** From what a row holds to what the executor takes. */
+  /** Turns the value of a row into the executor's. */
   readonly encode: (value: unknown) => unknown
 }
 
@@ -58,7 +58,7 @@ const withoutLength = (type: string): string =>
 
 function comparedType(type: string): string | undefined {
   const bare = type.replace(/ ?\([\d, ]+\)/, '')
-  // To compare it as text would take its index away; `char` by itself is a character.
+  // Compared as text it would not use its index. `char` alone is bpchar(1).
   if (bare === 'char' || bare === 'character') return 'bpchar'
   return comparableTypes.has(bare) ? bare : undefined
 }
@@ -78,7 +78,7 @@ const comparableTypes = new Set([
   'timestamp with time zone',
 ])
 
-// A driver reads these as Drizzle's rows hold them.
+// The executor returns these as Drizzle's rows hold them.
 const asRead = new Set(['uuid', 'text', 'boolean', 'smallint', 'integer', 'jsonb', 'bytea', 'inet', 'double precision'])
 
 function encoderOf(property: string, column: PgColumn): ColumnPlan['encode'] {

@@ -2,7 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { InvalidCursorError } from '../errors.js'
 import type { CursorKeys } from '../scope.js'
 
-/** What a cursor was made for: it opens nothing else. */
+/** The list that a cursor belongs to. It is refused for any other. */
 export interface CursorBinding {
   readonly owner: string
   readonly resource: string
@@ -12,7 +12,7 @@ export interface CursorBinding {
 }
 
 const macBytes = 16
-/** A list may be ordered by a long text, which is then in the cursor. What is longer was not made here, and is not read. */
+/** The cursor holds the values that the list is ordered by, which may be long texts. No cursor of ours is longer than this. */
 const maxLength = 2 ** 20
 
 /** The sort key of a row, signed: base64url of the MAC and the key's values as JSON. */
@@ -21,7 +21,7 @@ export function sealCursor(keys: CursorKeys, binding: CursorBinding, position: r
   return Buffer.concat([mac(keys.keys[0], binding, payload), payload]).toString('base64url')
 }
 
-/** Throws InvalidCursorError unless every bit is as it was made, for this owner, list, order and filter. */
+/** Throws InvalidCursorError for a cursor that was altered, or made for another owner, list, order or filter. */
 export function openCursor(keys: CursorKeys, binding: CursorBinding, cursor: unknown, length: number): string[] {
   if (typeof cursor !== 'string' || cursor.length > maxLength) throw new InvalidCursorError()
   const bytes = Buffer.from(cursor, 'base64url')
@@ -38,7 +38,7 @@ export function openCursor(keys: CursorKeys, binding: CursorBinding, cursor: unk
 function mac(key: Uint8Array, binding: CursorBinding, payload: Buffer): Buffer {
   const parts = [binding.owner, binding.resource, binding.order, binding.filter]
   const hmac = createHmac('sha256', key)
-  // Lengths first, so that no text of one part can pass for the beginning of the next.
+  // The length stands before each part, so that no part can pass for the beginning of the next.
   hmac.update(parts.map((part) => `${part.length}:${part}`).join(''))
   return hmac.update(payload).digest().subarray(0, macBytes)
 }

@@ -7,7 +7,7 @@ import { momentOf, ownItems, ownProperties } from '../values.js'
 
 type Comparable = string | number | bigint | boolean | Date
 
-/** What a field can be asked for. A bare value means equal; `null` means empty. */
+/** The conditions on one field. A bare value means equal; `null` means empty. */
 export type FieldFilter<Value> =
   | Value
   | { readonly not: Value }
@@ -23,8 +23,8 @@ export type FieldFilter<Value> =
   | (NonNullable<Value> extends string ? { readonly prefix: string } : never)
 
 /**
- * Rows to be found: every field that is named must match. `and`, `or` and `not` combine; nothing else exists. A read takes a field
- * that is undefined for one that is not named. Inside of a group, and in what changes or deletes rows, it is refused.
+ * Conditions on rows: every named field must match. `and`, `or` and `not` combine conditions. In a read, a field that is undefined
+ * counts as not named. Inside of a group, and where rows are changed or deleted, it is refused.
  */
 export type Filter<Row> = {
   readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?:
@@ -35,9 +35,9 @@ export type Filter<Row> = {
   readonly not?: Filter<Row> | undefined
 }
 
-/** A filter as SQL: a predicate of static pieces, and what goes into its places. */
+/** A filter as SQL: its predicate, and the values of its parameters. */
 export interface Condition {
-  /** Empty when the filter asks for nothing; otherwise ready to stand behind `and`. */
+  /** Empty for an empty filter; otherwise it can follow `and`. */
   readonly sql: string
   readonly values: readonly unknown[]
 }
@@ -48,8 +48,8 @@ const maxList = 100_000
 const maxText = 10_000
 
 /**
- * Compiles a filter. Places are numbered from `offset + 1`; all it makes is parenthesised by whoever puts it behind the organization.
- * Unless it is a read's, a field that is undefined is refused: it would widen the change to rows that were not meant.
+ * Compiles a filter. Its parameters are numbered from `offset + 1`; the caller puts parentheses around it. In a change, a field that
+ * is undefined is refused: leaving it out would change more rows than were meant.
  */
 export function compileFilter(plan: TablePlan, filter: unknown, offset: number, use: 'read' | 'change'): Condition {
   const compiler = new FilterCompiler(plan, offset, use === 'read')
@@ -64,7 +64,7 @@ class FilterCompiler {
   constructor(
     private readonly plan: TablePlan,
     private readonly offset: number,
-    /** Outside of groups. Under `or` and `not` a field that is left out would find more, or other rows. */
+    /** False inside of groups: under `or` and `not`, leaving a field out would find more rows, or other ones. */
     private readonly leavesOutUndefined: boolean,
   ) {}
 
@@ -98,10 +98,10 @@ class FilterCompiler {
     return `(${items.map((item) => this.group(key, item, depth)).join(` ${key} `)})`
   }
 
-  // An empty group has no meaning that everybody would guess: under `or` it would be everything.
+  // An empty group is refused: it could mean everything, or nothing.
   private group(key: string, value: unknown, depth: number): string {
     const sql = this.all(ownProperties(value, key), depth + 1)
-    if (sql === '') throw new InvalidInputError(key, 'holds a filter that asks for nothing')
+    if (sql === '') throw new InvalidInputError(key, 'contains an empty filter')
     return `(${sql})`
   }
 
@@ -118,7 +118,7 @@ class FilterCompiler {
 
   private operators(column: ColumnPlan, operators: Record<string, unknown>, depth: number): string {
     const all = Object.entries(operators)
-    if (all.length === 0) throw new InvalidInputError(column.property, 'asks for nothing')
+    if (all.length === 0) throw new InvalidInputError(column.property, 'has an empty condition')
     const parts = all.map(([name, value]) => this.operator(column, name, value, depth))
     return parts.filter((part) => part !== '').join(' and ')
   }
@@ -137,7 +137,7 @@ class FilterCompiler {
     if (comparison === undefined || column.comparedAs === 'boolean') {
       const ranges = column.comparedAs === 'boolean' ? '' : ', gt, gte, lt, lte'
       const all = `in, not${ranges}${isText ? ', prefix' : ''}`
-      throw new InvalidInputError(column.property, `has no such operator; there are ${all}`)
+      throw new InvalidInputError(column.property, `has no such operator; the operators are ${all}`)
     }
     return this.compare(column, comparison, value)
   }
@@ -146,7 +146,7 @@ class FilterCompiler {
     return `${column.sql} ${operator} ${this.place(column, value)}`
   }
 
-  /** One array parameter, however many there are: the protocol counts parameters in 16 bits. */
+  /** One array parameter for all values: the protocol allows 65,535 parameters. */
   private list(column: ColumnPlan, value: unknown): string {
     this.values.push(ownItems(value, column.property, maxList).map((item) => comparableValue(column, item)))
     return `${column.sql} = any($${this.offset + this.values.length}::${column.comparedAs}[])`
@@ -165,10 +165,10 @@ const comparisons = new Map([
   ['lte', '<='],
 ])
 
-/** Those that have a beginning to be found by; `char` is padded with blanks. */
+/** The types that `prefix` works on. `char` is padded with blanks. */
 const texts = new Set(['text', 'varchar', 'character varying'])
 
-/** The value as it is sent, if it is of the column's own type: no text that the server would have to guess about. */
+/** The value as it is sent. Refuses one of another type than the column's, so that the server never has to guess. */
 export function comparableValue(column: ColumnPlan, value: unknown): unknown {
   const reason = faultOf(column, value)
   if (reason !== undefined) throw new InvalidInputError(column.property, reason)
@@ -217,7 +217,7 @@ const day = z.iso.date()
 const isDay = (value: unknown): boolean => isPlainText(value) && day.safeParse(value).success && !isYearZero(value)
 
 const instant = z.iso.datetime({ offset: true })
-/** As JSON has it, or as such rows do: `2026-11-20 23:07:01.123456+00`. */
+/** ISO text as in JSON, or the server's own form, which rows hold: `2026-11-20 23:07:01.123456+00`. */
 const isInstant = (value: unknown): boolean =>
   isPlainText(value) && !isYearZero(value) && instant.safeParse(asIso(value)).success
 

@@ -20,23 +20,23 @@ export function given(plan: TablePlan, values: Values): Given[] {
   return all
 }
 
-/** The same for a change, of which at least one value must be left. */
+/** The same for an update, which needs at least one value. */
 export function changes(plan: TablePlan, values: Values): Given[] {
   const all = given(plan, values)
   if (all.length === 0) throw new InvalidInputError('', 'there is nothing to change')
   return all
 }
 
-/** The part of a cache key that the given columns are. */
+/** The cache key of the given columns. */
 export const shapeOf = (all: readonly Given[]): string => all.map(({ column }) => column.property).join()
 
 export const valuesOf = (all: readonly Given[]): unknown[] => all.map(({ value }) => value)
 
-/** Places behind `offset` others, each with the type that its column is written as. */
+/** The parameters after the first `offset`, each cast to the type of its column. */
 export const places = (all: readonly Given[], offset: number): string[] =>
   all.map(({ column }, index) => `$${offset + index + 1}::${column.writtenAs}`)
 
-/** What every change sets by itself. */
+/** The columns that every update sets: `updated_at` and `revision`. */
 export function automatic(plan: TablePlan, now: string): string[] {
   return [
     ...(plan.touched ? [`"updated_at" = ${now}`] : []),

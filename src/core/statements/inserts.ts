@@ -9,12 +9,12 @@ import type { UniqueKey } from './table-keys.js'
 import type { TablePlan } from './table-plan.js'
 import { callOf, type Target } from './target.js'
 
-/** A call that changes rows, before the rule of the audit log has seen it. */
+/** A call that changes rows, before the audit rule adds its entry. */
 export interface ChangeCall extends Call {
   readonly statement: ChangeStatement
 }
 
-/** What planning a change makes: its call, what tells why nothing was changed, and how the answer is read. */
+/** A planned change: its call, the query that tells why nothing was changed, and how the answer is read. */
 export interface PlannedChange<T> {
   readonly call: ChangeCall
   readonly diagnose: Call | undefined
@@ -39,7 +39,7 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
   const all = given(plan, withId(plan, values))
   const locks = parentLocks(target.parents, all, plan.ownerPlaces)
   const key = existing === undefined ? undefined : keyOf(plan, existing)
-  // Nothing conflicts with an empty key, and the server need not look.
+  // A row with a null in the key conflicts with none.
   const wanted =
     key?.columns.some(({ property }) => !Object.hasOwn(values, property) || (values[property] ?? null) === null) ===
     true
@@ -100,13 +100,13 @@ function insertHead(plan: TablePlan, all: readonly Given[], locks: ParentLocks):
   return `${into} select ${row} where ${locks.conditions.join(' and ')}`
 }
 
-/** A change that changes nothing: without one, nothing would be returned for the row that is there. */
+/** Sets a column to itself, because `do nothing` would not return the row that is there. */
 function keepExisting({ conflict, columns: [first] }: UniqueKey): string {
   const column = first?.sql ?? ''
   return ` on conflict ${conflict} do update set ${column} = excluded.${column}`
 }
 
-/** Without a row, a parent was not there, or not alive any more. */
+/** The inserted row. No row means that a parent is missing or deleted. */
 function insertedRow<Row>({ plan, parents, readRow }: Target<Row>, values: Values, { rows: [row] }: Result): Row {
   if (row === undefined) throw new BrokenReferenceError(plan.resource, givenParents(parents, values))
   return readRow(row)

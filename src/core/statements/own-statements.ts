@@ -4,9 +4,9 @@ import { classKey, type OwnStatement } from './statement-cache.js'
 import type { TablePlan } from './table-plan.js'
 
 /**
- * A statement that a repository writes itself, compiled once for each class and name. It must say whose rows it means: a text
- * without the owner would be left to row security alone. A change of an audited table comes in its pieces, so that its entry can be
- * written by the same statement.
+ * A statement that a repository writes itself, compiled once for each class and name. It must name the owner of its rows: otherwise
+ * row security alone would keep owners apart. A change of an audited table is given in its parts, so that the same statement can
+ * write the audit entry.
  */
 export function ownStatement(
   plan: TablePlan,
@@ -19,7 +19,7 @@ export function ownStatement(
   return plan.statements.own(`own ${classKey(type)} ${name}`, { event: name, label, changes }, () => {
     const made = text(plan)
     if (typeof made === 'string' && changes && plan.audited) {
-      throw new DefinitionError(`${label} changes an audited table, so it must be given in its pieces`)
+      throw new DefinitionError(`${label} changes an audited table, so it must be given in its parts`)
     }
     assertOwner(plan, label, typeof made === 'string' ? made : renderChange(made))
     return made

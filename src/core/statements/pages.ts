@@ -33,14 +33,14 @@ const defaultLimit = 50
 const maxLimit = 1000
 const pageKeys = ['limit', 'after', 'before', 'orderBy'] as const
 
-/** A list that was asked for: what to select, and how to make a page of what comes. */
+/** A requested page: the statement, and how a page is made of its rows. */
 interface ListRequest {
   readonly condition: Condition
   readonly order: Order
   readonly limit: number
-  /** Towards the rows before the cursor. The statement then runs the other way round. */
+  /** Whether the page ends before the cursor. The statement then sorts the other way round. */
   readonly backwards: boolean
-  /** The sort key to go on from. */
+  /** The sort key that the page starts after. */
   readonly position: readonly string[] | undefined
   readonly binding: CursorBinding
 }
@@ -73,7 +73,8 @@ function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKey
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > maxLimit) {
     throw new InvalidInputError('limit', `must be an integer from 1 to ${maxLimit}`)
   }
-  if (after !== undefined && before !== undefined) throw new InvalidInputError('before', 'cannot go with after')
+  if (after !== undefined && before !== undefined)
+    throw new InvalidInputError('before', 'cannot be combined with after')
   const order = readOrder(plan, orderBy)
   const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
@@ -108,12 +109,12 @@ function readOrder(plan: TablePlan, orderBy: unknown): Order {
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
   if (column === undefined || !canOrder(column)) {
-    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is no order; ${ordersOf(plan)}`)
+    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is not a field to order by; ${ordersOf(plan)}`)
   }
   return { name: orderBy, columns: [column, ...plan.key.filter((other) => other !== column)], descending }
 }
 
-/** A column that can be empty has no place in a row comparison; some types lose their index under row security. */
+/** A nullable column cannot be in a row comparison, and some types lose their index under row security. */
 const canOrder = ({ comparedAs, notNull }: ColumnPlan): boolean => comparedAs !== undefined && notNull
 
 function ordersOf({ columns, owner }: TablePlan): string {
@@ -122,12 +123,12 @@ function ordersOf({ columns, owner }: TablePlan): string {
 }
 
 /**
- * Stand in the text of their statement. A server that does not know the number plans for a tenth of the table, finds the plan for
- * this one cheaper each time, and so plans every call anew. Any other number is a parameter: each text takes memory there.
+ * These limits are literals: with a parameter, Postgres plans for a tenth of the table, finds a plan with the actual limit cheaper
+ * each time, and so re-plans every call. Other limits are parameters, because each text takes memory on the server.
  */
 const usualLimits = new Set([10, 20, 25, 50, 100, 200, 500, 1000])
 
-/** A row comparison finds the place where the page goes on; the primary key serves the usual order. */
+/** A row comparison finds where the page starts. The primary key serves the default order. */
 function listText(
   plan: TablePlan,
   { condition, order, backwards, position, limit }: ListRequest,
@@ -147,7 +148,7 @@ function listText(
   return `select ${plan.selected} from ${plan.sql} where ${parts.join(' and ')} order by ${sort} limit ${rows}`
 }
 
-/** The page of what the statement returned: one row more than was asked for says that there is more. */
+/** Makes the page. The statement returns one row more than the limit when there are more pages. */
 function readPage<Row>(
   { plan, readRow }: Target<Row>,
   cursorKeys: CursorKeys,
@@ -166,6 +167,6 @@ function readPage<Row>(
   }
 }
 
-// As the server said it: a Date would have lost the microseconds.
+// The server's text: a Date would lose the microseconds.
 const positionOf = (plan: TablePlan, order: Order, row: readonly unknown[]): string[] =>
   order.columns.map((column) => String(row[plan.columns.indexOf(column)]))

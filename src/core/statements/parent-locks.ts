@@ -46,7 +46,7 @@ export function parentLocks(keys: Parents, all: readonly Given[], offset: number
 export const givenParents = (keys: Parents, values: Values): string[] =>
   [...keys.keys()].filter((name) => Object.hasOwn(values, name) && (values[name] ?? null) !== null)
 
-/** For each parent whether it is there, as columns of a select whose places begin behind `offset`. */
+/** Columns of a select that tell for each parent whether it is alive. Their parameters follow the first `offset`. */
 export const aliveColumns = ({ parents }: ParentLocks, offset: number): string[] =>
   parents.map(
     ({ plan: { sql, visible }, target }, index) =>

@@ -16,7 +16,7 @@ export const planFind = <Row>(target: Target<Row>, id: string): Planned<Row | un
 export const planGet = <Row>(target: Target<Row>, id: string): Planned<Row> =>
   planned(callOf(target, findStatement(target.plan), [parseId(id)]), (result) => onlyRow(target, result))
 
-/** The row that a unique key names. Its values are compared as they are: an object from a request is no filter here. */
+/** The row with that unique key. Its values are compared as they are: an object from a request is not read as a filter. */
 export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row | undefined> {
   const { plan } = target
   for (const [property, value] of Object.entries(key)) comparableValue(columnOf(plan, property), value)
@@ -24,7 +24,7 @@ export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row |
   return planned(filteredCall(target, 'find', key, text), (result) => firstRow(target, result))
 }
 
-/** The rows with these ids, in their order, each of them where it was found. */
+/** The rows with these ids, in the order of the ids; undefined for an id without a row. */
 export function planByIds<Row>(target: Target<Row>, ids: readonly string[]): Planned<(Row | undefined)[]> {
   const { plan, readRow } = target
   const wanted = ownItems(ids, 'ids', maxIds).map((id) => parseId(id, 'ids'))
@@ -61,7 +61,7 @@ export function planCount(target: Target<unknown>, filter: object | undefined): 
 
 export function planExists(target: Target<unknown>, filter: object | undefined): Planned<boolean> {
   const { plan } = target
-  // In an order that the primary key gives: without one, a server that expects to come across a row soon reads the whole table.
+  // Ordered by the primary key: without an order, a server that expects to find a row soon scans the whole table.
   const order = plan.key.length === 0 ? '' : ` order by ${plan.key.map(({ sql }) => sql).join(', ')}`
   const text = (where: string) => `select from ${plan.sql} where ${where}${order} limit 1`
   return planned(filteredCall(target, 'exists', filter, text), ({ rowCount }) => rowCount === 1)

@@ -9,7 +9,7 @@ import { callOf, firstPlace, onlyRow, type Target } from './target.js'
 
 export type Removal = 'delete' | 'hide' | 'restore' | 'purge'
 
-/** One of the four ways to end a row or bring it back. Returns the row as it then is, or was. */
+/** Deletes, hides, restores or purges a row. Returns the row: after the change, or as it was before it was deleted. */
 export function planRemoval<Row>(target: Target<Row>, removal: Removal, id: string): PlannedChange<Row> {
   const { plan } = target
   const statement = plan.statements.change(removal, () => removalText(plan, removal))
@@ -86,8 +86,8 @@ export function clearCall(target: Target<unknown>, { table, property, through }:
 }
 
 /**
- * Waits for whoever is about to refer to a row, and for the rows that fall with it, so that what refers to them can be emptied
- * completely. These come first: whoever holds one of them may be waiting for the row.
+ * Locks a row and the rows that are deleted with it, so that no new reference to them appears while the existing ones are emptied.
+ * The rows that are deleted with it come first: a transaction that holds one of them may be waiting for the row.
  */
 export function lockCalls(target: Target<unknown>, references: readonly Reference[], id: string): Call[] {
   const falling = references.flatMap(({ through }) => (through === undefined ? [] : [through]))

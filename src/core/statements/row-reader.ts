@@ -9,13 +9,13 @@ type Row = Record<string, unknown>
 type Compile = (decoders: readonly ReadColumn['decode'][]) => (values: Values) => Row
 
 /**
- * Makes rows of what the executor gives. The properties come in the same order every time, so that all rows have one shape. It is
- * compiled, for a loop over the columns takes ten times as long; where the process may not compile, it is the loop.
+ * Makes a row of the executor's values. The properties always have the same order, so that V8 gives all rows one shape. The reader is
+ * compiled: a loop over the columns takes ten times as long, and is used only where code generation is forbidden.
  */
 export function rowReader(columns: readonly ReadColumn[]): (values: Values) => Row {
   const decoders = columns.map(({ decode }) => decode)
   const fields = columns.map(({ property, decode }, index) => {
-    // Written plainly it would not be a property; computed, all of them would take twice as long.
+    // As a plain key it would set the prototype. Computed keys for all would take twice as long.
     const key = property === '__proto__' ? '["__proto__"]' : JSON.stringify(property)
     return `${key}: ${decode === undefined ? `values[${index}]` : `decoders[${index}](values[${index}])`}`
   })

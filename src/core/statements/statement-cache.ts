@@ -18,10 +18,10 @@ export interface OwnNames {
 /** A statement that a repository writes itself. */
 export interface OwnStatement extends Statement, Omit<OwnNames, 'label'> {}
 
-/** Filters come from requests, so that there is no end to their shapes. */
+/** Filters come from requests, so their shapes are unlimited. */
 const capacity = 1000
 
-/** Statements by their shape, so that a hot call builds no SQL. Those not used for longest are forgotten. */
+/** Statements by their shape, so that a hot call builds no SQL. When it is full, the oldest is forgotten. */
 export class StatementCache {
   private readonly known = new Map<string, Statement>()
 
@@ -46,7 +46,7 @@ export class StatementCache {
     const found = this.known.get(shape)
     if (found !== undefined) return found as OwnStatement
     const made = make()
-    // What is called a query may still call a function that writes.
+    // A query may call a function that writes, so its text decides.
     const effect = changes ? 'change' : undefined
     if (typeof made === 'string') return this.keep(shape, { ...foreignStatement(made, effect, label), event, changes })
     return this.keep(shape, { ...foreignStatement(renderChange(made), effect, label), change: made, event, changes })
@@ -67,7 +67,7 @@ export class StatementCache {
 const classes = new WeakMap<object, number>()
 let classesSeen = 0
 
-/** Two classes may have one name, in bundled code most of all, or none. */
+/** Two classes can have the same name, or none, in bundled code above all. */
 export function classKey(type: object): number {
   const known = classes.get(type)
   if (known !== undefined) return known

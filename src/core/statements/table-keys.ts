@@ -55,7 +55,7 @@ export function keysOf(table: PgTable, named: Named, owner: ColumnPlan | undefin
   for (const key of primaryKeys) add(key.getName(), key.columns, true)
   for (const key of uniqueConstraints) add(key.getName(), key.columns, false)
   for (const { config } of indexes) {
-    // An index over an expression names no columns that an input could give.
+    // An index over an expression has no columns that an input could hold.
     if (config.unique && !config.columns.some((column) => is(column, SQL))) {
       add(config.name, config.columns as AnyPgColumn[], false, config.where)
     }

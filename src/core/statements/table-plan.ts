@@ -21,19 +21,19 @@ export interface TableNames {
   readonly visible: string
 }
 
-/** All that a repository has to know of its table, worked out once. */
+/** Everything that statements need to know of a table, computed once. */
 export interface TablePlan extends TableNames {
   readonly table: PgTable
-  /** What errors, cursors and permissions call it: the SQL name. */
+  /** Its SQL name, which errors, cursors and permissions use. */
   readonly resource: string
-  /** What a default read gives: everything but the sealed columns. */
+  /** The columns of a default read: all but the sealed ones. */
   readonly columns: readonly ColumnPlan[]
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
   /** The sealed columns, which only the rule that seals may write. */
   readonly sealed: ReadonlySet<string>
-  /** Whose rows these are, and the column that says so. Undefined for catalogs and other tables of everybody. */
+  /** The column that names the owner of a row. Undefined for catalogs and other tables without owners. */
   readonly owner: { readonly column: ColumnPlan; readonly kind: 'org' | 'user' } | undefined
-  /** The columns that tell the owner's rows apart: `id`, or those of a link between two tables. */
+  /** The primary key without the owner's column: `id`, or the columns of a link between two tables. */
   readonly key: readonly ColumnPlan[]
   readonly hasId: boolean
   readonly audited: boolean
@@ -45,9 +45,9 @@ export interface TablePlan extends TableNames {
   /** Unique keys, by the name of their index or constraint. */
   readonly keys: ReadonlyMap<string, UniqueKey>
   readonly statements: StatementCache
-  /** Makes a row of what a default read gives. */
+  /** Makes a row of the values of a default read. */
   readonly readRow: (values: readonly unknown[]) => Record<string, unknown>
-  /** How many places of a statement the owner takes: `$1`, or none. */
+  /** How many parameters the owner takes: `$1`, or none. */
   readonly ownerPlaces: 0 | 1
   as(alias: string): TableNames
 }
@@ -63,13 +63,13 @@ export function planOf(table: PgTable): TablePlan {
   return plan
 }
 
-/** What the owner's places of every statement are filled with. Throws for a table whose rows are not the scope's to touch. */
+/** The value of the owner's parameter. Throws for a table whose rows belong to another kind of owner than the scope's. */
 export function ownerValues(plan: TablePlan, binding: Binding): readonly [string] | readonly [] {
   const bound = binding.kind === 'system' ? binding.about : binding
   if (plan.owner === undefined) {
     if (binding.kind === 'system') return []
     throw new DefinitionError(
-      `${plan.resource} belongs to no ${ownerWord(binding.kind)}: a repository of one cannot be made over it`,
+      `${plan.resource} belongs to no ${ownerWord(binding.kind)}: the scope cannot have a repository over it`,
     )
   }
   if (bound?.kind === plan.owner.kind) return [bound.id]
@@ -82,7 +82,7 @@ const ownerWord = (kind: 'org' | 'user') => (kind === 'org' ? 'organization' : '
 const aOwner = (kind: 'org' | 'user') => (kind === 'org' ? 'an organization' : 'a person')
 const scopeOf = (bound: { kind: 'org' | 'user' } | undefined) => (bound === undefined ? 'nobody' : aOwner(bound.kind))
 
-/** The repository names the column, so that an unknown name is a fault of the repository, not of its caller. */
+/** The repository names the column, so an unknown name is the repository's mistake: DefinitionError. */
 export function columnOf(plan: TablePlan, property: string): ColumnPlan {
   const column = plan.byProperty.get(property)
   if (column === undefined) throw new DefinitionError(`${plan.resource} has no column ${property}`)
@@ -93,7 +93,8 @@ export function columnOf(plan: TablePlan, property: string): ColumnPlan {
 export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
   const column = plan.byProperty.get(property)
   if (column === undefined) throw new InvalidInputError(property.slice(0, 60), `is not a field of ${plan.resource}`)
-  if (column === plan.owner?.column) throw new InvalidInputError(property, 'is not a field that can be given')
+  if (column === plan.owner?.column)
+    throw new InvalidInputError(property, 'cannot be set: only the scope sets the owner')
   return column
 }
 

@@ -3,10 +3,10 @@ import { NotFoundError } from '../errors.js'
 import type { Parents } from './parent-locks.js'
 import type { TablePlan } from './table-plan.js'
 
-/** A table as one scope sees it: what every planned call starts from. */
+/** A table and the owner of its rows: the input of every planned call. */
 export interface Target<Row> {
   readonly plan: TablePlan
-  /** What the owner's place of each statement is filled with. */
+  /** The value of the owner's parameter, if there is one. */
   readonly owner: readonly string[]
   readonly parents: Parents
   readonly readRow: (row: readonly unknown[]) => Row
@@ -17,7 +17,7 @@ export const callOf = (target: Target<unknown>, statement: Statement, values: re
   values: [...target.owner, ...values],
 })
 
-/** The place of the first value behind the owner's. */
+/** The number of the first parameter after the owner's. */
 export const firstPlace = ({ ownerPlaces }: TablePlan): number => ownerPlaces + 1
 
 export const firstRow = <Row>({ readRow }: Target<Row>, { rows: [row] }: Result): Row | undefined =>

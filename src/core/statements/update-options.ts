@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../errors.js'
 import { readOptions } from '../values.js'
 
-/** What a caller may ask of a change. */
+/** Options of an update. */
 export interface UpdateOptions {
   /** The revision that was read: the change is refused when the row has another one by now. */
   readonly revision?: number | undefined
@@ -12,7 +12,7 @@ const maxRevision = 2_147_483_647
 export function revisionOf(options: unknown): number | undefined {
   const { revision } = readOptions(options, ['revision'])
   if (revision === undefined || isRevision(revision)) return revision
-  throw new InvalidInputError('revision', 'must be the revision that was read')
+  throw new InvalidInputError('revision', 'must be the `revision` of the row that was read')
 }
 
 const isRevision = (value: unknown): value is number =>

@@ -12,20 +12,20 @@ import { callOf, firstPlace, onlyRow, type Target } from './target.js'
 export interface Guard {
   /** A predicate over the row as it is, such as `"status" = 'queued'`. */
   readonly when: string
-  /** The error for a row that is there but not in such a state. It gets what `ask` selected. */
+  /** The error for a row in another state. It gets the values that `ask` selected. */
   readonly refuse: (found: readonly unknown[]) => TenantryError
-  /** The columns that `refuse` is told, as SQL. */
+  /** The columns for `refuse`, as SQL. */
   readonly ask: string
 }
 
-/** A change that is legal in some states of the row only. Its values stand behind the owner and the id. */
+/** A change that only some states of the row allow. Its own parameters follow those of the owner and the id. */
 export interface GuardedChange extends Guard {
   readonly set: string
   /** A one-row sub-select that `set` reads, such as the clock: a cluster takes no clock inside of CASE or COALESCE of an update. */
   readonly from?: string
 }
 
-/** What an update may depend on, beside the row's being there. */
+/** Conditions of an update, besides that the row exists. */
 export interface UpdateConditions {
   readonly revision: number | undefined
   readonly guard: Guard | undefined
@@ -60,7 +60,7 @@ function plainUpdate<Row>(target: Target<Row>, id: string, all: readonly Given[]
   }
 }
 
-/** An update that can tell why it changed nothing: the row is gone, a parent is, or the row is not as it was expected. */
+/** An update with a diagnostic query: the row is gone, a parent is gone, or the row is in another state. */
 function checkedUpdate<Row>(
   target: Target<Row>,
   id: string,
@@ -95,7 +95,7 @@ function checkedUpdate<Row>(
   }
 }
 
-/** A row if there is one to change: for each parent whether it is there, then what the guard asks. */
+/** Selects the row, if it is there: for each parent whether it is alive, then the columns of the guard. */
 function whyUnchanged(target: Target<unknown>, id: string, locks: ParentLocks, ask: string): Call {
   const { plan } = target
   const place = firstPlace(plan)
@@ -141,7 +141,7 @@ function whoIsAlive(target: Target<unknown>, locks: ParentLocks): Call {
   return callOf(target, plan.statements.get(`alive ${locks.shape}`, 'read', text), parentIds(locks))
 }
 
-/** One statement, so that of two contenders one wins; the other one is told the state that kept it out. */
+/** One statement, so that one of two contenders wins. The other one gets an error with the state of the row. */
 export function planGuardedChange<Row>(
   target: Target<Row>,
   id: string,
@@ -169,15 +169,15 @@ export function planGuardedChange<Row>(
   }
 }
 
-/** A change of status that is legal from some of them only. */
+/** A change of status that only some statuses allow. */
 export interface Transition {
-  /** What it is called in the error: `activate`. */
+  /** Its name in the error: `activate`. */
   readonly verb: string
   readonly from: readonly string[]
   readonly to: string
 }
 
-/** With `$3` for the status to come and `$4` for those that it may come from. */
+/** `$3` is the new status, and `$4` the list of statuses that it may come from. */
 export const transitionOf = (plan: TablePlan, { verb, from }: Transition): GuardedChange => ({
   set: `"status" = $${firstPlace(plan) + 1}`,
   when: `"status" = any($${firstPlace(plan) + 2}::text[])`,

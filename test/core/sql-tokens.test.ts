@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { SqlTokens } from '../../src/database/sql-tokens.js'
+import { SqlTokens } from '../../src/core/sql-tokens.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
 const database = useDatabase()

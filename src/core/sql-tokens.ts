@@ -2,12 +2,12 @@
 export type TokenKind = 'word' | 'name' | 'escaped name' | 'literal' | 'number' | 'parameter' | 'symbol'
 
 /**
- * SQL text token by token, split as Postgres's own scanner does with standard_conforming_strings on. Comments and blanks are
- * passed over. Each character is looked at a fixed number of times, whatever the text holds.
+ * Splits SQL text into tokens as Postgres does with standard_conforming_strings on. Comments and white space are skipped. The time
+ * is linear in the length of the text.
  */
 export class SqlTokens {
   kind: TokenKind = 'symbol'
-  /** Where the token begins, and where the next one may. */
+  /** Where the token begins, and where the next one can begin. */
   start = 0
   end = 0
   /** Whether the text ended inside a literal, a quoted name or a comment. No token follows. */
@@ -57,7 +57,7 @@ export class SqlTokens {
     }
   }
 
-  /** A word; or a literal or a name whose prefix it is, which stands right in front of the quote. */
+  /** A word, or the literal or name that it is the prefix of, directly before the quote. */
   private word(code: number): TokenKind {
     const { sql, start } = this
     this.end = afterRun(sql, start, letter | digit | dollar)
@@ -70,7 +70,7 @@ export class SqlTokens {
     return sql[start + 2] === '"' ? this.name(start + 3, 'escaped name') : 'word'
   }
 
-  /** From behind the opening quote. A literal goes on behind a line break, with the same meaning of a backslash. */
+  /** Scans from after the opening quote. A literal continues after a line break, with the same meaning of a backslash. */
   private quoted(from: number, hasEscapes: boolean): TokenKind {
     const { sql } = this
     let at = from
@@ -171,17 +171,17 @@ for (const [characters, its] of [
   for (const character of characters) classes[character.charCodeAt(0)] = its
 }
 
-/** Everything beyond ASCII is a letter to Postgres, a no-break space too. Behind the end of the text there is no character. */
+/** Postgres takes everything beyond ASCII for a letter, even a no-break space. After the end of the text the class is 0. */
 const classOf = (code: number): number => (code > 127 ? letter : (classes[code] ?? 0))
 
-/** Behind the characters that belong to one of the classes. */
+/** The position after the characters of these classes. */
 function afterRun(sql: string, from: number, those: number): number {
   let at = from
   while (at < sql.length && (classOf(sql.charCodeAt(at)) & those) !== 0) at++
   return at
 }
 
-/** Behind white space and line comments. */
+/** The position after white space and line comments. */
 function afterBlanks(sql: string, from: number): number {
   let at = from
   for (;;) {
@@ -203,7 +203,7 @@ function nextQuote(sql: string, from: number): number {
   return -1
 }
 
-/** Where the literal goes on: at a quote, with nothing between but white space, a line break and line comments. */
+/** The position of the quote where the literal continues, after only white space, a line break and line comments. */
 function continuation(sql: string, from: number): number | undefined {
   const at = afterBlanks(sql, from)
   if (sql[at] !== "'") return undefined
