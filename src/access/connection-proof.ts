@@ -1,4 +1,5 @@
 import type { RoleFault } from '../core/errors.js'
+import { connectWithIt, type Finding, rootCauses } from './root-causes.js'
 import type { Session } from '../database/session.js'
 
 /** What a proof found. Nothing may be served with a fault; a note is for whoever runs the database to know. */
@@ -19,13 +20,9 @@ export async function proveConnection(session: Pick<Session, 'query'>, { role, s
   return asProof(await session.query<Finding>(connectionProof, [role, schemas]))
 }
 
-export interface Finding extends RoleFault {
-  readonly grave: boolean
-}
-
 /** Faults and notes apart, each list in an order that does not depend on the plan. */
 export function asProof(findings: readonly Finding[]): Proof {
-  const sorted = findings
+  const sorted = rootCauses(findings)
     .map(({ fault, detail, mend, grave }) => ({ found: { fault, detail, mend }, grave }))
     .sort((a, b) => Number(text(a.found) > text(b.found)) - Number(text(a.found) < text(b.found)))
   const pick = (grave: boolean) => sorted.filter((finding) => finding.grave === grave).map(({ found }) => found)
@@ -43,6 +40,12 @@ roles as materialized (
 here as materialized (
   select login.oid as login, login.rolname as login_name,
     pg_catalog.format('npx tenantry login create %s%s', login.rolname, case $1::text when 'tenantry_system' then ' --system' end) as relogin,
+    case $1::text when 'tenantry_system' then 'npx tenantry login create system_login --system ${connectWithIt}'
+      else 'npx tenantry login create app_login ${connectWithIt}' end as another_login,
+    -- Whoever makes a role is given it with the admin option, so that only membership without it is from login create.
+    not exists (
+      select from pg_catalog.pg_auth_members m join roles r on r.oid = m.roleid
+      where m.member = login.oid and r.rolname = $1::text and not m.admin_option) as administers,
     (select r.oid from roles r where r.rolname = $1::text) as role,
     d.oid as database, d.datname as database_name, d.datdba as database_owner
   from roles login cross join pg_catalog.pg_database d
@@ -66,26 +69,42 @@ configured as (
   order by name, d.setrole = 0, d.setdatabase = 0
 )`
 
-const anotherLogin = 'connect with a login of its own: npx tenantry login create <name>'
 const isOn = '^(on|true|yes|1)$'
 const isOff = '^(off|false|no|0)$'
 
+/** For a setting that no role and no database has been given. */
+const takeOut = (name: string) =>
+  `pg_catalog.format('take %s out of the connection options, or of postgresql.conf', ${name})`
+
+/** Needs `configured` as `c`, with no row where nothing is configured. */
+const resetOf = (setting: string) => `case
+    when c.value is null then ${takeOut(setting)}
+    when c.setrole = 0 and c.setdatabase = 0 then pg_catalog.format('alter role all reset %s', ${setting})
+    when c.setrole = 0 then pg_catalog.format('alter database %I reset %s', here.database_name, ${setting})
+    when c.setdatabase = 0 then pg_catalog.format('alter role %I reset %s', here.login_name, ${setting})
+    else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, ${setting})
+  end`
+
+/** A login that is no member of its role, and can do more, is somebody's who administers: it is not altered. */
+const mendOf = (role: string, mend: string) =>
+  `case when here.administers and ${role} = here.login then here.another_login else ${mend} end`
+
 export const loginFindings: readonly string[] = [
   `select 'is a superuser' as fault, r.rolname::text as detail,
-    case r.oid when here.login then '${anotherLogin}' else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
+    case r.oid when here.login then here.another_login else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
     true as grave
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolsuper`,
 
-  `select 'bypasses row security', r.rolname, pg_catalog.format('alter role %I nobypassrls', r.rolname), true
+  `select 'bypasses row security', r.rolname, ${mendOf('r.oid', "pg_catalog.format('alter role %I nobypassrls', r.rolname)")}, true
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolbypassrls and not r.rolsuper`,
 
   `select 'may create roles or databases, or replicate', r.rolname,
-    pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname), true
+    ${mendOf('r.oid', "pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname)")}, true
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
 
   `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
-    pg_catalog.format('alter role %I reset role', session_user), true
-  where session_user <> current_user`,
+    ${resetOf("'role'")}, true
+  from here left join configured c on c.name = 'role' where session_user <> current_user`,
 
   `select 'the role is missing', $1, 'npx tenantry bootstrap', true from here where here.role is null`,
 
@@ -100,13 +119,13 @@ export const loginFindings: readonly string[] = [
 
   // Policies of every role that a login reaches are OR-ed.
   `select 'is a member of another role', pg_catalog.format('%s is a member of %s', m.member::pg_catalog.regrole, m.roleid::pg_catalog.regrole),
-    pg_catalog.format('revoke %s from %s', m.roleid::pg_catalog.regrole, m.member::pg_catalog.regrole), true
+    ${mendOf('m.member', "pg_catalog.format('revoke %s from %s', m.roleid::pg_catalog.regrole, m.member::pg_catalog.regrole)")}, true
   from pg_catalog.pg_auth_members m join reach on reach.oid = m.member cross join here
   where m.member <> here.login or m.roleid is distinct from here.role`,
 
   `select 'owns something', pg_catalog.format('%s owns %s%s', owned.role::pg_catalog.regrole, owned.first,
       case when owned.others > 0 then pg_catalog.format(' and %s more', owned.others) end),
-    case when owned.role in (here.database_owner, owned.platform_owner) then '${anotherLogin}'
+    case when owned.role in (here.database_owner, owned.platform_owner) then here.another_login
       else pg_catalog.format('reassign owned by %s to %s', owned.role::pg_catalog.regrole,
         coalesce(owned.platform_owner, here.database_owner)::pg_catalog.regrole) end, true
   from (
@@ -123,13 +142,7 @@ export const loginFindings: readonly string[] = [
 
   `select case when s.name ~ '^tenantry' then 'a binding is ambient' else 'a setting is unsafe' end,
     pg_catalog.format('%s = %s', s.name, case when s.now ~* s.safe then c.value else s.now end),
-    case
-      when c.value is null or c.value ~* s.safe then pg_catalog.format('take %s out of the connection options, or of postgresql.conf', s.name)
-      when c.setrole = 0 and c.setdatabase = 0 then pg_catalog.format('alter role all reset %s', s.name)
-      when c.setrole = 0 then pg_catalog.format('alter database %I reset %s', here.database_name, s.name)
-      when c.setdatabase = 0 then pg_catalog.format('alter role %I reset %s', here.login_name, s.name)
-      else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, s.name)
-    end, true
+    case when c.value ~* s.safe then ${takeOut('s.name')} else ${resetOf('s.name')} end, true
   from here
   cross join (
     select v.name, v.safe, coalesce(pg_catalog.current_setting(v.name, true), '') as now
@@ -143,7 +156,10 @@ export const loginFindings: readonly string[] = [
 
   // pg_catalog comes first unless it is named; another schema could hold a function that fits a call better.
   `select 'search_path is unsafe', pg_catalog.current_setting('search_path'),
-    pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
+    -- What the connection itself says comes before every setting of its login.
+    case when (select v.source from pg_catalog.pg_settings v where v.name = 'search_path') in ('client', 'session')
+      then ${takeOut("'search_path'")}
+      else pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name) end, true
   from here
   cross join (
     select pg_catalog.array_agg(p.schema order by p.position) as path
@@ -156,7 +172,12 @@ export const loginFindings: readonly string[] = [
 ]
 
 /** Tables in front, findings behind, one statement. */
-export const asStatement = (tables: readonly string[], findings: readonly string[]) =>
-  `with recursive ${tables.join(',')}\n${findings.join('\nunion all\n')}`
+export const asStatement = (
+  tables: readonly string[],
+  findings: Partial<Record<Finding['about'], readonly string[]>>,
+) =>
+  `with recursive ${tables.join(',')}\n${Object.entries(findings)
+    .map(([about, list]) => `select found.*, '${about}' as about from (${list.join('\nunion all\n')}) found`)
+    .join('\nunion all\n')}`
 
-const connectionProof = asStatement([loginTables], loginFindings)
+const connectionProof = asStatement([loginTables], { login: loginFindings })

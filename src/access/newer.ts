@@ -83,7 +83,7 @@ function readFunction({ what, name, facts }: InventoryEntry): ProvenFunction[] {
   const { data } = functionFacts.safeParse(facts)
   if (what !== 'function' || data === undefined) return []
   const { digest, executableBy } = data
-  const restore = 'npx tenantry migrate up, of the build that brought it'
+  const restore = 'npx tenantry migrate up # with the newer version of the application'
   return [{ signature: name, restore, digests: [digest], executableBy, origin: 'newer' }]
 }
 
@@ -91,6 +91,7 @@ function asDeclared(table: Recorded): DeclaredTable {
   return {
     schema: table.schema,
     name: table.name,
+    kind: table.kind,
     columns: [],
     rowSecurity: table.kind !== 'catalog',
     partitioned: false,

@@ -11,6 +11,8 @@ export interface Declarations {
 export interface DeclaredTable {
   readonly schema: string
   readonly name: string
+  /** Undefined for a table that the host never declared. */
+  readonly kind: string | undefined
   readonly columns: readonly string[]
   readonly rowSecurity: boolean
   readonly partitioned: boolean
@@ -66,6 +68,7 @@ export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTa
   ...migrations.map(({ schema, table }) => ({
     schema,
     name: table,
+    kind: 'global',
     columns: ['id', 'hash', 'created_at'],
     rowSecurity: false,
     partitioned: false,
@@ -74,6 +77,7 @@ export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTa
   })),
   {
     ...inventory,
+    kind: 'global',
     columns: [],
     rowSecurity: false,
     partitioned: false,

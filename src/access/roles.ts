@@ -33,7 +33,8 @@ export async function requireRoles(session: Session): Promise<void> {
   if (missing.length === 0) return
   const statements = missing.map(({ name }) => `create role ${name};`)
   throw new MigrationError(
-    `roles are missing and this login may not make them. Run as one who may:\n${statements.join('\n')}`,
+    'roles are missing, and this login may not make them because it lacks CREATEROLE. Let a superuser give it that ' +
+      `(alter role <this login> createrole), or run:\n${statements.join('\n')}`,
   )
 }
 

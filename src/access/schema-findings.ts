@@ -20,6 +20,11 @@ executor as materialized (
     and a.grantee <> p.proowner and a.grantee = any (array(select g.oid from grantee g))
 )`
 
+/** As allowFunctions takes it. */
+const signatureOf = (oid: string) => `(
+  select pg_catalog.format('%s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid = ${oid})`
+
 const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
 
 export const functionFindings: readonly string[] = [
@@ -43,7 +48,8 @@ export const functionFindings: readonly string[] = [
 
   // It runs with the rights of its owner. Trigger functions cannot be called, and nobody here may make a trigger.
   `select 'may execute an undeclared definer function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
-    pg_catalog.format('revoke execute on routine %s from %s cascade', e.oid::pg_catalog.regprocedure, g.name), true
+    pg_catalog.format('revoke execute on routine %s from %s cascade -- or, where the application is to execute it, allowFunctions: [%L]',
+      e.oid::pg_catalog.regprocedure, g.name, ${signatureOf('e.oid')}), true
   from executor e join grantee g on g.oid = e.grantee cross join here
   where e.prosecdef and ${undeclared}
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
@@ -62,11 +68,11 @@ export const functionFindings: readonly string[] = [
     pg_catalog.format('grant execute on function %s to %s', place.set_config, place.owner::pg_catalog.regrole), true
   from place where not pg_catalog.has_function_privilege(place.owner, place.set_config, 'execute')`,
 
-  `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap, as a superuser', false
+  `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap # as a superuser', false
   from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
 
   `select distinct 'SQL text can make large objects', pg_catalog.format('%s may execute %s', here.login_name, p.oid::pg_catalog.regprocedure),
-    'npx tenantry bootstrap, as a superuser', false
+    'npx tenantry bootstrap # as a superuser', false
   from here cross join pg_catalog.pg_proc p
   where p.proname in ('lo_creat', 'lo_create', 'lo_from_bytea') and p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
     and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,

@@ -1,5 +1,6 @@
-import pg from 'pg'
-import { asProof, asStatement, type Finding, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import type { RoleFault } from '../core/errors.js'
+import { asProof, asStatement, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import { migrationFindings, migrationTables } from './migration-findings.js'
 import { partitionFindings } from './partition-findings.js'
 import { functionFindings, functionTables, placeFindings, placeTables } from './schema-findings.js'
 import {
@@ -14,8 +15,9 @@ import {
 } from './rights.js'
 import { digestOf } from './function-digest.js'
 import { type Expected, readNewer, withNewer } from './newer.js'
+import type { Finding } from './root-causes.js'
 import type { Session } from '../database/session.js'
-import { policyTables, tableFindings } from './table-findings.js'
+import { otherBookTable, policyTables, tableFindings } from './table-findings.js'
 
 export interface StartupProofOptions {
   readonly role: 'tenantry_app' | 'tenantry_system'
@@ -34,6 +36,8 @@ export async function proveStartup(
   declarations: Declarations,
   options: StartupProofOptions,
 ): Promise<Proof> {
+  const undeclared = withoutKind(declarations)
+  if (undeclared.length > 0) return { faults: undeclared, notes: [] }
   const { migrations } = declarations
   const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asProven) }
   const proof = await prove(session, declarations, expected, options)
@@ -76,6 +80,18 @@ export function searchPathOf(
   return [...new Set([...tables.map(({ schema }) => schema), ...allowed.filter(Boolean)])]
 }
 
+/** Nobody has a right on such a table, so bootstrap would take those that it has. */
+const withoutKind = ({ tables }: Declarations): RoleFault[] =>
+  tables
+    .filter(({ kind }) => kind === undefined)
+    .map(({ schema, name }) => ({
+      fault: 'a table is not declared',
+      detail: `${schema}.${name}`,
+      mend:
+        'call declareTable right below the definition of the table. If it is called there, two copies of `tenantry/schema` are loaded ' +
+        '(`npm ls tenantry`): the tables must import the one that openTenancy comes with',
+    }))
+
 // insufficient_privilege, undefined_table
 const unreadable = new Set<unknown>(['42501', '42P01'])
 
@@ -110,16 +126,13 @@ const startupProof = (migrations: readonly AppliedMigrations[]) =>
       rightsTables('$3'),
       differenceTable,
       policyTables,
+      otherBookTable,
       functionTables,
     ],
-    [
-      ...loginFindings,
-      ...placeFindings,
-      ...tableFindings,
-      ...partitionFindings,
-      ...functionFindings,
-      ...migrationFindings,
-    ],
+    {
+      login: loginFindings,
+      database: [...placeFindings, ...tableFindings, ...partitionFindings, ...functionFindings, ...migrationFindings],
+    },
   )
 
 /** Whose rights are looked at: everybody's, the login's and its role's. Those of any other role it reaches are not: to reach one is a fault. */
@@ -131,32 +144,3 @@ grantee(oid, name, role) as materialized (
   union all
   select here.login, pg_catalog.quote_ident(here.login_name), null from here where here.login is distinct from here.role
 )`
-
-/** `applied` reads the tables of `migrations`; `$5` are the migrations that this build knows. */
-function migrationTables(migrations: readonly AppliedMigrations[]): string {
-  const rows = migrations.map(
-    ({ schema, table }) =>
-      `select ${pg.escapeLiteral(schema)}, ${pg.escapeLiteral(table)}, created_at, hash
-       from ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`,
-  )
-  const books = migrations.map(({ schema, table }) => `(${pg.escapeLiteral(schema)}, ${pg.escapeLiteral(table)})`)
-  return `
-book("schema", "table") as (values ${[...books, '(null, null)'].join(', ')}),
-applied("schema", "table", "when", hash) as materialized (
-  ${[`select null::text, null::text, null::bigint, null::text where false`, ...rows].join(' union all ')}
-),
-known as materialized (
-  select * from pg_catalog.jsonb_to_recordset($5::jsonb) as k("schema" text, "table" text, name text, "when" bigint, hash text)
-)
-`
-}
-
-const migrationFindings = [
-  `select 'migrations are not applied', pg_catalog.string_agg(k.name, ', ' order by k."when"), 'npx tenantry migrate up', true
-  from known k join book using ("schema", "table")
-  where not exists (select from applied a where a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when")
-  group by k."schema", k."table"`,
-
-  `select 'a migration was edited after it was applied', k.name, 'npx tenantry migrate verify', true
-  from known k join applied a on a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when" where a.hash <> k.hash`,
-]

@@ -1,3 +1,4 @@
+import { passOwn } from './root-causes.js'
 import { partitionTable } from './partition-findings.js'
 
 /** Policies as they are declared and as the server prints them. */
@@ -26,11 +27,28 @@ policy as materialized (
   where p.polrelid = any (array(select d.oid from declared d union all select c.oid from partition c))
 )`
 
+/** Whether the relation `c` has a policy that only the helpers for tables of the host's own make. */
+const hasOurPolicy = `exists (
+  select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname in ('org_isolation', 'user_access', 'system_access')
+    and here.role = any (p.polroles))`
+
+/** `other_book`: what looks like the bookkeeping table of migrations that this build does not know, by the rights of bootstrap. */
+export const otherBookTable = `
+other_book as materialized (
+  select h.oid from held h join grantee g on g.oid = h.grantee
+  where g.role is not null and h.privilege = 'select' and h."column" in ('hash', 'created_at')
+    and h.oid not in (select d.oid from declared d where d.oid is not null)
+  group by h.oid having pg_catalog.count(*) = 2
+)`
+
 /** Rows that name a finding: what is wrong, where, what mends it, and whether it is a fault. `$6` are the relations that the host allows. */
 export const tableFindings: readonly string[] = [
-  `select 'a table is missing', d.label, 'npx tenantry migrate up', true from declared d where d.oid is null and d.origin is null`,
+  // While a migration is pending, that is said instead.
+  `select 'a table is missing', d.label, 'restore it from a backup: the migration that makes it was applied', true
+  from declared d where d.oid is null and d.origin is null`,
 
-  `select 'is not a table', d.label, 'npx tenantry migrate verify', true from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
+  `select 'is not a table', d.label, 'restore the table from a backup, and give what stands in its place another name', true
+  from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
     pg_catalog.format('alter table %s owner to %s', d.label, place.owner::pg_catalog.regrole), true
@@ -62,7 +80,7 @@ export const tableFindings: readonly string[] = [
   from (
     select oid, grantee, pg_catalog.string_agg(privilege || case "column" when '' then '' else pg_catalog.format(' (%I)', "column") end, ', ' order by privilege, "column") as rights
     from difference where state = 'missing' group by oid, grantee
-  ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
+  ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee where d.relkind in ('r', 'p') or d.origin = 'record'`,
 
   `select 'a right is not declared', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name),
     case when g.role is null and g.oid <> 0 then pg_catalog.format('revoke all on table %s from %s cascade', d.label, g.name) else 'npx tenantry bootstrap' end, true
@@ -78,7 +96,12 @@ export const tableFindings: readonly string[] = [
   `select case when c.relispartition then 'has rights on a partition' else 'has rights on an undeclared relation' end,
     pg_catalog.format('%s on %s %s to %s', seen.rights,
       case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end, c.label, g.name),
-    pg_catalog.format('revoke all on %s %s from %s cascade', case c.relkind when 'S' then 'sequence' else 'table' end, c.label, g.name), true
+    case
+      when c.nspname <> 'platform' and (c.oid in (select b.oid from other_book b) or ${hasOurPolicy}
+        or g.role is not null and c.relowner = place.owner and exists (select from other_book)) then '${passOwn}'
+      else pg_catalog.format('revoke all on %s %s from %s cascade%s', case c.relkind when 'S' then 'sequence' else 'table' end, c.label, g.name,
+        case when c.nspname <> 'pg_catalog' then pg_catalog.format(' -- or, where the application is to use it, allowRelations: [%L]', c.label) end)
+    end, true
   from (
     select h.oid, h.grantee, pg_catalog.string_agg(distinct h.privilege, ', ' order by h.privilege) as rights
     from held h
@@ -90,7 +113,7 @@ export const tableFindings: readonly string[] = [
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   ) c on c.oid = seen.oid
   join grantee g on g.oid = seen.grantee
-  cross join here
+  cross join here cross join place
   where pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage')
     and not exists (
       select from pg_catalog.pg_class a join pg_catalog.pg_namespace n on n.oid = a.relnamespace

@@ -47,7 +47,8 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
       name: 'Postgres',
       command: [postgres, '-D', data, ...settings.flatMap((setting) => ['-c', setting])],
       account,
-      ready: 'ready to accept connections',
+      // A standby says `read-only connections`.
+      ready: 'ready to accept',
       stopSignal: 'QUIT',
     }
     let stop = await launch(program)

@@ -1,8 +1,24 @@
 import { newId } from '../core/ids.js'
-import type { Session } from '../database/session.js'
+import { openSession, type Session } from '../database/session.js'
 
-/** Makes an organization, as the owner of the database, and gives its id. */
-export async function createOrganization(session: Session, values: { name?: string } = {}): Promise<string> {
+/**
+ * Makes an organization for trials and tests, and gives its id. The database is migrated; the url is the owner's, or `embedded` is
+ * the directory of an embedded database that nobody has open.
+ */
+export async function createOrganization(
+  where: Session | string | { readonly embedded: string },
+  values: { readonly name?: string } = {},
+): Promise<string> {
+  if (typeof where === 'object' && 'query' in where) return insertOrganization(where, values)
+  const session = await openSession(typeof where === 'string' ? { url: where } : where)
+  try {
+    return await insertOrganization(session, values)
+  } finally {
+    await session.close()
+  }
+}
+
+async function insertOrganization(session: Session, values: { readonly name?: string }): Promise<string> {
   const id = newId()
   const slug = `org-${id}`
   await session.query(

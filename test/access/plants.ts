@@ -7,81 +7,21 @@ export interface Plant {
   /** The server versions that know the statement. */
   readonly from?: number
   readonly until?: number
-  /** What mends it is not for a machine to do. */
-  readonly byHand?: true
+  /** Why its mend is advice for a person, and neither SQL nor a command. */
+  readonly advice?: string
+  /** Why its mend is a command that fails. */
+  readonly refused?: string
 }
 
-/** `{login}`, its `{role}`, the `{database}` and its `{owner}` are filled in. */
-export const loginPlants: readonly Plant[] = [
-  { sql: ['alter role {login} superuser'], faults: ['is a superuser'], byHand: true },
-  { sql: ['alter role {role} superuser'], faults: ['is a superuser'] },
-  { sql: ['alter role {login} bypassrls'], faults: ['bypasses row security'] },
-  { sql: ['alter role {role} bypassrls'], faults: ['bypasses row security'] },
-  { sql: ['alter role {login} createrole'], faults: ['may create roles or databases, or replicate'] },
-  { sql: ['alter role {login} createdb'], faults: ['may create roles or databases, or replicate'] },
-  { sql: ['alter role {role} replication'], faults: ['may create roles or databases, or replicate'] },
-  { sql: [], as: ['set local role {role}'], faults: ['acts as another role'], byHand: true },
-  { sql: ['revoke {role} from {login}'], faults: ['does not have the rights of its role'] },
-  { sql: ['alter role {login} noinherit'], faults: ['does not have the rights of its role'], until: 15 },
-  { sql: ['grant {role} to {login} with inherit false'], faults: ['does not have the rights of its role'], from: 16 },
-  { sql: ['grant {role} to {login} with admin option'], faults: ['may administer its role'] },
-  { sql: ['grant tenantry_app, tenantry_system to {login}'], faults: ['is a member of another role'] },
-  { sql: ['grant pg_read_all_data to {login}'], faults: ['is a member of another role'] },
-  { sql: ['grant pg_write_all_data to {role}'], faults: ['is a member of another role'] },
-  {
-    sql: ['create role planted', 'grant pg_read_all_data to planted', 'grant planted to {login}'],
-    faults: ['is a member of another role', 'is a member of another role'],
-  },
-  {
-    sql: ['create role planted noinherit', 'grant planted to {login}', 'alter role planted bypassrls'],
-    faults: ['is a member of another role'],
-  },
-  { sql: ['grant {owner} to {login}'], faults: ['is a member of another role'] },
-  {
-    sql: ['create table public.planted ()', 'alter table public.planted owner to {login}'],
-    faults: ['owns something'],
-  },
-  { sql: ['create schema planted authorization {role}'], faults: ['owns something'] },
-  {
-    sql: [
-      'create table public.planted ()',
-      'create function public.planted() returns int return 1',
-      'alter table public.planted owner to {login}',
-      'alter function public.planted owner to {login}',
-    ],
-    faults: ['owns something'],
-  },
-  { sql: ['alter role {login} set tenantry.org_id to planted'], faults: ['a binding is ambient'] },
-  { sql: ['alter database {database} set tenantry.user_id to planted'], faults: ['a binding is ambient'] },
-  {
-    sql: ['alter role {login} in database {database} set tenantry.org_id to planted'],
-    faults: ['a binding is ambient'],
-  },
-  { sql: ['set local tenantry.user_id to planted'], faults: ['a binding is ambient'], byHand: true },
-  { sql: ['alter role {login} set row_security to off'], faults: ['a setting is unsafe'] },
-  { sql: [], as: ['set local row_security to off'], faults: ['a setting is unsafe'], byHand: true },
-  { sql: ['alter role {login} set session_replication_role to replica'], faults: ['a setting is unsafe'] },
-  { sql: ['alter database {database} set default_transaction_read_only to on'], faults: ['a setting is unsafe'] },
-  { sql: ['alter role {login} set standard_conforming_strings to off'], faults: ['a setting is unsafe'], until: 18 },
-  { sql: ["alter role {login} set local_preload_libraries to 'planted'"], faults: ['a setting is unsafe'] },
-  {
-    sql: [
-      'create schema planted',
-      'grant usage on schema planted to public',
-      'set local search_path to planted, public',
-    ],
-    faults: ['search_path is unsafe'],
-    byHand: true,
-  },
-  { sql: ['set local search_path to public, pg_catalog'], faults: ['search_path is unsafe'], byHand: true },
-]
+const rows = 'what is gone can only come back from a backup'
 
-/** Of these the connection proof, which looks at the login alone, says nothing. */
+/** `{login}`, its `{role}`, the `{database}` and its `{owner}` are filled in. Of these the connection proof, which looks at the login alone, says nothing. */
 export const databasePlants: readonly Plant[] = [
   { sql: ['grant create on schema public to public'], faults: ['may create in a schema'] },
   { sql: ['grant create on schema platform to {role}'], faults: ['may create in a schema'] },
   { sql: ['create schema planted', 'grant create on schema planted to {login}'], faults: ['may create in a schema'] },
   { sql: ['grant create on database {database} to {role}'], faults: ['may create schemas'] },
+  { sql: ['revoke all on all tables in schema platform from {role}'], faults: ['a right is missing'] },
   { sql: ['revoke usage on schema platform from {role}'], faults: ['a right is missing'] },
   {
     sql: ['create role planted', 'alter schema platform owner to planted'],
@@ -134,14 +74,14 @@ export const databasePlants: readonly Plant[] = [
     ],
     faults: ['policies differ'],
   },
-  { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], byHand: true },
+  { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], advice: rows },
   {
     sql: [
       'drop table platform.agent_tools',
       'create view platform.agent_tools with (security_invoker) as select 1 as one',
     ],
-    faults: ['a right is missing', 'is not a table'],
-    byHand: true,
+    faults: ['is not a table'],
+    advice: rows,
   },
   {
     sql: ['create role planted', 'alter table platform.agents owner to planted'],
@@ -209,7 +149,7 @@ export const databasePlants: readonly Plant[] = [
       'alter table platform.audit_logs_default disable row level security',
       'alter table platform.project_metrics_default disable row level security',
     ],
-    faults: ['row security is not enabled', 'row security is not enabled'],
+    faults: ['row security is not enabled'],
   },
   { sql: ['drop policy org_isolation on platform.audit_logs_default'], faults: ['policies differ'] },
   { sql: ['drop policy system_access on platform.audit_logs_default'], faults: ['policies differ'] },
@@ -351,7 +291,7 @@ export const databasePlants: readonly Plant[] = [
 
   { sql: ['revoke select on platform_migrations.migrations from {role}'], faults: ['a right is missing'] },
   { sql: ['revoke usage on schema platform_migrations from {role}'], faults: ['a right is missing'] },
-  { sql: ['drop table platform_migrations.migrations'], faults: ['a table is missing'], byHand: true },
+  { sql: ['drop table platform_migrations.migrations'], faults: ['migrations are not applied'], advice: rows },
   { sql: ['revoke select on platform_migrations.inventory from {role}'], faults: ['a right is missing'] },
   { sql: ['grant select on platform_migrations.inventory to public'], faults: ['a right is not declared'] },
   { sql: ['grant insert on platform_migrations.inventory to {role}'], faults: ['a right is not declared'] },
@@ -364,13 +304,14 @@ export const databasePlants: readonly Plant[] = [
       'delete from platform_migrations.migrations where created_at > (select min(created_at) from platform_migrations.migrations)',
     ],
     faults: ['migrations are not applied'],
-    byHand: true,
+    refused:
+      'a row that somebody deleted looks like a migration that is pending: migrate up fails, and changes nothing',
   },
-  { sql: ['delete from platform_migrations.migrations'], faults: ['migrations are not applied'], byHand: true },
+  { sql: ['delete from platform_migrations.migrations'], faults: ['migrations are not applied'], advice: rows },
   {
     sql: ["update platform_migrations.migrations set hash = 'planted' where id = 1"],
     faults: ['a migration was edited after it was applied'],
-    byHand: true,
+    advice: 'the file that was applied is in the history of the repository',
   },
 ]
 
@@ -388,4 +329,24 @@ export const systemPlants: readonly Plant[] = [
   { sql: ['grant update on platform.audit_logs to {role}'], faults: ['a right is not declared'] },
   { sql: ['grant execute on function platform.enter_org(uuid) to {role}'], faults: ['a right is not declared'] },
   { sql: ['revoke delete on platform.organizations from {role}'], faults: ['a right is missing'] },
+]
+
+/** What serving goes on with, and whoever runs the database is told. */
+export const notePlants: readonly Plant[] = [
+  { sql: ['grant temporary on database {database} to public'], faults: ['may make temporary tables'] },
+  {
+    sql: ['grant execute on function pg_catalog.set_config(text, text, boolean) to public'],
+    faults: ['SQL text can move the binding'],
+  },
+  {
+    sql: ['grant execute on function pg_catalog.lo_create(oid) to public'],
+    faults: ['SQL text can make large objects'],
+  },
+  ...['table platform.agents', 'table platform.audit_logs_default', 'tables in schema platform', 'all tables'].map(
+    (what) => ({
+      sql: [`create publication planted for ${what}`],
+      faults: ['is published'],
+      advice: 'only a person knows whether the subscriber is to be trusted',
+    }),
+  ),
 ]

@@ -7,6 +7,7 @@ import { expect } from 'vitest'
 import { openConsole } from '../../src/cli/console.js'
 import { runProgram } from '../../src/cli/program.js'
 import { Sessions } from '../../src/cli/sessions.js'
+import type { Session } from '../../src/database/session.js'
 
 export const root = join(import.meta.dirname, '..', '..')
 /** A host with a table of its own. */
@@ -19,6 +20,8 @@ export interface Around {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: string
+  /** Instead of a connection to what the environment names: one that is in a transaction, and stays open. */
+  readonly session?: Session
 }
 
 export interface Ran {
@@ -32,7 +35,7 @@ export interface Ran {
 /** One command line in this process: everything but the streams and the environment is the program's own. */
 export async function tenantry(
   args: readonly string[],
-  { cwd = tmpdir(), env = {}, stdin = '' }: Around = {},
+  { cwd = tmpdir(), env = {}, stdin = '', session }: Around = {},
 ): Promise<Ran> {
   const sessions = new Sessions()
   const streams = { stdin: Readable.from([stdin]), stdout: new PassThrough(), stderr: new PassThrough() }
@@ -41,8 +44,8 @@ export async function tenantry(
     cwd,
     env,
     console: (json) => openConsole(streams, json),
-    open: (place) => sessions.open(place),
-    close: (session) => sessions.close(session),
+    open: (place) => (session === undefined ? sessions.open(place) : Promise.resolve(session)),
+    close: (opened) => (opened === session ? Promise.resolve() : sessions.close(opened)),
   })
   streams.stdout.end()
   streams.stderr.end()

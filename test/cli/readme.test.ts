@@ -1,5 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openTenancy } from '../../src/tenancy.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { tenantry } from './command-line.js'
 
@@ -14,9 +18,21 @@ test('npx tenantry migrate up, npx tenantry seed and npx tenantry login create a
   expect(await tenantry(['seed'], { env })).toMatchObject({ code: 0 })
   const { code, stdout } = await tenantry(['login', 'create', url.username], { env })
   expect(code).toBe(0)
-  url.password = /^password: (\S+)$/m.exec(stdout)?.[1] ?? ''
+  const [, printed = ''] = /^DATABASE_URL=(postgres:\/\/\S+)$/m.exec(stdout) ?? []
+  expect(new URL(printed)).toMatchObject({ username: url.username, host: url.host, pathname: url.pathname })
 
-  const tenancy = await openTenancy({ url: url.href, keys: `test:${Buffer.alloc(32).toString('base64')}` })
-  await tenancy.ping()
+  const orgId = await createOrganization(database.adminUrl, { name: 'Alpha' })
+  const tenancy = await openTenancy({ url: printed, keys: `test:${Buffer.alloc(32).toString('base64')}` })
+  expect(await tenancy.forOrg(orgId).agents.create({ name: 'Ada', username: 'ada' })).toMatchObject({ orgId })
   await tenancy.close()
+})
+
+test('createOrganization makes one in an embedded database', async () => {
+  const embedded = await mkdtemp(join(tmpdir(), 'tenantry-readme-'))
+  expect(await tenantry(['migrate', 'up', '--embedded', embedded])).toMatchObject({ code: 0 })
+  const orgId = await createOrganization({ embedded })
+  const tenancy = await openTenancy({ embedded, keys: `test:${Buffer.alloc(32).toString('base64')}` })
+  expect(await tenancy.forOrg(orgId).agents.list()).toMatchObject({ items: [] })
+  await tenancy.close()
+  await rm(embedded, { recursive: true })
 })

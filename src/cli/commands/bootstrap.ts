@@ -16,7 +16,8 @@ export const addBootstrap: AddCommand = (program, run) =>
             'bootstrap',
             'Makes tenantry_app and tenantry_system, closes what a database leaves open to everybody, and gives',
             'both roles exactly the declared rights on the tables that exist. It is a part of `migrate up`; run',
-            'it alone after a change of rights, or on a further database of the same server. What the login may',
+            'it alone after a change of rights, or on a further database of the same server. To make the roles, the login',
+            'needs CREATEROLE (`alter role <owner> createrole`, by a superuser) the first time on a server. What it may',
             'not do it prints as SQL, and ends with 3. Running it again does nothing more. It also prints the grants',
             'for extensions whose functions the application may not execute, which is no fault.',
             whenRefused,
@@ -59,7 +60,11 @@ export const addBootstrap: AddCommand = (program, run) =>
 /** What is left for somebody else to do. */
 export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
   ...remainingLines(bootstrapped),
-  ...block('Advised. Only a superuser may run it, and some managed servers have none:', bootstrapped.advised),
+  ...block(
+    'Advised: without it SQL text in org.db can call set_config, and so move to another organization, or make large objects, which ' +
+      'every organization can read. Only a superuser may run it. Where there is none, run no SQL text that you do not trust:',
+    bootstrapped.advised,
+  ),
   ...bootstrapped.extensions.flatMap(({ extension, grants }) =>
     block(
       `The application may not execute the functions of ${extension}. If it calls them, run as their owner:`,

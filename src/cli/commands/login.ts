@@ -1,7 +1,9 @@
+import type { Login } from '../../access/logins.js'
 import { InvalidInputError } from '../../core/errors.js'
-import { type AddCommand, asOwner, ownersEnvironment, usageOf, whenRefused } from '../command.js'
+import { type AddCommand, ownersEnvironment, usageOf, whenRefused } from '../command.js'
 import { requireEverySet } from '../migration-sets.js'
 import { exit } from '../report.js'
+import { ownersPlace, type Place } from '../sessions.js'
 
 export const addLogin: AddCommand = (program, run) =>
   program.command('login', 'Makes the logins that serve', (group) =>
@@ -19,8 +21,9 @@ const addCreate: AddCommand = (program, run) =>
           usageOf(
             'login create <name>',
             'Makes a login that is a member of tenantry_app, or of tenantry_system, and of nothing else: what the application',
-            'connects with. Its password is made here and shown this once; the server is told only a hash of it. Run for a',
-            'login that exists it gives it what it lacks, and leaves its password alone unless you hand in another.',
+            'connects with. It prints the line for the environment, with a password that is made here and shown this once;',
+            'the server is told only a hash of it. Needs CREATEROLE. Run for a login that exists it gives it what it lacks,',
+            'and leaves its password alone unless you hand in another.',
             whenRefused,
           ),
         )
@@ -43,8 +46,9 @@ const addCreate: AddCommand = (program, run) =>
       const { name, system, passwordStdin } = args
       const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
       if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')
+      const place = ownersPlace(undefined, context.env)
       const project = await context.project()
-      const login = await asOwner(context, {}, async (session) => {
+      const login = await context.connected(place, async (session) => {
         await requireEverySet(session, { project, cwd: context.cwd })
         return createLogin(session, name, { system, ...(password !== undefined && { password }) })
       })
@@ -52,7 +56,7 @@ const addCreate: AddCommand = (program, run) =>
       return {
         lines: [
           ...(isComplete ? [`${name} is a login of ${login.role}.`] : []),
-          ...(login.password === undefined ? [] : [`password: ${login.password}`, 'It is shown this once.']),
+          ...urlLines(login, place),
           ...(isComplete ? [] : ['This login may not do the following. Run it as one who may:']),
           ...login.remaining.map((sql) => `  ${sql};`),
         ],
@@ -61,3 +65,11 @@ const addCreate: AddCommand = (program, run) =>
       }
     }),
   )
+
+/** The url that was used, with the new login in it. A password that somebody chose is not repeated. */
+function urlLines({ name, password, role }: Login, place: Place): string[] {
+  if (password === undefined || !('url' in place)) return []
+  const url = Object.assign(new URL(place.url), { username: name, password })
+  const variable = role === 'tenantry_system' ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL'
+  return [`${variable}=${url.href}`, 'The password is shown this once.']
+}

@@ -12,7 +12,7 @@ export const addUp: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'migrate up',
-            'Makes the roles, applies the migrations that are pending, sets the rights of both roles, and brings',
+            'Makes the roles (which needs CREATEROLE the first time on a server), applies the migrations that are pending, sets the rights of both roles, and brings',
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
             'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
             'for each other.',
@@ -42,7 +42,8 @@ export const addUp: AddCommand = (program, run) =>
           steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
           `Roles and rights: ${bootstrap.done.length === 0 ? 'as declared' : `${bootstrap.done.length} statements`}.`,
           ...(permissions.length === 0 ? [] : [newPermissions(permissions)]),
-          ...bootstrapLines(bootstrap),
+          // The advice is for the day of setting up; bootstrap and proof repeat it.
+          ...bootstrapLines(steps.length === 0 ? { ...bootstrap, advised: [] } : bootstrap),
         ],
         document: { applied: steps.map(({ set, tag }) => ({ set, tag })), bootstrap, permissions },
         exit: exitOf(bootstrap),

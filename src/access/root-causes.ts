@@ -1,0 +1,77 @@
+import type { RoleFault } from '../core/errors.js'
+
+/** One row of a proof. */
+export interface Finding extends RoleFault {
+  readonly grave: boolean
+  /** The login and its settings, or what the database holds. */
+  readonly about: 'login' | 'database'
+}
+
+/** The end of the mend of a login that administers: it stays as it is, and the application is given a login of its own. */
+export const connectWithIt = '# and connect with the url that it prints'
+
+const migrateUp = 'npx tenantry migrate up'
+
+/** The mend of each relation that looks like one of the host's own tables. */
+export const passOwn =
+  'pass `own` to openTenancy, with the module that exports these tables and the folder of their migrations; for the commands, name both in tenantry.config.ts'
+
+/** A finding that explains others. While it stands their mends would be in vain, or would do harm. */
+interface Cause {
+  readonly is: (finding: Finding) => boolean
+  readonly explains: (finding: Finding) => boolean
+}
+
+const called = (fault: string) => (finding: Finding) => finding.fault === fault
+const everything = () => true
+
+// `login create` refuses to give its role to one that can do more.
+const more = new Set([
+  'bypasses row security',
+  'may create roles or databases, or replicate',
+  'is a member of another role',
+  'owns something',
+])
+const isMoreThanALogin = ({ fault }: Finding) => more.has(fault)
+
+// In the order in which they are mended: the roles and the tables must exist before a login of them can be made.
+const causes: readonly Cause[] = [
+  { is: called('the database was never migrated'), explains: everything },
+  // It makes the roles too.
+  { is: ({ mend }) => mend === migrateUp, explains: called('the role is missing') },
+  { is: called('the role is missing'), explains: everything },
+  // The rights of an owner or a superuser are right for an owner or a superuser.
+  { is: ({ mend }) => mend.endsWith(connectWithIt), explains: everything },
+  { is: isMoreThanALogin, explains: called('does not have the rights of its role') },
+  { is: called('migrations are not applied'), explains: ({ about }) => about === 'database' },
+]
+
+/** Leaves out what another finding explains. Never empty where anything was found: what explains stays. */
+export function rootCauses(findings: readonly Finding[]): Finding[] {
+  const left = causes.reduce(
+    (all, { is, explains }) => (all.some(is) ? all.filter((one) => is(one) || !explains(one)) : all),
+    findings,
+  )
+  return oneForEach(
+    left.map((one) => (one.mend === passOwn ? { ...one, fault: 'tables of your own are not declared' } : one)),
+  )
+}
+
+/** Findings that one mend ends are one line: a lost schema has fifty tables, the host may have a hundred. */
+function oneForEach(findings: readonly Finding[]): Finding[] {
+  const byMend = new Map<string, Finding[]>()
+  for (const finding of findings) {
+    const key = finding.mend.endsWith(connectWithIt) ? finding.mend : `${finding.fault}\n${finding.mend}`
+    byMend.set(key, [...(byMend.get(key) ?? []), finding])
+  }
+  return [...byMend.values()].map(inOne)
+}
+
+function inOne(findings: readonly Finding[]): Finding {
+  const sorted = findings.toSorted((a, b) => Number(textOf(a) > textOf(b)) - Number(textOf(a) < textOf(b)))
+  const details = [...new Set(sorted.map(({ detail }) => detail))]
+  const further = details.length > 3 ? `; and ${details.length - 3} more` : ''
+  return { ...(sorted[0] as Finding), detail: `${details.slice(0, 3).join('; ')}${further}` }
+}
+
+const textOf = ({ fault, detail }: Finding) => `${fault}\n${detail}`
