@@ -1,3 +1,5 @@
+// Not the global function: the tests of an application may replace it by a fake clock.
+import { setImmediate } from 'node:timers'
 import { types } from 'node:util'
 import { ScopeClosedError, TenantryError, TransactionAbortedError } from '../errors.js'
 import type { Planned } from '../planned.js'
