@@ -277,9 +277,7 @@ describe('a transaction inside of another', () => {
       let leaked = inner
       await inner.transaction(async (nested) => {
         leaked = nested
-        await expect(inner.agents.count()).rejects.toThrow(
-          /^nothing was sent: a nested transaction is running/,
-        )
+        await expect(inner.agents.count()).rejects.toThrow(/^nothing was sent: a nested transaction is running/)
         await expect(inner.transaction(() => Promise.resolve())).rejects.toThrow(ScopeClosedError)
         await newAgent(nested, 'ada')
       })
