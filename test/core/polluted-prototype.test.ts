@@ -9,9 +9,9 @@ import { openTenancy, Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { eachCase } from '../isolation/contract-cases.js'
+import { eachCase, projectsCase } from '../isolation/contract-cases.js'
 import { writeEveryWay } from '../isolation/every-statement.js'
-import { polluted, pollutions } from '../support/pollution.js'
+import { polluted, type Pollution, pollutions } from '../support/pollution.js'
 import { recording, type Sent } from '../support/recording-executor.js'
 
 const database = useDatabase()
@@ -19,7 +19,10 @@ const cursorKeys = { keys: derivedKeys(passingKeyring(), 'cursor') }
 
 let tenancy: Tenancy
 let log: readonly Sent[]
-let clean: Run
+let everything: Run
+let some: Run
+
+type Work = (org: Org, outcomes: unknown[]) => Promise<void>
 
 interface Run {
   readonly sent: readonly string[]
@@ -32,33 +35,43 @@ beforeAll(async () => {
   log = recorded.log
   tenancy = new Tenancy(recorded.executor, cursorKeys)
   await tenancy.ping()
-  clean = await runAll(() => undefined)
-  expect(clean.sent.length).toBeGreaterThan(150)
+  everything = await run(all, [])
+  expect(everything.sent.length).toBeGreaterThan(150)
+  some = await run(alone, [])
 })
 
 afterAll(() => tenancy.close({ drain: 0 }))
 
+test.each([true, false])('all names at once, enumerable: %s, change no statement and no result', async (enumerable) => {
+  const dirty = await run(
+    all,
+    pollutions.filter((one) => one.enumerable === enumerable),
+  )
+  expect(dirty.outcomes).toEqual(everything.outcomes)
+  expect(dirty.sent).toEqual(everything.sent)
+})
+
+// One name could hide what another one does.
 test.each(pollutions)(
   'an inherited $name, enumerable: $enumerable, changes no statement and no result',
   async (one) => {
-    const dirty = await runAll(() => polluted(one))
-    expect(dirty.outcomes).toEqual(clean.outcomes)
-    expect(dirty.sent).toEqual(clean.sent)
+    const dirty = await run(alone, [one])
+    expect(dirty.outcomes).toEqual(some.outcomes)
+    expect(dirty.sent).toEqual(some.sent)
   },
 )
 
-/** Every public method of every repository, every write of the core, and the scope's own methods. */
-async function runAll(pollute: () => (() => void) | undefined): Promise<Run> {
-  const organizations: string[] = []
-  for (let made = 0; made < 7; made++) organizations.push(await createOrganization(database.admin))
-  const next = () => tenancy.forOrg(organizations.pop() ?? '')
+async function run(works: readonly Work[], inherited: readonly Pollution[]): Promise<Run> {
+  const ids: string[] = []
+  for (const _ of works) ids.push(await createOrganization(database.admin))
   const outcomes: unknown[] = []
   const from = log.length
-  const clean = pollute()
+  const restores: (() => void)[] = []
   try {
-    for (const work of [...eachCase(callsOf), everyWrite, scopes]) await work(next(), outcomes)
+    for (const one of inherited) restores.push(polluted(one))
+    for (const [index, work] of works.entries()) await work(tenancy.forOrg(ids[index] ?? ''), outcomes)
   } finally {
-    clean?.()
+    for (const restore of restores) restore()
   }
   const normal = normalizer()
   return { sent: log.slice(from).map((one) => normal(one)), outcomes: outcomes.map((one) => normal(one)) }
@@ -126,6 +139,10 @@ function normalizer(): (value: unknown) => string {
         .replaceAll(/^[a-z]{20}$/g, 'a ref')
     })
 }
+
+/** Every public method of every repository, every write of the core, and the scope's own methods. */
+const all: readonly Work[] = [...eachCase(callsOf), everyWrite, scopes]
+const alone: readonly Work[] = [callsOf(projectsCase), scopes]
 
 test('inherited options of the front door and of a definition are not read', async () => {
   const restores = [
