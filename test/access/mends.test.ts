@@ -61,7 +61,7 @@ async function place(): Promise<Place> {
 async function served(cwd?: string): Promise<Place> {
   const made = await place()
   await made.command('migrate up', cwd)
-  await made.command(`login create ${made.login} --password-stdin`)
+  await made.command(`login create ${made.login} --password-stdin`, cwd)
   return made
 }
 
