@@ -10,6 +10,7 @@ import {
 } from 'drizzle-orm'
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import { PgRemoteDatabase, PgRemoteSession } from 'drizzle-orm/pg-proxy'
+import { DefinitionError } from './errors.js'
 import type { Result } from './executor.js'
 import { planned } from './planned.js'
 import type { RelationalTables, SchemaModule } from './relational-schema.js'
@@ -90,6 +91,7 @@ function relationsOf(schema: SchemaModule): Relations {
  * it also tracks builders that nobody awaits.
  */
 function adapt(session: PreparingSession, scope: Scope): void {
+  session.transaction = refuseTransaction
   const prepare = session.prepareQuery.bind(session)
   session.prepareQuery = (query, ...others) => {
     const prepared = prepare(query, ...others)
@@ -116,7 +118,16 @@ function assertFills(params: unknown[], values: Record<string, unknown> = {}): v
   }
 }
 
+/** The type leaves `transaction` out, but an untyped caller can reach it, and Drizzle's error would blame a driver. */
+const refuseTransaction = (): Promise<never> =>
+  Promise.reject(
+    new DefinitionError(
+      'org.db has no transaction(): call org.transaction((org) => ...), and use the db of that org inside',
+    ),
+  )
+
 interface PreparingSession {
+  transaction(...given: never[]): Promise<unknown>
   prepareQuery(query: { params: unknown[] }, ...others: never[]): { execute(values?: object): Promise<unknown> }
 }
 

@@ -85,6 +85,16 @@ test('text of the builder with another number of values is a refused statement, 
   expect(error.message).toContain('was given 0 values and takes 1')
 })
 
+test('transaction() of the builder, which its type leaves out, says what to call', async () => {
+  const { db } = await newOrg()
+  const work = vi.fn()
+  const untyped = db as unknown as { transaction: (work: () => unknown) => Promise<unknown> }
+  const error = await failureOf(untyped.transaction(work))
+  expect(error).toBeInstanceOf(DefinitionError)
+  expect(error.message).toContain('org.transaction(')
+  expect(work).not.toHaveBeenCalled()
+})
+
 test('a statement that names no organization is refused by its name', async () => {
   const org = await newOrg()
   const error = await failureOf((async () => org.repository(Bots).unowned())())
