@@ -117,7 +117,7 @@ test('definitions that are not the ones of the config are refused', { timeout: 3
   const schema = join(import.meta.dirname, '../fixtures/migrations/first.ts')
   await writeFile(config, JSON.stringify({ dialect: 'postgresql', schema, out: './drizzle' }))
   await expect(newMigration({ name: 'a', config, folder, definitions: second })).rejects.toThrow(
-    /0000_a\.sql does not hold all of the definitions.*table library\.editions/s,
+    /0000_a\.sql lacks some of the definitions.*table library\.editions/s,
   )
 })
 
