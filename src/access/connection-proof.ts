@@ -74,7 +74,7 @@ const isOff = '^(off|false|no|0)$'
 
 /** The mend for a setting that neither a role nor a database sets. */
 const takeOut = (name: string) =>
-  `pg_catalog.format('take %s out of the connection options, or of postgresql.conf', ${name})`
+  `pg_catalog.format('remove %s from the connection options or from postgresql.conf', ${name})`
 
 /** Needs `configured` as `c`, with no row where no role and no database sets it. */
 const resetOf = (setting: string) => `case
@@ -102,7 +102,7 @@ export const loginFindings: readonly string[] = [
     ${mendOf('r.oid', "pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname)")}, true
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
 
-  `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
+  `select 'acts as another role', pg_catalog.format('%s logged in, but acts as %s', session_user, current_user),
     ${resetOf("'role'")}, true
   from here left join configured c on c.name = 'role' where session_user <> current_user`,
 

@@ -75,7 +75,7 @@ async function examine(session: Session, name: string, role: RuntimeRole): Promi
     throw new ConflictError(
       'login',
       ['name'],
-      `the role ${name} is no plain login: it ${found.more.join(', and ')}. Choose another name`,
+      `the role ${name} is more than a login: it ${found.more.join(', and ')}. Choose another name`,
     )
   }
   return found.isLogin

@@ -42,7 +42,9 @@ export async function closePartition(
   // A REVOKE of a right that another role granted only warns.
   const left = await plan(session)
   if (left.length > 0)
-    throw new MigrationError(`${partition} stays open, and was not made. Left to do: ${left.join('; ')}`)
+    throw new MigrationError(
+      `${partition} was not created, because its rights cannot be closed. Still to do: ${left.join('; ')}`,
+    )
 }
 
 const planOf =

@@ -33,7 +33,7 @@ export async function requireRoles(session: Session): Promise<void> {
   if (missing.length === 0) return
   const statements = missing.map(({ name }) => `create role ${name};`)
   throw new MigrationError(
-    'roles are missing, and this login may not make them because it lacks CREATEROLE. Let a superuser give it that ' +
+    'roles are missing, and this login may not create them because it lacks CREATEROLE. Let a superuser grant it ' +
       `(alter role <this login> createrole), or run:\n${statements.join('\n')}`,
   )
 }

@@ -89,7 +89,7 @@ const withoutKind = ({ tables }: Declarations): RoleFault[] =>
       detail: `${schema}.${name}`,
       mend:
         'call declareTable right below the definition of the table. If it is called there, two copies of `tenantry/schema` are loaded ' +
-        '(`npm ls tenantry`): the tables must import the one that openTenancy comes with',
+        '(`npm ls tenantry`): the tables must import the copy that openTenancy uses',
     }))
 
 // insufficient_privilege, undefined_table

@@ -50,10 +50,10 @@ other_book as materialized (
  */
 export const tableFindings: readonly string[] = [
   // While a migration is pending, that finding is reported instead.
-  `select 'a table is missing', d.label, 'restore it from a backup: the migration that makes it was applied', true
+  `select 'a table is missing', d.label, 'restore it from a backup: the migration that creates it was applied', true
   from declared d where d.oid is null and d.origin is null`,
 
-  `select 'is not a table', d.label, 'restore the table from a backup, and give what stands in its place another name', true
+  `select 'is not a table', d.label, 'rename the relation that has its name, and restore the table from a backup', true
   from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
@@ -149,7 +149,7 @@ export const tableFindings: readonly string[] = [
     pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
   from declared d cross join here where d.schema = 'public' and d.origin is null and not pg_catalog.pg_table_is_visible(d.oid)`,
 
-  `select 'is published', p.pubname::text, 'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
+  `select 'is published', p.pubname::text, 'row security does not apply to subscribers: allow only subscribers that you trust', false
   from pg_catalog.pg_publication p
   where p.puballtables
     or exists (

@@ -53,7 +53,7 @@ test.for([
 
   url.searchParams.set('options', `-c ${name}=${value}`)
   expect(await faults()).toEqual([
-    { fault, detail: `${name} = ${value}`, mend: `take ${name} out of the connection options, or of postgresql.conf` },
+    { fault, detail: `${name} = ${value}`, mend: `remove ${name} from the connection options or from postgresql.conf` },
   ])
 })
 
@@ -81,7 +81,7 @@ test('a role of the connection options is another role', async () => {
   const [found] = await faults()
   expect(found).toEqual({
     fault: 'acts as another role',
-    detail: `${login} logs in, tenantry_app acts`,
+    detail: `${login} logged in, but acts as tenantry_app`,
     mend: `alter role ${login} reset role`,
   })
 

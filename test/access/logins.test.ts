@@ -115,7 +115,7 @@ test.for([
 
   const refused = createLogin(database.admin, name)
   await expect(refused).rejects.toThrow(ConflictError)
-  await expect(refused).rejects.toThrow(`the role ${name} is no plain login: it ${filled(why)}. Choose another name`)
+  await expect(refused).rejects.toThrow(`the role ${name} is more than a login: it ${filled(why)}. Choose another name`)
 })
 
 const filled = (text = '') => text.replaceAll('{name}', name)

@@ -26,7 +26,7 @@ test('each file is a line when it is done, and so is what holds it up', async ()
     'waiting for another migrator: server process 7',
     'tenantry 0001_people: a lock was not free, attempt 1 of 10',
     'tenantry 0001_people applied',
-    'tenantry 0001_people taken back',
+    'tenantry 0001_people undone',
     '',
   ])
   expect(stderr).toBe('')
