@@ -262,7 +262,7 @@ describe('attempts', () => {
     const running = await claimed(org)
     expect(await org.tasks.cancel(waiting.id)).toMatchObject({ status: 'canceled', attempt: 0 })
     expect(await org.tasks.cancel(running.id)).toMatchObject({ status: 'canceled', leaseOwner: null })
-    await expect(org.tasks.complete(running)).rejects.toThrow('it is canceled')
+    await expect(org.tasks.complete(running)).rejects.toThrow('the task is canceled')
     await expect(org.tasks.cancel(newId())).rejects.toThrow(NotFoundError)
   })
 
