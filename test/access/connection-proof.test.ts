@@ -106,7 +106,7 @@ test('a schema that nobody declared is not on the search_path', async () => {
   await admin.query('drop schema host')
 })
 
-test('a role that is missing is told', async () => {
+test('a missing role is a fault', async () => {
   await takenBack(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to tenantry_planted')
     const { faults } = await proveConnection(session, proven)

@@ -90,7 +90,7 @@ describe('ensure', () => {
     })
   })
 
-  test('gives nobody anything on a partition, whatever new tables are given otherwise', async () => {
+  test('grants no rights on a partition, whatever default privileges grant on new tables', async () => {
     const everybody = `public, tenantry_app, ${new URL(database.appUrl).username}`
     await database.admin.query(`alter default privileges grant select on tables to ${everybody}`)
     await partitions('ensure', '--months', '3')
@@ -166,7 +166,7 @@ describe('ensure', () => {
 })
 
 describe('drop', () => {
-  test('takes whole months away that are over, the audit log only when it is sealed', async () => {
+  test('drops whole months that are over, of the audit log only when they are sealed', async () => {
     await makePast(-2)
     await makePast(-1)
     await log(first(-2), 1)

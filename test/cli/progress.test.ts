@@ -13,7 +13,7 @@ async function said(json: boolean, work: Parameters<typeof withProgress<void>>[1
   return { stdout: read(streams.stdout), stderr: read(streams.stderr) }
 }
 
-test('each file is a line when it is done, and so is what holds it up', async () => {
+test('each finished file prints a line, and so does each delay', async () => {
   const { stdout, stderr } = await said(false, async ({ onProgress }) => {
     await onProgress({ kind: 'waiting', holder: 'server process 7' })
     await onProgress({ kind: 'running', ...file, done: 0, of: 2 })

@@ -39,7 +39,7 @@ test('every repository of an organization has a case', () => {
   expect(repositories.sort()).toEqual(Object.keys(orgCases).sort())
 })
 
-test('a case that only throws has tried nothing, and says so', async () => {
+test('a case that only throws tests nothing, and is a fault', async () => {
   const calls = { ...projectsCase.calls, update: () => Promise.reject(new Error('refused')) }
   const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
   expect(found).toEqual(['Projects.update: tested nothing, because its call throws Error: refused'])

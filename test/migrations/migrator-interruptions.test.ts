@@ -119,7 +119,7 @@ describe.each(['up', 'down'])('on the way %s', (direction) => {
   })
 })
 
-test('a backend ended while it works is told as such', async () => {
+test('a backend that is terminated during a migration is reported as such', async () => {
   const { session, connect } = await emptyDatabase()
   const victim = await connect()
   const run = migrateUp(victim, [asSet(await writeFolder([{ tag: '0000_long', up: 'select pg_sleep(60)' }]))])

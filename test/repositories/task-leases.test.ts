@@ -171,7 +171,7 @@ describe('the lease', () => {
     expect(await org.tasks.get(task.id)).toEqual(won[0])
   })
 
-  test('what is not said is empty, and not the null of JSON', async () => {
+  test('an omitted value is SQL null, and not the null of JSON', async () => {
     const org = await newOrg()
     const done = await org.tasks.complete(await claimed(org))
     const failed = await org.tasks.fail(await claimed(org))

@@ -75,7 +75,7 @@ test('TENANTRY_TEST_SERVER chooses, and nothing else is tried', async () => {
   )
 })
 
-test('TENANTRY_TEST_SERVER stands above TEST_DATABASE_URL', { timeout: 90_000 }, async () => {
+test('TENANTRY_TEST_SERVER overrides TEST_DATABASE_URL', { timeout: 90_000 }, async () => {
   vi.stubEnv('TENANTRY_TEST_SERVER', 'embedded')
 
   const server = await start()
