@@ -79,19 +79,27 @@ export class ExplicitTransaction implements Transaction {
     const { lookup, signal, debug } = this.options
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
+    const isFirst = this.state === 'unsent'
     const pipeline = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
     this.mayChange ||= calls.some(mayChange)
     const failure = retryable(pipeline) ?? failureOf(pipeline, { lookup, signal, debug })
-    if (pipeline.status === 'E') this.state = 'failed'
     if (pipeline.status === 'T') this.state = 'open'
     else if (pipeline.status !== 'E' || isForeign(pipeline)) {
       this.reason = failure ?? new UnsafeStatementError('a statement ended the transaction')
       this.connection.destroy()
       this.end()
-    }
+    } else if (isFirst && pipeline.done <= this.bound.length) await this.refuse(failure)
+    else this.state = 'failed'
     const error = this.reason ?? failure
     if (error !== undefined) throw error
     return pipeline.results
+  }
+
+  /** The owner was refused in front of the first savepoint, so that there is nothing to go back to. */
+  private async refuse(reason: TenantryError | undefined): Promise<void> {
+    await this.send([rollback])
+    this.reason = reason
+    this.end()
   }
 
   private async writeCommit(): Promise<void> {

@@ -73,7 +73,14 @@ describe.each(executorKinds)('%s', (kind) => {
     const transaction = await executor.begin(unknown)
     await expect(transaction.run([insertItem(unknown, 'refused')])).rejects.toThrow(NotFoundError)
     await transaction.rollback()
+    const nested = await executor.begin(suspended)
+    const savepoint = nested.savepoint()
+    await expect(nested.run([insertItem(suspended, 'refused')])).rejects.toThrow(OrganizationSuspendedError)
+    nested.rollbackTo(savepoint)
+    await expect(nested.run([insertItem(suspended, 'refused')])).rejects.toThrow(OrganizationSuspendedError)
+    await expect(nested.commit()).rejects.toThrow(OrganizationSuspendedError)
     expect(await stored('refused')).toBe(0)
+    expect(await valueOf(executor, B, boundTo)).toBe(B.id)
   })
 
   test('a person sees their own row, and no organization’s', async () => {
