@@ -6,7 +6,7 @@ import type * as library from '../src/index.js'
 import type * as taskRepository from '../src/repositories/tasks.js'
 import type * as schema from '../src/schema/index.js'
 
-// What is measured is what is shipped. tsx would name each function of src as it is made: microseconds of a hot call.
+// Measures the compiled code. tsx would set the name of each function of src when it is created: microseconds of a hot call.
 const built = async (file: string): Promise<unknown> => import(new URL(`../dist/${file}`, import.meta.url).href)
 
 export const { openTenancy, ScopedRepository } = (await built('index.js')) as typeof library

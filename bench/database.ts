@@ -8,9 +8,9 @@ import { createTestDatabase, type TestDatabase } from '../src/testing/template.j
 
 export interface BenchDatabase {
   readonly database: TestDatabase
-  /** A login that the same policies bind, and that may call set_config: how one binds an organization without this library. */
+  /** A login with the same policies, and with the right to call set_config, which binds an organization without this library. */
   readonly bindingUrl: string
-  /** The organization that is measured; the others stand beside it in the same tables. */
+  /** The measured organization; the others have rows in the same tables. */
   readonly orgId: string
   readonly taskIds: readonly string[]
   stop(): Promise<void>
@@ -47,10 +47,10 @@ export async function openBenchDatabase(): Promise<BenchDatabase> {
   }
 }
 
-/** `bootstrap` takes the right to call set_config from everybody. */
+/** `bootstrap` revokes the right to call set_config. */
 async function createBindingLogin({ admin, appUrl }: TestDatabase): Promise<string> {
   const url = new URL(appUrl)
-  // Named like the logins of this run, so that the next run drops it with them.
+  // With the prefix of this run's logins, so that the next run drops it too.
   const name = url.username.replace(/_app$/, '_binding')
   await admin.query(`create role ${name} login password '${url.password}' in role tenantry_app`)
   await admin.query(`grant execute on function pg_catalog.set_config(text, text, boolean) to ${name}`)
@@ -58,7 +58,7 @@ async function createBindingLogin({ admin, appUrl }: TestDatabase): Promise<stri
   return url.href
 }
 
-/** The same database behind a network that takes `milliseconds` there and back. */
+/** The same database behind a network with a round trip of `milliseconds`. */
 export async function behindDelay(
   url: string,
   milliseconds: number,

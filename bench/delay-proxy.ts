@@ -1,5 +1,5 @@
-// A process of its own between client and server that holds everything back for half of DELAY milliseconds on each way, as a
-// network does. It spins while it holds something: the timers of Node know no fractions of a millisecond.
+// A separate process between client and server. It delays everything by half of DELAY milliseconds in each direction, as a network
+// does. It spins while it delays, because the timers of Node have no fractions of a millisecond.
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 const [host = '', port = '', delay = '0.5'] = process.argv.slice(2)

@@ -1,5 +1,5 @@
-// `npm run bench`: what isolation costs, as ratios of one interleaved run. `-- --check` fails when a goal is missed, `-- --write`
-// renews docs/performance.md, `-- --quick` takes a minute and is good for a first look only.
+// `npm run bench`: the cost of isolation, as ratios within one interleaved run. `-- --check` fails when a goal is missed, `--
+// --write` updates docs/performance.md, `-- --quick` takes a minute and gives a first impression only.
 import { parseArgs } from 'node:util'
 import { behindDelay, openBenchDatabase } from './database.js'
 import { latency, type Measured, throughput } from './measure.js'

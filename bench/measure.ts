@@ -1,4 +1,4 @@
-/** One way to do the work that is compared; `call` gets a number that no other call of the run has had. */
+/** One of the compared ways to do the work. `call` gets a number that no other call of the run has had. */
 export interface Variant {
   readonly name: string
   call(round: number): Promise<unknown>
@@ -6,9 +6,9 @@ export interface Variant {
 
 export interface Measured {
   readonly name: string
-  /** Microseconds of a call, or calls in a second: the median over the rounds. */
+  /** Microseconds per call, or calls per second: the median over the rounds. */
   readonly median: number
-  /** Against the first variant: the median over the rounds, each compared within itself. */
+  /** Relative to the first variant: the median of the ratios of the rounds. */
   readonly ratio: number
   /** The first and the third quartile of that ratio. */
   readonly spread: readonly [number, number]
@@ -19,14 +19,14 @@ export interface Rounds {
   readonly calls: number
 }
 
-/** Microseconds of one call after another. The variants take turns in every round, each time in another order. */
+/** Microseconds per call, one call after another. In every round the variants run in another order. */
 export async function latency(variants: readonly Variant[], { rounds, calls }: Rounds): Promise<Measured[]> {
-  // Until the compiler has seen enough.
+  // Warms up the compiler.
   for (const variant of variants) await timed(variant, calls * 10)
   return interleaved(variants, rounds, async (variant) => median(await timed(variant, calls)))
 }
 
-/** Calls in a second with many callers at once. */
+/** Calls per second with many callers at once. */
 export async function throughput(
   variants: readonly Variant[],
   { rounds, seconds, callers }: { rounds: number; seconds: number; callers: number },

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 
-/** Client and server share one processor, so that a call costs the work of both and nothing of how they are woken. */
+/** Client and server share one processor, so that a call costs the work of both and no time for waking them. */
 export function pinToOneProcessor(): void {
   try {
     execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(process.pid)], { stdio: 'ignore' })

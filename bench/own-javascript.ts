@@ -5,7 +5,7 @@ import { median } from './measure.js'
 
 const calls = 50_000
 
-/** Microseconds of this library's own JavaScript in a hot point read: the same call over a database that answers at once. */
+/** Microseconds of this library's own JavaScript in a hot point read: the same call with a database that answers at once. */
 export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase): Promise<number> {
   const [id = ''] = taskIds
   const executor = openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } })

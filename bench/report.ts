@@ -12,7 +12,7 @@ export interface Goal {
   readonly what: string
   readonly figure: number
   readonly limit: number
-  /** Whether the limit is the least that is allowed, and not the most. */
+  /** True when the limit is a minimum. */
   readonly atLeast?: boolean
   readonly unit?: string
 }
@@ -67,7 +67,7 @@ export interface Mark {
 
 const mark: Mark = { start: '<!-- figures of npm run bench -- --write -->', end: '<!-- end of the figures -->' }
 
-/** Puts the figures where the page has a place for them, and the chart beside it. */
+/** Writes the figures to their places on the pages, and the chart beside them. */
 export function write(docs: URL, comparisons: readonly Comparison[], goals: readonly Goal[]): void {
   writeBetween(new URL('performance.md', docs), mark, describe(comparisons, goals))
   writeFileSync(new URL('performance.svg', docs), chart(comparisons))
@@ -85,7 +85,7 @@ const barWidth = 320
 const lineHeight = 20
 const colors = { ours: '#2f6f4f', theirs: '#9aa5b1' }
 
-/** Each comparison as a group of bars, as long as its ratio. */
+/** Draws each comparison as a group of bars with the length of their ratios. */
 function chart(comparisons: readonly Comparison[]): string {
   const parts: string[] = []
   let y = 8

@@ -19,7 +19,7 @@ const texts = {
 }
 type Operation = keyof typeof texts
 
-/** Bulk inserts, which tasks themselves have no need of. */
+/** Tasks with a bulk insert, which they need only here. */
 class ManyTasks extends ScopedRepository<Task> {
   constructor(scope: Scope) {
     super(scope, tasks)
@@ -37,12 +37,12 @@ class ManyTasks extends ScopedRepository<Task> {
 const keys = `bench:${Buffer.alloc(32, 1).toString('base64')}`
 const input = { to: 'someone', tries: 3 }
 
-/** What is compared, over connections of one kind: `size` of them, through `route`. */
+/** The compared variants, over connections of one kind: `size` of them, through `route`. */
 export async function openVariants(bench: BenchDatabase, size = 1, route = (url: string): string => url) {
   const { orgId, taskIds, database } = bench
   const id = (call: number): string => taskIds[(call * 7919) % taskIds.length] ?? ''
   const tenancy = await openTenancy({ url: route(database.appUrl), pool: { max: size }, keys })
-  // Of the owner, whom row security does not bind.
+  // A pool of the owner, to whom row security does not apply.
   const owner = new pg.Pool({ connectionString: route(database.adminUrl), max: size })
   const binding = new pg.Pool({ connectionString: route(bench.bindingUrl), max: size })
   const scoped = (): ReturnType<typeof tenancy.forOrg> => tenancy.forOrg(orgId)

@@ -12,7 +12,7 @@ const { values: asked } = parseArgs({
 
 const server = await startTestServer({ migrate: migratePlatform })
 const database = await createTestDatabase(server.template)
-// One that is left unhandled would end the process without a report.
+// An unhandled rejection would end the process without a report.
 const unhandled: string[] = []
 process.on('unhandledRejection', (reason) => unhandled.push(`unhandled: ${String(reason)}`))
 

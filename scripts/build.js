@@ -1,4 +1,4 @@
-// Plain JavaScript on Node alone: npm runs it as `prepare` wherever the package is installed from its folder.
+// Plain JavaScript that needs only Node: npm runs it as `prepare` wherever the package is installed from its folder.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -20,7 +20,10 @@ function findCompiler() {
   }
 }
 
-/** Compiles src, then removes what an earlier build left. dist is never empty in between: another process may be running from it. */
+/**
+ * Compiles src, then removes the files of earlier builds. dist is never empty in between, because another process may be running
+ * from it.
+ */
 function build(compiler) {
   const args = [compiler, '-p', 'tsconfig.build.json', '--listEmittedFiles']
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' })

@@ -1,4 +1,4 @@
-// `npm run check`: everything that must hold before a commit. `npm run check -- types layers` runs some of it.
+// `npm run check`: every check before a commit. `npm run check -- types layers` runs some of them.
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { program, runSteps, type Step } from './run-steps.js'
@@ -6,7 +6,7 @@ import { textFaults } from './text-rules.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-// The longest first, so that they share the processors.
+// The longest steps come first, so that they share the processors.
 const steps: Step[] = [
   program('lint', 'eslint/bin/eslint.js', '.'),
   program('types', 'typescript/bin/tsc', '-p', '.'),
@@ -18,7 +18,7 @@ const steps: Step[] = [
   { name: 'migrations', run: definitionsWithoutMigration },
 ]
 
-/** Loaded when it runs: definitions that do not compile must not keep the other steps from saying so. */
+/** Imported when it runs, so that definitions that do not compile do not prevent the report of the other steps. */
 async function definitionsWithoutMigration(): Promise<string> {
   const schema = await import('../src/schema/index.js')
   const { ungeneratedChanges } = await import('../src/migrations/generation/definitions.js')

@@ -1,21 +1,21 @@
 import { join } from 'node:path'
 import ts from 'typescript'
 
-/** A TypeScript block of a document, as a file that only the compiler sees. */
+/** A TypeScript block of a document, as a file in memory for the compiler. */
 export interface CodeBlock {
   readonly document: string
-  /** The line of the document that the block's first line is. */
+  /** The line of the document at which the block begins. */
   readonly line: number
   readonly file: string
   readonly text: string
 }
 
-/** Imports such as './schema.js' are those of the example that the document speaks of. */
+/** Imports such as './schema.js' refer to the example that the document describes. */
 const example = 'examples/your-own-tables/src'
 
 export function codeBlocks(document: string, text: string): CodeBlock[] {
   return [...text.matchAll(/^```ts\n(.*?)^```/gms)].flatMap(({ 1: code = '', index }, number) => {
-    // It is cut short, and says so.
+    // The block is abridged, as its ellipsis shows.
     if (code.includes('// …')) return []
     const line = text.slice(0, index).split('\n').length + 1
     const file = `${example}/${document.replace(/\W/g, '-')}-${number}.ts`
@@ -23,14 +23,14 @@ export function codeBlocks(document: string, text: string): CodeBlock[] {
   })
 }
 
-/** A value or a method alone is no module. Nothing is put on a line of its own, so that the lines stay what they are. */
+/** Makes a module of a single value or method. It adds no lines, so that the line numbers stay the same. */
 function whole(code: string): string {
   if (code.startsWith('{')) return `void (${code})`
   if (/^\w+\(.*\): .* \{\n/.test(code)) return `void class extends ScopedRepository<Ticket> {${code}}`
   return code
 }
 
-/** What the documents take for granted: names that they have imported further up, or that stand for what the reader has. */
+/** Names that the documents use without importing them in the block, because an earlier block did or the reader has them. */
 const names = `
 declare const session: { readonly orgId: string }
 declare const request: { readonly query: { readonly cursor: string | undefined } }
@@ -64,7 +64,7 @@ type Scope = import('tenantry').Scope
 type Ticket = import('./schema.js').Ticket
 `
 
-/** A program over the library and the blocks. */
+/** A compiler program of the library and the blocks. */
 export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Program {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
     config: object
@@ -88,7 +88,7 @@ export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Progra
   return ts.createProgram({ rootNames, host, options })
 }
 
-/** What does not compile in the blocks, by the lines of their documents. */
+/** The compiler errors of the blocks, by the lines of their documents. */
 export function blockFaults(program: ts.Program, blocks: readonly CodeBlock[]): string[] {
   return blocks.flatMap(({ document, line, file, text }) => {
     const source = program.getSourceFiles().find(({ fileName }) => fileName.endsWith(file))

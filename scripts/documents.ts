@@ -1,4 +1,4 @@
-// A step of `npm run check`: the code in the documents compiles, and docs/reference is what the types say. `--write` writes it.
+// A step of `npm run check`: the code in the documents compiles, and docs/reference matches the types. `--write` updates it.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

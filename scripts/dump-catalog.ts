@@ -1,4 +1,4 @@
-// `npm run db:dump`: the catalog that the migrations make, as text in drizzle/schema.sql, by way of an embedded database.
+// `npm run db:dump`: writes the catalog that the migrations create to drizzle/schema.sql as text. Uses an embedded database.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MigrationError } from '../src/core/errors.js'

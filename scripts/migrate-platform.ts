@@ -3,7 +3,7 @@ import { platformMigrations } from '../src/migrations/migrator.js'
 import { upgrade } from '../src/migrations/upgrade.js'
 import { platformTables } from '../src/schema/tables.js'
 
-/** Everything that this build needs of a database, in one that belongs to the tests. */
+/** Migrates a test database to the state that this build needs. */
 export async function migratePlatform(adminUrl: string): Promise<void> {
   const session = await openSession({ url: adminUrl })
   await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })

@@ -23,7 +23,7 @@ const server = await startTestServer({ migrate: migratePlatform })
 const database = await createTestDatabase(server.template)
 const keys = `random:${randomBytes(32).toString('base64')}`
 const tenancy = await openTenancy({ url: database.appUrl, pool: { max: workers }, keys })
-// One that is left unhandled would end the process without a report.
+// An unhandled rejection would end the process without a report.
 const unhandled: string[] = []
 process.on('unhandledRejection', (reason) => unhandled.push(`unhandled: ${String(reason)}`))
 

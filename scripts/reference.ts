@@ -1,11 +1,11 @@
 import ts from 'typescript'
 
-/** Names of methods that say all there is to say. Any other public method needs a doc comment. */
+/** Methods with names that need no explanation. Every other public method needs a doc comment. */
 const obvious = /^(id|ping|count|exists|create|update|activate|pause|enable|disable|findBy[A-Z]\w*)$/
 
 const flags = (ts.TypeFormatFlags.NoTruncation |
   ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope) as ts.TypeFormatFlags
-/** `options?: Options | undefined` says it twice. */
+/** `options?: Options | undefined` contains undefined twice. */
 const optionalUndefined = /(\?: (?:[^,();<>{}]|<[^();]*>|\{[^}]*\})+?) \| undefined(?=[,;)])/g
 
 const heading = 'Generated from the types by `npx tsx scripts/documents.ts --write`.'
@@ -13,7 +13,7 @@ const heading = 'Generated from the types by `npx tsx scripts/documents.ts --wri
 export interface Reference {
   /** The text of each page, by its name in docs/reference. */
   readonly pages: ReadonlyMap<string, string>
-  /** What has no doc comment and needs one. */
+  /** Public names without a doc comment. */
   readonly faults: readonly string[]
 }
 
@@ -73,14 +73,14 @@ class Reader {
     return [this.methodLine(name, this.export(name))]
   }
 
-  /** What the class is, and its public members. Its repositories are only named: they have a page. */
+  /** The doc comment of the class, and its public members. Repositories are only listed: they have a page of their own. */
   classLines(name: string): string[] {
     const symbol = this.export(name)
     const members = this.publicMembers(this.checker.getDeclaredTypeOfSymbol(symbol))
     return [this.sentenceOfClass(symbol), members.map((member) => this.memberLine(name, member)).join('\n')]
   }
 
-  /** One part for each getter of Org that gives a repository. */
+  /** One section for each getter of Org that returns a repository. */
   repositories(): string[] {
     const org = this.checker.getDeclaredTypeOfSymbol(this.export('Org'))
     return this.publicMembers(org).flatMap((getter) => {
@@ -133,7 +133,7 @@ class Reader {
 
   private sentence(symbol: ts.Symbol): string | undefined {
     const text = ts.displayPartsToString(symbol.getDocumentationComment(this.checker)).replace(/\s+/g, ' ').trim()
-    // A colon before code ends it too: the code is an example.
+    // A colon before code also ends the sentence: the code is an example.
     const [first = text] = /^.*?(?:[.!?](?=$| [A-Z`])|:(?= `))/.exec(text) ?? []
     return first === '' ? undefined : first.replace(/:$/, '.')
   }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-/** One thing that must hold. `run` gives what is wrong: empty text when nothing is. */
+/** One check. `run` returns the faults, or an empty text when there are none. */
 export interface Step {
   readonly name: string
   run(): string | Promise<string>
@@ -9,7 +9,7 @@ export interface Step {
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** A step that runs a package's program under this very Node, so that it works without a shell on every system. */
+/** A step that runs a package's program with this Node, so that it needs no shell. */
 export function program(name: string, script: string, ...args: string[]): Step {
   return {
     name,
@@ -23,7 +23,9 @@ export function program(name: string, script: string, ...args: string[]): Step {
   }
 }
 
-/** Runs every step, `atOnce` at a time and in their order, says how each ended, then shows all faults. True when there are none. */
+/**
+ * Runs every step, `atOnce` at a time and in their order, and prints the result of each, then all faults. True when there are none.
+ */
 export async function runSteps(
   steps: readonly Step[],
   atOnce: number,

@@ -4,13 +4,13 @@ import { join } from 'node:path'
 const folders = ['src', 'test', 'scripts', 'examples', 'bench', 'docs']
 const made = new Set(['node_modules', 'dist', 'drizzle', 'fixtures', 'generated'])
 const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9-]+)*$/
-// A drawer for what has no name yet. The tests of the public types are named for what they test.
+// Names of folders without a subject. The tests of the public types may have the name `types`.
 const drawer = /^(libs?|util(itie)?s?|helpers?|common|misc|types?)$/
 const drawersAllowed = new Set(['test/types'])
-// In two halves, so that this line does not find itself.
+// In two halves, so that this line does not match itself.
 const unfinished = /\b(?:TO|FIX)(?:DO|ME)\b(?!\(#\d+\))/
 
-/** What no other tool looks at: names of files and folders, the depth of src, and work left behind without an issue. */
+/** Checks that no other tool makes: names of files and folders, the depth of src, and unfinished work without an issue. */
 export function textFaults(root: string): string[] {
   return folders
     .filter((folder) => existsSync(join(root, folder)))

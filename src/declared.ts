@@ -9,7 +9,7 @@ import { manifestOf } from './access/manifest.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
-/** The host's own tables: what their schema module exports, and where their migrations are. */
+/** The host's own tables: the exports of their schema module, and the folder of their migrations. */
 export interface OwnTables {
   /** All exports of the module: `import * as schema from './schema.js'`. */
   readonly schema: Readonly<Record<string, unknown>>
@@ -19,7 +19,7 @@ export interface OwnTables {
   readonly bookkeeping?: MigrationSet['bookkeeping'] | undefined
 }
 
-/** What this build knows of the database: the library's own tables, and the host's. */
+/** The declarations of this build: the library's own tables, and the host's. */
 export interface Declared {
   readonly tables: readonly PgTable[]
   readonly sets: readonly MigrationSet[]
@@ -42,16 +42,16 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
   }
 }
 
-/** A bundler takes the code along and leaves the folder. */
+/** A bundler includes the code and leaves out the folder. */
 function assertBesideItsMigrations(): void {
   const { folder } = platformMigrations
   if (existsSync(folder)) return
   throw new MigrationError(
-    `${folder} is not there: tenantry reads its migrations beside its own files. Leave tenantry and pg out of the bundle, with esbuild by --packages=external`,
+    `${folder} is missing: tenantry reads its migrations from the folder of its package. Leave tenantry and pg out of the bundle, with esbuild by --packages=external`,
   )
 }
 
-/** Their migrations, beside those of the library. */
+/** The host's migrations as a set. */
 export const setOf = (own: OwnTables): MigrationSet => ({
   name: 'own',
   folder: own.migrations,

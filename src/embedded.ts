@@ -5,7 +5,7 @@ import { sessionOf } from './database/session.js'
 import type { Declared } from './declared.js'
 import { upgrade } from './migrations/upgrade.js'
 
-/** The embedded database, migrated to what this build knows, under the application's role. */
+/** The embedded database, migrated to the state that this build needs, under the application's role. */
 export async function openEmbeddedDatabase(place: true | string, declared: Declared, debug = false): Promise<Executor> {
   const database = await openPGlite(place)
   try {

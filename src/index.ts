@@ -1,4 +1,4 @@
-// What an application imports. Tables are in `tenantry/schema`, the test bench in `tenantry/testing`.
+// The exports for an application. Tables are in `tenantry/schema`, the test helpers in `tenantry/testing`.
 export { type OrgOptions, openTenancy, type Tenancy, type TenancyOptions } from './tenancy.js'
 export type { BatchOrg, Org } from './org.js'
 export { defineConfig, type TenantryConfig } from './config.js'

@@ -16,7 +16,7 @@ const withOwn = extendable(schema)
 
 type RepositoryClass<Repository> = new (scope: Scope) => Repository
 
-/** One organization: nothing of another one can be reached through it. */
+/** One organization: its scope reaches no other organization's rows. */
 export class Org {
   private readonly made = new Map<RepositoryClass<unknown>, unknown>()
   private databases: Map<SchemaModule, unknown> | undefined
@@ -64,8 +64,8 @@ export class Org {
   }
 
   /**
-   * Drizzle's builder, closed to this organization by row security alone. It sees deleted rows, and is left out of permissions
-   * and audit. SQL text in it is trusted code.
+   * Drizzle's builder. Row security alone limits it to this organization. It sees deleted rows, and checks no permissions and
+   * writes no audit entries. SQL text in it is trusted code.
    */
   get db(): ScopedDatabase<typeof schema> {
     return this.databaseOver(schema)
@@ -77,19 +77,19 @@ export class Org {
   }
 
   /**
-   * All of it takes effect, or none. Inside another transaction it is a savepoint. The handle ends with the function.
+   * All calls in it take effect, or none. Inside another transaction it is a savepoint. The handle ends with the function.
    *
-   * Inside, everything goes out in the order in which it is called: what is called beside a nested transaction or a method of
-   * several steps waits until that has ended. While the function of a nested transaction runs, the outer handle is refused: use
-   * the handle that the function received, or await the nested transaction first.
+   * Inside, calls are sent in the order in which they are made: what is called beside a nested transaction or a method of several
+   * steps waits until that has ended. While the function of a nested transaction runs, the outer handle is refused: use the handle
+   * that the function received, or await the nested transaction first.
    */
   transaction<T>(work: (org: Org) => Promise<T>, options?: TransactionOptions): Promise<T> {
     return this.scope.transaction(ofScope(work), options)
   }
 
   /**
-   * Several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. All of
-   * them take effect, or none; where one that finds no row would be refused after another has written, that takes a second trip.
+   * Sends several calls of one statement each in one round trip: `org.batch((org) => [org.agents.find(id), org.tasks.list()])`. All
+   * of them take effect, or none: that takes a second trip where one call could be refused after another has written.
    */
   batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
     return this.scope.batch(ofScope(collect))
@@ -107,23 +107,23 @@ export class Org {
   }
 }
 
-/** What is no function is left to the scope, whose rejection says so. */
+/** Anything but a function is passed on: the scope rejects it with the reason. */
 const ofScope = <T>(use: (org: Org) => T): ((scope: Scope) => T) =>
   isFunction(use) ? (scope) => use(new Org(scope)) : (use as never)
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 
-/** Its own errors are those of its constructor. */
+/** Errors that the constructor throws are passed on. */
 function make<Repository>(type: RepositoryClass<Repository>, scope: Scope): Repository {
   try {
     return new type(scope)
   } catch (error) {
     if (isClass(type)) throw error
-    throw new InvalidInputError('repository', 'takes a class, as defineRepository() makes one')
+    throw new InvalidInputError('repository', 'must be a class, such as defineRepository() returns')
   }
 }
 
-/** Asked by making something else in its name, so that it is not called. */
+/** Tests for a constructor without running it. */
 function isClass(value: unknown): boolean {
   try {
     Reflect.construct(Object, [], value as RepositoryClass<unknown>)
@@ -133,7 +133,7 @@ function isClass(value: unknown): boolean {
   }
 }
 
-/** An organization inside of a batch: what has one statement can be called, and is sent with the others. */
+/** An organization inside a batch: calls of one statement can be made, and are sent together. */
 export type BatchOrg = {
   readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: Batched<Org[Name]>
 } & {

@@ -20,53 +20,53 @@ import { derivedKeys, loadKeyring, passingKeyring } from './encryption/keyring.j
 import { Org } from './org.js'
 
 export interface TenancyOptions {
-  /** The application's login: `DATABASE_URL`. Made by `tenantry login create`. */
+  /** The url of the application's login, by convention in `DATABASE_URL`. `tenantry login create` creates the login. */
   readonly url?: string | undefined
   /**
-   * pg's own pool options, or a pool of yours instead of a url. `connectionTimeoutMillis` is how long a call waits for a
-   * connection, 5,000 unless told; `statement_timeout` how long a statement may take, 30,000 unless told. A server that stays
-   * silent for that time and as long again, from one second to five, is given up. A pool of yours keeps its own timeouts.
+   * pg's own pool options, or a pool of yours instead of a url. `connectionTimeoutMillis` is how long a call waits for a connection
+   * (default 5,000), `statement_timeout` how long a statement may take (default 30,000). When a server stays silent for that time
+   * and as long again, from one second to five, its connection is closed. A pool of yours keeps its own timeouts.
    */
   readonly pool?: pg.PoolConfig | pg.Pool | undefined
   /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
   readonly embedded?: true | string | undefined
   /**
-   * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first. Left out, those of
-   * `TENANTRY_KEYS`; where that is missing too, an error in production, and a key file in `.tenantry` otherwise.
+   * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first. Default: those of
+   * `TENANTRY_KEYS`. When that is missing too, it is an error in production, and otherwise a key file in `.tenantry` is used.
    */
   readonly keys?: string | undefined
   /** Your own tables, as in your tenantry.config.ts. */
   readonly own?: OwnTables | undefined
   /**
-   * Whether a transaction pooler such as PgBouncer is in between; `pgbouncer=true` in the url says so too. Left out, it is found
-   * out, unless the pooler refuses the settings of a new connection. Timeouts are then the login's: `alter role ... set
+   * Whether there is a transaction pooler such as PgBouncer; `pgbouncer=true` in the url means the same. By default it is detected,
+   * unless the pooler refuses the settings of a new connection. Timeouts must then be set on the login: `alter role ... set
    * statement_timeout`.
    */
   readonly transactionPooler?: boolean | undefined
   /**
    * Called after each call and each transaction with the texts of its statements, its duration and its row counts, never with
-   * parameters. The channels `tenantry:call`, `:transaction`, `:acquire` and `:connect` of `node:diagnostics_channel` tell more.
+   * parameters. The channels `tenantry:call`, `:transaction`, `:acquire` and `:connect` of `node:diagnostics_channel` publish more.
    */
   readonly onQuery?: OnQuery | undefined
   /**
-   * For development: errors get `debug` with SQLSTATE, position, SQL text and the server's message, and a stack that begins at
-   * the caller's line. SQL text holds the literals that stand in it.
+   * For development: errors get `debug` with SQLSTATE, position, SQL text and the server's message, and a stack that begins at the
+   * caller's line. The SQL text includes its literals.
    */
   readonly debug?: boolean | undefined
   /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
   readonly citus?: boolean | undefined
-  /** Relations of your own, outside of the tables above, that the login may use: `public.countries`. */
+  /** Your own relations, outside of the tables above, that the login may use: `public.countries`. */
   readonly allowRelations?: readonly string[] | undefined
-  /** SECURITY DEFINER functions of your own that the login may execute. */
+  /** Your own SECURITY DEFINER functions that the login may execute. */
   readonly allowFunctions?: readonly string[] | undefined
 }
 
 export interface OrgOptions {
-  /** Who acts. Left out, the scope is trusted code of the backend. Nothing is checked against its permissions yet. */
+  /** The authenticated user, service or key. Default: trusted code of the backend. Its permissions are not checked yet. */
   readonly actor?: Actor | undefined
-  /** Where the request came from, for the audit log, which is not written yet. */
+  /** The origin of the request, for the audit log, which is not written yet. */
   readonly request?: RequestContext | undefined
-  /** Ends what is under way when the request is. */
+  /** Cancels running calls when it is aborted, for example with the request. */
   readonly signal?: AbortSignal | undefined
   /** The server refuses every write of this scope. */
   readonly readOnly?: boolean | undefined
@@ -76,7 +76,7 @@ const maxTimer = 2_147_483_647
 const defaultDrain = 10_000
 const noOptions = readScopeOptions(undefined)
 
-/** Makes the scopes. Its connections have proved that they cannot get around row security. */
+/** Creates the scopes. Its connections are proved unable to bypass row security. */
 export class Tenancy {
   private readonly executor: Executor
   private readonly debug: boolean
@@ -90,7 +90,7 @@ export class Tenancy {
     this.debug = debug
   }
 
-  /** Everything of one organization. Costs nothing: once per request. Throws InvalidOrgIdError. */
+  /** The scope of one organization. It costs nothing, so open one for each request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options?: OrgOptions): Org {
     const { actor, request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
     const binding: Binding = { kind: 'org', id: parseOrgId(orgId) }
@@ -100,23 +100,23 @@ export class Tenancy {
     return new Org(this.debug ? new DebugScope(scope) : scope)
   }
 
-  /** Answers when the database does. */
+  /** Resolves when the database answers. */
   ping(): Promise<void> {
     return this.executor.ping()
   }
 
-  /** Lets running work finish for `drain` milliseconds, 10,000 unless told, then ends every connection. */
+  /** Waits up to `drain` milliseconds (default 10,000) for running work, then ends every connection. */
   async close(options?: { drain?: number | undefined }): Promise<void> {
     const { drain = defaultDrain } = readOptions(options, ['drain'])
-    // A longer time would overflow the timer, which then waits not at all.
+    // A longer time would overflow the timer, which would then fire at once.
     if (!Number.isInteger(drain) || (drain as number) < 0 || (drain as number) > maxTimer) {
-      throw new InvalidInputError('drain', 'must be milliseconds, an integer from 0')
+      throw new InvalidInputError('drain', 'must be an integer of milliseconds, 0 or more')
     }
     return this.executor.close({ drain: drain as number })
   }
 }
 
-/** Opens the database and proves the connection. Throws UnsafeRoleError, which says what is wrong and what mends it. */
+/** Opens the database and proves the connection. Throws UnsafeRoleError, which lists each fault with its mend. */
 export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   return open(checkedOptions(options))
 }
@@ -124,8 +124,7 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
 async function open(options: TenancyOptions): Promise<Tenancy> {
   const declared = await declare(options.own)
   if (options.embedded !== undefined) {
-    if (options.url || options.pool)
-      throw new InvalidInputError('embedded', 'is another database than the url or the pool')
+    if (options.url || options.pool) throw new InvalidInputError('embedded', 'cannot be combined with url or pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
@@ -135,7 +134,7 @@ async function open(options: TenancyOptions): Promise<Tenancy> {
   return new Tenancy(await openServer(options, declared), cursorKeys, options)
 }
 
-/** Checked before anything is opened. */
+/** Runs before anything is opened. */
 function checkedOptions(options: unknown): TenancyOptions {
   const given = readOptions(options, [...optionRules.keys()])
   for (const [name, { what, isOne }] of optionRules) {
@@ -160,13 +159,13 @@ const names: OptionRule = {
 
 const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof TenancyOptions, OptionRule>([
   ['url', text],
-  ['pool', { what: 'a pool, or its options', isOne: isObject }],
+  ['pool', { what: 'a pool or pool options', isOne: isObject }],
   [
     'embedded',
     { what: 'true, or a directory', isOne: (value) => value === true || (typeof value === 'string' && value !== '') },
   ],
   ['keys', text],
-  ['own', { what: 'a schema, and the folder of its migrations', isOne: isOwnTables }],
+  ['own', { what: 'an object with schema and migrations, the folder of its migrations', isOne: isOwnTables }],
   ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
   ['debug', flag],
   ['transactionPooler', flag],
@@ -201,23 +200,24 @@ async function openServer(options: TenancyOptions, declared: Declared): Promise<
 function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
   if (url !== undefined) {
     assertUrl('url', url)
-    if (pool !== undefined && isPool(pool)) throw new InvalidInputError('pool', 'must be options where a url is given')
+    if (pool !== undefined && isPool(pool))
+      throw new InvalidInputError('pool', 'must be pool options, not a pool, when a url is given')
     return { ...pool, connectionString: url }
   }
   if (pool === undefined || !(isPool(pool) || saysWhere(pool))) {
-    throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or say embedded: true')
+    throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or pass embedded: true')
   }
   const { connectionString } = pool as pg.PoolConfig
   if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
   return pool
 }
 
-/** With `pool: { max: 5 }` and a url that is undefined, pg would try the local machine. */
+/** With `pool: { max: 5 }` and an undefined url, pg would connect to the local machine. */
 const saysWhere = (pool: pg.PoolConfig): boolean =>
   (['connectionString', 'host', 'port', 'user', 'database'] as const).some((name) => pool[name] !== undefined) ||
   ['PGHOST', 'PGUSER', 'PGDATABASE'].some((name) => process.env[name])
 
-/** The whole proof on the first connection, the short one on each further one; behind a pooler once for all. */
+/** The whole proof on the first connection, the short one on each further one. Behind a pooler only one proof is made. */
 function prover(options: TenancyOptions, declared: Declared): (connection: NewConnection) => Promise<void> {
   let whole: Promise<void> | undefined
   const { allowRelations = [], allowFunctions = [] } = options
@@ -225,7 +225,7 @@ function prover(options: TenancyOptions, declared: Declared): (connection: NewCo
   return async (connection) => {
     if (whole === undefined) {
       whole = proveStartup(connection, declared.declarations, { role: 'tenantry_app', ...allowed }).then(refuse)
-      // A fault must be looked for again at the next try, not remembered.
+      // A failure must not be cached: the next attempt repeats the proof.
       whole.catch(() => (whole = undefined))
       return whole
     }

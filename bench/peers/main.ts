@@ -1,5 +1,5 @@
-// `npm run bench`: a task read within one organization, by tenantry and by other libraries as their own documentation has it.
-// `-- --check` fails when a goal is missed, `-- --write` renews docs/performance.md, `-- --quick` is good for a first look only.
+// `npm run bench`: a task read within one organization, with tenantry and with other libraries as their documentation shows it. `--
+// --check` fails when a goal is missed, `-- --write` updates docs/performance.md, `-- --quick` gives a first impression only.
 import { parseArgs } from 'node:util'
 import { openBenchDatabase } from '../database.js'
 import { latency } from '../measure.js'

@@ -6,9 +6,9 @@ export interface Place {
 /** A library that reads one task within one organization. */
 export interface Peer {
   readonly name: string
-  /** How many times faster than this tenantry shall be. */
+  /** How many times faster than this tenantry must be. */
   readonly goal?: number
-  /** The task at a place, all its columns, for a caller of the organization `bound`. */
+  /** Reads all columns of the task at a place, for a caller of the organization `bound`. */
   read(bound: string, task: Place): Promise<object | null | undefined>
   close(): Promise<void>
 }

@@ -14,7 +14,7 @@ export function openPrisma({ bindingUrl }: BenchDatabase): Peer {
   }
 }
 
-/** The client of one request, whose every query shares a transaction with its binding. */
+/** The client of one request. Each of its queries shares a transaction with its binding. */
 function boundTo(prisma: PrismaClient, bound: string) {
   return prisma.$extends({
     query: {

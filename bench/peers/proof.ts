@@ -3,7 +3,7 @@ import { NotFoundError } from 'tenantry'
 import type { BenchDatabase } from '../database.js'
 import type { Peer } from './peer.js'
 
-/** Every column of its own organization's task comes back, and nothing of another's: before any time is taken. */
+/** Checks, before any measurement, that a read returns every column of its own organization's task and nothing of another's. */
 export async function proveIsolation({ name, read }: Peer, { database, orgId, taskIds }: BenchDatabase): Promise<void> {
   const [id = ''] = taskIds
   const [own] = await database.admin.query<object>('select * from platform.tasks where org_id = $1 and id = $2', [
@@ -21,7 +21,7 @@ export async function proveIsolation({ name, read }: Peer, { database, orgId, ta
     `${name}: another row than asked for`,
   )
   assert.equal((await orNothing(read(orgId, foreign))) ?? null, null, `${name}: a row of another organization`)
-  // Nor is it for want of the row.
+  // The row of the other organization exists.
   assert(await read(foreign.orgId, foreign), `${name}: no row for its own organization`)
 }
 
@@ -34,7 +34,7 @@ async function orNothing<Row>(reading: Promise<Row>): Promise<Row | undefined> {
   }
 }
 
-/** Under the names of the columns, whatever the library calls them. */
+/** Under the names of the columns, whatever names the library uses. */
 const inColumns = (row: object): object =>
   Object.fromEntries(
     Object.entries(row).map(([key, value]) => [key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]),

@@ -6,7 +6,7 @@ import { schema } from './generated/zenstack/schema.js'
 import type { BenchDatabase } from '../database.js'
 import type { Peer } from './peer.js'
 
-/** Its walls are the access policies of schema.zmodel, which it puts into every query itself: row security has no part in it. */
+/** It isolates by the access policies of schema.zmodel, which it adds to every query; row security is not used. */
 export function openZenStack({ database }: BenchDatabase): Peer {
   const pool = new pg.Pool({ connectionString: database.adminUrl, max: 1 })
   const db = new ZenStackClient(schema, { dialect: new PostgresDialect({ pool }) }).$use(new PolicyPlugin())

@@ -1,6 +1,6 @@
 import type { Session } from '../../src/database/session.js'
 
-/** A piece of SQL and the object it belongs to, both as text that is the same on every version and on PGlite. */
+/** SQL text and the name of its object. Both are the same on every version and on PGlite. */
 export interface Piece {
   readonly object: string
   readonly text: string
@@ -34,17 +34,17 @@ export interface Catalog {
 
 export interface CatalogChoice {
   readonly schemas: readonly string[]
-  /** Whose grants are read, PUBLIC's beside them. Default: the two roles of the library. */
+  /** The roles to read grants of, beside PUBLIC. Default: the two roles of the library. */
   readonly roles?: readonly string[]
 }
 
 /**
- * Reads the catalog with nothing but queries on pg_catalog, because an embedded Postgres has no pg_dump. Left out, so that two
- * databases made by the same migrations agree: owners, partitions, what extensions brought, NOT NULL as a constraint (18 lists
- * it, 15 does not; the columns tell it), and the privilege MAINTAIN. The session must not be in a transaction.
+ * Reads the catalog with queries on pg_catalog only, because an embedded Postgres has no pg_dump. Leaves out what may differ
+ * between two databases with the same migrations: owners, partitions, objects of extensions, NOT NULL as a constraint (18 lists it,
+ * 15 does not; the columns show it), and the privilege MAINTAIN. The session must not be in a transaction.
  */
 export async function readCatalog(session: Session, { schemas, roles }: CatalogChoice): Promise<Catalog> {
-  // Names are qualified in the output of pg_get_...def() only when the search path does not reach them.
+  // pg_get_...def() qualifies only names that the search path does not reach.
   await session.query('begin isolation level repeatable read read only')
   try {
     await session.query('set local search_path = pg_catalog')
@@ -111,7 +111,7 @@ const types = `
   left join pg_class class on class.oid = type.typrelid
   where namespace.nspname = any($1) and (type.typtype in ('e', 'd') or class.relkind = 'c') and ${own('pg_type', 'type.oid')}`
 
-// Also those of identity columns: they have rights of their own.
+// Includes those of identity columns, which have rights of their own.
 const sequences = `
   select ${relationName} as object,
     format('CREATE SEQUENCE %s AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s;', ${relationName},
@@ -119,7 +119,7 @@ const sequences = `
       sequence.seqcache, case when sequence.seqcycle then ' CYCLE' end) as text
   from ${relations("'S'")} join pg_sequence sequence on sequence.seqrelid = class.oid`
 
-// pg_get_functiondef does not know aggregates.
+// pg_get_functiondef does not support aggregates.
 const functions = `
   select ${functionName} as object,
     case when proc.prokind = 'a' then format('-- AGGREGATE %s', ${functionName})
@@ -155,7 +155,7 @@ const columns = `
   left join pg_attrdef value on value.adrelid = class.oid and value.adnum = attribute.attnum
   order by attribute.attnum`
 
-// A foreign key to a partitioned table has a further row for each of its partitions.
+// A foreign key to a partitioned table has one more row for each of its partitions.
 const constraints = `
   select ${relationName} as object, format('CONSTRAINT %I %s', con.conname, pg_get_constraintdef(con.oid)) as text
   from ${realTables} join pg_constraint con on con.conrelid = class.oid
@@ -193,7 +193,7 @@ const exploded = (acl: string) => `
   cross join lateral aclexplode(${acl}) entry left join pg_roles role on role.oid = entry.grantee
   where (entry.grantee = 0 or role.rolname = any($2)) and entry.privilege_type <> 'MAINTAIN'`
 
-// An ACL that is null stands for the default: EXECUTE for PUBLIC on a function, nothing for others on the rest.
+// A null ACL is the default: EXECUTE for PUBLIC on a function, and nothing for others on the rest.
 const objectGrants = `
   with secured as (
     select quote_ident(nspname) as object, 'SCHEMA ' as what, coalesce(nspacl, acldefault('n', nspowner)) as acl

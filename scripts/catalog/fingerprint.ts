@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import type { Session } from '../../src/database/session.js'
 import { type Catalog, type CatalogChoice, type Piece, readCatalog, type TableHead } from './catalog.js'
 
-/** The catalog of some schemas as SQL for a person to read and for CI to compare. Columns stand in the order of the table. */
+/** The catalog of some schemas as SQL, for people to read and for CI to compare. Columns are in the order of the table. */
 export async function dumpCatalog(session: Session, choice: CatalogChoice): Promise<string> {
   return print(await readCatalog(session, choice))
 }
 
 /**
- * sha256 of the same text with the columns in the order of their names: a column that was dropped and comes back with the down
- * stands at the end of its table, where no migration can help it, and nothing of the library depends on the order.
+ * sha256 of the same text with the columns sorted by name. When a down file adds a dropped column again, it comes last in its
+ * table; a migration cannot change that, and the library does not depend on the order.
  */
 export async function fingerprint(session: Session, choice: CatalogChoice): Promise<string> {
   const catalog = await readCatalog(session, choice)
@@ -19,7 +19,7 @@ export async function fingerprint(session: Session, choice: CatalogChoice): Prom
     .digest('hex')
 }
 
-// By code unit, not by a locale: the same everywhere.
+// By code unit, not by locale, so that the order is the same everywhere.
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
 
 function print(catalog: Catalog): string {

@@ -7,20 +7,20 @@ import { closePartitions } from './partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
 import { planBinding, planDatabase, planLargeObjects, planOwnBinding, planRoles } from './roles.js'
 
-/** What bootstrap did. Running it again does nothing more, unless as somebody who may. */
+/** What bootstrap did. A second run does nothing more, unless its session has more rights. */
 export interface Bootstrapped extends CarriedOut {
-  /** SQL that closes a further way around row security, and that only a superuser may run. Managed servers have none. */
+  /** SQL that closes one more way around row security. Only a superuser may run it, and managed servers have none. */
   readonly advised: readonly string[]
-  /** Extensions whose functions the application may not execute: nothing is wrong unless it calls them. */
+  /** Extensions with functions that the application may not execute. Nothing is wrong unless it calls them. */
   readonly extensions: readonly ClosedExtension[]
 }
 
 export interface BootstrapOptions extends LockOptions {
-  /** The database holds nothing else, so that nobody needs temporary tables in it. */
+  /** The database is used by nothing else, so that temporary tables can be forbidden in it. */
   readonly exclusiveDatabase?: boolean
 }
 
-/** Before the first migration: the roles that its policies name, and the closed doors of the database. */
+/** Before the first migration: makes the roles that its policies name, and revokes what the database grants to everybody. */
 export function bootstrapRoles(session: Session, options: BootstrapOptions = {}): Promise<Bootstrapped> {
   return withMigrationLock(session, options, async () => {
     const roles = await carryOut(session, 'bootstrap of roles', planRoles)
@@ -31,7 +31,7 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
     )
     const binding = await carryOut(session, 'bootstrap of the binding', planBinding)
     const objects = await carryOut(session, 'bootstrap of large objects', planLargeObjects)
-    // Without this one no scope opens; what else is left of the binding only closes a door.
+    // Required for scopes; the other statements are hardening.
     const needed = binding.remaining.length === 0 ? [] : await planOwnBinding(session)
     return {
       done: [...roles.done, ...database.done, ...binding.done, ...objects.done],
@@ -42,7 +42,7 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
   })
 }
 
-/** After each migration: exactly the declared rights, and closed partitions. Tables that are not there yet are passed over. */
+/** After each migration: grants exactly the declared rights, and closes partitions. Tables that do not exist yet are skipped. */
 export function bootstrapGrants(
   session: Session,
   declarations: Declarations,
@@ -58,7 +58,10 @@ export function bootstrapGrants(
   })
 }
 
-/** Both. Every part looks first, so that it does nothing where all is right, also on a second database of the cluster. */
+/**
+ * Both. Each part reads the catalogs first, so that it changes nothing where all is right, also on a second database of the
+ * cluster.
+ */
 export function bootstrap(
   session: Session,
   declarations: Declarations,

@@ -2,28 +2,28 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Session } from '../database/session.js'
 import { failed } from '../database/session-failure.js'
 
-/** What was put right, and what this session may not do: SQL for somebody who may. */
+/** The statements that were run, and those that this session may not run: SQL for somebody with the right to. */
 export interface CarriedOut {
   readonly done: readonly string[]
   readonly remaining: readonly string[]
 }
 
 export interface CarryOutOptions {
-  /** How long a statement waits for the lock of a table, in milliseconds, before everything is rolled back and tried again. */
+  /** How many milliseconds a statement waits for a table lock, before everything is rolled back and tried again. */
   readonly lockTimeout?: number
 }
 
-/** Looks at the database and tells the statements that it still lacks: none when all is right. */
+/** Reads the catalogs and returns the statements that the database still lacks: none when all is right. */
 export type Plan = (session: Session) => Promise<string[]>
 
-/** The statements that a query over the catalogs makes. */
+/** Returns the statements that a query over the catalogs builds. */
 export async function statements(session: Session, text: string, params: readonly unknown[] = []): Promise<string[]> {
   return (await session.query<{ statement: string }>(text, params)).map(({ statement }) => statement)
 }
 
 /**
- * Runs what the plan asks for in one transaction, each statement as far as it is allowed, and asks the plan again: what it still
- * wants was not done, whatever the server answered. A REVOKE of a right that somebody else granted only warns.
+ * Runs the statements of the plan in one transaction, each as far as it is allowed, and then runs the plan again. What it still
+ * returns was not done, whatever the server answered: a REVOKE of a right that another role granted only warns.
  */
 export async function carryOut(
   session: Session,
@@ -48,7 +48,7 @@ async function once(session: Session, plan: Plan, lockTimeout: number | undefine
     const tried = new Set<string>()
     let isDenied = false
     let remaining = await plan(session)
-    // Again as long as it asks for something new: to revoke a right on a table revokes it on the columns too.
+    // Repeated as long as the plan returns new statements: a REVOKE on a table also revokes rights on its columns.
     for (let due = remaining; due.length > 0; due = remaining.filter((statement) => !tried.has(statement))) {
       for (const statement of due) {
         isDenied = !(await attempt(session, statement, isDenied)) || isDenied
@@ -59,13 +59,13 @@ async function once(session: Session, plan: Plan, lockTimeout: number | undefine
     await session.query('commit')
     return { done: [...tried].filter((statement) => !remaining.includes(statement)), remaining }
   } catch (error) {
-    // The connection may be what failed; its end has rolled back.
+    // If the connection failed, its end has rolled back.
     await session.query('rollback').catch(() => undefined)
     throw error
   }
 }
 
-/** False when the session may not. After that the next statement may lack what this one would have made. */
+/** False when the session may not run the statement. A later statement may then lack an object that this one would have made. */
 async function attempt(session: Session, statement: string, afterDenied: boolean): Promise<boolean> {
   await session.query('savepoint attempt')
   try {
@@ -80,9 +80,9 @@ async function attempt(session: Session, statement: string, afterDenied: boolean
   }
 }
 
-// Roles belong to the whole cluster, so somebody at work on another database of it can be in the way, whatever lock is held here:
-// unique_violation and duplicate_object (the role was just made), deadlock_detected, serialization_failure. lock_not_available
-// comes only where a lock_timeout was set.
+// Roles belong to the whole cluster, so work on another of its databases can conflict, whatever lock is held here: unique_violation
+// and duplicate_object (the role was just made), deadlock_detected, serialization_failure. lock_not_available comes only where a
+// lock_timeout was set.
 const races = new Set(['23505', '42710', '40P01', '40001', '55P03'])
 
 const isRace = (error: unknown) =>

@@ -2,25 +2,25 @@ import type { RoleFault } from '../core/errors.js'
 import { connectWithIt, type Finding, rootCauses } from './root-causes.js'
 import type { Session } from '../database/session.js'
 
-/** What a proof found. Nothing may be served with a fault; a note is for whoever runs the database to know. */
+/** The result of a proof. With a fault the connection must not be used; a note is information for the administrator. */
 export interface Proof {
   readonly faults: readonly RoleFault[]
   readonly notes: readonly RoleFault[]
 }
 
-/** What a connection must reach: this role and no other. */
+/** The role that a connection must reach, and no other. */
 export interface ProvenRole {
   readonly role: 'tenantry_app' | 'tenantry_system'
   /** The schemas that may be on its search_path, besides public. */
   readonly schemas: readonly string[]
 }
 
-/** The short proof, for each new physical connection: the login, its role and its settings. One round trip. */
+/** The short proof, for each new physical connection: checks the login, its role and its settings. One round trip. */
 export async function proveConnection(session: Pick<Session, 'query'>, { role, schemas }: ProvenRole): Promise<Proof> {
   return asProof(await session.query<Finding>(connectionProof, [role, schemas]))
 }
 
-/** Faults and notes apart, each list in an order that does not depend on the plan. */
+/** Separates faults and notes, and sorts each list, so that the order does not depend on the query plan. */
 export function asProof(findings: readonly Finding[]): Proof {
   const sorted = rootCauses(findings)
     .map(({ fault, detail, mend, grave }) => ({ found: { fault, detail, mend }, grave }))
@@ -31,7 +31,7 @@ export function asProof(findings: readonly Finding[]): Proof {
 
 const text = ({ fault, detail }: RoleFault) => `${fault}\n${detail}`
 
-/** Whom the session can act as. `$1` is the one role it should reach, `$2` the schemas that may be on its search_path. */
+/** The roles that the session can act as. `$1` is the one that it should reach, `$2` the schemas that may be on its search_path. */
 export const loginTables = `
 roles as materialized (
   select r.oid, r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole or r.rolcreatedb or r.rolreplication as rolcreates
@@ -72,11 +72,11 @@ configured as (
 const isOn = '^(on|true|yes|1)$'
 const isOff = '^(off|false|no|0)$'
 
-/** For a setting that no role and no database has been given. */
+/** The mend for a setting that neither a role nor a database sets. */
 const takeOut = (name: string) =>
-  `pg_catalog.format('take %s out of the connection options, or of postgresql.conf', ${name})`
+  `pg_catalog.format('remove %s from the connection options or from postgresql.conf', ${name})`
 
-/** Needs `configured` as `c`, with no row where nothing is configured. */
+/** Needs `configured` as `c`, with no row where no role and no database sets it. */
 const resetOf = (setting: string) => `case
     when c.value is null then ${takeOut(setting)}
     when c.setrole = 0 and c.setdatabase = 0 then pg_catalog.format('alter role all reset %s', ${setting})
@@ -85,7 +85,7 @@ const resetOf = (setting: string) => `case
     else pg_catalog.format('alter role %I in database %I reset %s', here.login_name, here.database_name, ${setting})
   end`
 
-/** A login that is no member of its role, and can do more, is somebody's who administers: it is not altered. */
+/** A login that is not a member of its role and can do more is an administrator's, so it is not altered. */
 const mendOf = (role: string, mend: string) =>
   `case when here.administers and ${role} = here.login then here.another_login else ${mend} end`
 
@@ -102,7 +102,7 @@ export const loginFindings: readonly string[] = [
     ${mendOf('r.oid', "pg_catalog.format('alter role %I nocreaterole nocreatedb noreplication', r.rolname)")}, true
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolcreates and not r.rolsuper`,
 
-  `select 'acts as another role', pg_catalog.format('%s logs in, %s acts', session_user, current_user),
+  `select 'acts as another role', pg_catalog.format('%s logged in, but acts as %s', session_user, current_user),
     ${resetOf("'role'")}, true
   from here left join configured c on c.name = 'role' where session_user <> current_user`,
 
@@ -154,7 +154,7 @@ export const loginFindings: readonly string[] = [
   left join configured c using (name)
   where s.now !~* s.safe or c.value !~* s.safe`,
 
-  // pg_catalog comes first unless it is named; another schema could hold a function that fits a call better.
+  // pg_catalog is searched first unless the path names it; another schema could have a function that fits a call better.
   `select 'search_path is unsafe', pg_catalog.current_setting('search_path'),
     -- What the connection itself says comes before every setting of its login.
     case when (select v.source from pg_catalog.pg_settings v where v.name = 'search_path') in ('client', 'session')
@@ -171,7 +171,7 @@ export const loginFindings: readonly string[] = [
   `select 'the server is a standby', '', 'connect to the primary server', true where pg_catalog.pg_is_in_recovery()`,
 ]
 
-/** Tables in front, findings behind, one statement. */
+/** Builds one statement: the CTEs first, then the findings. */
 export const asStatement = (
   tables: readonly string[],
   findings: Partial<Record<Finding['about'], readonly string[]>>,

@@ -8,16 +8,16 @@ export interface ClosedExtension {
 }
 
 /**
- * The default privileges that bootstrap sets take EXECUTE on new functions from PUBLIC, also where a superuser that owns the
- * database runs CREATE EXTENSION. Which of them the application needs is for the host to say, so nothing is granted here.
+ * The default privileges that bootstrap sets revoke EXECUTE on new functions from PUBLIC, also where a superuser that owns the
+ * database runs CREATE EXTENSION. The host decides which of them the application needs, so nothing is granted here.
  */
 export async function closedExtensions(session: Session): Promise<ClosedExtension[]> {
   const rows = await session.query<{ extension: string; grants: string[] }>(closedExtensionGrants, [runtimeRoles])
   return rows.map(({ extension, grants }) => ({ extension, grants }))
 }
 
-// Left out are functions that the extension's own script restricted (pg_init_privs), those that run with the rights of their
-// owner, which the proof refuses, and those that no SQL text can call: their arguments or results are pseudo-types.
+// Leaves out functions that the extension's own script restricted (pg_init_privs), those that run with the rights of their owner,
+// which the proof refuses, and those that SQL text cannot call: their arguments or results are pseudo-types.
 const closedExtensionGrants = `
 with role as materialized (
   select r.oid, pg_catalog.quote_ident(r.rolname) as name from pg_catalog.pg_roles r where r.rolname = any ($1::text[])

@@ -1,9 +1,9 @@
 /**
- * A function that the migrations install. The text stands here so that the start-up proof can tell when the database has
- * another; a change here is a change of the migrations too, and a test compares the two.
+ * A function that the migrations install. The start-up proof compares the database with this text. A change here also needs a
+ * migration; a test compares the two.
  */
 export interface SqlFunction {
-  /** As regprocedure prints it, arguments by type only. */
+  /** As regprocedure prints it: only the types of the arguments. */
   readonly signature: string
   readonly arguments: string
   readonly returns: string
@@ -17,10 +17,13 @@ export interface SqlFunction {
 }
 
 const pinned = 'search_path=pg_catalog, pg_temp'
-// Fails instead of hiding rows, should the owner ever be bound by row security.
+// If row security ever applies to the owner, the function fails instead of hiding rows.
 const unfiltered = 'row_security=off'
 
-/** The bound organization. STABLE, so that a statement asks once; never a cast of the column, which would lose the index. */
+/**
+ * The bound organization. STABLE, so that a statement calls it once. The setting is cast, never the column, which would lose the
+ * index.
+ */
 const currentOrg: SqlFunction = {
   signature: 'platform.current_org()',
   arguments: '',
@@ -62,7 +65,7 @@ end
 `,
 }
 
-/** Binds the transaction to one live, active organization, and never to a second one. */
+/** Binds the transaction to one live, active organization. A second one is refused. */
 const enterOrg: SqlFunction = {
   signature: 'platform.enter_org(uuid)',
   arguments: 'org uuid',
@@ -105,7 +108,7 @@ end
 `,
 }
 
-/** Binds the transaction to one person. That the person lives is for the statements to ask: registering comes before. */
+/** Binds the transaction to one person. The statements check that the person exists, because registering comes before. */
 const enterUser: SqlFunction = {
   signature: 'platform.enter_user(uuid)',
   arguments: 'person uuid',
@@ -188,7 +191,7 @@ end
 `,
 }
 
-/** The id of the live person with that address, and nothing else of them. */
+/** Returns the id of the live person with that address, and nothing else about them. */
 const userIdByEmail: SqlFunction = {
   signature: 'platform.user_id_by_email(text)',
   arguments: 'address text',
@@ -214,7 +217,7 @@ export const sqlFunctions: readonly SqlFunction[] = [
   myInvitations,
 ]
 
-/** The statement that a migration holds for it. */
+/** The statement in the migration that creates it. */
 export function createFunction(fn: SqlFunction): string {
   const name = fn.signature.slice(0, fn.signature.indexOf('('))
   const traits = [

@@ -9,7 +9,7 @@ import {
 import { runtimeRoles } from './manifest.js'
 import { type Plan, statements } from './carry-out.js'
 
-/** Nobody else's tables are in these schemas: whatever else is granted in them is too much. */
+/** Schemas with tables of the library only: every other grant in them is in excess. */
 const ownSchemas = ['platform']
 
 /**
@@ -40,7 +40,7 @@ grantee(oid, name, role) as materialized (
   select r.oid, pg_catalog.quote_ident(r.rolname), r.rolname::text from pg_catalog.pg_roles r where r.rolname = any ($1::text[])
 )`
 
-// One statement for each object and grantee. What is too much goes first.
+// One statement for each object and grantee. REVOKE comes first.
 const asStatements = `
 select case state
     when 'excess' then pg_catalog.format('revoke %s on %s from %s cascade', rights, object, grantee)

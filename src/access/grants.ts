@@ -2,7 +2,7 @@ import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { factsOf } from '../schema/shared/kinds.js'
 
-/** What one role may do with one table. Columns by SQL name; `'*'` is the whole table. Nobody may do anything else. */
+/** The rights of one role on one table. Columns have SQL names; `'*'` is the whole table. Other roles have no rights. */
 export interface Grant {
   readonly select: '*' | readonly string[]
   readonly insert: '*' | readonly string[]
@@ -19,13 +19,13 @@ const nothing: Grant = { select: [], insert: [], update: [], delete: false }
 const read: Grant = { ...nothing, select: '*' }
 const append: Grant = { ...read, insert: '*' }
 
-/** What a row is known by and whom it belongs to never changes. */
+/** The columns that identify a row and its owner never change. */
 export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
 
-// Where a role may do less than its kind of table allows.
+// Tables on which a role has fewer rights than their kind allows.
 const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
   organizations: {
-    // The right to update also permits `for no key update`, which the plan's limits lock with.
+    // The right to update also permits `for no key update`, the row lock of plan limits.
     tenantry_app: { ...read, update: ['name', 'slug', 'billing_email', 'settings', 'updated_at'] },
   },
   users: {
@@ -87,7 +87,7 @@ const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
     },
   },
   roles: {
-    // The key is what members and invitations hold, and only provisioning makes a role built in.
+    // The key is read-only because members and invitations refer to it; only provisioning makes a role built in.
     tenantry_app: {
       ...append,
       update: ['name', 'description', 'applies_to', 'updated_at', 'deleted_at'],
@@ -115,7 +115,7 @@ const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
   system_audit_logs: { tenantry_app: nothing, tenantry_system: append },
 }
 
-/** The grants of both roles on a table: what its kind allows, unless it is an exception of the library's own schema. */
+/** The grants of both roles on a table: those of its kind, unless it is an exception of the library's own schema. */
 export function grantsOf(table: PgTable): TableGrants {
   const { name, schema } = getTableConfig(table)
   return { ...usualGrants(table), ...(schema === 'platform' ? exceptions[name] : undefined) }

@@ -4,32 +4,32 @@ import type { Manifest, Privilege, TableManifest } from './manifest.js'
 import type { TableKind } from '../schema/shared/kinds.js'
 
 /**
- * Where `migrate up` records what the migrations of every build have brought: a row for each table, function and set of migrations.
- * It is a view of literal rows, which only its owner can replace. The proof of builds that do not know it refuses rights on a
- * table, and passes over a view with security_invoker.
+ * The record that `migrate up` keeps of what the migrations of every build created: a row for each table, function and set of
+ * migrations. It is a view of literal rows, which only its owner can replace. The proof of builds that do not know it would refuse
+ * rights on a table, but skips a view with security_invoker.
  */
 export const inventory = { schema: 'platform_migrations', name: 'inventory' }
 
 export interface InventoryEntry {
-  /** The bookkeeping table of the set of migrations that brought it. */
+  /** The bookkeeping table of the set of migrations that created it. */
   readonly set: string
   readonly what: 'set' | 'table' | 'function'
   readonly name: string
   readonly facts: unknown
 }
 
-/** What an older build has to know of a table to check it. */
+/** The facts that an older build needs to check a table. */
 export interface RecordedTable {
   readonly schema: string
   readonly name: string
   readonly kind: TableKind
-  /** The column that says whose a row is. */
+  /** The owner column. */
   readonly owner?: string | undefined
   readonly appendOnly?: boolean | undefined
   readonly rights: Rights
 }
 
-/** By role and privilege: the columns, or all of the table. */
+/** By role and privilege: the columns, or the whole table. */
 type Rights = Readonly<Record<string, Readonly<Record<string, true | readonly string[]>>>>
 
 interface RecordedFunction {
@@ -41,11 +41,11 @@ const setFacts = z.object({
   name: z.string(),
   schema: z.string(),
   table: z.string(),
-  /** Of the migrations that are applied. */
+  /** The hashes of the applied migrations. */
   hashes: z.array(z.string()).default([]),
 })
 
-/** What is known of a set of migrations without its files. `schema` and `table` are its bookkeeping. */
+/** The facts of a set of migrations that are known without its files. `schema` and `table` are its bookkeeping. */
 export type RecordedSet = z.output<typeof setFacts>
 
 export const setEntry = (facts: RecordedSet): InventoryEntry => ({
@@ -55,14 +55,16 @@ export const setEntry = (facts: RecordedSet): InventoryEntry => ({
   facts,
 })
 
-/** `undefined` for what is recorded of tables and functions. */
+/** `undefined` for rows about tables and functions. */
 export const recordedSet = ({ what, facts }: InventoryEntry): RecordedSet | undefined =>
   what === 'set' ? setFacts.safeParse(facts).data : undefined
 
-/** How a set of migrations is named in the inventory. */
+/** The name of a set of migrations in the inventory. */
 export const setKey = ({ schema, table }: { readonly schema: string; readonly table: string }) => `${schema}.${table}`
 
-/** What a build declares, as rows of the inventory. `setOf` says whose migrations make a table of that schema. */
+/**
+ * The declarations of a build as rows of the inventory. `setOf` returns the set of migrations that creates the tables of a schema.
+ */
 export function entriesOf(
   { tables, functions }: Manifest,
   { platform, setOf }: { readonly platform: string; readonly setOf: (schema: string) => string },
@@ -78,7 +80,7 @@ export function entriesOf(
   ]
 }
 
-/** Nothing for a table that was never declared: nobody is granted anything on it. */
+/** Returns nothing for a table that was never declared: no role has rights on it. */
 function tableEntry(
   { schema, name, kind, appendOnly, policies, grants }: TableManifest,
   set: string,
@@ -99,7 +101,7 @@ function byPrivilege(rights: readonly Privilege[]): Record<string, true | string
   return grouped
 }
 
-/** The same without rights on other columns than these. */
+/** The same table, without rights on columns other than these. */
 export function onColumns({ rights, ...facts }: RecordedTable, columns: readonly string[]): RecordedTable {
   const left = (byPrivilege: Rights[string]) =>
     Object.fromEntries(

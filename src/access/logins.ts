@@ -6,24 +6,24 @@ import type { RuntimeRole } from './manifest.js'
 import { type CarriedOut, carryOut, statements } from './carry-out.js'
 import { failed } from '../database/session-failure.js'
 
-/** A login that serves. `remaining` is SQL for somebody who may make roles, where this session may not. */
+/** A login of the application. `remaining` is SQL for a role that may create roles, where this session may not. */
 export interface Login extends CarriedOut {
   readonly name: string
   readonly role: RuntimeRole
-  /** Only one that was generated just now. It is kept nowhere: the server knows a hash. */
+  /** Only a password that was generated just now. It is stored nowhere: the server has a hash. */
   readonly password: string | undefined
 }
 
 export interface LoginOptions {
   /** A member of tenantry_system instead of tenantry_app. */
   readonly system?: boolean
-  /** Without one a new login is given a random one, and an existing login keeps its own. */
+  /** Default: a new login gets a random password, and an existing one keeps its own. */
   readonly password?: string
 }
 
 /**
- * Makes a login that is a member of one role and nothing else, or gives an existing one what it lacks. Throws a ConflictError
- * when the name is of a role that can do more.
+ * Creates a login that is a member of one role and nothing else, or grants an existing one what it lacks. Throws a ConflictError
+ * when the role of that name can do more.
  */
 export async function createLogin(session: Session, name: string, options: LoginOptions = {}): Promise<Login> {
   const role = options.system === true ? 'tenantry_system' : 'tenantry_app'
@@ -59,12 +59,12 @@ function checkName(name: string): void {
 
 const reserved = new Set(['public', 'none', 'tenantry_app', 'tenantry_system'])
 
-/** Other characters would have to be normalized, and drivers differ in that. */
+/** Other characters must be normalized, and drivers differ in that. */
 function checkPassword(password: string): void {
   if (!/^[\x20-\x7e]+$/.test(password)) throw new InvalidInputError('password', 'must be printable ASCII')
 }
 
-/** Whether the login exists. Throws unless it could be one of ours. */
+/** Whether the login exists. Throws when it has rights that the application's logins must not have. */
 async function examine(session: Session, name: string, role: RuntimeRole): Promise<boolean> {
   const [found] = await session.query<{ hasRole: boolean; isLogin: boolean; more: string[] | null }>(excess, [
     name,
@@ -75,13 +75,13 @@ async function examine(session: Session, name: string, role: RuntimeRole): Promi
     throw new ConflictError(
       'login',
       ['name'],
-      `the role ${name} is no plain login: it ${found.more.join(', and ')}. Choose another name`,
+      `the role ${name} is more than a login: it ${found.more.join(', and ')}. Choose another name`,
     )
   }
   return found.isLogin
 }
 
-/** What a login has beyond its role. */
+/** The rights of a login beyond those of its role. */
 const excess = `
 select role.oid is not null as "hasRole", login.oid is not null as "isLogin",
   pg_catalog.array_remove(array[
@@ -121,7 +121,7 @@ union all
 select pg_catalog.format('revoke admin option for %I from %I', $2::text, $1::text)
 from login join pg_catalog.pg_auth_members m on m.member = login.oid join role on role.oid = m.roleid where m.admin_option`
 
-/** Nobody can read a password, so there is nothing to look at first or afterwards. */
+/** A password cannot be read back, so there is nothing to compare before or afterwards. */
 async function changePassword(session: Session, name: string, verifier: string): Promise<CarriedOut> {
   const statement = `alter role ${pg.escapeIdentifier(name)} password ${pg.escapeLiteral(verifier)}`
   try {
@@ -133,7 +133,7 @@ async function changePassword(session: Session, name: string, verifier: string):
   }
 }
 
-/** Hashed here, so that the password stands in no log of the server, whatever its password_encryption is. */
+/** Hashed here, so that the password appears in no log of the server, whatever its password_encryption is. */
 function scramVerifier(password: string): string {
   const salt = randomBytes(16)
   const iterations = 4096

@@ -6,10 +6,10 @@ import { factsOf, type TableKind } from '../schema/shared/kinds.js'
 
 export const runtimeRoles = ['tenantry_app', 'tenantry_system'] as const
 
-/** The two roles that serve: the application's, inside one organization, and the system's, across them. */
+/** The two roles of the application: one acts inside one organization, the system's across all of them. */
 export type RuntimeRole = (typeof runtimeRoles)[number]
 
-/** What a database must hold, as plain data: bootstrap grants it, the proofs compare it. */
+/** The declared tables and functions as plain data. Bootstrap grants the rights, the proofs compare them. */
 export interface Manifest {
   readonly tables: readonly TableManifest[]
   readonly functions: readonly FunctionManifest[]
@@ -18,7 +18,7 @@ export interface Manifest {
 export interface TableManifest {
   readonly schema: string
   readonly name: string
-  /** Undefined for a table that was never declared: nobody is granted anything on it. */
+  /** Undefined for a table that was never declared: no role has rights on it. */
   readonly kind: TableKind | undefined
   readonly columns: readonly string[]
   readonly rowSecurity: boolean
@@ -28,21 +28,21 @@ export interface TableManifest {
   readonly grants: Readonly<Record<RuntimeRole, readonly Privilege[]>>
 }
 
-/** A permissive policy for all commands: rows whose `column` is what `binding` gives, or every row. */
+/** A permissive policy for all commands: it lets through rows with a `column` that equals the `binding`, or every row. */
 export interface PolicyManifest {
   readonly name: string
   readonly role: RuntimeRole
   readonly rows: { readonly column: string; readonly binding: 'current_org' | 'current_user_id' } | 'all'
 }
 
-/** One right: on a column, where it names one, or on the whole table. */
+/** A right on a column, or without one on the whole table. */
 export interface Privilege {
   readonly privilege: 'select' | 'insert' | 'update' | 'delete'
   readonly column?: string
 }
 
 export interface FunctionManifest extends SqlFunction {
-  /** Makes it again as it was declared. */
+  /** The statement that restores the declared function. */
   readonly restore: string
 }
 
@@ -79,7 +79,7 @@ const describeFunction = (fn: SqlFunction): FunctionManifest => ({
 const dialect = new PgDialect()
 const boundRows = /^(\w+) = platform\.(current_org|current_user_id)\(\)$/
 
-/** Nothing for a policy of any other form: no table may have one, and the proof then finds it in the database. */
+/** Returns nothing for a policy of any other form: no table may have one, and the proof reports it. */
 function describePolicy(policy: PgPolicy): PolicyManifest[] {
   const role = runtimeRoles.find((name) => is(policy.to, PgRole) && policy.to.name === name)
   const using = policy.using === undefined ? '' : dialect.sqlToQuery(policy.using).sql

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { AppliedMigrations } from './rights.js'
 
-/** `applied` reads the tables of `migrations`; `$5` are the migrations that this build knows. */
+/** `applied` reads the bookkeeping tables of `migrations`; `$5` is the list of migrations that this build knows. */
 export function migrationTables(migrations: readonly AppliedMigrations[]): string {
   const rows = migrations.map(
     ({ schema, table }) =>
@@ -25,7 +25,7 @@ export const migrationFindings: readonly string[] = [
   `select 'the database was never migrated', here.database_name::text, 'npx tenantry migrate up', true
   from here where not exists (select from declared d where d.oid is not null)`,
 
-  // Without its bookkeeping table a set was never applied, unless somebody has lost that table.
+  // A set without a bookkeeping table was never applied, unless that table was lost.
   `select 'migrations are not applied', pg_catalog.string_agg(k.name, ', ' order by k."when"),
     case when place.owner is not null and k."schema" = 'platform_migrations' and pg_catalog.count(*) = k.all_of_them
       then pg_catalog.format('restore %I.%I from a backup: the tables are there, so their migrations were applied', k."schema", k."table")

@@ -6,10 +6,10 @@ import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, P
 import type { TableKind } from '../schema/shared/kinds.js'
 import type { Session } from '../database/session.js'
 
-// insufficient_privilege, undefined_table: never recorded, or not by a build that grants it.
+// insufficient_privilege, undefined_table: nothing was recorded, or the build that recorded it did not grant it.
 const unreadable = new Set<unknown>(['42501', '42P01'])
 
-/** What newer builds have recorded, set by set: nothing for a set of which this build knows the newest migration. */
+/** What newer builds have recorded, by set. Returns nothing for a set when this build knows its newest migration. */
 export async function readNewer(
   session: Pick<Session, 'query'>,
   migrations: readonly AppliedMigrations[],
@@ -31,15 +31,15 @@ export async function readNewer(
   }
 }
 
-/** What a proof compares the database with. */
+/** The tables and functions that a proof expects in the database. */
 export interface Expected {
   readonly tables: readonly DeclaredTable[]
   readonly functions: readonly ProvenFunction[]
 }
 
 /**
- * What this build declares, and what a newer one has recorded. A table that this build does not know must have all that its kind
- * demands; of one that it knows, rights on further columns are accepted. A function may also be the recorded one.
+ * Merges the declarations of this build with the record of a newer one. A table that this build does not know must have all that
+ * its kind demands. For a known table, rights on further columns are accepted. A function may also be the recorded one.
  */
 export function withNewer({ tables, functions }: Expected, entries: readonly InventoryEntry[]): Expected {
   const recorded = new Map(entries.flatMap(readTable).map((table) => [`${table.schema}.${table.name}`, table]))
@@ -64,7 +64,7 @@ const names = z.array(z.string())
 const tableFacts = z.object({
   schema: z.string(),
   name: z.string(),
-  // A kind that only a later build knows is none that this one can check.
+  // A kind that only a later build knows cannot be checked by this one.
   kind: z.enum(['tenant', 'control', 'user', 'catalog', 'global'] satisfies TableKind[]),
   owner: z.string().optional(),
   appendOnly: z.boolean().default(false),
@@ -121,13 +121,13 @@ function policiesOf({ kind, owner = '' }: Recorded): DeclaredPolicy[] {
   }
 }
 
-/** Of a table that both builds know: what is recorded on columns that only the newer one has. */
+/** For a table that both builds know: the recorded rights on columns that only the newer one has. */
 function furtherRights({ columns }: DeclaredTable, newer: Recorded): Record<string, DeclaredRight[]> {
   const further = ({ column }: DeclaredRight) => column !== undefined && !columns.includes(column)
   return Object.fromEntries(Object.entries(rightsWithin(newer)).map(([role, rights]) => [role, rights.filter(further)]))
 }
 
-/** The recorded rights, without those that a table of that kind never gives. */
+/** The recorded rights, without those that a table of that kind never grants. */
 function rightsWithin(table: Recorded): Record<string, DeclaredRight[]> {
   return Object.fromEntries(
     Object.entries(table.rights).map(([role, byPrivilege]) => [

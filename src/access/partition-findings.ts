@@ -12,7 +12,7 @@ partition as materialized (
   where c.relispartition and c.relkind in ('r', 'p', 'f')
 )`
 
-/** Who holds a right on a partition or on a column of it, beside its owner. */
+/** The roles that have a right on a partition or on one of its columns, except its owner. */
 export const partitionHolders = `
 select p.oid, a.grantee, pg_catalog.lower(a.privilege_type) as privilege
 from partition p cross join lateral pg_catalog.aclexplode(p.relacl) a where a.grantee <> p.relowner
@@ -22,7 +22,7 @@ from partition p
 join pg_catalog.pg_attribute t on t.attrelid = p.oid and t.attacl is not null and not t.attisdropped
 cross join lateral pg_catalog.aclexplode(t.attacl) a where a.grantee <> p.relowner`
 
-/** The policies that a partition lacks, or that its table does not declare. Needs `declared_policy` and `policy`. */
+/** The policies that a partition lacks, or has although its table does not declare them. Needs `declared_policy` and `policy`. */
 export const partitionPolicies = `
 select oid, name, wanted.role, wanted.rows, wanted.text as wanted, found.text as found
 from (
@@ -33,7 +33,7 @@ full join (
 ) found using (oid, name)
 where found.text is distinct from wanted.text`
 
-/** The partitions of one table share a finding: there can be hundreds. */
+/** The partitions of one table share a finding, because there can be hundreds. */
 const named = `pg_catalog.min(p.label) || case when pg_catalog.count(distinct p.oid) > 1
   then pg_catalog.format(' and %s more of %s', pg_catalog.count(distinct p.oid) - 1, p.root_label) else '' end`
 
@@ -48,7 +48,7 @@ export const partitionFindings: readonly string[] = [
   `select 'policies differ', ${named}, 'npx tenantry bootstrap', true
   from (${partitionPolicies}) different join partition p on p.oid = different.oid group by p.root, p.root_label`,
 
-  // A role that is not one of ours counts too: it would read every organization's rows.
+  // Roles other than ours count too: they would read the rows of every organization.
   `select 'has rights on a partition',
     pg_catalog.format('%s on table %s to %s', pg_catalog.string_agg(distinct h.privilege, ', ' order by h.privilege), ${named},
       case h.grantee when 0 then 'public' else h.grantee::pg_catalog.regrole::text end),

@@ -5,19 +5,19 @@ import { partitionHolders, partitionPolicies } from './partition-findings.js'
 import { declaredTable, type DeclaredTable, tablesAsJson } from './rights.js'
 import { policyTables } from './table-findings.js'
 
-/** What is left to do on one partition. */
+/** What is still to be done on one partition. */
 interface OpenPartition {
   /** Qualified and quoted. */
   readonly partition: string
   readonly statement: string
 }
 
-// Whoever comes later queues behind a statement that waits for the lock of a table.
+// Later statements queue behind one that waits for a table lock.
 const lockTimeout = 1000
 
 /**
- * Takes every right on the partitions of these tables from everybody but their owner, and gives them the row security and the
- * policies of their table. Each partition is one transaction, so that no two are locked at once.
+ * Revokes every right on the partitions of these tables from all roles but their owner, and gives them the row security and the
+ * policies of their table. Each partition has a transaction of its own, so that no two are locked at once.
  */
 export async function closePartitions(session: Session, tables: readonly DeclaredTable[]): Promise<CarriedOut> {
   const done: string[] = []
@@ -31,7 +31,7 @@ export async function closePartitions(session: Session, tables: readonly Declare
   return { done, remaining }
 }
 
-/** The same for one that was just made, in the transaction that made it. Throws when anything is left open. */
+/** The same for a new partition, in the transaction that made it. Throws when anything remains open. */
 export async function closePartition(
   session: Session,
   tables: readonly DeclaredTable[],
@@ -39,10 +39,12 @@ export async function closePartition(
 ): Promise<void> {
   const plan = planOf(tables, partition)
   for (const statement of await plan(session)) await session.query(statement)
-  // A REVOKE of a right that somebody else granted only warns.
+  // A REVOKE of a right that another role granted only warns.
   const left = await plan(session)
   if (left.length > 0)
-    throw new MigrationError(`${partition} stays open, and was not made. Left to do: ${left.join('; ')}`)
+    throw new MigrationError(
+      `${partition} was not created, because its rights cannot be closed. Still to do: ${left.join('; ')}`,
+    )
 }
 
 const planOf =

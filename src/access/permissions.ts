@@ -4,9 +4,8 @@ import type { Session } from '../database/session.js'
 import { builtInRoles, permissionCatalog } from '../schema/built-in-roles.js'
 
 /**
- * Brings the permissions that this build has and the database has not, also into the built-in roles of the organizations that
- * exist: all of it or none. A role that was changed by hand keeps its change: only permissions that are new
- * to the database are given out.
+ * Adds the permissions that this build has and the database lacks, also to the built-in roles of the existing organizations: all of
+ * them or none. A role that was changed by hand keeps its change, because only permissions that are new to the database are added.
  */
 export async function bringPermissions(direct: Session): Promise<string[]> {
   const session = withContext(direct, 'permissions')

@@ -1,13 +1,13 @@
 import { inventory } from './inventory.js'
 
-/** What a database must hold, and what has made it. */
+/** The tables and functions that a database must have, and the migrations that create them. */
 export interface Declarations {
   readonly tables: readonly DeclaredTable[]
   readonly functions: readonly DeclaredFunction[]
   readonly migrations: readonly AppliedMigrations[]
 }
 
-/** What a role may do with a table, by SQL names: the part of a declaration that the server compares with its own. */
+/** The rights of each role on a table, by SQL names: the part of a declaration that the server compares with its catalogs. */
 export interface DeclaredTable {
   readonly schema: string
   readonly name: string
@@ -18,9 +18,11 @@ export interface DeclaredTable {
   readonly partitioned: boolean
   readonly policies: readonly DeclaredPolicy[]
   readonly grants: Readonly<Record<string, readonly DeclaredRight[]>>
-  /** Rights that a newer build has recorded: they may be held, and need not be. */
+  /** Rights that a newer build has recorded: they are allowed, but not required. */
   readonly also?: Readonly<Record<string, readonly DeclaredRight[]>>
-  /** Nothing for what this build declares. `newer`: only a newer build declares it. `record`: where that is recorded. */
+  /**
+   * Undefined for a table that this build declares. `newer`: only a newer build declares it. `record`: the table of that record.
+   */
   readonly origin?: 'newer' | 'record'
 }
 
@@ -45,7 +47,7 @@ export interface DeclaredFunction {
   readonly restore: string
 }
 
-/** A function as a proof compares it: any of the digests will do. */
+/** A function as a proof compares it: it must match one of the digests. */
 export interface ProvenFunction {
   readonly signature: string
   readonly digests: readonly string[]
@@ -55,14 +57,14 @@ export interface ProvenFunction {
   readonly origin?: 'newer'
 }
 
-/** The table that remembers which migrations were applied, and those that this build knows. */
+/** The bookkeeping table of applied migrations, and the migrations that this build knows. */
 export interface AppliedMigrations {
   readonly schema: string
   readonly table: string
   readonly known: readonly { readonly name: string; readonly when: number; readonly hash: string }[]
 }
 
-/** The tables, and those that remember what was applied and what it brought, so far as a proof reads them. */
+/** The declared tables, the bookkeeping tables and the inventory, with the columns that a proof reads. */
 export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTable[] => [
   ...tables,
   ...migrations.map(({ schema, table }) => ({
@@ -92,7 +94,7 @@ const readApplied: readonly DeclaredRight[] = [
   { privilege: 'select', column: 'hash' },
 ]
 
-/** What to_regprocedure would find, which fails where the session may not use the schema. */
+/** Finds what to_regprocedure would find, which fails where the session may not use the schema. */
 export const functionNamed = (signature: string) => `(
   select p.oid from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   where n.nspname = pg_catalog.split_part(${signature}, '.', 1)
@@ -101,7 +103,7 @@ export const functionNamed = (signature: string) => `(
       pg_catalog.replace(pg_catalog.rtrim(pg_catalog.split_part(${signature}, '(', 2), ')'), ', ', ',')
 )`
 
-/** The parameter behind `declared`. Short, because the server parses it at every start. */
+/** The parameter of `declared`. Short, because the server parses it at every start. */
 export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly string[]): string {
   return JSON.stringify(
     tables.map(({ schema, name, rowSecurity, partitioned, policies, grants, also, origin }) => ({
@@ -120,7 +122,7 @@ export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly s
 const rightsOf = (grants: DeclaredTable['grants'], roles: readonly string[]) =>
   roles.flatMap((role) => (grants[role] ?? []).map(({ privilege, column }) => [role, privilege, column ?? '']))
 
-/** `declared`: the declared tables as the database has them. `tables` is the parameter of tablesAsJson. */
+/** `declared`: the declared tables as they are in the database. `tables` is the parameter of tablesAsJson. */
 export const declaredTable = (tables: string) => `
 declared as materialized (
   select t.*, pg_catalog.format('%I.%I', t.schema, t.name) as label, n.oid as namespace, c.oid, c.relkind, c.relrowsecurity, c.relowner
@@ -131,8 +133,8 @@ declared as materialized (
 )`
 
 /**
- * `wanted` and `held`: rights as rows, a column of '' being the whole table; and `declared`. Needs `grantee (oid, name, role)`:
- * the roles whose rights are compared.
+ * `wanted` and `held`: rights as rows, where a column of '' stands for the whole table; and `declared`. Needs `grantee (oid, name,
+ * role)`: the roles that are compared.
  */
 export const rightsTables = (tables: string) => `${declaredTable(tables)},
 wanted as materialized (
@@ -155,7 +157,7 @@ held as materialized (
     and (a.grantee <> 0 or t.attrelid >= 16384)
 )`
 
-/** `difference`: the rights on declared tables that are missing, in excess, or held with a grant option that nobody declared. */
+/** `difference`: the rights on declared tables that are missing, in excess, or held with an undeclared grant option. */
 export const differenceTable = `
 difference as materialized (
   select 'missing' as state, w.* from wanted w

@@ -3,27 +3,27 @@ import type { Session } from '../database/session.js'
 import { runtimeRoles } from './manifest.js'
 import { type Plan, statements } from './carry-out.js'
 
-/** The two roles exist, can do nothing by themselves, and are members of nothing. */
+/** Both roles exist, have no attributes, and are members of no role. */
 export const planRoles: Plan = (session) => statements(session, roleStatements, [runtimeRoles])
 
-/** The roles may connect and may make nothing; what the owner will make is nobody else's to execute. */
+/** The roles may connect and may create nothing. EXECUTE on the owner's future functions is revoked from PUBLIC. */
 export function planDatabase(exclusive: boolean): Plan {
   return (session) => statements(session, databaseStatements, [runtimeRoles, exclusive])
 }
 
-/** The owner of enter_org may bind and nobody else may, so that SQL text inside a scope cannot move the binding. */
+/** Only the owner of enter_org may bind, so that SQL text inside a scope cannot change the binding. */
 export const planBinding: Plan = (session) => statements(session, bindingStatements)
 
-/** The part of it without which no scope opens. */
+/** The part that scopes require. */
 export const planOwnBinding: Plan = (session) => statements(session, ownBindingStatements)
 
 /**
- * Nobody but a superuser works on large objects. They have no row security, so that one organization's is everybody's; and whoever
- * makes one owns it, which the next proof of the login refuses.
+ * Only a superuser may use large objects. They have no row security, so every organization could read them; and the role that
+ * creates one owns it, which the next proof of the login refuses.
  */
 export const planLargeObjects: Plan = (session) => statements(session, largeObjectStatements)
 
-/** Throws when the migrations, whose policies name the roles, cannot run. */
+/** Throws when the roles are missing: the policies of the migrations name them. */
 export async function requireRoles(session: Session): Promise<void> {
   const missing = await session.query<{ name: string }>(
     `select name from pg_catalog.unnest($1::text[]) name
@@ -33,7 +33,7 @@ export async function requireRoles(session: Session): Promise<void> {
   if (missing.length === 0) return
   const statements = missing.map(({ name }) => `create role ${name};`)
   throw new MigrationError(
-    'roles are missing, and this login may not make them because it lacks CREATEROLE. Let a superuser give it that ' +
+    'roles are missing, and this login may not create them because it lacks CREATEROLE. Let a superuser grant it ' +
       `(alter role <this login> createrole), or run:\n${statements.join('\n')}`,
   )
 }

@@ -1,13 +1,13 @@
 import type { RoleFault } from '../core/errors.js'
 
-/** One row of a proof. */
+/** One row of the result of a proof. */
 export interface Finding extends RoleFault {
   readonly grave: boolean
-  /** The login and its settings, or what the database holds. */
+  /** The login and its settings, or the contents of the database. */
   readonly about: 'login' | 'database'
 }
 
-/** The end of the mend of a login that administers: it stays as it is, and the application is given a login of its own. */
+/** The end of the mend for an administrator's login: it stays as it is, and the application gets a login of its own. */
 export const connectWithIt = '# and connect with the url that it prints'
 
 const migrateUp = 'npx tenantry migrate up'
@@ -16,7 +16,7 @@ const migrateUp = 'npx tenantry migrate up'
 export const passOwn =
   'pass `own` to openTenancy, with the module that exports these tables and the folder of their migrations; for the commands, name both in tenantry.config.ts'
 
-/** A finding that explains others. While it stands their mends would be in vain, or would do harm. */
+/** A finding that explains others. Until it is mended, their mends would have no effect or do harm. */
 interface Cause {
   readonly is: (finding: Finding) => boolean
   readonly explains: (finding: Finding) => boolean
@@ -25,7 +25,7 @@ interface Cause {
 const called = (fault: string) => (finding: Finding) => finding.fault === fault
 const everything = () => true
 
-// `login create` refuses to give its role to one that can do more.
+// `login create` refuses to grant its role to a login that can do more.
 const more = new Set([
   'bypasses row security',
   'may create roles or databases, or replicate',
@@ -34,19 +34,22 @@ const more = new Set([
 ])
 const isMoreThanALogin = ({ fault }: Finding) => more.has(fault)
 
-// In the order in which they are mended: the roles and the tables must exist before a login of them can be made.
+// In the order of their mends: the roles and the tables must exist before a login can be created.
 const causes: readonly Cause[] = [
   { is: called('the database was never migrated'), explains: everything },
-  // It makes the roles too.
+  // It creates the roles too.
   { is: ({ mend }) => mend === migrateUp, explains: called('the role is missing') },
   { is: called('the role is missing'), explains: everything },
-  // The rights of an owner or a superuser are right for an owner or a superuser.
+  // An owner or a superuser is meant to have the rights that the other findings list.
   { is: ({ mend }) => mend.endsWith(connectWithIt), explains: everything },
   { is: isMoreThanALogin, explains: called('does not have the rights of its role') },
   { is: called('migrations are not applied'), explains: ({ about }) => about === 'database' },
 ]
 
-/** Leaves out what another finding explains. Never empty where anything was found: what explains stays. */
+/**
+ * Leaves out findings that another one explains. The result is never empty when there was a finding, because the explaining one
+ * stays.
+ */
 export function rootCauses(findings: readonly Finding[]): Finding[] {
   const left = causes.reduce(
     (all, { is, explains }) => (all.some(is) ? all.filter((one) => is(one) || !explains(one)) : all),
@@ -57,7 +60,7 @@ export function rootCauses(findings: readonly Finding[]): Finding[] {
   )
 }
 
-/** Findings that one mend ends are one line: a lost schema has fifty tables, the host may have a hundred. */
+/** Findings with the same mend become one line: a lost schema has fifty tables, the host may have a hundred. */
 function oneForEach(findings: readonly Finding[]): Finding[] {
   const byMend = new Map<string, Finding[]>()
   for (const finding of findings) {

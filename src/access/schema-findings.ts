@@ -1,7 +1,10 @@
 import { digestFound } from './function-digest.js'
 import { functionNamed } from './rights.js'
 
-/** Where things are made and what is made there: schemas, the database, functions. `$4` are the declared functions, `$7` those of the host's own that it allows. */
+/**
+ * Findings about schemas, the database and functions. `$4` is the list of declared functions, `$7` the functions that the host
+ * allows.
+ */
 export const functionTables = `
 declared_function as materialized (
   select f.*, p.oid, p.proowner,
@@ -20,7 +23,7 @@ executor as materialized (
     and a.grantee <> p.proowner and a.grantee = any (array(select g.oid from grantee g))
 )`
 
-/** As allowFunctions takes it. */
+/** The signature in the form of allowFunctions. */
 const signatureOf = (oid: string) => `(
   select pg_catalog.format('%s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid = ${oid})`
@@ -46,7 +49,7 @@ export const functionFindings: readonly string[] = [
   from executor e join declared_function f on f.oid = e.oid join grantee g on g.oid = e.grantee
   where e.is_grantable or g.role is null or not f.executable`,
 
-  // It runs with the rights of its owner. Trigger functions cannot be called, and nobody here may make a trigger.
+  // It runs with the rights of its owner. Trigger functions cannot be called directly, and the login may not create a trigger.
   `select 'may execute an undeclared definer function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
     pg_catalog.format('revoke execute on routine %s from %s cascade -- or, where the application is to execute it, allowFunctions: [%L]',
       e.oid::pg_catalog.regprocedure, g.name, ${signatureOf('e.oid')}), true
@@ -78,7 +81,7 @@ export const functionFindings: readonly string[] = [
     and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
 ]
 
-/** Who owns the library's own schema, what of it needs no schema, and what binds. */
+/** The owner of the library's tables, its functions that are visible without their schema, and the function that binds. */
 export const placeTables = `
 place as materialized (
   select c.relowner as owner,
@@ -116,7 +119,7 @@ export const placeFindings: readonly string[] = [
   join grantee g on g.oid = a.grantee
   where a.privilege_type in ('CREATE', 'TEMPORARY') and g.oid <> d.datdba`,
 
-  // The next table or partition would be granted as it is made.
+  // A default privilege would grant rights on the next table or partition when it is created.
   `select 'default privileges grant', pg_catalog.format('%s%s of %s to %s', kind.name, case when n.oid is not null then pg_catalog.format(' in %s', n.nspname) end,
       d.defaclrole::pg_catalog.regrole, g.name),
     pg_catalog.format('alter default privileges for role %s%s revoke all on %s from %s', d.defaclrole::pg_catalog.regrole,

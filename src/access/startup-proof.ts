@@ -21,15 +21,15 @@ import { otherBookTable, policyTables, tableFindings } from './table-findings.js
 
 export interface StartupProofOptions {
   readonly role: 'tenantry_app' | 'tenantry_system'
-  /** Tables, views and sequences of the host's own that the login may use: `public.countries`. */
+  /** Tables, views and sequences of the host that the login may use: `public.countries`. */
   readonly allowRelations?: readonly string[]
-  /** SECURITY DEFINER functions of the host's own that the login may execute: `public.slugify(text)`. */
+  /** SECURITY DEFINER functions of the host that the login may execute: `public.slugify(text)`. */
   readonly allowFunctions?: readonly string[]
 }
 
 /**
- * The whole proof, once per process, as the login that will serve. What this build knows must be as it declares it; anything else
- * is accepted only as a newer build has recorded it. One round trip, and two more beside a newer build.
+ * The whole proof, once per process, with the application's login. What this build knows must match its declarations; anything else
+ * is accepted only if a newer build has recorded it. One round trip, and two more beside a newer build.
  */
 export async function proveStartup(
   session: Pick<Session, 'query'>,
@@ -66,12 +66,12 @@ async function prove(
     return asProof(await session.query<Finding>(startupProof(declarations.migrations), params))
   } catch (error) {
     if (!unreadable.has((error as { code?: unknown }).code)) throw error
-    // A table of applied migrations is missing or closed to the login: the catalogs tell which, and what mends it.
+    // A bookkeeping table is missing or the login may not read it. Without these tables the catalogs show which, and its mend.
     return asProof(await session.query<Finding>(startupProof([]), params))
   }
 }
 
-/** The schemas that may be on the search_path of a login that is proved by these. */
+/** The schemas that may be on the search_path of a login that is proved with these declarations. */
 export function searchPathOf(
   { tables }: Declarations,
   { allowRelations = [] }: Pick<StartupProofOptions, 'allowRelations'> = {},
@@ -80,7 +80,7 @@ export function searchPathOf(
   return [...new Set([...tables.map(({ schema }) => schema), ...allowed.filter(Boolean)])]
 }
 
-/** Nobody has a right on such a table, so bootstrap would take those that it has. */
+/** An undeclared table grants no rights to any role, so bootstrap would revoke all rights on it. */
 const withoutKind = ({ tables }: Declarations): RoleFault[] =>
   tables
     .filter(({ kind }) => kind === undefined)
@@ -89,7 +89,7 @@ const withoutKind = ({ tables }: Declarations): RoleFault[] =>
       detail: `${schema}.${name}`,
       mend:
         'call declareTable right below the definition of the table. If it is called there, two copies of `tenantry/schema` are loaded ' +
-        '(`npm ls tenantry`): the tables must import the one that openTenancy comes with',
+        '(`npm ls tenantry`): the tables must import the copy that openTenancy uses',
     }))
 
 // insufficient_privilege, undefined_table
@@ -135,7 +135,10 @@ const startupProof = (migrations: readonly AppliedMigrations[]) =>
     },
   )
 
-/** Whose rights are looked at: everybody's, the login's and its role's. Those of any other role it reaches are not: to reach one is a fault. */
+/**
+ * The rights of PUBLIC, the login and its role are compared. Other roles that the login reaches are left out: reaching one is a
+ * fault.
+ */
 const grantees = `
 grantee(oid, name, role) as materialized (
   select 0::pg_catalog.oid, 'public', null

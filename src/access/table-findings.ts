@@ -1,7 +1,7 @@
 import { passOwn } from './root-causes.js'
 import { partitionTable } from './partition-findings.js'
 
-/** Policies as they are declared and as the server prints them. */
+/** The policies as declared, and as the server prints them. */
 export const policyTables = `${partitionTable},
 declared_policy as materialized (
   select d.oid, p ->> 'name' as name, p ->> 'role' as role, bound.rows,
@@ -27,12 +27,15 @@ policy as materialized (
   where p.polrelid = any (array(select d.oid from declared d union all select c.oid from partition c))
 )`
 
-/** Whether the relation `c` has a policy that only the helpers for tables of the host's own make. */
+/** Whether the relation `c` has a policy that only the helpers for the host's tables create. */
 const hasOurPolicy = `exists (
   select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname in ('org_isolation', 'user_access', 'system_access')
     and here.role = any (p.polroles))`
 
-/** `other_book`: what looks like the bookkeeping table of migrations that this build does not know, by the rights of bootstrap. */
+/**
+ * `other_book`: relations with the rights that bootstrap grants on a bookkeeping table, but of migrations that this build does not
+ * know.
+ */
 export const otherBookTable = `
 other_book as materialized (
   select h.oid from held h join grantee g on g.oid = h.grantee
@@ -41,13 +44,16 @@ other_book as materialized (
   group by h.oid having pg_catalog.count(*) = 2
 )`
 
-/** Rows that name a finding: what is wrong, where, what mends it, and whether it is a fault. `$6` are the relations that the host allows. */
+/**
+ * Each row is a finding: the fault, its place, its mend, and whether it is grave. `$6` is the list of relations that the host
+ * allows.
+ */
 export const tableFindings: readonly string[] = [
-  // While a migration is pending, that is said instead.
-  `select 'a table is missing', d.label, 'restore it from a backup: the migration that makes it was applied', true
+  // While a migration is pending, that finding is reported instead.
+  `select 'a table is missing', d.label, 'restore it from a backup: the migration that creates it was applied', true
   from declared d where d.oid is null and d.origin is null`,
 
-  `select 'is not a table', d.label, 'restore the table from a backup, and give what stands in its place another name', true
+  `select 'is not a table', d.label, 'rename the relation that has its name, and restore the table from a backup', true
   from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', d.label, d.relowner::pg_catalog.regrole),
@@ -60,7 +66,7 @@ export const tableFindings: readonly string[] = [
   `select 'row security is enabled where none is declared', d.label, pg_catalog.format('alter table %s disable row level security', d.label), true
   from declared d where not d."rowSecurity" and d.relrowsecurity`,
 
-  // Exactly the declared ones: permissive policies are OR-ed, so a further one widens, whatever it says.
+  // The policies must be exactly the declared ones: permissive policies are OR-ed, so any further one lets more rows through.
   `select 'policies differ', pg_catalog.format('%s: %s', d.label, different.names), different.mend, true
   from declared d
   join (
@@ -91,8 +97,8 @@ export const tableFindings: readonly string[] = [
     group by f.oid, f.grantee
   ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee`,
 
-  // A view without security_invoker reads with the rights of its owner, a materialized view and a foreign table know no row
-  // security, and a partition does not take the policies of its table. Partitions of declared tables are checked on their own.
+  // A view without security_invoker reads with the rights of its owner. Materialized views and foreign tables have no row security,
+  // and a partition does not inherit the policies of its table. Partitions of declared tables are checked separately.
   `select case when c.relispartition then 'has rights on a partition' else 'has rights on an undeclared relation' end,
     pg_catalog.format('%s on %s %s to %s', seen.rights,
       case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end, c.label, g.name),
@@ -138,12 +144,12 @@ export const tableFindings: readonly string[] = [
   from pg_catalog.pg_rewrite r
   where r.rulename <> '_RETURN' and coalesce(pg_catalog.pg_partition_root(r.ev_class), r.ev_class) in (select d.oid from declared d)`,
 
-  // Drizzle writes a table of public without its schema.
+  // Drizzle writes a table of the schema public without its schema.
   `select 'is hidden by another relation', d.label,
     pg_catalog.format('alter role %I in database %I set search_path = public', here.login_name, here.database_name), true
   from declared d cross join here where d.schema = 'public' and d.origin is null and not pg_catalog.pg_table_is_visible(d.oid)`,
 
-  `select 'is published', p.pubname::text, 'row security does not bind a subscriber: see to it that you trust whoever subscribes', false
+  `select 'is published', p.pubname::text, 'row security does not apply to subscribers: allow only subscribers that you trust', false
   from pg_catalog.pg_publication p
   where p.puballtables
     or exists (

@@ -6,13 +6,13 @@ import type { Console } from './console.js'
 import type { Report } from './report.js'
 import { ownersPlace, type Place } from './sessions.js'
 
-/** What every command understands. */
+/** The options of every command. */
 export interface GlobalOptions {
   readonly json: boolean
   readonly config: string | undefined
 }
 
-/** What a command has around it: this process, or a test. */
+/** The surroundings of a command: this process, or a test. */
 export interface Host {
   readonly cwd: string
   readonly env: Readonly<Record<string, string | undefined>>
@@ -21,7 +21,7 @@ export interface Host {
   close(session: Session): Promise<void>
 }
 
-/** What a command works with. */
+/** What a command receives. */
 export interface Context extends Pick<Host, 'cwd' | 'env'> {
   readonly console: Console
   /** The library's tables, and the host's where a tenantry.config.ts names them. */
@@ -30,7 +30,7 @@ export interface Context extends Pick<Host, 'cwd' | 'env'> {
 }
 
 /**
- * Makes a handler of what a command does. Commands import what they work with when they run: without the tables and the driver
+ * Turns a command's function into a handler. Commands import their modules only when they run: without the tables and the driver,
  * help and completion start three times as fast.
  */
 export type Run = <Args extends GlobalOptions>(
@@ -57,7 +57,7 @@ export function contextOf(host: Host, { json, config }: GlobalOptions): Context 
   }
 }
 
-/** As the owner of the tables, in the database that the arguments or the environment name. */
+/** Connects as the owner of the tables to the database that the arguments or the environment name. */
 export function asOwner<T>(
   { cwd, env, connected }: Context,
   { embedded }: { readonly embedded?: string | undefined },
@@ -66,26 +66,26 @@ export function asOwner<T>(
   return connected(ownersPlace(embedded === undefined ? undefined : resolve(cwd, embedded), env), work)
 }
 
-/** For commands that connect as the owner. */
+/** The options of commands that connect as the owner. */
 export const connecting = <Args extends GlobalOptions>(command: Argv<Args>) =>
   command
     .option('embedded', {
       type: 'string',
       requiresArg: true,
       normalize: true,
-      describe: 'Work on the embedded database (PGlite) in this directory, whatever the environment says',
+      describe: 'Use the embedded database (PGlite) in this directory and ignore the environment',
     })
     .epilogue(ownersEnvironment)
 
 export const ownersEnvironment = [
   'Environment:',
-  '  DATABASE_ADMIN_URL  whom to connect as: the role that owns the tables',
-  '  DATABASE_URL        the same, where DATABASE_ADMIN_URL is not set',
+  '  DATABASE_ADMIN_URL  the url of the role that owns the tables',
+  '  DATABASE_URL        used when DATABASE_ADMIN_URL is not set',
 ].join('\n')
 
-/** In the help of commands that write to the database. */
+/** For the help of commands that write to the database. */
 export const whenRefused =
-  'Refused where migrations are applied that the tenantry.config.ts found from here upwards does not have.'
+  'Refused when the database has applied migrations that the nearest tenantry.config.ts does not name.'
 
-/** The head of a command's help: how it is called, and what it does in a few sentences. */
+/** The head of a command's help: its call, and a few sentences on what it does. */
 export const usageOf = (command: string, ...sentences: readonly string[]) => `$0 ${command}\n\n${sentences.join(' ')}`

@@ -10,7 +10,7 @@ import { type MigrationSet, platformMigrations } from '../migrations/migrator.js
 import * as schema from '../schema/index.js'
 import { platformTables, tablesOf } from '../schema/tables.js'
 
-/** What the commands work on: the library's own tables, and the host's where a tenantry.config.ts names them. */
+/** The tables and migrations of the commands: the library's, and the host's where a tenantry.config.ts names them. */
 export interface Project {
   readonly sets: readonly MigrationSet[]
   readonly tables: readonly PgTable[]
@@ -18,7 +18,7 @@ export interface Project {
 }
 
 export interface OwnProject {
-  /** The config file, for messages. */
+  /** The path of the config file, for messages. */
   readonly file: string
   /** Everything that their schema module exports. */
   readonly definitions: Record<string, unknown>
@@ -47,7 +47,7 @@ const ownConfig = z.strictObject({
   allowRelations: names,
   allowFunctions: names,
 })
-// Of drizzle-kit's own config what matters here, with its defaults.
+// The fields of drizzle-kit's config that are read here, with its defaults.
 const kitConfig = z.object({
   schema: path,
   out: path.default('drizzle'),
@@ -59,7 +59,9 @@ const endings = ['ts', 'mts', 'js', 'mjs']
 /** The library's tables alone. */
 export const platformProject: Project = { sets: [platformMigrations], tables: platformTables, own: undefined }
 
-/** Reads the config file that is given, else the nearest one from `cwd` upwards, else works on the library's tables alone. */
+/**
+ * Reads the given config file, or else the nearest one from `cwd` upwards. Without one the project has the library's tables only.
+ */
 export async function loadProject(cwd: string, given: string | undefined): Promise<Project> {
   const file = given === undefined ? findUpwards(cwd, 'tenantry.config') : resolve(cwd, given)
   if (file === undefined) return platformProject
@@ -68,7 +70,7 @@ export async function loadProject(cwd: string, given: string | undefined): Promi
   return { sets: [platformMigrations, own.set], tables: [...tables], own }
 }
 
-/** The nearest file of that name from `cwd` upwards, with any of the endings of a module. */
+/** The nearest file of that name from `cwd` upwards, with any extension of a module. */
 export function findUpwards(cwd: string, stem: string): string | undefined {
   const found = endings.map((ending) => join(cwd, `${stem}.${ending}`)).find((file) => existsSync(file))
   const above = dirname(cwd)
@@ -80,7 +82,10 @@ export async function readDrizzleConfig(file: string): Promise<DrizzleConfig> {
   return { schema: resolve(dirname(file), schema), folder: resolve(dirname(file), out), bookkeeping: migrations }
 }
 
-/** A module of tables. A second copy of the declarations would know none of the kinds that are declared in this one. */
+/**
+ * Loads a module of tables. It must use this copy of the declarations: another copy would not know the kinds that are declared
+ * here.
+ */
 export const loadDefinitions = (file: string): Promise<Record<string, unknown>> =>
   loadModule(file, { 'tenantry/schema': schema })
 
@@ -105,7 +110,7 @@ function parsed<Shape extends z.ZodType>(file: string, shape: Shape, value: unkn
   )
 }
 
-/** Loads a module of the host, in TypeScript or JavaScript. What it imports under these names are modules that run here already. */
+/** Loads a TypeScript or JavaScript module of the host. Imports of these names get the modules that are loaded here already. */
 async function loadModule(file: string, virtualModules: Record<string, unknown>): Promise<Record<string, unknown>> {
   if (!existsSync(file)) throw new InvalidInputError(file, 'there is no such file')
   const jiti = createJiti(import.meta.url, {

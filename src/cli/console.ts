@@ -2,38 +2,38 @@ import type { Readable, Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { confirm, isCancel, isCI, password, progress, settings } from '@clack/prompts'
 
-/** How a command speaks. */
+/** The output of a command, and its questions. */
 export interface Console {
-  /** Somebody is there to answer. */
+  /** Whether somebody can answer. */
   readonly interactive: boolean
-  /** What the command was asked for. */
+  /** The result of the command. */
   result(text: string): void
-  /** What goes on meanwhile. */
+  /** Progress. */
   line(text: string): void
-  /** What is wrong, or to be known beside the result. */
+  /** A fault, or a note beside the result. */
   fault(text: string): void
-  /** Something that takes a while, in `of` steps. */
+  /** A progress bar of `of` steps. */
   bar(title: string, of: number): Bar
   confirm(question: string): Promise<boolean>
-  /** From whom sits there, else all of stdin. Undefined when it was cancelled. */
+  /** Asks on a terminal, and otherwise reads all of stdin. Undefined when it was cancelled. */
   askSecret(question: string): Promise<string | undefined>
 }
 
 export interface Bar {
   at(done: number): void
   done(text: string): void
-  /** The fault itself is told elsewhere. */
+  /** Marks the bar as failed. The error is reported elsewhere. */
   failed(): void
 }
 
-/** The process' own streams, or a test's. */
+/** The streams of this process, or of a test. */
 export interface Streams {
   readonly stdin: Readable & { readonly isTTY?: boolean }
   readonly stdout: Writable & { readonly isTTY?: boolean }
   readonly stderr: Writable
 }
 
-/** With `json` the result has stdout for itself. Bars and questions are for a terminal, and never for a job of a CI server. */
+/** With `json` only the result goes to stdout. Bars and questions need a terminal, and are never used in a CI job. */
 export function openConsole({ stdin, stdout, stderr }: Streams, json: boolean): Console {
   const interactive = stdin.isTTY === true && stdout.isTTY === true && !json && !isCI()
   const write = (stream: Writable, text: string) => void stream.write(`${text}\n`)
@@ -62,7 +62,7 @@ export function openConsole({ stdin, stdout, stderr }: Streams, json: boolean): 
   }
 }
 
-/** A url that was given as an argument comes back in messages about arguments. */
+/** Messages about arguments repeat them, and so also a url with its password. */
 export const withoutPasswords = (text: string): string =>
   text.replace(/(\w:\/\/[^\s:/@]*):\S*@/g, '$1:***@').replace(/\b(password=)[^\s&]+/gi, '$1***')
 
@@ -87,7 +87,7 @@ function terminalBar(title: string, of: number): Bar {
   }
 }
 
-/** While it shows a bar, clack takes Ctrl-C and Escape for the end, with success. Here Ctrl-C is the signal it would be without. */
+/** While a bar is shown, clack treats Ctrl-C and Escape as a successful end. This makes Ctrl-C a signal again. */
 function takeKeyboard(): () => void {
   const aliases = new Map(settings.aliases)
   settings.aliases.clear()

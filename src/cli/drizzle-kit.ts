@@ -1,6 +1,6 @@
 import { UnavailableError } from '../core/errors.js'
 
-/** Loads a module that needs drizzle-kit, which is only where migrations are generated. */
+/** Loads a module that needs drizzle-kit, which is installed only where migrations are generated. */
 export async function withDrizzleKit<Module>(load: () => Promise<Module>): Promise<Module> {
   try {
     return await load()

@@ -12,13 +12,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     if (interruption.signal.aborted) return
     interruption.abort()
     process.stderr.write('interrupted\n')
-    // A server that does not answer must not hold up the end.
+    // A server that does not answer must not delay the exit.
     setTimeout(() => process.exit(exit.interrupted), 3000)
     void sessions.interrupt().then(() => process.exit(exit.interrupted))
   })
 }
 
-// Whoever reads may have seen enough, as `head` has: that is no reason to stop half way.
+// The reader of a pipe may close it early, as `head` does. The command then runs on to its end.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 
 const code = await runProgram(process.argv.slice(2), {

@@ -7,7 +7,7 @@ import type { StrayedSet } from '../migrations/strayed-sets.js'
 import type { Context } from './command.js'
 import type { Project } from './config-file.js'
 
-/** For commands that can be told which migrations to work on. */
+/** The options of commands that work on some of the migrations. */
 export const targeted = <Args>(command: Argv<Args>, describe: string) =>
   command.option('to', { type: 'string', requiresArg: true, describe }).option('set', {
     type: 'string',
@@ -15,7 +15,7 @@ export const targeted = <Args>(command: Argv<Args>, describe: string) =>
     describe: 'Only these migrations: tenantry (or platform) for those of the library, own for yours',
   })
 
-/** The sets that the arguments mean: one where a migration is named, else all. */
+/** The sets that the arguments name: one where a migration is named, otherwise all. */
 export function chooseSets(
   { sets, own }: Project,
   { set, to }: { readonly set: string | undefined; readonly to: string | undefined },
@@ -23,7 +23,7 @@ export function chooseSets(
   const names = sets.map(({ name }) => name).join(' or ')
   if (set === undefined) {
     if (to === undefined || sets.length === 1) return sets
-    throw new InvalidInputError('--to', `needs --set, ${names}: each has migrations of its own`)
+    throw new InvalidInputError('--to', `needs --set, ${names}: each set has its own migrations`)
   }
   const wanted = isPlatform(set) ? platform : set
   const chosen = sets.filter(({ name }) => name === wanted)
@@ -34,19 +34,19 @@ export function chooseSets(
 
 const platform = 'tenantry'
 
-/** Whether only the library's migrations are meant: by their name, or by that of the schema of their tables. */
+/** Whether `--set` names the library's migrations: by their name, or by the schema of their tables. */
 const isPlatform = (set: string | undefined): boolean => set === platform || set === 'platform'
 
-/** What says which migrations a command knows. */
+/** Where a command looked for migrations, and what it found. */
 export type Found = Pick<Context, 'cwd'> & { readonly project: Project }
 
-/** Throws when migrations are applied that this project does not have: a command run here would not know their tables. */
+/** Throws when migrations are applied that this project does not have: the command would not know their tables. */
 export async function requireEverySet(session: Session, found: Found, also = ''): Promise<void> {
   const strayed = await strayedWarnings(session, found)
   if (strayed.length > 0) throw new MigrationError([...strayed, `Nothing was done. ${otherConfig}${also}`].join('\n'))
 }
 
-/** Under the lock of the migrator: a set's first migration may be applied just now, by a run that this one waits for. */
+/** Checks under the lock of the migrator: another run may just be applying a set's first migration. */
 export async function withEverySet<T>(
   session: Session,
   found: Found,
@@ -60,7 +60,7 @@ export async function withEverySet<T>(
   })
 }
 
-/** The project to migrate: of one that does not have every set, only the library's part, and only where it was asked for by name. */
+/** The project to migrate. When sets are missing from it, it is the library's part only, and only if `--set` names that. */
 export async function projectToMigrate(session: Session, found: Found, set: string | undefined): Promise<Project> {
   if (!isPlatform(set)) {
     await requireEverySet(
@@ -75,11 +75,11 @@ export async function projectToMigrate(session: Session, found: Found, set: stri
   return isWhole ? found.project : platformProject
 }
 
-/** What to do about what is missing from the config. */
+/** The mend for sets that are missing from the config. */
 export const otherConfig =
   'Run this in the folder of the tenantry.config.ts that names them, or pass that file with --config'
 
-/** The sets of which migrations are applied that this project does not have, a sentence each. */
+/** One sentence for each set that has applied migrations and is missing from this project. */
 export async function strayedWarnings(session: Session, { project, cwd }: Found): Promise<string[]> {
   const { strayedSets } = await import('../migrations/strayed-sets.js')
   return (await strayedSets(session, project.sets)).map((strayed) => sentence(strayed, project, cwd))

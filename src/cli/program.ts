@@ -14,7 +14,7 @@ import { addSeed } from './commands/seed.js'
 
 const commands = [addMigrate, addBootstrap, addLogin, addCheck, addProof, addSeed, addPartitions]
 
-/** Runs one command line to its end, and gives the code to exit with. */
+/** Runs one command line, and returns the exit code. */
 export async function runProgram(argv: readonly string[], host: Host): Promise<ExitCode> {
   let code: ExitCode = exit.fine
   const run: Run = (work) => async (args) => {
@@ -40,18 +40,18 @@ async function parser(argv: readonly string[], run: Run) {
     .option('json', {
       type: 'boolean',
       default: false,
-      describe: 'One JSON document on stdout, everything else on stderr',
+      describe: 'Write one JSON document to stdout and everything else to stderr',
     })
     .option('config', {
       type: 'string',
       requiresArg: true,
       normalize: true,
-      describe: 'tenantry.config.ts, instead of the nearest one from here upwards',
+      describe: 'The tenantry.config.ts to use. Default: the nearest one in this folder or above it',
     })
   return commands
     .reduce((all, add) => add(all, run), program)
     .completion('completion', 'Prints a script that completes commands in bash and zsh')
-    .demandCommand(1, 'Say what to do')
+    .demandCommand(1, 'Name a command')
     .recommendCommands()
     .strict()
     .version(await version())
@@ -60,11 +60,11 @@ async function parser(argv: readonly string[], run: Run) {
     .epilogue(
       [
         'Exit codes:',
-        '  0    done, and nothing to look at',
+        '  0    done, and nothing was found',
         '  1    refused or failed',
         '  2    wrong usage: nothing was tried',
-        '  3    it ran, and found something to look at',
-        '  130  interrupted: what was running has been rolled back',
+        '  3    it ran, and found faults',
+        '  130  interrupted: the running transaction was rolled back',
       ].join('\n'),
     )
     .exitProcess(false)
@@ -75,12 +75,12 @@ async function parser(argv: readonly string[], run: Run) {
     })
 }
 
-/** Says what went wrong, and what kind of failure it was. */
+/** Reports the error, and returns its exit code. */
 function explain(error: unknown, host: Host, json: boolean): ExitCode {
   const console = host.console(json)
   const isOurs = error instanceof TenantryError
   const message = withoutPasswords(error instanceof Error ? error.message : String(error))
-  // An error of no class of ours is a fault of this program: whoever mends it needs to know where it was.
+  // An error that is not of our classes is a bug in this program, so its stack is shown.
   console.fault(isOurs || !(error instanceof Error) ? message : withoutPasswords(error.stack ?? message))
   if (json) console.result(asJson({ error: { code: isOurs ? error.code : 'unexpected', message } }))
   return error instanceof InvalidInputError ? exit.usage : exit.failed

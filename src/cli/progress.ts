@@ -1,7 +1,7 @@
 import type { MigrateOptions, MigrationProgress } from '../migrations/progress.js'
 import type { Bar, Console } from './console.js'
 
-/** Runs `work` and shows how far its migrations are: a bar for each file on a terminal, a line for each otherwise. */
+/** Runs `work` and shows the progress of its migrations: a bar for each file on a terminal, a line for each otherwise. */
 export async function withProgress<T>(
   console: Console,
   work: (options: Required<Pick<MigrateOptions, 'onProgress'>>) => Promise<T>,
@@ -26,7 +26,7 @@ export async function withProgress<T>(
         current = undefined
         break
       case 'finished':
-        bar.done(`${name} ${progress.direction === 'up' ? 'applied' : 'taken back'}`)
+        bar.done(`${name} ${progress.direction === 'up' ? 'applied' : 'undone'}`)
         current = undefined
         break
     }

@@ -1,4 +1,4 @@
-/** What a command did or found: lines for a person, a document for a program. */
+/** The result of a command: lines for a person, a document for a program. */
 export interface Report {
   readonly lines: readonly string[]
   readonly document: object
@@ -12,7 +12,7 @@ export const exit = {
   failed: 1,
   /** Wrong usage: nothing was tried. */
   usage: 2,
-  /** It ran, and found what somebody must look at. */
+  /** It ran, and found faults. */
   findings: 3,
   /** Ctrl-C, or SIGTERM. */
   interrupted: 130,

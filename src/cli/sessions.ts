@@ -2,12 +2,12 @@ import { InvalidInputError, UnavailableError } from '../core/errors.js'
 import { assertUrl } from '../database/pool-config.js'
 import type { Session } from '../database/session.js'
 
-/** A place to connect to, and where it was named. */
+/** A database to connect to, and the variable or option that named it. */
 export type Place = { readonly url: string; readonly from: string } | { readonly embedded: string }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where the owner of the tables connects to. */
+/** The database of the owner of the tables. */
 export function ownersPlace(embedded: string | undefined, env: Environment): Place {
   if (embedded !== undefined) return { embedded }
   const from = ['DATABASE_ADMIN_URL', 'DATABASE_URL'].find((name) => isSet(env[name]))
@@ -20,7 +20,7 @@ export function ownersPlace(embedded: string | undefined, env: Environment): Pla
   return placeOf(env[from] ?? '', from)
 }
 
-/** Where a login of the application connects to. */
+/** The database of a login of the application. */
 export function loginsPlace(given: string | undefined, variable: string, env: Environment): Place {
   if (given !== undefined) return placeOf(given, '--url')
   const url = env[variable]
@@ -38,7 +38,7 @@ function placeOf(url: string, from: string): Place {
   return { url, from }
 }
 
-/** The sessions of one run of the program, so that an interruption can end what the server still does for them. */
+/** The sessions of one run of the program. An interruption cancels what the server still runs for them. */
 export class Sessions {
   private readonly backends = new Map<Session, { url: string; pid: number }>()
 
@@ -55,7 +55,10 @@ export class Sessions {
     await session.close()
   }
 
-  /** Without this a statement that runs would go on, with its locks, until it is done: only then the server sees that nobody waits. */
+  /**
+   * Without this a running statement would continue, with its locks, until it is done: the server notices only then that the client
+   * is gone.
+   */
   async interrupt(): Promise<void> {
     const { openSession } = await import('../database/session.js')
     const ending = [...this.backends.values()].map(async ({ url, pid }) => {
@@ -76,7 +79,7 @@ export class Sessions {
   }
 }
 
-/** Without the password, and without what else may be in a query string. */
+/** Leaves out the password and the query string, which may contain secrets. */
 function describe(place: Place): string {
   if ('embedded' in place) return `the embedded database in ${place.embedded}`
   const { username, hostname, port, pathname } = new URL(place.url)

@@ -29,19 +29,19 @@ function parseKeyring(text: string): Keyring {
 function parseKey(part: string): MasterKey {
   const [, id, encoded = ''] = /^([A-Za-z0-9_-]{1,16}):([A-Za-z0-9+/_-]+=*)$/.exec(part) ?? []
   const secret = Buffer.from(encoded, 'base64')
-  // The key itself is not shown: it would be in every log.
+  // The message leaves out the key, because it would be in every log.
   if (id === undefined || secret.length !== keyBytes) throw new InvalidInputError(variable, howTo)
   return { id, secret }
 }
 
 const generateKeyring = (): string => `dev:${randomBytes(keyBytes).toString('base64')}`
 
-/** Keys for this process alone: what they sign is worth nothing after it. */
+/** Keys for this process alone: what they sign is invalid afterwards. */
 export const passingKeyring = (): Keyring => parseKeyring(generateKeyring())
 
 /**
- * The keys that were given, or those of the environment. In development a missing one is made once and kept in
- * `.tenantry/keys`, with a warning; in production it is an error.
+ * The given keys, or those of the environment. In development a missing key is generated once and kept in `.tenantry/keys`, with a
+ * warning; in production it is an error.
  */
 export function loadKeyring(given: string | undefined, env: NodeJS.ProcessEnv = process.env): Keyring {
   const text = given ?? env[variable]
@@ -56,7 +56,7 @@ function keysInFile(file: string): string {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
     const code = String((error as NodeJS.ErrnoException).code)
-    throw new InvalidInputError(variable, `is missing, and ${file} can be neither read nor made (${code}); ${howTo}`)
+    throw new InvalidInputError(variable, `is missing, and ${file} can be neither read nor created (${code}); ${howTo}`)
   }
 }
 
@@ -64,14 +64,14 @@ function makeKeyFile(file: string): void {
   mkdirSync(dirname(file), { recursive: true })
   try {
     writeFileSync(file, `${generateKeyring()}\n`, { mode: 0o600, flag: 'wx' })
-    process.emitWarning(`made keys for development in ${file}; in production, ${howTo}`, 'TenantryWarning')
+    process.emitWarning(`generated keys for development in ${file}; in production, ${howTo}`, 'TenantryWarning')
   } catch (error) {
-    // Of two processes that start together one makes the file, and both read it.
+    // When two processes start together, one creates the file, and both read it.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 
-/** A key for one purpose: none of them tells anything about the master key or about another one. */
+/** A key for one purpose. It reveals nothing about the master key or about the keys of other purposes. */
 export const derivedKeys = ({ keys }: Keyring, purpose: string): [Uint8Array, ...Uint8Array[]] => {
   const derive = ({ secret }: MasterKey) =>
     new Uint8Array(hkdfSync('sha256', secret, '', `tenantry ${purpose}`, keyBytes))

@@ -21,7 +21,7 @@ export interface CheckOptions {
 const declared = {
   name: 'declared',
   reason:
-    'Checks, grants, the proof, the export and Citus go by the kind of a table; one without a kind would slip through all.',
+    'Checks, grants, the proof, the export and Citus depend on the kind of a table; all of them skip a table without one.',
 }
 
 const tableRules = [...isolationRules, ...keyRules, ...referenceRules, ...columnRules, ...checkRules, ...nameRules]
@@ -34,8 +34,8 @@ export const rules: readonly { readonly name: string; readonly reason: string }[
 ]
 
 /**
- * What table definitions have wrong; nothing when they are sound. Takes tables, or all exports of a schema module: then views,
- * enums, sequences and policies among them are looked at too. Needs no database.
+ * Returns the faults of table definitions. Takes tables, or all exports of a schema module: then its views, enums, sequences and
+ * policies are checked too. Needs no database.
  */
 export function checkTables(
   tables: Iterable<PgTable> | Readonly<Record<string, unknown>>,

@@ -13,15 +13,15 @@ import {
 import { factsOf, type TableFacts } from '../schema/shared/kinds.js'
 import { platformTables } from '../schema/tables.js'
 
-/** A table as the rules see it: Drizzle's definition with SQL names in place of objects. */
+/** A table in the form that the rules read: Drizzle's definition with SQL names in place of objects. */
 export interface Definition {
-  /** With its Postgres schema, as messages name it. */
+  /** The name with its Postgres schema, for messages. */
   readonly fullName: string
   readonly name: string
   readonly facts: TableFacts
   readonly owner: OwnerColumn | undefined
   readonly columns: readonly PgColumn[]
-  /** The columns by the names they have in TypeScript. */
+  /** The columns by their TypeScript names. */
   readonly properties: Readonly<Record<string, PgColumn>>
   /** The primary key, uniques and indexes. */
   readonly keys: readonly Key[]
@@ -31,13 +31,13 @@ export interface Definition {
   readonly rowSecurity: boolean
 }
 
-/** The column that says whose a row is. A table of nobody's rows, or of the owners themselves, has none. */
+/** The column of the owner's id. Tables without an owner, and the tables of the owners themselves, have none. */
 export type OwnerColumn = 'org_id' | 'user_id'
 
 export interface Key {
   readonly kind: 'primary key' | 'unique' | 'unique index' | 'index'
   readonly name: string | undefined
-  /** Undefined stands for an expression. */
+  /** Undefined for an expression. */
   readonly columns: readonly (string | undefined)[]
   readonly ascending: boolean
   readonly method: string
@@ -46,12 +46,12 @@ export interface Key {
 
 export interface Reference {
   readonly name: string | undefined
-  /** What messages call it: its name, or its columns. */
+  /** The name in messages: its own, or its columns. */
   readonly label: string
   readonly columns: readonly string[]
   readonly target: string
   readonly targetTable: PgTable
-  /** Undefined when the table it refers to was never declared. */
+  /** Undefined when the table that it refers to was never declared. */
   readonly targetFacts: TableFacts | undefined
   readonly targetOwner: OwnerColumn | undefined
   readonly targetColumns: readonly string[]
@@ -59,10 +59,10 @@ export interface Reference {
   readonly onUpdate: string
 }
 
-/** SQL as the migration will say it. */
+/** SQL text as the migration will contain it. */
 export interface SqlText {
   readonly text: string
-  /** It has bound values, which a migration would show as `$1`. */
+  /** Whether it has bound values, which a migration would contain as `$1`. */
   readonly bound: boolean
 }
 
@@ -74,7 +74,7 @@ export const fullNameOf = (table: PgTable): string => {
   return `${schema ?? 'public'}.${name}`
 }
 
-/** Facts by full name, of the library's tables and the given ones: a foreign key may point to a stand-in of the same name. */
+/** Facts by full name, of the library's tables and the given ones: a foreign key may refer to a stand-in of the same name. */
 export function registerFacts(tables: Iterable<PgTable>): ReadonlyMap<string, TableFacts> {
   const registry = new Map<string, TableFacts>()
   for (const table of [...platformTables, ...tables]) {
@@ -107,7 +107,7 @@ export const columnOf = (table: Definition, name: string): PgColumn | undefined 
 
 export const primaryKeyOf = (table: Definition): Key | undefined => table.keys.find((key) => key.kind === 'primary key')
 
-/** What an array is of, or the column itself. */
+/** The element type of an array column, or the column itself. */
 export const elementOf = (column: PgColumn): PgColumn => (is(column, PgArray) ? elementOf(column.baseColumn) : column)
 
 export const isUuid = (column: PgColumn): boolean => column.getSQLType() === 'uuid'
@@ -115,8 +115,7 @@ export const isUuid = (column: PgColumn): boolean => column.getSQLType() === 'uu
 export const isInstant = (column: PgColumn): boolean => /^timestamp.* with time zone$/.test(column.getSQLType())
 
 /**
- * A column that says who did something, by the way it is named: `created_by`. One that is part of a composite key is an
- * ordinary reference.
+ * Whether the column records who did something, by its name: `created_by`. As part of a composite key it is an ordinary reference.
  */
 export const isAttribution = (table: Definition, column: PgColumn): boolean =>
   column.name.endsWith('_by') &&
@@ -146,7 +145,7 @@ function keysOf(table: PgTable): Key[] {
     return { kind, name: constraintName, columns: names(on), ascending: true, method: 'btree', where: undefined }
   }
   return [
-    // Postgres itself names the key of a column that is marked as primary.
+    // Postgres names the key of a column that is marked as primary.
     ...columns.filter((column) => column.primary).map((column) => constraint('primary key', `${name}_pkey`, [column])),
     ...primaryKeys.map((key) => constraint('primary key', key.name, key.columns)),
     ...columns.filter((column) => column.isUnique).map((column) => constraint('unique', column.uniqueName, [column])),

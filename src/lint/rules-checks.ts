@@ -11,8 +11,7 @@ const isChecked = (table: Definition, pattern: RegExp): boolean =>
 
 const state: Rule = {
   name: 'state',
-  reason:
-    'A state that the code does not know breaks every reader; the list in the check and the one in the type must be one.',
+  reason: 'A state that the code does not know breaks every reader; the check and the type must have the same list.',
   *check(table) {
     for (const column of table.columns) {
       const words = column.enumValues ?? []
@@ -46,7 +45,7 @@ const state: Rule = {
 const number: Rule = {
   name: 'number',
   reason:
-    'NaN passes every comparison, `x >= 0` too, and spoils each sum it enters; double and unbounded numeric also hold infinities.',
+    'NaN passes every comparison, even `x >= 0`, and makes every sum NaN; double and unbounded numeric also accept infinities.',
   *check(table) {
     for (const column of table.columns) {
       const type = column.getSQLType()
@@ -69,7 +68,7 @@ const number: Rule = {
 
 const lowerCase: Rule = {
   name: 'lower-case',
-  reason: 'Two spellings of one address would be two people, and an index on lower() is not used under row security.',
+  reason: 'Two spellings of one address would be two people, and row security prevents the use of an index on lower().',
   *check(table) {
     for (const { name } of table.columns) {
       if (!['email', 'username', 'slug'].includes(name)) continue
@@ -101,12 +100,12 @@ function* predicatesOf(table: Definition): Iterable<[string, SqlText]> {
 const literalText: Rule = {
   name: 'literal',
   reason:
-    'A bound value becomes `$1` in the migration, and a column with its table in front is refused or compared as different.',
+    'A bound value becomes `$1` in the migration, and a column qualified with its table is refused or compared as different.',
   *check(table) {
     for (const [name, { text, bound }] of predicatesOf(table)) {
       const code = text.replaceAll(/'[^']*'/g, "''")
       if (!bound && !code.includes('"') && !code.includes(`${table.name}.`)) continue
-      const what = bound ? 'has a bound value' : 'names columns with quotes or with their table'
+      const what = bound ? 'has a bound value' : 'has columns with quotes or with their table'
       yield {
         object: name,
         message: `${table.fullName}: ${name} ${what}: "${text}". Write it as text with bare column names: \`literal("status = 'active'")\`.`,

@@ -6,7 +6,7 @@ import type { Rule } from './rule.js'
 
 const typeOf = (column: PgColumn): string => elementOf(column).getSQLType()
 
-/** A rule against a type of column. */
+/** A rule that refuses a column type. */
 const refusedType = (name: string, reason: string, isOne: (column: PgColumn) => boolean, instead: string): Rule => ({
   name,
   reason,
@@ -27,21 +27,21 @@ const isSequence = (column: PgColumn): boolean =>
 
 const noSequence = refusedType(
   'no-sequence',
-  'A sequence counts over all organizations and tells each how busy the others are; Citus cannot share it.',
+  'A sequence counts over all organizations, so each can see how busy the others are; Citus cannot share it.',
   isSequence,
   'Numbers from a sequence are not used: write `id()` for an id, or count in a row of the organization.',
 )
 
 const noEnum = refusedType(
   'no-enum',
-  'Comparing enums is not leakproof, so that row security keeps their indexes from being used, and a word can never be removed.',
+  'Comparing enums is not leakproof, so row security prevents the use of their indexes; and a value can never be removed.',
   (column) => elementOf(column).columnType.startsWith('PgEnum'),
   "Write `state('<name>', words)` with a `stateCheck` over the same list.",
 )
 
 const timestamptz = refusedType(
   'timestamptz',
-  'A timestamp without a time zone means another moment on another server.',
+  'The moment that a timestamp without a time zone stands for depends on the server.',
   (column) => typeOf(column).startsWith('time') && !isInstant(elementOf(column)),
   "Write `instant('<name>')`.",
 )
@@ -65,7 +65,7 @@ const isNow = (column: PgColumn): boolean => is(column.default, SQL) && sqlText(
 const timestamps: Rule = {
   name: 'timestamps',
   reason:
-    'Lists, exports and retention read created_at of every table; updated_at tells what can change from what cannot.',
+    'Lists, exports and retention read created_at of every table; updated_at marks the tables with rows that can change.',
   *check(table) {
     const { fullName, facts } = table
     const isFixed = facts.appendOnly === true || facts.partitionedBy !== undefined || facts.changes !== undefined
@@ -105,7 +105,7 @@ const money: Rule = {
   *check(table) {
     const currencies = [
       ...table.columns,
-      // Or the currency of the row that this one cannot be without.
+      // Or the currency of the row that this one requires.
       ...table.references
         .filter(isRequired(table))
         .flatMap(({ targetTable }) => Object.values(getTableColumns(targetTable))),

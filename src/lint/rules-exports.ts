@@ -10,7 +10,7 @@ import {
 } from 'drizzle-orm/pg-core'
 import type { Finding } from './rule.js'
 
-/** A convention about what a schema module exports beside tables. */
+/** A convention for exports of a schema module other than tables. */
 export interface ExportRule {
   readonly name: string
   readonly reason: string
@@ -36,19 +36,20 @@ const view: ExportRule = {
     const table = `${schema ?? 'public'}.${name}`
     return {
       table,
-      message: `${table} is a view that goes around row security. Add \`.with({ securityInvoker: true })\`.`,
+      message: `${table} is a view that bypasses row security. Add \`.with({ securityInvoker: true })\`.`,
     }
   },
 }
 
 const strayPolicy: ExportRule = {
   name: 'stray-policy',
-  reason: 'A policy that is linked to a table from outside opens rows where nobody looks for it.',
+  reason:
+    'A policy that is linked to a table from outside opens rows, and the definition of the table does not show it.',
   check(value) {
     if (!is(value, PgPolicy)) return undefined
     return {
       table: value.name,
-      message: `The policy ${value.name} stands outside of a table. Remove it: a table has exactly the policies of its helper.`,
+      message: `The policy ${value.name} is outside of a table. Remove it: a table has exactly the policies of its helper.`,
     }
   },
 }

@@ -12,13 +12,13 @@ import {
 } from './definition.js'
 import type { Rule } from './rule.js'
 
-/** The helper that makes a table an owner's, as its author would write it. */
+/** The call of the helper that gives a table its owner. */
 const helperOf = (table: Definition): string =>
   table.owner === 'user_id' ? `...userTable('${table.name}', t)` : `...tenantTable('${table.name}', t)`
 
 const ownerColumn: Rule = {
   name: 'owner-column',
-  reason: 'Row security, keys, foreign keys and Citus all stand on the column that says whose a row is.',
+  reason: 'Row security, keys, foreign keys and Citus all rely on the column with the owner of the row.',
   *check(table) {
     const { owner, fullName } = table
     if (owner === undefined) return
@@ -57,7 +57,7 @@ const ownerReference: Rule = {
 
 const rowSecurity: Rule = {
   name: 'row-security',
-  reason: 'Without row security the application reads every row of the table, whoever is bound.',
+  reason: 'Without row security the application reads every row of the table, whichever organization is bound.',
   *check(table) {
     if (table.facts.kind === 'catalog' || table.policies.length > 0) return
     const helper = table.owner === undefined ? 'systemAccess()' : helperOf(table)
@@ -144,7 +144,7 @@ const catalog: Rule = {
 
 const strayOwner: Rule = {
   name: 'stray-owner',
-  reason: "A table with org_id that is declared as nobody's shows every organization's rows to every other.",
+  reason: "A table with org_id that is declared without an owner shows every organization's rows to every other.",
   *check(table) {
     if (table.facts.kind !== 'catalog' && table.facts.kind !== 'global') return
     if (columnOf(table, 'org_id') === undefined) return

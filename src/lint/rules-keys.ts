@@ -43,7 +43,8 @@ const id: Rule = {
 
 const partition: Rule = {
   name: 'partition',
-  reason: 'Postgres wants the partition column in every key, and rows of one month are found by what stands before it.',
+  reason:
+    'Postgres requires the partition column in every key, and rows of one month are found by the columns before it.',
   *check(table) {
     const { partitionedBy } = table.facts
     if (partitionedBy === undefined) return
@@ -53,12 +54,12 @@ const partition: Rule = {
     if (column !== undefined && column.notNull && isInstant(column) && isAtEnd) return
     yield {
       object: partitionedBy,
-      message: `${table.fullName} is partitioned by ${partitionedBy}, which must be timestamptz not null and stand in the primary key after the other columns and before id.`,
+      message: `${table.fullName} is partitioned by ${partitionedBy}, which must be timestamptz not null, and come after the other columns and before id in the primary key.`,
     }
   },
 }
 
-/** The key serves a reference that cannot carry the owner, since what it points to is everybody's: a person, a catalog. */
+/** Whether the key serves a reference that cannot include the owner, because its target has none: a person, a catalog. */
 const servesPlainReference = (table: Definition, key: Key): boolean =>
   table.references.some(
     ({ columns }) =>
@@ -68,7 +69,7 @@ const servesPlainReference = (table: Definition, key: Key): boolean =>
 const ownerFirst: Rule = {
   name: 'owner-first',
   reason:
-    'A unique across organizations tells that a value exists elsewhere, and an index across them serves no scoped query.',
+    'A unique key across organizations reveals that a value exists elsewhere, and an index across them serves no scoped query.',
   *check(table) {
     const { owner, fullName } = table
     if (owner === undefined) return
@@ -77,7 +78,7 @@ const ownerFirst: Rule = {
       if (key.kind !== 'index') {
         yield {
           object: labelOf(key),
-          message: `${fullName}: ${labelOf(key)} must begin with ${owner}: a unique across owners tells one of them what another has.`,
+          message: `${fullName}: ${labelOf(key)} must begin with ${owner}: a unique key across owners reveals to one what another has.`,
         }
         continue
       }
@@ -102,7 +103,7 @@ const plainIndex: Rule = {
       if (key.columns.includes(undefined) || /\b(lower|upper)\(/i.test(key.where?.text ?? '')) {
         yield {
           object: what,
-          message: `${table.fullName}: ${what} holds an expression. Store the value in a column (generated, or lower-case with \`lowerCaseCheck\`) and index that.`,
+          message: `${table.fullName}: ${what} contains an expression. Store the value in a column (generated, or lower-case with \`lowerCaseCheck\`) and index that.`,
         }
       }
       if (!key.ascending) {
@@ -114,7 +115,7 @@ const plainIndex: Rule = {
       if (['gin', 'gist', 'spgist'].includes(key.method)) {
         yield {
           object: what,
-          message: `${table.fullName}: ${what} is a ${key.method} index, which row security keeps from being used. Use a btree over plain columns.`,
+          message: `${table.fullName}: ${what} is a ${key.method} index, which cannot be used under row security. Use a btree over plain columns.`,
         }
       }
     }
@@ -123,7 +124,7 @@ const plainIndex: Rule = {
 
 const softDelete: Rule = {
   name: 'soft-delete',
-  reason: 'A deleted row must give its name free, unless the value is meant never to be used again.',
+  reason: 'A deleted row must free its name, unless the value may never be used again.',
   *check(table) {
     if (columnOf(table, 'deleted_at') === undefined) return
     for (const key of table.keys) {
@@ -138,7 +139,7 @@ const softDelete: Rule = {
 
 const declarations: Rule = {
   name: 'declarations',
-  reason: 'A declared exception that excepts nothing hides the next real one.',
+  reason: 'A declared exception without effect hides the next real fault.',
   *check(table) {
     for (const name of table.facts.loose ?? []) {
       const isReference = table.references.some(({ columns }) => columns.includes(name))

@@ -6,7 +6,7 @@ const isWord = (name: string): boolean => /^[a-z][a-z0-9_]*$/.test(name) && name
 
 const identifiers: Rule = {
   name: 'identifiers',
-  reason: 'Postgres cuts names at 63 bytes, and partitions add to them; names in mixed case need quotes for ever.',
+  reason: 'Postgres cuts names at 63 bytes, and partitions add to them; names in mixed case always need quotes.',
   *check(table) {
     const names = [table.name, ...table.columns.map(({ name }) => name)]
     for (const name of names.filter((one) => !isWord(one))) {
@@ -59,7 +59,7 @@ function* objectsOf(
 const objectNames: Rule = {
   name: 'object-names',
   reason:
-    'An error and a migration name keys and checks: the name must say the table and what it is, and never change by itself.',
+    'Errors and migrations name keys and checks: the name must contain the table and the kind, and must not change by itself.',
   *check(table) {
     for (const [kind, name, columns] of objectsOf(table)) {
       const shape = shapes[kind].replace('<table>', table.name)

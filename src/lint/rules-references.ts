@@ -19,7 +19,7 @@ const missingReference: Rule = {
       if (table.references.some(({ columns }) => columns.includes(column.name))) continue
       yield {
         object: column.name,
-        message: `${table.fullName}.${column.name} is no foreign key. Add \`foreignKey({ name, columns: [t.orgId, ...], foreignColumns: [..] })\` to (org_id, id), or name it in \`loose\` of declareTable if the row outlives it.`,
+        message: `${table.fullName}.${column.name} is not a foreign key. Add \`foreignKey({ name, columns: [t.orgId, ...], foreignColumns: [..] })\` to (org_id, id), or name it in \`loose\` of declareTable if the row outlives it.`,
       }
     }
   },
@@ -27,7 +27,7 @@ const missingReference: Rule = {
 
 const undeclaredTarget: Rule = {
   name: 'undeclared-target',
-  reason: 'Whether a foreign key stays inside an organization depends on whose the rows are that it points to.',
+  reason: 'Whether a foreign key stays inside an organization depends on the owner of the rows that it refers to.',
   *check(table) {
     for (const { label, target, targetFacts } of table.references) {
       if (targetFacts !== undefined) continue
@@ -50,7 +50,7 @@ const compositeReference: Rule = {
       if (ownColumn !== undefined && (targetOwner !== table.owner || ownColumn === table.owner)) continue
       yield {
         object: label,
-        message: `${table.fullName}: ${label} must carry ${targetOwner} on both sides. Write \`columns: [${targetOwner}, ...]\` and \`foreignColumns\` of ${target}(${targetOwner}, ...).`,
+        message: `${table.fullName}: ${label} must include ${targetOwner} on both sides. Write \`columns: [${targetOwner}, ...]\` and \`foreignColumns\` of ${target}(${targetOwner}, ...).`,
       }
     }
   },
@@ -61,7 +61,7 @@ interface Deletion {
   readonly because: string
 }
 
-/** What may happen to a row when the one it refers to is deleted. */
+/** The permitted actions on a row when the row that it refers to is deleted. */
 function deletionOf(table: Definition, reference: Reference): Deletion {
   const isNullable = reference.columns.some((name) => columnOf(table, name)?.notNull === false)
   if (reference.targetFacts?.kind === 'catalog') {
@@ -70,16 +70,16 @@ function deletionOf(table: Definition, reference: Reference): Deletion {
   if (reference.targetOwner === undefined) {
     return isNullable
       ? { allowed: ['set null'], because: 'the reference is optional and a single column' }
-      : { allowed: ['cascade'], because: 'the row cannot be without it' }
+      : { allowed: ['cascade'], because: 'the row requires it' }
   }
   if (isNullable) {
-    // A child may go with its parent, though it need not have one.
+    // A child may be deleted with its parent, even if the parent is optional.
     const allowed = reference.target === table.fullName ? ['no action', 'cascade'] : ['no action']
     return { allowed, because: 'the repository clears it first, and SET NULL would also empty org_id' }
   }
-  // Not an id but a word, such as a role's key: deleting it may be refused while it is in use.
+  // A word such as a role's key, not an id: deleting it may be refused while it is in use.
   const isWord = !reference.columns.some((name) => name !== table.owner && name.endsWith('_id'))
-  return { allowed: isWord ? ['cascade', 'no action'] : ['cascade'], because: 'the row cannot be without it' }
+  return { allowed: isWord ? ['cascade', 'no action'] : ['cascade'], because: 'the row requires it' }
 }
 
 const deletion: Rule = {
@@ -109,7 +109,7 @@ const deletion: Rule = {
 const attribution: Rule = {
   name: 'attribution',
   reason:
-    'Who did something is kept for information and must neither hold a person back from erasure nor go with the person.',
+    'The author of a row is information only: it must neither prevent the erasure of a person nor delete rows with the person.',
   *check(table) {
     const owner = table.owner === undefined ? [] : [table.owner]
     for (const column of table.columns) {
@@ -132,7 +132,7 @@ const attribution: Rule = {
 
 const referenceIndex: Rule = {
   name: 'reference-index',
-  reason: 'Without an index, deleting the row that is referred to reads this whole table.',
+  reason: 'Without an index, deleting a row that others refer to reads this whole table.',
   *check(table) {
     for (const reference of table.references) {
       const { label, columns, targetFacts } = reference
@@ -153,7 +153,7 @@ const referenceIndex: Rule = {
 
 const outlives: Rule = {
   name: 'outlives',
-  reason: 'A row that outlives what it speaks of would be deleted, or would hold it, by a foreign key.',
+  reason: 'A foreign key would delete a row that must outlive the row that it names, or would prevent that deletion.',
   *check(table) {
     if (table.facts.outlives !== true) return
     for (const { label } of table.references) {

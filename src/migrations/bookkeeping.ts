@@ -2,8 +2,8 @@ import pg from 'pg'
 import type { Session } from '../database/session.js'
 
 /**
- * The table that remembers what was applied, with the columns of drizzle-kit's own, so that its stock migrator finds nothing
- * left to do. Each set has one of its own: in a shared table the stock migrator skips the older-dated of two sets.
+ * The table that records the applied migrations. It has drizzle-kit's columns, so that the stock migrator finds nothing left to do.
+ * Each set has a table of its own: in a shared one the stock migrator skips the older-dated of two sets.
  */
 export interface Bookkeeping {
   readonly schema: string
@@ -17,12 +17,12 @@ export interface Recorded {
 
 export type Direction = 'up' | 'down'
 
-/** How far a `-- no-transaction` file got. The row goes away with the file's last statement. */
+/** The progress of a `-- no-transaction` file. The row is deleted with the file's last statement. */
 export interface Unfinished {
   readonly when: number
   readonly direction: Direction
   readonly statements: number
-  /** Of the statements that were run: these may not be edited any more, the ones after them may. */
+  /** The hash of the statements that were run: these may not be edited any more, the ones after them may. */
   readonly hash: string
 }
 
@@ -35,7 +35,7 @@ const applied = ({ schema, table }: Bookkeeping) => qualified(schema, table)
 const unfinished = ({ schema, table }: Bookkeeping) => qualified(schema, `${table}_unfinished`)
 const qualified = (schema: string, table: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
 
-/** What was applied. Of the records this is the part that the logins which serve may read too. */
+/** The applied migrations: the part of the records that the application's logins may read too. */
 export async function readApplied(session: Session, bookkeeping: Bookkeeping): Promise<Recorded[]> {
   if (!(await exists(session, applied(bookkeeping)))) return []
   const rows = await session.query<{ when: string; hash: string }>(
@@ -44,7 +44,7 @@ export async function readApplied(session: Session, bookkeeping: Bookkeeping): P
   return rows.map(({ when, hash }) => ({ when: Number(when), hash }))
 }
 
-/** The same, and `undefined` where this session's role may not read it: it is not the one that migrates. */
+/** The same, or `undefined` where this session's role may not read it: then it is not the role that migrates. */
 export async function readAppliedIfAllowed(
   session: Session,
   bookkeeping: Bookkeeping,
@@ -52,7 +52,10 @@ export async function readAppliedIfAllowed(
   return (await mayRead(session, bookkeeping)) ? readApplied(session, bookkeeping) : undefined
 }
 
-/** Also of what does not exist. Asked of the catalogs: a statement that is refused would end a transaction around it. */
+/**
+ * Also true for a table that does not exist. Reads the catalogs, because a refused statement would abort the surrounding
+ * transaction.
+ */
 export async function mayRead(session: Session, { schema, table }: Bookkeeping): Promise<boolean> {
   const closed = await session.query(
     `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -63,7 +66,7 @@ export async function mayRead(session: Session, { schema, table }: Bookkeeping):
   return closed.length === 0
 }
 
-/** Reads without making anything: a database that was never migrated has no records. */
+/** Creates nothing: a database that was never migrated has no records. */
 export async function readRecords(session: Session, bookkeeping: Bookkeeping): Promise<Records> {
   const [half] = (await exists(session, unfinished(bookkeeping)))
     ? await session.query<{ when: string; direction: Direction; statements: number; hash: string }>(
@@ -76,9 +79,9 @@ export async function readRecords(session: Session, bookkeeping: Bookkeeping): P
   }
 }
 
-/** Makes the two tables where they are missing. */
+/** Creates the two tables where they are missing. */
 export async function prepareBookkeeping(session: Session, bookkeeping: Bookkeeping): Promise<void> {
-  // CREATE SCHEMA needs its privilege even when there is nothing to create: look first.
+  // CREATE SCHEMA needs its privilege even when the schema exists, so this looks first.
   const [schema] = await session.query('select from pg_catalog.pg_namespace where nspname = $1', [bookkeeping.schema])
   if (schema === undefined) await session.query(`create schema ${pg.escapeIdentifier(bookkeeping.schema)}`)
   if (!(await exists(session, applied(bookkeeping)))) {
@@ -94,7 +97,7 @@ export async function prepareBookkeeping(session: Session, bookkeeping: Bookkeep
   }
 }
 
-/** Goes into the transaction of the file's last statement. */
+/** Runs in the transaction of the file's last statement. */
 export async function recordDone(
   session: Session,
   bookkeeping: Bookkeeping,

@@ -5,7 +5,10 @@ import { manifestOf } from '../access/manifest.js'
 import { readFolder } from './folder.js'
 import type { MigrationSet } from './migrator.js'
 
-/** What a database must hold for this build, from the table definitions and the migration folders: for bootstrap and the proofs. */
+/**
+ * The tables and functions that a database must have for this build, from the table definitions and the migration folders.
+ * Bootstrap and the proofs use them.
+ */
 export async function declarationsOf(
   tables: readonly PgTable[],
   sets: readonly MigrationSet[],

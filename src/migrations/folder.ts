@@ -6,11 +6,11 @@ import { z } from 'zod'
 import { MigrationError } from '../core/errors.js'
 import { parseScript, type Script } from './script.js'
 
-/** One entry of drizzle-kit's journal with its files. */
+/** One entry of drizzle-kit's journal, with its files. */
 export interface Migration {
   readonly index: number
   readonly tag: string
-  /** Milliseconds since 1970. drizzle-kit's own migrator knows a migration by this number alone. */
+  /** Milliseconds since 1970. drizzle-kit's migrator identifies a migration by this number alone. */
   readonly when: number
   /** sha256 of the up file, as drizzle-orm computes it. */
   readonly hash: string
@@ -25,7 +25,7 @@ const journal = z.object({
 })
 type Entry = z.infer<typeof journal>['entries'][number]
 
-// Not a migration: the catalog as text lies in the same folder.
+// Not a migration: the text of the catalog is in the same folder.
 const catalogText = 'schema.sql'
 
 /** The migrations of a drizzle-kit folder, oldest first. Throws a MigrationError that names every file at fault. */
@@ -53,14 +53,14 @@ export async function readFolder(folder: string): Promise<Migration[]> {
   )
 }
 
-/** The hash of every up file in a folder, whatever else may be wrong with the folder. */
+/** The hash of every up file in a folder, even if the folder has faults. */
 export async function hashesIn(folder: string): Promise<Set<string>> {
   if (!existsSync(folder)) return new Set()
   const files = (await readdir(folder)).filter((name) => name.endsWith('.sql') && !name.endsWith('.down.sql'))
   return new Set(await Promise.all(files.map(async (name) => hashOf(await readFile(join(folder, name))))))
 }
 
-/** What keeps a folder from being reversible: downs that are missing or that nobody has read. */
+/** The faults that make a folder irreversible: missing down files, and drafts. */
 export function downFaults(migrations: readonly Migration[]): string[] {
   return migrations.flatMap(({ up, down }) => {
     if (down === undefined) return [`${up.file} has no down: write ${downName(up.file)}`]
@@ -88,7 +88,7 @@ async function readJournal(folder: string): Promise<Entry[]> {
   return parsed.data.entries
 }
 
-/** The same, for a folder that the first migration is yet to make. */
+/** The same. Returns an empty journal for a folder that the first migration has yet to create. */
 export const readJournalIfAny = async (folder: string) => (existsSync(journalOf(folder)) ? readJournal(folder) : [])
 
 const journalOf = (folder: string) => join(folder, 'meta', '_journal.json')
@@ -109,12 +109,12 @@ function journalFaults(folder: string, entries: readonly Entry[]): string[] {
     if (idx !== position) faults.push(`${file} has idx ${idx} in the journal, where ${position} is expected`)
     if (entries.findIndex((entry) => entry.tag === tag) !== position) faults.push(`${file} is in the journal twice`)
     if (previous !== undefined && when <= previous.when) {
-      // The stock migrator skips such a file without a word.
+      // The stock migrator skips such a file silently.
       faults.push(
         `${file} is not younger than ${previous.tag}.sql: its "when" in the journal must be greater than ${previous.when}`,
       )
     }
-    if (!breakpoints) faults.push(`${file} was generated without breakpoints: its statements cannot be told apart`)
+    if (!breakpoints) faults.push(`${file} was generated without breakpoints: its statements cannot be separated`)
     return faults
   })
 }

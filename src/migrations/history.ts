@@ -3,22 +3,22 @@ import type { Direction, Recorded, Records } from './bookkeeping.js'
 import type { Migration } from './folder.js'
 import type { Script } from './script.js'
 
-/** A folder held against what a database has recorded. */
+/** A folder compared with the records of a database. */
 export interface History {
   readonly applied: readonly Migration[]
   readonly pending: readonly Migration[]
-  /** Applied by a newer build: younger than every file here. */
+  /** Applied by a newer build: newer than every file here. */
   readonly later: readonly Recorded[]
   /** A `-- no-transaction` file that was interrupted. */
   readonly half: HalfDone | undefined
-  /** Each names a file. With any of them nothing is applied or taken back. */
+  /** Each names a file. With any fault nothing is applied or undone. */
   readonly faults: readonly string[]
 }
 
 interface HalfDone {
   readonly migration: Migration
   readonly direction: Direction
-  /** How many of the file's statements were run. */
+  /** The number of statements of the file that were run. */
   readonly statements: number
 }
 
@@ -47,12 +47,12 @@ export function compare(migrations: readonly Migration[], { applied: records, un
     const migration = known.get(unfinished.when)
     const script = migration?.[unfinished.direction]
     if (migration === undefined || script === undefined) {
-      faults.push(`${describe(unfinished)} was interrupted half way, and its file is not in this folder`)
+      faults.push(`${describe(unfinished)} was interrupted, and its file is not in this folder`)
     } else {
       half = { migration, direction: unfinished.direction, statements: unfinished.statements }
       if (hashOfFirst(script, unfinished.statements) !== unfinished.hash) {
         faults.push(
-          `${script.file} was interrupted after statement ${unfinished.statements}, and what had run was edited since`,
+          `${script.file} was interrupted after statement ${unfinished.statements}, and the statements that had run were edited since`,
         )
       }
     }
@@ -60,7 +60,7 @@ export function compare(migrations: readonly Migration[], { applied: records, un
   return { applied, pending, later: records.filter(({ when }) => when > newest), half, faults }
 }
 
-/** Over the statements of an interrupted file that were run. The rest may still be mended. */
+/** The hash of the statements of an interrupted file that were run. The rest may still be edited. */
 export function hashOfFirst(script: Script, statements: number): string {
   const texts = script.statements.slice(0, statements).map(({ text }) => text)
   return createHash('sha256').update(JSON.stringify(texts)).digest('hex')

@@ -15,7 +15,7 @@ import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 import { runScript } from './run-script.js'
 
-/** A folder of migrations and the table that remembers which of them were applied. */
+/** A folder of migrations and the table that records which of them were applied. */
 export interface MigrationSet {
   readonly name: string
   readonly folder: string
@@ -29,12 +29,12 @@ export const platformMigrations: MigrationSet = {
   bookkeeping: { schema: 'platform_migrations', table: 'migrations' },
 }
 
-/** How far: to a migration, by its index or tag, which is itself applied afterwards. */
+/** The last migration to apply, by its index or tag. */
 export interface UpTarget {
   readonly to?: number | string
 }
 
-/** How far: to a migration, which stays applied; everything; or, left out, the last one only. */
+/** The last migration to keep, or everything. Default: only the last migration is undone. */
 export interface DownTarget extends UpTarget {
   readonly all?: boolean
 }
@@ -48,9 +48,9 @@ export interface Step {
 export interface SetStatus {
   readonly set: string
   readonly migrations: readonly MigrationStatus[]
-  /** How many the database has of a newer build. */
+  /** The number of applied migrations that only a newer build has. */
   readonly later: number
-  /** What keeps anything from being applied or taken back. Each names a file. */
+  /** The faults that prevent applying and undoing. Each names a file. */
   readonly faults: readonly string[]
 }
 
@@ -61,7 +61,7 @@ interface MigrationStatus {
   readonly state: 'applied' | 'pending' | 'half up' | 'half down'
 }
 
-/** Applies what is pending, set by set, and tells what it applied. Checks every set before it touches the first. */
+/** Applies the pending migrations, set by set, and returns them. Checks every set before it changes the first. */
 export function migrateUp(
   session: Session,
   sets: readonly MigrationSet[],
@@ -71,9 +71,7 @@ export function migrateUp(
     const steps: Step[] = []
     for (const { set, folder, history } of await histories(session, sets)) {
       if (history.half?.direction === 'down') {
-        throw new MigrationError(
-          `${history.half.migration.tag} is half taken back; finish that with migrate down first`,
-        )
+        throw new MigrationError(`${history.half.migration.tag} is half undone; finish it with migrate down first`)
       }
       const target = indexOf(options.to, folder, sets)
       const due = history.pending.filter(({ index }) => index <= (target ?? Infinity))
@@ -84,7 +82,10 @@ export function migrateUp(
   })
 }
 
-/** Takes migrations back, the youngest first, the sets in reverse order, and tells which. Checks every file it needs before it runs one. */
+/**
+ * Undoes migrations, the newest first, the sets in reverse order, and returns them. Checks every file that it needs before it runs
+ * one.
+ */
 export function migrateDown(
   session: Session,
   sets: readonly MigrationSet[],
@@ -94,7 +95,7 @@ export function migrateDown(
     const backwards = (await histories(session, sets)).reverse()
     const due = backwards.flatMap(({ set, folder, history }) => {
       if (history.half?.direction === 'up') {
-        throw new MigrationError(`${history.half.migration.tag} is half applied; finish that with migrate up first`)
+        throw new MigrationError(`${history.half.migration.tag} is half applied; finish it with migrate up first`)
       }
       const target = options.all ? -1 : indexOf(options.to, folder, sets)
       const chosen = history.applied.filter(({ index }) => index > (target ?? -1)).reverse()
@@ -112,12 +113,14 @@ export function migrateDown(
   })
 }
 
-/** Throws when any of the sets must not be touched, because a file is at fault or a newer build has migrated. */
+/** Throws when one of the sets must not be changed, because a file is at fault or a newer build has migrated. */
 export async function requireMigratable(session: Session, sets: readonly MigrationSet[]): Promise<void> {
   await histories(session, sets)
 }
 
-/** Throws when a newer build has migrated. For what knows only this build's tables, and would take rights on the others away. */
+/**
+ * Throws when a newer build has migrated. For operations that know only this build's tables and would revoke rights on the others.
+ */
 export async function requireNothingNewer(session: Session, sets: readonly MigrationSet[]): Promise<void> {
   const faults: string[] = []
   for (const set of sets) {
@@ -129,15 +132,15 @@ export async function requireNothingNewer(session: Session, sets: readonly Migra
   if (faults.length > 0) throw new MigrationError(faults.join('\n'))
 }
 
-/** What is applied and what is not. Takes no lock and writes nothing. */
+/** The applied and the pending migrations. Takes no lock and writes nothing. */
 export async function migrationStatus(session: Session, sets: readonly MigrationSet[]): Promise<SetStatus[]> {
   const statuses: SetStatus[] = []
   for (const set of sets) statuses.push(statusOf(await readHistory(session, set)))
   return statuses
 }
 /**
- * Everything that keeps the folders from being sound and reversible, or the database from being what they say: empty when all is
- * well. Migrations of a newer build are no fault.
+ * Every fault in the folders, such as an irreversible migration, and every difference between them and the database. Empty when
+ * there is none. Migrations of a newer build are not a fault.
  */
 export async function verifyMigrations(session: Session, sets: readonly MigrationSet[]): Promise<string[]> {
   const faults: string[] = []
@@ -201,7 +204,7 @@ async function readHistory(session: Session, set: MigrationSet): Promise<SetHist
   return { set, folder, history: compare(folder, await readRecords(withContext(session, set.name), set.bookkeeping)) }
 }
 
-/** Read under the lock. Throws when any of the sets must not be touched. */
+/** Called under the lock. Throws when one of the sets must not be changed. */
 async function histories(session: Session, sets: readonly MigrationSet[]): Promise<SetHistory[]> {
   refuseSharedTables(sets)
   const read: SetHistory[] = []
@@ -235,7 +238,7 @@ function indexOf(
   sets: readonly MigrationSet[],
 ): number | undefined {
   if (to === undefined) return undefined
-  if (sets.length !== 1) throw new MigrationError('say which set of migrations that target belongs to')
+  if (sets.length !== 1) throw new MigrationError('a target needs the set of migrations that it belongs to')
   const found = folder.find(({ index, tag }) => tag === to || (/^\d+$/.test(String(to)) && index === Number(to)))
   if (found === undefined) throw new MigrationError(`there is no migration ${to}`)
   return found.index

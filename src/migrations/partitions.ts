@@ -21,7 +21,7 @@ export interface Partition {
 }
 
 export interface MadePartition extends Partition {
-  /** How many rows of that month lay in the default partition, and were moved. */
+  /** The number of rows of that month that were moved out of the default partition. */
   readonly moved: number
 }
 
@@ -29,7 +29,7 @@ export interface KeptPartition extends Partition {
   readonly reason: string
 }
 
-/** A table that is partitioned by month. Names are SQL, quoted. */
+/** A table that is partitioned by month. Names are quoted SQL. */
 interface Parent {
   readonly name: string
   readonly schema: string
@@ -41,18 +41,18 @@ interface Parent {
 
 export interface EnsuredPartitions {
   readonly made: readonly MadePartition[]
-  /** What was done, and what this session may not do, to close partitions that were there already. */
+  /** What was done to close existing partitions, and what this session may not do. */
   readonly closed: CarriedOut
 }
 
-// How often a lock on a table is tried for, and how long each time. Everybody who comes later queues behind a waiting statement.
+// The number of attempts for a lock on a table, and the time of each. Later statements queue behind a waiting one.
 const attempts = 5
 const lockTimeout = 1000
 
 /**
- * Makes the partitions of this month and of as many after it as `months` says, and those that are missing since the oldest.
- * Rows of such a month that lie in the default partition move in the same transaction. Every partition, new or old, ends with the
- * row security and the policies of its table, and with no right for anybody but its owner.
+ * Creates the partitions of this month and of the next `months`, and those that are missing since the oldest. Rows of such a month
+ * are moved out of the default partition in the same transaction. Every partition, new or old, ends up with the row security and
+ * the policies of its table, and with rights for its owner only.
  */
 export function ensurePartitions(
   session: Session,
@@ -79,8 +79,8 @@ export function ensurePartitions(
 }
 
 /**
- * Drops the months before `before`, given as `2026-01`: at most those that are over. A month of the audit log stays until every
- * entry of it is sealed.
+ * Drops the months before `before`, such as `2026-01`: only months that are over. A month of the audit log stays until all its
+ * entries are sealed.
  */
 export function dropPartitions(
   session: Session,
@@ -90,7 +90,7 @@ export function dropPartitions(
   const end = parseMonth(before)
   return withMigrationLock(session, options, async () => {
     if (end > (await currentMonth(session))) {
-      throw new InvalidInputError('before', 'must not be later than this month, whose rows still arrive')
+      throw new InvalidInputError('before', 'must not be later than this month, which is not over')
     }
     const dropped: Partition[] = []
     const kept: KeptPartition[] = []
@@ -107,7 +107,7 @@ export function dropPartitions(
   })
 }
 
-/** The tables that are partitioned by month, or the one of that name. */
+/** The tables that are partitioned by month, or only the one of that name. */
 export function partitionedTables(tables: readonly PgTable[], name?: string): PgTable[] {
   const all = tables.filter((table) => factsOf(table)?.partitionedBy !== undefined)
   const chosen = all.filter((table) => name === undefined || getTableName(table) === name)
@@ -132,9 +132,9 @@ async function make(session: Session, parent: Parent, month: number): Promise<nu
     `select partdefid::regclass::text as name from pg_catalog.pg_partitioned_table where partrelid = $1::regclass and partdefid <> 0`,
     [parent.full],
   )
-  // First of all, so that nobody adds a row of that month in between. Attaching needs the same lock in the end.
+  // First, so that no row of that month is added meanwhile. Attaching needs the same lock in the end.
   if (fallback !== undefined) await session.query(`lock table ${fallback.name} in access exclusive mode`)
-  // Not PARTITION OF, which would keep readers and writers from the whole table.
+  // PARTITION OF would lock the whole table against readers and writers.
   await session.query(`create table ${partition} (like ${parent.full} including all)`)
   const [row] =
     fallback === undefined
@@ -149,19 +149,19 @@ async function make(session: Session, parent: Parent, month: number): Promise<nu
   await session.query(
     `alter table ${parent.full} attach partition ${partition} for values from ('${from}') to ('${to}')`,
   )
-  // LIKE copies neither row security nor policies, and default privileges may have granted the partition to anybody.
+  // LIKE copies neither row security nor policies, and default privileges may have granted rights on the partition.
   await closePartition(session, parent.declared, partition)
   return row?.moved ?? 0
 }
 
-/** Says why it stays, if it does. */
+/** Returns the reason when the partition has to stay. */
 async function drop(session: Session, parent: Parent, name: string): Promise<string | undefined> {
   const partition = qualified(parent.schema, name)
   await session.query(`lock table only ${parent.full} in access exclusive mode`)
   if (parent.isAuditLog) {
     const unsealed = await session.query(`select from ${partition} where seq is null limit 1`)
     if (unsealed.length > 0) return 'entries of it are not sealed'
-    // From here on the chains begin after the last entry that goes.
+    // The chains now begin after the last entry that is dropped.
     await session.query(
       `update platform.audit_seals s set base_seq = gone.seq, base_hash = gone.hash, updated_at = now()
        from (select distinct on (org_id) org_id, seq, hash from ${partition} order by org_id, seq desc) gone
@@ -172,7 +172,7 @@ async function drop(session: Session, parent: Parent, name: string): Promise<str
   return undefined
 }
 
-/** The months that have a partition of their own, made here or by the migrations. */
+/** The months that have a partition, created here or by the migrations. */
 async function monthsOf(session: Session, parent: Parent): Promise<Set<number>> {
   const children = await patiently(session, parent.full, (inside) =>
     inside.query<{ name: string | null; bounds: string }>(
@@ -198,12 +198,12 @@ async function monthsOf(session: Session, parent: Parent): Promise<Set<number>> 
     ) {
       return [which]
     }
-    throw new MigrationError(`${qualified(parent.schema, name)} does not hold exactly its month: ${bounds}`)
+    throw new MigrationError(`${qualified(parent.schema, name)} does not cover exactly its month: ${bounds}`)
   })
   return new Set(months)
 }
 
-/** Of the database's columns, not the definition's: a column that only the database knows would lose its values in a move. */
+/** The columns in the database: a column that the definition lacks would lose its values in a move. */
 async function storedColumns(session: Session, parent: Parent): Promise<string> {
   const columns = await session.query<{ name: string }>(
     `select pg_catalog.quote_ident(attname) as name from pg_catalog.pg_attribute
@@ -220,7 +220,7 @@ async function currentMonth(session: Session): Promise<number> {
   return parseMonth(row?.month ?? '')
 }
 
-/** One transaction, tried again while somebody's lock is in the way. Moments print in UTC inside. */
+/** Runs one transaction, and tries again while it waits in vain for a lock. Moments are printed in UTC inside. */
 async function patiently<T>(direct: Session, where: string, work: (session: Session) => Promise<T>): Promise<T> {
   const session = withContext(direct, where)
   for (let attempt = 1; ; attempt += 1) {

@@ -1,11 +1,11 @@
 import type { LockOptions } from '../database/session-lock.js'
 import type { Direction } from './bookkeeping.js'
 
-/** What a run tells while it goes on. Each is awaited. */
+/** The events of a run. Each is awaited. */
 export type MigrationProgress =
-  /** Another migrator is at work on this database. Told once. */
+  /** Another migrator is running on this database. Reported once. */
   | { readonly kind: 'waiting'; readonly holder: string }
-  /** `done` of the file's statements have run; told before each one and after the last. */
+  /** `done` of the file's statements have run. Reported before each one and after the last. */
   | {
       readonly kind: 'running'
       readonly set: string
@@ -14,7 +14,7 @@ export type MigrationProgress =
       readonly done: number
       readonly of: number
     }
-  /** A table's lock was not free in time: the file was rolled back, and is tried again after a pause. */
+  /** A table lock was not free in time: the file was rolled back, and is tried again after a pause. */
   | {
       readonly kind: 'retrying'
       readonly set: string
@@ -27,11 +27,11 @@ export type MigrationProgress =
 
 export interface MigrateOptions extends LockOptions {
   /**
-   * How long a statement may wait for a lock on a table before the file is rolled back and tried again, in milliseconds. Everybody
-   * who comes after it queues behind a waiting statement, so this is also how long a migration may hold up the application. Default: 1000.
+   * How many milliseconds a statement may wait for a table lock before the file is rolled back and tried again. Later statements
+   * queue behind it, so this is also how long a migration can hold up the application. Default: 1000.
    */
   readonly lockTimeout?: number
-  /** How often a file is tried before the run gives up. The pauses grow; ten attempts outlast a reader of about a minute. Default: 10. */
+  /** The number of attempts for a file. The pauses grow; ten attempts outlast a reader of about a minute. Default: 10. */
   readonly attempts?: number
   readonly onProgress?: (progress: MigrationProgress) => void | Promise<void>
 }

@@ -16,20 +16,20 @@ import { mayRead, readAppliedIfAllowed } from './bookkeeping.js'
 
 const view = `${inventory.schema}.${inventory.name}`
 
-/** What is recorded: nothing in a database that no build which records has migrated. */
+/** Reads the record. Returns nothing in a database without one, which older builds have migrated. */
 async function readInventory(session: Session): Promise<InventoryEntry[]> {
   if (!(await isRecorded(session))) return []
   return session.query<InventoryEntry>(`select i."set", i.what, i.name, i.facts from ${view} i`)
 }
 
-/** The sets of migrations that are recorded. None for a role that may not read the record: it is not the one that migrates. */
+/** The recorded sets of migrations. Empty for a role that may not read the record: then it is not the role that migrates. */
 export async function readRecordedSets(session: Session): Promise<RecordedSet[]> {
   const { schema, name: table } = inventory
   const entries = (await mayRead(session, { schema, table })) ? await readInventory(session) : []
   return entries.flatMap((entry) => recordedSet(entry) ?? [])
 }
 
-/** Records what a build brings, in place of what is recorded under the same names. Under the lock of the migrator. */
+/** Records the objects of a build, replacing entries of the same names. Called under the lock of the migrator. */
 export function record(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
   const replaced = new Set(entries.map(keyOf))
   return inTransaction(session, async () => {
@@ -39,11 +39,11 @@ export function record(session: Session, entries: readonly InventoryEntry[]): Pr
   })
 }
 
-/** Brings the record to what is there: takes out what is missing or changed, and writes which migrations of each set are applied. */
+/** Corrects the record: removes objects that are missing or changed, and writes the applied migrations of each set. */
 export const refreshRecord = (session: Session): Promise<void> =>
   inTransaction(session, () => refreshRecordWithin(session))
 
-/** In the transaction of a migration that was taken back. */
+/** The same in the transaction of a migration that is undone. */
 export async function refreshRecordWithin(session: Session): Promise<void> {
   const entries = await readInventory(session)
   if (entries.length === 0) return
@@ -62,7 +62,7 @@ export async function refreshRecordWithin(session: Session): Promise<void> {
 async function inTransaction(session: Session, work: () => Promise<void>): Promise<void> {
   await session.query('begin')
   try {
-    // Whoever reads all of the database, as a dump does, is in the way for as long as that takes.
+    // A session that reads the whole database, as a dump does, blocks this until it ends.
     await session.query(`set local lock_timeout = '10s'`)
     await work()
     await session.query('commit')
@@ -93,7 +93,7 @@ async function isRecorded(session: Session): Promise<boolean> {
   return row?.found === true
 }
 
-/** Owned by whoever owns the tables, also where a superuser migrates: the proof believes nobody else. */
+/** The view gets the owner of the tables, also where a superuser migrates: the proof trusts no other owner. */
 async function create(session: Session): Promise<void> {
   await session.query(`create view ${view} with (security_invoker) as ${asRows([])}`)
   const [other] = await session.query<{ owner: string }>(
@@ -104,7 +104,7 @@ async function create(session: Session): Promise<void> {
   await session.query(`grant select on ${view} to ${runtimeRoles.join(', ')}`)
 }
 
-/** Does nothing when nothing has changed: to replace a view waits for those who read it. */
+/** Does nothing when nothing has changed: replacing a view waits for its readers. */
 async function replace(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
   const sorted = [...entries].sort((a, b) => Number(keyOf(a) > keyOf(b)) - Number(keyOf(a) < keyOf(b)))
   const [current] = await session.query<{ same: boolean }>(
@@ -122,7 +122,7 @@ const asRows = (entries: readonly InventoryEntry[]) =>
    from pg_catalog.jsonb_to_recordset(${pg.escapeLiteral(JSON.stringify(entries))}::jsonb)
      as i("set" text, what text, name text, facts jsonb)`
 
-/** The recorded tables with the columns that they have, and the functions that are as recorded. */
+/** The recorded tables with their existing columns, and the functions that match the record. */
 const foundStatement = `
 with entry as (
   select e.what, e.name, e.facts from pg_catalog.jsonb_to_recordset($1::jsonb) as e(what text, name text, facts jsonb)

@@ -12,7 +12,7 @@ import type { MigrateOptions } from './progress.js'
 import { refreshRecordWithin } from './recorded.js'
 import type { Script, Statement } from './script.js'
 
-/** One file on its way, up or down. */
+/** The run of one file, up or down. */
 export interface Run {
   readonly session: Session
   readonly set: string
@@ -20,21 +20,21 @@ export interface Run {
   readonly migration: Migration
   readonly direction: Direction
   readonly script: Script
-  /** How many statements an interrupted run of a `-- no-transaction` file has left behind. */
+  /** The number of statements that an interrupted run of a `-- no-transaction` file has finished. */
   readonly from: number
   readonly options: MigrateOptions
 }
 
-/** Runs a file and records it. After an interruption at any point, running it again ends in the same state. */
+/** Runs a file and records it. After an interruption at any point, a second run ends in the same state. */
 export async function runScript(run: Run): Promise<void> {
   const { script, set, migration, direction, options } = run
-  // A setting that an earlier file left on the connection must not decide what this one does.
+  // Settings that an earlier file left on the connection must not affect this one.
   await ownQueries(run).query('reset all')
   await (script.transactional ? runWhole(run) : refusingFilteredRows(run, () => runStepwise(run)))
   await options.onProgress?.({ kind: 'finished', set, tag: migration.tag, direction })
 }
 
-/** All of the file and its record, in one transaction. */
+/** The whole file and its record, in one transaction. */
 function runWhole(run: Run): Promise<void> {
   return inTransaction(run, async () => {
     for (const [position, statement] of run.script.statements.entries()) {
@@ -46,7 +46,7 @@ function runWhole(run: Run): Promise<void> {
   })
 }
 
-/** The statements that run outside of a transaction. The connection may serve afterwards, so the setting does not stay. */
+/** For statements outside of a transaction. The connection may be used afterwards, so the setting is reset. */
 async function refusingFilteredRows(run: Run, work: () => Promise<void>): Promise<void> {
   await ownQueries(run).query(refuseFilteredRowsInSession)
   try {
@@ -57,8 +57,8 @@ async function refusingFilteredRows(run: Run, work: () => Promise<void>): Promis
 }
 
 /**
- * One by one. A statement that may run in a transaction shares it with the note that it ran, so it runs exactly once. One that may
- * not is noted afterwards: it is of a form that may be repeated.
+ * Runs the statements one by one. A statement that may run in a transaction shares it with its record, so it runs exactly once. Any
+ * other is recorded afterwards: its form may be repeated.
  */
 async function runStepwise(run: Run): Promise<void> {
   const { script, bookkeeping, direction, migration } = run
@@ -81,7 +81,7 @@ async function runStepwise(run: Run): Promise<void> {
       })
     } else {
       await dropUnfinishedIndex(session, statement)
-      // It waits for older transactions, and nobody queues behind it.
+      // It waits for older transactions, and no statement queues behind it.
       await session.query('set lock_timeout = 0')
       await execute(run, statement, position)
       await inTransaction(run, note)
@@ -97,7 +97,7 @@ async function finish(run: Run): Promise<void> {
   if (run.direction === 'down') await refreshRecordWithin(session)
 }
 
-/** Steps back when a lock is not free in time, so that those who queued behind it can pass, and tries again. */
+/** Rolls back when a lock is not free in time, so that the statements queued behind it can run, and tries again. */
 async function inTransaction(run: Run, work: () => Promise<void>): Promise<void> {
   const { set, migration, direction } = run
   const session = ownQueries(run)
@@ -116,7 +116,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
       if (!(error instanceof LockNotFree)) throw error
       if (attempt >= attempts) {
         throw new MigrationError(
-          `${error.message}. Given up after ${attempts} attempts; a long transaction is in the way`,
+          `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds the lock`,
         )
       }
       await onProgress?.({ kind: 'retrying', set, tag: migration.tag, direction, attempt, of: attempts })
@@ -125,7 +125,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
   }
 }
 
-/** What the migrator sends on its own account, beside the file's statements. */
+/** For queries of the migrator itself, as opposed to the file's statements. */
 const ownQueries = (run: Run) => withContext(run.session, run.script.file)
 
 async function execute(run: Run, statement: Statement, position: number): Promise<void> {
@@ -137,7 +137,7 @@ async function execute(run: Run, statement: Statement, position: number): Promis
   }
 }
 
-/** A build that was interrupted leaves an index that exists, is not used, and would satisfy IF NOT EXISTS. */
+/** An interrupted build leaves an index that exists and is not used, and that IF NOT EXISTS would accept. */
 async function dropUnfinishedIndex(session: Session, { builds }: Statement): Promise<void> {
   if (builds === undefined) return
   const [invalid] = await session.query<{ schema: string; name: string }>(
@@ -166,7 +166,7 @@ async function report({ options, set, migration, direction, script }: Run, done:
   })
 }
 
-/** Where in a statement of several lines the server found the fault. */
+/** The number of lines of the statement before the position that the server reported. */
 function linesBefore(text: string, error: unknown): number {
   const position = Number((error as { position?: unknown }).position)
   return position > 0 ? text.slice(0, position - 1).split('\n').length - 1 : 0

@@ -1,26 +1,26 @@
 import { MigrationError } from '../core/errors.js'
 
-/** One SQL file of a migrations folder, taken apart. */
+/** One parsed SQL file of a migrations folder. */
 export interface Script {
   readonly file: string
-  /** False when the first line is `-- no-transaction`: its statements are then committed one by one. */
+  /** False when the first line is `-- no-transaction`: then each statement is committed by itself. */
   readonly transactional: boolean
-  /** The first line still says that nobody has read it. */
+  /** Whether the first line still marks the file as a draft. */
   readonly draft: boolean
   readonly statements: readonly Statement[]
 }
 
 export interface Statement {
   readonly text: string
-  /** The line of the file it begins on. */
+  /** The line of the file on which it begins. */
   readonly line: number
-  /** Postgres refuses it inside a transaction; it is of a form that may be repeated after an interruption. */
+  /** Whether Postgres refuses it inside a transaction. Its form may be repeated after an interruption. */
   readonly alone: boolean
-  /** The index it builds concurrently. An interrupted build leaves an INVALID one behind. */
+  /** The index that it builds concurrently. An interrupted build leaves an INVALID one behind. */
   readonly builds?: { readonly index: string; readonly table: string }
 }
 
-/** The first line of a down file that was drafted by the machine. Whoever has read the file deletes the line. */
+/** The first line of a generated draft of a down file. Whoever has read the file deletes the line. */
 export const draftLine = '-- draft: read every statement, try it on a copy with rows in it, then delete this line'
 
 export const breakpoint = '--> statement-breakpoint'
@@ -37,7 +37,7 @@ const concurrent =
 const transactionControl =
   /^(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b/i
 
-/** Takes a file apart and refuses what could not be applied as a whole, or not be resumed, whatever happens in between. */
+/** Parses a file. Throws for statements that could not be applied as a whole, or not be resumed after an interruption. */
 export function parseScript(file: string, sql: string): Script {
   const firstLine = sql.split('\n', 1).join('').trim()
   const transactional = !/^--\s*no-transaction\b/.test(firstLine)
@@ -49,7 +49,7 @@ export function parseScript(file: string, sql: string): Script {
   }
 }
 
-/** Each part is one statement. Parts of nothing but comments are left out. */
+/** Each part is one statement. Parts with only comments are left out. */
 function split(sql: string): { text: string; line: number }[] {
   let line = 1
   return sql.split(breakpoint).flatMap((part) => {
@@ -64,14 +64,14 @@ function statement(file: string, transactional: boolean, text: string, line: num
   const refuse = (reason: string) => new MigrationError(`${file}, line ${line}: ${reason}`)
   if (transactionControl.test(bare)) {
     throw refuse(
-      'a migration must not begin or end transactions; the migrator does, so that the file and its record are one',
+      'a migration must not begin or end transactions: the migrator runs the file and its record in one transaction',
     )
   }
   const alone = repeatable.some((form) => form.test(bare))
   if (!alone && concurrent.test(bare)) {
     throw refuse(
       'this could not be repeated after an interruption; write `create index concurrently if not exists <name>` or ' +
-        '`drop index concurrently if exists <name>`, or do without CONCURRENTLY',
+        '`drop index concurrently if exists <name>`, or leave out CONCURRENTLY',
     )
   }
   if (alone && transactional)

@@ -13,18 +13,18 @@ import { newTool, tools } from '../schema/tools.js'
 import { refuseFilteredRows } from '../database/row-security.js'
 import { withContext } from '../database/session-failure.js'
 
-/** What a seed did to one catalog. */
+/** The result for one catalog. */
 export interface Seeded {
   readonly table: string
-  /** The keys of the rows that were absent. */
+  /** The keys of the inserted rows. */
   readonly inserted: readonly string[]
-  /** How many stood there already, and were left as they are. */
+  /** The number of existing rows, which were not changed. */
   readonly kept: number
 }
 
 interface Catalog {
   readonly table: PgTable
-  /** What a row is known by, beside its id. */
+  /** The column that identifies a row, beside its id. */
   readonly key: PgColumn
   readonly rows: readonly unknown[]
   readonly shape: z.ZodObject
@@ -40,7 +40,7 @@ const catalogs: readonly Catalog[] = [
 
 const builder = drizzle(() => Promise.reject(new TypeError('this builder only makes SQL')))
 
-/** Inserts into the catalogs what is absent, all of it or nothing. A row that stands there is never changed. */
+/** Inserts the rows that are missing from the catalogs, all of them or none. An existing row is never changed. */
 export async function seed(direct: Session): Promise<Seeded[]> {
   const session = withContext(direct, 'seed')
   await session.query('begin')
@@ -57,7 +57,7 @@ export async function seed(direct: Session): Promise<Seeded[]> {
 }
 
 async function insertAbsent(session: Session, { table, key, rows, shape }: Catalog): Promise<Seeded> {
-  // A plan's id is its key and given; every other row gets one.
+  // A plan's key is its id; every other row gets a new one.
   const values = rows.map((row) => ({ id: uuid(), ...shape.parse(row) }))
   const { sql, params } = builder.insert(table).values(values).onConflictDoNothing().returning({ key }).toSQL()
   const inserted = (await session.query<Record<string, string>>(sql, params)).flatMap((row) => Object.values(row))

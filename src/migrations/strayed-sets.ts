@@ -6,26 +6,26 @@ import { hashesIn, readFolder } from './folder.js'
 import type { MigrationSet } from './migrator.js'
 import { readRecordedSets } from './recorded.js'
 
-/** A set of migrations that is applied to a database, and that the project at hand does not have. */
+/** A set of migrations that is applied to a database and missing from the project. */
 export interface StrayedSet {
   readonly name: string
   /** Its bookkeeping table. */
   readonly table: string
-  /** What the project has in its place: migrations of which none is applied as it is. */
+  /** The set of the same name in the project: none of its migrations is applied in that form. */
   readonly instead?: {
     readonly folder: string
-    /** The files that were applied, and are not what they were. */
+    /** The applied files that were edited since. */
     readonly edited: readonly string[]
   }
 }
 
-/** A set of the project, and what is applied of it: nothing is known where this session's role may not read it. */
+/** A set of the project with its applied migrations. They are unknown where this session's role may not read them. */
 interface PresentSet {
   readonly set: MigrationSet
   readonly applied: readonly Recorded[]
 }
 
-/** The sets of which something is applied, and that are not among these, or only with other migrations. */
+/** The sets with applied migrations that are not among these, or are there only with other migrations. */
 export async function strayedSets(direct: Session, sets: readonly MigrationSet[]): Promise<StrayedSet[]> {
   const session = withContext(direct, 'looking for the migrations that are applied')
   const present: PresentSet[] = []
@@ -44,7 +44,7 @@ async function absentSets(
   const here = new Set(present.flatMap(({ applied }) => applied.map(({ hash }) => hash)))
   const absent: StrayedSet[] = []
   for (const set of recorded.filter((one) => !known.has(setKey(one)))) {
-    // The record counts too: a bookkeeping table may have been emptied or dropped by hand.
+    // The record counts too, because a bookkeeping table may have been emptied or dropped by hand.
     const applied = (await readAppliedIfAllowed(session, set)) ?? []
     const hashes = [...set.hashes, ...applied.map(({ hash }) => hash)]
     // A set whose bookkeeping table was moved or renamed is present under its new name.
@@ -54,7 +54,7 @@ async function absentSets(
   return absent
 }
 
-/** The sets of the project of which the database has other migrations. */
+/** The sets of the project that have other migrations in the database. */
 async function otherSets(present: readonly PresentSet[]): Promise<StrayedSet[]> {
   const others: StrayedSet[] = []
   for (const { set, applied } of present) {
@@ -68,7 +68,7 @@ async function otherSets(present: readonly PresentSet[]): Promise<StrayedSet[]> 
 }
 
 async function editedFiles(folder: string, applied: readonly Recorded[]): Promise<string[]> {
-  // What is wrong with a folder that cannot be read, the migrator says.
+  // The migrator reports the fault of a folder that cannot be read.
   const files = await readFolder(folder).catch(() => [])
   return files.filter(({ when }) => applied.some((one) => one.when === when)).map(({ up }) => up.file)
 }

@@ -24,7 +24,7 @@ import { requireRoles } from '../access/roles.js'
 
 export interface UpgradeOptions extends MigrateOptions, UpTarget, BootstrapOptions {
   readonly onProgress?: NonNullable<MigrateOptions['onProgress']>
-  /** Which of the sets are applied. Default: all. Rights are set on everything that is there. */
+  /** The sets to apply. Default: all. Rights are set on all existing tables. */
   readonly only?: readonly MigrationSet[]
 }
 
@@ -35,7 +35,7 @@ export interface Upgraded {
   readonly permissions: readonly string[]
 }
 
-/** What a build knows of the database. */
+/** The declarations of a build. */
 export interface Build {
   readonly sets: readonly MigrationSet[]
   readonly tables: readonly PgTable[]
@@ -43,7 +43,7 @@ export interface Build {
   readonly functions?: readonly SqlFunction[]
 }
 
-/** Everything that a database needs to serve this build: roles, the migrations of each set, rights, permissions. */
+/** Brings a database to the state that this build needs: roles, the migrations of each set, rights, permissions. */
 export function upgrade(session: Session, build: Build, options: UpgradeOptions = {}): Promise<Upgraded> {
   const { sets, tables, functions } = build
   const chosen = options.only ?? sets
@@ -55,7 +55,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
     const steps = await migrateUp(session, chosen, options)
     const grants = await bootstrapGrants(session, await declarationsOf(tables, sets, functions), options)
     const permissions = (await holdsPermissions(session)) ? await bringPermissions(session) : []
-    // What is applied now, and without what is still missing because the run went only to an earlier migration.
+    // Records what is applied now. Objects that are still missing, because the run stopped at an earlier migration, are left out.
     await refreshRecord(recording(session))
     return {
       steps,
@@ -63,7 +63,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
         done: [...roles.done, ...grants.done],
         remaining: [...roles.remaining, ...grants.remaining],
         advised: roles.advised,
-        // Again: one of the migrations may have made an extension.
+        // Read again, because one of the migrations may have created an extension.
         extensions: await closedExtensions(session),
       },
       permissions,
@@ -71,7 +71,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
   })
 }
 
-/** Not yet, when the run went only to an early migration. */
+/** False when the run stopped at an early migration. */
 async function holdsPermissions(session: Session): Promise<boolean> {
   const [row] = await session.query<{ found: boolean }>(
     `select pg_catalog.to_regclass('platform.role_permissions') is not null as found`,
@@ -79,7 +79,7 @@ async function holdsPermissions(session: Session): Promise<boolean> {
   return row?.found === true
 }
 
-/** Before the migrations, so that there is no moment in which an older build finds what is recorded nowhere. */
+/** Runs before the migrations, so that an older build never finds an object that is not recorded. */
 async function recordBrought(session: Session, build: Build, chosen: readonly MigrationSet[]): Promise<void> {
   const { sets, tables, functions = sqlFunctions } = build
   const platform = setKey(platformMigrations.bookkeeping)

@@ -12,20 +12,19 @@ import * as shape from '../schema/shared/shapes.js'
 import { tasks } from '../schema/tasks.js'
 import { workflows } from '../schema/workflows.js'
 
-/** What firing a schedule did. */
+/** The result of firing a schedule. */
 export interface Fired {
-  /** The task of that run, new or there already; undefined when the run was missed and the policy skips it. */
+  /** The task of that run, new or existing; undefined when the run was missed and the policy skips it. */
   readonly taskId: string | undefined
   readonly schedule: Schedule
 }
 
-/** The organization's schedules, and their firing, which also reads the workflow and queues a task. */
+/** The organization's schedules with `fire`, which also reads the workflow and queues a task. */
 export class FirableSchedules extends Schedules {
   /**
-   * Queues the run that is due and moves the schedule to the next one. However often and from however many places it is called,
-   * a run is queued once. A run was missed when the next one came before anybody fired it: `skip` passes it over, `run_once`
-   * queues the last of them. While its workflow is deleted or archived, nothing happens. `at` is now unless told, by the
-   * database's clock.
+   * Queues the due run and moves the schedule to the next one. A run is queued once, however often and from however many places
+   * this is called. A run is missed when the next one became due before it was fired: `skip` passes it over, `run_once` queues the
+   * last of them. While the workflow is deleted or archived, nothing happens. `at` is the database's time by default.
    */
   fire(id: string, at?: Date): Promise<Fired> {
     return fireSchedule(this.scope, id, at)
@@ -34,19 +33,19 @@ export class FirableSchedules extends Schedules {
 
 const fireOptions = z.strictObject({ at: shape.instant })
 const nothing = z.strictObject({})
-/** Whoever may change schedules may fire them, whatever tasks that queues. */
+/** The permission to change schedules is enough to fire them, although that queues tasks. */
 const permission = 'schedules'
 
 function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
   return scope.steps(async (inner) => {
     const given = at === undefined ? undefined : parseInput(fireOptions, { at }).at
     const rows = new ScopedTable<Schedule>(inner, schedules)
-    // Whoever comes second waits here, and then finds the schedule moved on.
+    // A second call waits here, and then finds the schedule moved on.
     const schedule = await rows.lockRow(id)
     const now = given ?? (await databaseTime(inner))
     const { enabled, nextRunAt, cron, timezone, workflowId } = schedule
-    if (!enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: this one is not enabled')
-    // Somebody else has fired it, or its time has not come.
+    if (!enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: the schedule is not enabled')
+    // Another call has fired it, or it is not due yet.
     if (nextRunAt === null || nextRunAt > now) return { taskId: undefined, schedule }
     if (!(await lockRunnable(inner, workflowId))) return { taskId: undefined, schedule }
     const run = runToQueue(schedule, nextRunAt, now)
@@ -73,7 +72,7 @@ function lockRunnable(scope: Scope, workflowId: string): Query<boolean> {
   )
 }
 
-/** The task of that run. A schedule has one for each moment: the one that is there already is returned. */
+/** Queues the task of that run. A schedule has one task for each moment: an existing one is returned. */
 async function queueRun(scope: Scope, { id, workflowId, input }: Schedule, scheduledFor: Date): Promise<string> {
   const table = new ScopedTable<{ readonly id: string }>(scope, tasks, undefined, permission)
   const managed = { kind: 'schedule', scheduleId: id, workflowId, scheduledFor, runAt: scheduledFor, input }

@@ -39,7 +39,7 @@ export class Agents extends ScopedRepository<Agent> {
     return this.insertRow(newAgent, values)
   }
 
-  /** With the `revision` that was read, throws VersionConflictError when the agent was changed since. */
+  /** Throws VersionConflictError when `revision` is given and the agent was changed since. */
   update(id: string, patch: AgentPatch, options?: UpdateOptions): Query<Agent> {
     return this.updateRow(agentPatch, id, patch, { options })
   }
@@ -78,14 +78,14 @@ export class Agents extends ScopedRepository<Agent> {
     )
   }
 
-  /** Lets the agent call these tools and no others. Throws BrokenReferenceError for one that the organization does not have. */
+  /** Sets the tools that the agent may call. Throws BrokenReferenceError for a tool that the organization does not have. */
   setTools(id: string, organizationToolIds: readonly string[]): Promise<void> {
     return this.atomically(async (inner) => {
       const links = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) => ({
         agentId: parseId(id),
         organizationToolId: parseId(tool, 'organizationToolIds'),
       }))
-      // Locked, so that two lists that are set at once do not become one.
+      // Locked, so that two concurrent calls do not merge their lists.
       await inner.lockRow(id)
       await inner.tools.deleteRows({ agentId: id, not: { organizationToolId: { in: links.map(toolOf) } } })
       await inner.tools.linkRows(toolLink, links)
@@ -97,12 +97,12 @@ export class Agents extends ScopedRepository<Agent> {
     return this.hideRow(id)
   }
 
-  /** Throws ConflictError when the username was taken meanwhile. */
+  /** Throws ConflictError when another agent has taken the username. */
   restore(id: string): Query<Agent> {
     return this.restoreRow(id)
   }
 
-  /** Deletes the agent for good; its tasks stay, without it. */
+  /** Deletes the agent for good. Its tasks stay, without the agent. */
   purge(id: string): Query<Agent> {
     return this.purgeRow(id)
   }

@@ -30,7 +30,7 @@ export class Projects extends ScopedRepository<Project> {
     return this.findRow({ slug })
   }
 
-  /** Throws ConflictError when the slug is taken, and PlanLimitError when the plan has no room for one more. */
+  /** Throws ConflictError when the slug is taken, and PlanLimitError when the plan allows no further project. */
   create(values: NewProject): Query<Project> {
     return this.insertRow(projectWithRef, values)
   }
@@ -44,12 +44,12 @@ export class Projects extends ScopedRepository<Project> {
     return this.hideRow(id)
   }
 
-  /** Throws ConflictError when the slug was taken meanwhile. */
+  /** Throws ConflictError when another project has taken the slug. */
   restore(id: string): Query<Project> {
     return this.restoreRow(id)
   }
 
-  /** Deletes the project and everything in it for good; agents and workflows stay, without it. */
+  /** Deletes the project and everything in it for good. Agents and workflows stay, without the project. */
   purge(id: string): Query<Project> {
     return this.purgeRow(id)
   }

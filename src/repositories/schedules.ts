@@ -20,27 +20,27 @@ import { tasks } from '../schema/tasks.js'
 import { workflows } from '../schema/workflows.js'
 
 const dueOptions = z.strictObject({
-  /** 100 unless told. */
+  /** Default: 100. */
   limit: shape.int(1, 1000).optional(),
-  /** Now unless told, by the database's clock. */
+  /** Default: now, by the database's clock. */
   at: shape.instant.optional(),
 })
 export interface DueOptions extends z.input<typeof dueOptions> {}
 
 const options = { references: referencesTo(schedules, [tasks]) }
 
-/** When workflows run by themselves. `due` tells which have to be fired. */
+/** Schedules run workflows at set times. `due` lists the schedules that have to be fired. */
 export class Schedules extends ScopedRepository<Schedule> {
   constructor(scope: Scope) {
     super(scope, schedules, options)
   }
 
-  /** Throws InvalidInputError for a cron expression or a time zone that is none, ConflictError when the name is taken. */
+  /** Throws InvalidInputError for an invalid cron expression or time zone, ConflictError when the name is taken. */
   create(values: NewSchedule): Query<Schedule> {
     return this.insertRow(scheduleWithNextRun, values)
   }
 
-  /** With the `revision` that was read, throws VersionConflictError when the schedule was changed since. */
+  /** Throws VersionConflictError when `revision` is given and the schedule was changed since. */
   update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
     return this.atomically(async (inner) => {
       const values = parseInput(schedulePatch, patch)
@@ -59,9 +59,9 @@ export class Schedules extends ScopedRepository<Schedule> {
     return this.update(id, { enabled: false })
   }
 
-  /** The schedules whose time has come, the longest waiting first. Those of deleted or archived workflows are passed over. */
+  /** The due schedules, the longest waiting first. Schedules of deleted or archived workflows are left out. */
   due(options: DueOptions = {}): Query<Schedule[]> {
-    // `case`, for row security lets no `coalesce` into an index condition.
+    // `case`, because row security lets no `coalesce` into an index condition.
     const statement = this.query('due', (table) => {
       const s = table.as('s')
       const w = this.child(workflows).plan.as('w')
@@ -85,12 +85,12 @@ export class Schedules extends ScopedRepository<Schedule> {
     return this.hideRow(id)
   }
 
-  /** Throws ConflictError when the name was taken meanwhile. */
+  /** Throws ConflictError when another schedule has taken the name. */
   restore(id: string): Query<Schedule> {
     return this.restoreRow(id)
   }
 
-  /** Deletes the schedule for good; the tasks of its runs stay. */
+  /** Deletes the schedule for good. The tasks of its runs stay. */
   purge(id: string): Query<Schedule> {
     return this.purgeRow(id)
   }
@@ -106,7 +106,7 @@ const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
   }
 })
 
-/** All that can be refused without the schedule: whether half of a plan is one does not depend on the other half. */
+/** Every check that does not need the schedule: cron and time zone are valid or not independently of each other. */
 function checkPatch({ cron, timezone, ...others }: SchedulePatch): void {
   if ([cron, timezone, ...Object.values(others)].every((value) => value === undefined)) {
     throw new InvalidInputError('', 'there is nothing to change')
@@ -114,7 +114,7 @@ function checkPatch({ cron, timezone, ...others }: SchedulePatch): void {
   if (cron !== undefined || timezone !== undefined) firstRun(cron ?? '* * * * *', timezone ?? 'UTC')
 }
 
-/** The next run after a change. What does not touch the plan must not lose a run that is due. */
+/** The next run after a change. A change of other fields must not lose a run that is due. */
 function movedRun(current: Schedule, { cron, timezone, enabled }: SchedulePatch): { nextRunAt?: Date } {
   const isMoved = (cron ?? current.cron) !== current.cron || (timezone ?? current.timezone) !== current.timezone
   const isWoken = enabled === true && !current.enabled
@@ -124,11 +124,11 @@ function movedRun(current: Schedule, { cron, timezone, enabled }: SchedulePatch)
 
 function firstRun(cron: string, timezone: string): Date {
   const first = nextRun(cron, timezone, new Date())
-  if (first === null) throw new InvalidInputError('cron', 'names no moment that will ever come')
+  if (first === null) throw new InvalidInputError('cron', 'matches no moment in the future')
   return first
 }
 
-/** The first moment after `from`; null when there is none any more. */
+/** The first moment after `from`; null when there is none. */
 export function nextRun(cron: string, timezone: string, from: Date): Date | null {
   return parseCron(cron, timezone).nextRun(from)
 }
@@ -136,10 +136,10 @@ export function nextRun(cron: string, timezone: string, from: Date): Date | null
 function parseCron(cron: string, timezone: string): Cron {
   if (!isTimeZone(timezone)) throw new InvalidInputError('timezone', 'must be an IANA time zone such as Europe/Berlin')
   const refusal = new InvalidInputError('cron', 'must be five fields such as "0 9 * * 1-5", or six with seconds')
-  // Croner takes a single date too, nicknames, and years.
+  // Croner also accepts a single date, nicknames, and years.
   if (!/^\s*(\S+\s+){4,5}\S+\s*$/.test(cron)) throw refusal
   try {
-    // Inheriting nothing: croner takes a `name`, which a second job of that name is refused for.
+    // Without a prototype: croner reads `name`, and refuses a second job of the same name.
     return new Cron(cron, Object.assign(Object.create(null) as object, { timezone, paused: true }))
   } catch {
     throw refusal
@@ -149,20 +149,20 @@ function parseCron(cron: string, timezone: string): Cron {
 function isTimeZone(timezone: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: timezone })
-    // Node takes offsets such as +01:00 as well, which know no daylight saving.
+    // Node also accepts offsets such as +01:00, which have no daylight saving time.
     return !/^[+-]/.test(timezone)
   } catch {
     return false
   }
 }
 
-/** The run to queue of those up to `at`, the first of which is `due`. */
+/** The run to queue among those up to `at`. `due` is the first of them. */
 export function runToQueue({ cron, timezone, missedRuns }: Schedule, due: Date, at: Date): Date | undefined {
   const parsed = parseCron(cron, timezone)
   const following = parsed.nextRun(due)
   if (following === null || following > at) return due
   if (missedRuns === 'skip') return undefined
-  // Croner looks before a moment, and `at` itself may be one of the runs.
+  // Croner searches before a moment, and `at` itself may be one of the runs.
   const [last = due] = parsed.previousRuns(1, new Date(at.getTime() + 1))
   return last
 }

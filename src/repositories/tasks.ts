@@ -15,11 +15,11 @@ const owner = shape.label(200)
 const leaseSeconds = shape.int(1, 86_400)
 
 const claimOptions = z.strictObject({
-  /** Who works, for whoever looks at the queue. */
+  /** The name of the worker, for people who look at the queue. */
   owner,
-  /** 1 unless told. */
+  /** Default: 1. */
   limit: shape.int(1, 1000).optional(),
-  /** How long they have, 60 unless told; `heartbeat` prolongs it. */
+  /** The length of the lease, 60 seconds by default; `heartbeat` extends it. */
   leaseSeconds: leaseSeconds.optional(),
   kinds: z
     .custom<readonly string[]>()
@@ -31,12 +31,12 @@ const heartbeatOptions = z.strictObject({ leaseSeconds: leaseSeconds.optional() 
 const completion = z.strictObject({ output: shape.json.optional() })
 const failure = z.strictObject({
   error: shape.json.optional(),
-  /** Until the next attempt; otherwise twice as long after each one, an hour at most. */
+  /** The time until the next attempt. Default: twice as long after each attempt, one hour at most. */
   retryInSeconds: shape.int(0, 86_400 * 30).optional(),
 })
 
 export interface ClaimOptions extends z.input<typeof claimOptions> {}
-/** What a worker needs to finish a task. The task that `claim` gave has both. */
+/** The fields that a worker needs to finish a task. The task that `claim` returned has both. */
 export interface Lease {
   readonly id: string
   readonly leaseToken: string
@@ -56,31 +56,31 @@ const released = '"lease_owner" = null, "lease_token" = null, "lease_expires_at"
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
 const backoff = 'make_interval(secs => least(3600, power(2, least("attempt", 12))))'
 const retry = '"attempt" < "max_attempts"'
-/** A cluster takes no clock inside of CASE or COALESCE of an update. */
+/** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
 const clock = '(select statement_timestamp() as now) clock'
 
 /**
- * The organization's tasks. A worker claims them under a lease, and nobody else can finish them until it is lost; what is finished
- * never changes. Times are the database's.
+ * The organization's tasks. A worker claims them under a lease, and only that worker can finish them until the lease is lost; a
+ * finished task never changes. Times are the database's.
  */
 export class Tasks extends ScopedRepository<Task> {
   constructor(scope: Scope) {
     super(scope, tasks)
   }
 
-  /** With a `dedupeKey` that a queued or running task has, gives that task instead of a second one. */
+  /** When a queued or running task has the same `dedupeKey`, returns that task and creates no second one. */
   enqueue(values: NewTask): Query<Task> {
     return this.insertRow(newTask, values, { existing: 'tasks_dedupe_key' })
   }
 
-  /** Throws ConflictError when the task does not wait any more. */
+  /** Throws ConflictError when the task is no longer queued. */
   update(id: string, patch: TaskPatch): Query<Task> {
     return this.updateRow(taskPatch, id, patch, { guard: waiting })
   }
 
   /**
-   * Takes the most urgent tasks that are due: priority, then time. No task is given to two, and nobody waits for anybody. Tasks
-   * of deleted or archived workflows are passed over. What it gives is shown to `heartbeat`, `complete` and `fail`:
+   * Claims the most urgent tasks that are due: priority, then time. No task is given to two workers, and no call waits for another.
+   * Tasks of deleted or archived workflows are skipped. Pass the returned task to `heartbeat`, `complete` and `fail`:
    * `org.tasks.complete(task, { output })`.
    */
   claim(options: ClaimOptions): Query<ClaimedTask[]> {
@@ -115,7 +115,7 @@ export class Tasks extends ScopedRepository<Task> {
     )
   }
 
-  /** Prolongs the lease. Throws ConflictError when it was lost. */
+  /** Extends the lease. Throws ConflictError when it was lost. */
   heartbeat(lease: Lease, options: HeartbeatOptions = {}): Query<Task> {
     return this.changeHeld('heartbeat', lease, heartbeat, () => {
       const { leaseSeconds = defaultLease } = parseInput(heartbeatOptions, options)
@@ -139,14 +139,14 @@ export class Tasks extends ScopedRepository<Task> {
     })
   }
 
-  /** Ends the task, whether it waits or runs. A worker learns of it when its lease is refused. */
+  /** Ends a queued or running task. The lease of its worker is then refused. */
   cancel(id: string): Query<Task> {
     return this.guardedRow('cancel', id, cancel, () => [])
   }
 
-  /** Queues tasks again whose worker has not been heard of, or fails them when they have no attempts left. */
+  /** Queues tasks with an expired lease again, or fails them when they have no attempts left. */
   requeueExpired(): Query<Task[]> {
-    // `is true` keeps the server from the index of all organizations' leases, which would read what expired anywhere.
+    // `is true` prevents the index over all organizations' leases, which would read the expired ones of every organization.
     const statement = this.change(
       'requeue',
       ({ sql, selected, visible }) => `update ${sql} set
@@ -176,13 +176,13 @@ export class Tasks extends ScopedRepository<Task> {
   }
 }
 
-// Nothing is an empty column, as it is in an insert, and not the word null of JSON.
+// An undefined value is SQL null, as in an insert, and not the null of JSON.
 const asJson = (value: JsonValue = null): string | null => (value === null ? null : JSON.stringify(value))
 
 const waiting = {
   when: `"status" = 'queued'`,
   ask: '"status"',
-  refuse: () => new ConflictError('tasks', ['status'], 'tasks: only a task that waits can be changed'),
+  refuse: () => new ConflictError('tasks', ['status'], 'tasks: only a queued task can be changed'),
 }
 
 const holdsLease = `"status" = 'running' and "lease_token" = $3::uuid`
@@ -190,7 +190,7 @@ const leaseLost = ([status]: readonly unknown[]) =>
   new ConflictError(
     'tasks',
     ['lease'],
-    `tasks: only the worker that holds the lease can do this, while the task runs; it is ${String(status)}, or was claimed again`,
+    `tasks: only the worker that holds the lease of a running task can do this; the task is ${String(status)}, or was claimed again`,
   )
 
 const heartbeat: GuardedChange = {

@@ -16,7 +16,7 @@ import {
 
 const references = [
   ...referencesTo(workflows, [tasks]),
-  // Its schedules fall with it, and the tasks of their runs stay.
+  // A workflow is deleted with its schedules. The tasks of their runs stay.
   ...referencesTo(schedules, [tasks]).map((reference) => ({
     ...reference,
     through: { table: schedules, property: 'workflowId' },
@@ -40,7 +40,7 @@ export class Workflows extends ScopedRepository<Workflow> {
     return this.insertRow(newWorkflow, values)
   }
 
-  /** With the `revision` that was read, throws VersionConflictError when the workflow was changed since. */
+  /** Throws VersionConflictError when `revision` is given and the workflow was changed since. */
   update(id: string, patch: WorkflowPatch, options?: UpdateOptions): Query<Workflow> {
     return this.updateRow(workflowPatch, id, patch, { options })
   }
@@ -49,7 +49,7 @@ export class Workflows extends ScopedRepository<Workflow> {
     return this.transitionRow(id, { verb: 'activate', from: ['draft'], to: 'active' })
   }
 
-  /** Ends it for good: its schedules are not due any more, and its queued tasks are not claimed. */
+  /** Ends the workflow for good: its schedules are no longer due, and its queued tasks are not claimed. */
   archive(id: string): Query<Workflow> {
     return this.transitionRow(id, { verb: 'archive', from: ['draft', 'active'], to: 'archived' })
   }
@@ -59,12 +59,12 @@ export class Workflows extends ScopedRepository<Workflow> {
     return this.hideRow(id)
   }
 
-  /** Throws ConflictError when the slug was taken meanwhile. */
+  /** Throws ConflictError when another workflow has taken the slug. */
   restore(id: string): Query<Workflow> {
     return this.restoreRow(id)
   }
 
-  /** Deletes the workflow and its schedules for good; its tasks stay, without it. */
+  /** Deletes the workflow and its schedules for good. Its tasks stay, without the workflow. */
   purge(id: string): Query<Workflow> {
     return this.purgeRow(id)
   }

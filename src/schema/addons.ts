@@ -29,10 +29,10 @@ const addonVariant = z.strictObject({
   currency: shape.currency,
 })
 
-/** One way to have an add-on, and what it costs. */
+/** A variant of an add-on, with its price. */
 export interface AddonVariant extends z.output<typeof addonVariant> {}
 
-/** Something that a project can have for money. A price that changes here changes nothing that is already active. */
+/** A paid extra for a project. A price change here does not affect active add-ons. */
 export const addonCatalog = platform.table(
   'addon_catalog',
   {
@@ -49,7 +49,7 @@ export const addonCatalog = platform.table(
 )
 declareTable(addonCatalog, { kind: 'catalog' })
 
-/** An add-on that a project has or had: one row for each, at the price it had in the catalog when it was activated. */
+/** An add-on that a project has or had: one row for each, with the catalog price at its activation. */
 export const projectAddons = platform.table(
   'project_addons',
   {

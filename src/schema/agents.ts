@@ -23,7 +23,7 @@ import { organizationTools } from './tools.js'
 
 export const agentStatuses = ['draft', 'active', 'paused'] as const
 
-/** A configured assistant. Its username is unique in the organization while it lives. */
+/** A configured assistant. Among the live agents of the organization its username is unique. */
 export const agents = platform.table(
   'agents',
   {
@@ -37,7 +37,7 @@ export const agents = platform.table(
     organizationLlmId: uuid('organization_llm_id'),
     model: text('model'),
     settings: json<JsonObject>('settings').notNull().default({}),
-    /** Rises with every change; a change may demand the one it read. */
+    /** Rises with every change. An update may require the revision that was read. */
     revision: integer('revision').notNull().default(1),
     createdBy: attribution('created_by'),
     ...timestamps(),

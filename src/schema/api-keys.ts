@@ -11,17 +11,17 @@ import * as shape from './shared/shapes.js'
 
 export const apiKeyStatuses = ['active', 'revoked'] as const
 
-/** A key that belongs to the organization; the member it names is its user of record, whose end is the key's end. */
+/** An API key of the organization. It ends with the member that it names, its user of record. */
 export const apiKeys = platform.table(
   'api_keys',
   {
     orgId: orgId(),
     id: id(),
     userId: uuid('user_id').notNull(),
-    /** The member's epoch when the key was made: the key dies when the member's rises. */
+    /** The member's epoch when the key was created. The key becomes invalid when the member's epoch rises. */
     authEpoch: integer('auth_epoch').notNull(),
     name: text('name').notNull(),
-    /** `tk_<env>_` and the first 8 characters of the secret: what a person recognises the key by. */
+    /** `tk_<env>_` and the first 8 characters of the secret, by which a person recognises the key. */
     keyPrefix: text('key_prefix').notNull(),
     keyHash: bytes('key_hash').notNull(),
     pepperId: text('pepper_id').notNull(),
@@ -30,7 +30,7 @@ export const apiKeys = platform.table(
       .array()
       .notNull()
       .default(sql`'{}'::text[]`),
-    /** Null is unlimited, 0 is none. */
+    /** Null is unlimited, 0 allows none. */
     rateLimitPerHour: integer('rate_limit_per_hour'),
     status: state('status', apiKeyStatuses).notNull().default('active'),
     lastUsedAt: instant('last_used_at'),
@@ -45,7 +45,7 @@ export const apiKeys = platform.table(
     primaryKey({ name: 'api_keys_pkey', columns: [t.orgId, t.id] }),
     unique('api_keys_hash_key').on(t.orgId, t.keyHash),
     unique('api_keys_prefix_key').on(t.orgId, t.keyPrefix),
-    // A key on its way out gives its name to its successor.
+    // A key in its grace period frees its name for its successor.
     uniqueIndex('api_keys_name_key')
       .on(t.orgId, t.name)
       .where(literal('deleted_at is null and revoked_at is null and grace_until is null')),
@@ -69,7 +69,7 @@ export const apiKeys = platform.table(
 )
 declareTable(apiKeys, { kind: 'tenant', audited: true, sweeps: ['api_keys_user_idx'] })
 
-/** How much of its hourly limit a key has used. Written by the verification of the key itself. */
+/** The used part of a key's hourly limit. Written when the key is verified. */
 export const apiKeyWindows = platform.table(
   'api_key_windows',
   {

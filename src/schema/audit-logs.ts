@@ -13,8 +13,8 @@ export const auditActions = ['create', 'update', 'delete', 'restore', 'invite', 
 export const auditSeverities = ['info', 'warning', 'error', 'critical'] as const
 
 /**
- * Who did what in an organization, written in the transaction of the change. Entries outlive what they speak of, so nothing
- * here is a foreign key. Sealing numbers and chains them: tamper-evident, not immutable.
+ * One change in an organization with its actor, written in the transaction of the change. Entries outlive the rows that they name,
+ * so there are no foreign keys. Sealing numbers and chains them: tamper-evident, not immutable.
  */
 export const auditLogs = platform.table(
   'audit_logs',
@@ -58,7 +58,7 @@ export const auditLogs = platform.table(
 )
 declareTable(auditLogs, { kind: 'tenant', appendOnly: true, partitionedBy: 'created_at', outlives: true })
 
-/** The head and the floor of an organization's chain of audit entries. */
+/** The last entry of an organization's chain of audit entries, and the base at which the chain begins. */
 export const auditSeals = platform.table(
   'audit_seals',
   {
@@ -73,7 +73,7 @@ export const auditSeals = platform.table(
 )
 declareTable(auditSeals, { kind: 'tenant', outlives: true })
 
-/** What was done across organizations, by whom and why. */
+/** Operations across organizations, with the operator and the reason. */
 export const systemAuditLogs = platform.table(
   'system_audit_logs',
   {
@@ -94,7 +94,7 @@ export const systemAuditLogs = platform.table(
 )
 declareTable(systemAuditLogs, { kind: 'global', appendOnly: true, outlives: true })
 
-/** An event of the application's own. Who and when come from the scope. */
+/** An event of the application. The scope sets its actor and time. */
 export const newAuditEntry = z.strictObject({
   eventType: shape.label(),
   action: z.enum(auditActions).optional(),

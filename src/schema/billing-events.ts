@@ -7,7 +7,7 @@ import { declareTable } from './shared/kinds.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
-/** What the payment provider reported, once for each of its event ids. Only `processedAt` ever changes. */
+/** An event of the payment provider, one row for each of its event ids. Only `processedAt` ever changes. */
 export const billingEvents = platform.table(
   'billing_events',
   {
@@ -17,7 +17,7 @@ export const billingEvents = platform.table(
     eventId: text('event_id').notNull(),
     type: text('type').notNull(),
     payload: json<JsonObject>('payload').notNull(),
-    /** The provider's clock: events arrive in any order. */
+    /** By the provider's clock: events arrive in any order. */
     providerCreatedAt: instant('provider_created_at'),
     receivedAt: instant('received_at').notNull().defaultNow(),
     processedAt: instant('processed_at'),

@@ -8,10 +8,10 @@ import * as shape from './shared/shapes.js'
 
 export const billingIntervals = ['month', 'year'] as const
 
-/** By what is counted: null is unlimited, 0 is none. */
+/** Limits by metric: null is unlimited, 0 allows none. */
 export type PlanLimits = Record<string, number | null>
 
-/** What an organization can subscribe to. Of projects and members the columns are the limits, of all else `limits`. */
+/** A plan that an organization can subscribe to. The limits of projects and members are columns, all others are in `limits`. */
 export const billingPlans = platform.table(
   'billing_plans',
   {

@@ -10,7 +10,7 @@ export const taxIdStatuses = ['pending', 'verified', 'unverified'] as const
 
 const country = () => char('country', { length: 2 })
 
-/** A number under which a tax office knows the organization. Another number is another row: each is verified for itself. */
+/** A tax number of the organization. A different number is a new row, because each is verified separately. */
 export const taxIds = platform.table(
   'tax_ids',
   {
@@ -32,7 +32,7 @@ export const taxIds = platform.table(
 )
 declareTable(taxIds, { kind: 'tenant', audited: true })
 
-/** Whom the invoices are made out to: one row for each organization. */
+/** The recipient of the invoices: one row for each organization. */
 export const customerProfiles = platform.table(
   'customer_profiles',
   {
@@ -62,7 +62,7 @@ export const newTaxId = z.strictObject({
   value: shape.label(100),
   country: shape.country,
 })
-/** What the verification found. */
+/** The result of the verification. */
 export const taxIdPatch = z.strictObject({ status: z.enum(taxIdStatuses) }).partial()
 
 export const newCustomerProfile = z.strictObject({

@@ -2,7 +2,7 @@ import type { Role } from './roles.js'
 
 /**
  * Every repository has `read` and `write`; a project's own tables (members, credentials, configurations, databases, metrics,
- * add-ons) count as `projects`. Keys are never renamed: roles of living organizations hold them.
+ * add-ons) count as `projects`. Keys are never renamed, because the roles of existing organizations contain them.
  */
 const repositories = {
   organization: 'the organization and its settings',
@@ -41,7 +41,7 @@ export type PermissionKey = `${Repository}:${'read' | 'write'}` | keyof typeof s
 const names = Object.keys(repositories) as Repository[]
 const reads = names.map((name): PermissionKey => `${name}:read`)
 
-/** Every permission with what it allows. `tenantry migrate` brings the ones a database does not have yet. */
+/** Every permission with its description. `tenantry migrate` adds those that a database lacks. */
 export const permissionCatalog: Readonly<Record<PermissionKey, string>> = {
   ...(Object.fromEntries(
     names.flatMap((name) => [
@@ -73,7 +73,10 @@ const work: Repository[] = ['agents', 'workflows', 'tasks', 'schedules']
 const isBillingWrite = (permission: PermissionKey) =>
   [...billing, 'billing_events'].some((name) => permission === `${name}:write`)
 
-/** What every organization is provisioned with. A permission added here reaches the organizations that exist with the next migrate. */
+/**
+ * The roles that every new organization gets. A permission added here reaches existing organizations with the next `tenantry
+ * migrate up`.
+ */
 export const builtInRoles: readonly BuiltInRole[] = [
   {
     key: 'owner',

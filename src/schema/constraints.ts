@@ -1,11 +1,11 @@
 import { getTableColumns } from 'drizzle-orm'
 import { type AnyPgColumn, getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 
-/** What an error of the database is about, in the words of the caller. */
+/** The table and fields of an error of the database, by the names that callers use. */
 export interface ConstraintFacts {
   /** The table. */
   readonly resource: string
-  /** Properties, without the organization, which no caller gives. */
+  /** Properties, without the organization's, which callers never pass. */
   readonly fields: readonly string[]
   /** The table that a foreign key refers to. */
   readonly refersTo: string | undefined
@@ -19,7 +19,7 @@ export interface ErrorNames {
   readonly column: string | undefined
 }
 
-/** Finds what an error is about, by the constraint that it names, or else by the table and the column. */
+/** Finds the table and fields of an error by its constraint, or else by its table and column. */
 export function factsLookup(tables: readonly PgTable[]): (names: ErrorNames) => ConstraintFacts | undefined {
   const constraints = new Map<string, { readonly schema: string; readonly facts: ConstraintFacts }[]>()
   const columns = new Map<string, ConstraintFacts>()
@@ -31,7 +31,7 @@ export function factsLookup(tables: readonly PgTable[]): (names: ErrorNames) => 
     for (const [column, facts] of columnsOf(table)) columns.set(`${schema}.${name}.${column}`, facts)
   }
   return ({ schema = 'platform', table = '', constraint, column }) => {
-    // Of two tables that name a constraint alike, the one in the schema of the error.
+    // When two tables have a constraint of the same name, the one in the schema of the error.
     const named = constraints.get(constraint ?? '') ?? []
     const found = named.find((one) => one.schema === schema && one.facts.resource === table) ?? named[0]
     if (found !== undefined || column === undefined) return found?.facts

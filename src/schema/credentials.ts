@@ -8,7 +8,7 @@ import { declareTable } from './shared/kinds.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
-/** A project's keys. To read one is an audited call that needs `credentials:reveal`. */
+/** A project's keys. Reading one is an audited call that needs `credentials:reveal`. */
 export const credentials = platform.table(
   'credentials',
   {
@@ -35,13 +35,13 @@ export const credentials = platform.table(
 declareTable(credentials, { kind: 'tenant', audited: true })
 
 export const newCredentials = z.strictObject({ projectId: shape.uuid })
-/** Apart from the columns, so that a plain key can never be written as one. */
+/** Not among the columns, so that a key can never be written in plain text. */
 export const credentialSecrets = z.strictObject({
   anonKey: shape.secret,
   serviceRoleKey: shape.secret,
   jwtSecret: shape.secret,
 })
-/** A rotation replaces the keys that it names. */
+/** A rotation replaces the given keys. */
 export const credentialSecretsPatch = credentialSecrets.partial()
 
 export interface Credentials extends Row<typeof credentials> {}

@@ -22,7 +22,7 @@ import * as shape from './shared/shapes.js'
 
 export const creditEntryKinds = ['grant', 'spend', 'void'] as const
 
-/** Money that an organization was granted, and what is left of it. Burnt by priority, then earliest expiry, then age. */
+/** Money granted to an organization, and the rest of it. Spent by priority, then earliest expiry, then age. */
 export const credits = platform.table(
   'credits',
   {
@@ -32,7 +32,7 @@ export const credits = platform.table(
     remaining: money('remaining').notNull(),
     currency: currency().notNull(),
     reason: text('reason'),
-    /** The smaller is burnt first. */
+    /** Smaller numbers are spent first. */
     priority: smallint('priority').notNull().default(100),
     expiresAt: instant('expires_at'),
     voidedAt: instant('voided_at'),
@@ -40,7 +40,7 @@ export const credits = platform.table(
   },
   (t) => [
     primaryKey({ name: 'credits_pkey', columns: [t.orgId, t.id] }),
-    // The order in which credits are burnt.
+    // The order in which credits are spent.
     index('credits_burn_idx').on(t.orgId, t.priority, t.expiresAt, t.id).where(literal('remaining > 0')),
     index('credits_expires_at_idx').on(t.orgId, t.expiresAt),
     numberCheck('credits_amount_check', 'amount', 'amount > 0'),
@@ -50,7 +50,7 @@ export const credits = platform.table(
 )
 declareTable(credits, { kind: 'tenant', audited: true })
 
-/** What was put into, taken from or struck off one credit, in its currency. A spend leaves one entry for each credit it used. */
+/** A grant, spend or write-off of one credit, in its currency. A spend creates one entry for each credit that it used. */
 export const creditEntries = platform.table(
   'credit_entries',
   {
@@ -59,7 +59,7 @@ export const creditEntries = platform.table(
     creditId: uuid('credit_id').notNull(),
     kind: state('kind', creditEntryKinds).notNull(),
     amount: money('amount').notNull(),
-    /** What it was for, in the caller's own words or ids. */
+    /** The purpose, as free text or an id of the caller. */
     reference: text('reference'),
     createdBy: attribution('created_by'),
     createdAt: createdAt(),
@@ -89,7 +89,7 @@ export const newCredit = z.strictObject({
   priority: shape.int(-32_768, 32_767).optional(),
   expiresAt: shape.instant.nullish(),
 })
-/** Taken from as many credits of the currency as it needs, or from none. */
+/** Taken from as many credits of the currency as needed. If they do not suffice, nothing is taken. */
 export const newCreditSpend = z.strictObject({
   amount,
   currency: shape.currency,

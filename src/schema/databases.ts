@@ -25,7 +25,7 @@ export const databaseTypes = ['postgresql', 'mongodb', 'redis'] as const
 export const databaseStatuses = ['active', 'inactive', 'error'] as const
 export const databaseHealths = ['healthy', 'degraded', 'down', 'unknown'] as const
 
-/** A database that a project uses. Its name is unique in the project while it lives. */
+/** A database that a project uses. Among the live databases of the project its name is unique. */
 export const databases = platform.table(
   'databases',
   {
@@ -62,7 +62,7 @@ export const databases = platform.table(
 )
 declareTable(databases, { kind: 'tenant', audited: true })
 
-/** One measure of a database at one moment. */
+/** One measurement of a database. */
 export const databaseMetrics = platform.table(
   'database_metrics',
   {
@@ -87,7 +87,7 @@ export const databaseMetrics = platform.table(
 )
 declareTable(databaseMetrics, { kind: 'tenant', appendOnly: true, partitionedBy: 'recorded_at' })
 
-/** Something that happened to a database's connections. The project is the database's own, for lists of a whole project. */
+/** An event of a database's connections. It also has the database's project, for lists over a whole project. */
 export const databaseConnectionLogs = platform.table(
   'database_connection_logs',
   {
@@ -127,9 +127,9 @@ export const newDatabase = z.strictObject({
   status: z.enum(databaseStatuses).optional(),
 })
 export const databasePatch = newDatabase.omit({ projectId: true, type: true }).partial()
-/** Apart from the columns, so that a plain connection string can never be written as one. */
+/** Not among the columns, so that a connection string can never be written in plain text. */
 export const databaseSecrets = z.strictObject({ connectionString: shape.secret })
-/** What a health check found. */
+/** The result of a health check. */
 export const databaseHealth = z.strictObject({
   health: z.enum(databaseHealths),
   healthCheckedAt: shape.instant.optional(),

@@ -7,7 +7,7 @@ import { attributedTo, attribution } from './shared/references.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
-/** A switch of the platform. `enabled` is the kill switch; then overrides, then the rollout, then the default decide. */
+/** A feature flag of the platform. It is decided by `enabled`, the kill switch, then by overrides, the rollout and the default. */
 export const featureFlags = platform.table(
   'feature_flags',
   {
@@ -28,7 +28,7 @@ export const featureFlags = platform.table(
 )
 declareTable(featureFlags, { kind: 'catalog' })
 
-/** An organization's exception from a flag, until it expires. */
+/** An organization's override of a flag, until it expires. */
 export const organizationFeatureFlags = platform.table(
   'organization_feature_flags',
   {

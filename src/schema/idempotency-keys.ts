@@ -8,14 +8,14 @@ import type { Row } from './shared/rows.js'
 
 export const idempotencyStates = ['queued', 'done'] as const
 
-/** A request that must take effect once, with its answer. Inserted in the transaction of the effect itself. */
+/** A request that must take effect once, with its answer. Inserted in the transaction of the effect. */
 export const idempotencyKeys = platform.table(
   'idempotency_keys',
   {
     orgId: orgId(),
     id: id(),
     key: text('key').notNull(),
-    /** Whose key it is: two actors may use the same one. */
+    /** The owner of the key: two actors may use the same key. */
     actor: text('actor').notNull().default(''),
     requestHash: bytes('request_hash').notNull(),
     state: state('state', idempotencyStates).notNull().default('queued'),

@@ -32,7 +32,7 @@ export * from './tools.js'
 export * from './usage.js'
 export * from './users.js'
 export * from './workflows.js'
-// What they are made of, for tables of your own.
+// The helpers, for your own tables.
 export { bytes, type Ciphertext, ciphertext } from './shared/ciphertext.js'
 export {
   createdAt,

@@ -21,7 +21,7 @@ export const instanceSizes = [
   '16xlarge',
 ] as const
 
-/** A project's disk, and how far it may grow by itself: without a limit, as far as any disk may. */
+/** A project's disk, and the size that it may grow to by itself. Without a limit it may reach the maximum of all disks. */
 export const diskConfig = platform.table(
   'disk_config',
   {
@@ -89,7 +89,7 @@ const disk = z.strictObject({
   autoscaleGrowthPercent: shape.int(1, 100),
   autoscaleLimitGb: shape.int(8, 10_000).nullish(),
 })
-// A patch may name only one of the two: then the check in the database decides.
+// A patch may contain only one of the two; then the check in the database decides.
 const limitHoldsDisk = (values: { sizeGb?: number | undefined; autoscaleLimitGb?: number | null | undefined }) =>
   (values.autoscaleLimitGb ?? Infinity) >= (values.sizeGb ?? 0)
 const limitFault = { path: ['autoscaleLimitGb'], error: 'is less than the size of the disk' }

@@ -10,14 +10,17 @@ import * as shape from './shared/shapes.js'
 
 const pending = 'accepted_at is null and declined_at is null and revoked_at is null'
 
-/** An invitation to an address. At most one per organization and address is pending; the token itself is never stored. */
+/**
+ * An invitation to an address. Each organization has at most one pending invitation to an address; the token itself is never
+ * stored.
+ */
 export const organizationInvitations = platform.table(
   'organization_invitations',
   {
     orgId: orgId(),
     id: id(),
     email: text('email').notNull(),
-    /** No foreign key: a settled invitation must not keep a role alive. Accepting checks it again. */
+    /** No foreign key: a settled invitation must not prevent the deletion of a role. Accepting checks the role again. */
     role: text('role').notNull(),
     tokenHash: bytes('token_hash').notNull(),
     pepperId: text('pepper_id').notNull(),
@@ -34,7 +37,7 @@ export const organizationInvitations = platform.table(
     primaryKey({ name: 'organization_invitations_pkey', columns: [t.orgId, t.id] }),
     unique('organization_invitations_token_key').on(t.orgId, t.tokenHash),
     uniqueIndex('organization_invitations_email_key').on(t.orgId, t.email).where(literal(pending)),
-    // A person looks for their invitations across organizations, by their confirmed address.
+    // People look up their invitations across organizations, by their confirmed address.
     index('organization_invitations_email_idx').on(t.email).where(literal(pending)),
     lowerCaseCheck('organization_invitations_email_check', 'email'),
     ...attributedTo('organization_invitations', t.invitedBy, t.orgId),

@@ -24,7 +24,7 @@ export const invoiceStatuses = ['draft', 'open', 'paid', 'void', 'uncollectible'
 const invoiceLine = z.strictObject({
   description: shape.label(),
   quantity: shape.decimal(30, 6, 'not negative'),
-  // Finer than money: usage is sold at fractions of a cent.
+  // More places than money: usage is sold at fractions of a cent.
   unitAmount: shape.decimal(20, 6),
   amount: shape.decimal(14, 2),
 })
@@ -32,13 +32,13 @@ const invoiceLine = z.strictObject({
 /** One position of an invoice, in its currency. A discount has a negative amount. */
 export interface InvoiceLine extends z.output<typeof invoiceLine> {}
 
-/** A bill. Once it is finalised it has a number, and nothing but its status and its payment changes any more. */
+/** An invoice. After it is finalised it has a number, and only its status and payment can change. */
 export const invoices = platform.table(
   'invoices',
   {
     orgId: orgId(),
     id: id(),
-    /** The organization's own count, without gaps; a draft has none. */
+    /** Counted per organization, without gaps; a draft has none. */
     number: integer('number'),
     stripeInvoiceId: text('stripe_invoice_id'),
     subscriptionId: uuid('subscription_id'),
@@ -57,7 +57,7 @@ export const invoices = platform.table(
     lines: json<InvoiceLine[]>('lines').notNull().default([]),
     hostedUrl: text('hosted_url'),
     pdfUrl: text('pdf_url'),
-    /** The provider's own time of the newest event applied: an older one that comes late changes nothing. */
+    /** The provider's time of the newest applied event. Older events that arrive later change nothing. */
     providerUpdatedAt: instant('provider_updated_at'),
     ...timestamps(),
   },
@@ -85,7 +85,7 @@ export const invoices = platform.table(
 )
 declareTable(invoices, { kind: 'tenant', audited: true })
 
-/** A draft. What is due and paid follows from the total and the payments. */
+/** A draft. The due and paid amounts follow from the total and the payments. */
 export const newInvoice = z.strictObject({
   stripeInvoiceId: shape.label(255).nullish(),
   subscriptionId: shape.uuid.nullish(),

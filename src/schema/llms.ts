@@ -24,7 +24,7 @@ export const llms = platform.table(
 )
 declareTable(llms, { kind: 'catalog' })
 
-/** A provider as one organization uses it, with its own key. */
+/** A provider as configured by one organization, with its own key. */
 export const organizationLlms = platform.table(
   'organization_llms',
   {
@@ -33,7 +33,7 @@ export const organizationLlms = platform.table(
     llmId: uuid('llm_id').notNull(),
     apiKey: ciphertext('api_key'),
     defaultModel: text('default_model'),
-    /** Per model: what the organization sets for it. */
+    /** The organization's settings, by model. */
     models: json<JsonObject>('models').notNull().default({}),
     ...timestamps(),
   },
@@ -57,7 +57,7 @@ export const newLlm = z.strictObject({
 export const llmPatch = newLlm.omit({ key: true }).partial()
 export const newOrganizationLlm = z.strictObject({
   llmId: shape.uuid,
-  /** Sealed before it is stored; read again only by `reveal()`. */
+  /** Encrypted before it is stored; only `reveal()` decrypts it. */
   apiKey: shape.label(4096).optional(),
   defaultModel: shape.label().nullish(),
   models: shape.jsonObject.optional(),

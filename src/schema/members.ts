@@ -22,7 +22,7 @@ import { users } from './users.js'
 
 export const memberStatuses = ['active', 'inactive'] as const
 
-/** A person inside one organization, with the name and address used there. */
+/** A person in one organization, with the name and address used there. */
 export const organizationMembers = platform.table(
   'organization_members',
   {
@@ -36,14 +36,14 @@ export const organizationMembers = platform.table(
     invitedAt: instant('invited_at'),
     invitedBy: attribution('invited_by'),
     joinedAt: instant('joined_at').notNull().defaultNow(),
-    /** Goes up when rights end: sessions and keys that carry an older one die at their next use. */
+    /** Rises when rights are revoked: sessions and keys with an older epoch become invalid at their next use. */
     authEpoch: integer('auth_epoch').notNull().default(0),
     ...timestamps(),
     ...softDelete(),
   },
   (t) => [
     primaryKey({ name: 'organization_members_pkey', columns: [t.orgId, t.id] }),
-    // Full: adding a removed person revives the row, with a new epoch and nothing of the old rights.
+    // Not partial: adding a removed person revives the row, with a new epoch and without the old rights.
     unique('organization_members_user_key').on(t.orgId, t.userId),
     uniqueIndex('organization_members_email_key').on(t.orgId, t.email).where(literal('deleted_at is null')),
     foreignKey({
@@ -73,7 +73,7 @@ export const newMember = z.strictObject({
   displayName: shape.label().nullish(),
   role: shape.label(63),
 })
-/** A role or a status changes by its own verb, which checks who may. */
+/** Role and status have methods of their own, which check the caller's rights. */
 export const memberPatch = newMember.pick({ email: true, displayName: true }).partial()
 
 export interface Member extends Row<typeof organizationMembers> {}

@@ -7,7 +7,9 @@ import type { Row } from './shared/rows.js'
 
 export const orgKeyStates = ['active', 'decrypt_only', 'destroyed'] as const
 
-/** The organization's data keys, each wrapped by a master key. Destroying one shreds every secret that was sealed with it. */
+/**
+ * The organization's data keys, each wrapped by a master key. When a data key is destroyed, every secret sealed with it is lost.
+ */
 export const orgKeys = platform.table(
   'org_keys',
   {

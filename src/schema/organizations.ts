@@ -10,13 +10,13 @@ import * as shape from './shared/shapes.js'
 
 export const organizationStatuses = ['active', 'suspended'] as const
 
-/** A customer: everything else in the database belongs to one. A suspended one refuses every read and write at once. */
+/** A customer. All other rows belong to one. A suspended organization refuses every read and write at once. */
 export const organizations = platform.table(
   'organizations',
   {
     id: id().primaryKey(),
     name: text('name').notNull(),
-    // lower() in an index would not be leakproof, so that row security could not use it; a stored column is.
+    // A stored column, because lower() in an index is not leakproof, so row security could not use it.
     nameKey: text('name_key')
       .notNull()
       .generatedAlwaysAs(sql`lower(name)`),
@@ -30,7 +30,7 @@ export const organizations = platform.table(
     suspendedReason: text('suspended_reason'),
     settings: json<JsonObject>('settings').notNull().default({}),
     allowUserManagement: boolean('allow_user_management').notNull().default(false),
-    /** Makes provisioning repeatable: the same key gives the same organization. */
+    /** Makes provisioning repeatable: the same key returns the same organization. */
     provisionKey: text('provision_key'),
     ...timestamps(),
     ...softDelete(),
@@ -39,7 +39,7 @@ export const organizations = platform.table(
     uniqueIndex('organizations_name_key').on(t.nameKey).where(literal('deleted_at is null')),
     uniqueIndex('organizations_slug_key').on(t.slug).where(literal('deleted_at is null')),
     uniqueIndex('organizations_external_id_key').on(t.externalId).where(literal('deleted_at is null')),
-    // Full, not partial: the workflows of a deleted organization must never be found by a new one.
+    // Not partial, so that a new organization never finds the workflows of a deleted one.
     unique('organizations_temporal_namespace_key').on(t.temporalNamespace),
     unique('organizations_provision_key').on(t.provisionKey),
     index('organizations_created_at_idx').on(t.createdAt),

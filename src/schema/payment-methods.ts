@@ -6,7 +6,7 @@ import { declareTable } from './shared/kinds.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
-/** A way to pay that the provider keeps; here is only what a person recognises it by. At most one is the default. */
+/** A payment method at the provider, with the details by which a person recognises it. At most one is the default. */
 export const paymentMethods = platform.table(
   'payment_methods',
   {
@@ -41,7 +41,7 @@ export const newPaymentMethod = z.strictObject({
   cardExpMonth: shape.int(1, 12).nullish(),
   cardExpYear: shape.int(2000, 9999).nullish(),
 })
-/** Which one is the default changes by its own verb, which takes it from the other. */
+/** The default has a method of its own, which resets the previous one. */
 export const paymentMethodPatch = newPaymentMethod.omit({ stripePaymentMethodId: true, type: true }).partial()
 
 export interface PaymentMethod extends Row<typeof paymentMethods> {}

@@ -10,7 +10,7 @@ import { attributedTo, attribution } from './shared/references.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
-/** A member's role in one project. It adds to the role in the organization and never takes from it. */
+/** A member's role in one project. It only adds to the role in the organization. */
 export const projectMembers = platform.table(
   'project_members',
   {
@@ -30,7 +30,7 @@ export const projectMembers = platform.table(
       columns: [t.orgId, t.projectId],
       foreignColumns: [projects.orgId, projects.id],
     }).onDelete('cascade'),
-    // The member, not the person: nobody is in a project without being in its organization.
+    // Refers to the member, not the person: only members of the organization can be in its projects.
     foreignKey({
       name: 'project_members_user_fkey',
       columns: [t.orgId, t.userId],
@@ -49,7 +49,7 @@ export const projectMembers = platform.table(
 )
 declareTable(projectMembers, { kind: 'tenant', audited: true })
 
-/** No patch goes with it: the role changes by its own verb, which checks who may. */
+/** There is no patch: the role has a method of its own, which checks the caller's rights. */
 export const newProjectMember = z.strictObject({
   projectId: shape.uuid,
   userId: shape.uuid,

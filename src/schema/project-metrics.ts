@@ -9,10 +9,10 @@ import * as shape from './shared/shapes.js'
 
 const percentage = <Name extends string>(name: Name) => numeric(name, { precision: 5, scale: 2 })
 const amount = <Name extends string>(name: Name) => numeric(name, { precision: 10, scale: 2 })
-// A number holds nine petabytes exactly; a BigInt would break every JSON.stringify of a row.
+// A number is exact up to nine petabytes; a BigInt would break every JSON.stringify of a row.
 const byteCount = <Name extends string>(name: Name) => bigint(name, { mode: 'number' })
 
-/** What a project's machine did at one moment. A measure that was not taken is null, not zero. */
+/** A measurement of a project's machine. A missing value is null, not zero. */
 export const projectMetrics = platform.table(
   'project_metrics',
   {

@@ -30,7 +30,7 @@ export const projectStatuses = [
   'unhealthy',
 ] as const
 
-/** A deployment with a database of its own. While it is deleted, nothing that is reached through it can be read. */
+/** A deployment with its own database. While it is deleted, none of its rows can be read. */
 export const projects = platform.table(
   'projects',
   {
@@ -38,7 +38,7 @@ export const projects = platform.table(
     id: id(),
     name: text('name').notNull(),
     slug: text('slug').notNull(),
-    /** What the project is called in host names and URLs: 20 random letters unless given. Never changes. */
+    /** The project's name in host names and URLs: by default 20 random letters. Never changes. */
     ref: text('ref').notNull(),
     status: state('status', projectStatuses).notNull().default('active'),
     region: text('region'),
@@ -55,7 +55,7 @@ export const projects = platform.table(
   (t) => [
     primaryKey({ name: 'projects_pkey', columns: [t.orgId, t.id] }),
     uniqueIndex('projects_slug_key').on(t.orgId, t.slug).where(literal('deleted_at is null')),
-    // Full, not partial: a ref must never lead to another project than the one that it led to before.
+    // Not partial: a ref must never lead to another project than before.
     unique('projects_ref_key').on(t.orgId, t.ref),
     index('projects_status_idx').on(t.orgId, t.status, t.id),
     index('projects_created_at_idx').on(t.orgId, t.createdAt),
@@ -85,7 +85,7 @@ export const newProject = z.strictObject({
   metadata: shape.jsonObject.optional(),
 })
 export const projectPatch = newProject.omit({ ref: true }).partial()
-/** Apart from the columns, so that a plain password can never be written as one. */
+/** Not among the columns, so that a password can never be written in plain text. */
 export const projectSecrets = z.strictObject({ databasePassword: shape.secret })
 
 export interface Project extends Row<typeof projects> {}

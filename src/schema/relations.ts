@@ -21,9 +21,9 @@ import { tasks } from './tasks.js'
 import { organizationTools, tools } from './tools.js'
 import { workflows } from './workflows.js'
 
-// How the tables refer to each other, for `with` of Drizzle's `query`: both sides of each foreign key. Three kinds of key are left
-// out: those to the organization, which every row has; those to people, who cannot be read in an organization's scope; and the way
-// back from a catalog, which is everybody's.
+// The relations between the tables, for `with` of Drizzle's `query`: both sides of each foreign key. Three kinds of key are left
+// out: those to the organization, which every row has; those to people, who cannot be read in an organization's scope; and the
+// relations from a catalog back to the tables that use it.
 
 export const agentToolsRelations = relations(agentTools, ({ one }) => ({
   agent: one(agents, { fields: [agentTools.orgId, agentTools.agentId], references: [agents.orgId, agents.id] }),

@@ -8,7 +8,7 @@ import * as shape from './shared/shapes.js'
 
 export const rolePlaces = ['organization', 'project', 'both'] as const
 
-/** A named set of permissions. Its key never changes: members and invitations hold it. */
+/** A named set of permissions. Its key never changes, because members and invitations refer to it. */
 export const roles = platform.table(
   'roles',
   {
@@ -24,7 +24,7 @@ export const roles = platform.table(
   },
   (t) => [
     primaryKey({ name: 'roles_pkey', columns: [t.orgId, t.id] }),
-    // Full: making a deleted role again revives its row, which the members' foreign keys point to.
+    // Not partial: creating a deleted role again revives its row, to which the members' foreign keys refer.
     unique('roles_key_key').on(t.orgId, t.key),
     stateCheck('roles_applies_to_check', 'applies_to', rolePlaces),
     ...tenantTable('roles', t),
@@ -32,11 +32,11 @@ export const roles = platform.table(
 )
 declareTable(roles, { kind: 'control', audited: true })
 
-/** Everything that can be allowed. Belongs to the code: migrations bring new ones. */
+/** All permissions. The code defines them, and migrations add new ones. */
 export const permissions = platform.table(
   'permissions',
   {
-    /** `<repository>:read`, `<repository>:write`, and a few of their own such as `credentials:reveal`. */
+    /** `<repository>:read`, `<repository>:write`, and a few others such as `credentials:reveal`. */
     key: text('key').notNull(),
     description: text('description').notNull(),
     ...timestamps(),
@@ -45,7 +45,7 @@ export const permissions = platform.table(
 )
 declareTable(permissions, { kind: 'catalog' })
 
-/** What a role allows. */
+/** The permissions of a role. */
 export const rolePermissions = platform.table(
   'role_permissions',
   {

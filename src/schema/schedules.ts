@@ -12,7 +12,7 @@ export const missedRunPolicies = ['skip', 'run_once'] as const
 
 const waiting = 'enabled and deleted_at is null'
 
-/** When a workflow runs by itself: cron in a time zone. `missedRuns` says what happens to runs that nobody fired in time. */
+/** A cron expression with a time zone by which a workflow runs. `missedRuns` decides about runs that were not fired in time. */
 export const schedules = platform.table(
   'schedules',
   {
@@ -27,7 +27,7 @@ export const schedules = platform.table(
     missedRuns: state('missed_runs', missedRunPolicies).notNull().default('skip'),
     nextRunAt: instant('next_run_at'),
     lastRunAt: instant('last_run_at'),
-    /** Rises with every change; a change may demand the one it read. */
+    /** Rises with every change. An update may require the revision that was read. */
     revision: integer('revision').notNull().default(1),
     ...timestamps(),
     ...softDelete(),
@@ -42,7 +42,7 @@ export const schedules = platform.table(
     }).onDelete('cascade'),
     index('schedules_workflow_idx').on(t.orgId, t.workflowId),
     index('schedules_next_run_at_idx').on(t.orgId, t.nextRunAt).where(literal(waiting)),
-    // What is due in any organization.
+    // For the due schedules of all organizations.
     index('schedules_due_idx').on(t.nextRunAt, t.orgId).where(literal(waiting)),
     index('schedules_created_at_idx').on(t.orgId, t.createdAt),
     stateCheck('schedules_missed_runs_check', 'missed_runs', missedRunPolicies),

@@ -4,8 +4,8 @@ import type { NewFeatureFlag } from './feature-flags.js'
 import type { NewLlm } from './llms.js'
 import type { NewTool } from './tools.js'
 
-// What a new platform begins with. From then on the catalogs are the host's: prices, plans and flags are changed in the
-// database, and nothing here is ever written over what stands there.
+// The first rows of the catalogs. Afterwards the host owns them: prices, plans and flags are changed in the database, and a seed
+// never overwrites existing rows.
 
 export const seededPlans: readonly NewBillingPlan[] = [
   {
@@ -138,7 +138,7 @@ export const seededFlags: readonly NewFeatureFlag[] = [
   },
 ]
 
-// Without models: which of them a platform offers changes by the week, and is the host's to say.
+// Without models: the host decides which ones it offers, and they change by the week.
 export const seededLlms: readonly NewLlm[] = [
   { key: 'openai', name: 'OpenAI', provider: 'openai' },
   { key: 'anthropic', name: 'Anthropic', provider: 'anthropic' },

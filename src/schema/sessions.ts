@@ -8,7 +8,10 @@ import { declareTable } from './shared/kinds.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
-/** A person signed in on one device. Refreshing replaces its token and raises its generation; an older one reveals a theft. */
+/**
+ * A sign-in of a person on one device. A refresh replaces its token and raises its generation; the use of an older token reveals a
+ * theft.
+ */
 export const userSessions = platform.table(
   'user_sessions',
   {
@@ -20,7 +23,7 @@ export const userSessions = platform.table(
     generation: integer('generation').notNull().default(0),
     rotatedAt: instant('rotated_at'),
     activeOrgId: uuid('active_org_id'),
-    /** The member's epoch when this organization was chosen: another one ends the choice. */
+    /** The member's epoch when this organization was chosen. When it differs, the choice is void. */
     activeOrgEpoch: integer('active_org_epoch'),
     ipAddress: inet('ip_address'),
     userAgent: text('user_agent'),

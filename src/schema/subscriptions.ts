@@ -9,14 +9,14 @@ import * as shape from './shared/shapes.js'
 
 export const subscriptionStatuses = ['trialing', 'active', 'past_due', 'paused', 'canceled', 'incomplete'] as const
 
-/** The plan that an organization is on: one row for each, from its first day. */
+/** The organization's plan: one row for each organization, from its first day. */
 export const subscriptions = platform.table(
   'subscriptions',
   {
     orgId: orgId(),
     id: id(),
     planId: text('plan_id').notNull(),
-    /** As it was called when the organization chose it. */
+    /** The plan's name when the organization chose it. */
     planName: text('plan_name').notNull(),
     status: state('status', subscriptionStatuses).notNull().default('active'),
     currentPeriodStart: instant('current_period_start').notNull(),
@@ -27,9 +27,9 @@ export const subscriptions = platform.table(
     spendCapEnabled: boolean('spend_cap_enabled').notNull().default(true),
     stripeCustomerId: text('stripe_customer_id'),
     stripeSubscriptionId: text('stripe_subscription_id'),
-    /** The provider's own time of the newest event applied: an older one that comes late changes nothing. */
+    /** The provider's time of the newest applied event. Older events that arrive later change nothing. */
     providerUpdatedAt: instant('provider_updated_at'),
-    /** Taken under this row's lock, so that the numbers of an organization's invoices have no gaps. */
+    /** Taken under this row's lock, so that an organization's invoice numbers have no gaps. */
     nextInvoiceNumber: integer('next_invoice_number').notNull().default(1),
     ...timestamps(),
   },
@@ -38,7 +38,7 @@ export const subscriptions = platform.table(
     unique('subscriptions_org_key').on(t.orgId),
     foreignKey({ name: 'subscriptions_plan_fkey', columns: [t.planId], foreignColumns: [billingPlans.id] }),
     index('subscriptions_status_idx').on(t.orgId, t.status),
-    // Across organizations: an event of the provider names its customer, not ours.
+    // Across organizations: an event of the provider contains its customer id, not our organization id.
     index('subscriptions_stripe_customer_idx').on(t.stripeCustomerId),
     index('subscriptions_plan_idx').on(t.planId),
     check('subscriptions_period_check', literal('current_period_end > current_period_start')),
@@ -59,12 +59,12 @@ const subscription = z.strictObject({
   stripeSubscriptionId: shape.label(255).nullish(),
 })
 
-/** What provisioning starts a subscription with. */
+/** The fields with which provisioning starts a subscription. */
 export const newSubscription = subscription.refine(
   ({ currentPeriodStart, currentPeriodEnd }) => currentPeriodEnd > currentPeriodStart,
   { path: ['currentPeriodEnd'], error: 'is not after the start of the period' },
 )
-/** The plan and the end change by their own verbs, the period and the status by the provider's events. */
+/** Plan and end have methods of their own. The provider's events set the period and the status. */
 export const subscriptionPatch = subscription.pick({ spendCapEnabled: true }).partial()
 
 export interface Subscription extends Row<typeof subscriptions> {}

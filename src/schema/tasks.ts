@@ -14,8 +14,8 @@ import { workflows } from './workflows.js'
 export const taskStatuses = ['queued', 'running', 'succeeded', 'failed', 'canceled'] as const
 
 /**
- * One piece of work: queued, claimed under a lease, finished once. Only who holds the lease's token may finish it; a finished task
- * never changes. While one with a `dedupeKey` waits or runs, no second one is queued.
+ * One piece of work: queued, claimed under a lease, finished once. Only the holder of the lease's token may finish it; a finished
+ * task never changes. While a task with a `dedupeKey` is queued or running, no second one is queued.
  */
 export const tasks = platform.table(
   'tasks',
@@ -29,7 +29,7 @@ export const tasks = platform.table(
     parentId: uuid('parent_id'),
     kind: text('kind').notNull(),
     status: state('status', taskStatuses).notNull().default('queued'),
-    /** Smaller comes first. */
+    /** Smaller numbers come first. */
     priority: smallint('priority').notNull().default(0),
     input: json<JsonValue>('input'),
     output: json<JsonValue>('output'),
@@ -38,7 +38,7 @@ export const tasks = platform.table(
     maxAttempts: integer('max_attempts').notNull().default(1),
     runAt: instant('run_at').notNull().defaultNow(),
     leaseOwner: text('lease_owner'),
-    /** New with each claim: a worker may come back under its old name after it has lost the lease. */
+    /** New with each claim, because a worker may come back under its old name after it has lost the lease. */
     leaseToken: uuid('lease_token'),
     leaseExpiresAt: instant('lease_expires_at'),
     startedAt: instant('started_at'),
@@ -98,7 +98,7 @@ export const newTask = z.strictObject({
   runAt: shape.instant.optional(),
   dedupeKey: shape.label(255).nullish(),
 })
-/** What may change while a task waits. */
+/** The fields that may change while a task is queued. */
 export const taskPatch = newTask.pick({ priority: true, input: true, maxAttempts: true, runAt: true }).partial()
 
 export interface Task extends Row<typeof tasks> {}

@@ -23,7 +23,7 @@ export const tools = platform.table(
 )
 declareTable(tools, { kind: 'catalog' })
 
-/** A tool as one organization has set it up. */
+/** A tool as configured by one organization. */
 export const organizationTools = platform.table(
   'organization_tools',
   {

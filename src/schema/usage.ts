@@ -9,7 +9,7 @@ import * as shape from './shared/shapes.js'
 
 const quantity = <Name extends string>(name: Name) => numeric(name, { precision: 30, scale: 6 })
 
-/** One use of something counted, recorded once for its key. It outlives its project, so that a bill can always be explained. */
+/** One usage event, recorded once for its key. It outlives its project, so that an invoice can always be explained. */
 export const usageEvents = platform.table(
   'usage_events',
   {
@@ -20,7 +20,7 @@ export const usageEvents = platform.table(
     quantity: quantity('quantity').notNull(),
     projectId: uuid('project_id'),
     occurredAt: instant('occurred_at').notNull(),
-    /** Tells a repetition, which is a no-op, from another event under the same key, which is a conflict. */
+    /** Distinguishes a repetition, which is a no-op, from another event with the same key, which is a conflict. */
     bodyHash: bytes('body_hash').notNull(),
     createdAt: createdAt(),
   },
@@ -34,7 +34,7 @@ export const usageEvents = platform.table(
 )
 declareTable(usageEvents, { kind: 'tenant', appendOnly: true, loose: ['project_id'] })
 
-/** The events of one metric, one project (null: of none) and one UTC day, added up in the transaction that records them. */
+/** The total of one metric, one project (null: none) and one UTC day, updated in the transaction that records an event. */
 export const usageMetrics = platform.table(
   'usage_metrics',
   {
@@ -60,7 +60,7 @@ export const usageMetrics = platform.table(
 )
 declareTable(usageMetrics, { kind: 'tenant', loose: ['project_id'] })
 
-/** What a caller reports. The same key with another body is refused. */
+/** An event as reported by a caller. A different body with the same key is refused. */
 export const newUsageEvent = z.strictObject({
   key: shape.label(255),
   metric: shape.label(100),

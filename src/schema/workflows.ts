@@ -21,7 +21,7 @@ import * as shape from './shared/shapes.js'
 
 export const workflowStatuses = ['draft', 'active', 'archived'] as const
 
-/** What is to be done, as an engine outside understands it. An archived one runs no more: its schedules and tasks are skipped. */
+/** A definition for an external workflow engine. An archived workflow no longer runs: its schedules and tasks are skipped. */
 export const workflows = platform.table(
   'workflows',
   {
@@ -33,7 +33,7 @@ export const workflows = platform.table(
     definition: json<JsonObject>('definition').notNull().default({}),
     status: state('status', workflowStatuses).notNull().default('draft'),
     projectId: uuid('project_id'),
-    /** Rises with every change; a change may demand the one it read. */
+    /** Rises with every change. An update may require the revision that was read. */
     revision: integer('revision').notNull().default(1),
     createdBy: attribution('created_by'),
     ...timestamps(),

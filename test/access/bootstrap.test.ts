@@ -28,7 +28,7 @@ test('on a database that has everything it does nothing', async () => {
   expect(await bootstrap(database.admin, declarations, { exclusiveDatabase: true })).toEqual(nothing)
 })
 
-test('what is wrong with the two roles is put right', async () => {
+test('faults of the two roles are corrected', async () => {
   await takenBack(database.admin, async (session) => {
     await session.query('alter role tenantry_app superuser createdb')
     await session.query('alter role tenantry_system bypassrls createrole replication')
@@ -65,7 +65,7 @@ test('roles that are missing are made, and without them nothing is migrated', as
   })
 })
 
-test('what the database leaves open to everybody is closed', async () => {
+test('rights that the database grants to PUBLIC are revoked', async () => {
   const { admin } = database
   const [row] = await admin.query<{ name: string; owner: string }>(
     'select current_database() as name, quote_ident(current_user) as owner',
@@ -166,7 +166,7 @@ test('to take a right on a whole table leaves the declared ones on its columns',
   })
 })
 
-test('what was passed on with a grant option goes with it', async () => {
+test('rights that were passed on with a grant option are revoked with it', async () => {
   await takenBack(database.admin, async (session) => {
     await session.query('create role planted')
     await session.query('grant delete on platform.agents to tenantry_app with grant option')

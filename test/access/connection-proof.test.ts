@@ -53,7 +53,7 @@ test.for([
 
   url.searchParams.set('options', `-c ${name}=${value}`)
   expect(await faults()).toEqual([
-    { fault, detail: `${name} = ${value}`, mend: `take ${name} out of the connection options, or of postgresql.conf` },
+    { fault, detail: `${name} = ${value}`, mend: `remove ${name} from the connection options or from postgresql.conf` },
   ])
 })
 
@@ -81,7 +81,7 @@ test('a role of the connection options is another role', async () => {
   const [found] = await faults()
   expect(found).toEqual({
     fault: 'acts as another role',
-    detail: `${login} logs in, tenantry_app acts`,
+    detail: `${login} logged in, but acts as tenantry_app`,
     mend: `alter role ${login} reset role`,
   })
 
@@ -106,7 +106,7 @@ test('a schema that nobody declared is not on the search_path', async () => {
   await admin.query('drop schema host')
 })
 
-test('a role that is missing is told', async () => {
+test('a missing role is a fault', async () => {
   await takenBack(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to tenantry_planted')
     const { faults } = await proveConnection(session, proven)

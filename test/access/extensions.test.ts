@@ -70,7 +70,7 @@ test('bootstrap tells which extensions the application cannot use, and the grant
   await admin.query('drop schema tools cascade')
 })
 
-test('what an extension itself keeps from everybody is not offered', async ({ skip }) => {
+test('no grant is suggested for functions that the extension itself restricts', async ({ skip }) => {
   if (!(await isAvailable('dblink'))) skip()
   const { admin } = database
   await admin.query('create extension dblink')

@@ -43,7 +43,7 @@ test.for([{ system: false }, { system: true }])(
   },
 )
 
-test('the server is told a hash of the password, which opens with that password and no other', async () => {
+test('the server gets only a hash of the password, and accepts that password and no other', async () => {
   const password = 'correct horse, battery & staple'
   const login = await createLogin(database.admin, name, { password })
 
@@ -90,7 +90,7 @@ test.for([
   expect((await createLogin(database.admin, name)).done).toEqual([])
 })
 
-test('a role whose memberships do not inherit is given the rights of this one', async () => {
+test('a login that does not inherit gets the rights of its role', async () => {
   const [row] = await database.admin.query<{ is16: boolean }>(
     "select current_setting('server_version_num')::int >= 160000 as is16",
   )
@@ -115,7 +115,7 @@ test.for([
 
   const refused = createLogin(database.admin, name)
   await expect(refused).rejects.toThrow(ConflictError)
-  await expect(refused).rejects.toThrow(`the role ${name} is no plain login: it ${filled(why)}. Choose another name`)
+  await expect(refused).rejects.toThrow(`the role ${name} is more than a login: it ${filled(why)}. Choose another name`)
 })
 
 const filled = (text = '') => text.replaceAll('{name}', name)

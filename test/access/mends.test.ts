@@ -292,7 +292,7 @@ mended(
     // Advice: what the url says comes before what the login was given, and only the host can change it.
     const pinned = `${loginUrl}?options=-csearch_path%3Dplanted`
     const fault = only(await faultsOf({ url: pinned }))
-    expect(fault.mend).toBe('take search_path out of the connection options, or of postgresql.conf')
+    expect(fault.mend).toBe('remove search_path from the connection options or from postgresql.conf')
   },
 )
 

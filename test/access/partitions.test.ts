@@ -88,7 +88,7 @@ test('default privileges that grant to the login leave a new partition closed, b
   expect(await openTo(partition)).toEqual([])
 })
 
-test('a grant to a role that is not one of ours goes from a new partition too', async () => {
+test('a grant to a role of the host is revoked from a new partition too', async () => {
   const role = `${login}reader`
   await database.admin.query(`create role ${role}`)
   await database.admin.query(`alter default privileges grant select on tables to ${role}`)

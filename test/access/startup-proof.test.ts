@@ -156,7 +156,7 @@ const newer = [
   'alter function platform.user_id_by_email(text) cost 7 volatile',
 ]
 
-test('what is recorded nowhere is refused, with a newer migration as without one', async () => {
+test('what no build has recorded is refused, with or without a newer migration', async () => {
   for (const sql of [newer, newer.slice(1)]) {
     await withPlant({ sql, faults: [] }, 'tenantry_app', async ({ prove }) => {
       expect(namesOf(await prove())).toEqual([
@@ -182,7 +182,7 @@ test('what a newer build recorded counts only beside a migration that this build
   })
 })
 
-test('a database that was never migrated is told in one line', async () => {
+test('a database that was never migrated has one finding only', async () => {
   const url = new URL(database.adminUrl)
   url.pathname = '/postgres'
   const session = await openSession({ url: url.href })
@@ -217,7 +217,7 @@ test('one function that the host allows does not allow another', async () => {
   })
 })
 
-test('the server does not take it for so dear that it would compile it, for seconds', async () => {
+test('the estimated cost of the proof is too low for the server to compile it (JIT), which would take seconds', async () => {
   await withPlant({ sql: [], faults: [] }, 'tenantry_app', async ({ explain }) => {
     const [, cost] = /cost=[\d.]+\.\.([\d.]+)/.exec(await explain()) ?? []
     // jit_above_cost is 100,000.

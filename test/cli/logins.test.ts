@@ -26,7 +26,7 @@ describe('login create', () => {
     expect(url).toBe(urlWith(new URL(url).password))
     expect(await tenantry(['proof'], { env: { DATABASE_URL: url } })).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^This login is safe to serve with, as tenantry_app\./) as string,
+      stdout: expect.stringMatching(/^This login is safe to use, as tenantry_app\./) as string,
     })
     expect((await tenantry(['login', 'create', name, '--json'], { env })).json()).toEqual({
       name,
@@ -70,7 +70,7 @@ describe('proof', () => {
   test('names what is wrong with a login, and what mends it', async () => {
     const found = await tenantry(['proof'], { env: { DATABASE_URL: database.adminUrl } })
     expect(found).toMatchObject({ code: 3, stderr: '' })
-    expect(found.stdout).toMatch(/^This login is not safe to serve with:\n/)
+    expect(found.stdout).toMatch(/^This login is not safe to use:\n/)
     expect(found.stdout).toMatch(/- is a superuser: \S+\n {2}mend: \S/)
     const { faults } = (await tenantry(['proof', '--json', '--url', database.adminUrl])).json() as { faults: unknown[] }
     expect(faults).toContainEqual(expect.objectContaining({ fault: 'is a superuser' }))
@@ -130,7 +130,7 @@ describe('bootstrap', () => {
     const left = await tenantry(['bootstrap'], { env: { DATABASE_URL: database.systemUrl } })
     expect(left).toMatchObject({
       code: 3,
-      stdout: containing('Run it as one who may:\n  grant select on table platform.tasks'),
+      stdout: containing('Run them as a role that may:\n  grant select on table platform.tasks'),
     })
     expect(left.stdout).not.toContain('as declared')
     await tenantry(['bootstrap'], { env })

@@ -66,7 +66,7 @@ describe('down', () => {
     expect(refused.stderr).toContain('own 0000_tickets, tenantry 00')
     expect(refused.stderr).toContain('--yes')
     expect((await migrate('down', '--json')).json()).toEqual({
-      error: { code: 'migration', message: containing('own 0000_tickets, with all rows') },
+      error: { code: 'migration', message: containing('own 0000_tickets and drops the tables') },
     })
     expect(await migrate('verify')).toMatchObject({ code: 0 })
   })
@@ -90,7 +90,7 @@ describe('down', () => {
     await migrate('up')
     expect(await migrate('down', '--set', 'own', '--to', '0000_tickets', '--yes')).toMatchObject({
       code: 0,
-      stdout: 'There was nothing to take back.\n',
+      stdout: 'There was nothing to undo.\n',
     })
     expect(await migrate('down', '--set', 'own', '--to', '7', '--yes')).toMatchObject({
       code: 1,

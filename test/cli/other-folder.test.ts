@@ -161,7 +161,7 @@ describe("beside the example's migrations", () => {
       const { notes } = (await tenantry(['proof', '--json'], { cwd, env })).json() as {
         notes: { fault: string; detail: string; mend: string }[]
       }
-      return notes.filter(({ fault }) => fault === 'the config does not have all migrations that are applied')
+      return notes.filter(({ fault }) => fault === 'the config does not name all applied migrations')
     }
     expect(await notesIn(tmpdir())).toEqual([
       expect.objectContaining({
@@ -241,7 +241,7 @@ test('what is applied is counted, not what was: once the own migrations are take
   ).toMatchObject({ code: 0 })
   expect(await tenantry(['migrate', 'down', '--yes'], { env: there })).toMatchObject({
     code: 0,
-    stdout: containing('Migrations taken back: 1.'),
+    stdout: containing('Migrations undone: 1.'),
   })
 })
 

@@ -68,7 +68,7 @@ describe('ensure', () => {
     )
     expect(await tenantry(['partitions', 'ensure', '--months', '4'], { env })).toMatchObject({
       code: 0,
-      stdout: 'Every partition is there.\n',
+      stdout: 'No partition is missing.\n',
     })
   })
 
@@ -77,7 +77,7 @@ describe('ensure', () => {
     await log(`${month(7).replace('_', '-')}-28T23:59:59.999999Z`)
     await log(first(9))
     const { stdout } = await partitions('ensure', '--months', '7')
-    expect(stdout).toContain(`audit_logs_${month(7)} made, 2 rows moved into it\n`)
+    expect(stdout).toContain(`audit_logs_${month(7)} created, 2 rows moved into it\n`)
     expect(await lying(month(7))).toHaveLength(2)
     expect(await lying('default')).toEqual([{ event_type: first(9) }])
   })
@@ -90,7 +90,7 @@ describe('ensure', () => {
     })
   })
 
-  test('gives nobody anything on a partition, whatever new tables are given otherwise', async () => {
+  test('grants no rights on a partition, whatever default privileges grant on new tables', async () => {
     const everybody = `public, tenantry_app, ${new URL(database.appUrl).username}`
     await database.admin.query(`alter default privileges grant select on tables to ${everybody}`)
     await partitions('ensure', '--months', '3')
@@ -151,7 +151,7 @@ describe('ensure', () => {
       { timeout: 10_000 },
     )
     await reader.query('rollback')
-    expect(await run).toMatchObject({ code: 0, stdout: `audit_logs_${month(3)} made\n` })
+    expect(await run).toMatchObject({ code: 0, stdout: `audit_logs_${month(3)} created\n` })
     await reader.close()
   })
 
@@ -166,7 +166,7 @@ describe('ensure', () => {
 })
 
 describe('drop', () => {
-  test('takes whole months away that are over, the audit log only when it is sealed', async () => {
+  test('drops whole months that are over, of the audit log only when they are sealed', async () => {
     await makePast(-2)
     await makePast(-1)
     await log(first(-2), 1)
@@ -214,7 +214,7 @@ describe('drop', () => {
     )
     expect(await partitions('drop', '--before', month(0).replace('_', '-'))).toMatchObject({
       code: 1,
-      stderr: containing('does not hold exactly its month'),
+      stderr: containing('does not cover exactly its month'),
     })
   })
 })

@@ -74,14 +74,14 @@ describe('the bin', () => {
     expect(wrong).toMatchObject({ code: 2, stdout: '' })
   })
 
-  test('goes on when nobody reads what it says', async () => {
+  test('runs to its end when its output is closed', async () => {
     const child = start(['check'], { cwd: tmpdir() })
     child.stdout.destroy()
     child.stderr.destroy()
     expect(await once(child, 'close')).toEqual([0, null])
   })
 
-  test('an interruption takes back what was running, at once', async () => {
+  test('an interruption rolls back the running transaction at once', async () => {
     const cwd = await endlessProject()
     const child = start(['migrate', 'up'], { cwd, env: { ...process.env, DATABASE_ADMIN_URL: database.adminUrl } })
     await vi.waitFor(async () => {
@@ -182,7 +182,7 @@ describe('where it connects to', () => {
     for (const { stdout, stderr } of said) expect(stdout + stderr).not.toContain('not-this-one')
   })
 
-  test('--embedded wins over the environment, and holds what it is told', async () => {
+  test('--embedded overrides the environment, and keeps the data in that directory', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'tenantry-embedded-'))
     onTestFinished(() => {
       rmSync(directory, { recursive: true })

@@ -13,7 +13,7 @@ async function said(json: boolean, work: Parameters<typeof withProgress<void>>[1
   return { stdout: read(streams.stdout), stderr: read(streams.stderr) }
 }
 
-test('each file is a line when it is done, and so is what holds it up', async () => {
+test('each finished file prints a line, and so does each delay', async () => {
   const { stdout, stderr } = await said(false, async ({ onProgress }) => {
     await onProgress({ kind: 'waiting', holder: 'server process 7' })
     await onProgress({ kind: 'running', ...file, done: 0, of: 2 })
@@ -26,7 +26,7 @@ test('each file is a line when it is done, and so is what holds it up', async ()
     'waiting for another migrator: server process 7',
     'tenantry 0001_people: a lock was not free, attempt 1 of 10',
     'tenantry 0001_people applied',
-    'tenantry 0001_people taken back',
+    'tenantry 0001_people undone',
     '',
   ])
   expect(stderr).toBe('')

@@ -49,8 +49,8 @@ test('inserts what is absent, and changes nothing that is there', async () => {
   await database.admin.query(`update platform.billing_plans set price = 19, name = 'Ours' where id = 'tier_pro'`)
   await database.admin.query(`delete from platform.tools where key = 'web-search'`)
   const { stdout } = await tenantry(['seed'], { env })
-  expect(stdout).toContain('billing_plans: nothing is absent\n')
-  expect(stdout).toContain('tools: inserted web-search; 3 were there\n')
+  expect(stdout).toContain('billing_plans: nothing is missing\n')
+  expect(stdout).toContain('tools: inserted web-search; 3 existed\n')
   expect(await database.admin.query(`select price, name from platform.billing_plans where id = 'tier_pro'`)).toEqual([
     { price: '19.00', name: 'Ours' },
   ])

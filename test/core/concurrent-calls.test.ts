@@ -130,7 +130,7 @@ describe('side by side in a transaction', () => {
     expect(await org.agents.count({ status: 'active', name: 'after' })).toBe(3)
   })
 
-  test('what one of them loses is no matter of the others', async () => {
+  test('the failure of one does not affect the others', async () => {
     const org = await newOrg()
     await newAgent(org, 'taken')
     const outcomes = await org.transaction((tx) =>

@@ -73,7 +73,7 @@ test('a cursor holds a long text as well as a short one', () => {
   }
 })
 
-test('a cursor opens nothing but what it was made for', () => {
+test('a cursor is accepted only by the list that it was created for', () => {
   const cursor = sealCursor(keys, binding, ['x', 'id'])
   const others: CursorBinding[] = [
     { ...binding, owner: 'z' },

@@ -33,7 +33,7 @@ test('the insert that keeps an existing row is another statement for each unique
   expect(targets).toEqual(['on conflict ("org_id", "slug")', 'on conflict ("org_id", "code")'])
 })
 
-describe('what a table lacks is said where the repository is made', () => {
+describe('a table that lacks something is refused when the repository is defined', () => {
   test.each([
     ['an owner that was never declared', strays, {}, 'strays has no declared owner'],
     ['an owner', colors, {}, 'colors belongs to no organization'],

@@ -346,7 +346,7 @@ test('a read takes a field, an operator or a group that is undefined for one tha
   expect(streamed).toEqual(['call', 'mail'])
 })
 
-test('a value is not asked what it would like to be', async () => {
+test('the methods of a value are not called', async () => {
   const things = (await bench.newOrg()).repository(Things)
   const hostile = { toString: throwing, valueOf: throwing, [Symbol.toPrimitive]: throwing }
   for (const field of [...fields, 'flag']) {

@@ -47,7 +47,7 @@ test('a text that names no organization is refused before it is sent', async () 
   expect(() => org.repository(Everything).all()).toThrow('must say "org_id" = $1')
 })
 
-test('a statement whose parameters are not all cast is not prepared under a name', async () => {
+test('a statement with an uncast parameter is not prepared under a name', async () => {
   const org = await newOrg()
   class ByKind extends ScopedRepository<Task> {
     readonly cast = this.query('cast', ({ sql }) => `select from ${sql} where "org_id" = $1 and kind = $2::text`)

@@ -85,7 +85,7 @@ test('row security cannot be left out by the login, nor the binding be moved by 
   await client.end()
 })
 
-test('a row of another organization that is not committed yet holds nobody up', async () => {
+test('an uncommitted row of another organization blocks no call', async () => {
   const [org, other] = [await newOrg(), await newOrg()]
   await other.transaction(async (tx) => {
     await tx.agents.create({ name: 'Eve', username: 'same' })

@@ -86,7 +86,7 @@ describe.each(engines)('over the %s', (engine) => {
     expect(events.at(-1)?.transaction).not.toBe(transaction)
   })
 
-  test('what fails is told with its error, once', async () => {
+  test('a failure is reported once, with its error', async () => {
     const { events, org } = await watched(engine)
     await org.agents.create({ name: 'Ada', username: 'ada' })
     const failed: unknown = await org.agents.create({ name: 'Eve', username: 'ada' }).catch((error: unknown) => error)
@@ -179,7 +179,7 @@ test('onQuery belongs to its tenancy alone', async () => {
   expect(second.events).toHaveLength(0)
 })
 
-test('what a listener does to an event changes nothing of later calls', async () => {
+test('a listener that changes an event does not affect later calls', async () => {
   const opened = await open('server', {
     onQuery: ({ statements }) => {
       for (const statement of statements) Object.assign(statement, { text: 'select nothing', name: 'x' })

@@ -54,7 +54,7 @@ class Bots extends ScopedRepository<Row> {
 
 const ada = { name: 'Ada', username: 'ada' }
 
-test('a statement that is given another number of values than it takes is named, and the scope can go on', async () => {
+test('a wrong number of values is an error that names the statement, and the scope stays usable', async () => {
   const org = await newOrg()
   const bots = org.repository(Bots)
   await expect(bots.given('Ada', 'Eve')).resolves.toEqual([])
@@ -164,7 +164,7 @@ test('the largest JSON that is taken is stored as it is', async () => {
   expect(made.settings).toEqual(settings)
 })
 
-test('a row that others refer to says who does, and nothing of a field', async () => {
+test('deleting a row that others refer to is an error that names their resource and no field', async () => {
   const org = await newOrg()
   const { id } = await org.agents.create(ada)
   await org.tasks.enqueue({ kind: 'mail', agentId: id })
@@ -237,7 +237,7 @@ test('a folder that cannot hold the embedded database, or the keys of developmen
   }
 })
 
-test('every error that the tests above met is a TenantryError that says no value', async () => {
+test('every error of the tests above is a TenantryError without values in its message', async () => {
   const org = await newOrg()
   const secret = 'hunter2'
   for (const settings of [Object.assign(() => secret, { secret }), { secret, self: circular, count: 1n }]) {

@@ -211,7 +211,7 @@ test.each([
   await idle.end()
 })
 
-test('what a cancel request and the detection of a pooler need is there', async () => {
+test('pg has the fields that cancel requests and the detection of a pooler need', async () => {
   const { rows } = await client.query<{ pid: number }>({
     text: 'select pg_backend_pid() as pid',
     values: [],
@@ -265,7 +265,7 @@ test('the parsers are there, and not those of the shared table', () => {
   expect(parsers.size).toBeGreaterThan(40)
 })
 
-test('the pool says in these words that nobody gave a connection back in time', async () => {
+test('the pool has this error text when no connection is returned in time', async () => {
   const pool = new pg.Pool({ connectionString: database.appUrl, max: 1 })
   const held = await pool.connect()
   pool.options.connectionTimeoutMillis = 5

@@ -41,7 +41,7 @@ test('every value is read without loss, dates as text', async () => {
   expect(result?.rows).toEqual([read])
 })
 
-test('what the database and its login are set to does not matter', async () => {
+test('settings of the database and the login do not change the values of rows', async () => {
   const { admin } = database
   const [{ name }] = (await admin.query('select current_database() as name')) as [{ name: string }]
   for (const setting of [

@@ -95,7 +95,7 @@ test('the same code is a wall that held when row security says so', () => {
   }
 })
 
-test('a constraint is told by what the caller knows it by', () => {
+test('a constraint is reported by the resource and fields that the caller uses', () => {
   const conflict = refusal(error('23505', { table: 'agents', constraint: 'agents_username_key' }), facts)
   expect(conflict).toMatchObject({ resource: 'agents', fields: ['username'] })
   const reference = refusal(error('23503', { table: 'agents', constraint: 'agents_project_fkey' }), facts)
@@ -181,7 +181,7 @@ test('what is said of a constraint that names no field reads as a sentence', () 
   expect(refusal(error('23514')).message).toBe('a value is not allowed')
 })
 
-test('a stale statement is told from a feature that is missing', () => {
+test('a stale statement is distinguished from a missing feature', () => {
   expect(isStaleStatement(error('26000'))).toBe(true)
   expect(isStaleStatement(error('0A000', { routine: 'RevalidateCachedQuery' }))).toBe(true)
   expect(isStaleStatement(error('0A000', { routine: 'transformSelectStmt' }))).toBe(false)

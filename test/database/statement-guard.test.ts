@@ -271,7 +271,7 @@ test('in a literal, a comment or a longer quoted name a refused name passes', ()
   )
 })
 
-test('what moves the binding is refused in literals, comments and quoted names too', () => {
+test('text that could move the binding is refused in literals, comments and quoted names too', () => {
   const name = fc.constantFrom(...refusedAnywhere).chain(anyCase)
   fc.assert(
     fc.property(around, name, ([open, close], name) => {

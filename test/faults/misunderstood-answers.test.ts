@@ -242,7 +242,7 @@ test.each(strays)('%s to an idle connection ends it before anybody uses it', asy
   expect(await stored()).toBe(0)
 })
 
-test('what a server may say at any time ends nothing', async () => {
+test('messages that a server may send at any time do not end the connection', async () => {
   const executor = through({})
   await executor.run(A, [read])
   const notice = message('N', Buffer.from('SNOTICE\0C00000\0Mhear\0\0', 'latin1'))

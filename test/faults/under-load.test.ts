@@ -52,7 +52,7 @@ test(`${kills} backends that are ended under load lose no write and keep no bind
   await pool.end()
 })
 
-test('callers beyond the pool are told so, and served when it is free again', async () => {
+test('callers beyond the pool get a typed error, and are served when it is free again', async () => {
   const tenancy = await openTenancy({ url: database.appUrl, pool: { max: 2, connectionTimeoutMillis: 300 }, keys })
   const holding = tenancy.forOrg(await createOrganization(database.admin))
   const beyond = tenancy.forOrg(await createOrganization(database.admin))

@@ -39,10 +39,10 @@ test('every repository of an organization has a case', () => {
   expect(repositories.sort()).toEqual(Object.keys(orgCases).sort())
 })
 
-test('a case that only throws has tried nothing, and says so', async () => {
+test('a case that only throws tests nothing, and is a fault', async () => {
   const calls = { ...projectsCase.calls, update: () => Promise.reject(new Error('refused')) }
   const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
-  expect(found).toEqual(['Projects.update: tried nothing, for its call throws Error: refused'])
+  expect(found).toEqual(['Projects.update: tested nothing, because its call throws Error: refused'])
 })
 
 /** Finds by slug in all organizations, and deletes there. */
@@ -80,7 +80,7 @@ test('a leak is found where the other wall does not hold it', async () => {
   const leaky = isolationCase<Projects>({ ...projectsCase, repository: LeakyProjects })
   expect(await leaky.faults(optionsFor(undefined))).toEqual([])
   const found = await leaky.faults(optionsFor('row security'))
-  expect(found).toContain('LeakyProjects.findBySlug: gave a row of another organization')
+  expect(found).toContain('LeakyProjects.findBySlug: returned a row of another organization')
   expect(found).toContain('LeakyProjects.delete: changed another organization’s rows')
   expect(found).toContain('LeakyProjects.delete: changed the twin of another organization')
 })

@@ -161,7 +161,7 @@ function planOf([explained]: readonly Explained[]): PlanNode {
   return explained['QUERY PLAN'][0].Plan
 }
 
-test('what is due is found by its time, not among all that wait', async () => {
+test('due rows are found by their time, without reading all that wait', async () => {
   const due = sent.find(({ statement }) => statement.text.includes('"next_run_at" <= '))
   const session = await enter()
   const plan = await explain.generic(session, due?.statement.text ?? '', due?.values ?? [])

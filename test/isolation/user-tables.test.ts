@@ -54,7 +54,7 @@ test('a password hash can never be read', async () => {
   })
 })
 
-test('a person is told of their organizations and invitations, and of nobody else’s', async () => {
+test('a person sees their own organizations and invitations, and no others', async () => {
   const { admin } = database
   await admin.query('update platform.users set email_confirmed_at = now() where id = $1', [personOf(mine)])
   await admin.query(

@@ -119,7 +119,7 @@ describe.each(['up', 'down'])('on the way %s', (direction) => {
   })
 })
 
-test('a backend ended while it works is told as such', async () => {
+test('a backend that is terminated during a migration is reported as such', async () => {
   const { session, connect } = await emptyDatabase()
   const victim = await connect()
   const run = migrateUp(victim, [asSet(await writeFolder([{ tag: '0000_long', up: 'select pg_sleep(60)' }]))])
@@ -168,12 +168,12 @@ test('a file that is half applied is finished before anything else, and may be m
     '0001_half was interrupted after statement 1: run migrate again',
   )
   await expect(migrateDown(session, [set])).rejects.toThrow(
-    '0001_half is half applied; finish that with migrate up first',
+    '0001_half is half applied; finish it with migrate up first',
   )
 
   await writeFile(join(set.folder, '0001_half.sql'), '-- no-transaction\nupdate counters set n = n + 100')
   await expect(migrateUp(session, [set])).rejects.toThrow(
-    '0001_half.sql was interrupted after statement 1, and what had run was edited',
+    '0001_half.sql was interrupted after statement 1, and the statements that had run were edited',
   )
   await writeFolder(half(['insert into counters values (7)']), set.folder)
   await migrateUp(session, [set])
@@ -190,9 +190,7 @@ test('a file that is half taken back is finished before anything else', async ()
   )
   await migrateUp(session, [set])
   await expect(migrateDown(session, [set])).rejects.toThrow('0001_half.down.sql, statement 2')
-  await expect(migrateUp(session, [set])).rejects.toThrow(
-    '0001_half is half taken back; finish that with migrate down first',
-  )
+  await expect(migrateUp(session, [set])).rejects.toThrow('0001_half is half undone; finish it with migrate down first')
 
   await writeFile(join(set.folder, '0001_half.down.sql'), '-- no-transaction\nupdate counters set n = n - 1')
   await migrateDown(session, [set])

@@ -76,7 +76,7 @@ test('a table that stays locked ends the run by name, with nothing of the file a
   await reader.query('select from read')
 
   await expect(migrateUp(session, [set], { lockTimeout: 20, attempts: 3 })).rejects.toThrow(
-    /0001_change\.sql, statement 2, line 3: a lock was not free in time \(55P03\)\. Given up after 3 attempts/,
+    /0001_change\.sql, statement 2, line 3: a lock was not free in time \(55P03\)\. Gave up after 3 attempts/,
   )
   expect(await logged(session)).toEqual([])
   await reader.query('rollback')

@@ -102,7 +102,7 @@ test('without a terminal a rename is refused, and nothing is written', { timeout
   expect(await project.files()).toEqual(before)
 })
 
-test('what else drizzle-kit refuses is told in its words', { timeout: 300_000 }, async () => {
+test('other refusals of drizzle-kit are reported with its text', { timeout: 300_000 }, async () => {
   const { folder } = await newProject()
   const config = join(folder, '..', 'drizzle.config.json')
   await writeFile(config, JSON.stringify({ dialect: 'postgresql', schema: './nowhere.ts', out: './drizzle' }))
@@ -117,12 +117,12 @@ test('definitions that are not the ones of the config are refused', { timeout: 3
   const schema = join(import.meta.dirname, '../fixtures/migrations/first.ts')
   await writeFile(config, JSON.stringify({ dialect: 'postgresql', schema, out: './drizzle' }))
   await expect(newMigration({ name: 'a', config, folder, definitions: second })).rejects.toThrow(
-    /0000_a\.sql does not hold all of the definitions.*table library\.editions/s,
+    /0000_a\.sql lacks some of the definitions.*table library\.editions/s,
   )
 })
 
 test.each(['', 'Add agents', '../a', 'a-b'])('%j is no name for a migration', async (name) => {
-  await expect(newMigration({ name, config: '', folder: '', definitions: {} })).rejects.toThrow('named in lower case')
+  await expect(newMigration({ name, config: '', folder: '', definitions: {} })).rejects.toThrow('must be lower case')
 })
 
 test('the gate tells every ungenerated change in words, a rename as two', async () => {

@@ -84,7 +84,7 @@ test('after the newer build has taken its migrations back, the older one is alon
   await expect(open(url)).rejects.toThrow('has rights on an undeclared relation')
 })
 
-test('an older build neither migrates nor forgets what a newer one has recorded', async () => {
+test('an older build does not migrate, and keeps the record of a newer one', async () => {
   const { session, url } = await emptyDatabase()
   await upgrade(session, newer)
   await expect(upgrade(session, older)).rejects.toThrow('use that build to migrate')

@@ -131,11 +131,14 @@ test('a list of four billion holes is refused before it is read', async () => {
   await expectRefused(() => tasks.enqueue({ kind: 'greet', input: kinds }), 'input: is larger')
 })
 
-test('a list that says it is shorter than nothing makes no room for what is too large', async () => {
+test('a list with a negative length is refused, and makes no room for a value that is too large', async () => {
   const { tasks } = await newOrg()
   const lying = new Proxy([], { get: (list, key) => (key === 'length' ? -1e9 : (Reflect.get(list, key) as unknown)) })
   const large = ['x'.repeat(1_000_000), 'x'.repeat(1_000_000)]
-  await expectRefused(() => tasks.enqueue({ kind: 'greet', input: { large, first: [lying] } }), 'input: holds a list')
+  await expectRefused(
+    () => tasks.enqueue({ kind: 'greet', input: { large, first: [lying] } }),
+    'input: contains a list',
+  )
 })
 
 test('a Date counts as the moment that it says, whatever methods it brings', async () => {
@@ -156,7 +159,7 @@ test('the options of a stream are read once, and refused like those of a list', 
   await expectRefused(() => agents.stream('active' as never).next(), 'options: must be an object')
 })
 
-test('what a copy is called is looked at before the agent is', async () => {
+test('the name of a copy is checked before the agent is read', async () => {
   const { agents } = await newOrg()
   const { id } = await agents.create({ name: 'Ada', username: 'ada' })
   await expectRefused(() => agents.duplicate(id, null as never), 'must be an object')
@@ -168,13 +171,13 @@ test('what a copy is called is looked at before the agent is', async () => {
   expect(await agents.duplicate(id, { username: 'eve' })).toMatchObject({ name: 'Ada', username: 'eve' })
 })
 
-test('a change of a schedule is looked at before the schedule is', async () => {
+test('a change of a schedule is checked before the schedule is read', async () => {
   const org = await newOrg()
   const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
   const plan = { workflowId: workflow.id, cron: '0 * * * *', timezone: 'UTC' }
   const { id } = await org.schedules.create({ name: 'hourly', ...plan })
   await expectRefused(() => org.schedules.update(id, { cron: 'often' }), 'cron: must be five fields')
-  await expectRefused(() => org.schedules.update(id, { cron: '0 0 30 2 *' }), 'cron: names no moment')
+  await expectRefused(() => org.schedules.update(id, { cron: '0 0 30 2 *' }), 'cron: matches no moment')
   await expectRefused(() => org.schedules.update(id, { timezone: 'Mars' }), 'timezone: must be an IANA time zone')
   await expectRefused(() => org.schedules.update(id, {}), 'there is nothing to change')
   await expectRefused(() => org.schedules.update(id, { name: 'a' }, { revision: 0 }), 'revision')
@@ -199,7 +202,7 @@ test('a project is looked at before its place in the plan is', async () => {
   await executor.close({ drain: 0 })
 })
 
-test('an input is told each of its faults, by its place, up to twenty', async () => {
+test('the error for an input lists up to twenty faults with their places', async () => {
   const { agents } = await newOrg()
   const ada = { name: 'Ada', username: 'ada' }
   const faultsOf = async (input: object) => {
@@ -271,10 +274,10 @@ test.each([
   },
 ])('%o is not a repository', async (type) => {
   const org = await newOrg()
-  await expectRefused(() => org.repository(type as never), 'repository: takes a class')
+  await expectRefused(() => org.repository(type as never), 'repository: must be a class')
 })
 
-test('what the constructor of a repository throws is its own', async () => {
+test('errors that the constructor of a repository throws are passed on', async () => {
   const org = await newOrg()
   const failure = new Error('not today')
   class Refusing extends Projects {
@@ -331,9 +334,9 @@ describe('the options of a scope', () => {
   })
 })
 
-test('how long closing may take is milliseconds', async () => {
-  await expectRefused(() => tenancy.close({ drain: '5' } as never), 'drain: must be milliseconds')
-  await expectRefused(() => tenancy.close({ drain: 2 ** 31 }), 'drain: must be milliseconds')
+test('`drain` must be an integer of milliseconds', async () => {
+  await expectRefused(() => tenancy.close({ drain: '5' } as never), 'drain: must be an integer of milliseconds')
+  await expectRefused(() => tenancy.close({ drain: 2 ** 31 }), 'drain: must be an integer of milliseconds')
   await expectRefused(() => tenancy.close({ wait: 5 } as never), 'wait: is not an option; the options are drain')
   await expectRefused(() => tenancy.close(null as never), 'options: must be an object')
   await expect(tenancy.ping()).resolves.toBeUndefined()
@@ -357,7 +360,7 @@ test('a repository is refused where it is defined', async () => {
   expect(define(tasks, { create, patch, unlockedParents: {}, references: [], permission: 'tasks' })).not.toThrow()
 })
 
-test('whose a row is cannot be given, whatever the schema of a repository lets through', async () => {
+test('the owner of a row cannot be set, whatever the schema of a repository accepts', async () => {
   const org = await newOrg()
   const values = { kind: 'x', orgId: newId() }
   const schema = z.strictObject({ kind: z.string(), orgId: z.string() })
@@ -386,16 +389,16 @@ describe('openTenancy', () => {
     [{ url: 5, keys }, 'url: must be text'],
     [{ pool: 'postgres://', keys }, 'pool: must be a pool'],
     [{ pool: null, keys }, 'pool: must be a pool'],
-    [{ url: 'postgres://', pool: new pg.Pool(), keys }, 'pool: must be options where a url is given'],
+    [{ url: 'postgres://', pool: new pg.Pool(), keys }, 'pool: must be pool options, not a pool, when a url is given'],
     [{ embedded: false, keys }, 'embedded: must be true'],
-    [{ url: 'postgres://', embedded: true, keys }, 'embedded: is another database'],
-    [{ pool: {}, embedded: './data', keys }, 'embedded: is another database'],
+    [{ url: 'postgres://', embedded: true, keys }, 'embedded: cannot be combined'],
+    [{ pool: {}, embedded: './data', keys }, 'embedded: cannot be combined'],
     [{ embedded: '', keys }, 'embedded: must be true'],
     [{ embedded: {}, keys }, 'embedded: must be true'],
     [{ url: 'postgres://', keys: 5 }, 'keys: must be text'],
     [{ url: 'postgres://', keys, own: null }, 'own: must be an object'],
-    [{ url: 'postgres://', keys, own: { schema: 5, migrations: 'drizzle' } }, 'own: must be a schema'],
-    [{ url: 'postgres://', keys, own: { schema: {} } }, 'own: must be a schema'],
+    [{ url: 'postgres://', keys, own: { schema: 5, migrations: 'drizzle' } }, 'own: must be an object with schema'],
+    [{ url: 'postgres://', keys, own: { schema: {} } }, 'own: must be an object with schema'],
     [{ url: 'postgres://', keys, citus: 'no' }, 'citus: must be true or false'],
     [{ url: 'postgres://', keys, transactionPooler: 1 }, 'transactionPooler: must be true or false'],
     [{ url: 'postgres://', keys, allowRelations: 'public.countries' }, 'must be a list'],

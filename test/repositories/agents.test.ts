@@ -247,7 +247,7 @@ test('tools that are missing or another organization’s are refused, and those 
   expect(await other.agents.toolsOf(id)).toEqual([])
 })
 
-test('of lists of tools that are set at once, one stands whole', async () => {
+test('when several lists of tools are set at once, one is stored whole', async () => {
   const org = await newOrg()
   const [first = '', second = '', third = ''] = await toolsOf(org)
   const { id } = await newAgent(org)

@@ -178,7 +178,7 @@ test('of twenty that read and write at once none is lost, when each may try agai
   expect((await org.agents.get(id)).settings).toEqual({ count: 20 })
 })
 
-test('what another attempt would not mend is not tried again', async () => {
+test('a failure that another attempt would repeat is not retried', async () => {
   const org = await newOrg()
   let attempts = 0
   const failing = (work: (tx: Org) => Promise<unknown>) =>
@@ -195,7 +195,7 @@ test('what another attempt would not mend is not tried again', async () => {
   expect(attempts).toBe(2)
 })
 
-test('a transaction of which nobody knows whether it was committed is not tried again', async () => {
+test('a transaction with an unknown outcome is not retried', async () => {
   const proxy = await startProxy(database.appUrl)
   const through = await openTenancy({ url: proxy.url, pool: { max: 1 }, keys })
   const org = through.forOrg(await createOrganization(database.admin))

@@ -235,7 +235,7 @@ test('the limit of the plan is reserved in front of the insert, and a refusal ke
   expect(await org.projects.count()).toBe(1)
 })
 
-test('a purge that something still holds takes nothing', async () => {
+test('a purge that a foreign key refuses deletes nothing', async () => {
   const org = await newOrg()
   const project = await org.projects.create({ name: 'Shop', slug: 'shop' })
   const agent = await org.agents.create({ name: 'Ada', username: 'ada', projectId: project.id })

@@ -171,7 +171,7 @@ describe('the lease', () => {
     expect(await org.tasks.get(task.id)).toEqual(won[0])
   })
 
-  test('what is not said is empty, and not the null of JSON', async () => {
+  test('an omitted value is SQL null, and not the null of JSON', async () => {
     const org = await newOrg()
     const done = await org.tasks.complete(await claimed(org))
     const failed = await org.tasks.fail(await claimed(org))
@@ -262,7 +262,7 @@ describe('attempts', () => {
     const running = await claimed(org)
     expect(await org.tasks.cancel(waiting.id)).toMatchObject({ status: 'canceled', attempt: 0 })
     expect(await org.tasks.cancel(running.id)).toMatchObject({ status: 'canceled', leaseOwner: null })
-    await expect(org.tasks.complete(running)).rejects.toThrow('it is canceled')
+    await expect(org.tasks.complete(running)).rejects.toThrow('the task is canceled')
     await expect(org.tasks.cancel(newId())).rejects.toThrow(NotFoundError)
   })
 

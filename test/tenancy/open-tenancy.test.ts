@@ -67,7 +67,7 @@ test('both names of the scheme are taken', async () => {
   }
 })
 
-test('a server that is not there is told by host, port and cause', async () => {
+test('the error for an unreachable server names host, port and cause', async () => {
   const opening = openTenancy({ url: 'postgres://me:secret_password@127.0.0.1:1/shop', keys })
   await expect(opening).rejects.toThrow(
     'the database at 127.0.0.1:1 cannot be reached: the connection was refused (ECONNREFUSED)',

@@ -75,7 +75,7 @@ test('TENANTRY_TEST_SERVER chooses, and nothing else is tried', async () => {
   )
 })
 
-test('TENANTRY_TEST_SERVER stands above TEST_DATABASE_URL', { timeout: 90_000 }, async () => {
+test('TENANTRY_TEST_SERVER overrides TEST_DATABASE_URL', { timeout: 90_000 }, async () => {
   vi.stubEnv('TENANTRY_TEST_SERVER', 'embedded')
 
   const server = await start()
@@ -86,7 +86,7 @@ test('TENANTRY_TEST_SERVER stands above TEST_DATABASE_URL', { timeout: 90_000 },
 test('a choice that does not exist is named', async () => {
   vi.stubEnv('TENANTRY_TEST_SERVER', 'podman')
 
-  await expect(start()).rejects.toThrow('TENANTRY_TEST_SERVER is docker, embedded or url, not podman')
+  await expect(start()).rejects.toThrow('TENANTRY_TEST_SERVER must be docker, embedded or url, not podman')
 })
 
 async function createRoles(url: string): Promise<void> {

@@ -80,7 +80,7 @@ test('runs on one server migrate one after the other, and have logins of their o
   expect(new Set(logins).size).toBe(3)
 })
 
-test('what an ended run left is dropped by the next one, and what a living run has is not', dropping, async () => {
+test('the next run drops the databases of an ended run, and keeps those of a living run', dropping, async () => {
   const [ended, killed, living] = [await newRun(), await newRun(), await newRun()]
   for (const { template } of [ended, killed, living]) await createTestDatabase(template)
   await ended.end()

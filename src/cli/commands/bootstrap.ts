@@ -8,28 +8,28 @@ import { exit, type ExitCode } from '../report.js'
 export const addBootstrap: AddCommand = (program, run) =>
   program.command(
     'bootstrap',
-    'Makes the two roles and sets what they may do',
+    'Creates the two roles and sets their rights',
     (command) =>
       connecting(command)
         .usage(
           usageOf(
             'bootstrap',
-            'Makes tenantry_app and tenantry_system, closes what a database leaves open to everybody, and gives',
+            'Creates tenantry_app and tenantry_system, revokes what a database grants to PUBLIC, and grants',
             'both roles exactly the declared rights on the tables that exist. It is a part of `migrate up`; run',
-            'it alone after a change of rights, or on a further database of the same server. To make the roles, the login',
-            'needs CREATEROLE (`alter role <owner> createrole`, by a superuser) the first time on a server. What it may',
-            'not do it prints as SQL, and ends with 3. Running it again does nothing more. It also prints the grants',
-            'for extensions whose functions the application may not execute, which is no fault.',
+            'it alone after a change of rights, or on a further database of the same server. To create the roles, the login',
+            'needs CREATEROLE (`alter role <owner> createrole`, by a superuser) the first time on a server. Statements that it',
+            'may not run are printed, and the command ends with 3. Running it again changes nothing. It also prints the grants',
+            'for extensions with functions that the application may not execute; that is not a fault.',
             whenRefused,
           ),
         )
         .option('exclusive-database', {
           type: 'boolean',
           default: false,
-          describe: 'The database holds nothing else: nobody may make temporary tables in it',
+          describe: 'The database is used by nothing else: also forbid temporary tables',
         })
         .example('$0 bootstrap', 'roles and rights')
-        .example('$0 bootstrap --exclusive-database', 'and no temporary tables for anybody'),
+        .example('$0 bootstrap --exclusive-database', 'the same, and no temporary tables'),
     run(async (args, context) => {
       const { bootstrap } = await import('../../access/bootstrap.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
@@ -57,12 +57,12 @@ export const addBootstrap: AddCommand = (program, run) =>
     }),
   )
 
-/** What is left for somebody else to do. */
+/** The statements that another role has to run. */
 export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
   ...remainingLines(bootstrapped),
   ...block(
-    'Advised: without it SQL text in org.db can call set_config, and so move to another organization, or make large objects, which ' +
-      'every organization can read. Only a superuser may run it. Where there is none, run no SQL text that you do not trust:',
+    'Advised: otherwise SQL text in org.db can call set_config, and so switch to another organization, or create large objects, which ' +
+      'every organization can read. Only a superuser may run it. If you have none, run no SQL text that you do not trust:',
     bootstrapped.advised,
   ),
   ...bootstrapped.extensions.flatMap(({ extension, grants }) =>
@@ -74,7 +74,7 @@ export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
 ]
 
 export const remainingLines = ({ remaining }: CarriedOut): string[] =>
-  block('This login may not do the following, and it is needed. Run it as one who may:', remaining)
+  block('These statements are needed, but this login may not run them. Run them as a role that may:', remaining)
 
 const block = (title: string, statements: readonly string[]): string[] =>
   statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]

@@ -7,7 +7,7 @@ import { withDrizzleKit } from '../drizzle-kit.js'
 
 export { rules } from '../../lint/check-tables.js'
 
-/** Everything that can be wrong with the tables, the library's and the host's, without a database. */
+/** All faults of the tables, the library's and the host's, that can be found without a database. */
 export async function checkProject({ own }: Project): Promise<Finding[]> {
   return [...checkTables(platformTables), ...(own === undefined ? [] : await checkOwn(own))]
 }
@@ -21,7 +21,7 @@ async function checkOwn(own: OwnProject): Promise<Finding[]> {
   ]
 }
 
-/** Otherwise drizzle-kit would write or apply something else than this does. */
+/** Where the two configs differ, drizzle-kit would write or apply other migrations than tenantry. */
 async function checkDrizzleConfig({ file, drizzleConfig, set }: OwnProject): Promise<Finding[]> {
   if (!existsSync(drizzleConfig)) return []
   const { folder, bookkeeping } = await readDrizzleConfig(drizzleConfig)

@@ -4,21 +4,25 @@ import { exit } from '../report.js'
 export const addCheck: AddCommand = (program, run) =>
   program.command(
     'check',
-    'Looks for mistakes in table definitions; needs no database',
+    'Checks the table definitions; needs no database',
     (command) =>
       command
         .usage(
           usageOf(
             'check',
-            'Holds every table against the conventions that isolation stands on: the organization in front of',
-            'every key, row security by the helper, foreign keys that cannot leave the organization. Also tells',
-            'when your tables have a change that no migration has, and when drizzle.config.ts and',
-            'tenantry.config.ts disagree. Ends with 3 when it finds something.',
+            'Checks every table against the conventions that isolation relies on: the organization comes first in',
+            'every key, the helper sets row security, foreign keys stay inside the organization. Also reports',
+            'changes of your tables that no migration has, and differences between drizzle.config.ts and',
+            'tenantry.config.ts. Ends with 3 when it finds something.',
           ),
         )
-        .option('rules', { type: 'boolean', default: false, describe: 'List the rules with their reasons instead' })
+        .option('rules', {
+          type: 'boolean',
+          default: false,
+          describe: 'List the rules with their reasons, and check nothing',
+        })
         .example('$0 check', 'your tables and those of the library')
-        .example('$0 check --rules', 'what is looked for, and why'),
+        .example('$0 check --rules', 'the rules and their reasons'),
     run(async (args, context) => {
       const { checkProject, rules } = await import('./check-project.js')
       if (args.rules) {

@@ -6,28 +6,28 @@ import { exit } from '../report.js'
 import { ownersPlace, type Place } from '../sessions.js'
 
 export const addLogin: AddCommand = (program, run) =>
-  program.command('login', 'Makes the logins that serve', (group) =>
-    addCreate(group, run).demandCommand(1, 'Say what to do: create'),
+  program.command('login', 'Creates the logins of the application', (group) =>
+    addCreate(group, run).demandCommand(1, 'Name a command: create'),
   )
 
 const addCreate: AddCommand = (program, run) =>
   program.command(
     'create <name>',
-    'Makes a login for the application, or for the system',
+    'Creates a login for the application, or for the system',
     (command) =>
       command
         .epilogue(ownersEnvironment)
         .usage(
           usageOf(
             'login create <name>',
-            'Makes a login that is a member of tenantry_app, or of tenantry_system, and of nothing else: what the application',
-            'connects with. It prints the line for the environment, with a password that is made here and shown this once;',
-            'the server is told only a hash of it. Needs CREATEROLE. Run for a login that exists it gives it what it lacks,',
-            'and leaves its password alone unless you hand in another.',
+            'Creates the login that the application connects with. It is a member of tenantry_app (or tenantry_system) and of',
+            'no other role. Prints the line for the environment, with a generated password that is shown only this once;',
+            'the server gets only a hash of it. Needs CREATEROLE. An existing login gets the rights that it lacks,',
+            'and keeps its password unless you pass another one.',
             whenRefused,
           ),
         )
-        .positional('name', { type: 'string', demandOption: true, describe: 'The name to log in with' })
+        .positional('name', { type: 'string', demandOption: true, describe: 'The name of the login' })
         .option('system', {
           type: 'boolean',
           default: false,
@@ -36,7 +36,7 @@ const addCreate: AddCommand = (program, run) =>
         .option('password-stdin', {
           type: 'boolean',
           default: false,
-          describe: 'Take the password from stdin, or ask for it on a terminal, instead of making one',
+          describe: 'Read the password from stdin, or ask for it on a terminal, instead of generating one',
         })
         .example('$0 login create shop_web', 'for DATABASE_URL')
         .example('$0 login create shop_jobs --system', 'for SYSTEM_DATABASE_URL')
@@ -57,7 +57,7 @@ const addCreate: AddCommand = (program, run) =>
         lines: [
           ...(isComplete ? [`${name} is a login of ${login.role}.`] : []),
           ...urlLines(login, place),
-          ...(isComplete ? [] : ['This login may not do the following. Run it as one who may:']),
+          ...(isComplete ? [] : ['This login may not run these statements. Run them as a role that may:']),
           ...login.remaining.map((sql) => `  ${sql};`),
         ],
         document: login,
@@ -66,10 +66,10 @@ const addCreate: AddCommand = (program, run) =>
     }),
   )
 
-/** The url that was used, with the new login in it. A password that somebody chose is not repeated. */
+/** The url that was used, with the new login in it. A given password is not repeated. */
 function urlLines({ name, password, role }: Login, place: Place): string[] {
   if (password === undefined || !('url' in place)) return []
   const url = Object.assign(new URL(place.url), { username: name, password })
   const variable = role === 'tenantry_system' ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL'
-  return [`${variable}=${url.href}`, 'The password is shown this once.']
+  return [`${variable}=${url.href}`, 'The password is shown only this once.']
 }

@@ -7,23 +7,23 @@ import { withProgress } from '../progress.js'
 export const addDown: AddCommand = (program, run) =>
   program.command(
     'down',
-    'Takes migrations back, the last one first',
+    'Undoes migrations, the last one first',
     (command) =>
       targeted(connecting(command), 'Stop at this migration, which stays applied; given by its number or its name')
         .usage(
           usageOf(
             'migrate down',
-            'Takes back the last migration, or as many as you say: yours before those of the library. What a',
-            'migration made goes with all its rows, so a terminal is asked first, and without one nothing happens',
+            'Undoes the last migration, or as many as you ask for: yours before those of the library. What a',
+            'migration created is dropped with all its rows, so the command asks first; without a terminal it is refused',
             'unless --yes is given.',
             whenRefused,
           ),
         )
-        .option('all', { type: 'boolean', describe: 'Take back everything', conflicts: 'to' })
+        .option('all', { type: 'boolean', describe: 'Undo all migrations', conflicts: 'to' })
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
-        .example('$0 migrate down', 'take back the last migration')
+        .example('$0 migrate down', 'undo the last migration')
         .example('$0 migrate down --set own --to 0', 'all of your own but the first')
-        .example('$0 migrate down --all --yes', 'leave nothing, without being asked'),
+        .example('$0 migrate down --all --yes', 'undo everything, without the question'),
     run(async (args, context) => {
       const { migrateDown, migrationStatus } = await import('../../migrations/migrator.js')
       const { console } = context
@@ -36,7 +36,7 @@ export const addDown: AddCommand = (program, run) =>
         await requireEverySet(session, found)
         const due = lastFirst(await migrationStatus(session, sets), { all, to: args.to })
         if (due.length > 0 && !args.yes) {
-          const what = `This takes back ${due.join(', ')}, with all rows of the tables that they made.`
+          const what = `This undoes ${due.join(', ')} and drops the tables that they created, with all rows.`
           if (!console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
           if (!(await console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
         }
@@ -45,13 +45,13 @@ export const addDown: AddCommand = (program, run) =>
         )
       })
       return {
-        lines: [steps.length === 0 ? 'There was nothing to take back.' : `Migrations taken back: ${steps.length}.`],
+        lines: [steps.length === 0 ? 'There was nothing to undo.' : `Migrations undone: ${steps.length}.`],
         document: { takenBack: steps.map(({ set, tag }) => ({ set, tag })) },
       }
     }),
   )
 
-/** What the migrator will take back, for the question. A target that does not exist is for the migrator to refuse. */
+/** The migrations that will be undone, for the question. The migrator refuses a target that does not exist. */
 function lastFirst(sets: readonly SetStatus[], { all, to }: { all: boolean; to: string | undefined }): string[] {
   const applied = [...sets].reverse().flatMap(({ set, migrations }) => {
     const stays = migrations.findIndex(({ index, tag }) => to !== undefined && (tag === to || index === Number(to)))

@@ -5,16 +5,16 @@ import { withDrizzleKit } from '../drizzle-kit.js'
 export const addNew: AddCommand = (program, run) =>
   program.command(
     'new',
-    'Generates a migration from your tables, and drafts the way back',
+    'Generates a migration from your tables, and drafts its down file',
     (command) =>
       command
         .usage(
           usageOf(
             'migrate new --name add_orders',
             'Has drizzle-kit compare your table definitions with the last migration and write the next one, and',
-            'drafts its .down.sql. Read both: the draft knows nothing of what you write into the up file by hand,',
-            'and is refused until you delete its first line. Where something may have been renamed it asks, and',
-            'without a terminal it refuses. Needs drizzle-kit and your drizzle.config.ts, and no database.',
+            'drafts its .down.sql. Read both: the draft does not cover what you write into the up file by hand,',
+            'and the migrator refuses it until you delete its first line. On a terminal the command asks about renames;',
+            'without one it refuses them. Needs drizzle-kit and your drizzle.config.ts, and no database.',
           ),
         )
         .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What it does: add_orders' })
@@ -23,7 +23,8 @@ export const addNew: AddCommand = (program, run) =>
       const { findUpwards, loadDefinitions, readDrizzleConfig } = await import('../config-file.js')
       const { own } = await context.project()
       const config = own?.drizzleConfig ?? findUpwards(context.cwd, 'drizzle.config')
-      if (config === undefined) throw new InvalidInputError('drizzle.config.ts', 'is not here, nor in a folder above')
+      if (config === undefined)
+        throw new InvalidInputError('drizzle.config.ts', 'is neither in this folder nor above it')
       const { schema, folder } = await readDrizzleConfig(config)
       const { newMigration } = await withDrizzleKit(() => import('../../migrations/generation/new-migration.js'))
       const definitions = own?.definitions ?? (await loadDefinitions(schema))
@@ -35,7 +36,7 @@ export const addNew: AddCommand = (program, run) =>
         lines: [
           `up:    ${generated.up}`,
           `down:  ${generated.down}`,
-          'Read both, then delete the first line of the down.',
+          'Read both, then delete the first line of the down file.',
         ],
         document: { generated },
       }

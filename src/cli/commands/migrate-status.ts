@@ -12,14 +12,14 @@ export const addStatus: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'migrate status',
-            'Lists every migration and whether it is applied. Changes nothing and waits for nobody. Pending ones',
-            'are no fault here: a deployment that must not go on with them asks `migrate verify`. Ends with 3',
-            'when a file was edited, is missing or was re-ordered after it was applied. Warns when migrations are',
-            'applied that the tenantry.config.ts found from here upwards does not have.',
+            'Lists every migration and whether it is applied. Changes nothing and takes no lock. Pending ones',
+            'are not a fault here; `migrate verify` makes a deployment stop at them. Ends with 3',
+            'when a file was edited, is missing or was re-ordered after it was applied. Warns when the database has',
+            'applied migrations that the nearest tenantry.config.ts does not name.',
           ),
         )
         .example('$0 migrate status', 'what is applied')
-        .example('$0 migrate status --json', 'the same for a program'),
+        .example('$0 migrate status --json', 'the same as JSON'),
     run(async (args, context) => {
       const { migrationStatus } = await import('../../migrations/migrator.js')
       const project = await context.project()
@@ -44,7 +44,7 @@ function linesOf({ set, migrations, later, faults }: SetStatus): string[] {
   return [
     `${set}: ${migrations.length - pending} applied, ${pending} pending`,
     ...migrations.map(({ state, tag }) => `  ${state.padEnd(9)} ${tag}`),
-    ...(later === 0 ? [] : [`  ${later} more that only a newer build knows`]),
+    ...(later === 0 ? [] : [`  ${later} more, known only to a newer build`]),
     ...faults.map((fault) => `  fault: ${fault}`),
   ]
 }

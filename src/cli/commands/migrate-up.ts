@@ -6,18 +6,18 @@ import { withProgress } from '../progress.js'
 export const addUp: AddCommand = (program, run) =>
   program.command(
     'up',
-    'Brings the database to where this build needs it',
+    'Brings the database to the state that this build needs',
     (command) =>
       targeted(connecting(command), 'Stop after this migration, given by its number or its name')
         .usage(
           usageOf(
             'migrate up',
-            'Makes the roles (which needs CREATEROLE the first time on a server), applies the migrations that are pending, sets the rights of both roles, and brings',
+            'Creates the roles (which needs CREATEROLE the first time on a server), applies the pending migrations, sets the rights of both roles, and adds',
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
-            'running it again goes on where it stopped, and does nothing where all is done. Several at once wait',
+            'another run continues where the last one stopped, and changes nothing when all is done. Several runs at once wait',
             'for each other.',
             whenRefused,
-            'With --set tenantry those of the library are applied even there.',
+            "With --set tenantry the library's migrations are applied even then.",
           ),
         )
         .example('$0 migrate up', 'apply everything')
@@ -42,7 +42,7 @@ export const addUp: AddCommand = (program, run) =>
           steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
           `Roles and rights: ${bootstrap.done.length === 0 ? 'as declared' : `${bootstrap.done.length} statements`}.`,
           ...(permissions.length === 0 ? [] : [newPermissions(permissions)]),
-          // The advice is for the day of setting up; bootstrap and proof repeat it.
+          // The advice belongs to the first setup; bootstrap and proof repeat it.
           ...bootstrapLines(steps.length === 0 ? { ...bootstrap, advised: [] } : bootstrap),
         ],
         document: { applied: steps.map(({ set, tag }) => ({ set, tag })), bootstrap, permissions },
@@ -51,6 +51,6 @@ export const addUp: AddCommand = (program, run) =>
     }),
   )
 
-/** All of them are new to a new database, which nobody wants to read. */
+/** In a new database all of them are new, so only their number is shown. */
 const newPermissions = (keys: readonly string[]) =>
   `New permissions: ${keys.length > 10 ? keys.length : keys.join(', ')}.`

@@ -6,8 +6,8 @@ import { addUp } from './migrate-up.js'
 import { addVerify } from './migrate-verify.js'
 
 export const addMigrate: AddCommand = (program, run) =>
-  program.command('migrate', 'Applies migrations, takes them back, and makes new ones', (group) =>
+  program.command('migrate', 'Applies and undoes migrations, and generates new ones', (group) =>
     [addUp, addDown, addStatus, addVerify, addNew]
       .reduce((all, add) => add(all, run), group)
-      .demandCommand(1, 'Say what to do: up, down, status, verify or new'),
+      .demandCommand(1, 'Name a command: up, down, status, verify or new'),
   )

@@ -5,8 +5,8 @@ import { withProgress } from '../progress.js'
 import { exit } from '../report.js'
 
 export const addPartitions: AddCommand = (program, run) =>
-  program.command('partitions', 'Makes and drops the monthly partitions', (group) =>
-    [addEnsure, addDrop].reduce((all, add) => add(all, run), group).demandCommand(1, 'Say what to do: ensure or drop'),
+  program.command('partitions', 'Creates and drops the monthly partitions', (group) =>
+    [addEnsure, addDrop].reduce((all, add) => add(all, run), group).demandCommand(1, 'Name a command: ensure or drop'),
   )
 
 const tableOption = {
@@ -18,20 +18,25 @@ const tableOption = {
 const addEnsure: AddCommand = (program, run) =>
   program.command(
     'ensure',
-    'Makes the partitions of the coming months',
+    'Creates the partitions of the coming months',
     (command) =>
       connecting(command)
         .usage(
           usageOf(
             'partitions ensure --months 3',
-            'Makes the partition of this month and of the months after it, and those that are missing in between.',
-            'Rows that arrived before their partition lie in the default one, and move into it in the same',
-            'transaction. Nobody but the owner gets a right on a partition, and each has the row security of its',
-            'table; one that was left open is closed. Run it daily: it does nothing where nothing is missing.',
+            'Creates the partition of this month and of the months after it, and those that are missing in between.',
+            'Rows that arrived before their partition are in the default one, and are moved in the same',
+            'transaction. Only the owner has rights on a partition, and each has the row security of its',
+            'table; rights on existing ones are revoked. Run it daily: it changes nothing when nothing is missing.',
             whenRefused,
           ),
         )
-        .option('months', { type: 'number', requiresArg: true, default: 3, describe: 'How many months after this one' })
+        .option('months', {
+          type: 'number',
+          requiresArg: true,
+          default: 3,
+          describe: 'The number of months after this one',
+        })
         .option('table', tableOption)
         .example('$0 partitions ensure --months 3', 'for every partitioned table'),
     run(async (args, context) => {
@@ -47,9 +52,9 @@ const addEnsure: AddCommand = (program, run) =>
       )
       return {
         lines: [
-          ...(made.length === 0 ? ['Every partition is there.'] : []),
+          ...(made.length === 0 ? ['No partition is missing.'] : []),
           ...made.map(
-            ({ partition, moved }) => `${partition} made${moved === 0 ? '' : `, ${moved} rows moved into it`}`,
+            ({ partition, moved }) => `${partition} created${moved === 0 ? '' : `, ${moved} rows moved into it`}`,
           ),
           ...closed.done.map((sql) => `${sql};`),
           ...remainingLines(closed),
@@ -69,8 +74,8 @@ const addDrop: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'partitions drop --before 2026-01',
-            'Drops the partitions of all months before the one that is given, with their rows. A month of the',
-            'audit log stays until every entry of it is sealed; it is then named, and the command ends with 1.',
+            'Drops the partitions of all months before the given one, with their rows. A month of the',
+            'audit log stays until all its entries are sealed; the command then names it and ends with 1.',
             'Rows in the default partition stay, whatever their month.',
             whenRefused,
           ),

@@ -7,27 +7,27 @@ import { loginsPlace } from '../sessions.js'
 export const addProof: AddCommand = (program, run) =>
   program.command(
     'proof',
-    'Proves that a login is safe to serve with',
+    'Proves that a login is safe for the application to use',
     (command) =>
       command
         .usage(
           usageOf(
             'proof',
-            'Connects as the login that will serve and asks what the application asks at its start: the login',
+            'Connects as the login of the application and checks what openTenancy checks: the login',
             'reaches its one role and nothing else, row security and every right are as declared, every migration',
-            'is applied. Each fault comes with the command that mends it, and the command ends with 3. Only notes',
-            'when migrations are applied that the tenantry.config.ts found from here upwards does not have.',
+            'is applied. Prints each fault with the command that mends it, and ends with 3. Only notes',
+            'applied migrations that the nearest tenantry.config.ts does not name.',
           ),
         )
         .option('system', {
           type: 'boolean',
           default: false,
-          describe: 'The login of the system, not of the application',
+          describe: "Check the login of the system instead of the application's",
         })
         .option('url', {
           type: 'string',
           requiresArg: true,
-          describe: 'The login, instead of the one of the environment',
+          describe: 'The url of the login, instead of the one in the environment',
         })
         .epilogue(
           [
@@ -51,17 +51,15 @@ export const addProof: AddCommand = (program, run) =>
           role,
           ...(own !== undefined && { allowRelations: own.allowRelations, allowFunctions: own.allowFunctions }),
         })
-        // Only a note: what the login may do with their tables is proved.
+        // Only a note: the proof has checked the login's rights on their tables.
         const strayed = await strayedWarnings(session, { project, cwd: context.cwd })
         return { ...proof, notes: [...proof.notes, ...strayed.map(asNote)] }
       })
       return {
         lines: [
-          faults.length === 0
-            ? `This login is safe to serve with, as ${role}.`
-            : 'This login is not safe to serve with:',
+          faults.length === 0 ? `This login is safe to use, as ${role}.` : 'This login is not safe to use:',
           ...faults.flatMap(linesOf),
-          ...(notes.length === 0 ? [] : ['To know:', ...notes.flatMap(linesOf)]),
+          ...(notes.length === 0 ? [] : ['Notes:', ...notes.flatMap(linesOf)]),
         ],
         document: { role, faults, notes },
         exit: faults.length === 0 ? exit.fine : exit.findings,
@@ -75,7 +73,7 @@ const linesOf = ({ fault, detail, mend }: RoleFault) => [
 ]
 
 const asNote = (strayed: string): RoleFault => ({
-  fault: 'the config does not have all migrations that are applied',
+  fault: 'the config does not name all applied migrations',
   detail: strayed,
   mend: otherConfig,
 })

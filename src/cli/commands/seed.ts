@@ -10,8 +10,8 @@ export const addSeed: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'seed',
-            'Inserts what the catalogs do not have yet, all of it or nothing. A row that is there is never',
-            'changed, so prices and flags that you have set stay as they are, and running it again does nothing.',
+            'Inserts the rows that are missing from the catalogs, all of them or none. An existing row is never',
+            'changed, so your prices and flags stay as they are, and another run changes nothing.',
             whenRefused,
           ),
         )
@@ -26,8 +26,8 @@ export const addSeed: AddCommand = (program, run) =>
       return {
         lines: seeded.map(({ table, inserted, kept }) =>
           inserted.length === 0
-            ? `${table}: nothing is absent`
-            : `${table}: inserted ${inserted.join(', ')}${kept === 0 ? '' : `; ${kept} were there`}`,
+            ? `${table}: nothing is missing`
+            : `${table}: inserted ${inserted.join(', ')}${kept === 0 ? '' : `; ${kept} existed`}`,
         ),
         document: { catalogs: seeded },
       }

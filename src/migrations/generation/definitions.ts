@@ -2,15 +2,15 @@ import { isDeepStrictEqual } from 'node:util'
 import { readSnapshots, takeSnapshot } from './snapshot.js'
 
 /**
- * The changes of the definitions that no migration has, in words; empty when both agree. `definitions` is everything that the
- * schema module exports. A rename is two changes: one thing is missing, and another is new.
+ * The changes of the definitions that no migration has, as text; empty when both agree. `definitions` is everything that the schema
+ * module exports. A rename is two changes: one object is missing, and another is new.
  */
 export async function ungeneratedChanges(definitions: Record<string, unknown>, folder: string): Promise<string[]> {
   const { current } = await readSnapshots(folder)
   return differences(comparable(takeSnapshot(definitions)), comparable(current), [])
 }
 
-/** Every snapshot has ids of its own, and drizzle-kit leaves `_meta` empty. */
+/** Leaves out ids, which differ in every snapshot, and `_meta`, which drizzle-kit leaves empty. */
 function comparable(snapshot: object): object {
   return { ...snapshot, id: undefined, prevId: undefined, _meta: undefined }
 }

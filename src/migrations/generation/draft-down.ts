@@ -29,7 +29,10 @@ async function migration(from: Snapshot, to: Snapshot): Promise<string[]> {
   return (await generateMigration(from, to)).map((statement) => statement.trim())
 }
 
-/** What both have. Of a table that stays, also its policies, indexes and constraints only where they stay as they are. */
+/**
+ * The objects that both have. For a table that stays, also its policies, indexes and constraints, but only those that do not
+ * change.
+ */
 function keepCommon(named: Snapshot, previous: Snapshot): Snapshot {
   const tables = Object.entries(named.tables).flatMap(([key, table]) => {
     const before = previous.tables[key]
@@ -60,7 +63,7 @@ function keepCommonParts(table: SnapshotTable, before: SnapshotTable): SnapshotT
   }
 }
 
-// drizzle-kit switches row security off with a table's last policy and on with its first. Here both are steps of one way.
+// drizzle-kit disables row security with a table's last policy and enables it with its first. Here both are steps of one change.
 const switchedOn = (statement: string) => statement.replace(/ DISABLE (ROW LEVEL SECURITY;)$/, ' ENABLE $1')
 const switchedOff = (statement: string) => statement.replace(/ ENABLE (ROW LEVEL SECURITY;)$/, ' DISABLE $1')
 
@@ -71,8 +74,9 @@ const unchanged = <Value>(own: Record<string, Value>, other: Record<string, unkn
   Object.fromEntries(Object.entries(own).filter(([key, value]) => isDeepStrictEqual(value, other[key])))
 
 /**
- * Policies first, because a column they read cannot go before them; the tables in one statement without drizzle-kit's CASCADE, so
- * that they may refer to each other, and anything else that refers to them is an error and not lost; schemas and types last.
+ * Orders the statements: policies first, because a column that they read cannot be dropped before them; then the tables in one
+ * statement without drizzle-kit's CASCADE, so that they may refer to each other, and any other reference to them is an error and no
+ * loss; schemas and types last.
  */
 function tidyDrops(statements: readonly string[], named: Snapshot, kept: Snapshot): string[] {
   const dropped = Object.entries(named.tables)

@@ -13,7 +13,7 @@ export interface NewMigration {
   readonly name: string
   /** The project's drizzle.config.ts. */
   readonly config: string
-  /** The folder that it writes to. */
+  /** The folder that drizzle-kit writes to. */
   readonly folder: string
   /** Everything that the schema module exports. */
   readonly definitions: Record<string, unknown>
@@ -22,13 +22,13 @@ export interface NewMigration {
 export interface GeneratedMigration {
   readonly tag: string
   readonly up: string
-  /** A draft: its first line says so, and the migrator refuses it until a person has read it and deleted that line. */
+  /** A draft: its first line says so, and the migrator refuses it until somebody has read it and deleted that line. */
   readonly down: string
 }
 
 /**
- * Has drizzle-kit generate a migration, and drafts its down. Undefined when the definitions have not changed. On a terminal
- * drizzle-kit asks about renames; without one it would exit as if all were well, which is an error here.
+ * Runs drizzle-kit to generate a migration, and drafts its down file. Returns undefined when the definitions have not changed. On a
+ * terminal drizzle-kit asks about renames; without one it would exit with success, which is an error here.
  */
 export async function newMigration({
   name,
@@ -37,7 +37,7 @@ export async function newMigration({
   definitions,
 }: NewMigration): Promise<GeneratedMigration | undefined> {
   if (!/^[a-z0-9_]+$/.test(name))
-    throw new MigrationError(`a migration is named in lower case, like add_agents, not ${name}`)
+    throw new MigrationError(`the name of a migration must be lower case, such as add_agents, not ${name}`)
   const changes = await ungeneratedChanges(definitions, folder)
   if (changes.length === 0) return undefined
 
@@ -49,7 +49,7 @@ export async function newMigration({
   const left = await ungeneratedChanges(definitions, folder)
   if (left.length > 0) {
     throw new MigrationError(
-      `${tag}.sql does not hold all of the definitions; is the schema in ${config} another one?\n${left.join('\n')}`,
+      `${tag}.sql lacks some of the definitions; check that the schema in ${config} is the same:\n${left.join('\n')}`,
     )
   }
   const up = join(folder, `${tag}.sql`)
@@ -60,7 +60,10 @@ export async function newMigration({
   return { tag, up, down }
 }
 
-/** What drizzle-kit said, or undefined when it said it to the terminal. It looks for its files from the directory of its config. */
+/**
+ * The output of drizzle-kit, or undefined when it went to the terminal. drizzle-kit looks for its files from the directory of its
+ * config.
+ */
 async function generate(config: string, name: string): Promise<string | undefined> {
   const terminal = process.stdin.isTTY && process.stdout.isTTY
   const child = spawn(process.execPath, [findKit(config), 'generate', '--config', basename(config), '--name', name], {

@@ -1,10 +1,10 @@
 import { MigrationError } from '../../core/errors.js'
 import type { Snapshot, SnapshotTable } from './snapshot.js'
 
-/** A rename that drizzle-kit wrote because a person had told it so, and the statement that takes it back. */
+/** A rename in an up file, which drizzle-kit wrote after asking, and the statement that undoes it. */
 export interface Rename {
   readonly kind: 'table' | 'column' | 'policy'
-  /** `schema.name`, as the snapshot has it: of the table, or of the one that the column or policy is of. */
+  /** `schema.name`, as in the snapshot: the table, or the table of the column or policy. */
   readonly table: string
   readonly from: string
   readonly to: string
@@ -19,19 +19,19 @@ const forms = [
   ['policy', new RegExp(`^ALTER POLICY (?<from>${name}) ON ${tableName} RENAME TO (?<to>${name})`)],
 ] as const
 
-/** The rename that a statement of an up file is, if it is one. */
+/** Reads a statement of an up file. Returns undefined unless it is a rename. */
 export function readRename(statement: string): Rename | undefined {
   for (const [kind, form] of forms) {
     const found = form.exec(statement)?.groups
     if (found !== undefined) return rename(kind, found.table ?? '', found.from, found.to ?? '')
   }
   if (/^ALTER [^;]*(?: RENAME TO | SET SCHEMA )/.test(statement)) {
-    throw new MigrationError(`no down can be drafted beside this rename, write it by hand: ${statement}`)
+    throw new MigrationError(`no down file can be drafted with this rename; write it by hand: ${statement}`)
   }
   return undefined
 }
 
-/** All names in quotes, as drizzle-kit writes them. */
+/** Quotes all names, as drizzle-kit does. */
 function rename(kind: Rename['kind'], table: string, from: string | undefined, to: string): Rename {
   const own = table.slice(table.lastIndexOf('"', table.length - 2))
   const back = {
@@ -45,7 +45,7 @@ function rename(kind: Rename['kind'], table: string, from: string | undefined, t
 
 const bare = (quoted: string) => quoted.replaceAll('"', '')
 
-/** The snapshot with the old name in it, as if it had never been renamed. */
+/** The snapshot with the old name, as if there had been no rename. */
 export function unrename(snapshot: Snapshot, { kind, table, from, to }: Rename): Snapshot {
   const renamed = structuredClone(snapshot)
   switch (kind) {
@@ -96,7 +96,7 @@ function unrenameColumn(snapshot: Snapshot, table: string, from: string, to: str
 function unrenameKey(named: Record<string, { name: string }>, from: string, to: string): void {
   const entries = Object.entries(named)
   for (const [key] of entries) Reflect.deleteProperty(named, key)
-  // The order is kept: a table is created with its columns in it.
+  // Keeps the order: a table is created with its columns in it.
   for (const [key, value] of entries) named[key === to ? from : key] = key === to ? { ...value, name: from } : value
 }
 

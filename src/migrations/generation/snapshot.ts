@@ -4,7 +4,7 @@ import { generateDrizzleJson } from 'drizzle-kit/api'
 import { MigrationError } from '../../core/errors.js'
 import { readJournalIfAny } from '../folder.js'
 
-/** What drizzle-kit writes beside each migration: all definitions as they were. Only what is used here is spelled out. */
+/** The file of all definitions that drizzle-kit writes with each migration. Only the fields that are used here have types. */
 export interface Snapshot {
   tables: Record<string, SnapshotTable>
   enums: Named
@@ -37,15 +37,15 @@ interface SnapshotForeignKey {
 
 type Named = Record<string, unknown>
 
-/** The definitions as the newest migration has them, and as the one before it had them. Of an empty folder both are empty. */
+/** The definitions as of the newest migration and of the one before it. Both are empty for an empty folder. */
 export async function readSnapshots(folder: string): Promise<{ current: Snapshot; previous: Snapshot }> {
   const [current, previous] = (await readJournalIfAny(folder)).reverse()
   return { current: await readSnapshot(folder, current?.tag), previous: await readSnapshot(folder, previous?.tag) }
 }
 
-/** The definitions as they are in code. */
+/** A snapshot of the definitions in the code. */
 export function takeSnapshot(definitions: Record<string, unknown>): Snapshot {
-  // Through JSON like the files: without what is undefined.
+  // Through JSON as in the files, which leaves out undefined fields.
   return JSON.parse(JSON.stringify(generateDrizzleJson(definitions))) as Snapshot
 }
 

@@ -15,10 +15,10 @@ export const createdAt = () => instant('created_at').notNull().defaultNow()
 
 export const timestamps = () => ({ createdAt: createdAt(), updatedAt: instant('updated_at').notNull().defaultNow() })
 
-/** Reads hide a row from the moment this is set. */
+/** Once this is set, reads hide the row. */
 export const softDelete = () => ({ deletedAt: instant('deleted_at') })
 
-/** One of a closed list of words. `stateCheck` over the same list goes with it. */
+/** One of a fixed list of words. Needs a `stateCheck` with the same list. */
 export const state = <Name extends string, Word extends string>(name: Name, words: readonly [Word, ...Word[]]) =>
   text(name, { enum: words as [Word, ...Word[]] })
 
@@ -27,13 +27,16 @@ export const money = <Name extends string>(name: Name) => numeric(name, { precis
 
 export const currency = () => char('currency', { length: 3 })
 
-/** The text of a check or of an index predicate. Literal SQL with bare column names: a bound value would become `$1` in the migration. */
+/**
+ * The text of a check or of an index predicate. Literal SQL with bare column names, because a bound value would become `$1` in the
+ * migration.
+ */
 export const literal = (predicate: string): SQL => sql.raw(predicate)
 
 export const stateCheck = (name: string, column: string, words: readonly string[]) =>
   check(name, literal(`${column} in (${words.map((word) => `'${word}'`).join(', ')})`))
 
-/** A check on a numeric or double column. NaN passes every comparison, so it is refused by name. */
+/** A check on a numeric or double column. NaN passes every comparison, so the check names it. */
 export const numberCheck = (name: string, column: string, predicate?: string) =>
   check(name, literal(predicate === undefined ? `${column} <> 'NaN'` : `${predicate} and ${column} <> 'NaN'`))
 

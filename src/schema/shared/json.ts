@@ -6,8 +6,8 @@ export interface JsonObject {
 }
 
 /**
- * A jsonb column. The driver has parsed the value when it arrives here; Drizzle's own jsonb parses a string once more, so that
- * the JSON string "1" would come back as the number 1.
+ * A jsonb column. The driver has already parsed the value; Drizzle's own jsonb parses a string again, so that the JSON string "1"
+ * would come back as the number 1.
  */
 export const json = <Shape>(name: string) =>
   customType<{ data: Shape; driverData: unknown }>({
@@ -21,8 +21,8 @@ const maxJsonDepth = 64
 const maxJsonBytes = 1_048_576
 
 /**
- * Plain data out of an unknown value: own enumerable properties, each read once, no prototype, getters' second thoughts, or
- * `toJSON`. Works through a list instead of calling itself, so that no depth breaks the stack.
+ * Copies plain data: own enumerable properties, each read once, without prototypes, `toJSON`, or getters that return something else
+ * the second time. Works through a list instead of recursing, so that no depth breaks the stack.
  */
 export function copyJson(value: unknown): { value: JsonValue } | { fault: string } {
   const root: Container = {}
@@ -34,20 +34,23 @@ export function copyJson(value: unknown): { value: JsonValue } | { fault: string
   return fault === undefined ? { value: root.value ?? null } : { fault }
 }
 
-/** Why a value cannot be written as JSON, in words that follow the name of its field. */
+/** The reason why a value cannot be written as JSON, worded to follow the name of its field. */
 export class JsonFault extends TypeError {}
 
-/** The value as JSON text. Throws JsonFault for what `copyJson` refuses: a column's own writer has no schema in front of it. */
+/**
+ * The value as JSON text. Throws JsonFault for everything that `copyJson` refuses, because a column's own writer has no schema
+ * before it.
+ */
 export function jsonText(value: unknown): string {
   const text = stringified(value)
   if (text !== undefined && text.length <= maxJsonBytes && !isNestedDeeply(text)) return text
   const copy = copyJson(value)
   if ('fault' in copy) throw new JsonFault(copy.fault)
-  if (text === undefined) throw new JsonFault('holds a value that JSON does not have')
+  if (text === undefined) throw new JsonFault('contains a value that JSON cannot store')
   return text
 }
 
-/** Undefined for a circle, a bigint, a depth that breaks the stack, and what JSON leaves out. */
+/** Undefined for a circular value, a bigint, a depth that breaks the stack, and everything that JSON leaves out. */
 function stringified(value: unknown): string | undefined {
   try {
     return JSON.stringify(value)
@@ -56,7 +59,7 @@ function stringified(value: unknown): string | undefined {
   }
 }
 
-/** In the text and not in the value: a short text, which most are, need not be read again. */
+/** Checks the text instead of the value: most texts are short, and need no second pass. */
 function isNestedDeeply(text: string): boolean {
   if (text.length <= 2 * maxJsonDepth) return false
   let depth = 0
@@ -90,15 +93,15 @@ interface Open {
 
 interface Copying {
   size: number
-  /** What is in its place, and still empty. */
+  /** Containers that are in their place and still empty. */
   readonly open: Open[]
 }
 
-/** By its places: a list can bring an iterator that never ends. */
+/** Read by index: a list may have an iterator that never ends. */
 function fillList(copying: Copying, { into, depth }: Open, list: readonly unknown[]): string | undefined {
   const { length } = list
-  // A proxy says what it likes, and less than nothing would make room for more than there is.
-  if (!Number.isSafeInteger(length) || length < 0) return 'holds a list without a length'
+  // A proxy may return any length, and a negative one would make room for more than there is.
+  if (!Number.isSafeInteger(length) || length < 0) return 'contains a list without a valid length'
   const fault = grow(copying, length)
   if (fault !== undefined) return fault
   for (let place = 0; place < length; place++) {
@@ -111,9 +114,9 @@ function fillList(copying: Copying, { into, depth }: Open, list: readonly unknow
 function fillObject(copying: Copying, { from, into, depth }: Open): string | undefined {
   for (const key of Object.keys(from)) {
     const item = (from as Readonly<Record<string, unknown>>)[key]
-    // An optional property that is undefined is no property, as in JSON.stringify.
+    // A property with the value undefined is left out, as in JSON.stringify.
     if (item === undefined) continue
-    if (!isStorable(key)) return 'has a key that holds NUL or half of a surrogate pair'
+    if (!isStorable(key)) return 'has a key with NUL or half of a surrogate pair'
     const fault = grow(copying, key.length + 4) ?? put(copying, into, key, item, depth)
     if (fault !== undefined) return fault
   }
@@ -129,18 +132,18 @@ function put(
 ): string | undefined {
   if (depth > maxJsonDepth) return `is nested deeper than ${maxJsonDepth}`
   if (typeof value === 'string') {
-    if (!isStorable(value)) return 'holds NUL or half of a surrogate pair'
+    if (!isStorable(value)) return 'contains NUL or half of a surrogate pair'
     set(into, key, value)
     return grow(copying, Buffer.byteLength(value) + 2)
   }
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) {
-    if (typeof value === 'number' && !Number.isFinite(value)) return 'holds a number that JSON has not'
+    if (typeof value === 'number' && !Number.isFinite(value)) return 'contains a number that JSON cannot store'
     set(into, key, value)
     return grow(copying, 8)
   }
   if (typeof value !== 'object') return `holds a ${typeof value}, which JSON has not`
   const copy: Container | JsonValue[] = Array.isArray(value) ? [] : {}
-  if (!Array.isArray(copy) && !isPlain(value)) return 'holds an object that is not plain data'
+  if (!Array.isArray(copy) && !isPlain(value)) return 'contains an object that is not plain data'
   set(into, key, copy)
   copying.open.push({ from: value, into: copy as Container, depth: depth + 1 })
   return grow(copying, 2)

@@ -1,12 +1,12 @@
 import { type AnyPgColumn, foreignKey, index, uuid } from 'drizzle-orm/pg-core'
 import { users } from './anchors.js'
 
-/** Who did it: a person's id, kept for information and emptied when the person is erased. `attributedTo` goes with it. */
+/** The id of the person who made a change. Information only: it becomes null when the person is erased. Needs `attributedTo`. */
 export const attribution = <Name extends string>(name: Name) => uuid(name)
 
 /**
- * The foreign key and the index of an attribution column. A person is known to all organizations, so the key is single. The index
- * goes on with the owner, where there is one: what a person did in one organization is found without reading of another.
+ * The foreign key and the index of an attribution column. People have no organization, so the key has a single column. The index
+ * also has the owner, if the table has one, so that a search in one organization reads no other.
  */
 export const attributedTo = (table: string, column: AnyPgColumn, ...owner: [] | [AnyPgColumn]) => [
   foreignKey({ name: `${table}_${column.name}_fkey`, columns: [column], foreignColumns: [users.id] }).onDelete(
