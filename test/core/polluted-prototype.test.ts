@@ -63,7 +63,7 @@ test.each(pollutions)(
 
 async function run(works: readonly Work[], inherited: readonly Pollution[]): Promise<Run> {
   const ids: string[] = []
-  for (const _ of works) ids.push(await createOrganization(database.admin))
+  while (ids.length < works.length) ids.push(await createOrganization(database.admin))
   const outcomes: unknown[] = []
   const from = log.length
   const restores: (() => void)[] = []
