@@ -49,14 +49,12 @@ function noteCompilers() {
       ...given: unknown[]
     ) {
       const shape = String(given[0])
-      const text = given.pop() as () => unknown
-      return compile.call(this, ...given, () => {
-        // To find the way here takes as long as the statement: once for each function that makes a text.
-        const maker = shape.startsWith('own ') ? shape : text.toString()
-        if (!seen.has(maker)) for (const place of placesOnTheWay()) compiledAt.add(place)
-        seen.add(maker)
-        return text()
-      }) as never
+      const text = given.at(-1) as () => unknown
+      // To find the way here takes as long as the statement: once for each function that makes a text.
+      const maker = shape.startsWith('own ') ? shape : text.toString()
+      if (!seen.has(maker)) for (const place of placesOnTheWay()) compiledAt.add(place)
+      seen.add(maker)
+      return compile.call(this, ...given) as never
     })
   })
   return () => {

@@ -9,7 +9,7 @@ import type { MigrateOptions } from '../../src/migrations/progress.js'
 import { useEmptyDatabases } from './empty-database.js'
 import { asSet } from './migrations-folder.js'
 
-// The library's own migrations. All of their statements with TENANTRY_ALL=1, which takes minutes; otherwise one of each file.
+// The library's own migrations. All of their statements with TENANTRY_ALL=1, which takes minutes; otherwise one of every second file each way.
 const everything = process.env.TENANTRY_ALL === '1'
 const emptyDatabase = useEmptyDatabases()
 const minutes = { timeout: 1_800_000 }
@@ -29,6 +29,10 @@ describe.each(['up', 'down'] as const)('on the way %s', (direction) => {
 
     for (const migration of await readFolder(folder)) {
       const { index } = migration
+      if (!everything && index % 2 === (direction === 'up' ? 0 : 1)) {
+        await migrateUp(session, [set], { to: index })
+        continue
+      }
       const without = await print(session)
       await migrateUp(session, [set], { to: index })
       const whole = await print(session)
@@ -80,7 +84,7 @@ const before = (index: number) => (index === 0 ? { all: true } : { to: index - 1
 const momentsOf = (index: number, statements: number): number[] =>
   everything
     ? Array.from({ length: statements + 1 }, (_, done) => done)
-    : [index % 2 === 0 ? Math.ceil(statements / 2) : statements]
+    : [index % 4 < 2 ? Math.ceil(statements / 2) : statements]
 
 /** Before each statement, after a file's last, and once the file is recorded. */
 const reportsOf = (migrations: readonly Migration[], direction: 'up' | 'down') =>

@@ -1,22 +1,41 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { definitionsOf } from './editor.js'
+import { useEmptyDatabases } from '../migrations/empty-database.js'
 import { copyPackage, root, run, writeLock } from './installed.js'
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 })
 
+const emptyDatabase = useEmptyDatabases()
 const monorepo = mkdtempSync(join(tmpdir(), 'tenantry-monorepo-'))
 const app = join(monorepo, 'app')
 const library = join(monorepo, 'packages/tenantry')
+// Not by npx, which would build the package again: the example is a workspace inside of it.
+const main = join(library, 'dist/cli/main.js')
+const stale = join(library, 'dist/core/stale.js')
 
 beforeAll(async () => {
   cpSync(join(root, 'test/fixtures/monorepo'), monorepo, { recursive: true })
   copyPackage(library)
   writeLock(monorepo)
-  await run(monorepo, 'npm', 'i', '--prefer-offline', '--no-audit', '--no-fund')
+  await run(monorepo, 'npm', 'i', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts')
+  mkdirSync(join(library, 'dist/core'), { recursive: true })
+  writeFileSync(stale, '')
+  // As `prepare` does it, once for all tests: it takes longer than they do.
+  await run(library, 'node', 'scripts/build.js')
 })
 afterAll(() => {
   rmSync(monorepo, { recursive: true })
@@ -65,16 +84,13 @@ describe('a workspace that imports the package by name', () => {
 test('the example with a table of its own is sound, and migrates beside the library', async () => {
   const example = join(library, 'examples/your-own-tables')
   cpSync(join(root, 'examples/your-own-tables'), example, { recursive: true })
-  await run(example, 'npx', 'tsc', '--project', '.')
-  expect(await run(example, 'npx', 'tenantry', 'check')).toContain('tables are sound')
-  const migrated = await run(example, 'npx', 'tenantry', 'migrate', 'up', '--embedded', 'data')
+  expect(await run(example, process.execPath, main, 'check')).toContain('tables are sound')
+  const { url } = await emptyDatabase()
+  const migrated = await run(example, 'env', `DATABASE_ADMIN_URL=${url}`, process.execPath, main, 'migrate', 'up')
   expect(migrated).toMatch(/0010_add_lease_token applied[^]*0000_tickets applied/)
 })
 
-test('a build leaves nothing of an earlier one, and the command can be executed', async () => {
-  const stale = join(library, 'dist/core/stale.js')
-  writeFileSync(stale, '')
-  await run(library, 'node', 'scripts/build.js')
+test('a build leaves nothing of an earlier one, and the command can be executed', () => {
   expect(existsSync(stale)).toBe(false)
   expect(statSync(join(library, 'dist/cli/main.js')).mode & 0o111).toBe(0o111)
 })

@@ -163,12 +163,6 @@ test('a statement of the builder without returning says how many rows it changed
   expect((await org.transaction((tx) => tx.db.delete(agents).where(eq(agents.name, 'nobody')))).rowCount).toBe(0)
 })
 
-test('a transaction cannot be taken out of the builder', async () => {
-  const org = await newOrg()
-  const database = org.db as unknown as { transaction: (work: () => Promise<void>) => Promise<void> }
-  await expect(database.transaction(() => Promise.resolve())).rejects.toThrow(/not supported/)
-})
-
 test('inside a transaction Drizzle sees what the repositories wrote, and goes with it', async () => {
   const org = await newOrg()
   const work = org.transaction(async (tx) => {
