@@ -22,7 +22,7 @@ export abstract class TenantryError extends Error {
   declare readonly debug?: ErrorDebug
   readonly #shown: string
 
-  /** `shown` is the message without what only the log should hold, such as the host of the database. */
+  /** `shown` replaces the message in JSON: it leaves out what only the log should hold, such as the host of the database. */
   constructor(message: string, shown = message) {
     super(message)
     this.#shown = shown
@@ -37,7 +37,7 @@ export abstract class TenantryError extends Error {
 
 export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 409 | 422 | 429 | 500 | 503 | 504
 
-/** No such row here. The same words whether it is missing, deleted, or another organization's. */
+/** No such row here. The error is the same for a missing, a deleted and another organization's row. */
 export class NotFoundError extends TenantryError {
   readonly code = 'not_found'
   readonly status = 404
@@ -85,7 +85,7 @@ export interface InputFault {
   readonly reason: string
 }
 
-/** The input was refused before anything was sent to the database. */
+/** The input was refused, by the library before anything was sent, or by the server. Nothing was written. */
 export class InvalidInputError extends TenantryError {
   readonly code = 'invalid_input'
   readonly status = 400
@@ -97,7 +97,7 @@ export class InvalidInputError extends TenantryError {
   }
 }
 
-/** The cursor is damaged, expired, or belongs to another list. Start again without one. */
+/** The cursor was altered, is signed with a key that is no longer kept, or belongs to another list. Start again without one. */
 export class InvalidCursorError extends TenantryError {
   readonly code = 'invalid_cursor'
   readonly status = 400
@@ -115,7 +115,7 @@ export class VersionConflictError extends TenantryError {
   }
 }
 
-/** The organization's plan does not allow one more. */
+/** The organization's plan does not allow one more. Not thrown yet. */
 export class PlanLimitError extends TenantryError {
   readonly code = 'plan_limit'
   readonly status = 402
@@ -128,7 +128,7 @@ export class PlanLimitError extends TenantryError {
   }
 }
 
-/** Too many calls with this key. Try again after `retryAfter` seconds. */
+/** Too many calls with this key. Try again after `retryAfter` seconds. Not thrown yet. */
 export class RateLimitedError extends TenantryError {
   readonly code = 'rate_limited'
   readonly status = 429
@@ -137,7 +137,7 @@ export class RateLimitedError extends TenantryError {
   }
 }
 
-/** The organization has not enough credit left. */
+/** The organization has not enough credit left. Not thrown yet. */
 export class InsufficientCreditError extends TenantryError {
   readonly code = 'insufficient_credit'
   readonly status = 402
@@ -146,7 +146,7 @@ export class InsufficientCreditError extends TenantryError {
   }
 }
 
-/** The actor may not do this. */
+/** The actor may not do this. Not thrown yet. */
 export class ForbiddenError extends TenantryError {
   readonly code = 'forbidden'
   readonly status = 403
@@ -155,7 +155,7 @@ export class ForbiddenError extends TenantryError {
   }
 }
 
-/** The token is not accepted. It does not say why. */
+/** The token is not accepted. It does not say why. Not thrown yet. */
 export class UnauthorizedError extends TenantryError {
   readonly code = 'unauthorized'
   readonly status = 401
@@ -182,7 +182,7 @@ export class InvalidOrgIdError extends TenantryError {
   }
 }
 
-/** The scope has ended: its transaction or batch is over, or the tenancy was closed. Nothing was sent. */
+/** The scope has ended: its transaction or batch is over, or the tenancy was closed. Nothing was written. */
 export class ScopeClosedError extends TenantryError {
   readonly code = 'scope_closed'
   readonly status = 500
@@ -204,7 +204,7 @@ export class TransactionAbortedError extends TenantryError {
   }
 }
 
-/** The connection was lost after the commit was sent: it may have happened or not. Read before writing again. */
+/** The answer to a write was lost or not understood: it may have happened or not. Read before writing again. */
 export class CommitUnknownError extends TenantryError {
   readonly code = 'commit_unknown'
   readonly status = 503
@@ -215,7 +215,7 @@ export class CommitUnknownError extends TenantryError {
   }
 }
 
-/** The same idempotency key came with another request. */
+/** The same idempotency key came with another request. Not thrown yet. */
 export class IdempotencyMismatchError extends TenantryError {
   readonly code = 'idempotency_mismatch'
   readonly status = 422
@@ -283,7 +283,7 @@ export class UnavailableError extends TenantryError {
   }
 }
 
-/** The SQL text is not one that a scope may send. */
+/** The SQL text is not one that a scope may send, or a read-only scope was to write. */
 export class UnsafeStatementError extends TenantryError {
   readonly code = 'unsafe_statement'
   readonly status = 500
@@ -312,7 +312,7 @@ export class MigrationError extends TenantryError {
   readonly status = 500
 }
 
-/** The ciphertext does not open: another key, another row, or it was changed. */
+/** The ciphertext does not open: another key, another row, or it was changed. Not thrown yet. */
 export class DecryptError extends TenantryError {
   readonly code = 'decrypt'
   readonly status = 500
@@ -321,7 +321,7 @@ export class DecryptError extends TenantryError {
   }
 }
 
-/** A wall held against something that should never have reached it. Page someone. */
+/** Row security refused a statement that its predicate should have stopped, or the connection was bound to another owner. A bug: alert someone. */
 export class IsolationError extends TenantryError {
   readonly code = 'isolation'
   readonly status = 500

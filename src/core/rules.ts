@@ -15,7 +15,7 @@ export interface Change {
 
 /**
  * The checks and additions of every scope: permissions, audit entries, plan limits, sealed columns. The core only calls them;
- * whoever makes a scope provides them. Scopes without an actor have `trusted`.
+ * whoever makes a scope provides them. For now every scope has `trusted`.
  */
 export interface Rules {
   /** Throws ForbiddenError when the actor lacks the permission. `on` is the id of the row, where the call names one. */

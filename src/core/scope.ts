@@ -69,7 +69,7 @@ export interface Scope {
 export interface TransactionOptions {
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined
   /**
-   * How often the whole function may run again after a deadlock or a serialization failure; 0 by default. A random pause comes
+   * How often the whole function may run again after a RetryableError; 0 by default. A random pause comes
    * before each retry: up to twice as long each time, one second at most. An aborted signal ends it.
    */
   readonly retries?: number | undefined

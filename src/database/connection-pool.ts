@@ -28,7 +28,7 @@ export interface ConnectionPoolOptions {
   readonly grace?: number | undefined
   /** Called once for each physical connection. When it rejects, the connection is ended and its caller gets the error. */
   readonly onConnect?: ((connection: NewConnection) => Promise<void>) | undefined
-  /** Whether errors say what the server said: SQLSTATE, position, SQL text, message. */
+  /** Whether errors have `debug`: SQLSTATE, position, SQL text, message. */
   readonly debug?: boolean | undefined
 }
 

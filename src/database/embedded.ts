@@ -13,13 +13,13 @@ export interface EmbeddedOptions {
   /** Milliseconds to wait for the one connection there is. */
   readonly patience?: number | undefined
   readonly lookup?: FactsLookup | undefined
-  /** Whether errors say what the server said: SQLSTATE, position, SQL text, message. */
+  /** Whether errors have `debug`: SQLSTATE, position, SQL text, message. */
   readonly debug?: boolean | undefined
 }
 
 /**
  * The embedded database: one connection, which serves under the application's role, so that row security is on. For trials,
- * demos and quick tests: nothing here ends a statement that takes too long, and whoever has the process has the data.
+ * demos and quick tests: nothing here ends a statement that takes too long, and any code in the process can read all data.
  */
 export async function openEmbedded(database: PGlite, options: EmbeddedOptions = {}): Promise<Executor> {
   for (const [name, value] of Object.entries(readerSettings)) await database.query(`set ${name} = ${value}`)
@@ -82,7 +82,7 @@ class EmbeddedExecutor implements Executor {
   }
 }
 
-/** There is one session only, so that the system takes its role in each transaction. */
+/** There is only one session, so the system takes its role in each transaction. */
 const bind = (binding: Binding): Step[] => (binding.kind === 'system' ? [asSystem] : enter(binding))
 
 const closed = () => new ScopeClosedError('the tenancy was closed; nothing was sent')

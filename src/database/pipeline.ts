@@ -12,7 +12,7 @@ import { Frames } from './wire.js'
 const frames = new Frames()
 const closing = new Frames()
 
-/** The messages that come before the rows of a step, as bits, in the order in which they come. */
+/** Bits for the messages that come before the rows of a step, in the order of the protocol. */
 export const parseComplete = 1
 export const bindComplete = 2
 const description = 4
@@ -76,7 +76,7 @@ export class Pipeline implements Submittable {
     return this.steps.filter(({ own }) => !own).length
   }
 
-  /** The text of the step that failed, if it was not parsed for this pipeline. */
+  /** The text of the current step, if an earlier pipeline parsed it. */
   get reused(): string | undefined {
     const isParsed = ((this.expected[this.done] ?? parseComplete) & parseComplete) !== 0
     return isParsed ? undefined : this.steps[this.done]?.statement.text

@@ -35,7 +35,7 @@ export interface DriverError extends Error {
 export const isServerError = (error: Error): error is DriverError =>
   typeof (error as Partial<DriverError>).severity === 'string'
 
-/** The names of the database in an error. */
+/** The database's names for what the error is about. */
 export interface DatabaseNames {
   readonly schema: string | undefined
   readonly table: string | undefined
@@ -43,7 +43,7 @@ export interface DatabaseNames {
   readonly column: string | undefined
 }
 
-/** The caller's names for them. */
+/** The resource and the fields that these names stand for. */
 export interface TableFacts {
   readonly resource: string
   /** The properties of its input that the constraint or column is about. */

@@ -49,7 +49,7 @@ export class Projects extends ScopedRepository<Project> {
     return this.restoreRow(id)
   }
 
-  /** Deletes the project and everything in it for good. Agents and workflows stay, without the project. */
+  /** Deletes the project and its child rows for good. Agents and workflows stay, without a project. */
   purge(id: string): Query<Project> {
     return this.purgeRow(id)
   }

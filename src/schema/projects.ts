@@ -30,7 +30,7 @@ export const projectStatuses = [
   'unhealthy',
 ] as const
 
-/** A deployment with its own database. While it is deleted, none of its rows can be read. */
+/** A deployment with its own database. A deleted project is hidden; its agents and workflows are not. */
 export const projects = platform.table(
   'projects',
   {

@@ -180,7 +180,7 @@ describe("beside the example's migrations", () => {
     await tenancy.close()
   })
 
-  test('verify is no gate for migrations that it does not see', async () => {
+  test('verify ends with 3 when an applied set is missing from the config', async () => {
     expect(await tenantry(['migrate', 'verify'], { env })).toMatchObject({
       code: 3,
       stdout: containing('own: its migrations are applied'),

@@ -40,7 +40,7 @@ class Renamed extends ScopedRepository<Agent> {
 const states = (outcomes: readonly PromiseSettledResult<unknown>[]) => outcomes.map(({ status }) => status)
 
 describe('a call beside a nested transaction that fails', () => {
-  test('is kept, for it goes out behind the savepoint', async () => {
+  test('is kept: it is sent after the rollback to the savepoint', async () => {
     const org = await newOrg()
     const outcomes = await org.transaction((tx) =>
       Promise.allSettled([

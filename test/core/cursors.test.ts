@@ -40,7 +40,7 @@ test.each(['createdAt', '-createdAt'] as const)(
   },
 )
 
-test('a cursor is opened while its key is kept, and by no other key', async () => {
+test('a cursor stays valid while its key is in the keyring, and by no other key', async () => {
   const org = await newOrg()
   await crowd(org, '2026-01-02T03:04:05.678Z', 3)
   const key = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString('base64')}`

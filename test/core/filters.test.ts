@@ -236,7 +236,7 @@ const notAField = 'is not a field that can be filtered by'
 const notCompared = 'is of a type that filters do not compare; a statement of the repository can'
 const operators = 'has no such operator; the operators are in, not, gt, gte, lt, lte'
 
-const isUndefined = 'is undefined; leave it out, or say null for empty'
+const isUndefined = 'is undefined; leave the field out, or pass null to match NULL'
 
 const throwing = () => {
   throw new Error('the caller’s own code ran')

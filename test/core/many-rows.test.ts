@@ -138,7 +138,7 @@ describe('what a filter matches', () => {
   })
 })
 
-test('a row is put where its key is, and made where there is none', async () => {
+test('putRow updates the row with the same key, or inserts one', async () => {
   const [org, other] = [await bench.newOrg(), await bench.newOrg()]
   const made = await org.repository(NamedWorkflows).put({ name: 'One', slug: 'site' })
   const theirs = await other.repository(NamedWorkflows).put({ name: 'Theirs', slug: 'site' })

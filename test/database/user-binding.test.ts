@@ -90,7 +90,7 @@ test('a person’s transaction is bound in each of its statements, and clean aft
   expect(await names()).toContainEqual({ email: 'eve@example.com', name: 'Eve' })
 })
 
-test('no text of a person’s scope enters another one', async () => {
+test('SQL text cannot rebind a person’s scope', async () => {
   for (const text of ['select platform.enter_user($1)', 'select platform.enter_org($1)']) {
     await expect(executor.run(ada, [call(text, eve.kind === 'user' ? eve.id : '')])).rejects.toThrow(
       UnsafeStatementError,

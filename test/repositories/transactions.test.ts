@@ -152,7 +152,7 @@ describe('a transaction', () => {
     expect(await usernames(org)).toEqual(['ada'])
   })
 
-  test('that failed is over as well', async () => {
+  test('of a failed transaction is closed as well', async () => {
     const org = await newOrg()
     let leaked = org
     const attempt = org.transaction((inner) => {
@@ -179,9 +179,9 @@ describe('a transaction', () => {
     [null, 'options', 'must be an object'],
     [{ isolation: 'serializable; commit' }, 'isolation', noIsolation],
     [{ isolation: 1 }, 'isolation', noIsolation],
-    [{ retries: NaN }, 'retries', 'must be an integer from 0'],
-    [{ retries: -1 }, 'retries', 'must be an integer from 0'],
-    [{ retries: '3' }, 'retries', 'must be an integer from 0'],
+    [{ retries: NaN }, 'retries', 'must be an integer, 0 or more'],
+    [{ retries: -1 }, 'retries', 'must be an integer, 0 or more'],
+    [{ retries: '3' }, 'retries', 'must be an integer, 0 or more'],
     [{ timeout: 1 }, 'timeout', 'is not an option; the options are isolation, retries'],
     [{ ['x'.repeat(100)]: 1 }, 'x'.repeat(60), 'is not an option; the options are isolation, retries'],
   ])('with the options %j is refused', async (options, field, reason) => {

@@ -83,7 +83,7 @@ test('TENANTRY_TEST_SERVER overrides TEST_DATABASE_URL', { timeout: 90_000 }, as
   await server.stop()
 })
 
-test('a choice that does not exist is named', async () => {
+test('an unknown TENANTRY_TEST_SERVER is named in the error', async () => {
   vi.stubEnv('TENANTRY_TEST_SERVER', 'podman')
 
   await expect(start()).rejects.toThrow('TENANTRY_TEST_SERVER must be docker, embedded or url, not podman')

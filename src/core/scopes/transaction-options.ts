@@ -9,14 +9,14 @@ export function assertWork(work: unknown): void {
     throw new InvalidInputError('transaction', 'must be a function, such as async (org) => org.agents.find(id)')
 }
 
-/** Checks the options before BEGIN is built from them. `retries` has a limit, so that a deadlock is not repeated for ever. */
+/** Checks the options before BEGIN is built from them. Infinite `retries` are refused, so that a deadlock is not repeated for ever. */
 export function readTransactionOptions(options: unknown): TransactionOptions {
   const { isolation, retries } = readOptions(options, ['isolation', 'retries'])
   if (isolation !== undefined && !isolations.includes(isolation)) {
     throw new InvalidInputError('isolation', `must be one of ${isolations.join(', ')}`)
   }
   if (retries !== undefined && !(Number.isInteger(retries) && (retries as number) >= 0)) {
-    throw new InvalidInputError('retries', 'must be an integer from 0')
+    throw new InvalidInputError('retries', 'must be an integer, 0 or more')
   }
   return { isolation, retries } as TransactionOptions
 }

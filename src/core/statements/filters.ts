@@ -7,7 +7,7 @@ import { momentOf, ownItems, ownProperties } from '../values.js'
 
 type Comparable = string | number | bigint | boolean | Date
 
-/** The conditions on one field. A bare value means equal; `null` means empty. */
+/** The conditions on one field. A bare value means equal; `null` matches NULL. */
 export type FieldFilter<Value> =
   | Value
   | { readonly not: Value }
@@ -64,7 +64,7 @@ class FilterCompiler {
   constructor(
     private readonly plan: TablePlan,
     private readonly offset: number,
-    /** False inside of groups: under `or` and `not`, leaving a field out would find more rows, or other ones. */
+    /** Whether a field of the filter itself that is undefined is left out, as in reads. Inside of groups it is always refused. */
     private readonly leavesOutUndefined: boolean,
   ) {}
 
@@ -89,7 +89,7 @@ class FilterCompiler {
 
   private undefinedPart(key: string, depth: number): string {
     if (depth === 0 && this.leavesOutUndefined) return ''
-    throw new InvalidInputError(key.slice(0, 60), 'is undefined; leave it out, or say null for empty')
+    throw new InvalidInputError(key.slice(0, 60), 'is undefined; leave the field out, or pass null to match NULL')
   }
 
   private groups(key: 'and' | 'or', value: unknown, depth: number): string {
