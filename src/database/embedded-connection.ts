@@ -28,10 +28,11 @@ export class EmbeddedConnection implements PipelineConnection {
     try {
       const answer = await this.database.runExclusive(() => this.database.execProtocolRaw(pipeline.take()))
       for (const message of messagesIn(answer)) deliver(message, pipeline)
-    } finally {
-      // Without a ReadyForQuery in the answer; otherwise this does nothing.
-      pipeline.settle(undefined)
+    } catch {
+      // PGlite was closed or has failed: there is no answer.
     }
+    // Does nothing after a ReadyForQuery.
+    pipeline.settle(undefined)
     this.isIdle = pipeline.status === 'I'
     return pipeline
   }
