@@ -55,11 +55,7 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
       returning: plan.selected,
     }),
   )
-  return {
-    call: changeCall(target, statement, valuesOf(all)),
-    diagnose: undefined,
-    read: (result) => insertedRow(target, values, result),
-  }
+  return insertion(target, statement, all, values)
 }
 
 /** Inserts, or changes the row that has the same unique key. */
@@ -82,12 +78,19 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
       returning: plan.selected,
     }
   })
-  return {
-    call: changeCall(target, statement, valuesOf(all)),
-    diagnose: undefined,
-    read: (result) => insertedRow(target, values, result),
-  }
+  return insertion(target, statement, all, values)
 }
+
+const insertion = <Row>(
+  target: Target<Row>,
+  statement: ChangeStatement,
+  all: readonly Given[],
+  values: Values,
+): PlannedChange<Row> => ({
+  call: changeCall(target, statement, valuesOf(all)),
+  diagnose: undefined,
+  read: (result) => insertedRow(target, values, result),
+})
 
 const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)
 
