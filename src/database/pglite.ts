@@ -28,16 +28,17 @@ export async function openPGlite(place: true | string): Promise<PGlite> {
 }
 
 let opened = 0
-let image: Promise<Blob> | undefined
+let image: Promise<Blob | undefined> | undefined
 
 /**
  * Making a cluster takes several times as long as loading the image of one. A process that opens a second database, as tests do,
  * keeps an image of it (45 MB) for the third and all further ones.
  */
 async function inMemory({ PGlite }: typeof Pglite): Promise<PGlite> {
-  if (image !== undefined) return PGlite.create({ loadDataDir: await image })
+  const loadDataDir = await image
+  if (loadDataDir !== undefined) return PGlite.create({ loadDataDir })
   const database = await PGlite.create()
-  if (++opened === 2) image = database.dumpDataDir('none')
+  if (++opened === 2) image = database.dumpDataDir('none').catch(() => undefined)
   await image
   return database
 }
