@@ -14,7 +14,8 @@ else fail('tenantry: dist is not built and TypeScript is not installed. Install 
 
 function findCompiler() {
   try {
-    return createRequire(import.meta.url).resolve('typescript/bin/tsc')
+    // Its program is not among its exports.
+    return join(createRequire(import.meta.url).resolve('typescript-7/package.json'), '../bin/tsc')
   } catch {
     return undefined
   }

@@ -8,9 +8,12 @@ const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9-]+)*$/
 const drawer = /^(libs?|util(itie)?s?|helpers?|common|misc|types?)$/
 const drawersAllowed = new Set(['test/types'])
 // In two halves, so that this line does not match itself.
+// Names that say what a thing is in the language or the pattern, not what it is here.
+const vague =
+  /^\s*(?:export )?(?:abstract )?(?:class|interface|type) (I[A-Z][a-z]\w*|\w*(?:Manager|Service|Model|Dto))\b/
 const unfinished = /\b(?:TO|FIX)(?:DO|ME)\b(?!\(#\d+\))/
 
-/** Checks that no other tool makes: names of files and folders, the depth of src, and unfinished work without an issue. */
+/** Checks that no other tool makes: names of files, folders and classes, the depth of src, and unfinished work without an issue. */
 export function textFaults(root: string): string[] {
   return folders
     .filter((folder) => existsSync(join(root, folder)))
@@ -35,9 +38,10 @@ function nameFaults(path: string): string[] {
 function contentFaults(path: string, content: string): string[] {
   return content
     .split('\n')
-    .flatMap((line, i) =>
-      unfinished.test(line) ? [`${path}:${i + 1}: unfinished work names its issue, as in TODO(#12)`] : [],
-    )
+    .flatMap((line, i) => [
+      ...(unfinished.test(line) ? [`${path}:${i + 1}: unfinished work names its issue, as in TODO(#12)`] : []),
+      ...(path.endsWith('.ts') && vague.test(line) ? [`${path}:${i + 1}: the name says nothing about what it is`] : []),
+    ])
 }
 
 function walk(root: string, folder: string): string[] {

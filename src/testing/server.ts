@@ -36,7 +36,11 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
       source,
       template,
       async stop() {
-        await end().finally(stop)
+        try {
+          await end()
+        } finally {
+          await stop()
+        }
       },
     }
   } catch (error) {

@@ -6,7 +6,7 @@ import { withProgress } from '../../src/cli/progress.js'
 const file = { set: 'tenantry', tag: '0001_people', direction: 'up' } as const
 
 /** What is said on stdout and stderr while `work` reports. */
-async function said(json: boolean, work: Parameters<typeof withProgress<void>>[1]) {
+async function said(json: boolean, work: Parameters<typeof withProgress<unknown>>[1]) {
   const streams = { stdin: Readable.from([]), stdout: new PassThrough(), stderr: new PassThrough() }
   await withProgress(openConsole(streams, json), work).catch(() => undefined)
   const read = (stream: PassThrough) => String((stream.read() as Buffer | null) ?? '')

@@ -103,7 +103,11 @@ const faults: Record<string, Fault> = {
       const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
       await admin.query('begin')
       await admin.query('update platform.agents set name = name where id = $1', [id])
-      await org.transaction((tx) => tx.agents.update(id, { name: 'Eve' })).finally(() => admin.query('rollback'))
+      try {
+        await org.transaction((tx) => tx.agents.update(id, { name: 'Eve' }))
+      } finally {
+        await admin.query('rollback')
+      }
     },
     expected: TimeoutError,
     costs: false,

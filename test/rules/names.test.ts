@@ -14,12 +14,15 @@ test('each rule on names, folders and unfinished work names the file that breaks
     'src/types/agents.ts': '',
     'scripts/common/build.js': '',
     'src/schema/shared/deep/columns.ts': '',
+    'src/core/agents.ts': 'export class AgentManager {}\ninterface IAgent {}\nclass Insert {}\n',
     'docs/plan.md': `Plans\n${unfinished}: write them\n`,
   })
   expect(textFaults(tree).sort()).toEqual(
     [
       'docs/plan.md:2: unfinished work names its issue, as in TODO(#12)',
       'scripts/common: says nothing about what is in it',
+      'src/core/agents.ts:1: the name says nothing about what it is',
+      'src/core/agents.ts:2: the name says nothing about what it is',
       'src/Core: names are kebab-case',
       'src/core/keyRing.ts: names are kebab-case',
       'src/core/utils.ts: says nothing about what is in it',

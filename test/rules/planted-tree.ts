@@ -14,7 +14,7 @@ const configuration = [
   'package.json',
   'tsconfig.json',
   'drizzle.config.ts',
-  'eslint.config.js',
+  '.oxlintrc.json',
   '.dependency-cruiser.js',
   'knip.jsonc',
   '.prettierrc.json',

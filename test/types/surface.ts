@@ -1,4 +1,4 @@
-/* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/require-await -- what does not compile has no type */
+/* oxlint-disable typescript/no-unsafe-call, typescript/no-unsafe-member-access, typescript/require-await -- what does not compile has no type */
 // What a caller may write, and what must not compile. Nothing here is run: `npm run check` compiles it, and the test beside it
 // reads what an editor shows of these names.
 import { relations } from 'drizzle-orm'

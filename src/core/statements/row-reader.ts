@@ -20,7 +20,7 @@ export function rowReader(columns: readonly ReadColumn[]): (values: Values) => R
     return `${key}: ${decode === undefined ? `values[${index}]` : `decoders[${index}](values[${index}])`}`
   })
   try {
-    // eslint-disable-next-line @typescript-eslint/no-implied-eval -- names of columns, as the table declares them
+    // oxlint-disable-next-line typescript/no-implied-eval -- names of columns, as the table declares them
     const compile = new Function('decoders', `return (values) => ({ ${fields.join(', ')} })`) as Compile
     return compile(decoders)
   } catch {
