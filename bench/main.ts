@@ -1,5 +1,5 @@
 // `npm run bench`: the cost of isolation, as ratios within one interleaved run. `-- --check` fails when a goal is missed, `--
-// --write` updates docs/performance.md, `-- --quick` takes a minute and gives a first impression only.
+// --write` updates docs/performance.md, `-- --quick` takes half a minute and gives a first impression only.
 import { parseArgs } from 'node:util'
 import { behindDelay, openBenchDatabase } from './database.js'
 import { latency, type Measured, throughput } from './measure.js'
@@ -10,7 +10,8 @@ import { openVariants } from './variants.js'
 
 const boolean = { type: 'boolean', default: false } as const
 const { values: asked } = parseArgs({ options: { check: boolean, write: boolean, quick: boolean } })
-const rounds = asked.quick ? 5 : 21
+const rounds = asked.quick ? 3 : 21
+const warmUp = asked.quick ? 1 : 10
 const milliseconds = 0.5
 
 pinToOneProcessor()
@@ -81,7 +82,7 @@ async function crowded(): Promise<void> {
 }
 
 async function compare(title: string, variants: Parameters<typeof latency>[0], calls = 200): Promise<Measured[]> {
-  const measured = await latency(variants, { rounds, calls })
+  const measured = await latency(variants, { rounds, calls, warmUp })
   comparisons.push({ title, unit: 'µs', measured })
   return measured
 }

@@ -17,12 +17,14 @@ export interface Measured {
 export interface Rounds {
   readonly rounds: number
   readonly calls: number
+  /** Rounds before the first that counts. */
+  readonly warmUp: number
 }
 
 /** Microseconds per call, one call after another. In every round the variants run in another order. */
-export async function latency(variants: readonly Variant[], { rounds, calls }: Rounds): Promise<Measured[]> {
+export async function latency(variants: readonly Variant[], { rounds, calls, warmUp }: Rounds): Promise<Measured[]> {
   // Warms up the compiler.
-  for (const variant of variants) await timed(variant, calls * 10)
+  for (const variant of variants) await timed(variant, calls * warmUp)
   return interleaved(variants, rounds, async (variant) => median(await timed(variant, calls)))
 }
 

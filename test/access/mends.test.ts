@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createJiti } from 'jiti'
 import { type PgTable, pgTable, text } from 'drizzle-orm/pg-core'
-import { expect, test, vi } from 'vitest'
+import { afterAll, expect, inject, test, vi } from 'vitest'
 import { loginFindings } from '../../src/access/connection-proof.js'
 import { migrationFindings } from '../../src/access/migration-findings.js'
 import { partitionFindings } from '../../src/access/partition-findings.js'
@@ -22,6 +22,7 @@ import { declarationsOf } from '../../src/migrations/declarations.js'
 import { createLogin } from '../../src/access/logins.js'
 import { upgrade } from '../../src/migrations/upgrade.js'
 import { openTenancy, type TenancyOptions } from '../../src/tenancy.js'
+import { createTestDatabase, type TestDatabase, type TestTemplate } from '../../src/testing/template.js'
 import { example, root, tenantry } from '../cli/command-line.js'
 import { useEmptyDatabases } from '../migrations/empty-database.js'
 import { canBeRun } from './planted.js'
@@ -30,6 +31,8 @@ import { appPlants, databasePlants, notePlants, systemPlants } from './plants.js
 
 // The faults of plants.ts are planted into a transaction. These need a database, a login or a process of their own.
 const emptyDatabase = useEmptyDatabases()
+const opened: TestDatabase[] = []
+afterAll(() => Promise.all(opened.map((database) => database.close())))
 const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 const password = 'a password of the tests'
 const migrations = join(example, 'drizzle')
@@ -44,8 +47,9 @@ interface Place {
   readonly command: (line: string, cwd?: string) => Promise<string>
 }
 
-async function place(): Promise<Place> {
-  const { session, url } = await emptyDatabase()
+const place = async () => placeIn(await emptyDatabase())
+
+function placeIn({ session, url }: { session: Session; url: string }): Place {
   const login = `${new URL(url).pathname.slice(1)}login`
   const loginUrl = Object.assign(new URL(url), { username: login, password }).href
   const command = async (line: string, cwd?: string) => {
@@ -57,10 +61,12 @@ async function place(): Promise<Place> {
   return { session, url, login, loginUrl, command }
 }
 
-/** Migrated, with a login of the application. */
+/** Migrated, with a login of the application. With `cwd` its migrations are applied too. */
 async function served(cwd?: string): Promise<Place> {
-  const made = await place()
-  await made.command('migrate up', cwd)
+  const migrated = await createTestDatabase(inject('tenantry') as TestTemplate)
+  opened.push(migrated)
+  const made = placeIn({ session: migrated.admin, url: migrated.adminUrl })
+  if (cwd !== undefined) await made.command('migrate up', cwd)
   await made.command(`login create ${made.login} --password-stdin`, cwd)
   return made
 }

@@ -8,6 +8,7 @@ import { openConsole } from '../../src/cli/console.js'
 import { runProgram } from '../../src/cli/program.js'
 import { Sessions } from '../../src/cli/sessions.js'
 import type { Session } from '../../src/database/session.js'
+import { compiled } from '../support/compiled.js'
 
 export const root = join(import.meta.dirname, '..', '..')
 /** A host with a table of its own. */
@@ -69,9 +70,9 @@ export async function spawned(
 }
 
 export const start = (args: readonly string[], options: SpawnOptions) =>
-  spawn(process.execPath, [...bin, ...args], { ...options, stdio: 'pipe' })
+  spawn(process.execPath, [...bin(), ...args], { ...options, stdio: 'pipe' })
 
-export const bin = ['--import', import.meta.resolve('tsx'), join(root, 'src', 'cli', 'main.ts')]
+export const bin = () => [compiled('src/cli/main.js')]
 
 const ran = (code: number | null, stdout: string, stderr: string): Ran => ({
   code,

@@ -101,7 +101,7 @@ describe('on a terminal', () => {
   const hasTerminal = found.status === 0 && found.stdout.includes('util-linux')
 
   const onTerminal = (args: readonly string[], cwd: string, env: Record<string, string> = {}) => {
-    const line = [process.execPath, ...bin, ...args].map((word) => `'${word}'`).join(' ')
+    const line = [process.execPath, ...bin(), ...args].map((word) => `'${word}'`).join(' ')
     // It would have no width otherwise.
     return spawn('script', ['-qec', `stty cols 200; ${line}`, '/dev/null'], {
       cwd,

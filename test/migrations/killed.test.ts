@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { fingerprint } from '../../scripts/catalog/fingerprint.js'
 import { type Migration, readFolder } from '../../src/migrations/folder.js'
 import { migrateDown, migrateUp, platformMigrations, verifyMigrations } from '../../src/migrations/migrator.js'
 import type { MigrateOptions } from '../../src/migrations/progress.js'
+import { compiled } from '../support/compiled.js'
 import { useEmptyDatabases } from './empty-database.js'
 import { asSet } from './migrations-folder.js'
 
@@ -15,7 +15,6 @@ const emptyDatabase = useEmptyDatabases()
 const minutes = { timeout: 1_800_000 }
 const { folder } = platformMigrations
 const set = asSet(folder, 'killed')
-const program = join(import.meta.dirname, 'interrupted-migrator.ts')
 
 const print = (session: Session) => fingerprint(session, { schemas: ['platform'] })
 
@@ -57,6 +56,7 @@ describe.each(['up', 'down'] as const)('on the way %s', (direction) => {
   test('a migrator killed at any moment is made good by the next run', minutes, async () => {
     const { session, url } = await emptyDatabase()
     const shop = asSet(folder)
+    const program = compiled('test/migrations/interrupted-migrator.js')
     const empty = await print(session)
     await migrateUp(session, [shop])
     const whole = await print(session)
@@ -66,7 +66,7 @@ describe.each(['up', 'down'] as const)('on the way %s', (direction) => {
       ? Array.from({ length: count }, (_, at) => at)
       : [Math.floor(count / 2), count - 2]) {
       await (direction === 'up' ? migrateDown(session, [shop], { all: true }) : migrateUp(session, [shop]))
-      const migrator = spawn(process.execPath, ['--import', 'tsx', program, url, folder, direction, String(moment)], {
+      const migrator = spawn(process.execPath, [program, url, folder, direction, String(moment)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
       await stopped(migrator)

@@ -14,6 +14,7 @@ import {
   verifyMigrations,
 } from '../../src/migrations/migrator.js'
 import type { MigrateOptions } from '../../src/migrations/progress.js'
+import { compiled } from '../support/compiled.js'
 import { useEmptyDatabases } from './empty-database.js'
 import { asSet, writeFolder } from './migrations-folder.js'
 
@@ -83,13 +84,13 @@ describe.each(['up', 'down'])('on the way %s', (direction) => {
     const folder = await writeFolder([counters, count])
     const { back, go, wanted } = await wayOf(direction, session, asSet(folder))
 
-    const program = join(import.meta.dirname, 'interrupted-migrator.ts')
+    const program = compiled('test/migrations/interrupted-migrator.js')
     // Before each statement, after the last, and once the file is recorded.
     const last = direction === 'up' ? 8 : 7
     const moments = everything ? Array.from({ length: last + 1 }, (_, moment) => moment) : [0, 3, last]
     for (const moment of moments) {
       await back(session)
-      const migrator = spawn(process.execPath, ['--import', 'tsx', program, url, folder, direction, String(moment)], {
+      const migrator = spawn(process.execPath, [program, url, folder, direction, String(moment)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
       const stopped = await stopOrEnd(migrator)

@@ -1,7 +1,7 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import ts from 'typescript'
+import { compile } from '../support/compiled.js'
 import { root, run } from './installed.js'
 
 /** An application with this package out of its tarball, and of other packages only what an installation without development dependencies has. */
@@ -11,7 +11,7 @@ export async function installTarball(): Promise<string> {
   for (const path of ['package.json', 'drizzle', 'src', 'LICENSE', 'CHANGELOG.md']) {
     cpSync(join(root, path), join(copy, path), { recursive: true })
   }
-  compile(join(copy, 'src'), join(copy, 'dist'))
+  await compile(join(copy, 'src'), join(copy, 'dist'))
   const packed = await run(copy, 'npm', 'pack', '--ignore-scripts', '--json', '--pack-destination', application)
   const [{ filename }] = JSON.parse(packed) as [{ filename: string }]
   for (const name of ['tenantry', 'tenantry-again']) {
@@ -39,17 +39,5 @@ function linkNeeded(application: string): void {
     const link = join(application, 'node_modules', name)
     mkdirSync(dirname(link), { recursive: true })
     symlinkSync(join(root, 'node_modules', name), link)
-  }
-}
-
-/** As the build does, without looking at types: `npm run check` does that. */
-function compile(from: string, to: string): void {
-  const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
-  for (const file of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.ts')) continue
-    const { outputText } = ts.transpileModule(readFileSync(join(from, file), 'utf8'), { compilerOptions })
-    const target = join(to, file.replace(/\.ts$/, '.js'))
-    mkdirSync(dirname(target), { recursive: true })
-    writeFileSync(target, outputText)
   }
 }

@@ -42,7 +42,6 @@ describe('a table change', () => {
     expect(read(`drizzle/${tag}.sql`)).toBe('ALTER TABLE "platform"."agents" ADD COLUMN "color" text;')
     const down = `drizzle/${tag}.down.sql`
     expect(read(down)).toMatch(/^-- draft.*\nALTER TABLE "platform"."agents" DROP COLUMN "color";/)
-    await expect(run(copy, 'npm', 'run', 'db:dump')).rejects.toThrow(`${tag}.down.sql is a draft`)
 
     edit(down, /^-- draft.*\n/, '')
     await run(copy, 'npm', 'run', 'db:dump')

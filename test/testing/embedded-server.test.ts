@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openSession, type Session } from '../../src/database/session.js'
 import { startEmbeddedServer } from '../../src/testing/embedded-server.js'
 import type { FoundServer } from '../../src/testing/found-server.js'
+import { compiled } from '../support/compiled.js'
 
 let temporary: string
 let server: FoundServer
@@ -48,7 +48,7 @@ test(
   'the server of a killed process stops, and the next start removes its files, but not those of a living one',
   { timeout: 90_000 },
   async () => {
-    const holder = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.resolve('./hold-server.ts'))])
+    const holder = spawn(process.execPath, [compiled('test/testing/hold-server.js')])
     const [output] = (await once(holder.stdout, 'data')) as [Buffer]
     const url = output.toString()
     const held = await openSession({ url })
