@@ -34,7 +34,7 @@ export interface ConnectionEvent {
 /** Called after each call and each transaction. What it throws becomes a warning of the process. */
 export type OnQuery = (event: QueryEvent) => unknown
 
-type Channel<Event extends object> = TracingChannel<unknown, Event>
+type Channel<Event extends object> = TracingChannel<object, Event>
 type Draft<Event> = { -readonly [Name in keyof Event]: Event[Name] }
 
 const callChannel: Channel<QueryEvent> = tracingChannel('tenantry:call')

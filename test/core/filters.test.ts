@@ -38,6 +38,7 @@ const things = pgTable('things', {
   label: text('label').notNull(),
   short: varchar('short', { length: 8 }).notNull(),
   name: named('name').notNull(),
+  state: text('state', { enum: ['draft', 'open', 'paid'] }).notNull(),
   code: char('code', { length: 3 }).notNull(),
   small: smallint('small').notNull(),
   whole: integer('whole').notNull(),
@@ -78,6 +79,7 @@ const values: { readonly [Name in Field]: readonly [Thing[Name], Thing[Name], Th
   label: ["a'\\%", 'b%_', 'c"'],
   short: ['aa', 'ab', 'b'],
   name: ['aa', 'ab', 'b'],
+  state: ['draft', 'open', 'paid'],
   code: ['CHF', 'EU', 'USD'],
   small: [-32_768, 0, 32_767],
   whole: [-2_147_483_648, 0, 2_147_483_647],
@@ -94,7 +96,7 @@ const fields = Object.keys(values) as Field[]
 
 beforeAll(async () => {
   const { admin } = bench.database
-  await admin.query(`create table things (org_id uuid, id uuid, link uuid, label text, short varchar(8), name varchar(8), code char(3),
+  await admin.query(`create table things (org_id uuid, id uuid, link uuid, label text, short varchar(8), name varchar(8), state text, code char(3),
     small smallint, whole integer, large bigint, count bigint, rough double precision, day date, date date, at timestamptz,
     precise timestamptz(3), said timestamptz, flag boolean, exact numeric(10, 2), tags text[], secret bytea, primary key (org_id, id))`)
   await admin.query('grant select, insert on things to tenantry_app')
@@ -297,6 +299,9 @@ const refused: readonly (readonly [filter: unknown, message: string])[] = [
   [{ flag: 'true' }, 'flag: must be true or false'],
   [{ link: newId().toUpperCase() }, 'link: must be a UUID in lower case'],
   [{ link: 'x' }, 'link: must be a UUID in lower case'],
+  [{ state: 'bogus' }, 'state: must be one of draft, open, paid'],
+  [{ state: { in: ['open', 'bogus'] } }, 'state: must be one of draft, open, paid'],
+  [{ state: { not: 7 } }, 'state: must be one of draft, open, paid'],
   [{ label: 7 }, `label: ${plainText}`],
   [{ label: 'a\0b' }, `label: ${plainText}`],
   [{ label: '\ud800' }, `label: ${plainText}`],

@@ -97,3 +97,34 @@ test('two instances of the package serve beside each other, as after a hot reloa
     await opened[1].close()`
   expect(await run(application, process.execPath, '--input-type=module', '-e', script)).toBe('Grace false\n')
 })
+
+test('with debug, the stack of an error begins at the line of the handler, with source maps too', async () => {
+  const file = join(application, 'mistaken.mjs')
+  writeFileSync(
+    file,
+    `
+import { eq } from 'drizzle-orm'
+import { openTenancy } from 'tenantry'
+import { agents } from 'tenantry/schema'
+
+const [url, orgId] = process.argv.slice(2)
+const tenancy = await openTenancy({ url, keys: 'test:' + Buffer.alloc(32).toString('base64'), debug: true })
+const org = tenancy.forOrg(orgId)
+const firstFrame = ({ stack }) => stack.split('\\n').find((line) => line.startsWith('    at '))
+const frames = [
+  await org.agents.get(orgId).catch(firstFrame),
+  await org.db.select().from(agents).where(eq(agents.id, 'no id')).catch(firstFrame),
+]
+await tenancy.close()
+console.log(frames.join('\\n'))
+`,
+  )
+  const orgId = await createOrganization(database.admin)
+  for (const options of [[], ['--enable-source-maps']]) {
+    const said = await run(application, process.execPath, ...options, file, database.appUrl, orgId)
+    expect(said.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(/mistaken\.mjs:11:/),
+      expect.stringMatching(/mistaken\.mjs:12:/),
+    ])
+  }
+})

@@ -51,7 +51,11 @@ export async function compile(from: string, to: string): Promise<void> {
 
 async function transpile(files: readonly string[], to: string, ...options: string[]): Promise<void> {
   const esbuild = join(root, 'node_modules/.bin/esbuild')
-  await run(esbuild, [...files, `--outdir=${to}`, '--format=esm', '--target=es2023', '--log-level=error', ...options], {
-    cwd: root,
-  })
+  await run(
+    esbuild,
+    [...files, `--outdir=${to}`, '--format=esm', '--target=es2023', '--log-level=error', '--sourcemap', ...options],
+    {
+      cwd: root,
+    },
+  )
 }

@@ -98,14 +98,19 @@ function framesOf({ stack = '' }: Place, origin: Place | undefined): string {
   return lines.slice(Math.max(0, first)).join('\n')
 }
 
-/** The folder of this library, as the stack of a module and as that of a file names it. */
-let folder: readonly [string, string] | undefined
+/**
+ * The folders of this library, as the stack of a module and as that of a file names them. With source maps, stacks name the sources
+ * beside the compiled files.
+ */
+let folders: readonly string[] | undefined
 
 function isInternal(line: string): boolean {
-  const url = new URL('../..', import.meta.url)
-  folder ??= [url.href, fileURLToPath(url)]
-  return (
-    folder.some((name) => line.includes(name)) ||
-    /[/\\]node_modules[/\\]drizzle-orm[/\\]|\bnode:|<anonymous>/.test(line)
-  )
+  folders ??= ['../..', '../../../src/'].flatMap((path) => {
+    const url = new URL(path, import.meta.url)
+    return [url.href, fileURLToPath(url)]
+  })
+  return folders.some((name) => line.includes(name)) || elsewhere.test(line)
 }
+
+/** Node and Drizzle. Drizzle's source maps name its sources as if they were in node_modules/src. */
+const elsewhere = /[/\\]node_modules[/\\](?:drizzle-orm|src)[/\\]|\bnode:|<anonymous>/

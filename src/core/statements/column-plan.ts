@@ -19,6 +19,8 @@ export interface ColumnPlan {
   readonly comparedAs: string | undefined
   /** Whether a row holds text. Dates are text too where the table says `mode: 'string'`. */
   readonly isText: boolean
+  /** The texts that the table says the column holds; undefined where it names none. */
+  readonly words: readonly string[] | undefined
   /** Turns the executor's value into that of a row; undefined where they are the same. */
   readonly decode: ((value: unknown) => unknown) | undefined
   /** Turns the value of a row into the executor's. */
@@ -36,6 +38,7 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
     notNull: column.notNull,
     comparedAs: comparedType(type),
     isText: column.dataType === 'string',
+    words: column.enumValues,
     decode: decoderOf(column, type),
     encode: encoderOf(property, column),
   }

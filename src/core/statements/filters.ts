@@ -132,7 +132,8 @@ class FilterCompiler {
       return `${column.sql} is distinct from ${this.place(column, value)}`
     }
     const isText = texts.has(column.comparedAs ?? '')
-    if (name === 'prefix' && isText) return `${column.sql} ^@ ${this.place(column, value)}`
+    // The beginning of a word is none of the words.
+    if (name === 'prefix' && isText) return `${column.sql} ^@ ${this.place({ ...column, words: undefined }, value)}`
     const comparison = comparisons.get(name)
     if (comparison === undefined || column.comparedAs === 'boolean') {
       const ranges = column.comparedAs === 'boolean' ? '' : ', gt, gte, lt, lte'
@@ -178,7 +179,7 @@ export function comparableValue(column: ColumnPlan, value: unknown): unknown {
 
 const integerRange = { smallint: 32_767, integer: 2_147_483_647 }
 
-function faultOf({ comparedAs, isText }: ColumnPlan, value: unknown): string | undefined {
+function faultOf({ comparedAs, isText, words }: ColumnPlan, value: unknown): string | undefined {
   switch (comparedAs) {
     case 'uuid':
       return isUuid(value) ? undefined : 'must be a UUID in lower case'
@@ -201,6 +202,7 @@ function faultOf({ comparedAs, isText }: ColumnPlan, value: unknown): string | u
       if (isText) return isInstant(value) ? undefined : 'must be a moment of the years 1 to 9999 with its time zone'
       return isMoment(value) ? undefined : 'must be a Date of the years 1 to 9999'
     default:
+      if (words !== undefined) return words.includes(value as string) ? undefined : `must be one of ${words.join(', ')}`
       return isPlainText(value) ? undefined : `must be text without NUL, at most ${maxText} characters`
   }
 }
