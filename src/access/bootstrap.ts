@@ -59,8 +59,8 @@ export function bootstrapGrants(
 }
 
 /**
- * Both. Each part reads the catalogs first, so that it changes nothing where all is right, also on a second database of the
- * cluster.
+ * The roles of the cluster, then the rights in the database. Each part reads the catalogs first and changes nothing where all is
+ * right: a second database of the cluster finds its roles.
  */
 export function bootstrap(
   session: Session,

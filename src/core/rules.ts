@@ -35,5 +35,8 @@ export const trusted: Rules = {
   authorize: () => undefined,
   audit: (_change, call) => call,
   reserve: () => nothing,
-  seal: () => Promise.reject(new InvalidInputError('', 'has a sealed column, and there are no keys to seal it with')),
+  seal: () =>
+    Promise.reject(
+      new InvalidInputError('', 'a column of this table is sealed, and there are no keys to seal it with'),
+    ),
 }

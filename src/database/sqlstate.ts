@@ -68,8 +68,8 @@ export const isStaleStatement = (error: DriverError): boolean =>
   (error.code === 'XX000' && error.message.startsWith('cache lookup failed for type'))
 
 /**
- * Whether the server refuses the text itself: such an error has a position, unlike an error inside a function. A text that was
- * accepted before refers to something that has changed since. 42501, a missing right, is left out.
+ * Whether the server refused the text of the statement. The error then has a position, which an error inside a function has not. If
+ * the text was accepted before, something that it names has changed. 42501, a missing right, does not count.
  */
 export const isRefusedText = ({ code = '', position }: DriverError): boolean =>
   code.startsWith('42') && code !== '42501' && position !== undefined

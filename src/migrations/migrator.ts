@@ -187,7 +187,7 @@ async function step(
   options: MigrateOptions,
 ): Promise<Step> {
   const script = migration[direction]
-  if (script === undefined) throw new MigrationError(`${migration.tag} has no ${direction}`)
+  if (script === undefined) throw new MigrationError(`there is no file for the way ${direction} of ${migration.tag}`)
   const from = history.half?.migration === migration ? history.half.statements : 0
   await runScript({ session, set: set.name, bookkeeping: set.bookkeeping, migration, direction, script, from, options })
   return { set: set.name, tag: migration.tag, direction }
@@ -238,7 +238,8 @@ function indexOf(
   sets: readonly MigrationSet[],
 ): number | undefined {
   if (to === undefined) return undefined
-  if (sets.length !== 1) throw new MigrationError('a target needs the set of migrations that it belongs to')
+  if (sets.length !== 1)
+    throw new MigrationError('there are several sets of migrations: say to which one the target belongs')
   const found = folder.find(({ index, tag }) => tag === to || (/^\d+$/.test(String(to)) && index === Number(to)))
   if (found === undefined) throw new MigrationError(`there is no migration ${to}`)
   return found.index

@@ -24,7 +24,7 @@ import { requireRoles } from '../access/roles.js'
 
 export interface UpgradeOptions extends MigrateOptions, UpTarget, BootstrapOptions {
   readonly onProgress?: NonNullable<MigrateOptions['onProgress']>
-  /** The sets to apply. Default: all. Rights are set on all existing tables. */
+  /** The sets whose migrations are applied; by default all. The rights are set on the tables of every set. */
   readonly only?: readonly MigrationSet[]
 }
 

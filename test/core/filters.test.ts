@@ -235,7 +235,7 @@ const moment = 'must be a Date of the years 1 to 9999'
 const dayText = 'must be a day of the years 1 to 9999, such as 2026-11-20'
 const momentText = 'must be a moment of the years 1 to 9999 with its time zone'
 const notAField = 'is not a field that can be filtered by'
-const notCompared = 'is of a type that filters do not compare; a statement of the repository can'
+const notCompared = 'has a type that filters cannot compare; write a statement of your own'
 const operators = 'has no such operator; the operators are in, not, gt, gte, lt, lte'
 
 const isUndefined = 'is undefined; leave the field out, or pass null to match NULL'

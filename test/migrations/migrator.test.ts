@@ -212,7 +212,7 @@ test('two sets go up in order and down in reverse, each in a table of its own', 
     '0000_house',
   ])
   expect(await recorded({ session } as EmptyDatabase, 'house')).toHaveLength(1)
-  await expect(migrateUp(session, [ground, house], { to: 1 })).rejects.toThrow('needs the set of migrations')
+  await expect(migrateUp(session, [ground, house], { to: 1 })).rejects.toThrow('say to which one the target belongs')
   expect(tags(await migrateDown(session, [ground, house]))).toEqual(['0000_house'])
   await migrateUp(session, [ground, house])
   expect(tags(await migrateDown(session, [ground, house], { all: true }))).toEqual([

@@ -64,7 +64,7 @@ class FilterCompiler {
   constructor(
     private readonly plan: TablePlan,
     private readonly offset: number,
-    /** Whether a field of the filter itself that is undefined is left out, as in reads. Inside of groups it is always refused. */
+    /** Whether undefined fields at the top of the filter are left out, as in reads. Inside groups they are always refused. */
     private readonly leavesOutUndefined: boolean,
   ) {}
 
@@ -109,7 +109,7 @@ class FilterCompiler {
     const column = this.plan.byProperty.get(key)
     if (column === undefined) throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
     if (column.comparedAs === undefined) {
-      throw new InvalidInputError(key, 'is of a type that filters do not compare; a statement of the repository can')
+      throw new InvalidInputError(key, 'has a type that filters cannot compare; write a statement of your own')
     }
     if (typeof value !== 'object' || momentOf(value) !== undefined) return this.compare(column, '=', value)
     if (value === null) return `${column.sql} is null`
