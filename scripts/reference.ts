@@ -8,6 +8,9 @@ const flags = (ts.TypeFormatFlags.NoTruncation |
 /** `options?: Options | undefined` contains undefined twice. */
 const optionalUndefined = /(\?: (?:[^,();<>{}]|<[^();]*>|\{[^}]*\})+?) \| undefined(?=[,;)])/g
 
+/** A sentence of a doc comment that the reference keeps, wherever it stands. */
+const notThrown = 'Not thrown yet.'
+
 const heading = 'Generated from the types by `npx tsx scripts/documents.ts --write`.'
 
 export interface Reference {
@@ -27,7 +30,9 @@ export function referenceOf(program: ts.Program, root: string): Reference {
       'tenancy.md',
       page('The tenancy and the organization', [
         '## openTenancy',
-        ...reader.functionLines('openTenancy'),
+        ...reader.functionLines('src/index.ts', 'openTenancy'),
+        '## openEmbeddedTenancy',
+        ...reader.functionLines('src/testing/index.ts', 'openEmbeddedTenancy'),
         '## tenancy',
         ...reader.classLines('Tenancy'),
         '## org',
@@ -35,6 +40,13 @@ export function referenceOf(program: ts.Program, root: string): Reference {
       ]),
     ],
     ['repositories.md', page('Repositories', [batchable, ...repositories])],
+    [
+      'options.md',
+      page(
+        'Options',
+        options.flatMap(({ from, names }) => reader.optionSections(from, names)),
+      ),
+    ],
     ['errors.md', page('Errors', [errorsIntroduction, reader.errorTable()])],
   ])
   return { pages, faults: reader.faults }
@@ -44,8 +56,18 @@ const contents = [
   [
     '- [The tenancy and the organization](tenancy.md): `openTenancy`, `tenancy`, `org`',
     '- [Repositories](repositories.md): the methods of `org.agents` and the others',
+    '- [Options](options.md): what `openTenancy`, `forOrg`, `transaction`, `claim` and others take',
     '- [Errors](errors.md): their codes and HTTP statuses',
   ].join('\n'),
+]
+/** The types of arguments, by the module that exports them. */
+const options = [
+  { from: 'src/index.ts', names: ['TenancyOptions', 'OwnTables', 'OrgOptions', 'Actor', 'RequestContext'] },
+  { from: 'src/index.ts', names: ['TransactionOptions', 'UpdateOptions'] },
+  { from: 'src/core/statements/pages.ts', names: ['PageOptions'] },
+  { from: 'src/repositories/tasks.ts', names: ['ClaimOptions', 'Lease', 'HeartbeatOptions', 'Completion', 'Failure'] },
+  { from: 'src/repositories/schedules.ts', names: ['DueOptions'] },
+  { from: 'src/testing/index.ts', names: ['EmbeddedTenancy'] },
 ]
 const batchable =
   'What returns a `Query` is one statement: it can be awaited, and it can be sent by `org.batch` with others.'
@@ -59,18 +81,27 @@ class Reader {
   private readonly checker: ts.TypeChecker
   private readonly exported: ReadonlyMap<string, ts.Symbol>
 
-  constructor(program: ts.Program, root: string) {
+  constructor(
+    private readonly program: ts.Program,
+    private readonly root: string,
+  ) {
     this.checker = program.getTypeChecker()
-    const index = program.getSourceFile(`${root}/src/index.ts`)
-    const module = index && this.checker.getSymbolAtLocation(index)
-    if (module === undefined) throw new Error('src/index.ts is not in the program')
-    this.exported = new Map(
-      this.checker.getExportsOfModule(module).map((symbol) => [symbol.name, this.resolved(symbol)]),
-    )
+    this.exported = this.exportsOf('src/index.ts')
   }
 
-  functionLines(name: string): string[] {
-    return [this.methodLine(name, this.export(name))]
+  functionLines(from: string, name: string): string[] {
+    return [this.methodLine(name, this.export(name, from))]
+  }
+
+  /** One section for each type: its doc comment, and its properties with their whole comments, which name the defaults. */
+  optionSections(from: string, names: readonly string[]): string[] {
+    return names.flatMap((name) => {
+      const symbol = this.export(name, from)
+      const properties = this.checker.getPropertiesOfType(this.checker.getDeclaredTypeOfSymbol(symbol))
+      const comment = this.comment(symbol)
+      const lines = properties.map((property) => this.optionLine(property)).join('\n')
+      return [`## ${name}`, ...(comment === '' ? [] : [comment]), lines]
+    })
   }
 
   /** The doc comment of the class, and its public members. Repositories are only listed: they have a page of their own. */
@@ -103,6 +134,19 @@ class Reader {
       .join('\n')
   }
 
+  private optionLine(property: ts.Symbol): string {
+    const isOptional = (property.flags & ts.SymbolFlags.Optional) !== 0
+    const { valueDeclaration } = property
+    // As it is written where it is declared: the compiler writes some names of types out.
+    const written =
+      valueDeclaration && ts.isPropertySignature(valueDeclaration) ? valueDeclaration.type?.getText() : undefined
+    const shown = (
+      written ?? this.checker.typeToString(this.checker.getTypeOfSymbol(property), undefined, flags)
+    ).replace(/ \| undefined$/, '')
+    const comment = this.comment(property)
+    return `- \`${property.name}${isOptional ? '?' : ''}: ${shown}\`${comment === '' ? '' : `: ${comment}`}`
+  }
+
   private memberLine(owner: string, member: ts.Symbol): string {
     const repository = this.repositoryOf(member)
     if (repository !== undefined) {
@@ -132,10 +176,16 @@ class Reader {
   }
 
   private sentence(symbol: ts.Symbol): string | undefined {
-    const text = ts.displayPartsToString(symbol.getDocumentationComment(this.checker)).replace(/\s+/g, ' ').trim()
+    const text = this.comment(symbol)
     // A colon before code also ends the sentence: the code is an example.
     const [first = text] = /^.*?(?:[.!?](?=$| [A-Z`])|:(?= `))/.exec(text) ?? []
-    return first === '' ? undefined : first.replace(/:$/, '.')
+    if (first === '') return undefined
+    const isPlanned = text.includes(notThrown) && !first.includes(notThrown)
+    return `${first.replace(/:$/, '.')}${isPlanned ? ` ${notThrown}` : ''}`
+  }
+
+  private comment(symbol: ts.Symbol): string {
+    return ts.displayPartsToString(symbol.getDocumentationComment(this.checker)).replace(/\s+/g, ' ').trim()
   }
 
   private publicMembers(type: ts.Type): ts.Symbol[] {
@@ -157,10 +207,17 @@ class Reader {
     return found?.isStringLiteral() || found?.isNumberLiteral() ? String(found.value) : undefined
   }
 
-  private export(name: string): ts.Symbol {
-    const symbol = this.exported.get(name)
-    if (symbol === undefined) throw new Error(`src/index.ts does not export ${name}`)
+  private export(name: string, from = 'src/index.ts'): ts.Symbol {
+    const symbol = this.exportsOf(from).get(name)
+    if (symbol === undefined) throw new Error(`${from} does not export ${name}`)
     return symbol
+  }
+
+  private exportsOf(path: string): ReadonlyMap<string, ts.Symbol> {
+    const file = this.program.getSourceFile(`${this.root}/${path}`)
+    const module = file && this.checker.getSymbolAtLocation(file)
+    if (module === undefined) throw new Error(`${path} is not in the program`)
+    return new Map(this.checker.getExportsOfModule(module).map((symbol) => [symbol.name, this.resolved(symbol)]))
   }
 
   private resolved(symbol: ts.Symbol): ts.Symbol {

@@ -16,7 +16,7 @@ export interface OwnTables {
   /** The folder of their migrations, as an absolute path. */
   readonly migrations: string
   /** Default: `app_migrations.migrations`. */
-  readonly bookkeeping?: MigrationSet['bookkeeping'] | undefined
+  readonly bookkeeping?: { readonly schema: string; readonly table: string } | undefined
 }
 
 /** The declarations of this build: the library's own tables, and the host's. */

@@ -131,7 +131,7 @@ const softDelete: Rule = {
       if (key.kind !== 'unique index' || /\bdeleted_at is null\b/i.test(key.where?.text ?? '')) continue
       yield {
         object: labelOf(key),
-        message: `${table.fullName}: ${labelOf(key)} counts deleted rows too. Add \`.where(literal('deleted_at is null'))\`, or write \`unique()\` where a value must never come back.`,
+        message: `${table.fullName}: ${labelOf(key)} counts deleted rows too. Add \`.where(literal('deleted_at is null'))\` so that a deleted row frees its value. If the value must never be used again, write \`unique()\` in place of \`uniqueIndex()\`.`,
       }
     }
   },

@@ -78,7 +78,10 @@ export class Agents extends ScopedRepository<Agent> {
     )
   }
 
-  /** Sets the tools that the agent may call. Throws BrokenReferenceError for a tool that the organization does not have. */
+  /**
+   * Sets the tools that the agent may call, by the ids of rows of `organization_tools`. Throws BrokenReferenceError for a tool that the
+   * organization does not have.
+   */
   setTools(id: string, organizationToolIds: readonly string[]): Promise<void> {
     return this.atomically(async (inner) => {
       const links = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) => ({

@@ -30,7 +30,7 @@ export class Projects extends ScopedRepository<Project> {
     return this.findRow({ slug })
   }
 
-  /** Throws ConflictError when the slug is taken, and PlanLimitError when the plan allows no further project. */
+  /** Throws ConflictError when the slug is taken. Plans do not limit projects yet, so PlanLimitError is not thrown. */
   create(values: NewProject): Query<Project> {
     return this.insertRow(projectWithRef, values)
   }

@@ -21,13 +21,17 @@ const claimOptions = z.strictObject({
   limit: shape.int(1, 1000).optional(),
   /** The length of the lease, 60 seconds by default; `heartbeat` extends it. */
   leaseSeconds: leaseSeconds.optional(),
+  /** Only tasks of these kinds; every kind unless told. */
   kinds: z
     .custom<readonly string[]>()
     .transform((kinds) => ownItems(kinds, 'kinds', 100))
     .pipe(z.array(shape.label(100)).min(1))
     .optional(),
 })
-const heartbeatOptions = z.strictObject({ leaseSeconds: leaseSeconds.optional() })
+const heartbeatOptions = z.strictObject({
+  /** How long the lease lasts from now: 60 seconds by default. */
+  leaseSeconds: leaseSeconds.optional(),
+})
 const completion = z.strictObject({ output: shape.json.optional() })
 const failure = z.strictObject({
   error: shape.json.optional(),

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** What somebody has who put this package into a folder of their own repository. */
-const sources = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts', 'src', 'drizzle', 'LICENSE']
+const sources = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts', 'src', 'drizzle', 'docs', 'LICENSE']
 
 export function copyPackage(to: string): void {
   for (const path of sources) cpSync(join(root, path), join(to, path), { recursive: true })

@@ -116,7 +116,7 @@ test('the packed files are what an application needs', async () => {
   ]
   const files = packed.files.map(({ path }) => path)
   const folders = new Set(files.map((path) => path.split('/')[0]))
-  expect([...folders].sort()).toEqual(['LICENSE', 'dist', 'drizzle', 'package.json', 'src'])
+  expect([...folders].sort()).toEqual(['LICENSE', 'dist', 'docs', 'drizzle', 'package.json', 'src'])
 
   const manifest = JSON.parse(readFileSync(join(library, 'package.json'), 'utf8')) as {
     bin: Record<string, string>
@@ -129,5 +129,9 @@ test('the packed files are what an application needs', async () => {
   const migrations = readdirSync(join(root, 'drizzle')).filter((file) => file.endsWith('.sql'))
   expect(files).toEqual(expect.arrayContaining(migrations.map((file) => `drizzle/${file}`)))
   expect(files).toContain('drizzle/meta/_journal.json')
+  const documents = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    /\.\w+$/.test(file),
+  )
+  expect(files).toEqual(expect.arrayContaining(documents.map((file) => `docs/${file}`)))
   expect(files.filter((path) => path.endsWith('_snapshot.json') || path.includes('.test.'))).toEqual([])
 })

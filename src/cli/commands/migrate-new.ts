@@ -12,9 +12,10 @@ export const addNew: AddCommand = (program, run) =>
           usageOf(
             'migrate new --name add_orders',
             'Has drizzle-kit compare your table definitions with the last migration and write the next one, and',
-            'drafts its .down.sql. Read both: the draft does not cover what you write into the up file by hand,',
-            'and the migrator refuses it until you delete its first line. On a terminal the command asks about renames;',
-            'without one it refuses them. Needs drizzle-kit and your drizzle.config.ts, and no database.',
+            'drafts its .down.sql. Read both: the draft does not cover what you write into the up file by hand.',
+            '`migrate up` applies the migration in any case; `migrate down` and `migrate verify` refuse a draft',
+            'until you delete its first line. On a terminal the command asks about renames; without one it refuses',
+            'them. Needs drizzle-kit and your drizzle.config.ts, and no database.',
           ),
         )
         .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What it does: add_orders' })

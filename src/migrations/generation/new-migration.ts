@@ -22,7 +22,7 @@ export interface NewMigration {
 export interface GeneratedMigration {
   readonly tag: string
   readonly up: string
-  /** A draft: its first line says so, and the migrator refuses it until somebody has read it and deleted that line. */
+  /** A draft: its first line says so. `migrate down` and `migrate verify` refuse it until somebody has deleted that line. */
   readonly down: string
 }
 
