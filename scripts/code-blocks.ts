@@ -84,7 +84,7 @@ export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Progra
       return text === undefined ? disk.getSourceFile(path, target) : ts.createSourceFile(path, text, target)
     },
   }
-  const rootNames = [join(root, 'src/index.ts'), ...given.keys()]
+  const rootNames = [join(root, 'src/index.ts'), join(root, 'src/testing/index.ts'), ...given.keys()]
   return ts.createProgram({ rootNames, host, options })
 }
 
