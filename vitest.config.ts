@@ -8,8 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // The files of a worker share their modules: loading them for each file took a third of the time.
     isolate: false,
-    // Each worker keeps about one backend of the server busy, and waits for it or for a process of its own a third of the time.
-    maxWorkers: Math.max(3, Math.floor(availableParallelism() / 2)),
+    // Each worker keeps about one backend of the server busy.
+    maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
     // Against hanging only: nothing is asserted of time, and the embedded database alone takes seconds to start.
     testTimeout: 180_000,
     hookTimeout: 300_000,

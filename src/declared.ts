@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs'
-import { MigrationError } from './core/errors.js'
+import { DefinitionError, MigrationError } from './core/errors.js'
+import { takenNames } from './core/relational-schema.js'
 import type { FactsLookup } from './database/sqlstate.js'
 import type { Declarations } from './access/rights.js'
 import { readFolder } from './migrations/folder.js'
 import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
 import { factsLookup } from './schema/constraints.js'
 import { manifestOf } from './access/manifest.js'
+import * as library from './schema/index.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
@@ -29,6 +31,7 @@ export interface Declared {
 
 export async function declare(own: OwnTables | undefined): Promise<Declared> {
   assertBesideItsMigrations()
+  if (own !== undefined) assertFreeNames(own)
   const tables = [...platformTables, ...(own === undefined ? [] : tablesOf(own.schema))]
   const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
   const migrations = await Promise.all(
@@ -40,6 +43,14 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
     declarations: { ...manifestOf(tables), migrations },
     lookup: factsLookup(tables),
   }
+}
+
+function assertFreeNames(own: OwnTables): void {
+  const taken = takenNames(library, own.schema)
+  if (taken.length === 0) return
+  throw new DefinitionError(
+    `own.schema: tenantry/schema has exports named ${taken.join(', ')} too; export yours under other names`,
+  )
 }
 
 /** A bundler includes the code and leaves out the folder. */

@@ -25,8 +25,8 @@ export const planLargeObjects: Plan = (session) => statements(session, largeObje
 
 /** Throws when the roles are missing: the policies of the migrations name them. */
 export async function requireRoles(session: Session): Promise<void> {
-  const missing = await session.query<{ name: string }>(
-    `select name from pg_catalog.unnest($1::text[]) name
+  const missing = await session.query<{ name: string; grant: string }>(
+    `select name, pg_catalog.format('alter role %I createrole', current_user) as "grant" from pg_catalog.unnest($1::text[]) name
      where not exists (select from pg_catalog.pg_roles r where r.rolname = name) order by name`,
     [runtimeRoles],
   )
@@ -34,7 +34,7 @@ export async function requireRoles(session: Session): Promise<void> {
   const statements = missing.map(({ name }) => `create role ${name};`)
   throw new MigrationError(
     'roles are missing, and this login may not create them because it lacks CREATEROLE. Let a superuser grant it ' +
-      `(alter role <this login> createrole), or run:\n${statements.join('\n')}`,
+      `(${missing[0]?.grant}), or run:\n${statements.join('\n')}`,
   )
 }
 

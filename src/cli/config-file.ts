@@ -78,6 +78,7 @@ export function findUpwards(cwd: string, stem: string): string | undefined {
 }
 
 export async function readDrizzleConfig(file: string): Promise<DrizzleConfig> {
+  if (!existsSync(file)) throw new InvalidInputError(file, `there is no such file. ${minimalDrizzleConfig}`)
   const { schema, out, migrations } = parsed(file, kitConfig, (await loadModule(file, {})).default)
   return { schema: resolve(dirname(file), schema), folder: resolve(dirname(file), out), bookkeeping: migrations }
 }
@@ -88,6 +89,18 @@ export async function readDrizzleConfig(file: string): Promise<DrizzleConfig> {
  */
 export const loadDefinitions = (file: string): Promise<Record<string, unknown>> =>
   loadModule(file, { 'tenantry/schema': schema })
+
+/** For an error where there is none. */
+export const minimalDrizzleConfig = `drizzle-kit needs one, such as:
+
+import { defineConfig } from 'drizzle-kit'
+
+export default defineConfig({
+  dialect: 'postgresql',
+  schema: './src/schema.ts',
+  out: './drizzle',
+  migrations: { schema: 'app_migrations', table: 'migrations' },
+})`
 
 async function readOwnConfig(file: string): Promise<OwnProject> {
   const exported = (await loadModule(file, { tenantry: { defineConfig } })).default

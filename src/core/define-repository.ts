@@ -67,7 +67,9 @@ export function defineRepository<Table extends PgTable, Link extends z.ZodObject
 ): RepositoryClass<LinkRepository<Row<Table>, z.input<Link>>>
 export function defineRepository(table: PgTable, definition: object): RepositoryClass<object> {
   const { create, patch, link, options } = readDefinition(table, definition)
-  return link === undefined ? rowsOver(table, create, patch, options) : linksOver(table, link, options)
+  const made = link === undefined ? rowsOver(table, create, patch, options) : linksOver(table, link, options)
+  // The isolation contract and stacks name a repository by its class.
+  return Object.defineProperty(made, 'name', { value: planOf(table).resource })
 }
 
 function rowsOver(table: PgTable, created: z.ZodType, patched: z.ZodType, options: RepositoryOptions) {

@@ -325,7 +325,9 @@ export class DecryptError extends TenantryError {
 export class IsolationError extends TenantryError {
   readonly code = 'isolation'
   readonly status = 500
-  constructor(message = 'the database refused a statement that touched rows of another organization') {
+  constructor(
+    message = 'the database refused a statement that touched rows of another organization, or gave a row no organization',
+  ) {
     super(message)
   }
 }

@@ -42,13 +42,19 @@ export function extendable(library: SchemaModule): (own: SchemaModule) => Schema
 function tablesAndRelations(library: SchemaModule, own: SchemaModule): SchemaModule {
   const found = Object.entries(ownProperties(own, 'schema')).filter(([, value]) => isDrizzles(value))
   if (found.length === 0) throw new InvalidInputError('schema', 'has no table and no relations')
-  for (const [name, value] of found) {
-    if (!Object.hasOwn(library, name) || library[name] === value) continue
+  const [taken] = takenNames(library, own)
+  if (taken !== undefined) {
     throw new DefinitionError(
-      `schema: ${name} is the name of an export of tenantry/schema; pass yours under another name`,
+      `schema: ${taken} is the name of an export of tenantry/schema; pass yours under another name`,
     )
   }
   return Object.fromEntries(found)
 }
+
+/** The exports of a host's schema that are other tables or relations of the library by name: `org.db.query` has one of each name. */
+export const takenNames = (library: SchemaModule, own: SchemaModule): string[] =>
+  Object.keys(own).filter(
+    (name) => isDrizzles(own[name]) && Object.hasOwn(library, name) && library[name] !== own[name],
+  )
 
 const isDrizzles = (value: unknown): boolean => is(value, Table) || is(value, Relations)

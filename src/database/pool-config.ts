@@ -80,7 +80,8 @@ export function assertUrl(name: string, url: unknown): asserts url is string {
   if (scheme !== undefined && !/^postgres(?:ql)?:\/\//i.test(url)) {
     throw new InvalidInputError(name, `has a scheme other than postgres or postgresql; it ${form}`)
   }
-  if (!isUrl(url)) throw new InvalidInputError(name, form)
+  // pg would take other text for the path of a url whose host is `base`.
+  if ((scheme === undefined && !url.startsWith('/')) || !isUrl(url)) throw new InvalidInputError(name, form)
 }
 
 /** As pg reads it: a url, a path of a socket, or a url without a host. */

@@ -123,7 +123,10 @@ function fileFaults(folder: string, entries: readonly Entry[], files: ReadonlySe
   const known = new Set(entries.flatMap(({ tag }) => [`${tag}.sql`, `${tag}.down.sql`]))
   const missing = entries.filter(({ tag }) => !files.has(`${tag}.sql`))
   return [
-    ...missing.map(({ tag }) => `${join(folder, `${tag}.sql`)} is in the journal, but the file is missing`),
+    ...missing.map(
+      ({ tag }) =>
+        `${join(folder, `${tag}.sql`)} is in the journal, but the file is missing: restore it, or take it out of meta/_journal.json together with its snapshot`,
+    ),
     ...[...files].filter((name) => !known.has(name)).map((name) => `${join(folder, name)} is not in the journal`),
   ].sort()
 }

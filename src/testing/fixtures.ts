@@ -1,3 +1,4 @@
+import { ConflictError, InvalidInputError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import { openSession, type Session } from '../database/session.js'
 
@@ -6,9 +7,12 @@ import { openSession, type Session } from '../database/session.js'
  * `embedded` is the directory of an embedded database that no other process has open.
  */
 export async function createOrganization(
-  where: Session | string | { readonly embedded: string },
+  where: Session | string | { readonly embedded: string } | undefined,
   values: { readonly name?: string } = {},
 ): Promise<string> {
+  if (where === undefined || where === '') {
+    throw new InvalidInputError('createOrganization', "needs the owner's url, which is often in DATABASE_ADMIN_URL")
+  }
   if (typeof where === 'object' && 'query' in where) return insertOrganization(where, values)
   const session = await openSession(typeof where === 'string' ? { url: where } : where)
   try {
@@ -21,11 +25,34 @@ export async function createOrganization(
 async function insertOrganization(session: Session, values: { readonly name?: string }): Promise<string> {
   const id = newId()
   const slug = `org-${id}`
-  await session.query(
-    'insert into platform.organizations (id, name, slug, temporal_namespace) values ($1, $2, $3, $3)',
-    [id, values.name ?? slug, slug],
-  )
+  try {
+    await session.query(
+      'insert into platform.organizations (id, name, slug, temporal_namespace) values ($1, $2, $3, $3)',
+      [id, values.name ?? slug, slug],
+    )
+  } catch (error) {
+    throw understood(error)
+  }
   return id
+}
+
+function understood(error: unknown): unknown {
+  switch ((error as { code?: unknown }).code) {
+    case '23505':
+      return new ConflictError('organizations', ['name'])
+    case '42501':
+      return new InvalidInputError(
+        'createOrganization',
+        "needs the owner's url: this login may not create organizations",
+      )
+    case '42P01':
+      return new InvalidInputError(
+        'createOrganization',
+        'needs a migrated database: run `npx tenantry migrate up` first',
+      )
+    default:
+      return error
+  }
 }
 
 /** Creates a person, as the owner of the database, and returns their id. */

@@ -1,5 +1,6 @@
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { isDeepStrictEqual } from 'node:util'
+import { DefinitionError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import type { Session } from '../database/session.js'
@@ -44,7 +45,7 @@ export interface IsolationCase {
   /**
    * Calls every method across organizations: with the id of a row that only the other one has, which must behave like a missing
    * row, and with the id of a twin, which the other one has too. Returns the faults as text; nothing when the walls held. A call
-   * that throws for the organization's own row is also a fault, because it tested nothing.
+   * that throws for the organization's own row is also a fault, because it tested nothing. So is one that sends nothing.
    */
   readonly faults: (options: ContractOptions) => Promise<string[]>
 }
@@ -118,9 +119,10 @@ class Attempt<Repository> {
     const id = await this.make(name, ours)
     for (const table of this.one.tables) await this.copy(table, ours, theirs)
     const before = await this.photograph(theirs)
-    const { value, error } = await this.call(name, ours, id)
+    const { value, error, queries } = await this.call(name, ours, id)
     return [
       ...(error === undefined ? [] : [`tested nothing, because its call throws ${error}`]),
+      ...(error === undefined && queries === 0 ? ['tested nothing, because its call sent nothing'] : []),
       ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed the twin of another organization']),
       ...strangersIn(value, ours),
     ]
@@ -147,10 +149,16 @@ class Attempt<Repository> {
 
   private async copy(table: PgTable, from: string, to: string): Promise<void> {
     const sql = sqlOf(table)
-    await this.admin.query(
-      `insert into ${sql} select (json_populate_record(t, json_build_object('org_id', $2::text))).* from ${sql} t where org_id = $1`,
-      [from, to],
-    )
+    const text = `insert into ${sql} select (json_populate_record(t, json_build_object('org_id', $2::text))).* from ${sql} t where org_id = $1`
+    try {
+      await this.admin.query(text, [from, to])
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== foreignKeyViolation) throw error
+      const { message } = error as Error
+      throw new DefinitionError(
+        `the rows of ${sql} cannot be copied: ${message}. In \`tables\`, name the tables that it refers to, and before it`,
+      )
+    }
   }
 
   private async photograph(orgId: string): Promise<string[]> {
@@ -165,6 +173,8 @@ class Attempt<Repository> {
     return photos
   }
 }
+
+const foreignKeyViolation = '23503'
 
 function sqlOf(table: PgTable): string {
   const { schema = 'public', name } = getTableConfig(table)

@@ -46,6 +46,13 @@ describe('check', () => {
     })
   })
 
+  test('tells an export that has the name of one of the library', async () => {
+    edit('src/schema.ts', /(?<!['\w])tickets\b(?!')/g, 'invoices')
+    expect((await check()).stdout).toContain(
+      'export-name: tenantry/schema has an export named invoices too. Export yours under another name.',
+    )
+  })
+
   test('leaves out the rules that the config excepts', async () => {
     edit('src/schema.ts', "'tickets_status_idx'", "'by_status'")
     const rule = /^([a-z-]+): .*by_status/m.exec((await check()).stdout)?.[1] ?? ''
@@ -134,7 +141,9 @@ describe('migrate new', () => {
     rmSync(join(project, 'drizzle.config.ts'))
     expect(await tenantry(['migrate', 'new', '--name', 'x'], { cwd: project })).toMatchObject({
       code: 2,
-      stderr: containing('drizzle.config.ts: there is no such file'),
+      stderr: expect.stringMatching(
+        /drizzle\.config\.ts: there is no such file.*\n\nimport \{ defineConfig \} from 'drizzle-kit'/,
+      ) as string,
     })
   })
 })

@@ -33,6 +33,15 @@ test('the insert that keeps an existing row is another statement for each unique
   expect(targets).toEqual(['on conflict ("org_id", "slug")', 'on conflict ("org_id", "code")'])
 })
 
+test('an update with a revision of a table without one is refused before anything is sent', async () => {
+  const scope = scopeOf()
+  const rows = new (defineRepository(comments, { create: anything, patch: anything }))(scope)
+  await expect(rows.update(newId(), { title: 'Two' }, { revision: 1 })).rejects.toThrow(DefinitionError)
+  await expect(rows.update(newId(), { title: 'Two' }, { revision: 1 })).rejects.toThrow(
+    'comments has no revision to compare: give it a column `revision: integer().notNull().default(1)`',
+  )
+})
+
 describe('a table that lacks something is refused when the repository is defined', () => {
   test.each([
     ['an owner that was never declared', strays, {}, 'strays has no declared owner'],

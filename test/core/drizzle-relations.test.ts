@@ -5,6 +5,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { Org } from '../../src/org.js'
 import { projects } from '../../src/schema/projects.js'
+import { openTenancy } from '../../src/tenancy.js'
 import * as desk from '../support/desk-schema.js'
 import { contextOf } from '../support/scope-context.js'
 
@@ -31,6 +32,17 @@ test('the tables of a host that the library has under the same name are refused,
     'schema: projects is the name of an export of tenantry/schema; pass yours under another name',
   )
   expect(relationsOf(org.database({ ...desk, projects }))).toHaveProperty('tickets')
+})
+
+test('and refused when the tenancy is opened with them', async () => {
+  const own = { schema: { ...desk, projects: desk.tickets }, migrations: import.meta.dirname }
+  const opened = openTenancy({
+    url: 'postgres://127.0.0.1:1/none',
+    keys: `test:${Buffer.alloc(32).toString('base64')}`,
+    own,
+  })
+  await expect(opened).rejects.toThrow(DefinitionError)
+  await expect(opened).rejects.toThrow('own.schema: tenantry/schema has exports named projects too')
 })
 
 test.each([

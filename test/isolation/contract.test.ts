@@ -45,6 +45,12 @@ test('a case that only throws tests nothing, and is a fault', async () => {
   expect(found).toEqual(['Projects.update: tested nothing, because its call throws Error: refused'])
 })
 
+test('a case whose call sends nothing tests nothing, and is a fault', async () => {
+  const calls = { ...projectsCase.calls, update: () => 1 }
+  const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
+  expect(found).toEqual(['Projects.update: tested nothing, because its call sent nothing'])
+})
+
 /** Finds by slug in all organizations, and deletes there. */
 class LeakyProjects extends Projects {
   override findBySlug(slug: string) {

@@ -35,7 +35,7 @@ test('every fault of a folder is named at once', async () => {
   await expect(refused).rejects.toThrow(MigrationError)
   await expect(refused).rejects.toThrow(
     [
-      `${folder}/0000_first.sql is in the journal, but the file is missing`,
+      `${folder}/0000_first.sql is in the journal, but the file is missing: restore it, or take it out of meta/_journal.json together with its snapshot`,
       `${folder}/0002_stray.sql is not in the journal`,
       `${folder}/0003_stray.down.sql is not in the journal`,
     ].join('\n'),

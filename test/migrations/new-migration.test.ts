@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateMigration } from 'drizzle-kit/api'
@@ -99,6 +99,15 @@ test('without a terminal a rename is refused, and nothing is written', { timeout
   await expect(project.generate('renamed', 'writers')).rejects.toThrow(
     'only you know whether it was renamed. Run this in a terminal',
   )
+  expect(await project.files()).toEqual(before)
+})
+
+test('a folder that lacks a file of its journal is refused before anything is generated', async () => {
+  const project = await newProject()
+  await project.generate('first', 'authors')
+  await rm(join(project.folder, '0000_authors.sql'))
+  const before = await project.files()
+  await expect(project.generate('second', 'more')).rejects.toThrow('restore it, or take it out of meta/_journal.json')
   expect(await project.files()).toEqual(before)
 })
 

@@ -38,6 +38,7 @@ test.each([
   ['socket:/tmp?db=shop', /has a scheme other than/],
   ['localhost:5432/shop', /has a scheme other than/],
   ['postgres:shop', /has a scheme other than/],
+  ['not a url', /^url: must look like postgres:\/\//],
   ['', /^url: is empty; it must look like postgres:\/\//],
   ['  ', /^url: is empty/],
 ])('the url %j is refused before anything is opened', async (url, reason) => {

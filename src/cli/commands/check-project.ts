@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
+import { takenNames } from '../../core/relational-schema.js'
 import { checkTables, type Finding } from '../../lint/check-tables.js'
+import * as library from '../../schema/index.js'
 import { platformTables } from '../../schema/tables.js'
 import { type OwnProject, type Project, readDrizzleConfig } from '../config-file.js'
 import { withDrizzleKit } from '../drizzle-kit.js'
@@ -16,9 +18,18 @@ async function checkOwn(own: OwnProject): Promise<Finding[]> {
   const { definitions, exceptRules } = own
   return [
     ...checkTables(definitions, { except: exceptRules }),
+    ...checkNames(own),
     ...(await checkDrizzleConfig(own)),
     ...(await checkGenerated(own)),
   ]
+}
+
+function checkNames({ definitions }: OwnProject): Finding[] {
+  return takenNames(library, definitions).map((name) => ({
+    rule: 'export-name',
+    table: '',
+    message: `tenantry/schema has an export named ${name} too. Export yours under another name.`,
+  }))
 }
 
 /** Where the two configs differ, drizzle-kit would write or apply other migrations than tenantry. */
@@ -28,7 +39,7 @@ async function checkDrizzleConfig({ file, drizzleConfig, set }: OwnProject): Pro
   const differs = (what: string, theirs: string, ours: string) => ({
     rule: 'drizzle-config',
     table: '',
-    message: `${drizzleConfig} has ${what} ${theirs}, and ${file} has ${ours}. Make them the same.`,
+    message: `${drizzleConfig} has ${what} ${theirs}, and ${file} has ${ours}. Make them the same: the tables of your migrations are where ${file} says.`,
   })
   return [
     ...(folder === set.folder ? [] : [differs('out', folder, set.folder)]),

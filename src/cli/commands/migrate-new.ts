@@ -21,11 +21,15 @@ export const addNew: AddCommand = (program, run) =>
         .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What it does: add_orders' })
         .example('$0 migrate new --name add_orders', 'after a change of your tables'),
     run(async ({ name }, context) => {
-      const { findUpwards, loadDefinitions, readDrizzleConfig } = await import('../config-file.js')
+      const { findUpwards, loadDefinitions, minimalDrizzleConfig, readDrizzleConfig } =
+        await import('../config-file.js')
       const { own } = await context.project()
       const config = own?.drizzleConfig ?? findUpwards(context.cwd, 'drizzle.config')
       if (config === undefined)
-        throw new InvalidInputError('drizzle.config.ts', 'is neither in this folder nor above it')
+        throw new InvalidInputError(
+          'drizzle.config.ts',
+          `is neither in this folder nor above it. ${minimalDrizzleConfig}`,
+        )
       const { schema, folder } = await readDrizzleConfig(config)
       const { newMigration } = await withDrizzleKit(() => import('../../migrations/generation/new-migration.js'))
       const definitions = own?.definitions ?? (await loadDefinitions(schema))

@@ -1,4 +1,4 @@
-import { ConflictError, NotFoundError, type TenantryError, VersionConflictError } from '../errors.js'
+import { ConflictError, DefinitionError, NotFoundError, type TenantryError, VersionConflictError } from '../errors.js'
 import type { Call, Result } from '../executor.js'
 import type { Values } from '../values.js'
 import type { Condition } from './filters.js'
@@ -37,6 +37,11 @@ export function planUpdate<Row>(
   values: Values,
   conditions: UpdateConditions,
 ): PlannedChange<Row> {
+  if (conditions.revision !== undefined && !target.plan.revised) {
+    throw new DefinitionError(
+      `${target.plan.resource} has no revision to compare: give it a column \`revision: integer().notNull().default(1)\``,
+    )
+  }
   const all = changes(target.plan, values)
   const locks = parentLocks(target.parents, all, firstPlace(target.plan))
   const isPlain = conditions.revision === undefined && conditions.guard === undefined && locks.parents.length === 0

@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { MigrationError } from '../../core/errors.js'
 import { ungeneratedChanges } from './definitions.js'
 import { draftDown } from './draft-down.js'
-import { readJournalIfAny } from '../folder.js'
+import { readFolder, readJournalIfAny } from '../folder.js'
 import { breakpoint } from '../script.js'
 import { readSnapshots } from './snapshot.js'
 
@@ -38,6 +38,8 @@ export async function newMigration({
 }: NewMigration): Promise<GeneratedMigration | undefined> {
   if (!/^[a-z0-9_]+$/.test(name))
     throw new MigrationError(`the name of a migration must be lower case, such as add_agents, not ${name}`)
+  // drizzle-kit would go on from a snapshot whose migration is missing, and the folder would never lead to the tables.
+  if ((await readJournalIfAny(folder)).length > 0) await readFolder(folder)
   const changes = await ungeneratedChanges(definitions, folder)
   if (changes.length === 0) return undefined
 
