@@ -17,10 +17,9 @@ export interface BenchDatabase {
 }
 
 const organizations = 20
-const tasksEach = 5_000
 
-/** A server and a database with a hundred thousand tasks of twenty organizations. */
-export async function openBenchDatabase(): Promise<BenchDatabase> {
+/** A server and a database with the tasks of twenty organizations. */
+export async function openBenchDatabase(tasksEach: number): Promise<BenchDatabase> {
   const server = await startTestServer({ migrate: migratePlatform })
   const database = await createTestDatabase(server.template)
   const { admin } = database

@@ -12,10 +12,11 @@ const boolean = { type: 'boolean', default: false } as const
 const { values: asked } = parseArgs({ options: { check: boolean, write: boolean, quick: boolean } })
 const rounds = asked.quick ? 3 : 21
 const warmUp = asked.quick ? 1 : 10
+const bulkCalls = asked.quick ? 1 : 4
 const milliseconds = 0.5
 
 pinToOneProcessor()
-const bench = await openBenchDatabase()
+const bench = await openBenchDatabase(asked.quick ? 500 : 5_000)
 const comparisons: Comparison[] = []
 const goals: Goal[] = []
 try {
@@ -49,8 +50,8 @@ async function direct(): Promise<void> {
   goal('insert', ratio(await compare('insert', [raw('insert'), scoped('insert')]), 'tenantry'), 1.15)
   const faster = ratio(reads, 'drizzle, transaction() with set_config') / ratio(reads, 'tenantry')
   goals.push({ what: 'point read, faster than drizzle transaction()', figure: faster, limit: 5, atLeast: true })
-  const bulk = await compare('insert of 1,000 rows', [variants.append, variants.drizzleAppend], 4)
-  await compare('insert of 1,000 rows, read back', [variants.insertMany, variants.drizzleInsertMany], 4)
+  const bulk = await compare('insert of 1,000 rows', [variants.append, variants.drizzleAppend], bulkCalls)
+  await compare('insert of 1,000 rows, read back', [variants.insertMany, variants.drizzleInsertMany], bulkCalls)
   goals.push({ what: '1,000 rows, faster than drizzle', figure: ratio(bulk, 'drizzle'), limit: 3.5, atLeast: true })
   await variants.close()
 }

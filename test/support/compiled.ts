@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { inject } from 'vitest'
+import { isAlive } from '../../src/testing/embedded-server.js'
 
 const root = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
@@ -20,7 +21,8 @@ declare module 'vitest' {
 export async function compileForProcesses(): Promise<{ folder: string; remove: () => Promise<void> }> {
   const cache = join(root, 'node_modules/.cache')
   await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, 'tenantry-tests-'))
+  await removeLeftovers(cache)
+  const folder = await mkdtemp(join(cache, `tenantry-tests-${process.pid}-`))
   await compile(join(root, 'src'), join(folder, 'src'))
   for (const name of ['package.json', 'drizzle']) await symlink(join(root, name), join(folder, name))
   const programs = [
@@ -34,6 +36,14 @@ export async function compileForProcesses(): Promise<{ folder: string; remove: (
     '--outbase=test',
   )
   return { folder, remove: () => rm(folder, { recursive: true }) }
+}
+
+/** A run that was interrupted leaves its folder. */
+async function removeLeftovers(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    const pid = /^tenantry-tests-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(cache, name), { recursive: true, force: true })
+  }
 }
 
 /** The path of a compiled file: `src/cli/main.js`. Read it in tests and hooks only. */
