@@ -70,7 +70,8 @@ async function examine(session: Session, name: string, role: RuntimeRole): Promi
     name,
     role,
   ])
-  if (found?.hasRole !== true) throw new MigrationError(`the role ${role} is missing: run npx tenantry bootstrap first`)
+  if (found?.hasRole !== true)
+    throw new MigrationError(`the role ${role} is missing: run npx tenantry migrate up first`)
   if (found.more !== null && found.more.length > 0) {
     throw new ConflictError(
       'login',

@@ -43,7 +43,11 @@ export function readOptions<Name extends string>(
   const given = ownProperties(options, field)
   for (const name of Object.keys(given)) {
     if (!(names as readonly string[]).includes(name)) {
-      throw new InvalidInputError(name.slice(0, 60), `is not an option; the options are ${names.join(', ')}`)
+      const shown = name.slice(0, 60)
+      throw new InvalidInputError(
+        field === 'options' ? shown : `${field}.${shown}`,
+        `is not an option; the options are ${names.join(', ')}`,
+      )
     }
   }
   return given as Partial<Record<Name, unknown>>

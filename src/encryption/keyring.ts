@@ -18,19 +18,23 @@ const variable = 'TENANTRY_KEYS'
 const howTo = `set ${variable} to "<id>:<32 bytes in base64>", several with a comma between, the active one first`
 
 /** Reads `id:base64,id:base64`. */
-function parseKeyring(text: string): Keyring {
-  const [first, ...others] = text.split(',').map((part) => parseKey(part.trim()))
-  if (first === undefined) throw new InvalidInputError(variable, howTo)
+function parseKeyring(text: string, from = variable): Keyring {
+  const [first, ...others] = text.split(',').map((part, index) => parseKey(part.trim(), index + 1, from))
+  if (first === undefined) throw new InvalidInputError(from, howTo)
   const ids = new Set([first, ...others].map((key) => key.id))
-  if (ids.size !== others.length + 1) throw new InvalidInputError(variable, 'two keys have the same id')
+  if (ids.size !== others.length + 1) throw new InvalidInputError(from, 'two keys have the same id')
   return { keys: [first, ...others] }
 }
 
-function parseKey(part: string): MasterKey {
+function parseKey(part: string, place: number, from: string): MasterKey {
   const [, id, encoded = ''] = /^([A-Za-z0-9_-]{1,16}):([A-Za-z0-9+/_-]+=*)$/.exec(part) ?? []
   const secret = Buffer.from(encoded, 'base64')
-  // The message leaves out the key, because it would be in every log.
-  if (id === undefined || secret.length !== keyBytes) throw new InvalidInputError(variable, howTo)
+  // The messages leave out the key, because it would be in every log.
+  if (id === undefined) throw new InvalidInputError(from, `key ${place} is not written as <id>:<base64>; ${howTo}`)
+  if (secret.length !== keyBytes) {
+    const length = `${secret.length} ${secret.length === 1 ? 'byte' : 'bytes'}`
+    throw new InvalidInputError(from, `the key ${id} has ${length}, and must have ${keyBytes}; ${howTo}`)
+  }
   return { id, secret }
 }
 
@@ -45,7 +49,7 @@ export const passingKeyring = (): Keyring => parseKeyring(generateKeyring())
  */
 export function loadKeyring(given: string | undefined, env: NodeJS.ProcessEnv = process.env): Keyring {
   const text = given ?? env[variable]
-  if (text !== undefined && text !== '') return parseKeyring(text)
+  if (text !== undefined && text !== '') return parseKeyring(text, given === undefined ? variable : 'keys')
   if (env.NODE_ENV === 'production') throw new InvalidInputError(variable, `is missing; ${howTo}`)
   return parseKeyring(keysInFile(join(process.cwd(), '.tenantry', 'keys')))
 }

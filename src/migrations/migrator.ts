@@ -154,7 +154,7 @@ export async function verifyMigrations(session: Session, sets: readonly Migratio
         ...downFaults(folder),
         ...history.faults,
         ...(half === undefined ? [] : [half]),
-        ...history.pending.map(({ up }) => `${up.file} is not applied`),
+        ...pendingFaults(set, folder, history),
       )
     } catch (error) {
       if (!(error instanceof MigrationError)) throw error
@@ -162,6 +162,14 @@ export async function verifyMigrations(session: Session, sets: readonly Migratio
     }
   }
   return faults
+}
+
+/** One line for a set of which nothing is applied. */
+function pendingFaults(set: MigrationSet, folder: readonly Migration[], { pending }: History): string[] {
+  if (pending.length > 1 && pending.length === folder.length) {
+    return [`${set.name}: none of the ${pending.length} migrations is applied: run npx tenantry migrate up`]
+  }
+  return pending.map(({ up }) => `${set.name}: ${up.file} is not applied: run npx tenantry migrate up`)
 }
 
 function statusOf({ set, folder, history }: SetHistory): SetStatus {

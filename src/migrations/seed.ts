@@ -3,6 +3,7 @@ import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import { drizzle } from 'drizzle-orm/pg-proxy'
 import { v7 as uuid } from 'uuid'
 import type { z } from 'zod'
+import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
 import { addonCatalog, newAddon } from '../schema/addons.js'
 import { billingPlans, newBillingPlan } from '../schema/billing-plans.js'
@@ -43,6 +44,7 @@ const builder = drizzle(() => Promise.reject(new TypeError('this builder only ma
 /** Inserts the rows that are missing from the catalogs, all of them or none. An existing row is never changed. */
 export async function seed(direct: Session): Promise<Seeded[]> {
   const session = withContext(direct, 'seed')
+  await requireMigrated(session)
   await session.query('begin')
   try {
     await session.query(refuseFilteredRows)
@@ -54,6 +56,11 @@ export async function seed(direct: Session): Promise<Seeded[]> {
     await session.query('rollback').catch(() => undefined)
     throw error
   }
+}
+
+async function requireMigrated(session: Session): Promise<void> {
+  const found = await session.query("select from pg_catalog.pg_namespace where nspname = 'platform'")
+  if (found.length === 0) throw new MigrationError('the schema platform is missing: run npx tenantry migrate up first')
 }
 
 async function insertAbsent(session: Session, { table, key, rows, shape }: Catalog): Promise<Seeded> {

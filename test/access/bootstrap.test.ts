@@ -48,6 +48,8 @@ test('roles that are missing are made, and without them nothing is migrated', as
   await takenBack(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to planted_app')
     await session.query('alter role tenantry_system rename to planted_system')
+    const login = decodeURIComponent(new URL(database.adminUrl).username)
+    await expect(requireRoles(session)).rejects.toThrow(`(alter role ${login} createrole)`)
     await expect(requireRoles(session)).rejects.toThrow('create role tenantry_app;\ncreate role tenantry_system;')
 
     await session.query('create role planted')

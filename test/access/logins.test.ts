@@ -189,7 +189,7 @@ test('before bootstrap there is no role to be a member of', async () => {
   await takenBack(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to tenantry_planted')
     await expect(createLogin(session, name)).rejects.toThrow(MigrationError)
-    await expect(createLogin(session, name)).rejects.toThrow('run npx tenantry bootstrap first')
+    await expect(createLogin(session, name)).rejects.toThrow('run npx tenantry migrate up first')
   })
 })
 

@@ -56,7 +56,10 @@ describe('login create', () => {
       stderr: containing('is a superuser'),
     })
     expect(await tenantry(['login', 'create', 'no name'], { env })).toMatchObject({ code: 2 })
-    expect(await tenantry(['login', 'create'], { env })).toMatchObject({ code: 2 })
+    expect(await tenantry(['login', 'create'], { env })).toMatchObject({
+      code: 2,
+      stderr: containing('Name the login: tenantry login create <name>'),
+    })
     const { name } = named('clinone')
     expect(await tenantry(['login', 'create', name, '--password-stdin'], { env })).toMatchObject({
       code: 2,
@@ -101,8 +104,9 @@ describe('bootstrap', () => {
     const mended = await tenantry(['bootstrap'], { env })
     expect(mended).toMatchObject({ code: 0, stderr: '' })
     expect(mended.stdout.split('\n').filter(Boolean)).toEqual([
-      'revoke truncate on table platform.agents from tenantry_app cascade;',
-      'grant select on table platform.tasks to tenantry_app;',
+      'Done:',
+      '  revoke truncate on table platform.agents from tenantry_app cascade;',
+      '  grant select on table platform.tasks to tenantry_app;',
     ])
     expect((await tenantry(['bootstrap', '--json'], { env })).json()).toEqual({
       done: [],
@@ -118,7 +122,7 @@ describe('bootstrap', () => {
     )
     expect((await tenantry(['bootstrap'], { env })).stdout).toBe('Roles and rights are as declared.\n')
     expect((await tenantry(['bootstrap', '--exclusive-database'], { env })).stdout).toMatch(
-      /^revoke temporary on database /,
+      /^Done:\n  revoke temporary on database /,
     )
     const session = await openSession({ url: database.appUrl })
     await expect(session.query('create temporary table t ()')).rejects.toThrow('permission denied')

@@ -28,7 +28,13 @@ describe('on an empty database', () => {
     })
     expect(await here('verify')).toMatchObject({
       code: 3,
-      stdout: containing('0000_tickets.sql is not applied'),
+      stdout: expect.stringMatching(
+        /^tenantry: none of the \d+ migrations is applied: run npx tenantry migrate up\nown: .*0000_tickets.sql is not applied: run npx tenantry migrate up\n$/,
+      ) as string,
+    })
+    expect(await tenantry(['seed'], { env: { DATABASE_ADMIN_URL: url } })).toMatchObject({
+      code: 1,
+      stderr: containing('run npx tenantry migrate up first'),
     })
 
     const up = await here('up')

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import {
   DefinitionError,
   InvalidInputError,
+  IsolationError,
   QueryError,
   TenantryError,
   UnavailableError,
@@ -245,4 +246,11 @@ test('every error of the tests above is a TenantryError without values in its me
     expect(error).toBeInstanceOf(TenantryError)
     expect(error.message + JSON.stringify(error)).not.toContain(secret)
   }
+})
+
+test('an insert through org.db without orgId is refused with a hint at it', async () => {
+  const org = await newOrg()
+  const insert = org.db.insert(agents).values({ id: newId(), name: 'A', username: 'a' } as never)
+  await expect(insert).rejects.toThrow(IsolationError)
+  await expect(insert).rejects.toThrow('or gave a row no organization')
 })

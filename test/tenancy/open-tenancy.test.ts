@@ -61,6 +61,20 @@ test('a url that is undefined is missed, also beside options of the pool that na
   }
 })
 
+test('a misspelt option of own is named with its place', async () => {
+  const own = { schema: {}, migrations: '/nowhere', billing: {} }
+  await expect(openTenancy({ keys, own })).rejects.toThrow(/^own\.billing: is not an option/)
+})
+
+test.each([
+  ['k1:abc', 'the key k1 has 2 bytes, and must have 32'],
+  [`k1:${Buffer.alloc(16).toString('base64')}`, 'the key k1 has 16 bytes, and must have 32'],
+  ['abc', 'key 1 is not written as <id>:<base64>'],
+])('the keys %j are refused with the reason, under the name of where they were given', async (given, reason) => {
+  const opening = openTenancy({ url: bench.database.appUrl, keys: given })
+  await expect(opening).rejects.toThrow(`keys: ${reason}`)
+})
+
 test('both names of the scheme are taken', async () => {
   for (const scheme of ['postgresql:', 'POSTGRES:']) {
     const tenancy = await openTenancy({ url: bench.database.appUrl.replace('postgres:', scheme), keys })

@@ -48,7 +48,7 @@ export const addBootstrap: AddCommand = (program, run) =>
       return {
         lines: [
           ...(done.done.length + done.remaining.length === 0 ? ['Roles and rights are as declared.'] : []),
-          ...done.done.map((sql) => `${sql};`),
+          ...(done.done.length === 0 ? [] : ['Done:', ...done.done.map((sql) => `  ${sql};`)]),
           ...bootstrapLines(done),
         ],
         document: done,

@@ -12,7 +12,7 @@ export const addLogin: AddCommand = (program, run) =>
 
 const addCreate: AddCommand = (program, run) =>
   program.command(
-    'create <name>',
+    'create [name]',
     'Creates a login for the application, or for the system',
     (command) =>
       command
@@ -27,7 +27,7 @@ const addCreate: AddCommand = (program, run) =>
             whenRefused,
           ),
         )
-        .positional('name', { type: 'string', demandOption: true, describe: 'The name of the login' })
+        .positional('name', { type: 'string', describe: 'The name of the login' })
         .option('system', {
           type: 'boolean',
           default: false,
@@ -44,6 +44,7 @@ const addCreate: AddCommand = (program, run) =>
     run(async (args, context) => {
       const { createLogin } = await import('../../access/logins.js')
       const { name, system, passwordStdin } = args
+      if (name === undefined) throw new InvalidInputError('', 'Name the login: tenantry login create <name>')
       const password = passwordStdin ? await context.console.askSecret(`The password of ${name}`) : undefined
       if (passwordStdin && !password) throw new InvalidInputError('password', 'is empty')
       const place = ownersPlace(undefined, context.env)

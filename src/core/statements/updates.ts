@@ -37,12 +37,12 @@ export function planUpdate<Row>(
   values: Values,
   conditions: UpdateConditions,
 ): PlannedChange<Row> {
+  const all = changes(target.plan, values)
   if (conditions.revision !== undefined && !target.plan.revised) {
     throw new DefinitionError(
       `${target.plan.resource} has no revision to compare: give it a column \`revision: integer().notNull().default(1)\``,
     )
   }
-  const all = changes(target.plan, values)
   const locks = parentLocks(target.parents, all, firstPlace(target.plan))
   const isPlain = conditions.revision === undefined && conditions.guard === undefined && locks.parents.length === 0
   return isPlain ? plainUpdate(target, id, all) : checkedUpdate(target, id, all, locks, conditions)
