@@ -56,11 +56,38 @@ export const functionFindings: readonly string[] = [
   from executor e join grantee g on g.oid = e.grantee cross join here
   where e.prosecdef and ${undeclared}
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
-    and pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage')
+    -- A view, an operator, a cast or a default calls it without the use of its schema. What everybody has in a closed schema is left out.
+    and (e.grantee <> 0 or pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage'))
     and not exists (select from pg_catalog.unnest($7::text[]) as allowed(signature) where ${functionNamed('allowed.signature')} = e.oid)
     and not (e.grantee = 0 and exists (
       select from pg_catalog.pg_depend d
       where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = e.oid and d.deptype = 'e'))`,
+
+  // Postgres asks the owner of the aggregate for the right on the functions that it is made of.
+  `select distinct 'an aggregate runs a definer function', pg_catalog.format('%s runs %s', a.aggfnoid::pg_catalog.regprocedure, p.oid::pg_catalog.regprocedure),
+    pg_catalog.format('alter function %s security invoker', p.oid::pg_catalog.regprocedure), true
+  from here cross join pg_catalog.pg_aggregate a
+  join pg_catalog.pg_proc p on p.prosecdef and p.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+    a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+  where pg_catalog.has_function_privilege(here.login, a.aggfnoid, 'execute')`,
+
+  // It runs with that setting, and the earlier one is back when it returns.
+  `select 'a function sets the binding or the role', p.oid::pg_catalog.regprocedure::text,
+    pg_catalog.format('alter routine %s reset all', p.oid::pg_catalog.regprocedure), true
+  from here cross join pg_catalog.pg_proc p
+  where p.proconfig is not null
+    and exists (select from pg_catalog.unnest(p.proconfig) c where c operator(pg_catalog.~*) '^(tenantry[.]|role=|session_authorization=|row_security=)')
+    and not exists (select from declared_function f where f.oid = p.oid)
+    and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
+
+  // Postgres runs it before the policy, on rows of every organization.
+  `select 'a leakproof function sees rows before row security', p.oid::pg_catalog.regprocedure::text,
+    pg_catalog.format('alter function %s not leakproof', p.oid::pg_catalog.regprocedure), true
+  from here cross join pg_catalog.pg_proc p
+  where p.proleakproof and p.oid >= 16384 and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')
+    and not exists (
+      select from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')`,
 
   `select 'may execute a restricted function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
     pg_catalog.format('revoke execute on function %s from %s', e.oid::pg_catalog.regprocedure, g.name), true

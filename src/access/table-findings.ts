@@ -120,7 +120,8 @@ export const tableFindings: readonly string[] = [
   ) c on c.oid = seen.oid
   join grantee g on g.oid = seen.grantee
   cross join here cross join place
-  where pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage')
+  -- A view or a function reads it without the use of its schema. What everybody has in a closed schema is left out.
+  where (seen.grantee <> 0 or pg_catalog.has_schema_privilege(here.login, c.relnamespace, 'usage'))
     and not exists (
       select from pg_catalog.pg_class a join pg_catalog.pg_namespace n on n.oid = a.relnamespace
       where a.oid in (c.oid, pg_catalog.pg_partition_root(c.oid))
@@ -132,6 +133,24 @@ export const tableFindings: readonly string[] = [
       and exists (select from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker' and o.option_value::boolean)
       and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
       and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))`,
+
+  // A query of the parent reads the rows of its children under the policies of the parent alone.
+  `select 'inherits from another table', pg_catalog.format('%s from %s', d.label, i.inhparent::pg_catalog.regclass),
+    pg_catalog.format('alter table %s no inherit %s', d.label, i.inhparent::pg_catalog.regclass), true
+  from declared d join pg_catalog.pg_inherits i on i.inhrelid = d.oid`,
+
+  // A cascade ignores row security, so the key has to keep it within the organization.
+  `select 'a foreign key crosses organizations', pg_catalog.format('%s on %s', k.conname, d.label),
+    pg_catalog.format('alter table %s drop constraint %I', d.label, k.conname), true
+  from declared d
+  join pg_catalog.pg_constraint k on k.conrelid = d.oid and k.contype = 'f' and k.conparentid = 0
+  join declared r on r.oid = k.confrelid
+  join pg_catalog.pg_attribute a on a.attrelid = d.oid and a.attname = 'org_id'
+  join pg_catalog.pg_attribute b on b.attrelid = r.oid and b.attname = 'org_id'
+  where d."rowSecurity" and r."rowSecurity"
+    and not exists (
+      select from pg_catalog.generate_subscripts(k.conkey, 1) at
+      where k.conkey[at] = a.attnum and k.confkey[at] = b.attnum)`,
 
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true

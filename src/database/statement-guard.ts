@@ -5,11 +5,13 @@ const statements = new Set(['select', 'insert', 'update', 'delete', 'merge', 'wi
 
 /** Refused in comments and literals too: functions such as crosstab run a literal as SQL. */
 const refusedAnywhere = /\b(?:set_config|enter_org|enter_user|session_authorization)\b|\btenantry\.\w/i
+const sessionLockAnywhere = /\bpg_(?:try_)?advisory_(?:un)?lock(?:_shared|_all)?\b/i
 
 const moves = 'moves the binding or the role'
 const runs = 'runs or hides other SQL text'
 const outlives = 'outlives its transaction on the connection'
 const reaches = 'reaches other sessions'
+const shows = 'shows SQL texts of others, with the literals that stand in them'
 const shares = 'makes or reads a large object, which belongs to every organization'
 
 /** Refused as a name, quoted or not, at any place: a function can also be called like a column, `(a).b`. */
@@ -20,9 +22,10 @@ const refusedNames = new Map(
       dblink dblink_connect dblink_connect_u dblink_disconnect dblink_exec dblink_open dblink_fetch dblink_close
       dblink_send_query dblink_is_busy dblink_get_result dblink_get_notify dblink_cancel_query dblink_get_connections
       dblink_error_message`,
-    [outlives]: `pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
-      pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_unlock_all`,
-    [reaches]: 'pg_cancel_backend pg_terminate_backend',
+    [outlives]: 'setseed',
+    [reaches]: 'pg_cancel_backend pg_terminate_backend pg_notify',
+    [shows]: `pg_prepared_statements pg_prepared_statement pg_stat_activity pg_stat_get_activity
+      pg_stat_get_backend_activity pg_stat_statements`,
     [shares]: `lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put
       lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite`,
   }).flatMap(([reason, names]) => names.split(/\s+/).map((name) => [name, reason] as const)),
@@ -47,6 +50,8 @@ export function guard(text: string): void {
   if (checked.has(text)) return
   const anywhere = refusedAnywhere.exec(text)
   if (anywhere) throw names(anywhere[0], moves)
+  const lock = sessionLockAnywhere.exec(text)
+  if (lock) throw names(lock[0], outlives)
   // The server reads only up to it.
   if (text.includes('\0')) throw new UnsafeStatementError('a scope does not send SQL that holds the character NUL')
   const tokens = new SqlTokens(text)

@@ -74,6 +74,58 @@ export const databasePlants: readonly Plant[] = [
     ],
     faults: ['policies differ'],
   },
+  {
+    sql: [
+      'create schema hidden',
+      'create view hidden.everything as select name from platform.workflows',
+      'grant select on hidden.everything to {role}',
+      'create view public.planted with (security_invoker) as select * from hidden.everything',
+      'grant select on public.planted to {role}',
+    ],
+    faults: ['has rights on an undeclared relation'],
+  },
+  {
+    sql: [
+      'create schema hidden',
+      'create function hidden.planted() returns int security definer return 1',
+      'grant execute on function hidden.planted() to {role}',
+    ],
+    faults: ['may execute an undeclared definer function'],
+  },
+  {
+    sql: [
+      'create function public.planted(text, int) returns text language sql security definer return $1',
+      'revoke execute on function public.planted(text, int) from public',
+      'create aggregate public.planted(int) (sfunc = public.planted, stype = text)',
+      'grant execute on function public.planted(int) to {role}',
+    ],
+    faults: ['an aggregate runs a definer function'],
+  },
+  {
+    sql: [
+      "create function public.planted() returns bigint language sql set tenantry.org_id = '' as 'select count(*) from platform.agents'",
+      'grant execute on function public.planted() to {role}',
+    ],
+    faults: ['a function sets the binding or the role'],
+  },
+  {
+    sql: [
+      'create function public.planted(text) returns boolean language plpgsql leakproof as $$ begin return true; end $$',
+      'grant execute on function public.planted(text) to {role}',
+    ],
+    faults: ['a leakproof function sees rows before row security'],
+  },
+  {
+    sql: ['create table public.planted (name text not null)', 'alter table platform.workflows inherit public.planted'],
+    faults: ['inherits from another table'],
+  },
+  {
+    sql: [
+      'alter table platform.workflows add constraint planted_key unique (slug)',
+      'alter table platform.workflows add constraint planted foreign key (name) references platform.workflows (slug) on delete cascade',
+    ],
+    faults: ['a foreign key crosses organizations'],
+  },
   { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], advice: rows },
   {
     sql: [

@@ -44,9 +44,9 @@ test.each([
   'insert into t (a) values (1) on conflict (a) do update set role = excluded.role',
   'update agents set "role" = $1',
   "select 'set role x', E'set local role', $$set session role x$$, $a$ lo_unlink(1) $a$, U&'into temp t'",
-  'select 1 /* set session role x, lo_unlink(1) */ -- into temp t, pg_advisory_lock(1)',
+  'select 1 /* set session role x, lo_unlink(1) */ -- into temp t, setseed(1)',
   'select "set role x", "into temp t"',
-  "select 'it''s pg_advisory_lock(1)', e'\\'ts_stat(1)'",
+  "select 'it''s lo_unlink(1)', e'\\'ts_stat(1)'",
   'insert into temperatures values (1)',
   'insert into "temp" values (1)',
   'select pg_advisory_xact_lock(1)',
@@ -142,6 +142,11 @@ test.each([
   'insert into pg_temp_3.b values (1)',
   'select * from "pg_temp".b, pg_toast_temp_12.c',
   'select pg_advisory_lock(1)',
+  "select * from crosstab('select 1, 2, pg_try_advisory_lock(4711)::text') as t (a text, b text)",
+  'select setseed(0.5)',
+  "select pg_notify('a', 'b')",
+  'select statement from pg_prepared_statements',
+  'select query from pg_catalog.pg_stat_activity',
   'select pg_advisory_lock/**/(1)',
   'select "pg_advisory_lock"(1)',
   'select pg_catalog . /**/ "pg_try_advisory_lock_shared" (1)',
@@ -176,14 +181,23 @@ const refusedNames = [
   'dblink_exec',
   'pg_temp',
   'pg_temp_7',
-  'pg_advisory_lock',
-  'pg_try_advisory_lock',
-  'pg_advisory_unlock_all',
+  'setseed',
+  'pg_notify',
+  'pg_stat_activity',
   'pg_cancel_backend',
   'lo_get',
   'lowrite',
 ]
-const refusedAnywhere = ['set_config', 'enter_org', 'enter_user', 'session_authorization', 'tenantry.org_id']
+const refusedAnywhere = [
+  'set_config',
+  'enter_org',
+  'enter_user',
+  'session_authorization',
+  'tenantry.org_id',
+  'pg_advisory_lock',
+  'pg_try_advisory_lock_shared',
+  'pg_advisory_unlock_all',
+]
 
 const anyCase = (word: string) =>
   fc
