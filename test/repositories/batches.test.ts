@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest'
-import { ConflictError, InvalidInputError, NotFoundError, ScopeClosedError } from '../../src/core/errors.js'
+import {
+  BrokenReferenceError,
+  ConflictError,
+  InvalidInputError,
+  NotFoundError,
+  ScopeClosedError,
+  TransactionAbortedError,
+} from '../../src/core/errors.js'
 import type { Executor } from '../../src/core/executor.js'
 import { newId } from '../../src/core/ids.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
@@ -105,6 +112,35 @@ test('an input that is refused sends nothing of the batch', async () => {
   ])
   await expect(attempt).rejects.toThrow(InvalidInputError)
   expect(await org.agents.count()).toBe(0)
+})
+
+test('inserts alone, of which one refers to a row that is missing, write nothing', async () => {
+  const org = await newOrg()
+  const missing = { workflowId: newId(), name: 'x', cron: '0 * * * *', timezone: 'UTC' }
+  const attempt = org.batch((inner) => [
+    inner.agents.create({ name: 'Bob', username: 'bob' }),
+    inner.schedules.create(missing),
+    inner.agents.create({ name: 'Eve', username: 'eve' }),
+  ])
+  await expect(attempt).rejects.toThrow(BrokenReferenceError)
+  expect(await org.agents.count()).toBe(0)
+})
+
+test('a batch that fails inside of a transaction undoes it, also when its error is caught', async () => {
+  const org = await newOrg()
+  const { agent } = await fill(org)
+  const attempt = org.transaction(async (tx) => {
+    await tx
+      .batch((inner) => [inner.agents.update(agent.id, { name: 'Bob' }), inner.agents.update(newId(), { name: 'Bob' })])
+      .catch(() => undefined)
+  })
+  await expect(attempt).rejects.toThrow(TransactionAbortedError)
+  expect(await org.agents.get(agent.id)).toEqual(agent)
+  const reads = org.transaction(async (tx) => {
+    await tx.batch((inner) => [inner.agents.get(agent.id), inner.agents.get(newId())]).catch(() => undefined)
+    return tx.agents.count()
+  })
+  expect(await reads).toBe(1)
 })
 
 test('methods of several steps are refused', async () => {

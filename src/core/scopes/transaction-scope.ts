@@ -6,7 +6,7 @@ import type { Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext, TransactionOptions } from '../scope.js'
 import { Answer } from './answer.js'
-import { runBatch } from './batch-scope.js'
+import { needsTransaction, runBatch } from './batch-scope.js'
 import { CallQueue } from './call-queue.js'
 import { type Outcome, readAll } from './send-planned.js'
 import { patience, type SharedTransaction } from './shared-transaction.js'
@@ -52,9 +52,17 @@ export class TransactionScope implements Scope {
     return this.track(runBatch(this.context, collect, (all) => this.together(all)))
   }
 
-  /** Planned calls in one round trip. */
+  /** Planned calls in one round trip: all of them take effect, or the transaction none. */
   together(all: readonly Planned<unknown>[]): Promise<unknown[]> {
-    return this.inTurn(() => async () => readAll(all, await this.send(all)))
+    return this.inTurn(() => async () => {
+      const outcomes = await this.send(all)
+      try {
+        return readAll(all, outcomes)
+      } catch (error) {
+        this.failed = needsTransaction(all)
+        throw error
+      }
+    })
   }
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */

@@ -38,7 +38,9 @@ export class StatementCache {
     const found = this.known.get(shape)
     if (found !== undefined) return found as ChangeStatement
     const change = make()
-    const made = { ...statement(renderChange(change), change.verb === 'insert' ? 'insert' : 'change'), change }
+    // With locks of parents in front, an insert returns nothing where a parent is missing.
+    const isCertain = change.verb === 'insert' && change.ctes.length === 0
+    const made = { ...statement(renderChange(change), isCertain ? 'insert' : 'change'), change }
     return this.keep(shape, made)
   }
 
