@@ -8,8 +8,9 @@ export interface ClosedExtension {
 }
 
 /**
- * The default privileges that bootstrap sets revoke EXECUTE on new functions from PUBLIC, also where a superuser that owns the
- * database runs CREATE EXTENSION. The host decides which of them the application needs, so nothing is granted here.
+ * bootstrap revokes EXECUTE on the owner's future functions from PUBLIC. Where the owner is a superuser and runs CREATE EXTENSION,
+ * this covers the functions of the extension too. Which of them the application needs is for the host to decide, so this only
+ * reports them.
  */
 export async function closedExtensions(session: Session): Promise<ClosedExtension[]> {
   const rows = await session.query<{ extension: string; grants: string[] }>(closedExtensionGrants, [runtimeRoles])

@@ -6,7 +6,7 @@ import type { RuntimeRole } from './manifest.js'
 import { type CarriedOut, carryOut, statements } from './carry-out.js'
 import { failed } from '../database/session-failure.js'
 
-/** A login of the application. `remaining` is SQL for a role that may create roles, where this session may not. */
+/** A login of the application. `remaining` is SQL that this session may not run; a role with CREATEROLE can. */
 export interface Login extends CarriedOut {
   readonly name: string
   readonly role: RuntimeRole
@@ -59,7 +59,7 @@ function checkName(name: string): void {
 
 const reserved = new Set(['public', 'none', 'tenantry_app', 'tenantry_system'])
 
-/** Other characters must be normalized, and drivers differ in that. */
+/** Other characters are normalized before they are hashed, and drivers do that differently. */
 function checkPassword(password: string): void {
   if (!/^[\x20-\x7e]+$/.test(password)) throw new InvalidInputError('password', 'must be printable ASCII')
 }
@@ -122,7 +122,7 @@ union all
 select pg_catalog.format('revoke admin option for %I from %I', $2::text, $1::text)
 from login join pg_catalog.pg_auth_members m on m.member = login.oid join role on role.oid = m.roleid where m.admin_option`
 
-/** A password cannot be read back, so there is nothing to compare before or afterwards. */
+/** Not a part of the plan: the server does not show passwords, so a plan cannot see whether one has to change. */
 async function changePassword(session: Session, name: string, verifier: string): Promise<CarriedOut> {
   const statement = `alter role ${pg.escapeIdentifier(name)} password ${pg.escapeLiteral(verifier)}`
   try {

@@ -11,10 +11,10 @@ export function planDatabase(exclusive: boolean): Plan {
   return (session) => statements(session, databaseStatements, [runtimeRoles, exclusive])
 }
 
-/** Only the owner of enter_org may bind, so that SQL text inside a scope cannot change the binding. */
+/** Only the owner of enter_org may call set_config, so that SQL text inside a scope cannot change the binding. */
 export const planBinding: Plan = (session) => statements(session, bindingStatements)
 
-/** The part that scopes require. */
+/** The one grant that scopes require: enter_org calls set_config with the rights of its owner. */
 export const planOwnBinding: Plan = (session) => statements(session, ownBindingStatements)
 
 /**

@@ -66,7 +66,8 @@ async function prove(
     return asProof(await session.query<Finding>(startupProof(declarations.migrations), params))
   } catch (error) {
     if (!unreadable.has((error as { code?: unknown }).code)) throw error
-    // A bookkeeping table is missing or the login may not read it. Without these tables the catalogs show which, and its mend.
+    // A bookkeeping table is missing, or the login may not read it. The proof runs again without reading these tables, and then
+    // finds in the catalogs which one it is and how to mend it.
     return asProof(await session.query<Finding>(startupProof([]), params))
   }
 }
@@ -80,7 +81,7 @@ export function searchPathOf(
   return [...new Set([...tables.map(({ schema }) => schema), ...allowed.filter(Boolean)])]
 }
 
-/** An undeclared table grants no rights to any role, so bootstrap would revoke all rights on it. */
+/** No rights are declared for a table without declareTable, so bootstrap would revoke all of them. */
 const withoutKind = ({ tables }: Declarations): RoleFault[] =>
   tables
     .filter(({ kind }) => kind === undefined)

@@ -1,7 +1,10 @@
 import { passOwn } from './root-causes.js'
 import { partitionTable } from './partition-findings.js'
 
-/** The policies as declared, and as the server prints them. */
+/**
+ * `declared_policy` is what is declared, `policy` what the database has. They are compared by `text`: permissive, command, roles,
+ * USING and WITH CHECK, joined by |. `%2$s` repeats USING as WITH CHECK.
+ */
 export const policyTables = `${partitionTable},
 declared_policy as materialized (
   select d.oid, p ->> 'name' as name, p ->> 'role' as role, bound.rows,
@@ -33,8 +36,8 @@ const hasOurPolicy = `exists (
     and here.role = any (p.polroles))`
 
 /**
- * `other_book`: relations with the rights that bootstrap grants on a bookkeeping table, but of migrations that this build does not
- * know.
+ * `other_book`: the bookkeeping tables of migration sets that this build does not know. They are recognized by their rights: SELECT
+ * on exactly `hash` and `created_at`, which bootstrap grants only there.
  */
 export const otherBookTable = `
 other_book as materialized (
@@ -49,7 +52,7 @@ other_book as materialized (
  * allows.
  */
 export const tableFindings: readonly string[] = [
-  // While a migration is pending, that finding is reported instead.
+  // While a migration is pending, rootCauses reports only that.
   `select 'a table is missing', d.label, 'restore it from a backup: the migration that creates it was applied', true
   from declared d where d.oid is null and d.origin is null`,
 

@@ -20,7 +20,7 @@ export interface Project {
 export interface OwnProject {
   /** The path of the config file, for messages. */
   readonly file: string
-  /** Everything that their schema module exports. */
+  /** Everything that the host's schema module exports. */
   readonly definitions: Record<string, unknown>
   readonly set: MigrationSet
   readonly drizzleConfig: string
@@ -84,8 +84,8 @@ export async function readDrizzleConfig(file: string): Promise<DrizzleConfig> {
 }
 
 /**
- * Loads a module of tables. It must use this copy of the declarations: another copy would not know the kinds that are declared
- * here.
+ * Loads a module of tables. Its import of `tenantry/schema` gets the copy that runs here: declareTable keeps kinds in the copy that
+ * it belongs to, and the commands read only this one.
  */
 export const loadDefinitions = (file: string): Promise<Record<string, unknown>> =>
   loadModule(file, { 'tenantry/schema': schema })

@@ -2,7 +2,10 @@ import { hash } from 'node:crypto'
 import { mayWrite } from './may-write.js'
 import { keepsItsTypes } from './parameter-types.js'
 
-/** What a statement may do to rows: it tells whether a lost answer leaves a write in doubt, and which calls can be refused late. */
+/**
+ * What a statement may do to rows. After a lost answer, anything but a `read` may have been written. A `change` can still be
+ * refused after the server has run it, when no row matched; an `insert` cannot.
+ */
 export type Effect = 'read' | 'insert' | 'change'
 
 /** One SQL text and the name a connection prepares it under. An empty name is prepared anew for every call. */
@@ -65,7 +68,9 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined
   /** The server refuses every write. */
   readonly readOnly?: boolean | undefined
-  /** Binds once more behind the last call: SQL text that moved the binding is refused and rolled back. */
+  /**
+   * Sends the binding again after the last call: where SQL text has changed it, the server refuses, and everything is rolled back.
+   */
   readonly reenter?: boolean | undefined
 }
 
@@ -88,9 +93,9 @@ export interface Executor {
 
 /** One open transaction. It holds its connection until commit or rollback, one of which must be called. */
 export interface Transaction {
-  /** One round trip. After a failure only `rollbackTo` and `rollback` help. */
+  /** One round trip. After a failure only `rollbackTo` and `rollback` are possible. */
   run(calls: readonly Call[]): Promise<Result[]>
-  /** This and the next two are sent with the next calls. */
+  /** `savepoint`, `release` and `rollbackTo` send nothing at once: they go out with the next calls. */
   savepoint(): string
   release(savepoint: string): void
   rollbackTo(savepoint: string): void

@@ -1,8 +1,8 @@
 /**
  * Whether a text can be prepared under a name. The server infers the type of an uncast parameter when it parses the statement, and
- * keeps it as long as the statement has a name. If somebody then changes the type of the column, values are converted to the old
- * type first, which may cut them without an error: `double precision` to `real`. That cannot happen where each parameter is cast
- * (`$2::text`) or compared with an id: there the old type fails, or finds the same row.
+ * keeps it as long as the statement has a name. If somebody then changes the type of the column, values are still converted to the
+ * old type, and may lose digits without an error: for example after `real` became `double precision`. That cannot happen where each
+ * parameter is cast (`$2::text`) or compared with an id: there the old type fails, or finds the same row.
  */
 export function keepsItsTypes(text: string): boolean {
   let clause = ''
@@ -19,5 +19,5 @@ export const infersTypes = (text: string): boolean => inferred.test(text)
 const uncastOrClause = /\$\d+(?!\d|::)|\b(?:set|where|on)\b/gi
 /** `"id" = ` or `"agent_id" = `. */
 const comparedId = /(?:\b|_)id"? = $/
-/** The organization's id stays a uuid. */
+/** `org_id = $1` is left out: the type of that column never changes. */
 const inferred = /(?<!\borg_id"? = )\$\d+(?!\d|::)/

@@ -27,7 +27,10 @@ type Intersected<Union> = (Union extends unknown ? (each: Union) => void : never
   ? All
   : never
 
-/** Adds a host's tables and relations to the library's, once for each schema: Drizzle's description of it is kept by its object. */
+/**
+ * Merges a host's tables and relations with the library's. The same schema gives the same merged object, because scoped-database.ts
+ * keeps Drizzle's description by that object.
+ */
 export function extendable(library: SchemaModule): (own: SchemaModule) => SchemaModule {
   const extended = new WeakMap<SchemaModule, SchemaModule>()
   return (own) => {
@@ -51,7 +54,9 @@ function tablesAndRelations(library: SchemaModule, own: SchemaModule): SchemaMod
   return Object.fromEntries(found)
 }
 
-/** The exports of a host's schema that are other tables or relations of the library by name: `org.db.query` has one of each name. */
+/**
+ * The exports of a host's schema that are other tables or relations of the library by name: `org.db.query` has one of each name.
+ */
 export const takenNames = (library: SchemaModule, own: SchemaModule): string[] =>
   Object.keys(own).filter(
     (name) => isDrizzles(own[name]) && Object.hasOwn(library, name) && library[name] !== own[name],

@@ -24,8 +24,7 @@ const refusedNames = new Map(
       dblink_error_message`,
     [outlives]: 'setseed',
     [reaches]: 'pg_cancel_backend pg_terminate_backend pg_notify',
-    [shows]: `pg_prepared_statements pg_prepared_statement pg_stat_activity pg_stat_get_activity
-      pg_stat_get_backend_activity pg_stat_statements`,
+    [shows]: 'pg_stat_activity pg_stat_get_activity pg_stat_get_backend_activity pg_stat_statements',
     [shares]: `lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put
       lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite`,
   }).flatMap(([reason, names]) => names.split(/\s+/).map((name) => [name, reason] as const)),

@@ -145,7 +145,7 @@ test.each([
   "select * from crosstab('select 1, 2, pg_try_advisory_lock(4711)::text') as t (a text, b text)",
   'select setseed(0.5)',
   "select pg_notify('a', 'b')",
-  'select statement from pg_prepared_statements',
+  'select query from pg_stat_statements',
   'select query from pg_catalog.pg_stat_activity',
   'select pg_advisory_lock/**/(1)',
   'select "pg_advisory_lock"(1)',
