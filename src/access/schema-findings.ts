@@ -30,6 +30,9 @@ const signatureOf = (oid: string) => `(
 
 const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
 
+const isAllowed = (oid: string) =>
+  `exists (select from pg_catalog.unnest($7::text[]) as allowed(signature) where ${functionNamed('allowed.signature')} = ${oid})`
+
 export const functionFindings: readonly string[] = [
   `select 'a function is missing', f.signature, f.restore, true from declared_function f where f.oid is null and f.origin is null`,
 
@@ -58,7 +61,7 @@ export const functionFindings: readonly string[] = [
     and e.prorettype not in ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
     -- A view, an operator, a cast or a default calls it without the use of its schema. What everybody has in a closed schema is left out.
     and (e.grantee <> 0 or pg_catalog.has_schema_privilege(here.login, e.pronamespace, 'usage'))
-    and not exists (select from pg_catalog.unnest($7::text[]) as allowed(signature) where ${functionNamed('allowed.signature')} = e.oid)
+    and not ${isAllowed('e.oid')}
     and not (e.grantee = 0 and exists (
       select from pg_catalog.pg_depend d
       where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = e.oid and d.deptype = 'e'))`,
@@ -69,7 +72,7 @@ export const functionFindings: readonly string[] = [
   from here cross join pg_catalog.pg_aggregate a
   join pg_catalog.pg_proc p on p.prosecdef and p.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
-  where pg_catalog.has_function_privilege(here.login, a.aggfnoid, 'execute')`,
+  where pg_catalog.has_function_privilege(here.login, a.aggfnoid, 'execute') and not ${isAllowed('p.oid')}`,
 
   // It runs with that setting, and the earlier one is back when it returns.
   `select 'a function sets the binding or the role', p.oid::pg_catalog.regprocedure::text,

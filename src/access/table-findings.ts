@@ -137,10 +137,11 @@ export const tableFindings: readonly string[] = [
       and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid)
       and not exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'))`,
 
-  // A query of the parent reads the rows of its children under the policies of the parent alone.
-  `select 'inherits from another table', pg_catalog.format('%s from %s', d.label, i.inhparent::pg_catalog.regclass),
-    pg_catalog.format('alter table %s no inherit %s', d.label, i.inhparent::pg_catalog.regclass), true
-  from declared d join pg_catalog.pg_inherits i on i.inhrelid = d.oid`,
+  // A query of the parent reads the rows of its children under the policies of the parent alone. Partitions are checked separately.
+  `select 'inherits from another table', pg_catalog.format('%s from %s', i.inhrelid::pg_catalog.regclass, i.inhparent::pg_catalog.regclass),
+    pg_catalog.format('alter table %s no inherit %s', i.inhrelid::pg_catalog.regclass, i.inhparent::pg_catalog.regclass), true
+  from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid and not c.relispartition
+  where exists (select from declared d where d.oid in (i.inhrelid, i.inhparent))`,
 
   // A cascade ignores row security, so the key has to keep it within the organization.
   `select 'a foreign key crosses organizations', pg_catalog.format('%s on %s', k.conname, d.label),

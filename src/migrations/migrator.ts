@@ -195,7 +195,7 @@ async function step(
   options: MigrateOptions,
 ): Promise<Step> {
   const script = migration[direction]
-  if (script === undefined) throw new MigrationError(`there is no file for the way ${direction} of ${migration.tag}`)
+  if (script === undefined) throw new MigrationError(`${migration.tag} has no file for the way ${direction}`)
   const from = history.half?.migration === migration ? history.half.statements : 0
   await runScript({ session, set: set.name, bookkeeping: set.bookkeeping, migration, direction, script, from, options })
   return { set: set.name, tag: migration.tag, direction }

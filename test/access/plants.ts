@@ -120,6 +120,10 @@ export const databasePlants: readonly Plant[] = [
     faults: ['inherits from another table'],
   },
   {
+    sql: ['create table public.planted () inherits (platform.llms)'],
+    faults: ['inherits from another table'],
+  },
+  {
     sql: [
       'alter table platform.workflows add constraint planted_key unique (slug)',
       'alter table platform.workflows add constraint planted foreign key (name) references platform.workflows (slug) on delete cascade',

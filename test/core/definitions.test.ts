@@ -42,6 +42,11 @@ test('an update with a revision of a table without one is refused before anythin
   )
 })
 
+test('a defined repository has the name of its table, by which faults and stacks call it', () => {
+  const rows = [notes, comments].map((table) => defineRepository(table, { create: anything, patch: anything }))
+  expect(rows.map(({ name }) => name)).toEqual(['notes', 'comments'])
+})
+
 describe('a table that lacks something is refused when the repository is defined', () => {
   test.each([
     ['an owner that was never declared', strays, {}, 'strays has no declared owner'],

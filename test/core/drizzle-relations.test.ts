@@ -34,7 +34,7 @@ test('the tables of a host that the library has under the same name are refused,
   expect(relationsOf(org.database({ ...desk, projects }))).toHaveProperty('tickets')
 })
 
-test('and refused when the tenancy is opened with them', async () => {
+test('own tables under the name of an export of the library are refused when the tenancy is opened', async () => {
   const own = { schema: { ...desk, projects: desk.tickets }, migrations: import.meta.dirname }
   const opened = openTenancy({
     url: 'postgres://127.0.0.1:1/none',

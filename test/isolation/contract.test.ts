@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { DefinitionError } from '../../src/core/errors.js'
 import { Projects } from '../../src/repositories/projects.js'
+import { workflows } from '../../src/schema/index.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
 import type { Wall } from '../../src/testing/walls.js'
 import { useDatabase } from '../../src/testing/vitest.js'
@@ -49,6 +51,13 @@ test('a case whose call sends nothing tests nothing, and is a fault', async () =
   const calls = { ...projectsCase.calls, update: () => 1 }
   const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
   expect(found).toEqual(['Projects.update: tested nothing, because its call sent nothing'])
+})
+
+test('a case that leaves out a table that its rows refer to says so', async () => {
+  const tables = orgCases.schedules.tables.filter((table) => table !== workflows)
+  const found = isolationCase({ ...orgCases.schedules, tables }).faults(optionsFor(undefined))
+  await expect(found).rejects.toThrow(DefinitionError)
+  await expect(found).rejects.toThrow('In `tables`, name the tables that it refers to, and before it')
 })
 
 /** Finds by slug in all organizations, and deletes there. */

@@ -43,6 +43,8 @@ describe('a table change', () => {
     const down = `drizzle/${tag}.down.sql`
     expect(read(down)).toMatch(/^-- draft.*\nALTER TABLE "platform"."agents" DROP COLUMN "color";/)
 
+    await expect(run(copy, 'npm', 'run', 'db:dump')).rejects.toThrow(`${tag}.down.sql is a draft`)
+
     edit(down, /^-- draft.*\n/, '')
     await run(copy, 'npm', 'run', 'db:dump')
     const lines = (text: string) => new Set(text.split('\n'))

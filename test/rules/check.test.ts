@@ -47,6 +47,8 @@ test('types, format and names are checked', async () => {
 
 test('a definition without its migration is found, a renamed one too', async () => {
   const tree = plantTree({}, ['scripts', 'src', 'drizzle'])
+  expect(await check(tree, 'migrations')).toMatchObject({ code: 0 })
+
   const agents = join(tree, 'src/schema/agents.ts')
   writeFileSync(agents, readFileSync(agents, 'utf8').replace("text('instructions')", "text('guidance')"))
   appendFileSync(agents, "export const notes = platform.table('agent_notes', { id: id() })\n")
