@@ -21,6 +21,13 @@ executor as materialized (
   cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
   where (p.prosecdef or p.proacl is not null or p.oid = any (array(select f.oid from declared_function f)))
     and a.grantee <> p.proowner and a.grantee = any (array(select g.oid from grantee g))
+),
+-- Undeclared functions that can get around row security. Those below 16384 came with the server.
+powerful as materialized (
+  select p.oid, p.prosecdef, p.proleakproof, p.proconfig
+  from pg_catalog.pg_proc p
+  where p.oid >= 16384 and (p.prosecdef or p.proleakproof or p.proconfig is not null)
+    and not exists (select from declared_function f where f.oid = p.oid)
 )`
 
 /** The signature in the form of allowFunctions. */
@@ -69,25 +76,23 @@ export const functionFindings: readonly string[] = [
   // Postgres asks the owner of the aggregate for the right on the functions that it is made of.
   `select distinct 'an aggregate runs a definer function', pg_catalog.format('%s runs %s', a.aggfnoid::pg_catalog.regprocedure, p.oid::pg_catalog.regprocedure),
     pg_catalog.format('alter function %s security invoker', p.oid::pg_catalog.regprocedure), true
-  from here cross join pg_catalog.pg_aggregate a
-  join pg_catalog.pg_proc p on p.prosecdef and p.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+  from here cross join powerful p
+  join pg_catalog.pg_aggregate a on p.prosecdef and p.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
   where pg_catalog.has_function_privilege(here.login, a.aggfnoid, 'execute') and not ${isAllowed('p.oid')}`,
 
   // It runs with that setting, and the earlier one is back when it returns.
   `select 'a function sets the binding or the role', p.oid::pg_catalog.regprocedure::text,
     pg_catalog.format('alter routine %s reset all', p.oid::pg_catalog.regprocedure), true
-  from here cross join pg_catalog.pg_proc p
-  where p.proconfig is not null
-    and exists (select from pg_catalog.unnest(p.proconfig) c where c operator(pg_catalog.~*) '^(tenantry[.]|role=|session_authorization=|row_security=)')
-    and not exists (select from declared_function f where f.oid = p.oid)
+  from here cross join powerful p
+  where exists (select from pg_catalog.unnest(p.proconfig) c where c operator(pg_catalog.~*) '^(tenantry[.]|role=|session_authorization=|row_security=)')
     and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
 
   // Postgres runs it before the policy, on rows of every organization.
   `select 'a leakproof function sees rows before row security', p.oid::pg_catalog.regprocedure::text,
     pg_catalog.format('alter function %s not leakproof', p.oid::pg_catalog.regprocedure), true
-  from here cross join pg_catalog.pg_proc p
-  where p.proleakproof and p.oid >= 16384 and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')
+  from here cross join powerful p
+  where p.proleakproof and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')
     and not exists (
       select from pg_catalog.pg_depend d
       where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')`,
