@@ -99,9 +99,13 @@ export const functionNamed = (signature: string) => `(
   select p.oid from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   where n.nspname = pg_catalog.split_part(${signature}, '.', 1)
     and p.proname = pg_catalog.split_part(pg_catalog.split_part(${signature}, '.', 2), '(', 1)
-    and pg_catalog.replace(pg_catalog.oidvectortypes(p.proargtypes), ', ', ',') =
-      pg_catalog.replace(pg_catalog.rtrim(pg_catalog.split_part(${signature}, '(', 2), ')'), ', ', ',')
+    and ${typesAsText('pg_catalog.oidvectortypes(p.proargtypes)')} =
+      ${typesAsText(`pg_catalog.rtrim(pg_catalog.split_part(${signature}, '(', 2), ')')`)}
 )`
+
+/** Without spaces, and without the quotes that the server prints around every name while quote_all_identifiers is on. */
+const typesAsText = (types: string) => `pg_catalog.replace(pg_catalog.replace(${types}, ', ', ','),
+      case pg_catalog.current_setting('quote_all_identifiers') when 'on' then '"' else '' end, '')`
 
 /** The parameter of `declared`. Short, because the server parses it at every start. */
 export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly string[]): string {

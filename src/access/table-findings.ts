@@ -17,8 +17,9 @@ declared_policy as materialized (
   ) b
   cross join lateral (
     select coalesce(b.equals || 'platform.' || b.call, 'true') as rows,
-      -- The server leaves out the schema of a function that its search_path finds.
-      coalesce('(' || b.equals || case when p #>> '{rows,binding}' = any (place.visible) then '' else 'platform.' end || b.call || ')', 'true') as printed
+      -- The server leaves out the schema of a function that its search_path finds, and quotes every name if it is set to.
+      coalesce('(' || b.equals || case when p #>> '{rows,binding}' = any (place.visible) then '' else pg_catalog.quote_ident('platform') || '.' end
+        || b.call || ')', 'true') as printed
   ) bound
   where d.oid is not null
 ),

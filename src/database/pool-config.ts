@@ -13,6 +13,8 @@ export const readerSettings = {
   extra_float_digits: '1',
   // Without it NULL in an array would be a text.
   array_nulls: 'on',
+  // The proof reads names that the server prints.
+  quote_all_identifiers: 'off',
 }
 
 /** The settings of these that the server reports when they change. */

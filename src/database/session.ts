@@ -22,18 +22,29 @@ async function openServer(url: string): Promise<Session> {
   // A backend that is ended raises 'error' on the client; without a listener the process would die. The next query reports it.
   client.on('error', () => undefined)
   await client.connect()
-  return {
+  return printingPlainNames({
     engine: 'postgres',
     async query<Row>(text: string, params: readonly unknown[] = []) {
       const query: pg.QueryConfig & { queryMode: 'extended' } = { text, values: [...params], queryMode: 'extended' }
       return (await client.query(query)).rows as Row[]
     },
     close: () => client.end(),
-  }
+  })
 }
 
 async function openEmbedded(directory: string | true): Promise<Session> {
-  return sessionOf(await openPGlite(directory))
+  return printingPlainNames(sessionOf(await openPGlite(directory)))
+}
+
+/** Names and definitions that the server prints are compared with declared ones, so it must not quote more than it has to. */
+async function printingPlainNames(session: Session): Promise<Session> {
+  try {
+    await session.query('set quote_all_identifiers = off')
+    return session
+  } catch (error) {
+    await session.close().catch(() => undefined)
+    throw error
+  }
 }
 
 /** The embedded database as its owner, until it begins to serve. */

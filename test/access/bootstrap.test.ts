@@ -28,6 +28,22 @@ test('on a database that has everything it does nothing', async () => {
   expect(await bootstrap(database.admin, declarations, { exclusiveDatabase: true })).toEqual(nothing)
 })
 
+test('it revokes nothing that is declared while the server quotes every name', async () => {
+  await takenBack(database.admin, async (session) => {
+    await session.query('set local quote_all_identifiers = on')
+    expect(await bootstrap(session, declarations, { exclusiveDatabase: true })).toEqual(nothing)
+  })
+})
+
+test('a session for administration prints names without quotes, whatever the login is set to', async () => {
+  const url = new URL(database.adminUrl)
+  url.searchParams.set('options', '-c quote_all_identifiers=on')
+  const session = await openSession({ url: url.href })
+  const rows = await session.query('select current_setting($1) as setting', ['quote_all_identifiers'])
+  await session.close()
+  expect(rows).toEqual([{ setting: 'off' }])
+})
+
 test('faults of the two roles are corrected', async () => {
   await takenBack(database.admin, async (session) => {
     await session.query('alter role tenantry_app superuser createdb')

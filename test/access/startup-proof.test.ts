@@ -43,6 +43,17 @@ describe.each(['tenantry_app', 'tenantry_system'] as const)('%s', (role) => {
     expect(connection).toEqual({ faults: [], notes: [] })
   })
 
+  test('nothing is found while the server quotes every name', async () => {
+    const session = await openSession({ url: urlOf(role) })
+    await session.query('set quote_all_identifiers = on')
+    const proof = await proveStartup(session, declarations, { role })
+    const connection = await proveConnection(session, { role, schemas: searchPathOf(declarations) })
+    await session.close()
+
+    expect(proof).toEqual({ faults: [], notes: [] })
+    expect(connection).toEqual({ faults: [], notes: [] })
+  })
+
   test.for(named(loginPlants))('found on every connection, and mended: %s', async ([, plant], { skip }) => {
     if (!fits(plant)) skip()
     await withPlant(plant, role, async (planted) => {
