@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -34,6 +35,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global-setup.ts',
     pool: 'forks',
+    // The embedded database opens in a quarter of the time, in spawned programs too.
+    env: { TENANTRY_EMBEDDED_CACHE: fileURLToPath(new URL('node_modules/.cache/tenantry', import.meta.url)) },
     // The files of a worker share their modules: loading them for each file took a third of the time.
     isolate: false,
     sequence: { sequencer: LongestFirst },

@@ -1,8 +1,8 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import type * as Pglite from '@electric-sql/pglite'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
 import { TenantryError, UnavailableError } from '../core/errors.js'
+import { openEmpty } from './pglite-image.js'
 
 /**
  * Opens PGlite, in memory or in a directory. Two processes over one directory would silently lose each other's rows, so a lock file
@@ -10,12 +10,13 @@ import { TenantryError, UnavailableError } from '../core/errors.js'
  */
 export async function openPGlite(place: true | string): Promise<PGlite> {
   const pglite = await loadPGlite()
-  if (place === true) return inMemory(pglite)
+  if (place === true) return openEmpty(pglite)
   const directory = resolve(place)
   let release = (): void => undefined
   try {
     release = lockDirectory(directory)
-    const database = await pglite.PGlite.create({ dataDir: directory })
+    const isEmpty = !existsSync(join(directory, 'PG_VERSION'))
+    const database = await (isEmpty ? openEmpty(pglite, directory) : pglite.PGlite.create({ dataDir: directory }))
     const close = database.close.bind(database)
     database.close = () => close().finally(release)
     return database
@@ -25,22 +26,6 @@ export async function openPGlite(place: true | string): Promise<PGlite> {
     const { code = 'its files cannot be read' } = error as NodeJS.ErrnoException
     throw new UnavailableError(`the embedded database in ${directory} cannot be opened: ${code}`)
   }
-}
-
-let opened = 0
-let image: Promise<Blob | undefined> | undefined
-
-/**
- * Making a cluster takes several times as long as loading the image of one. A process that opens a second database, as tests do,
- * keeps an image of it (45 MB) for the third and all further ones.
- */
-async function inMemory({ PGlite }: typeof Pglite): Promise<PGlite> {
-  const loadDataDir = await image
-  if (loadDataDir !== undefined) return PGlite.create({ loadDataDir })
-  const database = await PGlite.create()
-  if (++opened === 2) image = database.dumpDataDir('none').catch(() => undefined)
-  await image
-  return database
 }
 
 async function loadPGlite() {

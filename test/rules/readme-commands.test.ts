@@ -28,7 +28,9 @@ const titles = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf
   .flatMap((path) => [...read(join('test', path)).matchAll(/\b(?:test|it|describe)\(\s*(['"`])(.*?)\1/gs)])
   .map(([, , title]) => title ?? '')
 
-const stepsOfCi = [...read('.ci/run').matchAll(/^step (.+)$/gm)].map(([, command]) => command)
+const stepsOfCi = [...read('.ci/run').matchAll(/^step (.+)$|^at_once (.+)$/gm)].flatMap(([, step, several = '']) =>
+  step === undefined ? [...several.matchAll(/'([^']+)'/g)].map(([, command]) => command) : [step],
+)
 
 test.each(['README.md', 'CONTRIBUTING.md'])('%s names commands that CI or a test runs', (document) => {
   const commands = commandsIn(read(document))
