@@ -9,7 +9,7 @@ import { compiled } from '../support/compiled.js'
 import { useEmptyDatabases } from './empty-database.js'
 import { asSet } from './migrations-folder.js'
 
-// The library's own migrations. All of their statements with TENANTRY_ALL=1, which takes minutes; otherwise one of every second file each way.
+// The library's own migrations. All of their statements with TENANTRY_ALL=1, which takes minutes; otherwise one of every third file each way.
 const everything = process.env.TENANTRY_ALL === '1'
 const emptyDatabase = useEmptyDatabases()
 const minutes = { timeout: 1_800_000 }
@@ -28,7 +28,7 @@ describe.each(['up', 'down'] as const)('on the way %s', (direction) => {
 
     for (const migration of await readFolder(folder)) {
       const { index } = migration
-      if (!everything && index % 2 === (direction === 'up' ? 0 : 1)) {
+      if (!everything && index % 3 !== (direction === 'up' ? 0 : 1)) {
         await migrateUp(session, [set], { to: index })
         continue
       }

@@ -10,11 +10,11 @@ import { randomOperations, type RandomReport } from './operations.js'
 const bench = useTenancy()
 const small = { organizations: 10, workers: 4, withDrizzle: false }
 
-test('nothing crosses organizations in thousands of random operations', async () => {
+test('nothing crosses organizations in a thousand random operations', async () => {
   const { tenancy, database } = bench
-  const report = await randomOperations({ tenancy, admin: database.admin, operations: 1500, seed: 1 })
+  const report = await randomOperations({ tenancy, admin: database.admin, operations: 1000, seed: 1 })
   expect(report.faults).toEqual([])
-  expect(report.operations).toBe(1500)
+  expect(report.operations).toBe(1000)
   // Both what is answered and what is refused has been there.
   expect(Object.keys(report.errors)).toEqual(
     expect.arrayContaining(['NotFoundError', 'BrokenReferenceError', 'ConflictError', 'OrganizationSuspendedError']),
@@ -25,7 +25,7 @@ test('nothing crosses organizations in thousands of random operations', async ()
 test.each(['predicates', 'row security'] as const)('nothing crosses without %s', async (without) => {
   const { appUrl, admin } = bench.database
   const { tenancy } = await openWithout({ appUrl, admin, without })
-  const report = await randomOperations({ ...small, operations: 600, tenancy, admin, seed: 2 })
+  const report = await randomOperations({ ...small, operations: 400, tenancy, admin, seed: 2 })
   await tenancy.close({ drain: 0 })
   expect(report.faults).toEqual([])
 })
@@ -65,7 +65,7 @@ test('row security holds what has lost its predicate', async () => {
 async function leaky(url: string, leaks: readonly RegExp[]): Promise<RandomReport> {
   const executor = openNodePostgres({ pool: { connectionString: url, max: 4 } })
   const tenancy = new Tenancy(rewriting(executor, leaks), { keys: [randomBytes(32)] })
-  const report = await randomOperations({ ...small, operations: 1500, tenancy, admin: bench.database.admin, seed: 3 })
+  const report = await randomOperations({ ...small, operations: 1000, tenancy, admin: bench.database.admin, seed: 3 })
   await tenancy.close({ drain: 0 })
   return report
 }
