@@ -1,37 +1,42 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { CommitUnknownError, UnavailableError } from '../../src/core/errors.js'
 import { openEmbedded } from '../../src/database/embedded.js'
 import { openPGlite } from '../../src/database/pglite.js'
 import { A, countItems, insertItem } from '../support/toy-schema.js'
 
-test.each([
-  ['of this process', () => undefined],
-  ['in the cache', () => mkdtempSync(join(tmpdir(), 'tenantry-cache-'))],
-])('each database is an empty one, also those that are loaded from the image %s', async (_, makeCache) => {
-  const cache = makeCache()
-  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', cache)
-  const inDirectory = mkdtempSync(join(tmpdir(), 'tenantry-database-'))
-  for (const place of [true, true, true, join(inDirectory, 'one'), join(inDirectory, 'two')] as const) {
+afterEach(() => vi.unstubAllEnvs())
+
+test('each database in memory is an empty one, also those that are loaded from the image of another', async () => {
+  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', undefined)
+  for (let opened = 0; opened < 3; opened++) {
+    const database = await openPGlite(true)
+    await database.exec('create table left_behind (a int)')
+    await database.close()
+  }
+})
+
+test('databases in memory and in directories are loaded from the image in the cache, and each is an empty one', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tenantry-cache-'))
+  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', join(folder, 'cache'))
+  for (const place of [join(folder, 'one'), true, join(folder, 'two')] as const) {
     const database = await openPGlite(place)
     await database.exec('create table left_behind (a int)')
     await database.close()
-    if (cache !== undefined) expect(readdirSync(cache)).toEqual([expect.stringMatching(/^pglite-[\d.]+\.tar$/)])
+    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+\.tar$/)])
   }
-  const again = await openPGlite(join(inDirectory, 'two'))
+  const again = await openPGlite(join(folder, 'two'))
   expect((await again.query('select from left_behind')).rows).toEqual([])
   await again.close()
-  vi.unstubAllEnvs()
-  rmSync(inDirectory, { recursive: true })
+  rmSync(folder, { recursive: true })
 })
 
 test('a cache that cannot be written to is no fault', async () => {
   vi.stubEnv('TENANTRY_EMBEDDED_CACHE', '/dev/null/cache')
   const database = await openPGlite(true)
   await database.close()
-  vi.unstubAllEnvs()
 })
 
 test('databases in memory that are opened at once do not share anything', async () => {
