@@ -1,6 +1,6 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
 import { DefinitionError, InvalidInputError } from './core/errors.js'
-import { extendable, type SchemaModule } from './core/relational-schema.js'
+import { schemaExtender, type SchemaModule } from './core/relational-schema.js'
 import type { Batched } from './core/query.js'
 import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
@@ -12,7 +12,7 @@ import { Tasks } from './repositories/tasks.js'
 import { Workflows } from './repositories/workflows.js'
 import * as schema from './schema/index.js'
 
-const withOwn = extendable(schema)
+const withOwn = schemaExtender(schema)
 
 type RepositoryClass<Repository> = new (scope: Scope) => Repository
 

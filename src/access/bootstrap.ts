@@ -3,9 +3,9 @@ import type { Session } from '../database/session.js'
 import { type CarriedOut, carryOut } from './carry-out.js'
 import { type ClosedExtension, closedExtensions } from './extensions.js'
 import { planGrants } from './grant-plan.js'
-import { closePartitions } from './partitions.js'
+import { closePartitions } from './close-partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
-import { planBinding, planDatabase, planLargeObjects, planOwnBinding, planRoles } from './roles.js'
+import { planSetConfig, planDatabase, planLargeObjects, planSetConfigForOwner, planRoles } from './roles.js'
 
 /** What bootstrap did. A second run does nothing more, unless its session has more rights. */
 export interface Bootstrapped extends CarriedOut {
@@ -29,10 +29,10 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
       'bootstrap of the database',
       planDatabase(options.exclusiveDatabase === true),
     )
-    const binding = await carryOut(session, 'bootstrap of the binding', planBinding)
+    const binding = await carryOut(session, 'bootstrap of the binding', planSetConfig)
     const objects = await carryOut(session, 'bootstrap of large objects', planLargeObjects)
     // Required for scopes; the other statements are hardening.
-    const needed = binding.remaining.length === 0 ? [] : await planOwnBinding(session)
+    const needed = binding.remaining.length === 0 ? [] : await planSetConfigForOwner(session)
     return {
       done: [...roles.done, ...database.done, ...binding.done, ...objects.done],
       remaining: [...roles.remaining, ...database.remaining, ...needed],

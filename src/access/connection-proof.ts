@@ -23,9 +23,9 @@ export async function proveConnection(session: Pick<Session, 'query'>, { role, s
 /** Separates faults and notes, and sorts each list, so that the order does not depend on the query plan. */
 export function asProof(findings: readonly Finding[]): Proof {
   const sorted = rootCauses(findings)
-    .map(({ fault, detail, mend, grave }) => ({ found: { fault, detail, mend }, grave }))
+    .map(({ fault, detail, mend, isFault }) => ({ found: { fault, detail, mend }, isFault }))
     .sort((a, b) => Number(text(a.found) > text(b.found)) - Number(text(a.found) < text(b.found)))
-  const pick = (grave: boolean) => sorted.filter((finding) => finding.grave === grave).map(({ found }) => found)
+  const pick = (isFault: boolean) => sorted.filter((finding) => finding.isFault === isFault).map(({ found }) => found)
   return { faults: pick(true), notes: pick(false) }
 }
 
@@ -92,7 +92,7 @@ const mendOf = (role: string, mend: string) =>
 export const loginFindings: readonly string[] = [
   `select 'is a superuser' as fault, r.rolname::text as detail,
     case r.oid when here.login then here.another_login else pg_catalog.format('alter role %I nosuperuser', r.rolname) end as mend,
-    true as grave
+    true as "isFault"
   from roles r cross join here where r.oid in (here.login, here.role) and r.rolsuper`,
 
   `select 'bypasses row security', r.rolname, ${mendOf('r.oid', "pg_catalog.format('alter role %I nobypassrls', r.rolname)")}, true

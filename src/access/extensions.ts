@@ -8,9 +8,8 @@ export interface ClosedExtension {
 }
 
 /**
- * bootstrap revokes EXECUTE on the owner's future functions from PUBLIC. Where the owner is a superuser and runs CREATE EXTENSION,
- * this covers the functions of the extension too. Which of them the application needs is for the host to decide, so this only
- * reports them.
+ * bootstrap revokes EXECUTE on the owner's future functions from PUBLIC. If the owner is a superuser and runs CREATE EXTENSION, the
+ * functions of the extension lose EXECUTE too. They are only reported, because only the host knows which ones its application calls.
  */
 export async function closedExtensions(session: Session): Promise<ClosedExtension[]> {
   const rows = await session.query<{ extension: string; grants: string[] }>(closedExtensionGrants, [runtimeRoles])

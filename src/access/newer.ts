@@ -2,7 +2,7 @@ import pg from 'pg'
 import { z } from 'zod'
 import { fixedColumns } from './grants.js'
 import { type InventoryEntry, inventory, setKey } from './inventory.js'
-import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, ProvenFunction } from './rights.js'
+import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, ExpectedFunction } from './rights.js'
 import type { TableKind } from '../schema/shared/kinds.js'
 import type { Session } from '../database/session.js'
 
@@ -34,7 +34,7 @@ export async function readNewer(
 /** The tables and functions that a proof expects in the database. */
 export interface Expected {
   readonly tables: readonly DeclaredTable[]
-  readonly functions: readonly ProvenFunction[]
+  readonly functions: readonly ExpectedFunction[]
 }
 
 /**
@@ -79,7 +79,7 @@ function readTable({ what, facts }: InventoryEntry): Recorded[] {
   return what === 'table' && data !== undefined ? [data] : []
 }
 
-function readFunction({ what, name, facts }: InventoryEntry): ProvenFunction[] {
+function readFunction({ what, name, facts }: InventoryEntry): ExpectedFunction[] {
   const { data } = functionFacts.safeParse(facts)
   if (what !== 'function' || data === undefined) return []
   const { digest, executableBy } = data

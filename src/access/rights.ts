@@ -47,8 +47,8 @@ export interface DeclaredFunction {
   readonly restore: string
 }
 
-/** A function as a proof compares it: it must match one of the digests. */
-export interface ProvenFunction {
+/** A function that the proof expects in the database. Its definition must have one of the digests. */
+export interface ExpectedFunction {
   readonly signature: string
   readonly digests: readonly string[]
   readonly executableBy: readonly string[]

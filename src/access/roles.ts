@@ -6,16 +6,22 @@ import { type Plan, statements } from './carry-out.js'
 /** Both roles exist, have no attributes, and are members of no role. */
 export const planRoles: Plan = (session) => statements(session, roleStatements, [runtimeRoles])
 
-/** The roles may connect and may create nothing. EXECUTE on the owner's future functions is revoked from PUBLIC. */
+/**
+ * The roles may connect and may create nothing. EXECUTE on the owner's future functions is revoked from PUBLIC. If no other
+ * application uses the database (`exclusive`), TEMPORARY is revoked from PUBLIC too.
+ */
 export function planDatabase(exclusive: boolean): Plan {
   return (session) => statements(session, databaseStatements, [runtimeRoles, exclusive])
 }
 
-/** Only the owner of enter_org may call set_config, so that SQL text inside a scope cannot change the binding. */
-export const planBinding: Plan = (session) => statements(session, bindingStatements)
+/** Revokes set_config from PUBLIC and grants it to the owner of enter_org, so that SQL text in a scope cannot change the binding. */
+export const planSetConfig: Plan = (session) => statements(session, setConfigStatements)
 
-/** The one grant that scopes require: enter_org calls set_config with the rights of its owner. */
-export const planOwnBinding: Plan = (session) => statements(session, ownBindingStatements)
+/**
+ * Grants set_config to the owner of enter_org, which runs with the rights of its owner. Required for scopes; the other statements
+ * are hardening.
+ */
+export const planSetConfigForOwner: Plan = (session) => statements(session, setConfigForOwnerStatements)
 
 /**
  * Only a superuser may use large objects. They have no row security, so every organization could read them; and the role that
@@ -93,20 +99,20 @@ select pg_catalog.format('revoke %s on database %I from %s', pg_catalog.lower(he
 from here cross join held
 where held.privilege_type = 'CREATE' or held.privilege_type = 'TEMPORARY' and (held.oid <> 0 or $2::boolean)`
 
-const binding = "'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure"
+const setConfig = "'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure"
 const grantToOwner =
   "pg_catalog.format('grant execute on function pg_catalog.set_config(text, text, boolean) to %I', owner.rolname)"
 
-const ownBindingStatements = `
+const setConfigForOwnerStatements = `
 with ${owner}
-select ${grantToOwner} as statement from owner where not pg_catalog.has_function_privilege(owner.oid, ${binding}, 'execute')`
+select ${grantToOwner} as statement from owner where not pg_catalog.has_function_privilege(owner.oid, ${setConfig}, 'execute')`
 
-const bindingStatements = `
+const setConfigStatements = `
 with ${owner},
 held as materialized (
   select a.grantee from pg_catalog.pg_proc p
   cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
-  where p.oid = ${binding}
+  where p.oid = ${setConfig}
 )
 select ${grantToOwner} as statement
 from owner where not exists (select from held where held.grantee = owner.oid)

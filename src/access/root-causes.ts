@@ -2,7 +2,7 @@ import type { RoleFault } from '../core/errors.js'
 
 /** One row of the result of a proof. */
 export interface Finding extends RoleFault {
-  readonly grave: boolean
+  readonly isFault: boolean
   /** The login and its settings, or the contents of the database. */
   readonly about: 'login' | 'database'
 }

@@ -7,7 +7,7 @@ import {
   type AppliedMigrations,
   type DeclaredFunction,
   type Declarations,
-  type ProvenFunction,
+  type ExpectedFunction,
   declaredTables,
   differenceTable,
   rightsTables,
@@ -36,10 +36,10 @@ export async function proveStartup(
   declarations: Declarations,
   options: StartupProofOptions,
 ): Promise<Proof> {
-  const undeclared = withoutKind(declarations)
+  const undeclared = undeclaredTables(declarations)
   if (undeclared.length > 0) return { faults: undeclared, notes: [] }
   const { migrations } = declarations
-  const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asProven) }
+  const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asExpected) }
   const proof = await prove(session, declarations, expected, options)
   if (proof.faults.length === 0) return proof
   const newer = await readNewer(session, migrations)
@@ -66,8 +66,8 @@ async function prove(
     return asProof(await session.query<Finding>(startupProof(declarations.migrations), params))
   } catch (error) {
     if (!unreadable.has((error as { code?: unknown }).code)) throw error
-    // A bookkeeping table is missing, or the login may not read it. The proof runs again without reading these tables, and then
-    // finds in the catalogs which one it is and how to mend it.
+    // A bookkeeping table is missing, or the login may not read it. Run again without reading these tables: the findings about the
+    // catalogs then name the table and say how to mend it.
     return asProof(await session.query<Finding>(startupProof([]), params))
   }
 }
@@ -81,8 +81,8 @@ export function searchPathOf(
   return [...new Set([...tables.map(({ schema }) => schema), ...allowed.filter(Boolean)])]
 }
 
-/** No rights are declared for a table without declareTable, so bootstrap would revoke all of them. */
-const withoutKind = ({ tables }: Declarations): RoleFault[] =>
+/** A fault for each table without declareTable. Such a table has no declared rights, so bootstrap would revoke all of them. */
+const undeclaredTables = ({ tables }: Declarations): RoleFault[] =>
   tables
     .filter(({ kind }) => kind === undefined)
     .map(({ schema, name }) => ({
@@ -96,14 +96,14 @@ const withoutKind = ({ tables }: Declarations): RoleFault[] =>
 // insufficient_privilege, undefined_table
 const unreadable = new Set<unknown>(['42501', '42P01'])
 
-const asProven = (fn: DeclaredFunction): ProvenFunction => ({
+const asExpected = (fn: DeclaredFunction): ExpectedFunction => ({
   signature: fn.signature,
   restore: fn.restore,
   digests: [digestOf(fn)],
   executableBy: fn.executableBy,
 })
 
-const functionsAsJson = (functions: readonly ProvenFunction[], role: string) =>
+const functionsAsJson = (functions: readonly ExpectedFunction[], role: string) =>
   JSON.stringify(
     functions.map(({ signature, restore, digests, executableBy, origin }) => ({
       signature,

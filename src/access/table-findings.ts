@@ -2,8 +2,8 @@ import { passOwn } from './root-causes.js'
 import { partitionTable } from './partition-findings.js'
 
 /**
- * `declared_policy` is what is declared, `policy` what the database has. They are compared by `text`: permissive, command, roles,
- * USING and WITH CHECK, joined by |. `%2$s` repeats USING as WITH CHECK.
+ * `declared_policy`: the policies that this build declares. `policy`: the policies in the database. Both have a column `text` to
+ * compare: permissive, command, roles, USING and WITH CHECK, joined by |. `%2$s` repeats USING as WITH CHECK.
  */
 export const policyTables = `${partitionTable},
 declared_policy as materialized (
@@ -31,7 +31,7 @@ policy as materialized (
   where p.polrelid = any (array(select d.oid from declared d union all select c.oid from partition c))
 )`
 
-/** Whether the relation `c` has a policy that only the helpers for the host's tables create. */
+/** Whether the relation `c` has a policy that the helpers of tenantry/schema create. Then it is probably a table of the host's. */
 const hasOurPolicy = `exists (
   select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname in ('org_isolation', 'user_access', 'system_access')
     and here.role = any (p.polroles))`
@@ -49,8 +49,8 @@ other_book as materialized (
 )`
 
 /**
- * Each row is a finding: the fault, its place, its mend, and whether it is grave. `$6` is the list of relations that the host
- * allows.
+ * Queries that return findings. Their columns: fault, detail, mend, and true for a fault or false for a note. `$6` is the list of
+ * relations that the host allows.
  */
 export const tableFindings: readonly string[] = [
   // While a migration is pending, rootCauses reports only that.

@@ -18,7 +18,7 @@ export interface Project {
 }
 
 export interface OwnProject {
-  /** The path of the config file, for messages. */
+  /** The path of tenantry.config.ts, for messages. */
   readonly file: string
   /** Everything that the host's schema module exports. */
   readonly definitions: Record<string, unknown>
@@ -84,8 +84,8 @@ export async function readDrizzleConfig(file: string): Promise<DrizzleConfig> {
 }
 
 /**
- * Loads a module of tables. Its import of `tenantry/schema` gets the copy that runs here: declareTable keeps kinds in the copy that
- * it belongs to, and the commands read only this one.
+ * Loads a module of tables. Its import of `tenantry/schema` gets the copy that the command has loaded: declareTable stores kinds in
+ * its own copy, and the command reads only that of its own.
  */
 export const loadDefinitions = (file: string): Promise<Record<string, unknown>> =>
   loadModule(file, { 'tenantry/schema': schema })

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import { mayWrite } from './may-write.js'
-import { keepsItsTypes } from './parameter-types.js'
+import { canBeNamed } from './parameter-types.js'
 
 /**
- * What a statement may do to rows. After a lost answer, anything but a `read` may have been written. A `change` can still be
- * refused after the server has run it, when no row matched; an `insert` cannot.
+ * What a statement may do to rows. If its answer is lost, an `insert` or a `change` may have been written. A `change` that matched no
+ * row is refused after the server has run it; an `insert` is not.
  */
 export type Effect = 'read' | 'insert' | 'change'
 
@@ -18,8 +18,8 @@ export interface Statement {
 }
 
 /**
- * The name is a hash of the text, so that no name stands for two texts, on whatever connection. Without an `effect`, the text is
- * read to find out whether it may write.
+ * The name is a hash of the text, so two texts never have the same name. Without an `effect`, the text decides whether it may
+ * write.
  */
 export function statement(
   text: string,
@@ -32,7 +32,7 @@ export function statement(
 /** For a text that the library did not write. It gets no name if the server would infer types for its parameters and keep them. */
 export const foreignStatement = (...given: Parameters<typeof statement>): Statement => {
   const made = statement(...given)
-  return keepsItsTypes(made.text) ? made : { ...made, name: '' }
+  return canBeNamed(made.text) ? made : { ...made, name: '' }
 }
 
 export interface Call {
@@ -51,26 +51,24 @@ export interface Result {
   readonly rowCount: number
 }
 
-/** An organization or a person, to whom rows belong. */
+/** The organization or person that rows belong to. */
 export interface Owner {
   readonly kind: 'org' | 'user'
   readonly id: string
 }
 
 /**
- * Whose rows the statements may touch. `system` binds nothing: its login has a role and a pool of its own, and `about` is the
- * owner whose rows its statements name.
+ * The owner that a connection is bound to. `system` binds no owner: its login has a role and a pool of its own. Its statements name
+ * the owner `about` in their predicates.
  */
 export type Binding = Owner | { readonly kind: 'system'; readonly about: Owner | undefined }
 
 export interface RunOptions {
-  /** Cancels the call's statement. When the server had already finished it, the call succeeds. */
+  /** Cancels the statement of the call. If the server has already finished the statement, the call succeeds. */
   readonly signal?: AbortSignal | undefined
   /** The server refuses every write. */
   readonly readOnly?: boolean | undefined
-  /**
-   * Sends the binding again after the last call: where SQL text has changed it, the server refuses, and everything is rolled back.
-   */
+  /** Sends the binding again after the last call. If SQL text has changed it, the server refuses and rolls everything back. */
   readonly reenter?: boolean | undefined
 }
 
@@ -84,14 +82,14 @@ export interface BeginOptions {
 export interface Executor {
   /** All calls or none, in one round trip. */
   run(binding: Binding, calls: readonly Call[], options?: RunOptions): Promise<Result[]>
-  /** Takes a connection and sends nothing yet: BEGIN and the binding go out with the first calls. */
+  /** Takes a connection. BEGIN and the binding are sent together with the first calls. */
   begin(binding: Binding, options?: BeginOptions): Promise<Transaction>
   ping(): Promise<void>
-  /** Refuses new work, lets running work finish for `drain` milliseconds, then ends its connections. */
+  /** Refuses new calls, waits up to `drain` milliseconds for running ones, and then ends all connections. */
   close(options?: { drain?: number }): Promise<void>
 }
 
-/** One open transaction. It holds its connection until commit or rollback, one of which must be called. */
+/** An open transaction. It holds its connection until `commit` or `rollback`; call one of them. */
 export interface Transaction {
   /** One round trip. After a failure only `rollbackTo` and `rollback` are possible. */
   run(calls: readonly Call[]): Promise<Result[]>

@@ -9,8 +9,7 @@ export type OrgId = string & { readonly [organization]: true }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** A UUID as Postgres prints it. Upper case is refused: one organization must not have two spellings. */
-export const isUuid = (value: unknown): value is string =>
-  typeof value === 'string' && uuid.test(value) && value.length === 36
+export const isUuid = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
 
 export function parseOrgId(value: unknown): OrgId {
   if (!isUuid(value)) throw new InvalidOrgIdError()

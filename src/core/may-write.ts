@@ -52,7 +52,7 @@ function isCall(name: Token, before: Token | undefined, qualifier: Token | undef
     return qualifier?.text !== 'pg_catalog' || !harmless.has(name.text)
   }
   if (name.kind === 'word' && notNames.has(name.text)) return false
-  // In `as t(a, b)` and `with t(a, b)` the brackets hold names of columns, not arguments.
+  // In `as t(a, b)` and `with t(a, b)` the parentheses hold column names, not arguments.
   if (before?.kind === 'word' && ['as', 'with', 'recursive'].includes(before.text)) return false
   return !harmless.has(name.text)
 }

@@ -28,10 +28,10 @@ type Intersected<Union> = (Union extends unknown ? (each: Union) => void : never
   : never
 
 /**
- * Merges a host's tables and relations with the library's. The same schema gives the same merged object, because scoped-database.ts
- * keeps Drizzle's description by that object.
+ * Returns a function that merges a host's tables and relations with the library's. The same schema gives the same merged object,
+ * because that object is the cache key of Drizzle's description in scoped-database.ts.
  */
-export function extendable(library: SchemaModule): (own: SchemaModule) => SchemaModule {
+export function schemaExtender(library: SchemaModule): (own: SchemaModule) => SchemaModule {
   const extended = new WeakMap<SchemaModule, SchemaModule>()
   return (own) => {
     const known = extended.get(own)
@@ -43,7 +43,7 @@ export function extendable(library: SchemaModule): (own: SchemaModule) => Schema
 }
 
 function tablesAndRelations(library: SchemaModule, own: SchemaModule): SchemaModule {
-  const found = Object.entries(ownProperties(own, 'schema')).filter(([, value]) => isDrizzles(value))
+  const found = Object.entries(ownProperties(own, 'schema')).filter(([, value]) => isTableOrRelations(value))
   if (found.length === 0) throw new InvalidInputError('schema', 'has no table and no relations')
   const [taken] = takenNames(library, own)
   if (taken !== undefined) {
@@ -59,7 +59,7 @@ function tablesAndRelations(library: SchemaModule, own: SchemaModule): SchemaMod
  */
 export const takenNames = (library: SchemaModule, own: SchemaModule): string[] =>
   Object.keys(own).filter(
-    (name) => isDrizzles(own[name]) && Object.hasOwn(library, name) && library[name] !== own[name],
+    (name) => isTableOrRelations(own[name]) && Object.hasOwn(library, name) && library[name] !== own[name],
   )
 
-const isDrizzles = (value: unknown): boolean => is(value, Table) || is(value, Relations)
+const isTableOrRelations = (value: unknown): boolean => is(value, Table) || is(value, Relations)

@@ -45,7 +45,7 @@ const state: Rule = {
 const number: Rule = {
   name: 'number',
   reason:
-    'NaN passes every comparison, even `x >= 0`, and makes every sum NaN; double and unbounded numeric also accept infinities.',
+    'Postgres sorts NaN above every number, so `x >= 0` accepts it, and it makes every sum NaN; double and unbounded numeric also accept infinities.',
   *check(table) {
     for (const column of table.columns) {
       const type = column.getSQLType()

@@ -24,16 +24,16 @@ export function databaseSetup(options: TestServerOptions): (project: TestProject
 }
 
 /** The database of one test file. It is closed after the last test. */
-export interface FileDatabase extends Omit<TestDatabase, 'close'> {}
+export interface TestFileDatabase extends Omit<TestDatabase, 'close'> {}
 
-/** A database for the test file that calls this. It is created before the first test: read its members in tests and hooks. */
-export function useDatabase(): FileDatabase {
+/** Creates a database for the calling test file, before its first test. Read the members of the result in tests and hooks only. */
+export function useDatabase(): TestFileDatabase {
   let made: TestDatabase | undefined
   beforeAll(async () => {
     const template = inject('tenantry')
     if (template === undefined) {
       throw new UnavailableError(
-        'no server was started: name a file with databaseSetup() as globalSetup in vitest.config',
+        'no test server was started: set globalSetup in vitest.config to a file that exports databaseSetup()',
       )
     }
     made = await createTestDatabase(template)
@@ -42,7 +42,7 @@ export function useDatabase(): FileDatabase {
   const database = (): TestDatabase => {
     if (made === undefined) {
       throw new UnavailableError(
-        'the database is created before the first test of the file: read it in tests and hooks only',
+        'the database does not exist yet: it is created before the first test of the file, so read it in tests and hooks only',
       )
     }
     return made

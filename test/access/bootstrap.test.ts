@@ -13,7 +13,7 @@ import { orgIsolation, systemAccess } from '../../src/schema/shared/isolation.js
 import { declareTable } from '../../src/schema/shared/kinds.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { takenBack } from '../support/nested-session.js'
+import { undone } from '../support/nested-session.js'
 
 const database = useDatabase()
 const setConfig = 'function pg_catalog.set_config(text, text, boolean)'
@@ -29,7 +29,7 @@ test('on a database that has everything it does nothing', async () => {
 })
 
 test('it revokes nothing that is declared while the server quotes every name', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('set local quote_all_identifiers = on')
     expect(await bootstrap(session, declarations, { exclusiveDatabase: true })).toEqual(nothing)
   })
@@ -45,7 +45,7 @@ test('a session for administration prints names without quotes, whatever the log
 })
 
 test('faults of the two roles are corrected', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('alter role tenantry_app superuser createdb')
     await session.query('alter role tenantry_system bypassrls createrole replication')
     await session.query('grant pg_read_all_data, tenantry_system to tenantry_app')
@@ -61,7 +61,7 @@ test('faults of the two roles are corrected', async () => {
 })
 
 test('roles that are missing are made, and without them nothing is migrated', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to planted_app')
     await session.query('alter role tenantry_system rename to planted_system')
     const login = decodeURIComponent(new URL(database.adminUrl).username)
@@ -88,7 +88,7 @@ test('rights that the database grants to PUBLIC are revoked', async () => {
   const [row] = await admin.query<{ name: string; owner: string }>(
     'select current_database() as name, quote_ident(current_user) as owner',
   )
-  await takenBack(admin, async (session) => {
+  await undone(admin, async (session) => {
     await session.query('alter default privileges grant execute on functions to public')
     await session.query('grant create on schema public to public')
     await session.query(`grant create, temporary on database ${row?.name} to tenantry_app, public`)
@@ -162,7 +162,7 @@ test.for([
     'grant select (hash) on table platform_migrations.migrations to tenantry_app',
   ],
 ])('rights are set as declared, and nothing else is: %s', async ([sql = '', ...done]) => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     for (const statement of sql.split('; ')) await session.query(statement)
 
     expect(await bootstrapGrants(session, declarations)).toEqual({ done, remaining: [] })
@@ -171,7 +171,7 @@ test.for([
 })
 
 test('to take a right on a whole table leaves the declared ones on its columns', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('grant update on platform.organizations to tenantry_app')
 
     expect(await bootstrapGrants(session, declarations)).toEqual({
@@ -185,7 +185,7 @@ test('to take a right on a whole table leaves the declared ones on its columns',
 })
 
 test('rights that were passed on with a grant option are revoked with it', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('create role planted')
     await session.query('grant delete on platform.agents to tenantry_app with grant option')
     await session.query('set local role tenantry_app')
@@ -202,7 +202,7 @@ test('rights that were passed on with a grant option are revoked with it', async
 test("the host's own tables are left alone, unless they are declared", async () => {
   const notes = pgTable('my Notes', { orgId: orgId(), text: text('Text') }, () => [orgIsolation(), systemAccess()])
   declareTable(notes, { kind: 'tenant' })
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('create table public.countries (code text)')
     await session.query('grant all on public.countries to public, tenantry_app')
     await session.query('create table public."my Notes" (org_id uuid, "Text" text)')
@@ -220,7 +220,7 @@ test("partitions of the user's own tables are closed, wherever they are", async 
   const visits = pgTable('visits', { orgId: orgId() }, () => [orgIsolation(), systemAccess()])
   declareTable(visits, { kind: 'tenant', partitionedBy: 'org_id' })
   const own = await declarationsOf([...platformTables, visits], [platformMigrations])
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('create schema elsewhere')
     await session.query('create table public.visits (org_id uuid) partition by list (org_id)')
     await session.query('create table elsewhere.visits_default partition of public.visits default')

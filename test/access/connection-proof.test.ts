@@ -4,7 +4,7 @@ import { proveConnection } from '../../src/access/connection-proof.js'
 import { openSession } from '../../src/database/session.js'
 import { createLogin } from '../../src/access/logins.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { takenBack } from '../support/nested-session.js'
+import { undone } from '../support/nested-session.js'
 
 const database = useDatabase()
 const proven = { role: 'tenantry_app', schemas: ['platform'] } as const
@@ -107,7 +107,7 @@ test('a schema that nobody declared is not on the search_path', async () => {
 })
 
 test('a missing role is a fault', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to tenantry_planted')
     const { faults } = await proveConnection(session, proven)
     expect(faults).toContainEqual({
@@ -119,7 +119,7 @@ test('a missing role is a fault', async () => {
 })
 
 test('the faults come in one order, whatever the plan', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query(`alter role ${login} bypassrls createdb`)
     await session.query(`grant pg_read_all_data, pg_write_all_data to ${login}`)
     await session.query(`set local session authorization ${login}`)

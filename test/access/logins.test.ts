@@ -5,7 +5,7 @@ import { proveConnection } from '../../src/access/connection-proof.js'
 import { openSession, type Session } from '../../src/database/session.js'
 import { createLogin, type LoginOptions } from '../../src/access/logins.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { takenBack } from '../support/nested-session.js'
+import { undone } from '../support/nested-session.js'
 
 const database = useDatabase()
 let name: string
@@ -160,7 +160,7 @@ test.for(['', 'pässword', 'a\0b', 'tab\t'])(
 
 test('who may not make roles gets the SQL for one who may, and it works', async () => {
   const maker = `${name}_maker`
-  const login = await takenBack(database.admin, async (session) => {
+  const login = await undone(database.admin, async (session) => {
     await session.query(`create role ${maker}`)
     await session.query(`set local session authorization ${maker}`)
     return createLogin(session, name)
@@ -174,7 +174,7 @@ test('who may not make roles gets the SQL for one who may, and it works', async 
 
 test('who may not change a password gets the SQL for it', async () => {
   await createLogin(database.admin, name)
-  const changed = await takenBack(database.admin, async (session) => {
+  const changed = await undone(database.admin, async (session) => {
     await session.query(`create role ${name}_maker`)
     await session.query(`set local session authorization ${name}_maker`)
     return createLogin(session, name, { password: 'the next one' })
@@ -186,7 +186,7 @@ test('who may not change a password gets the SQL for it', async () => {
 })
 
 test('before bootstrap there is no role to be a member of', async () => {
-  await takenBack(database.admin, async (session) => {
+  await undone(database.admin, async (session) => {
     await session.query('alter role tenantry_app rename to tenantry_planted')
     await expect(createLogin(session, name)).rejects.toThrow(MigrationError)
     await expect(createLogin(session, name)).rejects.toThrow('run npx tenantry migrate up first')

@@ -7,9 +7,9 @@ import type { Session } from '../../src/database/session.js'
 import { declarationsOf } from '../../src/migrations/declarations.js'
 import { platformMigrations } from '../../src/migrations/migrator.js'
 import { platformTables } from '../../src/schema/tables.js'
-import type { FileDatabase } from '../../src/testing/vitest.js'
+import type { TestFileDatabase } from '../../src/testing/vitest.js'
 import { tenantry } from '../cli/command-line.js'
-import { takenBack } from '../support/nested-session.js'
+import { undone } from '../support/nested-session.js'
 import type { Plant } from './plants.js'
 
 export interface Planted {
@@ -21,7 +21,7 @@ export interface Planted {
 }
 
 /** Plants faults into the database of a test file, proves it as a login, and takes everything back. */
-export function usePlants(database: FileDatabase) {
+export function usePlants(database: TestFileDatabase) {
   let declarations: Declarations
   beforeAll(async () => {
     declarations = await declarationsOf(platformTables, [platformMigrations])
@@ -33,7 +33,7 @@ export function usePlants(database: FileDatabase) {
     role: StartupProofOptions['role'],
     work: (planted: Planted) => Promise<T>,
   ): Promise<T> =>
-    takenBack(database.admin, async (session) => {
+    undone(database.admin, async (session) => {
       const names = { login: new URL(urlOf(role)).username, role, ...(await databaseAndOwner(session)) }
       const run = async (statements: readonly string[]) => {
         for (const sql of statements) {

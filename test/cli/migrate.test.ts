@@ -80,13 +80,13 @@ describe('down', () => {
   test('takes back the last one, of the own tables before those of the library; up brings it again', async () => {
     await migrate('up')
     expect((await migrate('down', '--yes', '--json')).json()).toEqual({
-      takenBack: [{ set: 'own', tag: '0000_tickets' }],
+      undone: [{ set: 'own', tag: '0000_tickets' }],
     })
-    const { takenBack } = (await migrate('down', '--yes', '--json')).json() as {
-      takenBack: { set: string; tag: string }[]
+    const { undone } = (await migrate('down', '--yes', '--json')).json() as {
+      undone: { set: string; tag: string }[]
     }
-    expect(takenBack).toEqual([{ set: 'tenantry', tag: expect.stringMatching(/^\d{4}_/) as string }])
-    const tag = takenBack[0]?.tag ?? ''
+    expect(undone).toEqual([{ set: 'tenantry', tag: expect.stringMatching(/^\d{4}_/) as string }])
+    const tag = undone[0]?.tag ?? ''
     const { stdout } = await migrate('up')
     expect(stdout).toContain(`tenantry ${tag} applied\nown 0000_tickets applied\n`)
     expect(await migrate('verify')).toMatchObject({ code: 0 })

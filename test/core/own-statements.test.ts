@@ -44,7 +44,7 @@ test('a text that names no organization is refused before it is sent', async () 
       return this.runRows(statement, () => [])
     }
   }
-  expect(() => org.repository(Everything).all()).toThrow('must say "org_id" = $1')
+  expect(() => org.repository(Everything).all()).toThrow('must have "org_id" = $1')
 })
 
 test('a statement with an uncast parameter is not prepared under a name', async () => {

@@ -100,7 +100,7 @@ test('a statement that names no organization is refused by its name', async () =
   const org = await newOrg()
   const error = await failureOf((async () => org.repository(Bots).unowned())())
   expect(error).toBeInstanceOf(DefinitionError)
-  expect(error.message).toMatch(/everybody.* must say "?org_id"? = \$1/)
+  expect(error.message).toMatch(/everybody.* must have "?org_id"? = \$1/)
 })
 
 test('a column that the table does not have is a fault of who names it', async () => {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import type { FileDatabase } from '../../src/testing/vitest.js'
+import type { TestFileDatabase } from '../../src/testing/vitest.js'
 import type { Rows } from '../support/every-table.js'
 
 /** The application's login with nothing bound, with an organization, or with a person; the system's login; or the owner. */
@@ -26,7 +26,7 @@ export const orgOf = (rows: Rows) => rows.get('organizations')?.id as string
 export const personOf = (rows: Rows) => rows.get('users')?.id as string
 
 /** Over connections of the logins, as an application has them. Each is made when it is first used. */
-export function connectionsOf(database: FileDatabase, ours: Rows) {
+export function connectionsOf(database: TestFileDatabase, ours: Rows) {
   const clients = new Map<string, pg.Client>()
   const connect = async (actor: Actor): Promise<pg.Client> => {
     const { adminUrl, systemUrl, appUrl } = database
@@ -47,7 +47,7 @@ export function connectionsOf(database: FileDatabase, ours: Rows) {
 }
 
 /** Inside of the owner's open transaction, so that what is planted there is seen, and goes with it. */
-export function withinTransaction(client: pg.Client, database: FileDatabase, ours: Rows): Attempt {
+export function withinTransaction(client: pg.Client, database: TestFileDatabase, ours: Rows): Attempt {
   const loginOf = (actor: Actor) => new URL(actor === 'system' ? database.systemUrl : database.appUrl).username
   return async (actor, ...statements) => {
     const become = actor === 'owner' ? [] : [`set local session authorization ${loginOf(actor)}`]

@@ -10,7 +10,7 @@ import { upgrade } from '../../src/migrations/upgrade.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { takenBack } from '../support/nested-session.js'
+import { undone } from '../support/nested-session.js'
 import { type Build, notes, twoBuilds } from '../support/two-builds.js'
 import { z } from 'zod'
 import { useEmptyDatabases } from './empty-database.js'
@@ -162,7 +162,7 @@ describe('beside a newer build', () => {
 
   /** What the proof of the older build finds after some statements of the owner, which are taken back. */
   const found = (role: 'tenantry_app' | 'tenantry_system', ...statements: string[]): Promise<string[]> =>
-    takenBack(session, async (nested) => {
+    undone(session, async (nested) => {
       for (const sql of statements) await nested.query(sql)
       const login = new URL(role === 'tenantry_app' ? database.appUrl : database.systemUrl).username
       await nested.query(`set local session authorization ${login}`)

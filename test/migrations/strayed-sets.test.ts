@@ -3,7 +3,7 @@ import type { Session } from '../../src/database/session.js'
 import { migrateDown, type MigrationSet, platformMigrations } from '../../src/migrations/migrator.js'
 import { strayedSets } from '../../src/migrations/strayed-sets.js'
 import { upgrade } from '../../src/migrations/upgrade.js'
-import { takenBack } from '../support/nested-session.js'
+import { undone } from '../support/nested-session.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { useEmptyDatabases } from './empty-database.js'
 import { writeFolder } from './migrations-folder.js'
@@ -38,7 +38,7 @@ test('the record has the hashes of what is applied, and follows a down', async (
   const both = await appliedHashes(session)
   expect(both).toHaveLength(2)
   expect(await recordedHashes(session)).toEqual([both])
-  await takenBack(session, async (within) => {
+  await undone(session, async (within) => {
     await migrateDown(within, [own])
     expect(await recordedHashes(within)).toEqual([both.slice(0, 1)])
     await migrateDown(within, [own])
@@ -53,7 +53,7 @@ test('a set is known by the record where its own bookkeeping was emptied, droppe
     'drop table app_migrations.migrations',
     'drop schema app_migrations cascade',
   ]) {
-    await takenBack(session, async (within) => {
+    await undone(session, async (within) => {
       await within.query(sql)
       expect(await strayedSets(within, [platformMigrations]), sql).toEqual(absent)
       // Where the project has the set, its migrations are pending: that is for the migrator to say.
@@ -63,7 +63,7 @@ test('a set is known by the record where its own bookkeeping was emptied, droppe
 })
 
 test('a set is known by its own bookkeeping where the record was made before there were hashes in it', async () => {
-  await takenBack(session, async (within) => {
+  await undone(session, async (within) => {
     await within.query(
       `create or replace view platform_migrations.inventory with (security_invoker) as
        select 'app_migrations.migrations' as "set", 'set' as what, 'app_migrations.migrations' as name,
@@ -75,7 +75,7 @@ test('a set is known by its own bookkeeping where the record was made before the
 
 test('a set whose bookkeeping table was moved is the same set', async () => {
   const moved = { ...own, bookkeeping: { schema: 'moved', table: 'applied' } }
-  await takenBack(session, async (within) => {
+  await undone(session, async (within) => {
     expect(await strayedSets(within, [platformMigrations, moved])).toEqual(absent)
     await within.query('create schema moved')
     await within.query('alter table app_migrations.migrations rename to applied')

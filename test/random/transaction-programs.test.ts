@@ -31,7 +31,7 @@ function expectVariety(reports: readonly Report[]): void {
   const share = (of: (report: Report) => number) => reports.filter((report) => of(report) > 0).length / reports.length
   expect(share(({ kept }) => kept)).toBeGreaterThan(0.3)
   expect(share(({ refused }) => refused)).toBeGreaterThan(0.3)
-  expect(share(({ takenBack }) => takenBack)).toBeGreaterThan(0.1)
+  expect(share(({ undone }) => undone)).toBeGreaterThan(0.1)
   expect(share(({ kept, refused }) => kept * refused)).toBeGreaterThan(0.1)
 }
 

@@ -41,7 +41,7 @@ export interface Report {
   /** How many calls and nested transactions took effect, were refused, or were taken back by one around them. */
   readonly kept: number
   readonly refused: number
-  readonly takenBack: number
+  readonly undone: number
 }
 
 const mine = new Error('mine')
@@ -146,7 +146,7 @@ class Run {
       faults,
       kept: this.told.filter(isKept).length,
       refused: this.told.filter(({ outcome }) => outcome === 'rejected').length,
-      takenBack: this.told.filter((one) => one.outcome === 'fulfilled' && !isKept(one)).length,
+      undone: this.told.filter((one) => one.outcome === 'fulfilled' && !isKept(one)).length,
     }
   }
 

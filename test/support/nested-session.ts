@@ -26,7 +26,7 @@ function nested(session: Session): Session {
 }
 
 /** Runs `work` and takes all of it back: roles are the whole server's, and other tests are at work on it. */
-export async function takenBack<T>(session: Session, work: (session: Session) => Promise<T>): Promise<T> {
+export async function undone<T>(session: Session, work: (session: Session) => Promise<T>): Promise<T> {
   await session.query('begin')
   try {
     return await work(nested(session))

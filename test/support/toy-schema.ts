@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { afterEach, beforeAll, beforeEach } from 'vitest'
 import { type Binding, type Call, type Executor, statement } from '../../src/core/executor.js'
 import { type NodePostgresOptions, openNodePostgres } from '../../src/database/node-postgres.js'
-import { type FileDatabase, useDatabase } from '../../src/testing/vitest.js'
+import { type TestFileDatabase, useDatabase } from '../../src/testing/vitest.js'
 
 const org = (last: string): Binding & { kind: 'org' } => ({
   kind: 'org',
@@ -48,7 +48,7 @@ export async function failureOf(promise: Promise<unknown>): Promise<Error> {
 type Options = Omit<Partial<NodePostgresOptions>, 'pool'> & { pool?: pg.PoolConfig | pg.Pool }
 
 export interface ToyDatabase {
-  readonly database: FileDatabase
+  readonly database: TestFileDatabase
   /** An executor with one connection unless told otherwise. It is closed after the test. */
   readonly open: (options?: Options) => Executor
 }

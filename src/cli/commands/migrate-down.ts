@@ -34,7 +34,7 @@ export const addDown: AddCommand = (program, run) =>
       const steps = await asOwner(context, args, async (session) => {
         const found = { project, cwd: context.cwd }
         await requireEverySet(session, found)
-        const due = lastFirst(await migrationStatus(session, sets), { all, to: args.to })
+        const due = toUndo(await migrationStatus(session, sets), { all, to: args.to })
         if (due.length > 0 && !args.yes) {
           const what = `This undoes ${due.join(', ')} and drops the tables that they created, with all rows.`
           if (!console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
@@ -46,13 +46,13 @@ export const addDown: AddCommand = (program, run) =>
       })
       return {
         lines: [steps.length === 0 ? 'There was nothing to undo.' : `Migrations undone: ${steps.length}.`],
-        document: { takenBack: steps.map(({ set, tag }) => ({ set, tag })) },
+        document: { undone: steps.map(({ set, tag }) => ({ set, tag })) },
       }
     }),
   )
 
 /** The migrations that will be undone, for the question. The migrator refuses a target that does not exist. */
-function lastFirst(sets: readonly SetStatus[], { all, to }: { all: boolean; to: string | undefined }): string[] {
+function toUndo(sets: readonly SetStatus[], { all, to }: { all: boolean; to: string | undefined }): string[] {
   const applied = [...sets].reverse().flatMap(({ set, migrations }) => {
     const stays = migrations.findIndex(({ index, tag }) => to !== undefined && (tag === to || index === Number(to)))
     const due = migrations.filter(({ state, index }) => state !== 'pending' && index > stays)

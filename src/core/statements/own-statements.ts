@@ -28,7 +28,9 @@ export function ownStatement(
 
 function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): void {
   if (owner === undefined || saysOwner(owner.column.sql.slice(1, -1), sql)) return
-  throw new DefinitionError(`${label} must say ${owned} for each of its tables, so that it means one owner's rows`)
+  throw new DefinitionError(
+    `${label} must have ${owned} for each of its tables, because otherwise only row security keeps owners apart`,
+  )
 }
 
 /** `"org_id" = $1`, or an insert that gives `$1` to the column. */

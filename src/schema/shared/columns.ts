@@ -36,7 +36,7 @@ export const literal = (predicate: string): SQL => sql.raw(predicate)
 export const stateCheck = (name: string, column: string, words: readonly string[]) =>
   check(name, literal(`${column} in (${words.map((word) => `'${word}'`).join(', ')})`))
 
-/** A check on a numeric or double column. NaN passes every comparison, so the check names it. */
+/** A check on a numeric or double column. It excludes NaN by name, because `NaN > 0` is true in Postgres. */
 export const numberCheck = (name: string, column: string, predicate?: string) =>
   check(name, literal(predicate === undefined ? `${column} <> 'NaN'` : `${predicate} and ${column} <> 'NaN'`))
 

@@ -43,7 +43,7 @@ export async function closePartition(
   const left = await plan(session)
   if (left.length > 0)
     throw new MigrationError(
-      `${partition} was not created, because its rights cannot be closed. Still to do: ${left.join('; ')}`,
+      `${partition} was not created, because this login may not revoke rights or set policies on it. Run as a role that may: ${left.join('; ')}`,
     )
 }
 
@@ -57,6 +57,7 @@ const openPartitions = (session: Session, tables: readonly DeclaredTable[], only
 
 const openPartitionStatements = `
 with ${declaredTable('$1')},
+-- Only the column of \`place\` that policyTables reads.
 place as materialized (
   select array(
     select f.proname::text from pg_catalog.pg_proc f join pg_catalog.pg_namespace n on n.oid = f.pronamespace

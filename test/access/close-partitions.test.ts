@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { UnsafeRoleError } from '../../src/core/errors.js'
-import { closePartitions } from '../../src/access/partitions.js'
+import { closePartitions } from '../../src/access/close-partitions.js'
 import { manifestOf } from '../../src/access/manifest.js'
 import { proveStartup } from '../../src/access/startup-proof.js'
 import { openSession } from '../../src/database/session.js'
