@@ -341,7 +341,7 @@ export class QueryError extends TenantryError {
   }
 }
 
-/** A repository or a table is defined wrongly: a fault of the program, whatever its caller asked for. */
+/** A repository or a table is defined wrongly, or a call is misused: a fault of the program, not of its user's input. */
 export class DefinitionError extends TenantryError {
   readonly code = 'definition'
   readonly status = 500

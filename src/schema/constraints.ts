@@ -1,11 +1,11 @@
-import { getTableColumns } from 'drizzle-orm'
-import { type AnyPgColumn, getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
+import { getTableColumns, is, SQL } from 'drizzle-orm'
+import { type AnyPgColumn, getTableConfig, PgDialect, type PgTable } from 'drizzle-orm/pg-core'
 
 /** The table and fields of an error of the database, by the names that callers use. */
 export interface ConstraintFacts {
   /** The table. */
   readonly resource: string
-  /** Properties, without the organization's, which callers never pass. */
+  /** The properties that callers pass: without the organization's, and for a generated column those that it is computed from. */
   readonly fields: readonly string[]
   /** The table that a foreign key refers to. */
   readonly refersTo: string | undefined
@@ -70,11 +70,26 @@ function constraintsOf(table: PgTable): [string, ConstraintFacts][] {
 
 function factsAbout(table: PgTable, names: readonly string[]): ConstraintFacts {
   const properties = Object.entries(getTableColumns(table))
+  const fields = properties.filter(([, { name }]) => name !== 'org_id')
   return {
     resource: getTableConfig(table).name,
-    fields: names
-      .filter((name) => name !== 'org_id')
-      .flatMap((name) => properties.find(([, column]) => column.name === name)?.[0] ?? []),
+    fields: names.flatMap((name) => {
+      const [property, column] = fields.find(([, one]) => one.name === name) ?? []
+      if (property === undefined || column === undefined) return []
+      const sources = sourcesOf(column)
+      const computedFrom = fields.flatMap(([key, one]) => (sources.includes(one.name) ? [key] : []))
+      return computedFrom.length > 0 ? computedFrom : [property]
+    }),
     refersTo: undefined,
   }
 }
+
+/** The names in the expression of a generated column. Callers cannot write that column, only those it is computed from. */
+function sourcesOf({ generated }: AnyPgColumn): readonly string[] {
+  const as = typeof generated?.as === 'function' ? (generated.as as () => unknown)() : generated?.as
+  if (!is(as, SQL)) return []
+  const code = dialect.sqlToQuery(as).sql.replaceAll(/'[^']*'/g, "''")
+  return code.match(/[\p{L}_][\p{L}\p{N}_$]*/gu) ?? []
+}
+
+const dialect = new PgDialect()

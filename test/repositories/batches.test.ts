@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import {
   BrokenReferenceError,
   ConflictError,
+  DefinitionError,
   InvalidInputError,
   NotFoundError,
   ScopeClosedError,
@@ -19,9 +20,8 @@ import { useTenancy } from '../support/use-tenancy.js'
 const bench = useTenancy()
 const { newOrg } = bench
 
-const oneStatementOnly = new InvalidInputError(
-  'batch',
-  'a batch takes calls of one statement and sends them when its function has returned them',
+const oneStatementOnly = new DefinitionError(
+  'batch: only calls of one statement can be made inside, and the function must return them without awaiting them',
 )
 
 /** Rows that every method can be called with. */
@@ -175,7 +175,7 @@ test('a call that is not returned, or is awaited inside, is refused', async () =
     void inner.agents.delete(agent.id)
     return [inner.agents.count()]
   })
-  const returned = new InvalidInputError('batch', 'the function must return every call that it makes, once')
+  const returned = new DefinitionError('batch: the function must return each call that it makes exactly once')
   await expect(forgotten).rejects.toThrow(returned)
   const twice = org.batch((inner) => {
     const count = inner.agents.count()
@@ -189,7 +189,9 @@ test('a call that is not returned, or is awaited inside, is refused', async () =
   })
   await expect(insteadOf).rejects.toThrow(returned)
   const awaited = org.batch((async (inner: Org) => [await inner.agents.delete(agent.id)]) as never)
-  await expect(awaited).rejects.toThrow(InvalidInputError)
+  await expect(awaited).rejects.toThrow(DefinitionError)
+  const misused = [org.batch('no function' as never), org.batch(() => 'no list' as never), org.batch(() => [1])]
+  for (const attempt of misused) await expect(attempt).rejects.toThrow(DefinitionError)
   expect(await org.agents.get(agent.id)).toEqual(agent)
 })
 
@@ -204,7 +206,10 @@ test('what waits inside is refused at once, and does not wait for ever', async (
   })
   const [transaction, another, count] = (await waited) ?? []
   expect(transaction).toEqual({ status: 'rejected', reason: oneStatementOnly })
-  expect(another).toEqual({ status: 'rejected', reason: new InvalidInputError('batch', 'a batch cannot hold another') })
+  expect(another).toEqual({
+    status: 'rejected',
+    reason: new DefinitionError('batch: a batch cannot be made inside another'),
+  })
   expect(count).toEqual({ status: 'rejected', reason: oneStatementOnly })
 })
 

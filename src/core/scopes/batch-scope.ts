@@ -1,15 +1,16 @@
 import { types } from 'node:util'
-import { InvalidInputError, ScopeClosedError } from '../errors.js'
+import { DefinitionError, ScopeClosedError } from '../errors.js'
 import type { Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext } from '../scope.js'
-import { ownItems } from '../values.js'
+import { ownItems, touch } from '../values.js'
 import { callsOf } from './send-planned.js'
 
 type Plan = Planned<unknown> | Promise<Planned<unknown>>
 
 const maxCalls = 10_000
-const oneStatementOnly = 'a batch takes calls of one statement and sends them when its function has returned them'
+const oneStatementOnly =
+  'batch: only calls of one statement can be made inside, and the function must return them without awaiting them'
 
 /** Sends the calls that `collect` makes in one round trip. `send` returns their results, and throws when a row is missing. */
 export async function runBatch<Calls extends readonly unknown[]>(
@@ -61,13 +62,13 @@ class BatchScope implements Scope {
   }
 
   batch<Calls extends readonly unknown[]>(): Promise<BatchResults<Calls>> {
-    return refused('a batch cannot hold another')
+    return refused('batch: a batch cannot be made inside another')
   }
 
   collect(make: (scope: Scope) => readonly unknown[]): Plan[] {
     try {
       if (typeof make !== 'function')
-        throw new InvalidInputError('batch', 'must be a function, such as (org) => [org.agents.find(id)]')
+        throw new DefinitionError('batch: the argument must be a function, such as (org) => [org.agents.find(id)]')
       return this.plansOf(this.make(make))
     } catch (error) {
       this.isRefused = true
@@ -77,15 +78,16 @@ class BatchScope implements Scope {
 
   private plansOf(made: unknown): Plan[] {
     if (types.isPromise(made)) made.catch(ignore)
+    if (!touch('batch', () => Array.isArray(made))) throw new DefinitionError(oneStatementOnly)
     const items = ownItems(made, 'batch', maxCalls)
     for (const item of items) if (types.isPromise(item)) item.catch(ignore)
     const order = items.map((item) => {
       const plan = this.plans.get(item as object)
-      if (plan === undefined) throw new InvalidInputError('batch', oneStatementOnly)
+      if (plan === undefined) throw new DefinitionError(oneStatementOnly)
       return plan
     })
     if (new Set(items).size !== this.plans.size || order.length !== this.plans.size) {
-      throw new InvalidInputError('batch', 'the function must return every call that it makes, once')
+      throw new DefinitionError('batch: the function must return each call that it makes exactly once')
     }
     return order
   }
@@ -116,14 +118,14 @@ class LazyCall {
     // The batch has already been rejected with the reason. Another rejection here would be unhandled and end the process.
     if (this.isRefused()) return undefined
     if (refuse === undefined) return refused(oneStatementOnly)
-    refuse(new InvalidInputError('batch', oneStatementOnly))
+    refuse(new DefinitionError(oneStatementOnly))
     return undefined
   }
 }
 
 /** The rejection is marked as handled: the batch may fail before the caller awaits this promise. */
 function refused(reason: string): Promise<never> {
-  const refusal = Promise.reject(new InvalidInputError('batch', reason))
+  const refusal = Promise.reject(new DefinitionError(reason))
   refusal.catch(ignore)
   return refusal
 }

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../errors.js'
+import { DefinitionError, InvalidInputError } from '../errors.js'
 import type { TransactionOptions } from '../scope.js'
 import { readOptions } from '../values.js'
 
@@ -6,7 +6,9 @@ const isolations: readonly unknown[] = ['read committed', 'repeatable read', 'se
 
 export function assertWork(work: unknown): void {
   if (typeof work !== 'function')
-    throw new InvalidInputError('transaction', 'must be a function, such as async (org) => org.agents.find(id)')
+    throw new DefinitionError(
+      'transaction: the argument must be a function, such as async (org) => org.agents.find(id)',
+    )
 }
 
 /** Checks the options before BEGIN is built from them. Infinite `retries` are refused, so that a deadlock is not repeated for ever. */
