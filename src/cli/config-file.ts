@@ -9,6 +9,7 @@ import { setOf } from '../declared.js'
 import { type MigrationSet, platformMigrations } from '../migrations/migrator.js'
 import * as schema from '../schema/index.js'
 import { platformTables, tablesOf } from '../schema/tables.js'
+import { kitIsMissing } from './drizzle-kit.js'
 
 /** The tables and migrations of the commands: the library's, and the host's where a tenantry.config.ts names them. */
 export interface Project {
@@ -135,6 +136,8 @@ async function loadModule(file: string, virtualModules: Record<string, unknown>)
   try {
     return { ...(await jiti.import<Record<string, unknown>>(file)) }
   } catch (error) {
-    throw new InvalidInputError(file, `cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
+    const message = error instanceof Error ? error.message : String(error)
+    const reason = /^Cannot find (?:module|package) 'drizzle-kit'/.test(message) ? kitIsMissing : message
+    throw new InvalidInputError(file, `cannot be loaded: ${reason}`)
   }
 }

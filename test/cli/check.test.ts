@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -72,6 +72,27 @@ describe('check', () => {
     expect(code).toBe(3)
     expect(stdout).toContain('generated: table helpdesk.tickets, column note is in the definitions and in no migration')
     expect(stdout).toMatch(/drizzle-config: .*"drizzle".*"app_migrations"/)
+  })
+
+  test('tells a schema that is not exported, because drizzle-kit would not create it', async () => {
+    edit('src/schema.ts', 'export const helpdesk', 'const helpdesk')
+    expect((await check()).stdout).toContain(
+      "schema-export: The schema helpdesk is not exported, so drizzle-kit writes no CREATE SCHEMA for it. Add `export const helpdesk = pgSchema('helpdesk')`",
+    )
+    edit('tenantry.config.ts', "migrations: './drizzle'", "migrations: './drizzle', exceptRules: ['schema-export']")
+    expect((await check()).stdout).not.toContain('schema-export')
+  })
+
+  test('says that drizzle-kit is to be installed, where drizzle.config.ts cannot import it', async () => {
+    rmSync(join(project, 'node_modules'))
+    mkdirSync(join(project, 'node_modules'))
+    for (const name of readdirSync(join(root, 'node_modules')).filter((one) => one !== 'drizzle-kit')) {
+      symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name))
+    }
+    expect(await check()).toMatchObject({
+      code: 2,
+      stderr: containing('drizzle-kit is not installed: npm install --save-dev drizzle-kit'),
+    })
   })
 
   test('lists the rules with their reasons', async () => {

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
+import { getTableConfig, isPgSchema } from 'drizzle-orm/pg-core'
 import { takenNames } from '../../core/relational-schema.js'
 import { checkTables, type Finding } from '../../lint/check-tables.js'
 import * as library from '../../schema/index.js'
-import { platformTables } from '../../schema/tables.js'
+import { platformTables, tablesOf } from '../../schema/tables.js'
 import { type OwnProject, type Project, readDrizzleConfig } from '../config-file.js'
 import { withDrizzleKit } from '../drizzle-kit.js'
 
@@ -19,6 +20,7 @@ async function checkOwn(own: OwnProject): Promise<Finding[]> {
   return [
     ...checkTables(definitions, { except: exceptRules }),
     ...checkNames(own),
+    ...checkSchemas(own),
     ...(await checkDrizzleConfig(own)),
     ...(await checkGenerated(own)),
   ]
@@ -30,6 +32,24 @@ function checkNames({ definitions }: OwnProject): Finding[] {
     table: '',
     message: `tenantry/schema has an export named ${name} too. Export yours under another name.`,
   }))
+}
+
+/** drizzle-kit creates the schemas that the module exports. A table has only the name of its schema. */
+function checkSchemas({ definitions, exceptRules }: OwnProject): Finding[] {
+  const rule = 'schema-export'
+  if (exceptRules.includes(rule)) return []
+  const exported = Object.values(definitions)
+  const created = new Set(exported.filter(isPgSchema).map(({ schemaName }) => schemaName))
+  const used = tablesOf(definitions)
+    .filter((table) => !platformTables.includes(table))
+    .map((table) => getTableConfig(table).schema)
+  return [...new Set(used)]
+    .filter((name) => name !== undefined && !created.has(name))
+    .map((name) => ({
+      rule,
+      table: '',
+      message: `The schema ${name} is not exported, so drizzle-kit writes no CREATE SCHEMA for it. Add \`export const ${name} = pgSchema('${name}')\`; if something else creates the schema, add '${rule}' to exceptRules.`,
+    }))
 }
 
 /** Where the two configs differ, drizzle-kit would write or apply other migrations than tenantry. */
