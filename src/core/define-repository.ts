@@ -27,11 +27,19 @@ export interface LinkDefinition<Link> extends RepositoryOptions {
 /** A table of the host's own, read and written inside one organization. */
 export type DefinedRepository<Row extends object, New, Patch> = ScopedRepository<Row> & {
   create(values: New): Query<Row>
-  /** With the `revision` that was read, throws VersionConflictError when the row was changed since. */
-  update(id: string, patch: Patch, options?: UpdateOptions): Query<Row>
   /** Hides the row where the table has `deleted_at`; deletes it otherwise. */
   delete(id: string): Query<Row>
-} & (Row extends { readonly deletedAt: unknown } ? SoftDeletable<Row> : unknown)
+} & (Row extends { readonly revision: unknown } ? Revised<Row, Patch> : Updatable<Row, Patch>) &
+  (Row extends { readonly deletedAt: unknown } ? SoftDeletable<Row> : unknown)
+
+interface Updatable<Row, Patch> {
+  update(id: string, patch: Patch): Query<Row>
+}
+
+interface Revised<Row, Patch> {
+  /** With the `revision` that was read, throws VersionConflictError when the row was changed since. */
+  update(id: string, patch: Patch, options?: UpdateOptions): Query<Row>
+}
 
 interface SoftDeletable<Row> {
   /** Brings a hidden row back. Throws ConflictError when a unique value of it was taken meanwhile. */
@@ -55,7 +63,8 @@ type RepositoryClass<Repository> = new (scope: Scope) => Repository
 
 /**
  * A repository over one table: `const Tickets = defineRepository(tickets, { create: newTicket, patch: ticketPatch })`, used as
- * `org.repository(Tickets)`. For more than that, write a class that extends `ScopedRepository`.
+ * `org.repository(Tickets)`. `class Tickets extends defineRepository(...) {}` does the same, and an editor shows it as `Tickets`.
+ * For more than that, write a class that extends `ScopedRepository`.
  */
 export function defineRepository<Table extends PgTable, New extends z.ZodObject, Patch extends z.ZodObject>(
   table: Table,

@@ -19,6 +19,7 @@ test.each([
   ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined>'],
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
   ['const values', 'const values: NewAgent'],
+  ['const named', 'const named: NamedSites'],
   [
     'this.appendRows',
     '(method) ScopedRepository<Agent>.appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number>',
