@@ -3,10 +3,9 @@ import { DefinitionError, MigrationError } from './core/errors.js'
 import { takenNames } from './core/relational-schema.js'
 import type { FactsLookup } from './database/sqlstate.js'
 import type { Declarations } from './access/rights.js'
-import { readFolder } from './migrations/folder.js'
+import { declarationsOf } from './migrations/declarations.js'
 import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
 import { factsLookup } from './schema/constraints.js'
-import { manifestOf } from './access/manifest.js'
 import * as library from './schema/index.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
@@ -34,13 +33,10 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
   if (own !== undefined) assertFreeNames(own)
   const tables = [...platformTables, ...(own === undefined ? [] : tablesOf(own.schema))]
   const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
-  const migrations = await Promise.all(
-    sets.map(async ({ folder, bookkeeping }) => ({ ...bookkeeping, known: await knownOf(folder) })),
-  )
   return {
     tables,
     sets,
-    declarations: { ...manifestOf(tables), migrations },
+    declarations: await declarationsOf(tables, sets),
     lookup: factsLookup(tables),
   }
 }
@@ -70,6 +66,3 @@ export const setOf = (own: OwnTables): MigrationSet => ({
 })
 
 const ownBookkeeping = { schema: 'app_migrations', table: 'migrations' }
-
-const knownOf = async (folder: string) =>
-  (await readFolder(folder)).map(({ tag, when, hash }) => ({ name: tag, when, hash }))

@@ -1,5 +1,5 @@
 import type { RoleFault } from '../core/errors.js'
-import { connectWithIt, type Finding, rootCauses } from './root-causes.js'
+import { byText, connectWithIt, type Finding, rootCauses } from './root-causes.js'
 import type { Session } from '../database/session.js'
 
 /** The result of a proof. With a fault the connection must not be used; a note is information for the administrator. */
@@ -20,16 +20,13 @@ export async function proveConnection(session: Pick<Session, 'query'>, { role, s
   return asProof(await session.query<Finding>(connectionProof, [role, schemas]))
 }
 
-/** Separates faults and notes, and sorts each list, so that the order does not depend on the query plan. */
+/** Separates faults and notes, and sorts each list. */
 export function asProof(findings: readonly Finding[]): Proof {
-  const sorted = rootCauses(findings)
-    .map(({ fault, detail, mend, isFault }) => ({ found: { fault, detail, mend }, isFault }))
-    .sort((a, b) => Number(text(a.found) > text(b.found)) - Number(text(a.found) < text(b.found)))
-  const pick = (isFault: boolean) => sorted.filter((finding) => finding.isFault === isFault).map(({ found }) => found)
+  const sorted = rootCauses(findings).toSorted(byText)
+  const pick = (wanted: boolean) =>
+    sorted.filter(({ isFault }) => isFault === wanted).map(({ fault, detail, mend }) => ({ fault, detail, mend }))
   return { faults: pick(true), notes: pick(false) }
 }
-
-const text = ({ fault, detail }: RoleFault) => `${fault}\n${detail}`
 
 /** The roles that the session can act as. `$1` is the one that it should reach, `$2` the schemas that may be on its search_path. */
 export const loginTables = `

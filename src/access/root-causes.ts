@@ -7,7 +7,7 @@ export interface Finding extends RoleFault {
   readonly about: 'login' | 'database'
 }
 
-/** The end of the mend for an administrator's login: it stays as it is, and the application gets a login of its own. */
+/** Every mend that creates another login ends with this, and is recognized by it. An administrator's login is never altered. */
 export const connectWithIt = '# and connect with the url that it prints'
 
 const migrateUp = 'npx tenantry migrate up'
@@ -25,7 +25,7 @@ interface Cause {
 const called = (fault: string) => (finding: Finding) => finding.fault === fault
 const everything = () => true
 
-// `login create` refuses to grant its role to a login that can do more.
+// `login create` refuses to grant its role to a login with rights beyond its role.
 const more = new Set([
   'bypasses row security',
   'may create roles or databases, or replicate',
@@ -34,7 +34,7 @@ const more = new Set([
 ])
 const isMoreThanALogin = ({ fault }: Finding) => more.has(fault)
 
-// In the order of their mends: the roles and the tables must exist before a login can be created.
+// In the order in which they must be mended: the roles and the tables must exist before a login can be created.
 const causes: readonly Cause[] = [
   { is: called('the database was never migrated'), explains: everything },
   // It creates the roles too.
@@ -71,10 +71,13 @@ function oneForEach(findings: readonly Finding[]): Finding[] {
 }
 
 function inOne(findings: readonly Finding[]): Finding {
-  const sorted = findings.toSorted((a, b) => Number(textOf(a) > textOf(b)) - Number(textOf(a) < textOf(b)))
+  const sorted = findings.toSorted(byText)
   const details = [...new Set(sorted.map(({ detail }) => detail))]
   const further = details.length > 3 ? `; and ${details.length - 3} more` : ''
   return { ...(sorted[0] as Finding), detail: `${details.slice(0, 3).join('; ')}${further}` }
 }
 
-const textOf = ({ fault, detail }: Finding) => `${fault}\n${detail}`
+/** An order that does not depend on the query plan. */
+export const byText = (a: RoleFault, b: RoleFault) => Number(textOf(a) > textOf(b)) - Number(textOf(a) < textOf(b))
+
+const textOf = ({ fault, detail }: RoleFault) => `${fault}\n${detail}`

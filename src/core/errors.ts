@@ -210,7 +210,7 @@ export class CommitUnknownError extends TenantryError {
   readonly status = 503
   constructor() {
     super(
-      'the connection was lost before the server answered; the write may or may not have happened. Read before you repeat it',
+      'it is not known whether the write happened: the answer of the server was lost or could not be understood. Read before you repeat it',
     )
   }
 }
@@ -283,7 +283,7 @@ export class UnavailableError extends TenantryError {
   }
 }
 
-/** The SQL text is not one that a scope may send, or a read-only scope was to write. */
+/** The SQL text is not one that a scope may send, or a read-only scope was asked to write. */
 export class UnsafeStatementError extends TenantryError {
   readonly code = 'unsafe_statement'
   readonly status = 500
@@ -321,7 +321,10 @@ export class DecryptError extends TenantryError {
   }
 }
 
-/** Row security refused a statement that its predicate should have stopped, or the connection was bound to another owner. A bug: alert someone. */
+/**
+ * Row security refused a row that `org_id = $1` should already have excluded, or the connection was bound to another owner. A bug: alert
+ * someone.
+ */
 export class IsolationError extends TenantryError {
   readonly code = 'isolation'
   readonly status = 500

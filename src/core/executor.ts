@@ -3,12 +3,12 @@ import { mayWrite } from './may-write.js'
 import { canBeNamed } from './parameter-types.js'
 
 /**
- * What a statement may do to rows. If its answer is lost, an `insert` or a `change` may have been written. A `change` that matched no
- * row is refused after the server has run it; an `insert` is not.
+ * What a statement may do to rows. If its answer is lost, an `insert` or a `change` may have been written. Where a `change` matched
+ * no row, the library throws after the server has run it; an `insert` never ends so.
  */
 export type Effect = 'read' | 'insert' | 'change'
 
-/** One SQL text and the name a connection prepares it under. An empty name is prepared anew for every call. */
+/** One SQL text and the name a connection prepares it under. With an empty name it is parsed again at every call. */
 export interface Statement {
   readonly name: string
   readonly text: string

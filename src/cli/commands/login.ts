@@ -13,7 +13,7 @@ export const addLogin: AddCommand = (program, run) =>
 const addCreate: AddCommand = (program, run) =>
   program.command(
     'create [name]',
-    'Creates a login for the application, or for the system',
+    'Creates a login for the application, or for jobs that work across all organizations',
     (command) =>
       command
         .epilogue(ownersEnvironment)
@@ -31,7 +31,7 @@ const addCreate: AddCommand = (program, run) =>
         .option('system', {
           type: 'boolean',
           default: false,
-          describe: 'For the system, which works across organizations',
+          describe: 'For jobs that work across all organizations: a member of tenantry_system',
         })
         .option('password-stdin', {
           type: 'boolean',

@@ -15,8 +15,8 @@ export const addProof: AddCommand = (program, run) =>
             'proof',
             'Connects as the login of the application and checks what openTenancy checks: the login',
             'reaches its one role and nothing else, row security and every right are as declared, every migration',
-            'is applied. Prints each fault with the command that mends it, and ends with 3. Only notes',
-            'applied migrations that the nearest tenantry.config.ts does not name.',
+            'is applied. Prints each fault with the command that mends it, and ends with 3. Applied migrations that',
+            'the nearest tenantry.config.ts does not name are notes, and do not change the exit code.',
           ),
         )
         .option('system', {
