@@ -50,7 +50,8 @@ export interface TenancyOptions {
   readonly onQuery?: OnQuery | undefined
   /**
    * For development: errors get `debug` with SQLSTATE, position, SQL text and the server's message, and a stack that begins at the
-   * caller's line. The SQL text includes its literals.
+   * caller's line. The SQL text includes its literals. Only then may SQL text use `explain`, which estimates from the rows of every
+   * organization.
    */
   readonly debug?: boolean | undefined
   /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */

@@ -99,8 +99,8 @@ export class Connection implements PipelineConnection {
     }
   }
 
-  prepare(steps: readonly Step[]): Pipeline {
-    return new Pipeline(steps, this.statements)
+  prepare(steps: readonly Step[], debug = false): Pipeline {
+    return new Pipeline(steps, this.statements, debug)
   }
 
   async send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline> {

@@ -15,12 +15,12 @@ export class EmbeddedConnection implements PipelineConnection {
 
   constructor(private readonly database: PGlite) {}
 
-  prepare(steps: readonly Step[]): Pipeline {
+  prepare(steps: readonly Step[], debug = false): Pipeline {
     for (const { statement, values } of steps) {
       assertShallow(statement.text)
       for (const value of values) if (typeof value === 'string' && /^\s*[[{]/.test(value)) assertShallow(value)
     }
-    return new Pipeline(steps, this.statements)
+    return new Pipeline(steps, this.statements, debug)
   }
 
   async send(pipeline: Pipeline): Promise<Pipeline> {

@@ -136,14 +136,15 @@ export class ExplicitTransaction implements Transaction {
   }
 
   private async send(steps: readonly Step[]): Promise<Pipeline> {
-    const pipeline = this.connection.prepare(steps)
+    const { signal, debug } = this.options
+    const pipeline = this.connection.prepare(steps, debug)
     this.waiting = []
-    await this.connection.send(pipeline, this.options.signal)
+    await this.connection.send(pipeline, signal)
     if (!this.connection.forgetStale(pipeline)) return pipeline
     // Only at the start: later, the transaction has done something that a repetition would lose.
-    if (this.state !== 'unsent' || this.options.signal?.aborted) return pipeline
+    if (this.state !== 'unsent' || signal?.aborted) return pipeline
     if (pipeline.status === 'E') await this.connection.send(this.connection.prepare([rollback]))
-    return this.connection.send(this.connection.prepare(steps), this.options.signal)
+    return this.connection.send(this.connection.prepare(steps, debug), signal)
   }
 
   /** A savepoint that was never sent needs no release and no rollback: nothing ran since. */

@@ -21,9 +21,10 @@ export async function runImplicitTransaction(
   binding: Binding,
   calls: readonly Call[],
   { signal, readOnly, reenter }: RunOptions,
-  { blocks, lookup, debug, bind = enter }: Dialect,
+  dialect: Dialect,
 ): Promise<Result[]> {
   if (signal?.aborted) throw aborted()
+  const { blocks, lookup, debug, bind = enter } = dialect
   const bound = bind(binding)
   const inner = [
     ...bound,
@@ -32,9 +33,9 @@ export async function runImplicitTransaction(
     ...(reenter ? bound : []),
   ]
   const steps = blocks ? [begin({ readOnly, isolation: undefined }), ...inner, commit] : inner
-  let pipeline = await attempt(connection, steps, blocks, signal)
+  let pipeline = await attempt(connection, steps, dialect, signal)
   if (connection.forgetStale(pipeline) && !signal?.aborted) {
-    pipeline = await attempt(connection, steps, blocks, signal)
+    pipeline = await attempt(connection, steps, dialect, signal)
   }
   const failure = failureOf(pipeline, {
     lookup,
@@ -58,10 +59,10 @@ export async function runImplicitTransaction(
 async function attempt(
   connection: PipelineConnection,
   steps: readonly Step[],
-  blocks: boolean,
+  { blocks, debug }: Dialect,
   signal: AbortSignal | undefined,
 ): Promise<Pipeline> {
-  const pipeline = await connection.send(connection.prepare(steps), signal)
+  const pipeline = await connection.send(connection.prepare(steps, debug), signal)
   if (blocks && pipeline.status === 'E') await connection.send(connection.prepare([rollback]))
   return pipeline
 }

@@ -55,6 +55,7 @@ export class Pipeline implements Submittable {
   constructor(
     readonly steps: readonly Step[],
     private readonly statements: PreparedStatements,
+    private readonly debug: boolean,
   ) {
     this.settled = new Promise((resolve) => {
       this.settleNow = resolve
@@ -194,10 +195,7 @@ export class Pipeline implements Submittable {
     const { name, text } = prepared.statement
     let expected = bindComplete
     // Checked even if it is prepared already: the library may have prepared the same text for itself, such as `commit`.
-    if (!own && !prepared.isGuarded) {
-      guard(text)
-      prepared.isGuarded = true
-    }
+    if (!own && !prepared.isGuarded) prepared.isGuarded = guard(text, this.debug)
     if (!prepared.ready && prepared.pipeline !== this) {
       // The name may exist: from a failed pipeline, or from another user of this connection.
       if (name !== '') this.close(name)
@@ -261,8 +259,8 @@ export class Pipeline implements Submittable {
 
 /** A connection, as far as transactions use it. */
 export interface PipelineConnection {
-  /** Throws when a text or a value cannot be sent. */
-  prepare(steps: readonly Step[]): Pipeline
+  /** Throws when a text or a value cannot be sent. With `debug`, the calls may be `explain`. */
+  prepare(steps: readonly Step[], debug?: boolean): Pipeline
   /** Resolves when the server is done with the pipeline or the connection is lost. Never rejects. */
   send(pipeline: Pipeline, signal?: AbortSignal): Promise<Pipeline>
   /** Whether the pipeline failed because its statements no longer fit the schema. If so, they are parsed again when it is repeated. */

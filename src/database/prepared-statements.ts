@@ -4,7 +4,7 @@ import type { RowShape } from './rows.js'
 /** The state of a statement on one connection. */
 export interface Prepared {
   readonly statement: Statement
-  /** Whether the guard has checked its text. */
+  /** Whether the guard has found that every tenancy may send its text. Several can share a connection. */
   isGuarded: boolean
   /** Whether the server has it: a pipeline that parsed it has succeeded. */
   ready: boolean

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { ConflictError, InvalidInputError, QueryError } from '../../src/core/errors.js'
+import { ConflictError, InvalidInputError, QueryError, UnsafeStatementError } from '../../src/core/errors.js'
 import type { Executor } from '../../src/core/executor.js'
 import { PreparedStatements } from '../../src/database/prepared-statements.js'
 import { startProxy } from '../support/proxy.js'
@@ -49,6 +49,17 @@ test('at most 300 keep their name, those used last', async () => {
   )
   expect(rows).toEqual([{ runs: '18' }])
   expect(await valueOf(executor, A, number(1))).toBe(1)
+  await pool.end()
+})
+
+test('over one connection, a tenancy with debug may send an explain, and one without it may not', async () => {
+  const { pool, executor } = sharing({ debug: true })
+  const plain = open({ pool })
+  const explained = call('explain select count(*) from platform.items')
+  for (let round = 0; round < 2; round++) {
+    expect((await executor.run(A, [explained]))[0]?.rows).not.toEqual([])
+    expect(await failureOf(plain.run(A, [explained]))).toBeInstanceOf(UnsafeStatementError)
+  }
   await pool.end()
 })
 
