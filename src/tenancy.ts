@@ -58,7 +58,7 @@ export interface TenancyOptions {
   readonly citus?: boolean | undefined
   /** Your own relations, outside of the tables above, that the login may use: `public.countries`. */
   readonly allowRelations?: readonly string[] | undefined
-  /** Your own SECURITY DEFINER functions that the login may execute. */
+  /** Your own functions that the login may execute although they are SECURITY DEFINER or written in C. */
   readonly allowFunctions?: readonly string[] | undefined
 }
 

@@ -43,6 +43,7 @@ export interface DeclaredFunction {
   readonly definer: boolean
   readonly settings: readonly string[]
   readonly executableBy: readonly string[]
+  readonly returns: string
   readonly body: string
   readonly restore: string
 }
@@ -52,6 +53,8 @@ export interface ExpectedFunction {
   readonly signature: string
   readonly digests: readonly string[]
   readonly executableBy: readonly string[]
+  /** Its form is that of resultOf. Undefined where only a newer build declares the function. */
+  readonly result?: string
   readonly restore: string
   /** Only a newer build declares it. */
   readonly origin?: 'newer'

@@ -1,5 +1,8 @@
-import { digestFound } from './function-digest.js'
+import { digestFound, resultFound } from './function-digest.js'
 import { functionNamed } from './rights.js'
+
+/** The condition for `p` that it is in the language `internal` or `c`, whose numbers are fixed. Aggregates count as `internal`. */
+const isInC = "p.prolang in (12, 13) and p.prokind <> 'a'"
 
 /**
  * Findings about schemas, the database and functions. `$4` is the list of declared functions, `$7` the functions that the host
@@ -8,10 +11,10 @@ import { functionNamed } from './rights.js'
 export const functionTables = `
 declared_function as materialized (
   select f.*, p.oid, p.proowner,
-    ${digestFound} as found
+    ${digestFound} as found, ${resultFound} is distinct from f.result and f.result is not null as has_other_types
   from (
     select f.*, ${functionNamed('f.signature')} as found_oid
-    from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digests jsonb, executable boolean, restore text, origin text)
+    from pg_catalog.jsonb_to_recordset($4::jsonb) as f(signature text, digests jsonb, result text, executable boolean, restore text, origin text)
   ) f
   left join pg_catalog.pg_proc p on p.oid = f.found_oid
 ),
@@ -24,16 +27,21 @@ executor as materialized (
 ),
 -- Undeclared functions that can get around row security. Those below 16384 came with the server.
 powerful as materialized (
-  select p.oid, p.prosecdef, p.proleakproof, p.proconfig
+  select p.oid, p.prosecdef, p.proleakproof, p.proconfig, p.prolang, p.prokind, p.pronamespace
   from pg_catalog.pg_proc p
-  where p.oid >= 16384 and (p.prosecdef or p.proleakproof or p.proconfig is not null)
+  where p.oid >= 16384 and (p.prosecdef or p.proleakproof or p.proconfig is not null or ${isInC})
     and not exists (select from declared_function f where f.oid = p.oid)
 )`
 
+/** The condition for `p` that no extension brought it. */
+const isOfNoExtension = `not exists (
+      select from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')`
+
 /** The signature in the form of allowFunctions. */
 const signatureOf = (oid: string) => `(
-  select pg_catalog.format('%s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
-  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid = ${oid})`
+  select pg_catalog.format('%s.%s(%s)', n.nspname, s.proname, pg_catalog.oidvectortypes(s.proargtypes))
+  from pg_catalog.pg_proc s join pg_catalog.pg_namespace n on n.oid = s.pronamespace where s.oid = ${oid})`
 
 const undeclared = 'not exists (select from declared_function f where f.oid = e.oid)'
 
@@ -43,8 +51,10 @@ const isAllowed = (oid: string) =>
 export const functionFindings: readonly string[] = [
   `select 'a function is missing', f.signature, f.restore, true from declared_function f where f.oid is null and f.origin is null`,
 
-  `select 'a function differs', f.signature, f.restore, true
-  from declared_function f where f.oid is not null and not f.digests operator(pg_catalog.?) f.found`,
+  // CREATE OR REPLACE cannot change the types of a function. What CASCADE drops besides, policies above all, is a finding of the next proof.
+  `select 'a function differs', f.signature,
+    case when f.has_other_types then pg_catalog.format('drop routine %s cascade; ', f.signature) else '' end || f.restore, true
+  from declared_function f where f.oid is not null and (f.has_other_types or not f.digests operator(pg_catalog.?) f.found)`,
 
   `select 'is owned by another role', pg_catalog.format('%s by %s', f.signature, f.proowner::pg_catalog.regrole),
     pg_catalog.format('alter function %s owner to %s', f.signature, place.owner::pg_catalog.regrole), true
@@ -92,10 +102,15 @@ export const functionFindings: readonly string[] = [
   `select 'a leakproof function sees rows before row security', p.oid::pg_catalog.regprocedure::text,
     pg_catalog.format('alter function %s not leakproof', p.oid::pg_catalog.regprocedure), true
   from here cross join powerful p
-  where p.proleakproof and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')
-    and not exists (
-      select from pg_catalog.pg_depend d
-      where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')`,
+  where p.proleakproof and ${isOfNoExtension} and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
+
+  // It can be a second name of a function that is closed, such as set_config.
+  `select 'may execute a function in C', p.oid::pg_catalog.regprocedure::text,
+    pg_catalog.format('revoke execute on routine %s from %s cascade -- or, where the application is to execute it, allowFunctions: [%L]',
+      p.oid::pg_catalog.regprocedure, (select pg_catalog.string_agg(g.name, ', ') from grantee g), ${signatureOf('p.oid')}), true
+  from here cross join powerful p
+  where ${isInC} and p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace and ${isOfNoExtension}
+    and pg_catalog.has_function_privilege(here.login, p.oid, 'execute') and not ${isAllowed('p.oid')}`,
 
   `select 'may execute a restricted function', pg_catalog.format('%s by %s', e.oid::pg_catalog.regprocedure, g.name),
     pg_catalog.format('revoke execute on function %s from %s', e.oid::pg_catalog.regprocedure, g.name), true

@@ -13,7 +13,7 @@ import {
   rightsTables,
   tablesAsJson,
 } from './rights.js'
-import { digestOf } from './function-digest.js'
+import { digestOf, resultOf } from './function-digest.js'
 import { type Expected, readNewer, withNewer } from './newer.js'
 import type { Finding } from './root-causes.js'
 import type { Session } from '../database/session.js'
@@ -23,7 +23,7 @@ export interface StartupProofOptions {
   readonly role: 'tenantry_app' | 'tenantry_system'
   /** Tables, views and sequences of the host that the login may use: `public.countries`. */
   readonly allowRelations?: readonly string[]
-  /** SECURITY DEFINER functions of the host that the login may execute: `public.slugify(text)`. */
+  /** Functions of the host that the login may execute although they are SECURITY DEFINER or written in C: `public.slugify(text)`. */
   readonly allowFunctions?: readonly string[]
 }
 
@@ -100,15 +100,17 @@ const asExpected = (fn: DeclaredFunction): ExpectedFunction => ({
   signature: fn.signature,
   restore: fn.restore,
   digests: [digestOf(fn)],
+  result: resultOf(fn.returns),
   executableBy: fn.executableBy,
 })
 
 const functionsAsJson = (functions: readonly ExpectedFunction[], role: string) =>
   JSON.stringify(
-    functions.map(({ signature, restore, digests, executableBy, origin }) => ({
+    functions.map(({ signature, restore, digests, result, executableBy, origin }) => ({
       signature,
       restore,
       digests,
+      result,
       executable: executableBy.includes(role),
       origin,
     })),

@@ -1,3 +1,5 @@
+import { functionPlants } from './function-plants.js'
+
 /** A fault put into a database that was right, and what the proofs must then say: exactly that. */
 export interface Plant {
   readonly sql: readonly string[]
@@ -17,6 +19,7 @@ const rows = 'what is gone can only come back from a backup'
 
 /** `{login}`, its `{role}`, the `{database}` and its `{owner}` are filled in. Of these the connection proof, which looks at the login alone, says nothing. */
 export const databasePlants: readonly Plant[] = [
+  ...functionPlants,
   { sql: ['grant create on schema public to public'], faults: ['may create in a schema'] },
   { sql: ['grant create on schema platform to {role}'], faults: ['may create in a schema'] },
   { sql: ['create schema planted', 'grant create on schema planted to {login}'], faults: ['may create in a schema'] },

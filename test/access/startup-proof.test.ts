@@ -104,6 +104,15 @@ const hosts: readonly (Plant & { options?: Partial<StartupProofOptions> })[] = [
     options: { allowFunctions: ['public.slugify(text, integer)'] },
     faults: [],
   },
+  {
+    sql: [
+      "create function public.length_of(text) returns integer language internal as 'textlen'",
+      'grant execute on function public.length_of(text) to public',
+      'create extension citext',
+    ],
+    options: { allowFunctions: ['public.length_of(text)'] },
+    faults: [],
+  },
   // Out of reach without the use of its schema.
   {
     sql: [
