@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
 import { TenantryError, UnavailableError } from '../core/errors.js'
+import { lockDirectory } from './directory-lock.js'
 import { openEmpty } from './pglite-image.js'
 
 /**
@@ -14,7 +15,7 @@ export async function openPGlite(place: true | string): Promise<PGlite> {
   const directory = resolve(place)
   let release = (): void => undefined
   try {
-    release = lockDirectory(directory)
+    release = await lockDirectory(directory)
     const isEmpty = !existsSync(join(directory, 'PG_VERSION'))
     const database = await (isEmpty ? openEmpty(pglite, directory) : pglite.PGlite.create({ dataDir: directory }))
     const close = database.close.bind(database)
@@ -33,43 +34,5 @@ async function loadPGlite() {
     return await import('@electric-sql/pglite')
   } catch {
     throw new UnavailableError('the embedded database is not installed: npm install @electric-sql/pglite')
-  }
-}
-
-function lockDirectory(directory: string): () => void {
-  const file = `${directory}.lock`
-  mkdirSync(dirname(directory), { recursive: true })
-  for (;;) {
-    try {
-      writeFileSync(file, String(process.pid), { flag: 'wx' })
-      return () => {
-        rmSync(file, { force: true })
-      }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-    const holder = holderOf(file)
-    if (holder !== undefined && isAlive(holder)) {
-      throw new UnavailableError(`the embedded database in ${directory} is in use by process ${holder}`)
-    }
-    // The process that made the file is gone.
-    rmSync(file, { force: true })
-  }
-}
-
-function holderOf(file: string): number | undefined {
-  try {
-    return Number(readFileSync(file, 'utf8'))
-  } catch {
-    return undefined
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

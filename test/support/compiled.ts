@@ -26,6 +26,7 @@ export async function compileForProcesses(): Promise<{ folder: string; remove: (
   await compile(join(root, 'src'), join(folder, 'src'))
   for (const name of ['package.json', 'drizzle']) await symlink(join(root, name), join(folder, name))
   const programs = [
+    'test/database/take-lock.ts',
     'test/migrations/interrupted-migrator.ts',
     'test/migrations/migrations-folder.ts',
     'test/testing/hold-server.ts',
