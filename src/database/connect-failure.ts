@@ -30,10 +30,15 @@ const refusals: ReadonlyMap<string, string> = new Map([
   ['28P01', 'the server refused the login: wrong name or password'],
   ['28000', 'the server refused the login'],
   ['3D000', 'there is no such database on the server'],
-  ['42501', 'the login may not connect to the database: grant it CONNECT'],
   ['55000', 'the database does not accept connections'],
   ['57P03', 'the server is starting, stopping or recovering'],
 ])
+
+/** Also refused with this SQLSTATE: a setting of the url or of the login, and a catalog that the proof reads. */
+const missingRight = ({ routine }: DriverError): string =>
+  routine === 'CheckMyDatabase'
+    ? 'the login may not connect to the database: grant it CONNECT'
+    : 'the login lacks a right that a setting or a check of the new connection needs; `debug: true` adds the reason of the server'
 
 export interface Attempt {
   /** Host and port. Never the url, which holds the password. */
@@ -51,7 +56,7 @@ export function connectFailure(error: unknown, { place, patience }: Attempt): Te
   if (isRefusedParameter(error)) {
     return unreachable('the connection pooler refuses timeouts in the startup message; pass `transactionPooler: true`')
   }
-  const why = refusals.get(error.code ?? '')
+  const why = error.code === '42501' ? missingRight(error) : refusals.get(error.code ?? '')
   if (why !== undefined) return unreachable(why)
   const told = refusal(error)
   return told instanceof UnavailableError ? unreachable('the server refused the connection') : told

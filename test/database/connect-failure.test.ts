@@ -74,6 +74,34 @@ test('a refused login, a database that is not there, and one that may not be ent
   expect(absent.message).toBe(`the database at ${host} cannot be reached: there is no such database on the server`)
 })
 
+test('only a login without CONNECT is told to get it, and not one without another right', async () => {
+  const { host, pathname } = new URL(database.appUrl)
+  const closed = `${pathname.slice(1)}_closed`
+  await database.admin.query(`create database ${closed}`)
+  onTestFinished(async () => {
+    await database.admin.query(`drop database ${closed}`)
+  })
+  await database.admin.query(`revoke connect on database ${closed} from public`)
+  const url = Object.assign(new URL(database.appUrl), { pathname: closed }).href
+  expect((await failureAt(url)).message).toBe(
+    `the database at ${host} cannot be reached: the login may not connect to the database: grant it CONNECT`,
+  )
+  const options = '-c log_statement=all'
+  const unset = await failureOf(
+    open({ pool: { connectionString: database.appUrl, options }, debug: true }).run(A, [countItems]),
+  )
+  const onConnect = async (connection: { query(text: string): Promise<unknown> }) => {
+    await connection.query('select * from pg_catalog.pg_authid')
+  }
+  const unread = await failureOf(open({ debug: true, onConnect }).run(A, [countItems]))
+  for (const error of [unset, unread]) {
+    expect(error).toBeInstanceOf(UnavailableError)
+    expect(error).toMatchObject({ debug: { sqlstate: '42501', message: expect.stringContaining('denied') as string } })
+    expect(error.message).toMatch(/the login lacks a right/)
+    expect(error.message).not.toContain('CONNECT')
+  }
+})
+
 test('a server that never answers, one that hangs up and one without TLS are told apart', async () => {
   const silent = await listening(() => undefined)
   const unanswered = await failureAt(`postgres://secret_user:secret_password@127.0.0.1:${silent}/x`, {
