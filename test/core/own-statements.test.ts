@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { NotFoundError } from '../../src/core/errors.js'
 import type { Query } from '../../src/core/query.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Scope } from '../../src/core/scope.js'
@@ -29,6 +30,31 @@ test('two classes of one name have statements of their own', async () => {
   await org.tasks.enqueue({ kind: 'call' })
   for (const kind of ['mail', 'call']) {
     expect((await org.repository(tasksOf(kind)).all()).map((task) => task.kind)).toEqual([kind])
+  }
+})
+
+test('guarded changes that differ only in what they read from have plans of their own', async () => {
+  class Marked extends ScopedRepository<Task> {
+    constructor(scope: Scope) {
+      super(scope, tasks)
+    }
+
+    mark(id: string, from: string): Query<Task> {
+      const change = {
+        set: '"kind" = mark.word',
+        from,
+        when: 'true',
+        ask: 'true',
+        refuse: () => new NotFoundError('task'),
+      }
+      return this.guardedRow('mark', id, change, () => [])
+    }
+  }
+  const org = await newOrg()
+  const { id } = await org.tasks.enqueue({ kind: 'mail' })
+  const marked = org.repository(Marked)
+  for (const word of ['call', 'visit']) {
+    expect((await marked.mark(id, `(select '${word}'::text as word) as mark`)).kind).toBe(word)
   }
 })
 

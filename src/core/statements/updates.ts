@@ -157,7 +157,7 @@ export function planGuardedChange<Row>(
   const { set, when, refuse, ask } = change
   const row = `${plan.visible} and "id" = $${firstPlace(plan)}`
   const from = Object.hasOwn(change, 'from') ? ` from ${change.from ?? ''}` : ''
-  const statement = plan.statements.change(`guarded ${set} ${when}`, () => ({
+  const statement = plan.statements.change(`guarded ${set}${from} ${when}`, () => ({
     verb: 'update',
     ctes: [],
     head: `update ${plan.sql} set ${[set, ...automatic(plan, 'now()')].join(', ')}${from}`,
