@@ -20,6 +20,8 @@ export interface OwnStatement extends Statement, Omit<OwnNames, 'label'> {}
 
 /** Filters come from requests, so their shapes are unlimited. */
 const capacity = 1000
+/** Longer texts of the caller are rarely the same twice, and a thousand of them would fill the memory. */
+const longest = 10_000
 
 /** Statements by their shape, so that a hot call builds no SQL. When it is full, the oldest is forgotten. */
 export class StatementCache {
@@ -31,7 +33,10 @@ export class StatementCache {
 
   /** The text itself is the shape. */
   foreign(text: string): Statement {
-    return this.known.get(text) ?? this.keep(text, foreignStatement(text))
+    const found = this.known.get(text)
+    if (found !== undefined) return found
+    const made = foreignStatement(text)
+    return text.length > longest ? made : this.keep(text, made)
   }
 
   change(shape: string, make: () => ChangeText): ChangeStatement {
