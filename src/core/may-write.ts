@@ -1,9 +1,10 @@
 import { SqlTokens, type TokenKind } from './sql-tokens.js'
 
 /**
- * Whether a text could change something. It counts as a read only when that is certain: it is a `select`, `values` or `with`
+ * Whether a text could change something. It counts as a read only when the text says so: it is a `select`, `values` or `with`
  * without a word that writes, and each function in it is one of Postgres' own that is known to change nothing. A row lock, such as
- * `for update`, changes nothing that outlives the transaction.
+ * `for update`, changes nothing that outlives the transaction. A text does not tell whether a view, an operator, a cast or `t.f`, which
+ * can be a column or a function, calls a function that writes.
  */
 export function mayWrite(text: string): boolean {
   const tokens = new SqlTokens(text)
@@ -20,6 +21,7 @@ export function mayWrite(text: string): boolean {
     }
     if (token.kind === 'word' && writes.has(token.text) && !isRowLock(token, before)) return true
     if (isSign(token, '(') && before !== undefined && isCall(before, beforeThat, qualifier)) return true
+    if (beforeThat !== undefined && before !== undefined && isField(token, before, beforeThat)) return true
     qualifier = beforeThat
     beforeThat = before
     before = token
@@ -56,6 +58,12 @@ function isCall(name: Token, before: Token | undefined, qualifier: Token | undef
   if (before?.kind === 'word' && ['as', 'with', 'recursive'].includes(before.text)) return false
   return !harmless.has(name.text)
 }
+
+/** Whether `(row).f`, `rows[1].f` or `$1.f` ends here: `f` can be a function. */
+const isField = (name: Token, dot: Token, row: Token): boolean =>
+  (name.kind === 'word' || name.kind === 'name') &&
+  isSign(dot, '.') &&
+  (row.kind === 'parameter' || isSign(row, ')') || isSign(row, ']'))
 
 const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/\s+/))
 

@@ -21,6 +21,7 @@ test.each([
   'with recursive tree(id) as (select 1 union all select id + 1 from tree where id < 3) select * from tree',
   'select * from json_to_recordset($1) as given(a int, b text)',
   'select * from t where exists (select from u where u.a = t.a) order by a limit (1) offset 2',
+  'select (a).*, (t.b).*, c[1], t.d from t',
   'select * from t for update',
   'select * from t for no key update of t skip locked',
 ])('%j only reads', (text) => {
@@ -51,6 +52,9 @@ test.each([
   'select platform . lower ($1)',
   'select pg_catalog.fire($1)',
   'select pg_catalog.lower.fire($1)',
+  'select (a).fire from t as a',
+  'select (a) . /**/ "fire" from t as a',
+  'select b[1].fire, $1.fire from t',
   'select U&"\\0066ire"($1)',
   'select façade($1)',
   'select \u212abtrim($1)',
