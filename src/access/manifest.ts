@@ -25,6 +25,8 @@ export interface TableManifest {
   readonly appendOnly: boolean
   readonly partitioned: boolean
   readonly policies: readonly PolicyManifest[]
+  /** The names of the foreign keys of the library that keep a reference within its organization. */
+  readonly foreignKeys: readonly string[]
   readonly grants: Readonly<Record<RuntimeRole, readonly Privilege[]>>
 }
 
@@ -52,7 +54,7 @@ export const manifestOf = (tables: readonly PgTable[], functions: readonly SqlFu
 })
 
 function describeTable(table: PgTable): TableManifest {
-  const { schema = 'public', name, policies, enableRLS } = getTableConfig(table)
+  const { schema = 'public', name, policies, enableRLS, foreignKeys } = getTableConfig(table)
   const facts = factsOf(table)
   const grants = grantsOf(table)
   return {
@@ -64,6 +66,11 @@ function describeTable(table: PgTable): TableManifest {
     appendOnly: facts?.appendOnly === true,
     partitioned: facts?.partitionedBy !== undefined,
     policies: policies.flatMap(describePolicy),
+    // Those of the host may have other names in its migrations.
+    foreignKeys:
+      schema === 'platform'
+        ? foreignKeys.filter((key) => key.reference().columns.length > 1).map((key) => key.getName())
+        : [],
     grants: {
       tenantry_app: privilegesOf(grants.tenantry_app),
       tenantry_system: privilegesOf(grants.tenantry_system),

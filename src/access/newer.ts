@@ -47,7 +47,8 @@ export function withNewer({ tables, functions }: Expected, entries: readonly Inv
   const known = tables.map((table) => {
     const newer = recorded.get(`${table.schema}.${table.name}`)
     recorded.delete(`${table.schema}.${table.name}`)
-    return newer === undefined ? table : { ...table, also: furtherRights(table, newer) }
+    // The newer build may have replaced a foreign key, which is not recorded.
+    return newer === undefined ? table : { ...table, also: furtherRights(table, newer), foreignKeys: [] }
   })
   const knownFunctions = functions.map((fn) => {
     const newer = replaced.get(fn.signature)

@@ -17,6 +17,8 @@ export interface DeclaredTable {
   readonly rowSecurity: boolean
   readonly partitioned: boolean
   readonly policies: readonly DeclaredPolicy[]
+  /** The names of those that must be there. */
+  readonly foreignKeys?: readonly string[]
   readonly grants: Readonly<Record<string, readonly DeclaredRight[]>>
   /** Rights that a newer build has recorded: they are allowed, but not required. */
   readonly also?: Readonly<Record<string, readonly DeclaredRight[]>>
@@ -113,12 +115,13 @@ const typesAsText = (types: string) => `pg_catalog.replace(pg_catalog.replace(${
 /** The parameter of `declared`. Short, because the server parses it at every start. */
 export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly string[]): string {
   return JSON.stringify(
-    tables.map(({ schema, name, rowSecurity, partitioned, policies, grants, also, origin }) => ({
+    tables.map(({ schema, name, rowSecurity, partitioned, policies, foreignKeys, grants, also, origin }) => ({
       schema,
       name,
       rowSecurity,
       partitioned,
       policies,
+      foreignKeys,
       rights: rightsOf(grants, roles),
       also: also && rightsOf(also, roles),
       origin,
@@ -134,7 +137,7 @@ export const declaredTable = (tables: string) => `
 declared as materialized (
   select t.*, pg_catalog.format('%I.%I', t.schema, t.name) as label, n.oid as namespace, c.oid, c.relkind, c.relrowsecurity, c.relowner
   from pg_catalog.jsonb_to_recordset(${tables}::jsonb)
-    as t(schema text, name text, "rowSecurity" boolean, partitioned boolean, policies jsonb, rights jsonb, also jsonb, origin text)
+    as t(schema text, name text, "rowSecurity" boolean, partitioned boolean, policies jsonb, "foreignKeys" text[], rights jsonb, also jsonb, origin text)
   left join pg_catalog.pg_namespace n on n.nspname = t.schema
   left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
 )`

@@ -157,6 +157,12 @@ export const tableFindings: readonly string[] = [
       select from pg_catalog.generate_subscripts(k.conkey, 1) at
       where k.conkey[at] = a.attnum and k.confkey[at] = b.attnum)`,
 
+  `select 'a foreign key is missing', pg_catalog.format('%s on %s', k.name, d.label),
+    'mend the rows without a parent, and add it as the migration did that created it (drizzle in the package)', true
+  from declared d cross join lateral pg_catalog.unnest(d."foreignKeys") as k(name)
+  where d.relkind in ('r', 'p') and not exists (
+    select from pg_catalog.pg_constraint c where c.conrelid = d.oid and c.conname = k.name and c.contype = 'f')`,
+
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true
   from pg_catalog.pg_trigger t

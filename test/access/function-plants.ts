@@ -34,8 +34,32 @@ const organizations = (columns: string) =>
     'security definer set search_path = pg_catalog, pg_temp set row_security = off',
   )
 
-/** Functions that the body, the language and the settings do not tell from the declared ones, and functions of the server under another name. */
+/** Functions that get around row security. */
 export const functionPlants: readonly Plant[] = [
+  {
+    sql: [
+      'create function public.planted(text, int) returns text language sql security definer return $1',
+      'revoke execute on function public.planted(text, int) from public',
+      'create aggregate public.planted(int) (sfunc = public.planted, stype = text)',
+      'grant execute on function public.planted(int) to {role}',
+    ],
+    faults: ['an aggregate runs a definer function'],
+  },
+  {
+    sql: [
+      "create function public.planted() returns bigint language sql set tenantry.org_id = '' as 'select count(*) from platform.agents'",
+      'grant execute on function public.planted() to {role}',
+    ],
+    faults: ['a function sets the binding or the role'],
+  },
+  {
+    sql: [
+      'create function public.planted(text) returns boolean language plpgsql leakproof as $$ begin return true; end $$',
+      'grant execute on function public.planted(text) to {role}',
+    ],
+    faults: ['a leakproof function sees rows before row security'],
+  },
+  // The body, the language and the settings are as declared.
   ...[
     byEmail('address text', 'text'),
     byEmail('address text', 'public.planted'),

@@ -96,29 +96,6 @@ export const databasePlants: readonly Plant[] = [
     faults: ['may execute an undeclared definer function'],
   },
   {
-    sql: [
-      'create function public.planted(text, int) returns text language sql security definer return $1',
-      'revoke execute on function public.planted(text, int) from public',
-      'create aggregate public.planted(int) (sfunc = public.planted, stype = text)',
-      'grant execute on function public.planted(int) to {role}',
-    ],
-    faults: ['an aggregate runs a definer function'],
-  },
-  {
-    sql: [
-      "create function public.planted() returns bigint language sql set tenantry.org_id = '' as 'select count(*) from platform.agents'",
-      'grant execute on function public.planted() to {role}',
-    ],
-    faults: ['a function sets the binding or the role'],
-  },
-  {
-    sql: [
-      'create function public.planted(text) returns boolean language plpgsql leakproof as $$ begin return true; end $$',
-      'grant execute on function public.planted(text) to {role}',
-    ],
-    faults: ['a leakproof function sees rows before row security'],
-  },
-  {
     sql: ['create table public.planted (name text not null)', 'alter table platform.workflows inherit public.planted'],
     faults: ['inherits from another table'],
   },
@@ -132,6 +109,11 @@ export const databasePlants: readonly Plant[] = [
       'alter table platform.workflows add constraint planted foreign key (name) references platform.workflows (slug) on delete cascade',
     ],
     faults: ['a foreign key crosses organizations'],
+  },
+  {
+    sql: ['alter table platform.agents drop constraint agents_project_fkey'],
+    faults: ['a foreign key is missing'],
+    advice: 'rows without a parent may have been written since',
   },
   { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], advice: rows },
   {
