@@ -35,9 +35,9 @@ describe.each(engines)('over the %s', (engine) => {
     const text = "/* plan */ EXPLAIN select id from platform.agents where name = 'Ada'"
     for (let round = 0; round < 2; round++) {
       await expect(rowsOf(debugged, text)).resolves.not.toEqual([])
-      for (const refused of [rowsOf(org, text), org.transaction((tx) => rowsOf(tx, text))]) {
-        await expect(refused).rejects.toThrow(UnsafeStatementError)
-        await expect(refused).rejects.toThrow(/`explain` only .* `debug: true`/)
+      for (const send of [() => rowsOf(org, text), () => org.transaction((tx) => rowsOf(tx, text))]) {
+        await expect(send()).rejects.toThrow(UnsafeStatementError)
+        await expect(send()).rejects.toThrow(/`explain` only .* `debug: true`/)
       }
     }
     await expect(rowsOf(debugged, 'explain lock table platform.agents')).rejects.toThrow(UnsafeStatementError)
