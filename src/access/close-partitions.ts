@@ -5,14 +5,14 @@ import { partitionHolders, partitionPolicies } from './partition-findings.js'
 import { declaredTable, type DeclaredTable, tablesAsJson } from './rights.js'
 import { policyTables } from './table-findings.js'
 
-/** What is still to be done on one partition. */
-interface OpenPartition {
+/** A statement that closes a partition whose rights, row security or policies differ from those of its table. */
+interface ClosingStatement {
   /** Qualified and quoted. */
   readonly partition: string
   readonly statement: string
 }
 
-// Later statements queue behind one that waits for a table lock.
+// While ALTER TABLE waits for its lock, all later statements on the table wait behind it. So it gives up after a second, and is repeated.
 const lockTimeout = 1000
 
 /**
@@ -52,8 +52,12 @@ const planOf =
   async (session) =>
     (await openPartitions(session, tables, partition)).map(({ statement }) => statement)
 
-const openPartitions = (session: Session, tables: readonly DeclaredTable[], only?: string): Promise<OpenPartition[]> =>
-  session.query<OpenPartition>(openPartitionStatements, [tablesAsJson(tables, []), only ?? null])
+const openPartitions = (
+  session: Session,
+  tables: readonly DeclaredTable[],
+  only?: string,
+): Promise<ClosingStatement[]> =>
+  session.query<ClosingStatement>(openPartitionStatements, [tablesAsJson(tables, []), only ?? null])
 
 const openPartitionStatements = `
 with ${declaredTable('$1')},

@@ -108,7 +108,8 @@ end
 `,
 }
 
-/** Binds the transaction to one person. The statements check that the person exists, because registering comes before. */
+/** Binds the transaction to one person. It does not check that the person exists: whoever registers is bound before their row is
+ * written. */
 const enterUser: SqlFunction = {
   signature: 'platform.enter_user(uuid)',
   arguments: 'person uuid',

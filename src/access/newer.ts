@@ -6,7 +6,7 @@ import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, E
 import type { TableKind } from '../schema/shared/kinds.js'
 import type { Session } from '../database/session.js'
 
-// insufficient_privilege, undefined_table: nothing was recorded, or the build that recorded it did not grant it.
+// 42501: this login may not read the inventory. 42P01: there is none. Both count as nothing recorded.
 const unreadable = new Set<unknown>(['42501', '42P01'])
 
 /** What newer builds have recorded, by set. Returns nothing for a set when this build knows its newest migration. */
@@ -39,7 +39,8 @@ export interface Expected {
 
 /**
  * Merges the declarations of this build with the record of a newer one. A table that this build does not know must have all that
- * its kind demands. For a known table, rights on further columns are accepted. A function may also be the recorded one.
+ * its kind demands. For a known table, rights on further columns are accepted. For a function, the version that the
+ * newer build recorded is accepted too.
  */
 export function withNewer({ tables, functions }: Expected, entries: readonly InventoryEntry[]): Expected {
   const recorded = new Map(entries.flatMap(readTable).map((table) => [`${table.schema}.${table.name}`, table]))

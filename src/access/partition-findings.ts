@@ -1,6 +1,6 @@
 /**
  * `partition`: the partitions of declared tables, at every level. Needs `declared`. Postgres checks the policies and the rights
- * of a partition only when a statement names it, so they have no effect on who reads and writes through the table.
+ * of a partition only when a statement names the partition itself. A statement on the table is checked against the table.
  */
 export const partitionTable = `
 partition as materialized (

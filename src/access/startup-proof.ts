@@ -89,7 +89,7 @@ const undeclaredTables = ({ tables }: Declarations): RoleFault[] =>
       fault: 'a table is not declared',
       detail: `${schema}.${name}`,
       mend:
-        'call declareTable right below the definition of the table. If it is called there, two copies of `tenantry/schema` are loaded ' +
+        'call declareTable right below the definition of the table. If you already call it there, two copies of `tenantry/schema` are loaded ' +
         '(`npm ls tenantry`): the tables must import the copy that openTenancy uses',
     }))
 
