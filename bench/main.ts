@@ -30,7 +30,7 @@ try {
 }
 
 console.log(`\n${describe(comparisons, goals)}`)
-if (asked.write) write(new URL('../docs', import.meta.url), comparisons, goals)
+if (asked.write) write(new URL('../docs/', import.meta.url), comparisons, goals)
 if (asked.check && !goals.every(isMet)) process.exitCode = 1
 
 async function direct(): Promise<void> {
