@@ -5,7 +5,7 @@ import { type ClosedExtension, closedExtensions } from './extensions.js'
 import { planGrants } from './grant-plan.js'
 import { closePartitions } from './close-partitions.js'
 import { type LockOptions, withMigrationLock } from '../database/session-lock.js'
-import { planDatabase, planLargeObjects, planRoles, planSetConfig } from './roles.js'
+import { planSetConfig, planDatabase, planLargeObjects, planSetConfigForOwner, planRoles } from './roles.js'
 
 /** What bootstrap did. A second run does nothing more, unless its session has more rights. */
 export interface Bootstrapped extends CarriedOut {
@@ -31,10 +31,12 @@ export function bootstrapRoles(session: Session, options: BootstrapOptions = {})
     )
     const binding = await carryOut(session, 'bootstrap of the binding', planSetConfig)
     const objects = await carryOut(session, 'bootstrap of large objects', planLargeObjects)
+    // Required for scopes; the other statements are hardening.
+    const needed = binding.remaining.length === 0 ? [] : await planSetConfigForOwner(session)
     return {
       done: [...roles.done, ...database.done, ...binding.done, ...objects.done],
-      remaining: [...roles.remaining, ...database.remaining],
-      advised: [...binding.remaining, ...objects.remaining],
+      remaining: [...roles.remaining, ...database.remaining, ...needed],
+      advised: [...binding.remaining.filter((statement) => !needed.includes(statement)), ...objects.remaining],
       extensions: await closedExtensions(session),
     }
   })

@@ -14,11 +14,14 @@ export function planDatabase(exclusive: boolean): Plan {
   return (session) => statements(session, databaseStatements, [runtimeRoles, exclusive])
 }
 
-/**
- * Revokes set_config from PUBLIC, so that SQL text in a scope cannot change the binding. The owner keeps it: enter_org as it was before
- * migration 0011 calls it, and `migrate down` may bring that back.
- */
+/** Revokes set_config from PUBLIC and grants it to the owner of enter_org, so that SQL text in a scope cannot change the binding. */
 export const planSetConfig: Plan = (session) => statements(session, setConfigStatements)
+
+/**
+ * Grants set_config to the owner of enter_org, which runs with the rights of its owner. Required for scopes; the other statements
+ * are hardening.
+ */
+export const planSetConfigForOwner: Plan = (session) => statements(session, setConfigForOwnerStatements)
 
 /**
  * Only a superuser may use large objects. They have no row security, so every organization could read them; and the role that
@@ -97,6 +100,13 @@ from here cross join held
 where held.privilege_type = 'CREATE' or held.privilege_type = 'TEMPORARY' and (held.oid <> 0 or $2::boolean)`
 
 const setConfig = "'pg_catalog.set_config(text,text,boolean)'::pg_catalog.regprocedure"
+const grantToOwner =
+  "pg_catalog.format('grant execute on function pg_catalog.set_config(text, text, boolean) to %I', owner.rolname)"
+
+const setConfigForOwnerStatements = `
+with ${owner}
+select ${grantToOwner} as statement from owner where not pg_catalog.has_function_privilege(owner.oid, ${setConfig}, 'execute')`
+
 const setConfigStatements = `
 with ${owner},
 held as materialized (
@@ -104,7 +114,7 @@ held as materialized (
   cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
   where p.oid = ${setConfig}
 )
-select pg_catalog.format('grant execute on function pg_catalog.set_config(text, text, boolean) to %I', owner.rolname) as statement
+select ${grantToOwner} as statement
 from owner where not exists (select from held where held.grantee = owner.oid)
 union all
 select 'revoke execute on function pg_catalog.set_config(text, text, boolean) from public' from held where held.grantee = 0`

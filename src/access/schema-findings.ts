@@ -117,6 +117,10 @@ export const functionFindings: readonly string[] = [
   from executor e join grantee g on g.oid = e.grantee
   where e.grantee <> 0 and e.pronamespace = 'pg_catalog'::pg_catalog.regnamespace`,
 
+  `select 'the owner may not bind', place.owner::pg_catalog.regrole::text,
+    pg_catalog.format('grant execute on function %s to %s', place.set_config, place.owner::pg_catalog.regrole), true
+  from place where not pg_catalog.has_function_privilege(place.owner, place.set_config, 'execute')`,
+
   `select 'SQL text can move the binding', pg_catalog.format('%s may execute %s', here.login_name, place.set_config), 'npx tenantry bootstrap # as a superuser', false
   from here cross join place where pg_catalog.has_function_privilege(here.login, place.set_config, 'execute')`,
 

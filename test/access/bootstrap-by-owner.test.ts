@@ -127,19 +127,6 @@ test('temporary tables are the affair of whoever owns the database', async () =>
   expect((await prove()).notes.map((note) => note.split(':')[0])).not.toContain('may make temporary tables')
 })
 
-/** A scope of the application sees its organization. */
-async function expectScope() {
-  await session.query(
-    `insert into platform.organizations (id, name, slug, temporal_namespace) values ('${org}', 'A', 'a', 'a')`,
-  )
-  const app = await connect(database.appUrl)
-  await app.query('begin')
-  await app.query('select platform.enter_org($1)', [org])
-  expect(await app.query('select id from platform.organizations')).toEqual([{ id: org }])
-  await app.query('rollback')
-  return app
-}
-
 test('what a superuser is advised to run closes the binding, and scopes still open', async () => {
   await setUp()
   const { advised } = await bootstrap(session, declarations, { exclusiveDatabase: true })
@@ -147,17 +134,27 @@ test('what a superuser is advised to run closes the binding, and scopes still op
 
   expect(await bootstrap(session, declarations)).toEqual(nothing)
   expect(await prove()).toEqual({ faults: [], notes: [] })
-  const app = await expectScope()
+  await session.query(
+    `insert into platform.organizations (id, name, slug, temporal_namespace) values ('${org}', 'A', 'a', 'a')`,
+  )
+  const app = await connect(database.appUrl)
+  await app.query('begin')
+  await app.query('select platform.enter_org($1)', [org])
+  expect(await app.query('select id from platform.organizations')).toEqual([{ id: org }])
   await expect(app.query("select set_config('tenantry.org_id', '', true)")).rejects.toThrow('permission denied')
+  await app.query('rollback')
   await expect(app.query("select lo_from_bytea(0, 'x')")).rejects.toThrow('permission denied')
 })
 
-test('scopes open although the owner may not call set_config', async () => {
+test('an owner without the right to bind gets an error with the SQL that grants it', async () => {
   await setUpAsAdvised()
   await superuser.query(`revoke execute on function pg_catalog.set_config(text, text, boolean) from ${owner}`)
+  expect((await prove()).faults).toEqual([`the owner may not bind: ${owner}`])
+
+  const { remaining } = await bootstrap(session, declarations)
+  expect(remaining).toEqual([advised[0]?.()])
+  for (const statement of remaining) await superuser.query(statement)
   expect((await prove()).faults).toEqual([])
-  await expectScope()
-  expect((await bootstrap(session, declarations)).advised).toEqual([advised[0]?.()])
 })
 
 test('a right that another role granted is not revoked, and is reported', async () => {

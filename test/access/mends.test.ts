@@ -328,6 +328,25 @@ mended(['is hidden by another relation'], 'a table of public is hidden: the sear
   expect(await found()).toEqual([])
 })
 
+mended(['the owner may not bind'], 'an owner who may not bind: the grant, of a superuser', async () => {
+  const { session, login, loginUrl } = await served()
+  const owner = `${login}owner`
+  await session.query(`create role ${owner}`)
+  await session.query(`grant usage on schema platform to ${owner}`)
+  const owned = await session.query<{ statement: string }>(
+    `select format('alter %s %s owner to ${owner}', what, name) as statement from (
+       select 'schema', 'platform' union all
+       select 'table', oid::regclass::text from pg_class
+         where relnamespace in ('platform'::regnamespace, 'platform_migrations'::regnamespace) and relkind in ('r', 'p', 'v') union all
+       select 'function', oid::regprocedure::text from pg_proc where pronamespace = 'platform'::regnamespace
+     ) owned(what, name)`,
+  )
+  for (const { statement } of owned) await session.query(statement)
+  const fault = only(await faultsOf({ url: loginUrl }))
+  await session.query(fault.mend)
+  expect(await faultsOf({ url: loginUrl })).toEqual([])
+})
+
 mended(['the server is a standby'], 'a standby: connect to the primary', async () => {
   const server = await startEmbeddedServer()
   try {
