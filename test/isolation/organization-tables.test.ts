@@ -27,9 +27,10 @@ beforeAll(async () => {
 afterAll(() => Promise.all([app.end(), end()]))
 
 /** The message of the error, or what the statement gave. Takes back whatever it did. */
-async function outcome(org: string | undefined, text: string, values: unknown[] = []) {
+async function outcome(org: string | undefined, text: string, values: unknown[] = [], setUp = 'select') {
   await app.query('begin')
   try {
+    await app.query(setUp)
     if (org !== undefined) await app.query('select platform.enter_org($1)', [org])
     const { rows, rowCount } = await app.query<Record<string, unknown>>(text, values)
     return { rows, rowCount }
@@ -69,25 +70,45 @@ test('partitions can only be reached through their table', async () => {
   for (const { name } of partitions) expect(await partitionFaults(setting, name), name).toEqual([])
 })
 
-test('a suspended, a deleted and an unknown organization cannot be entered', async () => {
-  const { admin } = database
-  const suspended = orgOf(await fillEveryTable(admin))
-  const deleted = orgOf(await fillEveryTable(admin))
-  await admin.query(`update platform.organizations set status = 'suspended' where id = $1`, [suspended])
-  await admin.query('update platform.organizations set deleted_at = now() where id = $1', [deleted])
-  expect(await outcome(suspended, 'select 1')).toMatchObject({ code: 'TN002' })
-  expect(await outcome(deleted, 'select 1')).toMatchObject({ code: 'TN001' })
-  expect(await outcome(newId(), 'select 1')).toMatchObject({ code: 'TN001' })
-})
+// enter_org and enter_user tell a Citus cluster by its setting, and bind in another way there.
+describe.each([
+  ['on one server', 'select'],
+  ['on a Citus cluster', "set local citus.shard_count = '32'"],
+])('%s', (_, setUp) => {
+  const outcomeThere = (org: string | undefined, text: string, values: unknown[] = []) =>
+    outcome(org, text, values, setUp)
 
-test('one transaction serves one organization, and an organization or a person', async () => {
-  const enter = 'select platform.enter_org($1)'
-  expect(await outcome(orgOf(setting.ours), enter, [orgOf(setting.ours)])).toMatchObject({ rowCount: 1 })
-  expect(await outcome(orgOf(setting.ours), enter, [orgOf(setting.theirs)])).toMatchObject({
-    error: 'another organization is bound',
+  test('a suspended, a deleted and an unknown organization cannot be entered', async () => {
+    const { admin } = database
+    const suspended = orgOf(await fillEveryTable(admin))
+    const deleted = orgOf(await fillEveryTable(admin))
+    await admin.query(`update platform.organizations set status = 'suspended' where id = $1`, [suspended])
+    await admin.query('update platform.organizations set deleted_at = now() where id = $1', [deleted])
+    expect(await outcomeThere(suspended, 'select 1')).toMatchObject({ code: 'TN002' })
+    expect(await outcomeThere(deleted, 'select 1')).toMatchObject({ code: 'TN001' })
+    expect(await outcomeThere(newId(), 'select 1')).toMatchObject({ code: 'TN001' })
   })
-  expect(await outcome(orgOf(setting.ours), enter, [null])).toMatchObject({ code: '22004' })
-  expect(await outcome(orgOf(setting.ours), 'select platform.enter_user($1)', [newId()])).toMatchObject({
-    error: 'an organization is bound',
+
+  test('one transaction serves one organization, and an organization or a person', async () => {
+    const [ours, theirs, person] = [orgOf(setting.ours), orgOf(setting.theirs), newId()]
+    const enter = 'select platform.enter_org($1)'
+    const enterUser = 'select platform.enter_user($1)'
+    expect(await outcomeThere(ours, 'select platform.current_org() as org')).toMatchObject({ rows: [{ org: ours }] })
+    expect(await outcomeThere(ours, enter, [ours])).toMatchObject({ rowCount: 1 })
+    expect(await outcomeThere(ours, enter, [theirs])).toMatchObject({ error: 'another organization is bound' })
+    expect(await outcomeThere(ours, enter, [null])).toMatchObject({ code: '22004' })
+    expect(await outcomeThere(ours, enterUser, [person])).toMatchObject({ error: 'an organization is bound' })
+    expect(
+      await outcomeThere(undefined, 'select platform.current_user_id() as person from platform.enter_user($1)', [
+        person,
+      ]),
+    ).toMatchObject({ rows: [{ person }] })
+  })
+
+  test('the binding ends with its transaction', async () => {
+    expect(await outcomeThere(orgOf(setting.ours), 'select')).toMatchObject({ rowCount: 1 })
+    expect(await outcomeThere(undefined, 'select platform.current_org()')).toMatchObject({
+      error: 'no organization is bound',
+    })
   })
 })
