@@ -54,18 +54,19 @@ describe('without row security', () => {
   })
 
   test.each(Object.entries(leaks))('%s that has lost its predicate is found', async (_, leak) => {
-    expect((await leaky(unbound.href, [leak])).faults).not.toEqual([])
+    // It ends at the first fault.
+    expect((await leaky(unbound.href, [leak], 20_000)).faults).not.toEqual([])
   })
 })
 
 test('row security holds what has lost its predicate', async () => {
-  expect((await leaky(bench.database.appUrl, Object.values(leaks))).faults).toEqual([])
+  expect((await leaky(bench.database.appUrl, Object.values(leaks), 1000)).faults).toEqual([])
 })
 
-async function leaky(url: string, leaks: readonly RegExp[]): Promise<RandomReport> {
+async function leaky(url: string, leaks: readonly RegExp[], operations: number): Promise<RandomReport> {
   const executor = openNodePostgres({ pool: { connectionString: url, max: 4 } })
   const tenancy = new Tenancy(rewriting(executor, leaks), { keys: [randomBytes(32)] })
-  const report = await randomOperations({ ...small, operations: 1000, tenancy, admin: bench.database.admin, seed: 3 })
+  const report = await randomOperations({ ...small, operations, tenancy, admin: bench.database.admin, seed: 3 })
   await tenancy.close({ drain: 0 })
   return report
 }
