@@ -114,8 +114,7 @@ end
 `,
 }
 
-/** Binds the transaction to one person. It does not check that the person exists: whoever registers is bound before their row is
- * written. */
+/** Binds the transaction to one person, who need not exist: whoever registers is bound before their row is written. */
 const enterUser: SqlFunction = {
   signature: 'platform.enter_user(uuid)',
   arguments: 'person uuid',

@@ -6,8 +6,9 @@ import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, E
 import type { TableKind } from '../schema/shared/kinds.js'
 import type { Session } from '../database/session.js'
 
-// 42501: this login may not read the inventory. 42P01: there is none. Both count as nothing recorded.
-const unreadable = new Set<unknown>(['42501', '42P01'])
+/** Whether a table is missing (42P01), or this login may not read it (42501). */
+export const isUnreadable = (error: unknown): boolean =>
+  ['42P01', '42501'].includes(String((error as { code?: unknown }).code))
 
 /** What newer builds have recorded, by set. Returns nothing for a set when this build knows its newest migration. */
 export async function readNewer(
@@ -26,7 +27,8 @@ export async function readNewer(
       select i."set", i.what, i.name, i.facts from newer join ${inventory.schema}.${inventory.name} i using ("set")`,
     )
   } catch (error) {
-    if (unreadable.has((error as { code?: unknown }).code)) return []
+    // Then nothing was recorded, or not for this login.
+    if (isUnreadable(error)) return []
     throw error
   }
 }
@@ -39,8 +41,8 @@ export interface Expected {
 
 /**
  * Merges the declarations of this build with the record of a newer one. A table that this build does not know must have all that
- * its kind demands. For a known table, rights on further columns are accepted. For a function, the version that the
- * newer build recorded is accepted too.
+ * its kind demands. For a known table, rights on further columns are accepted. For a function, the version that the newer
+ * build recorded is accepted too.
  */
 export function withNewer({ tables, functions }: Expected, entries: readonly InventoryEntry[]): Expected {
   const recorded = new Map(entries.flatMap(readTable).map((table) => [`${table.schema}.${table.name}`, table]))

@@ -14,7 +14,7 @@ import {
   tablesAsJson,
 } from './rights.js'
 import { digestOf, resultOf } from './function-digest.js'
-import { type Expected, readNewer, withNewer } from './newer.js'
+import { type Expected, isUnreadable, readNewer, withNewer } from './newer.js'
 import type { Finding } from './root-causes.js'
 import type { Session } from '../database/session.js'
 import { otherBookTable, policyTables, tableFindings } from './table-findings.js'
@@ -65,7 +65,7 @@ async function prove(
   try {
     return asProof(await session.query<Finding>(startupProof(declarations.migrations), params))
   } catch (error) {
-    if (!unreadable.has((error as { code?: unknown }).code)) throw error
+    if (!isUnreadable(error)) throw error
     // A bookkeeping table is missing, or the login may not read it. Run again without reading these tables: the findings about the
     // catalogs then name the table and say how to mend it.
     return asProof(await session.query<Finding>(startupProof([]), params))
@@ -92,9 +92,6 @@ const undeclaredTables = ({ tables }: Declarations): RoleFault[] =>
         'call declareTable right below the definition of the table. If you already call it there, two copies of `tenantry/schema` are loaded ' +
         '(`npm ls tenantry`): the tables must import the copy that openTenancy uses',
     }))
-
-// insufficient_privilege, undefined_table
-const unreadable = new Set<unknown>(['42501', '42P01'])
 
 const asExpected = (fn: DeclaredFunction): ExpectedFunction => ({
   signature: fn.signature,

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -53,9 +54,9 @@ function shared(directory: string | undefined): Images | undefined {
   }
 }
 
-/** Never half of a file: another process may read it at any time. */
+/** Under a name of its own until it is whole: others may read or write an image at the same time. */
 async function save(file: string, image: Blob): Promise<void> {
-  const part = `${file}.${String(process.pid)}`
+  const part = `${file}.${randomUUID()}`
   await mkdir(dirname(file), { recursive: true })
   await writeFile(part, Buffer.from(await image.arrayBuffer()))
   await rename(part, file)

@@ -54,6 +54,20 @@ describe.each(['tenantry_app', 'tenantry_system'] as const)('%s', (role) => {
     expect(connection).toEqual({ faults: [], notes: [] })
   })
 
+  test.each([
+    ['a wider policy', 'alter policy org_isolation on platform.agents using (true)', 'policies differ'],
+    ['a lost function', 'drop function platform.user_id_by_email(text)', 'a function is missing'],
+    ['a lost right', 'revoke select on platform.agents from {role}', 'a right is missing'],
+  ])('%s is found while the server quotes every name', async (_, sql, fault) => {
+    await withPlant(
+      { sql: [sql], as: ['set local quote_all_identifiers = on'], faults: [fault] },
+      role,
+      async (planted) => {
+        expect(namesOf(await planted.prove())).toEqual([fault])
+      },
+    )
+  })
+
   test.for(named(loginPlants))('found on every connection, and mended: %s', async ([, plant], { skip }) => {
     if (!fits(plant)) skip()
     await withPlant(plant, role, async (planted) => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
@@ -18,7 +18,7 @@ test('each database in memory is an empty one, also those that are loaded from t
   }
 })
 
-test('databases in memory and in directories are loaded from the image in the cache, and each is an empty one', async () => {
+test('databases in memory and in directories are loaded from the image in the cache, which is of an empty one', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tenantry-cache-'))
   vi.stubEnv('TENANTRY_EMBEDDED_CACHE', join(folder, 'cache'))
   for (const place of [join(folder, 'one'), true, join(folder, 'two')] as const) {
@@ -29,7 +29,15 @@ test('databases in memory and in directories are loaded from the image in the ca
   }
   const again = await openPGlite(join(folder, 'two'))
   expect((await again.query('select from left_behind')).rows).toEqual([])
+
+  // What stands in the cache is what the next one begins with.
+  const [file = ''] = readdirSync(join(folder, 'cache'))
+  const image = await again.dumpDataDir('none')
+  writeFileSync(join(folder, 'cache', file), Buffer.from(await image.arrayBuffer()))
   await again.close()
+  const copied = await openPGlite(true)
+  expect((await copied.query('select from left_behind')).rows).toEqual([])
+  await copied.close()
   rmSync(folder, { recursive: true })
 })
 

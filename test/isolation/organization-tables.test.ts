@@ -70,12 +70,12 @@ test('partitions can only be reached through their table', async () => {
   for (const { name } of partitions) expect(await partitionFaults(setting, name), name).toEqual([])
 })
 
-// enter_org and enter_user tell a Citus cluster by its setting, and bind in another way there.
+// enter_org and enter_user bind in another way where the setting of a Citus cluster is there.
 describe.each([
-  ['on one server', 'select'],
-  ['on a Citus cluster', "set local citus.shard_count = '32'"],
+  ['without the setting of a Citus cluster', 'select'],
+  ['with the setting of a Citus cluster', "set local citus.shard_count = '32'"],
 ])('%s', (_, setUp) => {
-  const outcomeThere = (org: string | undefined, text: string, values: unknown[] = []) =>
+  const outcomeWith = (org: string | undefined, text: string, values: unknown[] = []) =>
     outcome(org, text, values, setUp)
 
   test('a suspended, a deleted and an unknown organization cannot be entered', async () => {
@@ -84,30 +84,30 @@ describe.each([
     const deleted = orgOf(await fillEveryTable(admin))
     await admin.query(`update platform.organizations set status = 'suspended' where id = $1`, [suspended])
     await admin.query('update platform.organizations set deleted_at = now() where id = $1', [deleted])
-    expect(await outcomeThere(suspended, 'select 1')).toMatchObject({ code: 'TN002' })
-    expect(await outcomeThere(deleted, 'select 1')).toMatchObject({ code: 'TN001' })
-    expect(await outcomeThere(newId(), 'select 1')).toMatchObject({ code: 'TN001' })
+    expect(await outcomeWith(suspended, 'select 1')).toMatchObject({ code: 'TN002' })
+    expect(await outcomeWith(deleted, 'select 1')).toMatchObject({ code: 'TN001' })
+    expect(await outcomeWith(newId(), 'select 1')).toMatchObject({ code: 'TN001' })
   })
 
   test('one transaction serves one organization, and an organization or a person', async () => {
     const [ours, theirs, person] = [orgOf(setting.ours), orgOf(setting.theirs), newId()]
     const enter = 'select platform.enter_org($1)'
     const enterUser = 'select platform.enter_user($1)'
-    expect(await outcomeThere(ours, 'select platform.current_org() as org')).toMatchObject({ rows: [{ org: ours }] })
-    expect(await outcomeThere(ours, enter, [ours])).toMatchObject({ rowCount: 1 })
-    expect(await outcomeThere(ours, enter, [theirs])).toMatchObject({ error: 'another organization is bound' })
-    expect(await outcomeThere(ours, enter, [null])).toMatchObject({ code: '22004' })
-    expect(await outcomeThere(ours, enterUser, [person])).toMatchObject({ error: 'an organization is bound' })
+    expect(await outcomeWith(ours, 'select platform.current_org() as org')).toMatchObject({ rows: [{ org: ours }] })
+    expect(await outcomeWith(ours, enter, [ours])).toMatchObject({ rowCount: 1 })
+    expect(await outcomeWith(ours, enter, [theirs])).toMatchObject({ error: 'another organization is bound' })
+    expect(await outcomeWith(ours, enter, [null])).toMatchObject({ code: '22004' })
+    expect(await outcomeWith(ours, enterUser, [person])).toMatchObject({ error: 'an organization is bound' })
     expect(
-      await outcomeThere(undefined, 'select platform.current_user_id() as person from platform.enter_user($1)', [
+      await outcomeWith(undefined, 'select platform.current_user_id() as person from platform.enter_user($1)', [
         person,
       ]),
     ).toMatchObject({ rows: [{ person }] })
   })
 
   test('the binding ends with its transaction', async () => {
-    expect(await outcomeThere(orgOf(setting.ours), 'select')).toMatchObject({ rowCount: 1 })
-    expect(await outcomeThere(undefined, 'select platform.current_org()')).toMatchObject({
+    expect(await outcomeWith(orgOf(setting.ours), 'select')).toMatchObject({ rowCount: 1 })
+    expect(await outcomeWith(undefined, 'select platform.current_org()')).toMatchObject({
       error: 'no organization is bound',
     })
   })
