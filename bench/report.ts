@@ -27,7 +27,7 @@ export function describe(comparisons: readonly Comparison[], goals: readonly Goa
       ['Goal', 'Figure', 'Limit', ''],
       goals.map((goal) => [
         goal.what,
-        withUnit(goal.figure, goal.unit),
+        withUnit(goal.figure, goal.unit, 3),
         `${goal.atLeast ? 'at least' : 'at most'} ${withUnit(goal.limit, goal.unit)}`,
         isMet(goal) ? 'met' : 'missed',
       ]),
@@ -48,7 +48,8 @@ export function describe(comparisons: readonly Comparison[], goals: readonly Goa
   ].join('\n\n')
 }
 
-const withUnit = (figure: number, unit = 'x'): string => `${figure.toFixed(2)}${unit === 'x' ? 'x' : ` ${unit}`}`
+const withUnit = (figure: number, unit = 'x', digits = 2): string =>
+  `${figure.toFixed(digits)}${unit === 'x' ? 'x' : ` ${unit}`}`
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((word, column) => Math.max(3, ...[word, ...rows.map((row) => row[column] ?? '')].map(length)))

@@ -20,7 +20,7 @@ export type { OwnStatement } from './core/statements/statement-cache.js'
 export type { TableNames, TablePlan } from './core/statements/table-plan.js'
 export type { Guard, GuardedChange, Transition } from './core/statements/updates.js'
 export type { Actor, RequestContext, Scope, TransactionOptions } from './core/scope.js'
-export type { Filter } from './core/statements/filters.js'
+export type { Filter, KeyValues } from './core/statements/filters.js'
 export type { ListOptions, Page } from './core/statements/pages.js'
 export { newId } from './core/ids.js'
 export type { Query } from './core/query.js'
@@ -53,7 +53,7 @@ export {
   RateLimitedError,
   ResourceExhaustedError,
   RetryableError,
-  type RoleFault,
+  type ProofFault,
   ScopeClosedError,
   TenantryError,
   TimeoutError,

@@ -2,8 +2,8 @@ import type { Session } from '../database/session.js'
 import { MigrationError } from '../core/errors.js'
 import { type CarriedOut, carryOut, type Plan } from './carry-out.js'
 import { partitionHolders, partitionPolicies } from './partition-findings.js'
-import { declaredTable, type DeclaredTable, tablesAsJson } from './rights.js'
-import { policyTables } from './table-findings.js'
+import { declaredCte, type DeclaredTable, tablesAsJson } from './rights.js'
+import { policyCtes } from './table-findings.js'
 
 /** A statement that closes a partition whose rights, row security or policies differ from those of its table. */
 interface ClosingStatement {
@@ -60,15 +60,15 @@ const openPartitions = (
   session.query<ClosingStatement>(openPartitionStatements, [tablesAsJson(tables, []), only ?? null])
 
 const openPartitionStatements = `
-with ${declaredTable('$1')},
--- Only the column of \`place\` that policyTables reads.
+with ${declaredCte('$1')},
+-- Only the column of \`place\` that policyCtes reads.
 place as materialized (
   select array(
     select f.proname::text from pg_catalog.pg_proc f join pg_catalog.pg_namespace n on n.oid = f.pronamespace
     where n.nspname = 'platform' and f.pronargs = 0 and pg_catalog.pg_function_is_visible(f.oid)
   ) as visible
 ),
-${policyTables}
+${policyCtes}
 select partition, statement
 from (
   select p.oid, p.label as partition, 1 as position,

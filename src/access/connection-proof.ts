@@ -1,11 +1,11 @@
-import type { RoleFault } from '../core/errors.js'
+import type { ProofFault } from '../core/errors.js'
 import { byText, connectWithIt, type Finding, rootCauses } from './root-causes.js'
 import type { Session } from '../database/session.js'
 
 /** The result of a proof. With a fault the connection must not be used; a note is information for the administrator. */
 export interface Proof {
-  readonly faults: readonly RoleFault[]
-  readonly notes: readonly RoleFault[]
+  readonly faults: readonly ProofFault[]
+  readonly notes: readonly ProofFault[]
 }
 
 /** The role that a connection must reach, and no other. */
@@ -29,7 +29,7 @@ export function asProof(findings: readonly Finding[]): Proof {
 }
 
 /** The roles that the session can act as. `$1` is the one that it should reach, `$2` the schemas that may be on its search_path. */
-export const loginTables = `
+export const loginCtes = `
 roles as materialized (
   select r.oid, r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole or r.rolcreatedb or r.rolreplication as rolcreates
   from pg_catalog.pg_roles r
@@ -177,4 +177,4 @@ export const asStatement = (
     .map(([about, list]) => `select found.*, '${about}' as about from (${list.join('\nunion all\n')}) found`)
     .join('\nunion all\n')}`
 
-const connectionProof = asStatement([loginTables], { login: loginFindings })
+const connectionProof = asStatement([loginCtes], { login: loginFindings })

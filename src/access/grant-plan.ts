@@ -1,11 +1,4 @@
-import {
-  type Declarations,
-  declaredTables,
-  differenceTable,
-  functionNamed,
-  rightsTables,
-  tablesAsJson,
-} from './rights.js'
+import { type Declarations, declaredTables, differenceCte, functionNamed, rightsCtes, tablesAsJson } from './rights.js'
 import { runtimeRoles } from './manifest.js'
 import { type Plan, statements } from './carry-out.js'
 
@@ -59,7 +52,7 @@ from (
 order by state = 'missing', state, object, grantee`
 
 const tableStatements = `
-with ${grantees}, ${rightsTables('$2')}, ${differenceTable},
+with ${grantees}, ${rightsCtes('$2')}, ${differenceCte},
 everywhere as (
   -- A column that a later migration adds is not there while the database is at an earlier one.
   select d.* from difference d

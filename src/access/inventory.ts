@@ -18,24 +18,24 @@ export interface InventoryEntry {
   readonly facts: unknown
 }
 
+const names = z.array(z.string())
+
 /** The facts that an older build needs to check a table. */
-export interface RecordedTable {
-  readonly schema: string
-  readonly name: string
-  readonly kind: TableKind
+const tableFacts = z.object({
+  schema: z.string(),
+  name: z.string(),
+  // A kind that only a later build knows cannot be checked by this one.
+  kind: z.enum(['tenant', 'control', 'user', 'catalog', 'global'] satisfies readonly TableKind[]),
   /** The owner column. */
-  readonly owner?: string | undefined
-  readonly appendOnly?: boolean | undefined
-  readonly rights: Rights
-}
+  owner: z.string().optional(),
+  appendOnly: z.boolean().default(false),
+  /** By role and privilege: the columns, or the whole table. */
+  rights: z.record(z.string(), z.record(z.string(), z.union([z.literal(true), names]))),
+})
+export type RecordedTable = z.output<typeof tableFacts>
 
-/** By role and privilege: the columns, or the whole table. */
-type Rights = Readonly<Record<string, Readonly<Record<string, true | readonly string[]>>>>
-
-interface RecordedFunction {
-  readonly digest: string
-  readonly executableBy: readonly string[]
-}
+const functionFacts = z.object({ digest: z.string(), executableBy: names })
+export type RecordedFunction = z.output<typeof functionFacts>
 
 const setFacts = z.object({
   name: z.string(),
@@ -55,9 +55,15 @@ export const setEntry = (facts: RecordedSet): InventoryEntry => ({
   facts,
 })
 
-/** `undefined` for rows about tables and functions. */
+/** Each of these three returns `undefined` for a row about something else, or one that this build cannot read. */
 export const recordedSet = ({ what, facts }: InventoryEntry): RecordedSet | undefined =>
   what === 'set' ? setFacts.safeParse(facts).data : undefined
+
+export const recordedTable = ({ what, facts }: InventoryEntry): RecordedTable | undefined =>
+  what === 'table' ? tableFacts.safeParse(facts).data : undefined
+
+export const recordedFunction = ({ what, facts }: InventoryEntry): RecordedFunction | undefined =>
+  what === 'function' ? functionFacts.safeParse(facts).data : undefined
 
 /** The name of a set of migrations in the inventory. */
 export const setKey = ({ schema, table }: { readonly schema: string; readonly table: string }) => `${schema}.${table}`
@@ -75,7 +81,7 @@ export function entriesOf(
       set: platform,
       what: 'function',
       name: fn.signature,
-      facts: { digest: digestOf(fn), executableBy: fn.executableBy } satisfies RecordedFunction,
+      facts: { digest: digestOf(fn), executableBy: [...fn.executableBy] } satisfies RecordedFunction,
     })),
   ]
 }
@@ -88,7 +94,7 @@ function tableEntry(
   if (kind === undefined) return []
   const owner = policies.flatMap(({ rows }) => (rows === 'all' ? [] : [rows.column]))[0]
   const rights = Object.fromEntries(Object.entries(grants).map(([role, held]) => [role, byPrivilege(held)]))
-  const facts: RecordedTable = { schema, name, kind, owner, ...(appendOnly && { appendOnly }), rights }
+  const facts: z.input<typeof tableFacts> = { schema, name, kind, owner, ...(appendOnly && { appendOnly }), rights }
   return [{ set, what: 'table', name: `${schema}.${name}`, facts }]
 }
 
@@ -103,7 +109,7 @@ function byPrivilege(rights: readonly Privilege[]): Record<string, true | string
 
 /** The same table, without rights on columns other than these. */
 export function onColumns({ rights, ...facts }: RecordedTable, columns: readonly string[]): RecordedTable {
-  const left = (byPrivilege: Rights[string]) =>
+  const left = (byPrivilege: RecordedTable['rights'][string]) =>
     Object.fromEntries(
       Object.entries(byPrivilege).map(([privilege, on]) => [
         privilege,

@@ -2,7 +2,7 @@
  * `partition`: the partitions of declared tables, at every level. Needs `declared`. Postgres checks the policies and the rights
  * of a partition only when a statement names the partition itself. A statement on the table is checked against the table.
  */
-export const partitionTable = `
+export const partitionCte = `
 partition as materialized (
   select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as label, c.relkind, c.relrowsecurity, c.relowner, c.relacl,
     d.oid as root, d.label as root_label, d."rowSecurity" and c.relkind <> 'f' as "rowSecurity"

@@ -1,53 +1,30 @@
 import { inventory } from './inventory.js'
+import type { FunctionManifest, Privilege, TableManifest } from './manifest.js'
 
 /** The tables and functions that a database must have, and the migrations that create them. */
 export interface Declarations {
   readonly tables: readonly DeclaredTable[]
-  readonly functions: readonly DeclaredFunction[]
+  readonly functions: readonly FunctionManifest[]
   readonly migrations: readonly AppliedMigrations[]
 }
 
-/** The rights of each role on a table, by SQL names: the part of a declaration that the server compares with its catalogs. */
-export interface DeclaredTable {
-  readonly schema: string
-  readonly name: string
-  /** Undefined for a table that the host never declared. */
-  readonly kind: string | undefined
-  readonly columns: readonly string[]
-  readonly rowSecurity: boolean
-  readonly partitioned: boolean
-  readonly policies: readonly DeclaredPolicy[]
+/** A table as the proof expects it: the part of its declaration that the server compares with its catalogs. */
+export interface DeclaredTable extends Omit<TableManifest, 'appendOnly' | 'foreignKeys' | 'grants'> {
   /** The names of those that must be there. */
   readonly foreignKeys?: readonly string[]
-  readonly grants: Readonly<Record<string, readonly DeclaredRight[]>>
+  readonly grants: Partial<TableManifest['grants']>
   /** Rights that a newer build has recorded: they are allowed, but not required. */
-  readonly also?: Readonly<Record<string, readonly DeclaredRight[]>>
+  readonly also?: Readonly<Record<string, readonly RecordedRight[]>>
   /**
    * Undefined for a table that this build declares. `newer`: only a newer build declares it. `record`: the table of that record.
    */
   readonly origin?: 'newer' | 'record'
 }
 
-export interface DeclaredPolicy {
-  readonly name: string
-  readonly role: string
-  readonly rows: { readonly column: string; readonly binding: string } | 'all'
-}
-
-export interface DeclaredRight {
+/** A right in the record of a newer build, which may know more privileges. */
+export interface RecordedRight {
   readonly privilege: string
   readonly column?: string
-}
-
-export interface DeclaredFunction {
-  readonly signature: string
-  readonly volatility: 'stable' | 'volatile'
-  readonly definer: boolean
-  readonly settings: readonly string[]
-  readonly executableBy: readonly string[]
-  readonly returns: string
-  readonly body: string
-  readonly restore: string
 }
 
 /** A function that the proof expects in the database. Its definition must have one of the digests. */
@@ -72,7 +49,7 @@ export interface AppliedMigrations {
 /** The declared tables, the bookkeeping tables and the inventory, with the columns that a proof reads. */
 export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTable[] => [
   ...tables,
-  ...migrations.map(({ schema, table }) => ({
+  ...migrations.map(({ schema, table }): DeclaredTable => ({
     schema,
     name: table,
     kind: 'global',
@@ -94,7 +71,7 @@ export const declaredTables = ({ tables, migrations }: Declarations): DeclaredTa
   },
 ]
 
-const readApplied: readonly DeclaredRight[] = [
+const readApplied: readonly Privilege[] = [
   { privilege: 'select', column: 'created_at' },
   { privilege: 'select', column: 'hash' },
 ]
@@ -129,11 +106,11 @@ export function tablesAsJson(tables: readonly DeclaredTable[], roles: readonly s
   )
 }
 
-const rightsOf = (grants: DeclaredTable['grants'], roles: readonly string[]) =>
+const rightsOf = (grants: Readonly<Record<string, readonly RecordedRight[]>>, roles: readonly string[]) =>
   roles.flatMap((role) => (grants[role] ?? []).map(({ privilege, column }) => [role, privilege, column ?? '']))
 
 /** `declared`: the declared tables as they are in the database. `tables` is the parameter of tablesAsJson. */
-export const declaredTable = (tables: string) => `
+export const declaredCte = (tables: string) => `
 declared as materialized (
   select t.*, pg_catalog.format('%I.%I', t.schema, t.name) as label, n.oid as namespace, c.oid, c.relkind, c.relrowsecurity, c.relowner
   from pg_catalog.jsonb_to_recordset(${tables}::jsonb)
@@ -146,7 +123,7 @@ declared as materialized (
  * `wanted` and `held`: rights as rows, where a column of '' stands for the whole table; and `declared`. Needs `grantee (oid, name,
  * role)`: the roles that are compared.
  */
-export const rightsTables = (tables: string) => `${declaredTable(tables)},
+export const rightsCtes = (tables: string) => `${declaredCte(tables)},
 wanted as materialized (
   select d.oid, g.oid as grantee, r ->> 1 as privilege, r ->> 2 as "column"
   from declared d cross join lateral pg_catalog.jsonb_array_elements(d.rights) r join grantee g on g.role = r ->> 0
@@ -168,7 +145,7 @@ held as materialized (
 )`
 
 /** `difference`: the rights on declared tables that are missing, in excess, or held with an undeclared grant option. */
-export const differenceTable = `
+export const differenceCte = `
 difference as materialized (
   select 'missing' as state, w.* from wanted w
   where not exists (

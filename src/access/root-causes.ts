@@ -1,7 +1,7 @@
-import type { RoleFault } from '../core/errors.js'
+import type { ProofFault } from '../core/errors.js'
 
 /** One row of the result of a proof. */
-export interface Finding extends RoleFault {
+export interface Finding extends ProofFault {
   readonly isFault: boolean
   /** The login and its settings, or the contents of the database. */
   readonly about: 'login' | 'database'
@@ -78,6 +78,6 @@ function inOne(findings: readonly Finding[]): Finding {
 }
 
 /** An order that does not depend on the query plan. */
-export const byText = (a: RoleFault, b: RoleFault) => Number(textOf(a) > textOf(b)) - Number(textOf(a) < textOf(b))
+export const byText = (a: ProofFault, b: ProofFault) => Number(textOf(a) > textOf(b)) - Number(textOf(a) < textOf(b))
 
-const textOf = ({ fault, detail }: RoleFault) => `${fault}\n${detail}`
+const textOf = ({ fault, detail }: ProofFault) => `${fault}\n${detail}`

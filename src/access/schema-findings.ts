@@ -8,7 +8,7 @@ const isInC = "p.prolang in (12, 13) and p.prokind <> 'a'"
  * Findings about schemas, the database and functions. `$4` is the list of declared functions, `$7` the functions that the host
  * allows.
  */
-export const functionTables = `
+export const functionCtes = `
 declared_function as materialized (
   select f.*, p.oid, p.proowner,
     ${digestFound} as found, ${resultFound} is distinct from f.result and f.result is not null as has_other_types
@@ -132,7 +132,7 @@ export const functionFindings: readonly string[] = [
 ]
 
 /** The owner of the library's tables, its functions that are visible without their schema, and the function that binds. */
-export const placeTables = `
+export const placeCtes = `
 place as materialized (
   select c.relowner as owner,
     array(

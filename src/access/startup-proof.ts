@@ -1,23 +1,23 @@
-import type { RoleFault } from '../core/errors.js'
-import { asProof, asStatement, loginFindings, loginTables, type Proof } from './connection-proof.js'
+import type { ProofFault } from '../core/errors.js'
+import { asProof, asStatement, loginFindings, loginCtes, type Proof } from './connection-proof.js'
 import { migrationFindings, migrationTables } from './migration-findings.js'
 import { partitionFindings } from './partition-findings.js'
-import { functionFindings, functionTables, placeFindings, placeTables } from './schema-findings.js'
+import { functionFindings, functionCtes, placeFindings, placeCtes } from './schema-findings.js'
 import {
   type AppliedMigrations,
-  type DeclaredFunction,
   type Declarations,
   type ExpectedFunction,
   declaredTables,
-  differenceTable,
-  rightsTables,
+  differenceCte,
+  rightsCtes,
   tablesAsJson,
 } from './rights.js'
 import { digestOf, resultOf } from './function-digest.js'
-import { type Expected, isUnreadable, readNewer, withNewer } from './newer.js'
+import type { FunctionManifest } from './manifest.js'
+import { type Expected, isUnreadable, readNewer, withNewer } from './newer-build.js'
 import type { Finding } from './root-causes.js'
 import type { Session } from '../database/session.js'
-import { otherBookTable, policyTables, tableFindings } from './table-findings.js'
+import { otherBookTable, policyCtes, tableFindings } from './table-findings.js'
 
 export interface StartupProofOptions {
   readonly role: 'tenantry_app' | 'tenantry_system'
@@ -82,7 +82,7 @@ export function searchPathOf(
 }
 
 /** A fault for each table without declareTable. Such a table has no declared rights, so bootstrap would revoke all of them. */
-const undeclaredTables = ({ tables }: Declarations): RoleFault[] =>
+const undeclaredTables = ({ tables }: Declarations): ProofFault[] =>
   tables
     .filter(({ kind }) => kind === undefined)
     .map(({ schema, name }) => ({
@@ -93,7 +93,7 @@ const undeclaredTables = ({ tables }: Declarations): RoleFault[] =>
         '(`npm ls tenantry`): the tables must import the copy that openTenancy uses',
     }))
 
-const asExpected = (fn: DeclaredFunction): ExpectedFunction => ({
+const asExpected = (fn: FunctionManifest): ExpectedFunction => ({
   signature: fn.signature,
   restore: fn.restore,
   digests: [digestOf(fn)],
@@ -119,15 +119,15 @@ const migrationsAsJson = (migrations: readonly AppliedMigrations[]) =>
 const startupProof = (migrations: readonly AppliedMigrations[]) =>
   asStatement(
     [
-      loginTables,
+      loginCtes,
       grantees,
       migrationTables(migrations),
-      placeTables,
-      rightsTables('$3'),
-      differenceTable,
-      policyTables,
+      placeCtes,
+      rightsCtes('$3'),
+      differenceCte,
+      policyCtes,
       otherBookTable,
-      functionTables,
+      functionCtes,
     ],
     {
       login: loginFindings,

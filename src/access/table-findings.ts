@@ -1,11 +1,11 @@
 import { passOwn } from './root-causes.js'
-import { partitionTable } from './partition-findings.js'
+import { partitionCte } from './partition-findings.js'
 
 /**
  * `declared_policy`: the policies that this build declares. `policy`: the policies in the database. Both have a column `text` to
  * compare: permissive, command, roles, USING and WITH CHECK, joined by |. `%2$s` repeats USING as WITH CHECK.
  */
-export const policyTables = `${partitionTable},
+export const policyCtes = `${partitionCte},
 declared_policy as materialized (
   select d.oid, p ->> 'name' as name, p ->> 'role' as role, bound.rows,
     pg_catalog.format('t|*|%s|%s|%2$s', p ->> 'role', bound.printed) as text

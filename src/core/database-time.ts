@@ -1,4 +1,4 @@
-import { statement } from './executor.js'
+import { statement } from './statement.js'
 import { planned } from './planned.js'
 import type { Query } from './query.js'
 import type { Scope } from './scope.js'

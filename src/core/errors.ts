@@ -74,7 +74,7 @@ export class BrokenReferenceError extends TenantryError {
     super(
       referredBy === undefined
         ? `${resource}: ${fields.length > 0 ? fields.join(', ') : 'a reference'} does not refer to a row of this organization`
-        : `${resource}: ${referredBy} still refer to this row`,
+        : `${resource}: this row cannot be deleted, because rows of ${referredBy} refer to it`,
     )
   }
 }
@@ -193,7 +193,7 @@ export class ScopeClosedError extends TenantryError {
   }
 }
 
-/** An earlier statement of the transaction failed and its error was swallowed. Nothing of it was written. */
+/** A statement of the transaction failed, and its error was caught inside the transaction or never awaited. Nothing was written. */
 export class TransactionAbortedError extends TenantryError {
   readonly code = 'transaction_aborted'
   readonly status = 500
@@ -283,14 +283,14 @@ export class UnavailableError extends TenantryError {
   }
 }
 
-/** The SQL text is not one that a scope may send, or a read-only scope was asked to write. */
+/** The SQL text is not one that a scope may send, it changed the transaction or the binding, or a read-only scope was asked to write. */
 export class UnsafeStatementError extends TenantryError {
   readonly code = 'unsafe_statement'
   readonly status = 500
 }
 
 /** One fault that the proof of a connection found, and what mends it. */
-export interface RoleFault {
+export interface ProofFault {
   readonly fault: string
   readonly detail: string
   readonly mend: string
@@ -300,13 +300,13 @@ export interface RoleFault {
 export class UnsafeRoleError extends TenantryError {
   readonly code = 'unsafe_role'
   readonly status = 500
-  constructor(readonly faults: readonly RoleFault[]) {
+  constructor(readonly faults: readonly ProofFault[]) {
     const lines = faults.map(({ fault, detail, mend }) => `- ${fault}${detail === '' ? '' : `: ${detail}`}\n  ${mend}`)
     super(`this connection is not safe to serve organizations with:\n${lines.join('\n')}`)
   }
 }
 
-/** A migration cannot be applied. The message names the file. */
+/** A migration, or another command on the database's structure, was refused or failed. The message names the file or the object. */
 export class MigrationError extends TenantryError {
   readonly code = 'migration'
   readonly status = 500
@@ -322,7 +322,8 @@ export class DecryptError extends TenantryError {
 }
 
 /**
- * Row security refused a row that `org_id = $1` should already have excluded, or the connection was bound to another owner. A bug: alert
+ * Row security refused a row of another organization, or the connection was bound to another owner. The verbs of a
+ * repository never cause it. SQL text of your own can, such as an insert through `org.db` with a foreign `orgId`. It is a bug: alert
  * someone.
  */
 export class IsolationError extends TenantryError {

@@ -1,7 +1,3 @@
-import { hash } from 'node:crypto'
-import { mayWrite } from './may-write.js'
-import { canBeNamed } from './parameter-types.js'
-
 /**
  * What a statement may do to rows. If its answer is lost, an `insert` or a `change` may have been written. Where a `change` matched
  * no row, the library throws after the server has run it; an `insert` never ends so.
@@ -15,24 +11,6 @@ export interface Statement {
   readonly effect: Effect
   /** Its name in errors. Undefined for statements of the library and of Drizzle's builder. */
   readonly label?: string | undefined
-}
-
-/**
- * The name is a hash of the text, so two texts never have the same name. Without an `effect`, the text decides whether it may
- * write.
- */
-export function statement(
-  text: string,
-  effect: Effect = mayWrite(text) ? 'change' : 'read',
-  label?: string,
-): Statement {
-  return { name: `tenantry_${hash('sha256', text, 'base64url').slice(0, 22)}`, text, effect, label }
-}
-
-/** For a text that the library did not write. It gets no name if the server would infer types for its parameters and keep them. */
-export const foreignStatement = (...given: Parameters<typeof statement>): Statement => {
-  const made = statement(...given)
-  return canBeNamed(made.text) ? made : { ...made, name: '' }
 }
 
 export interface Call {

@@ -13,7 +13,7 @@ import {
 } from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
 import type { ChangeText } from './statements/change-text.js'
-import type { Filter } from './statements/filters.js'
+import type { Filter, KeyValues } from './statements/filters.js'
 import { ownStatement } from './statements/own-statements.js'
 import type { OwnStatement } from './statements/statement-cache.js'
 import type { ListOptions, Page } from './statements/pages.js'
@@ -93,7 +93,7 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** The row that a unique key names, such as `{ username }`. */
-  protected findRow(key: Filter<Row>): Query<Row | undefined> {
+  protected findRow(key: KeyValues<Row>): Query<Row | undefined> {
     return this.rows.findRow(key)
   }
 

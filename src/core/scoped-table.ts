@@ -8,7 +8,7 @@ import type { Query } from './query.js'
 import type { Change } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
-import { type Condition, compileFilter, type Filter } from './statements/filters.js'
+import { type Condition, compileFilter, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
 import { type ListOptions, type Page, planList } from './statements/pages.js'
 import { planAllByIds, planByIds, planCount, planExists, planFind, planFindBy, planGet } from './statements/reads.js'
@@ -133,7 +133,7 @@ export class ScopedTable<Row extends object> {
     return this.read(() => planExists(this.target, filter))
   }
 
-  findRow(key: Filter<Row>): Query<Row | undefined> {
+  findRow(key: KeyValues<Row>): Query<Row | undefined> {
     return this.read(() => planFindBy(this.target, key))
   }
 

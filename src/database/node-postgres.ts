@@ -1,4 +1,5 @@
-import { type Executor, statement } from '../core/executor.js'
+import type { Executor } from '../core/executor.js'
+import { statement } from '../core/statement.js'
 import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
 import { runImplicitTransaction } from './implicit-transaction.js'
 import { ExplicitTransaction } from './explicit-transaction.js'

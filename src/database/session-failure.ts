@@ -13,7 +13,10 @@ export function failed(where: string, error: unknown): MigrationError {
   const { code, message } = error as { code?: unknown; message?: unknown }
   // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
   if (typeof code !== 'string' || !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(?:57P|08)/.test(code)) {
-    return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
+    return Object.assign(
+      new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`),
+      { cause: error },
+    )
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
   const hint = isFilteredRows(error) ? `. ${filteredRows}` : ''
@@ -24,7 +27,7 @@ const filteredRows =
   'The statement changed nothing: row security binds the role that migrates, so it would leave out rows. Migrate as the owner of ' +
   'the table; where the table has FORCE, run `alter table <name> no force row level security`, or give that role bypassrls'
 
-/** The same session; its errors name `where`. */
+/** A session whose errors name `where`. */
 export function withContext(session: Session, where: string): Session {
   return {
     engine: session.engine,

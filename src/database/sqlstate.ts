@@ -201,8 +201,10 @@ export function wrongNumberOfValues(error: DriverError, { statement, values }: C
   // In any language the message has two numbers: how many values were given, and how many the statement takes.
   const numbers = error.message.replace(statement.name, '').match(/\d+/g)?.map(Number) ?? []
   const taken = numbers.find((number) => number !== values.length)
-  const fault = `was given ${values.length} values and takes ${taken ?? 'another number'}`
+  const fault = `takes ${taken ?? 'another number of'} ${taken === 1 ? 'value' : 'values'}, and ${values.length} were given`
   return new DefinitionError(
-    label === undefined ? `the statement ${fault}` : `${label} ${fault}; the first is the organization`,
+    label === undefined
+      ? `the statement ${fault}`
+      : `${label} ${fault}. The first is the organization's id, which the library adds`,
   )
 }

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
-import { type BeginOptions, type Binding, type Call, type Statement, statement } from '../core/executor.js'
+import type { BeginOptions, Binding, Call, Statement } from '../core/executor.js'
+import { statement } from '../core/statement.js'
 
 /** One statement of a pipeline. Those of the library itself (`own`) are not guarded, and their rows are not returned. */
 export interface Step extends Call {

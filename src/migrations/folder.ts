@@ -111,7 +111,7 @@ function journalFaults(folder: string, entries: readonly Entry[]): string[] {
     if (previous !== undefined && when <= previous.when) {
       // The stock migrator skips such a file silently.
       faults.push(
-        `${file} is not younger than ${previous.tag}.sql: its "when" in the journal must be greater than ${previous.when}`,
+        `${file} is not newer than ${previous.tag}.sql: its "when" in the journal must be greater than ${previous.when}`,
       )
     }
     if (!breakpoints) faults.push(`${file} was generated without breakpoints: its statements cannot be separated`)

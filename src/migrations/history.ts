@@ -39,7 +39,8 @@ export function compare(migrations: readonly Migration[], { applied: records, un
     ...pending
       .filter(({ when }) => applied.some((other) => other.when > when))
       .map(
-        ({ up }) => `${up.file} was never applied, although younger ones were: generate it anew, so that it comes last`,
+        ({ up }) =>
+          `${up.file} was never applied, although newer migrations were applied: generate it again, so that it comes last`,
       ),
   ]
   let half: HalfDone | undefined
@@ -70,14 +71,14 @@ function changed(here: Migration, record: Recorded, migrations: readonly Migrati
   const original = migrations.find(({ hash }) => hash === record.hash)
   return original === undefined
     ? `${here.up.file} was edited after it was applied: restore it, and write a further migration`
-    : `${here.up.file} stands where ${original.up.file} was applied: the journal was re-ordered`
+    : `the journal lists ${here.up.file} at the place where ${original.up.file} was applied: it was reordered`
 }
 
 function missing(record: Recorded, migrations: readonly Migration[]): string {
   const moved = migrations.find(({ hash }) => hash === record.hash)
   return moved === undefined
     ? `${describe(record)} was applied, and is not in this folder: look for that "when" in the history of meta/_journal.json`
-    : `${moved.up.file} was applied with another "when" (${record.when}): the journal was re-ordered or edited`
+    : `${moved.up.file} was applied with another "when" (${record.when}): the journal was reordered or edited`
 }
 
 const describe = ({ when, hash }: Recorded) =>

@@ -92,25 +92,39 @@ export function migrateDown(
   options: MigrateOptions & DownTarget = {},
 ): Promise<Step[]> {
   return withMigrationLock(session, options, async () => {
-    const backwards = (await histories(session, sets)).reverse()
-    const due = backwards.flatMap(({ set, folder, history }) => {
-      if (history.half?.direction === 'up') {
-        throw new MigrationError(`${history.half.migration.tag} is half applied; finish it with migrate up first`)
-      }
-      const target = options.all ? -1 : indexOf(options.to, folder, sets)
-      const chosen = history.applied.filter(({ index }) => index > (target ?? -1)).reverse()
-      return chosen.map((migration) => ({ set, history, migration }))
-    })
-    if (options.all !== true && options.to === undefined) due.splice(1)
-    const faults = downFaults(due.map(({ migration }) => migration))
-    if (faults.length > 0) throw new MigrationError(faults.join('\n'))
-
+    const due = await dueDown(session, sets, options)
     for (const { set } of due) await prepareBookkeeping(withContext(session, set.name), set.bookkeeping)
     const steps: Step[] = []
     for (const { set, history, migration } of due)
       steps.push(await step(session, set, history, migration, 'down', options))
     return steps
   })
+}
+
+/** What migrateDown would undo, in that order. Takes no lock and writes nothing. */
+export async function previewDown(
+  session: Session,
+  sets: readonly MigrationSet[],
+  target: DownTarget,
+): Promise<Step[]> {
+  const due = await dueDown(session, sets, target)
+  return due.map(({ set, migration }) => ({ set: set.name, tag: migration.tag, direction: 'down' }))
+}
+
+async function dueDown(session: Session, sets: readonly MigrationSet[], { all, to }: DownTarget) {
+  const backwards = (await histories(session, sets)).reverse()
+  const due = backwards.flatMap(({ set, folder, history }) => {
+    if (history.half?.direction === 'up') {
+      throw new MigrationError(`${history.half.migration.tag} is half applied; finish it with migrate up first`)
+    }
+    const target = all ? -1 : indexOf(to, folder, sets)
+    const chosen = history.applied.filter(({ index }) => index > (target ?? -1)).reverse()
+    return chosen.map((migration) => ({ set, history, migration }))
+  })
+  if (all !== true && to === undefined) due.splice(1)
+  const faults = downFaults(due.map(({ migration }) => migration))
+  if (faults.length > 0) throw new MigrationError(faults.join('\n'))
+  return due
 }
 
 /** Throws when one of the sets must not be changed, because a file is at fault or a newer build has migrated. */
@@ -195,7 +209,7 @@ async function step(
   options: MigrateOptions,
 ): Promise<Step> {
   const script = migration[direction]
-  if (script === undefined) throw new MigrationError(`${migration.tag} has no file for the way ${direction}`)
+  if (script === undefined) throw new MigrationError(`${migration.tag} has no ${direction} file`)
   const from = history.half?.migration === migration ? history.half.statements : 0
   await runScript({ session, set: set.name, bookkeeping: set.bookkeeping, migration, direction, script, from, options })
   return { set: set.name, tag: migration.tag, direction }

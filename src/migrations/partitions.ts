@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { getTableName } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import pg from 'pg'
@@ -9,8 +8,8 @@ import { manifestOf, type TableManifest } from '../access/manifest.js'
 import { closePartition, closePartitions } from '../access/close-partitions.js'
 import { auditLogs } from '../schema/audit-logs.js'
 import { factsOf } from '../schema/shared/kinds.js'
-import { refuseFilteredRows } from '../database/row-security.js'
-import { withContext, LockNotFree } from '../database/session-failure.js'
+import { withContext } from '../database/session-failure.js'
+import { retryWithoutLock } from './lock-retries.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 
@@ -45,10 +44,6 @@ export interface EnsuredPartitions {
   readonly closed: CarriedOut
 }
 
-// The number of attempts for a lock on a table, and the time of each. Later statements queue behind a waiting one.
-const attempts = 5
-const lockTimeout = 1000
-
 /**
  * Creates the partitions of this month and of the next `months`, and those that are missing since the oldest. Rows of such a month
  * are moved out of the default partition in the same transaction. Every partition, new or old, ends up with the row security and
@@ -70,7 +65,7 @@ export function ensurePartitions(
       for (let month = Math.min(current, ...existing); month <= current + months; month += 1) {
         if (existing.has(month)) continue
         const partition = partitionName(parent, month)
-        const moved = await patiently(session, partition, (inside) => make(inside, parent, month))
+        const moved = await inTransaction(session, partition, (inside) => make(inside, parent, month))
         made.push({ table: parent.name, partition, moved })
       }
     }
@@ -98,7 +93,7 @@ export function dropPartitions(
       const months = [...(await monthsOf(session, parent))].filter((month) => month < end)
       for (const month of months.sort((a, b) => a - b)) {
         const partition = partitionName(parent, month)
-        const reason = await patiently(session, partition, (inside) => drop(inside, parent, partition))
+        const reason = await inTransaction(session, partition, (inside) => drop(inside, parent, partition))
         if (reason === undefined) dropped.push({ table: parent.name, partition })
         else kept.push({ table: parent.name, partition, reason })
       }
@@ -174,7 +169,7 @@ async function drop(session: Session, parent: Parent, name: string): Promise<str
 
 /** The months that have a partition, created here or by the migrations. */
 async function monthsOf(session: Session, parent: Parent): Promise<Set<number>> {
-  const children = await patiently(session, parent.full, (inside) =>
+  const children = await inTransaction(session, parent.full, (inside) =>
     inside.query<{ name: string | null; bounds: string }>(
       `select child.relname as name, pg_catalog.pg_get_expr(child.relpartbound, child.oid) as bounds
        from pg_catalog.pg_partitioned_table parent
@@ -220,25 +215,14 @@ async function currentMonth(session: Session): Promise<number> {
   return parseMonth(row?.month ?? '')
 }
 
-/** Runs one transaction, and tries again while it waits in vain for a lock. Moments are printed in UTC inside. */
-async function patiently<T>(direct: Session, where: string, work: (session: Session) => Promise<T>): Promise<T> {
+/** One transaction, repeated while it does not get its locks. Moments are printed in UTC inside. */
+function inTransaction<T>(direct: Session, where: string, work: (session: Session) => Promise<T>): Promise<T> {
   const session = withContext(direct, where)
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await session.query('begin')
-      await session.query(refuseFilteredRows)
-      await session.query(`set local lock_timeout = ${lockTimeout}`)
-      await session.query(`set local timezone = 'UTC'`)
-      await session.query(`set local datestyle = 'ISO'`)
-      const result = await work(session)
-      await session.query('commit')
-      return result
-    } catch (error) {
-      await session.query('rollback').catch(() => undefined)
-      if (!(error instanceof LockNotFree) || attempt === attempts) throw error
-      await pause(lockTimeout * attempt)
-    }
-  }
+  return retryWithoutLock(session, { lockTimeout: 1000, attempts: 5 }, async () => {
+    await session.query(`set local timezone = 'UTC'`)
+    await session.query(`set local datestyle = 'ISO'`)
+    return work(session)
+  })
 }
 
 function parseMonth(text: string): number {

@@ -1,15 +1,15 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
-import { refuseFilteredRows, refuseFilteredRowsInSession } from '../database/row-security.js'
+import { refuseFilteredRowsInSession } from '../database/row-security.js'
 import { withContext, failed, LockNotFree } from '../database/session-failure.js'
 import { type Bookkeeping, type Direction, recordDone, recordUnfinished } from './bookkeeping.js'
 import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
+import { retryWithoutLock } from './lock-retries.js'
 import { assertLockHeld } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
-import { refreshRecordWithin } from './recorded.js'
+import { refreshInventoryWithin } from './inventory-view.js'
 import type { Script, Statement } from './script.js'
 
 /** The run of one file, up or down. */
@@ -94,34 +94,26 @@ async function runStepwise(run: Run): Promise<void> {
 async function finish(run: Run): Promise<void> {
   const session = ownQueries(run)
   await recordDone(session, run.bookkeeping, run.direction, run.migration)
-  if (run.direction === 'down') await refreshRecordWithin(session)
+  if (run.direction === 'down') await refreshInventoryWithin(session)
 }
 
-/** Rolls back when a lock is not free in time, so that the statements queued behind it can run, and tries again. */
+/** One transaction, repeated while it does not get its locks. */
 async function inTransaction(run: Run, work: () => Promise<void>): Promise<void> {
   const { set, migration, direction } = run
   const session = ownQueries(run)
   const { lockTimeout = 1000, attempts = 10, onProgress } = run.options
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await session.query('begin')
-      await session.query(refuseFilteredRows)
-      await session.query(`set local lock_timeout = ${Math.max(1, Math.trunc(lockTimeout))}`)
+  const onRetry = async (attempt: number): Promise<void> =>
+    onProgress?.({ kind: 'retrying', set, tag: migration.tag, direction, attempt, of: attempts })
+  try {
+    await retryWithoutLock(session, { lockTimeout, attempts, onRetry }, async () => {
       await assertLockHeld(session)
       await work()
-      await session.query('commit')
-      return
-    } catch (error) {
-      await session.query('rollback').catch(() => undefined)
-      if (!(error instanceof LockNotFree)) throw error
-      if (attempt >= attempts) {
-        throw new MigrationError(
-          `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds the lock`,
-        )
-      }
-      await onProgress?.({ kind: 'retrying', set, tag: migration.tag, direction, attempt, of: attempts })
-      await pause(lockTimeout * Math.min(2 ** (attempt - 1), 8) * (0.75 + Math.random() / 2))
-    }
+    })
+  } catch (error) {
+    if (!(error instanceof LockNotFree)) throw error
+    throw new MigrationError(
+      `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds the lock`,
+    )
   }
 }
 

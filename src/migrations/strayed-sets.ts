@@ -4,7 +4,7 @@ import { withContext } from '../database/session-failure.js'
 import { readAppliedIfAllowed, type Recorded } from './bookkeeping.js'
 import { hashesIn, readFolder } from './folder.js'
 import type { MigrationSet } from './migrator.js'
-import { readRecordedSets } from './recorded.js'
+import { readRecordedSets } from './inventory-view.js'
 
 /** A set of migrations that is applied to a database and missing from the project. */
 export interface StrayedSet {

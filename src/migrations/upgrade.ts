@@ -16,7 +16,7 @@ import {
   type Step,
   type UpTarget,
 } from './migrator.js'
-import { record, refreshRecord } from './recorded.js'
+import { recordObjects, refreshInventory } from './inventory-view.js'
 import { bringPermissions } from '../access/permissions.js'
 import { withContext } from '../database/session-failure.js'
 import type { MigrateOptions } from './progress.js'
@@ -56,7 +56,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
     const grants = await bootstrapGrants(session, await declarationsOf(tables, sets, functions), options)
     const permissions = (await holdsPermissions(session)) ? await bringPermissions(session) : []
     // Records what is applied now. Objects that are still missing, because the run stopped at an earlier migration, are left out.
-    await refreshRecord(recording(session))
+    await refreshInventory(recording(session))
     return {
       steps,
       bootstrap: {
@@ -90,7 +90,7 @@ async function recordBrought(session: Session, build: Build, chosen: readonly Mi
   const context = recording(session)
   await prepareBookkeeping(context, platformMigrations.bookkeeping)
   for (const set of chosen) entries.push(await setAsApplied(context, set))
-  await record(context, entries)
+  await recordObjects(context, entries)
 }
 
 const setAsApplied = async (session: Session, { name, bookkeeping }: MigrationSet) =>

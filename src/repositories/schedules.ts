@@ -45,6 +45,7 @@ export class Schedules extends ScopedRepository<Schedule> {
     return this.atomically(async (inner) => {
       const values = parseInput(schedulePatch, patch)
       checkPatch(values)
+      // Throws for an invalid revision before anything is sent.
       revisionOf(options)
       const managed = movedRun(await inner.lockRow(id), values)
       return inner.updateRow(schedulePatch, id, values, { options, managed })
@@ -106,7 +107,7 @@ const scheduleWithNextRun = newSchedule.transform((schedule, context) => {
   }
 })
 
-/** Every check that does not need the schedule: cron and time zone are valid or not independently of each other. */
+/** Every check that does not need the schedule. Cron and time zone can be checked separately. */
 function checkPatch({ cron, timezone, ...others }: SchedulePatch): void {
   if ([cron, timezone, ...Object.values(others)].every((value) => value === undefined)) {
     throw new InvalidInputError('', 'there is nothing to change')

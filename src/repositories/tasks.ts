@@ -21,7 +21,7 @@ const claimOptions = z.strictObject({
   limit: shape.int(1, 1000).optional(),
   /** The length of the lease, 60 seconds by default; `heartbeat` extends it. */
   leaseSeconds: leaseSeconds.optional(),
-  /** Only tasks of these kinds; every kind unless told. */
+  /** Only tasks of these kinds; by default every kind. */
   kinds: z
     .custom<readonly string[]>()
     .transform((kinds) => ownItems(kinds, 'kinds', 100))

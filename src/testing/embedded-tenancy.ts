@@ -1,5 +1,5 @@
 import { newId, parseOrgId } from '../core/ids.js'
-import { statement } from '../core/executor.js'
+import { statement } from '../core/statement.js'
 import { declare, type OwnTables } from '../declared.js'
 import { openEmbeddedDatabase } from '../embedded.js'
 import { derivedKeys, passingKeyring } from '../encryption/keyring.js'

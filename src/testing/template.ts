@@ -4,8 +4,8 @@ import { openSession, type Session } from '../database/session.js'
 /** The data for making a test database. It is plain, so that it can be passed to another process. */
 export interface TestTemplate {
   readonly serverUrl: string
-  /** The prefix of the names of this run's databases and logins: `tenantry_test_` and twelve hexadecimal digits. */
-  readonly run: string
+  /** What the names of this run's databases and logins begin with: `tenantry_test_` and twelve hexadecimal digits. */
+  readonly prefix: string
   readonly password: string
 }
 
@@ -31,12 +31,12 @@ export async function prepareTemplate(
   serverUrl: string,
   migrate: (adminUrl: string) => Promise<void>,
 ): Promise<{ template: TestTemplate; end: () => Promise<void> }> {
-  const run = `tenantry_test_${randomBytes(6).toString('hex')}`
-  const template = { serverUrl, run, password: randomBytes(16).toString('hex') }
+  const prefix = `tenantry_test_${randomBytes(6).toString('hex')}`
+  const template = { serverUrl, prefix, password: randomBytes(16).toString('hex') }
   const session = await openSession({ url: serverUrl })
   try {
     // Held until this session ends, however it ends: other runs see by it that this one is alive.
-    await session.query('select pg_advisory_lock(hashtextextended($1, 0))', [run])
+    await session.query('select pg_advisory_lock(hashtextextended($1, 0))', [prefix])
     await session.query("select pg_advisory_lock(hashtextextended('tenantry_test', 0))")
     await dropLeftovers(session)
     await makeTemplate(session, template, migrate)
@@ -50,20 +50,20 @@ export async function prepareTemplate(
 }
 
 export async function createTestDatabase(template: TestTemplate): Promise<TestDatabase> {
-  const { serverUrl, run, password } = template
-  const name = `${run}_${randomBytes(4).toString('hex')}`
+  const { serverUrl, prefix, password } = template
+  const name = `${prefix}_${randomBytes(4).toString('hex')}`
   const server = await openSession({ url: serverUrl })
   try {
-    await server.query(`create database ${name} template ${run}_template`)
-    await copyRights(server, `${run}_template`, name)
+    await server.query(`create database ${name} template ${prefix}_template`)
+    await copyRights(server, `${prefix}_template`, name)
   } finally {
     await server.close()
   }
   const adminUrl = urlOf(serverUrl, name)
   const admin = lazySession(adminUrl)
   return {
-    appUrl: urlOf(serverUrl, name, { login: `${run}_app`, password }),
-    systemUrl: urlOf(serverUrl, name, { login: `${run}_system`, password }),
+    appUrl: urlOf(serverUrl, name, { login: `${prefix}_app`, password }),
+    systemUrl: urlOf(serverUrl, name, { login: `${prefix}_system`, password }),
     adminUrl,
     admin,
     close: () => admin.close(),
@@ -97,10 +97,10 @@ async function dropLeftovers(session: Session): Promise<void> {
 
 async function makeTemplate(
   session: Session,
-  { serverUrl, run }: TestTemplate,
+  { serverUrl, prefix }: TestTemplate,
   migrate: (adminUrl: string) => Promise<void>,
 ): Promise<void> {
-  const name = `${run}_template`
+  const name = `${prefix}_template`
   // From template0, because template1 may contain other objects.
   await session.query(`create database ${name} template template0 encoding 'UTF8'`)
   await migrate(urlOf(serverUrl, name))
@@ -112,10 +112,10 @@ async function makeTemplate(
   )
 }
 
-async function makeLogins(session: Session, { run, password }: TestTemplate): Promise<void> {
+async function makeLogins(session: Session, { prefix, password }: TestTemplate): Promise<void> {
   for (const kind of ['app', 'system']) {
-    await session.query(`create role ${run}_${kind} login password '${password}'`)
-    await session.query(`grant tenantry_${kind} to ${run}_${kind}`)
+    await session.query(`create role ${prefix}_${kind} login password '${password}'`)
+    await session.query(`grant tenantry_${kind} to ${prefix}_${kind}`)
   }
 }
 

@@ -170,7 +170,7 @@ test.for([
   })
 })
 
-test('to take a right on a whole table leaves the declared ones on its columns', async () => {
+test('revoking a right on a whole table keeps the declared ones on its columns', async () => {
   await undone(database.admin, async (session) => {
     await session.query('grant update on platform.organizations to tenantry_app')
 

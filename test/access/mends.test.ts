@@ -10,7 +10,7 @@ import { functionFindings, placeFindings } from '../../src/access/schema-finding
 import { tableFindings } from '../../src/access/table-findings.js'
 import { startEmbeddedServer } from '../../src/testing/embedded-server.js'
 import { loadDefinitions } from '../../src/cli/config-file.js'
-import { type RoleFault, UnsafeRoleError } from '../../src/core/errors.js'
+import { type ProofFault, UnsafeRoleError } from '../../src/core/errors.js'
 import { openSession, type Session } from '../../src/database/session.js'
 import { migrateDown, platformMigrations } from '../../src/migrations/migrator.js'
 import { orgId } from '../../src/schema/shared/columns.js'
@@ -72,7 +72,7 @@ async function served(cwd?: string): Promise<Place> {
 }
 
 /** What is said when it is opened: nothing when it is. */
-async function faultsOf(options: TenancyOptions): Promise<readonly RoleFault[]> {
+async function faultsOf(options: TenancyOptions): Promise<readonly ProofFault[]> {
   try {
     await (await openTenancy({ keys, ...options })).close()
     return []
@@ -83,8 +83,8 @@ async function faultsOf(options: TenancyOptions): Promise<readonly RoleFault[]> 
   }
 }
 
-const commandOf = ({ mend }: RoleFault) => /^npx tenantry ([^#]+?)(?: #.*)?$/.exec(mend)?.[1] ?? ''
-const only = (faults: readonly RoleFault[]): RoleFault => {
+const commandOf = ({ mend }: ProofFault) => /^npx tenantry ([^#]+?)(?: #.*)?$/.exec(mend)?.[1] ?? ''
+const only = (faults: readonly ProofFault[]): ProofFault => {
   expect(faults).toHaveLength(1)
   return faults[0] ?? { fault: '', detail: '', mend: '' }
 }

@@ -1,5 +1,5 @@
 import { beforeAll, expect } from 'vitest'
-import type { RoleFault } from '../../src/core/errors.js'
+import type { ProofFault } from '../../src/core/errors.js'
 import { type Proof, proveConnection } from '../../src/access/connection-proof.js'
 import type { Declarations } from '../../src/access/rights.js'
 import { proveStartup, searchPathOf, type StartupProofOptions } from '../../src/access/startup-proof.js'
@@ -122,4 +122,4 @@ async function explained(session: Session, work: (spied: Session) => Promise<unk
   return plan
 }
 
-export const namesOf = ({ faults }: { readonly faults: readonly RoleFault[] }) => faults.map(({ fault }) => fault)
+export const namesOf = ({ faults }: { readonly faults: readonly ProofFault[] }) => faults.map(({ fault }) => fault)

@@ -98,10 +98,16 @@ describe('down', () => {
       code: 0,
       stdout: 'There was nothing to undo.\n',
     })
-    expect(await migrate('down', '--set', 'own', '--to', '7', '--yes')).toMatchObject({
-      code: 1,
-      stderr: 'there is no migration 7\n',
-    })
+  })
+
+  test('a target that does not exist is refused, and no question lists what would be undone', async () => {
+    await migrate('up')
+    for (const further of [['--yes'], []]) {
+      expect(await migrate('down', '--set', 'own', '--to', '7', ...further)).toMatchObject({
+        code: 1,
+        stderr: 'there is no migration 7\n',
+      })
+    }
   })
 })
 

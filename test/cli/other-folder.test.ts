@@ -232,7 +232,7 @@ test('a down that waits for the first migration of a set is refused when it is a
   expect(await down).toMatchObject({ code: 1, stderr: containing('own: its migrations are applied') })
 })
 
-test('what is applied is counted, not what was: once the own migrations are taken back, those of the library may be', async () => {
+test('after the own migrations are undone, the library’s may be undone without the config', async () => {
   const { url } = await emptyDatabase()
   const there = { DATABASE_ADMIN_URL: url }
   expect(await tenantry(['migrate', 'up'], { cwd: example, env: there })).toMatchObject({ code: 0 })

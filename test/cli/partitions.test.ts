@@ -178,7 +178,7 @@ describe('drop', () => {
     const before = ['drop', '--before', month(0).replace('_', '-')]
 
     const partly = await partitions(...before)
-    expect(partly).toMatchObject({ code: 1, stderr: '' })
+    expect(partly).toMatchObject({ code: 3, stderr: '' })
     expect(partly.stdout).toBe(
       `audit_logs_${month(-2)} dropped\naudit_logs_${month(-1)} stays: entries of it are not sealed\n`,
     )

@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { type Call, statement } from '../../src/core/executor.js'
+import type { Call } from '../../src/core/executor.js'
+import { statement } from '../../src/core/statement.js'
 import { newId } from '../../src/core/ids.js'
 import type { Rules } from '../../src/core/rules.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'

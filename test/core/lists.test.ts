@@ -39,7 +39,7 @@ test('pages hold every row once, in both directions', async () => {
   }
 })
 
-test('newest first unless told', async () => {
+test('newest first by default', async () => {
   const { org, all } = await withTasks(4)
   const { items } = await org.tasks.list()
   expect(items.map((task) => task.id)).toEqual(all.map((task) => task.id).reverse())

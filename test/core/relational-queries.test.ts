@@ -67,7 +67,7 @@ describe.each(engines)('on the %s database', (engine) => {
     expect(found).toMatchObject([{ username: 'ada', tasks: [{ kind: 'greet', parent: null, children: [] }] }])
   })
 
-  test('so do the rows of the host’s tables, and those of both', async () => {
+  test('tables of the host, and joins with tables of the library, return their rows', async () => {
     const db = org.database(desk)
     const [ticket] = await db.query.tickets.findMany({ with: { agent: { with: { tasks: true } }, replies: true } })
     expect(ticket).toMatchObject({ orgId: org.id, subject: 'dark', replies: [{ orgId: org.id, text: 'a lamp' }] })

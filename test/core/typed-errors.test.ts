@@ -63,7 +63,7 @@ test('a wrong number of values is an error that names the statement, and the sco
     const error = await failureOf(bots.given(...values))
     expect(error).toBeInstanceOf(DefinitionError)
     expect(error.message).toContain('Bots: the statement two names ')
-    expect(error.message).toContain(`was given ${values.length + 1} values and takes 3`)
+    expect(error.message).toContain(`takes 3 values, and ${values.length + 1} were given`)
   }
   await expect(org.transaction((org) => org.repository(Bots).given('Ada'))).rejects.toThrow('two names')
   await expect(org.batch((org) => [org.agents.count(), org.repository(Bots).given('Ada')])).rejects.toThrow('two names')
@@ -83,7 +83,7 @@ test('text of the builder with another number of values is a refused statement, 
   const org = await newOrg()
   const error = await failureOf(org.db.execute(sql.raw('select $1::text')))
   expect(error).toBeInstanceOf(DefinitionError)
-  expect(error.message).toContain('was given 0 values and takes 1')
+  expect(error.message).toContain('takes 1 value, and 0 were given')
 })
 
 test('transaction() of the builder, which its type leaves out, says what to call', async () => {
@@ -174,7 +174,7 @@ test('deleting a row that others refer to is an error that names their resource 
     resource: 'agents',
     fields: [],
     referredBy: 'tasks',
-    message: 'agents: tasks still refer to this row',
+    message: 'agents: this row cannot be deleted, because rows of tasks refer to it',
   }
   expect(await failureOf(org.repository(Bots).delete(id))).toMatchObject(inUse)
   expect(await failureOf((async () => org.db.delete(agents))())).toMatchObject(inUse)

@@ -74,7 +74,7 @@ test('a refused login, a database that is not there, and one that may not be ent
   expect(absent.message).toBe(`the database at ${host} cannot be reached: there is no such database on the server`)
 })
 
-test('only a login without CONNECT is told to get it, and not one without another right', async () => {
+test('the hint about CONNECT appears only when CONNECT is missing', async () => {
   const { host, pathname } = new URL(database.appUrl)
   const closed = `${pathname.slice(1)}_closed`
   await database.admin.query(`create database ${closed}`)

@@ -16,7 +16,7 @@ import {
   UnavailableError,
   UnsafeStatementError,
 } from '../../src/core/errors.js'
-import { statement } from '../../src/core/executor.js'
+import { statement } from '../../src/core/statement.js'
 import {
   type DatabaseNames,
   type DriverError,
@@ -170,7 +170,7 @@ test('another number of values is a fault of who wrote the statement, and 08P01 
   const message = `bind message supplies 2 parameters, but prepared statement "${call.statement.name}" requires 1`
   const bind = error('08P01', { routine: 'exec_bind_message', message })
   expect(wrongNumberOfValues(bind, call)?.message).toMatch(
-    /^Notes: the statement newest was given 2 values and takes 1/,
+    /^Notes: the statement newest takes 1 value, and 2 were given/,
   )
   expect(wrongNumberOfValues(error('08P01', { message: 'query_wait_timeout' }), call)).toBeUndefined()
   expect(refusal(error('08P01', { message: 'query_wait_timeout' }))).toBeInstanceOf(UnavailableError)

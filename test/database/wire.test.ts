@@ -95,7 +95,7 @@ test.each([[() => 1], [Symbol('s')], [new Date(NaN)], [{ toJSON: () => undefined
   },
 )
 
-test('a structure that turns in a circle is refused', () => {
+test('a circular value is refused', () => {
   const circle: Record<string, unknown> = {}
   circle.self = circle
   expect(() => bound(circle)).toThrow(InvalidInputError)

@@ -47,7 +47,7 @@ test.each([1_700_000_000_000, 1_699_999_999_999])(
   async (when) => {
     const [first, second] = two as [(typeof two)[0], (typeof two)[0]]
     await expect(readFolder(await writeFolder([first, { ...second, when }]))).rejects.toThrow(
-      '0001_second.sql is not younger than 0000_first.sql',
+      '0001_second.sql is not newer than 0000_first.sql',
     )
   },
 )

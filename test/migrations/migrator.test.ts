@@ -141,7 +141,7 @@ test('an edited migration is refused by name', async () => {
   expect(await recorded({ session } as EmptyDatabase)).toHaveLength(2)
 })
 
-test('re-ordered migrations are refused by name', async () => {
+test('reordered migrations are refused by name', async () => {
   const { session } = await emptyDatabase()
   const [first, second, third] = notes as [WrittenMigration, WrittenMigration, WrittenMigration]
   await migrateUp(session, [asSet(await writeFolder(notes))])
@@ -160,7 +160,7 @@ test('a migration that was slipped in before an applied one is refused by name',
   const last = { ...third, when: 1_700_000_009_000 }
   await migrateUp(session, [asSet(await writeFolder([first, last]))])
   await expect(migrateUp(session, [asSet(await writeFolder([first, second, last]))])).rejects.toThrow(
-    '0001_title.sql was never applied, although younger ones were',
+    '0001_title.sql was never applied, although newer migrations were applied',
   )
 })
 

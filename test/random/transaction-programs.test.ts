@@ -44,7 +44,7 @@ test.each([1, 2, 3])(
   },
 )
 
-test('nor on the embedded database', async () => {
+test('random transaction programs hold on the embedded database', async () => {
   const embedded = await openEmbeddedTenancy()
   // It has one connection, and who waits for it too long is refused.
   const reports = await runPrograms(await embedded.newOrg(), 40, 4, 1)

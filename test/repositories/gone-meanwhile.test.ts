@@ -29,7 +29,7 @@ describe.each(Object.entries(ends))('a row %s while a change waited for it is no
     )
   })
 
-  test('by a change of one revision', async () => {
+  test('an update with a revision is told that the row is gone', async () => {
     const org = await newOrg()
     const { id, revision } = await newAgent(org)
     const change = () => org.agents.update(id, { name: 'Eve' }, { revision })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { BrokenReferenceError, ConflictError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
-import { statement } from '../../src/core/executor.js'
+import { statement } from '../../src/core/statement.js'
 import { newId } from '../../src/core/ids.js'
 import type { Rules } from '../../src/core/rules.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'

@@ -1,6 +1,6 @@
 import type { PGlite } from '@electric-sql/pglite'
 import { afterAll, afterEach } from 'vitest'
-import { statement } from '../../src/core/executor.js'
+import { statement } from '../../src/core/statement.js'
 import { newId } from '../../src/core/ids.js'
 import { openEmbedded } from '../../src/database/embedded.js'
 import { openPGlite } from '../../src/database/pglite.js'

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { afterEach, beforeAll, beforeEach } from 'vitest'
-import { type Binding, type Call, type Executor, statement } from '../../src/core/executor.js'
+import type { Binding, Call, Executor } from '../../src/core/executor.js'
+import { statement } from '../../src/core/statement.js'
 import { type NodePostgresOptions, openNodePostgres } from '../../src/database/node-postgres.js'
 import { type TestFileDatabase, useDatabase } from '../../src/testing/vitest.js'
 

@@ -130,20 +130,20 @@ async function loginOf(url: string): Promise<string | undefined> {
 }
 
 /** The databases and logins of a run. */
-async function namesOf({ run }: TestTemplate): Promise<string[]> {
+async function namesOf({ prefix }: TestTemplate): Promise<string[]> {
   const rows = await server.query<{ name: string }>(
     `select datname::text as name from pg_database where datname ^@ $1
      union all select rolname::text from pg_roles where rolname ^@ $1 order by 1`,
-    [run],
+    [prefix],
   )
   return rows.map(({ name }) => name)
 }
 
 /** What kill -9 of the run comes to on the server. */
-async function killBackendOf({ run }: TestTemplate): Promise<void> {
+async function killBackendOf({ prefix }: TestTemplate): Promise<void> {
   await server.query(
     `select pg_terminate_backend(pid, 5000) from pg_locks
      where locktype = 'advisory' and (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0)`,
-    [run],
+    [prefix],
   )
 }

@@ -103,6 +103,12 @@ export class ImportedAgents extends ScopedRepository<Agent> {
   add(values: readonly NewAgent[]) {
     return this.appendRows(newAgent, values)
   }
+
+  byName(username: string) {
+    // @ts-expect-error -- a key has values only
+    const named = this.findRow({ username: { prefix: username } })
+    return [named, this.findRow({ username })]
+  }
 }
 
 export const drizzle = (org: Org) => org.db.select().from(agents)

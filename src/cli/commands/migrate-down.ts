@@ -1,5 +1,4 @@
 import { MigrationError } from '../../core/errors.js'
-import type { SetStatus } from '../../migrations/migrator.js'
 import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { chooseSets, requireEverySet, targeted, withEverySet } from '../migration-sets.js'
 import { withProgress } from '../progress.js'
@@ -25,18 +24,18 @@ export const addDown: AddCommand = (program, run) =>
         .example('$0 migrate down --set own --to 0', 'all of your own but the first')
         .example('$0 migrate down --all --yes', 'undo everything, without the question'),
     run(async (args, context) => {
-      const { migrateDown, migrationStatus } = await import('../../migrations/migrator.js')
+      const { migrateDown, previewDown } = await import('../../migrations/migrator.js')
       const { console } = context
       const project = await context.project()
       const sets = chooseSets(project, args)
-      const all = args.all === true
-      const target = { all, ...(args.to !== undefined && { to: args.to }) }
+      const target = { all: args.all === true, ...(args.to !== undefined && { to: args.to }) }
       const steps = await asOwner(context, args, async (session) => {
         const found = { project, cwd: context.cwd }
         await requireEverySet(session, found)
-        const due = toUndo(await migrationStatus(session, sets), { all, to: args.to })
+        const due = await previewDown(session, sets, target)
         if (due.length > 0 && !args.yes) {
-          const what = `This undoes ${due.join(', ')} and drops the tables that they created, with all rows.`
+          const named = due.map(({ set, tag }) => `${set} ${tag}`).join(', ')
+          const what = `This undoes ${named} and drops the tables that they created, with all rows.`
           if (!console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
           if (!(await console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
         }
@@ -50,13 +49,3 @@ export const addDown: AddCommand = (program, run) =>
       }
     }),
   )
-
-/** The migrations that will be undone, for the question. The migrator refuses a target that does not exist. */
-function toUndo(sets: readonly SetStatus[], { all, to }: { all: boolean; to: string | undefined }): string[] {
-  const applied = [...sets].reverse().flatMap(({ set, migrations }) => {
-    const stays = migrations.findIndex(({ index, tag }) => to !== undefined && (tag === to || index === Number(to)))
-    const due = migrations.filter(({ state, index }) => state !== 'pending' && index > stays)
-    return due.map(({ tag }) => `${set} ${tag}`).reverse()
-  })
-  return all || to !== undefined ? applied : applied.slice(0, 1)
-}

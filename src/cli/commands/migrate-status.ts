@@ -14,7 +14,7 @@ export const addStatus: AddCommand = (program, run) =>
             'migrate status',
             'Lists every migration and whether it is applied. Changes nothing and takes no lock. Pending ones',
             'are not a fault here; `migrate verify` makes a deployment stop at them. Ends with 3',
-            'when a file was edited, is missing or was re-ordered after it was applied. Warns when the database has',
+            'when a file was edited, is missing or was reordered after it was applied. Warns when the database has',
             'applied migrations that the nearest tenantry.config.ts does not name.',
           ),
         )

@@ -17,7 +17,7 @@ export const addUp: AddCommand = (program, run) =>
             'another run continues where the last one stopped, and changes nothing when all is done. Several runs at once wait',
             'for each other.',
             whenRefused,
-            "With --set tenantry the library's migrations are applied even then.",
+            "With --set tenantry the library's migrations are applied all the same, without yours.",
           ),
         )
         .example('$0 migrate up', 'apply everything')

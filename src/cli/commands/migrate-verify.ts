@@ -11,9 +11,9 @@ export const addVerify: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'migrate verify',
-            'For a deployment to stop at: every file is the one that was applied, none is pending, missing, re-',
-            'ordered or half done, and each has a down file that is no longer a draft. Migrations of a newer build are not a',
-            'fault; applied migrations that the nearest tenantry.config.ts does not name are one.',
+            'Tells a deployment whether it may go on: every applied file is unchanged, no migration is pending, missing,',
+            'out of order or half done, and each has a down file that is no longer a draft. Migrations of a newer build are',
+            'not a fault; applied migrations that the nearest tenantry.config.ts does not name are one.',
           ),
         )
         .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),

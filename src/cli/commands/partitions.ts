@@ -24,10 +24,10 @@ const addEnsure: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'partitions ensure --months 3',
-            'Creates the partition of this month and of the months after it, and those that are missing in between.',
-            'Rows that arrived before their partition are in the default one, and are moved in the same',
-            'transaction. Only the owner has rights on a partition, and each has the row security of its',
-            'table; rights on existing ones are revoked. Run it daily: it changes nothing when nothing is missing.',
+            'Creates the partition of this month and of the months after it, and any missing month since the oldest.',
+            'Rows without a partition wait in the default one, and are moved in the same transaction. Only the',
+            'owner has rights on a partition, and each has the row security of its table; rights on existing ones',
+            'are revoked. Run it daily: it changes nothing when nothing is missing.',
             whenRefused,
           ),
         )
@@ -75,7 +75,7 @@ const addDrop: AddCommand = (program, run) =>
           usageOf(
             'partitions drop --before 2026-01',
             'Drops the partitions of all months before the given one, with their rows. A month of the',
-            'audit log stays until all its entries are sealed; the command then names it and ends with 1.',
+            'audit log stays until all its entries are sealed; the command then names it and ends with 3.',
             'Rows in the default partition stay, whatever their month.',
             whenRefused,
           ),
@@ -106,7 +106,7 @@ const addDrop: AddCommand = (program, run) =>
           ...(dropped.length + kept.length === 0 ? [`No partition is older than ${args.before}.`] : []),
         ],
         document: { dropped, kept },
-        exit: kept.length === 0 ? exit.fine : exit.failed,
+        exit: kept.length === 0 ? exit.fine : exit.findings,
       }
     }),
   )

@@ -1,4 +1,4 @@
-import type { RoleFault } from '../../core/errors.js'
+import type { ProofFault } from '../../core/errors.js'
 import { type AddCommand, usageOf } from '../command.js'
 import { otherConfig, strayedWarnings } from '../migration-sets.js'
 import { exit } from '../report.js'
@@ -15,8 +15,9 @@ export const addProof: AddCommand = (program, run) =>
             'proof',
             'Connects as the login of the application and checks what openTenancy checks: the login',
             'reaches its one role and nothing else, row security and every right are as declared, every migration',
-            'is applied. Prints each fault with the command that mends it, and ends with 3. Applied migrations that',
-            'the nearest tenantry.config.ts does not name are notes, and do not change the exit code.',
+            'is applied. Prints each fault with the command that mends it. Ends with 3 when it finds a fault.',
+            'Applied migrations that the nearest tenantry.config.ts does not name are reported as notes, which',
+            'do not change the exit code.',
           ),
         )
         .option('system', {
@@ -67,12 +68,12 @@ export const addProof: AddCommand = (program, run) =>
     }),
   )
 
-const linesOf = ({ fault, detail, mend }: RoleFault) => [
+const linesOf = ({ fault, detail, mend }: ProofFault) => [
   `- ${fault}${detail === '' ? '' : `: ${detail}`}`,
   `  mend: ${mend}`,
 ]
 
-const asNote = (strayed: string): RoleFault => ({
+const asNote = (strayed: string): ProofFault => ({
   fault: 'the config does not name all applied migrations',
   detail: strayed,
   mend: otherConfig,

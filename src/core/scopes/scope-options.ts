@@ -9,8 +9,8 @@ const names = ['actor', 'request', 'signal', 'readOnly'] as const
 /** Read where the scope is made. A misspelt `readOnly` is refused: it would be a scope that writes. */
 export function readScopeOptions(options: unknown): ScopeOptions {
   const { actor, request, signal, readOnly } = readOptions(options, names)
-  if (!isObject(actor)) throw new InvalidInputError('actor', 'must be an object with kind, id and permissions')
-  if (!isObject(request)) throw new InvalidInputError('request', 'must be an object')
+  if (!isObjectOrAbsent(actor)) throw new InvalidInputError('actor', 'must be an object with kind, id and permissions')
+  if (!isObjectOrAbsent(request)) throw new InvalidInputError('request', 'must be an object')
   if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
     throw new InvalidInputError('readOnly', 'must be true or false')
@@ -18,7 +18,8 @@ export function readScopeOptions(options: unknown): ScopeOptions {
   return { actor, request, signal, readOnly: readOnly === true } as ScopeOptions
 }
 
-const isObject = (value: unknown): boolean => value === undefined || (typeof value === 'object' && value !== null)
+const isObjectOrAbsent = (value: unknown): boolean =>
+  value === undefined || (typeof value === 'object' && value !== null)
 
 /** Tests the class itself: an object that only has the prototype of AbortSignal fails when a listener is added. */
 function isSignal(value: unknown): boolean {

@@ -91,7 +91,7 @@ export class TransactionScope implements Scope {
 
   /** Ends the handle. Throws unless every call has ended, and every failure was awaited and taken back. */
   async finish(): Promise<void> {
-    // A promise that is tracked mostly waits for one in the queue, so that the two are not added up.
+    // A tracked promise usually waits for a call in the queue, so adding both counts would count it twice.
     const forgotten = Math.max(this.queue.size, this.tracked)
     await this.stop()
     if (forgotten > 0) {

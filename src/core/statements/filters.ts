@@ -22,6 +22,11 @@ export type FieldFilter<Value> =
         })
   | (NonNullable<Value> extends string ? { readonly prefix: string } : never)
 
+/** The values of a unique key's fields. A key has values only: no ranges, lists or prefixes. */
+export type KeyValues<Row> = {
+  readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?: NonNullable<Row[Name]>
+}
+
 /**
  * Conditions on rows: every named field must match. `and`, `or` and `not` combine conditions. In a read, a field that is undefined
  * counts as not named. Inside of a group, and where rows are changed or deleted, it is refused.

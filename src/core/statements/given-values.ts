@@ -20,7 +20,7 @@ export function given(plan: TablePlan, values: Values): Given[] {
   return all
 }
 
-/** The same for an update, which needs at least one value. */
+/** The given values of an update, which needs at least one. */
 export function changes(plan: TablePlan, values: Values): Given[] {
   const all = given(plan, values)
   if (all.length === 0) throw new InvalidInputError('', 'there is nothing to change')

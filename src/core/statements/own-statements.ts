@@ -29,7 +29,7 @@ export function ownStatement(
 function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): void {
   if (owner === undefined || saysOwner(owner.column.sql.slice(1, -1), sql)) return
   throw new DefinitionError(
-    `${label} must have ${owned} for each of its tables, because otherwise only row security keeps owners apart`,
+    `${label} must have ${owned}, because otherwise only row security keeps owners apart. Write it for each of its tables`,
   )
 }
 

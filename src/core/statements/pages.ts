@@ -16,11 +16,11 @@ export interface Page<Row> {
 }
 
 export interface PageOptions<Row> {
-  /** 1 to 1,000; 50 unless told. */
+  /** 1 to 1,000; by default 50, and 500 for `stream`. */
   readonly limit?: number | undefined
   readonly after?: string | undefined
   readonly before?: string | undefined
-  /** A field, ascending, or `-field`, descending. Newest first unless told. */
+  /** A field, ascending, or `-field`, descending. By default newest first. */
   readonly orderBy?: OrderBy<Row> | undefined
 }
 

@@ -1,4 +1,5 @@
-import { type Effect, foreignStatement, type Statement, statement } from '../executor.js'
+import type { Effect, Statement } from '../executor.js'
+import { foreignStatement, statement } from '../statement.js'
 import { type ChangeText, renderChange } from './change-text.js'
 
 /** A statement that changes rows, with the pieces that an audit entry goes between. */

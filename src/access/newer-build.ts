@@ -1,9 +1,15 @@
 import pg from 'pg'
-import { z } from 'zod'
 import { fixedColumns } from './grants.js'
-import { type InventoryEntry, inventory, setKey } from './inventory.js'
-import type { AppliedMigrations, DeclaredPolicy, DeclaredRight, DeclaredTable, ExpectedFunction } from './rights.js'
-import type { TableKind } from '../schema/shared/kinds.js'
+import {
+  inventory,
+  type InventoryEntry,
+  recordedFunction,
+  type RecordedTable,
+  recordedTable,
+  setKey,
+} from './inventory.js'
+import type { PolicyManifest } from './manifest.js'
+import type { AppliedMigrations, DeclaredTable, ExpectedFunction, RecordedRight } from './rights.js'
 import type { Session } from '../database/session.js'
 
 /** Whether a table is missing (42P01), or this login may not read it (42501). */
@@ -45,8 +51,10 @@ export interface Expected {
  * build recorded is accepted too.
  */
 export function withNewer({ tables, functions }: Expected, entries: readonly InventoryEntry[]): Expected {
-  const recorded = new Map(entries.flatMap(readTable).map((table) => [`${table.schema}.${table.name}`, table]))
-  const replaced = new Map(entries.flatMap(readFunction).map((fn) => [fn.signature, fn]))
+  const recorded = new Map(
+    entries.flatMap((entry) => recordedTable(entry) ?? []).map((table) => [`${table.schema}.${table.name}`, table]),
+  )
+  const replaced = new Map(entries.flatMap(asFunction).map((fn) => [fn.signature, fn]))
   const known = tables.map((table) => {
     const newer = recorded.get(`${table.schema}.${table.name}`)
     recorded.delete(`${table.schema}.${table.name}`)
@@ -64,34 +72,22 @@ export function withNewer({ tables, functions }: Expected, entries: readonly Inv
   }
 }
 
-const names = z.array(z.string())
-const tableFacts = z.object({
-  schema: z.string(),
-  name: z.string(),
-  // A kind that only a later build knows cannot be checked by this one.
-  kind: z.enum(['tenant', 'control', 'user', 'catalog', 'global'] satisfies TableKind[]),
-  owner: z.string().optional(),
-  appendOnly: z.boolean().default(false),
-  rights: z.record(z.string(), z.record(z.string(), z.union([z.literal(true), names]))),
-})
-type Recorded = z.infer<typeof tableFacts>
-
-const functionFacts = z.object({ digest: z.string(), executableBy: names })
-
-function readTable({ what, facts }: InventoryEntry): Recorded[] {
-  const { data } = tableFacts.safeParse(facts)
-  return what === 'table' && data !== undefined ? [data] : []
-}
-
-function readFunction({ what, name, facts }: InventoryEntry): ExpectedFunction[] {
-  const { data } = functionFacts.safeParse(facts)
-  if (what !== 'function' || data === undefined) return []
-  const { digest, executableBy } = data
+function asFunction(entry: InventoryEntry): ExpectedFunction[] {
+  const recorded = recordedFunction(entry)
+  if (recorded === undefined) return []
   const restore = 'npx tenantry migrate up # with the newer version of the application'
-  return [{ signature: name, restore, digests: [digest], executableBy, origin: 'newer' }]
+  return [
+    {
+      signature: entry.name,
+      restore,
+      digests: [recorded.digest],
+      executableBy: recorded.executableBy,
+      origin: 'newer',
+    },
+  ]
 }
 
-function asDeclared(table: Recorded): DeclaredTable {
+function asDeclared(table: RecordedTable): DeclaredTable {
   return {
     schema: table.schema,
     name: table.name,
@@ -106,9 +102,9 @@ function asDeclared(table: Recorded): DeclaredTable {
   }
 }
 
-function policiesOf({ kind, owner = '' }: Recorded): DeclaredPolicy[] {
-  const system: DeclaredPolicy = { name: 'system_access', role: 'tenantry_system', rows: 'all' }
-  const bound = (name: string, binding: string): DeclaredPolicy[] => [
+function policiesOf({ kind, owner = '' }: RecordedTable): PolicyManifest[] {
+  const system: PolicyManifest = { name: 'system_access', role: 'tenantry_system', rows: 'all' }
+  const bound = (name: string, binding: 'current_org' | 'current_user_id'): PolicyManifest[] => [
     { name, role: 'tenantry_app', rows: { column: owner, binding } },
     system,
   ]
@@ -126,18 +122,18 @@ function policiesOf({ kind, owner = '' }: Recorded): DeclaredPolicy[] {
 }
 
 /** For a table that both builds know: the recorded rights on columns that only the newer one has. */
-function furtherRights({ columns }: DeclaredTable, newer: Recorded): Record<string, DeclaredRight[]> {
-  const further = ({ column }: DeclaredRight) => column !== undefined && !columns.includes(column)
+function furtherRights({ columns }: DeclaredTable, newer: RecordedTable): Record<string, RecordedRight[]> {
+  const further = ({ column }: RecordedRight) => column !== undefined && !columns.includes(column)
   return Object.fromEntries(Object.entries(rightsWithin(newer)).map(([role, rights]) => [role, rights.filter(further)]))
 }
 
 /** The recorded rights, without those that a table of that kind never grants. */
-function rightsWithin(table: Recorded): Record<string, DeclaredRight[]> {
+function rightsWithin(table: RecordedTable): Record<string, RecordedRight[]> {
   return Object.fromEntries(
     Object.entries(table.rights).map(([role, byPrivilege]) => [
       role,
       Object.entries(byPrivilege)
-        .flatMap(([privilege, columns]): DeclaredRight[] =>
+        .flatMap(([privilege, columns]): RecordedRight[] =>
           columns === true ? [{ privilege }] : columns.map((column) => ({ privilege, column })),
         )
         .filter((right) => isWithinKind(table, role, right)),
@@ -145,7 +141,7 @@ function rightsWithin(table: Recorded): Record<string, DeclaredRight[]> {
   )
 }
 
-function isWithinKind({ kind, owner, appendOnly }: Recorded, role: string, { privilege, column }: DeclaredRight) {
+function isWithinKind({ kind, owner, appendOnly }: RecordedTable, role: string, { privilege, column }: RecordedRight) {
   const isApp = role === 'tenantry_app'
   if (privilege === 'select') return true
   if (isApp && kind === 'catalog') return false

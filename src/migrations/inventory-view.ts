@@ -16,9 +16,9 @@ import { mayRead, readAppliedIfAllowed } from './bookkeeping.js'
 
 const view = `${inventory.schema}.${inventory.name}`
 
-/** Reads the record. Returns nothing in a database without one, which older builds have migrated. */
+/** The entries of the inventory. None in a database without it, which older builds have migrated. */
 async function readInventory(session: Session): Promise<InventoryEntry[]> {
-  if (!(await isRecorded(session))) return []
+  if (!(await viewExists(session))) return []
   return session.query<InventoryEntry>(`select i."set", i.what, i.name, i.facts from ${view} i`)
 }
 
@@ -30,21 +30,21 @@ export async function readRecordedSets(session: Session): Promise<RecordedSet[]>
 }
 
 /** Records the objects of a build, replacing entries of the same names. Called under the lock of the migrator. */
-export function record(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
+export function recordObjects(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
   const replaced = new Set(entries.map(keyOf))
   return inTransaction(session, async () => {
     const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
-    if (!(await isRecorded(session))) await create(session)
+    if (!(await viewExists(session))) await create(session)
     await replace(session, [...others, ...entries])
   })
 }
 
 /** Corrects the record: removes objects that are missing or changed, and writes the applied migrations of each set. */
-export const refreshRecord = (session: Session): Promise<void> =>
-  inTransaction(session, () => refreshRecordWithin(session))
+export const refreshInventory = (session: Session): Promise<void> =>
+  inTransaction(session, () => refreshInventoryWithin(session))
 
-/** The same in the transaction of a migration that is undone. */
-export async function refreshRecordWithin(session: Session): Promise<void> {
+/** Corrects the record within the transaction of a migration that is undone. */
+export async function refreshInventoryWithin(session: Session): Promise<void> {
   const entries = await readInventory(session)
   if (entries.length === 0) return
   const found = await session.query<{ name: string; columns: string[] | null }>(foundStatement, [
@@ -86,7 +86,7 @@ async function appliedSets(session: Session, entries: readonly InventoryEntry[])
 
 const keyOf = ({ what, name }: InventoryEntry) => `${what} ${name}`
 
-async function isRecorded(session: Session): Promise<boolean> {
+async function viewExists(session: Session): Promise<boolean> {
   const [row] = await session.query<{ found: boolean }>('select pg_catalog.to_regclass($1) is not null as found', [
     view,
   ])

@@ -1,0 +1,38 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { refuseFilteredRows } from '../database/row-security.js'
+import { LockNotFree } from '../database/session-failure.js'
+import type { Session } from '../database/session.js'
+
+export interface LockRetries {
+  /** Milliseconds that each attempt waits for a table lock. */
+  readonly lockTimeout: number
+  readonly attempts: number
+  /** Called before the pause that precedes the next attempt. */
+  readonly onRetry?: (attempt: number) => Promise<void>
+}
+
+/**
+ * Runs one transaction. While ALTER TABLE waits for its lock, all later statements on the table wait behind it. So an attempt that
+ * does not get a lock in time is rolled back, and repeated after a pause.
+ */
+export async function retryWithoutLock<T>(
+  session: Session,
+  { lockTimeout, attempts, onRetry }: LockRetries,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await session.query('begin')
+      await session.query(refuseFilteredRows)
+      await session.query(`set local lock_timeout = ${Math.max(1, Math.trunc(lockTimeout))}`)
+      const result = await work()
+      await session.query('commit')
+      return result
+    } catch (error) {
+      await session.query('rollback').catch(() => undefined)
+      if (!(error instanceof LockNotFree) || attempt >= attempts) throw error
+      await onRetry?.(attempt)
+      await pause(lockTimeout * Math.min(2 ** (attempt - 1), 8) * (0.75 + Math.random() / 2))
+    }
+  }
+}
