@@ -1,5 +1,5 @@
-import { getTableColumns, is } from 'drizzle-orm'
-import { getTableConfig, PgDialect, type PgPolicy, PgRole, type PgTable } from 'drizzle-orm/pg-core'
+import { getTableColumns, getTableName, is } from 'drizzle-orm'
+import { type ForeignKey, getTableConfig, PgDialect, type PgPolicy, PgRole, type PgTable } from 'drizzle-orm/pg-core'
 import { createFunction, type SqlFunction, sqlFunctions } from './functions.js'
 import { type Grant, grantsOf } from './grants.js'
 import { factsOf, type TableKind } from '../schema/shared/kinds.js'
@@ -25,7 +25,7 @@ export interface TableManifest {
   readonly appendOnly: boolean
   readonly partitioned: boolean
   readonly policies: readonly PolicyManifest[]
-  /** The names of the foreign keys of the library that keep a reference within its organization. */
+  /** The foreign keys of the library that keep a reference within its organization: `name (columns) table (columns)`. */
   readonly foreignKeys: readonly string[]
   readonly grants: Readonly<Record<RuntimeRole, readonly Privilege[]>>
 }
@@ -69,13 +69,19 @@ function describeTable(table: PgTable): TableManifest {
     // Those of the host may have other names in its migrations.
     foreignKeys:
       schema === 'platform'
-        ? foreignKeys.filter((key) => key.reference().columns.length > 1).map((key) => key.getName())
+        ? foreignKeys.filter((key) => key.reference().columns.length > 1).map(describeForeignKey)
         : [],
     grants: {
       tenantry_app: privilegesOf(grants.tenantry_app),
       tenantry_system: privilegesOf(grants.tenantry_system),
     },
   }
+}
+
+function describeForeignKey(key: ForeignKey): string {
+  const { columns, foreignTable, foreignColumns } = key.reference()
+  const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name).join(', ')
+  return `${key.getName()} (${names(columns)}) ${getTableName(foreignTable)} (${names(foreignColumns)})`
 }
 
 const describeFunction = (fn: SqlFunction): FunctionManifest => ({

@@ -10,7 +10,7 @@ export interface Declarations {
 
 /** A table as the proof expects it: the part of its declaration that the server compares with its catalogs. */
 export interface DeclaredTable extends Omit<TableManifest, 'appendOnly' | 'foreignKeys' | 'grants'> {
-  /** The names of those that must be there. */
+  /** Those that must be there, in the form of the manifest. */
   readonly foreignKeys?: readonly string[]
   readonly grants: Partial<TableManifest['grants']>
   /** Rights that a newer build has recorded: they are allowed, but not required. */

@@ -31,6 +31,12 @@ policy as materialized (
   where p.polrelid = any (array(select d.oid from declared d union all select c.oid from partition c))
 )`
 
+/** The names of a foreign key's columns, in its order. */
+const columnsOf = (table: string, key: string) => `(
+        select pg_catalog.string_agg(a.attname, ', ' order by k.place)
+        from pg_catalog.unnest(${key}) with ordinality k(number, place)
+        join pg_catalog.pg_attribute a on a.attrelid = ${table} and a.attnum = k.number)`
+
 /** Whether the relation `c` has a policy that the helpers of tenantry/schema create. Then it is probably a table of the host's. */
 const hasOurPolicy = `exists (
   select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname in ('org_isolation', 'user_access', 'system_access')
@@ -159,9 +165,20 @@ export const tableFindings: readonly string[] = [
 
   `select 'a foreign key is missing', pg_catalog.format('%s on %s', k.name, d.label),
     'mend the rows without a parent, and add it as the migration did that created it (drizzle in the package)', true
-  from declared d cross join lateral pg_catalog.unnest(d."foreignKeys") as k(name)
+  from declared d
+  cross join lateral pg_catalog.unnest(d."foreignKeys") as wanted(definition)
+  cross join lateral pg_catalog.split_part(wanted.definition, ' ', 1) as k(name)
   where d.relkind in ('r', 'p') and not exists (
-    select from pg_catalog.pg_constraint c where c.conrelid = d.oid and c.conname = k.name and c.contype = 'f')`,
+    select from pg_catalog.pg_constraint c join pg_catalog.pg_class r on r.oid = c.confrelid and r.relnamespace = d.namespace
+    where c.conrelid = d.oid and c.conname = k.name and c.contype = 'f' and c.convalidated
+      and wanted.definition = pg_catalog.format('%s (%s) %s (%s)', c.conname, ${columnsOf('c.conrelid', 'c.conkey')}, r.relname, ${columnsOf('c.confrelid', 'c.confkey')}))`,
+
+  // Without these triggers a foreign key checks nothing and deletes nothing.
+  `select distinct 'foreign keys are switched off', t.tgrelid::pg_catalog.regclass::text,
+    pg_catalog.format('alter table %s enable trigger all', t.tgrelid::pg_catalog.regclass), true
+  from pg_catalog.pg_trigger t
+  where t.tgisinternal and t.tgenabled not in ('O', 'A')
+    and coalesce(pg_catalog.pg_partition_root(t.tgrelid), t.tgrelid) in (select d.oid from declared d)`,
 
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), true

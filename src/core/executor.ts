@@ -69,8 +69,13 @@ export interface Executor {
 
 /** An open transaction. It holds its connection until `commit` or `rollback`; call one of them. */
 export interface Transaction {
-  /** One round trip. After a failure only `rollbackTo` and `rollback` are possible. */
+  /**
+   * One round trip. After the server has refused a call, only `rollbackTo` and `rollback` are possible. A call that is refused before
+   * it is sent leaves the transaction as it was.
+   */
   run(calls: readonly Call[]): Promise<Result[]>
+  /** False when `run` can only fail. */
+  readonly isUsable: boolean
   /** `savepoint`, `release` and `rollbackTo` send nothing at once: they go out with the next calls. */
   savepoint(): string
   release(savepoint: string): void

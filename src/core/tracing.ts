@@ -121,6 +121,10 @@ class TracedTransaction implements Transaction {
     return this.listener.call(this.binding, calls, this.number, () => this.inner.run(calls))
   }
 
+  get isUsable(): boolean {
+    return this.inner.isUsable
+  }
+
   savepoint(): string {
     return this.inner.savepoint()
   }

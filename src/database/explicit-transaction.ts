@@ -164,8 +164,9 @@ export class ExplicitTransaction implements Transaction {
   }
 
   /** After a failure the server does nothing until it is back at a savepoint. */
-  private get isUsable(): boolean {
-    return this.state !== 'failed' || this.waiting[0]?.statement.text.startsWith('rollback to') === true
+  get isUsable(): boolean {
+    if (this.state === 'failed') return this.waiting[0]?.statement.text.startsWith('rollback to') === true
+    return this.state !== 'ended'
   }
 
   private assertUsable(): void {

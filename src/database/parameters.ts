@@ -4,6 +4,8 @@ import { JsonFault, jsonText } from '../schema/shared/json.js'
 
 /** The most dimensions of an array in Postgres. An array that contains itself is refused by it too. */
 const maxDimensions = 6
+/** Longer arrays would hold up every other call of the process while their text is made. */
+const maxItems = 1_000_000
 
 /**
  * The text for a value that is not a string: the time of a Date, the items of an array, the JSON of any other object. No method of
@@ -16,6 +18,21 @@ export function textOf(value: unknown, place: number): string {
     const what = error instanceof Refusal ? error.message : 'a value that cannot be read'
     throw new InvalidInputError(`$${place}`, `contains ${what}`)
   }
+}
+
+/** The bytes of a view, whose memory may have been given to another thread. */
+export function bytesOf(view: ArrayBufferView, place: number): Uint8Array {
+  try {
+    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+  } catch {
+    throw new InvalidInputError(`$${place}`, 'contains a value that cannot be read')
+  }
+}
+
+/** Refuses half of a surrogate pair, which would be stored as U+FFFD. */
+export function storable(text: string, place: number): string {
+  if (text.isWellFormed()) return text
+  throw new InvalidInputError(`$${place}`, 'contains half of a surrogate pair')
 }
 
 class Refusal extends Error {}
@@ -51,6 +68,7 @@ function dateText(date: Date): string {
 /** The items with a comma between them, as in arrays of every type but box. */
 function arrayText(items: readonly unknown[], depth: number): string {
   if (depth > maxDimensions) throw refused(`an array with more than ${maxDimensions} dimensions`)
+  if (items.length > maxItems) throw refused(`an array with more than ${maxItems} items`)
   let text = '{'
   // By index: the array may have an iterator that never ends.
   for (let place = 0; place < items.length; place++) {

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../core/errors.js'
-import { textOf } from './parameters.js'
+import { bytesOf, storable, textOf } from './parameters.js'
 
 const initialSize = 16_384
 const maxKept = 1_048_576
@@ -106,15 +106,15 @@ export class Frames {
     }
     const start = this.end
     this.int32(0)
-    if (ArrayBuffer.isView(value)) this.bytes(value)
-    else this.text(typeof value === 'string' ? value : textOf(value, index + 1))
+    if (ArrayBuffer.isView(value)) this.bytes(bytesOf(value, index + 1))
+    else this.text(storable(typeof value === 'string' ? value : textOf(value, index + 1), index + 1))
     this.lengthAt(start, this.end - start - 4)
   }
 
-  private bytes(view: ArrayBufferView): void {
-    this.reserve(view.byteLength)
-    this.buffer.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), this.end)
-    this.end += view.byteLength
+  private bytes(bytes: Uint8Array): void {
+    this.reserve(bytes.length)
+    this.buffer.set(bytes, this.end)
+    this.end += bytes.length
   }
 
   private cstring(text: string): void {

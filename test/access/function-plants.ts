@@ -43,8 +43,19 @@ export const functionPlants: readonly Plant[] = [
       'create aggregate public.planted(int) (sfunc = public.planted, stype = text)',
       'grant execute on function public.planted(int) to {role}',
     ],
-    faults: ['an aggregate runs a definer function'],
+    faults: ['an aggregate runs a closed function'],
   },
+  {
+    sql: [
+      "create aggregate public.planted(text, boolean) (sfunc = pg_catalog.set_config, stype = text, initcond = 'tenantry.org_id')",
+      'grant execute on function public.planted(text, boolean) to {role}',
+    ],
+    faults: ['an aggregate runs a closed function'],
+  },
+  ...['textlike(text, text)', 'textregexeq(text, text)', 'int4div(integer, integer)'].map((signature): Plant => ({
+    sql: [`alter function pg_catalog.${signature} leakproof`],
+    faults: ['a leakproof function sees rows before row security'],
+  })),
   {
     sql: [
       "create function public.planted() returns bigint language sql set tenantry.org_id = '' as 'select count(*) from platform.agents'",

@@ -115,6 +115,19 @@ export const databasePlants: readonly Plant[] = [
     faults: ['a foreign key is missing'],
     advice: 'rows without a parent may have been written since',
   },
+  ...[
+    'foreign key (org_id) references platform.organizations (id)',
+    'foreign key (org_id, project_id) references platform.workflows (org_id, id)',
+    'foreign key (org_id, project_id) references platform.projects (org_id, id) not valid',
+  ].map((definition): Plant => ({
+    sql: [
+      'alter table platform.agents drop constraint agents_project_fkey',
+      `alter table platform.agents add constraint agents_project_fkey ${definition}`,
+    ],
+    faults: ['a foreign key is missing'],
+    advice: 'rows without a parent may have been written since',
+  })),
+  { sql: ['alter table platform.agents disable trigger all'], faults: ['foreign keys are switched off'] },
   { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], advice: rows },
   {
     sql: [

@@ -87,6 +87,8 @@ describe.each(Object.entries(engines))('%s', (_engine, newOrg) => {
         throw new Error('no')
       },
     })
+    const detached = new Uint8Array(4)
+    structuredClone(detached.buffer, { transfer: [detached.buffer] })
     for (const value of [
       { toPostgres },
       new Interval(),
@@ -100,6 +102,11 @@ describe.each(Object.entries(engines))('%s', (_engine, newOrg) => {
       throwing,
       { big: 1n },
       { toJSON: () => undefined },
+      detached,
+      [detached],
+      'half \ud800',
+      ['half \ud800'],
+      Object.assign([], { length: 2 ** 25 }),
     ]) {
       const refused = rowsOf(org, sql`select ${sql.param(value)}::text as a`)
       await expect(refused).rejects.toThrow(InvalidInputError)

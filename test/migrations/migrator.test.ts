@@ -148,7 +148,7 @@ test('reordered migrations are refused by name', async () => {
 
   const swapped = asSet(await writeFolder([first, third, second]))
   await expect(migrateUp(session, [swapped])).rejects.toThrow(
-    /0002_body\.sql stands where \S*0001_title\.sql was applied/,
+    /lists \S*0002_body\.sql at the place where \S*0001_title\.sql was applied/,
   )
   const moved = asSet(await writeFolder([first, { ...second, when: 1_700_000_001_500 }, third]))
   await expect(migrateUp(session, [moved])).rejects.toThrow(/0001_title\.sql was applied with another "when"/)

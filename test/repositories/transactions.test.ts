@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import {
   ConflictError,
@@ -5,6 +6,7 @@ import {
   NotFoundError,
   ScopeClosedError,
   TransactionAbortedError,
+  UnsafeStatementError,
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
@@ -73,8 +75,11 @@ describe('a transaction', () => {
       await newAgent(inner, 'ada')
       await expect(inner.agents.get('x')).rejects.toThrow(InvalidInputError)
       await expect(inner.agents.get(newId())).rejects.toThrow(NotFoundError)
+      await expect(inner.db.execute(sql`select ${Symbol('x') as never}`)).rejects.toThrow(InvalidInputError)
+      await expect(inner.db.execute(sql`listen x`)).rejects.toThrow(UnsafeStatementError)
+      await newAgent(inner, 'bea')
     })
-    expect(await usernames(org)).toEqual(['ada'])
+    expect(await usernames(org)).toEqual(['ada', 'bea'])
   })
 
   test('does not end well while a call is on its way', async () => {

@@ -51,6 +51,9 @@ const noting = (transaction: Transaction, note: (calls: readonly Call[]) => void
     note(calls)
     return transaction.run(calls)
   },
+  get isUsable() {
+    return transaction.isUsable
+  },
   savepoint: () => transaction.savepoint(),
   release: (savepoint) => {
     transaction.release(savepoint)

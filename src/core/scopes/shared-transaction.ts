@@ -37,6 +37,10 @@ export class SharedTransaction {
     }, patience)
   }
 
+  get isUsable(): boolean {
+    return this.transaction.isUsable
+  }
+
   savepoint(): string {
     return this.transaction.savepoint()
   }

@@ -131,7 +131,8 @@ export class TransactionScope implements Scope {
     try {
       return await this.shared.send(all)
     } catch (error) {
-      this.failed = true
+      // A call that was refused before it was sent changes nothing.
+      this.failed = !this.shared.isUsable
       throw error
     }
   }
