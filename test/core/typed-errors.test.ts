@@ -45,7 +45,7 @@ class Bots extends ScopedRepository<Row> {
     return this.runRows(statement, () => [])
   }
 
-  findByColour = (): Query<Row | undefined> => this.findRow({ colour: 'red' } as object)
+  findByColour = (): Query<Row | undefined> => this.findRow({ colour: 'red' })
   create = (values: Row) => this.insertRow(z.looseObject({}), values)
   createMany = (values: readonly Row[]) => this.insertRows(z.looseObject({}), values)
   update = (id: string, values: Row) => this.updateRow(z.looseObject({}), id, values)
