@@ -41,16 +41,9 @@ declare const ada: import('tenantry/schema').Agent
 declare const bob: import('tenantry/schema').Agent
 declare const tools: readonly string[]
 declare const ticketId: string
-declare const labelId: string
+declare const agentId: string
 declare const org: import('tenantry').Org
 declare const tx: import('tenantry').Org
-type Columns = typeof import('tenantry/schema').agentTools._.columns
-declare const ticketLabels: import('drizzle-orm/pg-core').PgTableWithColumns<{
-  name: 'ticket_labels'
-  schema: 'helpdesk'
-  dialect: 'pg'
-  columns: { orgId: Columns['orgId']; ticketId: Columns['agentId']; labelId: Columns['organizationToolId'] }
-}>
 declare const { eq, relations }: typeof import('drizzle-orm')
 declare const { z }: typeof import('zod')
 declare const { fileURLToPath }: typeof import('node:url')

@@ -1,6 +1,5 @@
-import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
-import { factsOf } from '../schema/shared/kinds.js'
+import { changeableColumns, factsOf } from '../schema/shared/kinds.js'
 
 /** The rights of one role on one table. Columns have SQL names; `'*'` is the whole table. Other roles have no rights. */
 export interface Grant {
@@ -18,9 +17,6 @@ export interface TableGrants {
 const nothing: Grant = { select: [], insert: [], update: [], delete: false }
 const read: Grant = { ...nothing, select: '*' }
 const append: Grant = { ...read, insert: '*' }
-
-/** The columns that identify a row and its owner never change. */
-export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
 
 // Tables on which a role has fewer rights than their kind allows.
 const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
@@ -129,13 +125,4 @@ function usualGrants(table: PgTable): TableGrants {
   if (facts.kind === 'catalog') return { tenantry_app: read, tenantry_system: everything }
   if (facts.appendOnly) return { tenantry_app: append, tenantry_system: rows }
   return { tenantry_app: everything, tenantry_system: everything }
-}
-
-function changeableColumns(table: PgTable): string[] {
-  const { primaryKeys } = getTableConfig(table)
-  const inPrimaryKey = new Set(primaryKeys.flatMap((key) => key.columns.map((column) => column.name)))
-  return Object.values(getTableColumns(table))
-    .filter((column) => !fixedColumns.includes(column.name) && !inPrimaryKey.has(column.name))
-    .filter((column) => !column.primary && column.generated === undefined)
-    .map((column) => column.name)
 }

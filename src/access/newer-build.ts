@@ -1,5 +1,4 @@
 import pg from 'pg'
-import { fixedColumns } from './grants.js'
 import {
   inventory,
   type InventoryEntry,
@@ -11,6 +10,7 @@ import {
 import type { PolicyManifest } from './manifest.js'
 import type { AppliedMigrations, DeclaredTable, ExpectedFunction, RecordedRight } from './rights.js'
 import type { Session } from '../database/session.js'
+import { fixedColumns } from '../schema/shared/kinds.js'
 
 /** Whether a table is missing (42P01), or this login may not read it (42501). */
 export const isUnreadable = (error: unknown): boolean =>

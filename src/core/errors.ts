@@ -341,7 +341,7 @@ export class QueryError extends TenantryError {
   readonly code = 'query'
   readonly status = 500
   constructor() {
-    super('the database refused the statement; openTenancy({ debug: true }) adds the reason to the error, as `debug`')
+    super('the database refused the statement; with openTenancy({ debug: true }) the error has the reason as `debug`')
   }
 }
 

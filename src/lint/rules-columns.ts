@@ -74,7 +74,7 @@ const timestamps: Rule = {
       if (column !== undefined && isInstant(column) && column.notNull && isNow(column)) continue
       yield {
         object: name,
-        message: `${fullName} needs ${name} timestamptz not null default now(). Add \`${isFixed ? 'createdAt: createdAt()' : '...timestamps()'}\`.`,
+        message: `${fullName} needs ${name} timestamptz not null default now(). Add \`${isFixed ? 'createdAt: createdAt()' : '...timestamps()'}\`.${isFixed ? '' : ' Where rows never change, declare appendOnly.'}`,
       }
     }
     for (const name of isFixed ? ['updated_at', 'deleted_at'] : []) {

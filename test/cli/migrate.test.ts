@@ -72,7 +72,7 @@ describe('down', () => {
     expect(refused.stderr).toContain('own 0000_tickets, tenantry 00')
     expect(refused.stderr).toContain('--yes')
     expect((await migrate('down', '--json')).json()).toEqual({
-      error: { code: 'migration', message: containing('own 0000_tickets and drops the tables') },
+      error: { code: 'migration', message: containing('own 0000_tickets and drops what they created') },
     })
     expect(await migrate('verify')).toMatchObject({ code: 0 })
   })

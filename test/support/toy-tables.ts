@@ -1,7 +1,19 @@
-import { foreignKey, integer, pgSchema, primaryKey, text, timestamp, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
-import { sql } from 'drizzle-orm'
+import {
+  foreignKey,
+  integer,
+  pgSchema,
+  type PgTable,
+  primaryKey,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core'
+import { getTableName, sql } from 'drizzle-orm'
+import { grantsOf } from '../../src/access/grants.js'
 import type { Session } from '../../src/database/session.js'
 import { ciphertext } from '../../src/schema/shared/ciphertext.js'
+import { timestamps } from '../../src/schema/shared/columns.js'
 import { declareTable } from '../../src/schema/shared/kinds.js'
 
 const toys = pgSchema('toys')
@@ -52,6 +64,19 @@ export const links = toys.table(
 )
 declareTable(links, { kind: 'tenant', audited: true })
 
+/** Links that say when they were made. */
+export const tags = toys.table(
+  'tags',
+  {
+    orgId: uuid('org_id').notNull(),
+    fromId: uuid('from_id').notNull(),
+    toId: uuid('to_id').notNull(),
+    ...timestamps(),
+  },
+  (t) => [primaryKey({ name: 'tags_pkey', columns: [t.orgId, t.fromId, t.toId] })],
+)
+declareTable(tags, { kind: 'tenant' })
+
 /** A person's own. */
 export const diaries = toys.table(
   'diaries',
@@ -67,9 +92,28 @@ declareTable(colors, { kind: 'catalog' })
 /** Never declared. */
 export const strays = toys.table('strays', { id: uuid('id').primaryKey(), name: text('name').notNull() })
 
-/** The same tables in a database. */
+/** The same tables in a database, with the rights that `bootstrap` gives. */
 export async function makeToyTables(admin: Session): Promise<void> {
   for (const text of schema.split(';;')) await admin.query(text)
+  for (const table of [notes, comments, links, tags, diaries, colors]) {
+    for (const text of grantStatements(table)) await admin.query(text)
+  }
+}
+
+function grantStatements(table: PgTable): string[] {
+  return Object.entries(grantsOf(table)).flatMap(([role, grant]) => {
+    const on = (right: string, columns: '*' | readonly string[]) => {
+      if (columns === '*') return [right]
+      return columns.length === 0 ? [] : [`${right} (${columns.join(', ')})`]
+    }
+    const rights = [
+      ...on('select', grant.select),
+      ...on('insert', grant.insert),
+      ...on('update', grant.update),
+      ...(grant.delete ? ['delete'] : []),
+    ]
+    return rights.length === 0 ? [] : [`grant ${rights.join(', ')} on toys.${getTableName(table)} to ${role}`]
+  })
 }
 
 const schema = `
@@ -89,19 +133,25 @@ create table toys.comments (
 create table toys.links (
   org_id uuid not null, from_id uuid not null, to_id uuid not null, constraint links_pkey primary key (org_id, from_id, to_id)
 );;
+create table toys.tags (
+  org_id uuid not null, from_id uuid not null, to_id uuid not null, created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(), constraint tags_pkey primary key (org_id, from_id, to_id)
+);;
 create table toys.diaries (user_id uuid not null, id uuid not null, title text not null, constraint diaries_pkey primary key (user_id, id));;
 create table toys.colors (id uuid primary key, name text not null);;
 create table toys.entries (org_id uuid not null, event text not null, row_id uuid, before jsonb, after jsonb);;
 alter table toys.notes enable row level security;;
 alter table toys.comments enable row level security;;
 alter table toys.links enable row level security;;
+alter table toys.tags enable row level security;;
 alter table toys.diaries enable row level security;;
 alter table toys.entries enable row level security;;
 create policy org_isolation on toys.notes to tenantry_app using (org_id = platform.current_org());;
 create policy org_isolation on toys.comments to tenantry_app using (org_id = platform.current_org());;
 create policy org_isolation on toys.links to tenantry_app using (org_id = platform.current_org());;
+create policy org_isolation on toys.tags to tenantry_app using (org_id = platform.current_org());;
 create policy org_isolation on toys.entries to tenantry_app using (org_id = platform.current_org());;
 create policy user_access on toys.diaries to tenantry_app using (user_id = platform.current_user_id());;
 create policy system_access on toys.notes to tenantry_system using (true);;
 create policy system_access on toys.diaries to tenantry_system using (true);;
-grant select, insert, update, delete on all tables in schema toys to tenantry_app, tenantry_system`
+grant select, insert on toys.entries to tenantry_app, tenantry_system`

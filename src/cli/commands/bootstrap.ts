@@ -74,7 +74,10 @@ export const bootstrapLines = (bootstrapped: Bootstrapped): string[] => [
 ]
 
 export const remainingLines = ({ remaining }: CarriedOut): string[] =>
-  block('These statements are needed, but this login may not run them. Run them as a role that may:', remaining)
+  block(
+    'These statements are needed, but the role that ran this command may not run them. Run them as a role that may:',
+    remaining,
+  )
 
 const block = (title: string, statements: readonly string[]): string[] =>
   statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]

@@ -58,7 +58,9 @@ const addCreate: AddCommand = (program, run) =>
         lines: [
           ...(isComplete ? [`${name} is a login of ${login.role}.`] : []),
           ...urlLines(login, place),
-          ...(isComplete ? [] : ['This login may not run these statements. Run them as a role that may:']),
+          ...(isComplete
+            ? []
+            : ['The role that ran this command may not run these statements. Run them as a role that may:']),
           ...login.remaining.map((sql) => `  ${sql};`),
         ],
         document: login,

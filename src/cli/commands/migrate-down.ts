@@ -35,7 +35,7 @@ export const addDown: AddCommand = (program, run) =>
         const due = await previewDown(session, sets, target)
         if (due.length > 0 && !args.yes) {
           const named = due.map(({ set, tag }) => `${set} ${tag}`).join(', ')
-          const what = `This undoes ${named} and drops the tables that they created, with all rows.`
+          const what = `This undoes ${named} and drops what they created, tables with all rows.`
           if (!console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
           if (!(await console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
         }

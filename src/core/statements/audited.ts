@@ -12,7 +12,9 @@ export function withEntry(plan: TablePlan, change: ChangeText, entry: string): s
   const { verb, ctes, head, where, returning } = change
   const all = [...plan.byProperty.values()].map(({ sql }) => sql).join(', ')
   const lock = verb === 'delete' ? 'for update' : 'for no key update'
-  const before = `before as materialized (select ${all} from ${plan.sql} where ${where} ${lock})`
+  // Rows that never change need no lock, and a role without the right to change any column may not lock them.
+  const locked = plan.changeable.length === 0 ? '' : ` ${lock}`
+  const before = `before as materialized (select ${all} from ${plan.sql} where ${where}${locked})`
   const taken = `where ${where} and ${isOneOf(plan, 'before')}`
   const parts = [
     ...ctes,

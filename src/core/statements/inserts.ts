@@ -1,6 +1,8 @@
 import { BrokenReferenceError, DefinitionError } from '../errors.js'
 import type { Call, Result } from '../executor.js'
 import { newId } from '../ids.js'
+import { quoted } from './column-plan.js'
+import { planFindBy } from './reads.js'
 import type { Values } from '../values.js'
 import type { ChangeStatement } from './statement-cache.js'
 import { automatic, type Given, given, places, shapeOf, valuesOf } from './given-values.js'
@@ -50,12 +52,13 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
     () => ({
       verb: 'insert',
       ctes: locks.ctes,
-      head: insertHead(plan, all, locks) + (wanted === undefined ? '' : keepExisting(wanted)),
+      head: insertHead(plan, all, locks) + (wanted === undefined ? '' : keepExisting(plan, wanted)),
       where: '',
       returning: plan.selected,
     }),
   )
-  return insertion(target, statement, all, values)
+  const existingRow = wanted === undefined || plan.changeable.length > 0 ? undefined : rowWith(target, wanted, values)
+  return insertion(target, statement, all, values, existingRow)
 }
 
 /** Inserts, or changes the row that has the same unique key. */
@@ -86,11 +89,15 @@ const insertion = <Row>(
   statement: ChangeStatement,
   all: readonly Given[],
   values: Values,
+  diagnose?: Call,
 ): PlannedChange<Row> => ({
   call: changeCall(target, statement, valuesOf(all)),
-  diagnose: undefined,
-  read: (result) => insertedRow(target, values, result),
+  diagnose,
+  read: (result, diagnosis) => insertedRow(target, values, diagnosis?.rows.length === 1 ? diagnosis : result),
 })
+
+const rowWith = <Row>(target: Target<Row>, { columns }: UniqueKey, values: Values): Call =>
+  planFindBy(target, Object.fromEntries(columns.map(({ property }) => [property, values[property]]))).call
 
 const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)
 
@@ -103,10 +110,14 @@ function insertHead(plan: TablePlan, all: readonly Given[], locks: ParentLocks):
   return `${into} select ${row} where ${locks.conditions.join(' and ')}`
 }
 
-/** Sets a column to itself, because `do nothing` would not return the row that is there. */
-function keepExisting({ conflict, columns: [first] }: UniqueKey): string {
-  const column = first?.sql ?? ''
-  return ` on conflict ${conflict} do update set ${column} = excluded.${column}`
+/**
+ * Sets a column to itself, because `do nothing` would not return the row that is there. Where no column may be changed, a second
+ * query reads that row.
+ */
+function keepExisting({ resource, changeable }: TablePlan, { conflict, columns }: UniqueKey): string {
+  const column = columns.find(({ sql }) => changeable.includes(sql))?.sql ?? changeable.at(-1)
+  if (column === undefined) return ` on conflict ${conflict} do nothing`
+  return ` on conflict ${conflict} do update set ${column} = ${quoted(resource)}.${column}`
 }
 
 /** The inserted row. No row means that a parent is missing or deleted. */

@@ -1,7 +1,7 @@
 import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../../schema/shared/ciphertext.js'
-import { factsOf } from '../../schema/shared/kinds.js'
+import { changeableColumns, factsOf } from '../../schema/shared/kinds.js'
 import { DefinitionError, InvalidInputError } from '../errors.js'
 import type { Binding } from '../executor.js'
 import { type ColumnPlan, planColumn, quoted } from './column-plan.js'
@@ -40,6 +40,8 @@ export interface TablePlan extends TableNames {
   readonly softDelete: boolean
   readonly revised: boolean
   readonly touched: boolean
+  /** The columns that the application may change, by SQL name. */
+  readonly changeable: readonly string[]
   /** References to soft-deletable tables, by their property. */
   readonly parents: ReadonlyMap<string, ParentKey>
   /** Unique keys, by the name of their index or constraint. */
@@ -135,6 +137,7 @@ function makePlan(table: PgTable): TablePlan {
     softDelete,
     revised: named('revision') !== undefined,
     touched: named('updated_at') !== undefined,
+    changeable: changeableColumns(table).map(quoted),
     parents: parentsOf(table, named, owner?.column),
     keys,
     statements: new StatementCache(),

@@ -1,4 +1,5 @@
-import type { PgTable } from 'drizzle-orm/pg-core'
+import { getTableColumns } from 'drizzle-orm'
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 
 /**
  * The owner of a table's rows. `tenant`: one organization. `control`: one organization, small and rarely written (a reference table
@@ -35,3 +36,17 @@ export function declareTable(table: PgTable, what: TableFacts): void {
 
 /** Undefined for a table that was never declared: the checks then report it. */
 export const factsOf = (table: PgTable): TableFacts | undefined => facts.get(table)
+
+/** The columns that identify a row and its owner never change. */
+export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
+
+/** The columns, by SQL name, that the application may change where the table is not an exception: none of the primary key. */
+export function changeableColumns(table: PgTable): string[] {
+  if (factsOf(table)?.appendOnly === true) return []
+  const { primaryKeys } = getTableConfig(table)
+  const inPrimaryKey = new Set(primaryKeys.flatMap((key) => key.columns.map((column) => column.name)))
+  return Object.values(getTableColumns(table))
+    .filter((column) => !fixedColumns.includes(column.name) && !inPrimaryKey.has(column.name))
+    .filter((column) => !column.primary && column.generated === undefined)
+    .map((column) => column.name)
+}
