@@ -13,13 +13,14 @@ import {
   newOrganizations,
   someWork,
   tally,
+  untilAnswered,
   useEachConnection,
   watchedPool,
   writeDuring,
 } from './writers.js'
 
 const silences = everything ? 20 : 1
-/** What a server is given up after, on a machine that is busy too: a statement, a connection. */
+/** How long the server may be silent for a statement, and for a connection. */
 const timeouts = { statement_timeout: 500, connectionTimeoutMillis: 500 }
 
 const database = useDatabase()
@@ -50,7 +51,7 @@ test.each(Object.entries(fallSilent))(
     const { admin } = database
     const orgIds = await newOrganizations(admin)
     const { pool, listeners, expectClean } = watchedPool({ connectionString: proxy.url, ...timeouts })
-    const tenancy = await openTenancy({ pool, keys })
+    const tenancy = await untilAnswered(() => openTenancy({ pool, keys }))
     await useEachConnection(tenancy, orgIds)
     const before = listeners()
     const writes = await writeDuring(tenancy, orgIds, async (soFar) => {
@@ -82,7 +83,7 @@ test.each(Object.entries(fallSilent))(
 
 test('every kind of call is told of a silent server, and the next scope is clean', async () => {
   const [one, other] = [await createOrganization(database.admin), await createOrganization(database.admin)]
-  const tenancy = await openTenancy({ url: proxy.url, pool: { max: 4, ...timeouts }, keys })
+  const tenancy = await untilAnswered(() => openTenancy({ url: proxy.url, pool: { max: 4, ...timeouts }, keys }))
   const [org, next] = [tenancy.forOrg(one), tenancy.forOrg(other)]
   await next.tasks.enqueue({ kind: 'theirs' })
   const broken = org.transaction(async (tx) => {

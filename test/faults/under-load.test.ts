@@ -12,6 +12,7 @@ import {
   newOrganizations,
   someWork,
   tally,
+  untilAnswered,
   useEachConnection,
   watchedPool,
   writeDuring,
@@ -53,9 +54,11 @@ test(`${kills} backends that are ended under load lose no write and keep no bind
 })
 
 test('callers beyond the pool get a typed error, and are served when it is free again', async () => {
-  const tenancy = await openTenancy({ url: database.appUrl, pool: { max: 2, connectionTimeoutMillis: 300 }, keys })
+  const pool = { max: 2, connectionTimeoutMillis: 300 }
+  const tenancy = await untilAnswered(() => openTenancy({ url: database.appUrl, pool, keys }))
   const holding = tenancy.forOrg(await createOrganization(database.admin))
   const beyond = tenancy.forOrg(await createOrganization(database.admin))
+  await Promise.all([holding, beyond].map((one) => untilAnswered(() => one.tasks.count())))
   await holding.transaction(async (tx) => {
     await tx.tasks.enqueue({ kind: 'held' })
     await beyond.transaction(async (second) => {
@@ -65,6 +68,7 @@ test('callers beyond the pool get a typed error, and are served when it is free 
       )
     })
   })
-  expect(await Promise.all([holding, beyond, beyond].map((one) => one.tasks.count()))).toEqual([1, 0, 0])
+  const served = [holding, beyond, beyond].map((one) => untilAnswered(() => one.tasks.count()))
+  expect(await Promise.all(served)).toEqual([1, 0, 0])
   await tenancy.close()
 })

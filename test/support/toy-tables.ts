@@ -10,7 +10,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 import { getTableName, sql } from 'drizzle-orm'
-import { grantsOf } from '../../src/access/grants.js'
+import { type Grant, grantsOf } from '../../src/access/grants.js'
 import type { Session } from '../../src/database/session.js'
 import { ciphertext } from '../../src/schema/shared/ciphertext.js'
 import { timestamps } from '../../src/schema/shared/columns.js'
@@ -101,7 +101,7 @@ export async function makeToyTables(admin: Session): Promise<void> {
 }
 
 function grantStatements(table: PgTable): string[] {
-  return Object.entries(grantsOf(table)).flatMap(([role, grant]) => {
+  return Object.entries<Grant>({ ...grantsOf(table) }).flatMap(([role, grant]) => {
     const on = (right: string, columns: '*' | readonly string[]) => {
       if (columns === '*') return [right]
       return columns.length === 0 ? [] : [`${right} (${columns.join(', ')})`]
