@@ -1,18 +1,31 @@
+import { hash } from 'node:crypto'
 import type { Executor } from './core/executor.js'
 import { openEmbedded } from './database/embedded.js'
+import type { Contents } from './database/pglite-image.js'
 import { openPGlite } from './database/pglite.js'
 import { sessionOf } from './database/session.js'
-import type { Declared } from './declared.js'
+import { type Declared, declare } from './declared.js'
 import { upgrade } from './migrations/upgrade.js'
 
 /** The embedded database, migrated to the state that this build needs, under the application's role. */
 export async function openEmbeddedDatabase(place: true | string, declared: Declared, debug = false): Promise<Executor> {
-  const database = await openPGlite(place)
+  const database = await openPGlite(place, await migrated())
   try {
     await upgrade(sessionOf(database), declared)
     return await openEmbedded(database, { lookup: declared.lookup, debug })
   } catch (error) {
     await database.close()
     throw error
+  }
+}
+
+/** A database with the library's tables, which takes longer to migrate than to load. The host's own are added afterwards. */
+async function migrated(): Promise<Contents> {
+  const library = await declare(undefined)
+  return {
+    name: `migrated-${hash('sha256', JSON.stringify(library.declarations)).slice(0, 16)}`,
+    async prepare(database) {
+      await upgrade(sessionOf(database), library)
+    },
   }
 }

@@ -8,7 +8,7 @@ export interface Finding extends ProofFault {
 }
 
 /** Every mend that creates another login ends with this, and is recognized by it. An administrator's login is never altered. */
-export const connectWithIt = '# and connect with the url that it prints'
+export const connectWithIt = '# where there is none yet; connect with the url of that login'
 
 const migrateUp = 'npx tenantry migrate up'
 
@@ -71,7 +71,9 @@ function oneForEach(findings: readonly Finding[]): Finding[] {
 }
 
 function inOne(findings: readonly Finding[]): Finding {
-  const sorted = findings.toSorted(byText)
+  // What an owner is a member of, and may do besides, follows from it.
+  const isOwner = ({ fault }: Finding) => fault === 'owns something'
+  const sorted = findings.toSorted((a, b) => Number(isOwner(b)) - Number(isOwner(a)) || byText(a, b))
   const details = [...new Set(sorted.map(({ detail }) => detail))]
   const further = details.length > 3 ? `; and ${details.length - 3} more` : ''
   return { ...(sorted[0] as Finding), detail: `${details.slice(0, 3).join('; ')}${further}` }

@@ -6,17 +6,37 @@ import { dirname, join } from 'node:path'
 import type * as Pglite from '@electric-sql/pglite'
 import type { PGlite } from '@electric-sql/pglite'
 
+/** The contents of a new database. */
+export interface Contents {
+  /** Names the image: another name for other contents. */
+  readonly name: string
+  /** Brings an empty database to these contents. */
+  readonly prepare: (database: PGlite) => Promise<void>
+}
+
+const nothing: Contents = { name: 'empty', prepare: () => Promise.resolve() }
+
 /**
- * Opens an empty database. Making a cluster takes several times as long as loading the image of one (40 MB). Processes share an image
- * in the directory that TENANTRY_EMBEDDED_CACHE names. Without it, each process keeps one from its second database on, as only tests
- * open so many.
+ * Makes a new database. Making a cluster and migrating it takes several times as long as loading an image (45 MB). Processes share
+ * the images in the directory that TENANTRY_EMBEDDED_CACHE names. Without it, each process keeps one from its second database on, as
+ * only tests open so many.
  */
-export async function openEmpty({ PGlite }: typeof Pglite, dataDir?: string): Promise<PGlite> {
+export async function openNew(
+  pglite: typeof Pglite,
+  dataDir: string | undefined,
+  { name, prepare }: Contents = nothing,
+): Promise<PGlite> {
   const where = dataDir === undefined ? {} : { dataDir }
-  const images = shared(process.env.TENANTRY_EMBEDDED_CACHE) ?? ofThisProcess
+  const images = shared(process.env.TENANTRY_EMBEDDED_CACHE, name) ?? ofThisProcess(name)
   const loadDataDir = await images.load()
-  if (loadDataDir !== undefined) return PGlite.create({ ...where, loadDataDir })
-  const database = await PGlite.create(where)
+  if (loadDataDir !== undefined) return pglite.PGlite.create({ ...where, loadDataDir })
+  const database = await (name === nothing.name ? pglite.PGlite.create(where) : openNew(pglite, dataDir))
+  try {
+    await prepare(database)
+  } catch (error) {
+    await database.close()
+    throw error
+  }
   await images.keep(() => database.dumpDataDir('none'))
   return database
 }
@@ -26,21 +46,27 @@ interface Images {
   keep(dump: () => Promise<Blob>): Promise<void>
 }
 
-let opened = 0
-let image: Promise<Blob | undefined> | undefined
+const opened = new Map<string, number>()
+const kept = new Map<string, Promise<Blob | undefined>>()
 
-const ofThisProcess: Images = {
-  load: async () => image,
+const ofThisProcess = (name: string): Images => ({
+  load: async () => kept.get(name),
   async keep(dump) {
-    if (++opened === 2) image = dump().catch(() => undefined)
-    await image
+    const count = (opened.get(name) ?? 0) + 1
+    opened.set(name, count)
+    if (count === 2)
+      kept.set(
+        name,
+        dump().catch(() => undefined),
+      )
+    await kept.get(name)
   },
-}
+})
 
 /** A directory that cannot be read or written to costs time only. */
-function shared(directory: string | undefined): Images | undefined {
+function shared(directory: string | undefined, name: string): Images | undefined {
   if (directory === undefined || directory === '') return undefined
-  const file = join(directory, `pglite-${installedVersion()}.tar`)
+  const file = join(directory, `pglite-${installedVersion()}-${name}.tar`)
   return {
     load: () =>
       readFile(file).then(

@@ -4,7 +4,7 @@ import { declare, type OwnTables } from '../declared.js'
 import { openEmbeddedDatabase } from '../embedded.js'
 import { derivedKeys, passingKeyring } from '../encryption/keyring.js'
 import type { Org } from '../org.js'
-import { type OrgOptions, Tenancy } from '../tenancy.js'
+import { type OrgOptions, Tenancy, type TenancyOptions } from '../tenancy.js'
 
 export interface EmbeddedTenancy {
   readonly tenancy: Tenancy
@@ -20,9 +20,12 @@ const insertOrganization = statement(
 /**
  * A tenancy in this process's memory, for quick tests and trials. It has one connection, and does not prove how a server behaves.
  */
-export async function openEmbeddedTenancy(own?: OwnTables): Promise<EmbeddedTenancy> {
-  const executor = await openEmbeddedDatabase(true, await declare(own))
-  const tenancy = new Tenancy(executor, { keys: derivedKeys(passingKeyring(), 'cursor') })
+export async function openEmbeddedTenancy(
+  own?: OwnTables,
+  options: Pick<TenancyOptions, 'debug' | 'onQuery'> = {},
+): Promise<EmbeddedTenancy> {
+  const executor = await openEmbeddedDatabase(true, await declare(own), options.debug)
+  const tenancy = new Tenancy(executor, { keys: derivedKeys(passingKeyring(), 'cursor') }, options)
   return {
     tenancy,
     async newOrg({ name, ...options } = {}) {

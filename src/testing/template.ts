@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { MigrationError } from '../core/errors.js'
 import { openSession, type Session } from '../database/session.js'
 
 /** The data for making a test database. It is plain, so that it can be passed to another process. */
@@ -113,6 +114,12 @@ async function makeTemplate(
 }
 
 async function makeLogins(session: Session, { prefix, password }: TestTemplate): Promise<void> {
+  const [roles] = await session.query<{ found: number }>(
+    "select count(*)::int as found from pg_catalog.pg_roles where rolname in ('tenantry_app', 'tenantry_system')",
+  )
+  if (roles?.found !== 2) {
+    throw new MigrationError('`migrate` made no roles: it must run `tenantry migrate up` with the url that it is given')
+  }
   for (const kind of ['app', 'system']) {
     await session.query(`create role ${prefix}_${kind} login password '${password}'`)
     await session.query(`grant tenantry_${kind} to ${prefix}_${kind}`)

@@ -224,7 +224,7 @@ mended(['is a superuser'], 'connected as a superuser: a login first', async () =
 })
 
 mended(
-  ['bypasses row security'],
+  ['owns something'],
   'connected as the owner: a login first, and nothing that would change the owner',
   async () => {
     const { session, url, login, loginUrl, command } = await place()
@@ -237,7 +237,8 @@ mended(
     await asOwner.close()
 
     const fault = only(await faultsOf({ url: ownerUrl }))
-    expect(fault.mend).toBe('npx tenantry login create app_login # and connect with the url that it prints')
+    expect(fault.fault).toBe('owns something')
+    expect(fault.mend).toBe('npx tenantry login create app_login # where there is none yet; connect with the url of that login')
     await command(`${commandOf(fault).replace('app_login', login)} --password-stdin`)
     expect(await faultsOf({ url: loginUrl })).toEqual([])
   },

@@ -235,7 +235,7 @@ test.for(['tenantry_app', 'tenantry_system'] as const)(
     const { faults } = await proveStartup(database.admin, declarations, { role })
 
     const login = role === 'tenantry_system' ? 'system_login --system' : 'app_login'
-    const mend = `npx tenantry login create ${login} # and connect with the url that it prints`
+    const mend = `npx tenantry login create ${login} # where there is none yet; connect with the url of that login`
     expect(faults).toEqual([{ fault: 'is a superuser', detail: new URL(database.adminUrl).username, mend }])
   },
 )

@@ -31,9 +31,11 @@ describe('login create', () => {
     expect((await tenantry(['login', 'create', name, '--json'], { env })).json()).toEqual({
       name,
       role: 'tenantry_app',
+      keptPassword: true,
       done: [],
       remaining: [],
     })
+    expect((await tenantry(['login', 'create', name], { env })).stdout).toContain('keeps its password')
   })
 
   test('makes one of the system with a password of ours, which it does not repeat', async () => {

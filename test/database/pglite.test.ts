@@ -25,7 +25,7 @@ test('databases in memory and in directories are loaded from the image in the ca
     const database = await openPGlite(place)
     await database.exec('create table left_behind (a int)')
     await database.close()
-    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+\.tar$/)])
+    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+-empty\.tar$/)])
   }
   const again = await openPGlite(join(folder, 'two'))
   expect((await again.query('select from left_behind')).rows).toEqual([])

@@ -6,7 +6,7 @@ import { plantTree, root, run } from './planted-tree.js'
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 test('a reference that is out of date, a method without a doc comment and code that does not compile are found', async () => {
-  const tree = plantTree({}, ['scripts', 'src', 'docs', 'examples/your-own-tables'])
+  const tree = plantTree({}, ['scripts', 'src', 'docs/reference', 'examples/your-own-tables'])
   const agents = read('src/repositories/agents.ts').replace('activate(id: string)', 'awaken(id: string)')
   writeFileSync(join(tree, 'src/repositories/agents.ts'), agents)
   writeFileSync(

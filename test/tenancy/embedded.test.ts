@@ -1,15 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { sql } from 'drizzle-orm'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ConflictError, NotFoundError, PoolTimeoutError, UnavailableError } from '../../src/core/errors.js'
 import { agents } from '../../src/schema/index.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { type EmbeddedTenancy, openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 
 let embedded: EmbeddedTenancy
+const heard: unknown[] = []
 beforeAll(async () => {
-  embedded = await openEmbeddedTenancy()
+  embedded = await openEmbeddedTenancy(undefined, {
+    debug: true,
+    onQuery: ({ statements }) => heard.push(...statements),
+  })
 })
 afterAll(() => embedded.close())
 
@@ -23,6 +28,37 @@ test('the embedded database keeps organizations apart like a server', async () =
   expect(await other.db.select().from(agents)).toEqual([])
   await expect(other.agents.update(ada.id, { name: 'Taken' })).rejects.toThrow(NotFoundError)
   await expect(org.agents.create({ name: 'Eve', username: 'ada' })).rejects.toThrow(ConflictError)
+})
+
+test('the next one is loaded from an image of a migrated database; an image that lacks migrations is migrated', async () => {
+  const cache = await mkdtemp(join(tmpdir(), 'tenantry-cache-'))
+  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', cache)
+  const agentsOfNewOne = async (): Promise<number> => {
+    const { newOrg, close } = await openEmbeddedTenancy()
+    const org = await newOrg({ name: 'The same name' })
+    await org.agents.create({ name: 'Ada', username: 'ada' })
+    const count = await org.agents.count()
+    await close()
+    return count
+  }
+  expect(await agentsOfNewOne()).toBe(1)
+  const [empty = '', migrated = '', ...others] = (await readdir(cache)).sort()
+  expect([empty, migrated, others]).toEqual([
+    expect.stringMatching(/-empty\.tar$/),
+    expect.stringMatching(/-migrated-[0-9a-f]{16}\.tar$/),
+    [],
+  ])
+  expect(await agentsOfNewOne()).toBe(1)
+  await copyFile(join(cache, empty), join(cache, migrated))
+  expect(await agentsOfNewOne()).toBe(1)
+  vi.unstubAllEnvs()
+  await rm(cache, { recursive: true })
+})
+
+test('errors have their reason and calls are heard, where that is asked for', async () => {
+  const org = await embedded.newOrg()
+  await expect(org.db.execute(sql`select nothing`)).rejects.toMatchObject({ debug: { sqlstate: '42703' } })
+  expect(heard).not.toEqual([])
 })
 
 test('transactions, savepoints and batches do what they do on a server', async () => {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openSession, type Session } from '../../src/database/session.js'
 import { startEmbeddedServer } from '../../src/testing/embedded-server.js'
 import type { FoundServer } from '../../src/testing/found-server.js'
+import { prepareTemplate } from '../../src/testing/template.js'
 import { compiled } from '../support/compiled.js'
 
 let temporary: string
@@ -42,6 +43,11 @@ test('the server is there for this machine only, asks for a password, and is not
   })
   await expect(openSession({ url: server.url.replace(/:[^:]+@/, ':wrong@') })).rejects.toThrow('password')
   expect((await stat(join(directory, 'data'))).uid).not.toBe(0)
+})
+
+test('a migrate that migrates nothing is told what it must run', async () => {
+  const made = prepareTemplate(server.url, () => Promise.resolve())
+  await expect(made).rejects.toThrow('must run `tenantry migrate up`')
 })
 
 test(

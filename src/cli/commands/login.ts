@@ -58,6 +58,7 @@ const addCreate: AddCommand = (program, run) =>
         lines: [
           ...(isComplete ? [`${name} is a login of ${login.role}.`] : []),
           ...urlLines(login, place),
+          ...(login.keptPassword ? ['It existed and keeps its password; --password-stdin sets another one.'] : []),
           ...(isComplete
             ? []
             : ['The role that ran this command may not run these statements. Run them as a role that may:']),
