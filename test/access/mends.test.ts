@@ -238,7 +238,9 @@ mended(
 
     const fault = only(await faultsOf({ url: ownerUrl }))
     expect(fault.fault).toBe('owns something')
-    expect(fault.mend).toBe('npx tenantry login create app_login # where there is none yet; connect with the url of that login')
+    expect(fault.mend).toBe(
+      'npx tenantry login create app_login # where there is none yet; connect with the url of that login',
+    )
     await command(`${commandOf(fault).replace('app_login', login)} --password-stdin`)
     expect(await faultsOf({ url: loginUrl })).toEqual([])
   },
