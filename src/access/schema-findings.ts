@@ -119,7 +119,7 @@ export const functionFindings: readonly string[] = [
   from here cross join powerful p
   where p.proleakproof and ${isOfNoExtension} and pg_catalog.has_function_privilege(here.login, p.oid, 'execute')`,
 
-  // The same for a function of the server, such as that of LIKE, which fails on some rows and so tells them apart.
+  // The server's own functions are looked at too: that of LIKE fails on some rows, and so tells them apart.
   `select 'a leakproof function sees rows before row security', p.oid::pg_catalog.regprocedure::text,
     pg_catalog.format('alter function %s not leakproof', p.oid::pg_catalog.regprocedure), true
   from pg_catalog.pg_proc p

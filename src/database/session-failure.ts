@@ -13,10 +13,7 @@ export function failed(where: string, error: unknown): MigrationError {
   const { code, message } = error as { code?: unknown; message?: unknown }
   // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
   if (typeof code !== 'string' || !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(?:57P|08)/.test(code)) {
-    return Object.assign(
-      new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`),
-      { cause: error },
-    )
+    return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
   const hint = isFilteredRows(error) ? `. ${filteredRows}` : ''

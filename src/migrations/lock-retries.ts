@@ -15,7 +15,7 @@ export interface LockRetries {
  * Runs one transaction. While ALTER TABLE waits for its lock, all later statements on the table wait behind it. So an attempt that
  * does not get a lock in time is rolled back, and repeated after a pause.
  */
-export async function retryWithoutLock<T>(
+export async function retriedTransaction<T>(
   session: Session,
   { lockTimeout, attempts, onRetry }: LockRetries,
   work: () => Promise<T>,

@@ -9,7 +9,7 @@ import { closePartition, closePartitions } from '../access/close-partitions.js'
 import { auditLogs } from '../schema/audit-logs.js'
 import { factsOf } from '../schema/shared/kinds.js'
 import { withContext } from '../database/session-failure.js'
-import { retryWithoutLock } from './lock-retries.js'
+import { retriedTransaction } from './lock-retries.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 
@@ -218,7 +218,7 @@ async function currentMonth(session: Session): Promise<number> {
 /** One transaction, repeated while it does not get its locks. Moments are printed in UTC inside. */
 function inTransaction<T>(direct: Session, where: string, work: (session: Session) => Promise<T>): Promise<T> {
   const session = withContext(direct, where)
-  return retryWithoutLock(session, { lockTimeout: 1000, attempts: 5 }, async () => {
+  return retriedTransaction(session, { lockTimeout: 1000, attempts: 5 }, async () => {
     await session.query(`set local timezone = 'UTC'`)
     await session.query(`set local datestyle = 'ISO'`)
     return work(session)

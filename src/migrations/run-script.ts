@@ -6,7 +6,7 @@ import { withContext, failed, LockNotFree } from '../database/session-failure.js
 import { type Bookkeeping, type Direction, recordDone, recordUnfinished } from './bookkeeping.js'
 import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
-import { retryWithoutLock } from './lock-retries.js'
+import { retriedTransaction } from './lock-retries.js'
 import { assertLockHeld } from '../database/session-lock.js'
 import type { MigrateOptions } from './progress.js'
 import { refreshInventoryWithin } from './inventory-view.js'
@@ -105,7 +105,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
   const onRetry = async (attempt: number): Promise<void> =>
     onProgress?.({ kind: 'retrying', set, tag: migration.tag, direction, attempt, of: attempts })
   try {
-    await retryWithoutLock(session, { lockTimeout, attempts, onRetry }, async () => {
+    await retriedTransaction(session, { lockTimeout, attempts, onRetry }, async () => {
       await assertLockHeld(session)
       await work()
     })

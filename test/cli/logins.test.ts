@@ -31,7 +31,6 @@ describe('login create', () => {
     expect((await tenantry(['login', 'create', name, '--json'], { env })).json()).toEqual({
       name,
       role: 'tenantry_app',
-      keptPassword: true,
       done: [],
       remaining: [],
     })

@@ -52,7 +52,7 @@ test.each(Object.entries(fallSilent))(
     const orgIds = await newOrganizations(admin)
     const { pool, listeners, expectClean } = watchedPool({ connectionString: proxy.url, ...timeouts })
     const tenancy = await untilAnswered(() => openTenancy({ pool, keys }))
-    await useEachConnection(tenancy, orgIds)
+    await untilAnswered(() => useEachConnection(tenancy, orgIds))
     const before = listeners()
     const writes = await writeDuring(tenancy, orgIds, async (soFar) => {
       for (let silent = 0; silent < silences; silent++) {
@@ -73,7 +73,7 @@ test.each(Object.entries(fallSilent))(
     // Of one silence every writer may be told in the middle of a transaction, whose end is then no question.
     expect(unknown + failed).toBeGreaterThan(silences)
 
-    await useEachConnection(tenancy, orgIds)
+    await untilAnswered(() => useEachConnection(tenancy, orgIds))
     expect(listeners()).toBe(before)
     await expectClean()
     await tenancy.close()
@@ -93,7 +93,7 @@ test('every kind of call is told of a silent server, and the next scope is clean
   })
   await expect(broken).rejects.toThrow(UnavailableError)
   speak()
-  await useEachConnection(tenancy, [one, other, one])
+  await untilAnswered(() => useEachConnection(tenancy, [one, other, one]))
 
   proxy.filter = () => undefined
   const told = await Promise.allSettled([

@@ -68,7 +68,6 @@ test('callers beyond the pool get a typed error, and are served when it is free 
       )
     })
   })
-  const served = [holding, beyond, beyond].map((one) => untilAnswered(() => one.tasks.count()))
-  expect(await Promise.all(served)).toEqual([1, 0, 0])
+  expect(await Promise.all([holding, beyond, beyond].map((one) => one.tasks.count()))).toEqual([1, 0, 0])
   await tenancy.close()
 })

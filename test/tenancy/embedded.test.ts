@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
@@ -51,6 +51,8 @@ test('the next one is loaded from an image of a migrated database; an image that
   expect(await agentsOfNewOne()).toBe(1)
   await copyFile(join(cache, empty), join(cache, migrated))
   expect(await agentsOfNewOne()).toBe(1)
+  // A database that is not loaded from it would have been saved over it.
+  expect((await stat(join(cache, migrated))).size).toBe((await stat(join(cache, empty))).size)
   vi.unstubAllEnvs()
   await rm(cache, { recursive: true })
 })

@@ -54,11 +54,12 @@ const addCreate: AddCommand = (program, run) =>
         return createLogin(session, name, { system, ...(password !== undefined && { password }) })
       })
       const isComplete = login.remaining.length === 0
+      const keptPassword = login.password === undefined && password === undefined
       return {
         lines: [
           ...(isComplete ? [`${name} is a login of ${login.role}.`] : []),
           ...urlLines(login, place),
-          ...(login.keptPassword ? ['It existed and keeps its password; --password-stdin sets another one.'] : []),
+          ...(keptPassword ? ['It existed and keeps its password; --password-stdin sets another one.'] : []),
           ...(isComplete
             ? []
             : ['The role that ran this command may not run these statements. Run them as a role that may:']),

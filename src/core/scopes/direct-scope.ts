@@ -9,7 +9,10 @@ import { runTransaction } from './run-transaction.js'
 import { assertWork, readTransactionOptions } from './transaction-options.js'
 import type { TransactionScope } from './transaction-scope.js'
 
-/** Outside of a transaction: each call takes effect by itself, in one round trip. A change that matched no row may take a second one to say why. */
+/**
+ * Outside of a transaction: each call takes effect by itself, in one round trip. A change that matched no row may take a second one
+ * to say why.
+ */
 export class DirectScope implements Scope {
   constructor(
     readonly context: ScopeContext,
