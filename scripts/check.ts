@@ -13,7 +13,7 @@ const steps: Step[] = [
   program('types', 'typescript-7/bin/tsc', '-p', '.'),
   program('documents', 'tsx/dist/cli.mjs', 'scripts/documents.ts'),
   program('layers', 'dependency-cruiser/bin/dependency-cruise.mjs', 'src', 'scripts', '--output-type', 'err-long'),
-  program('format', 'prettier/bin/prettier.cjs', '--check', '.'),
+  program('format', 'oxfmt/bin/oxfmt', '--check', '.'),
   program('unused', 'knip/bin/knip.js'),
   { name: 'names', run: () => textFaults(root).join('\n') },
   { name: 'migrations', run: definitionsWithoutMigration },

@@ -1,4 +1,4 @@
-import { getTableColumns, is, SQL } from 'drizzle-orm'
+import { getTableColumns, getTableName, is, SQL } from 'drizzle-orm'
 import { type AnyPgColumn, getTableConfig, PgDialect, type PgTable } from 'drizzle-orm/pg-core'
 
 /** The table and fields of an error of the database, by the names that callers use. */
@@ -24,11 +24,14 @@ export function factsLookup(tables: readonly PgTable[]): (names: ErrorNames) => 
   const constraints = new Map<string, { readonly schema: string; readonly facts: ConstraintFacts }[]>()
   const columns = new Map<string, ConstraintFacts>()
   for (const table of tables) {
-    const { schema = 'public', name } = getTableConfig(table)
-    for (const [constraint, facts] of constraintsOf(table)) {
+    // Drizzle evaluates the whole definition each time.
+    const config = getTableConfig(table)
+    const { schema = 'public', name } = config
+    const about = factsAbout(table, name)
+    for (const [constraint, facts] of constraintsOf(config, about)) {
       constraints.set(constraint, [...(constraints.get(constraint) ?? []), { schema, facts }])
     }
-    for (const [column, facts] of columnsOf(table)) columns.set(`${schema}.${name}.${column}`, facts)
+    for (const column of config.columns) columns.set(`${schema}.${name}.${column.name}`, about([column.name]))
   }
   return ({ schema = 'platform', table = '', constraint, column }) => {
     // When two tables have a constraint of the same name, the one in the schema of the error.
@@ -42,46 +45,45 @@ export function factsLookup(tables: readonly PgTable[]): (names: ErrorNames) => 
 /** `usage_metrics_2026_02` and `usage_metrics_default` are partitions of `usage_metrics`. */
 const partitioned = (table: string): string => table.replace(/_(?:default|\d{4}_\d{2})$/, '')
 
-const columnsOf = (table: PgTable): [string, ConstraintFacts][] =>
-  Object.values(getTableColumns(table)).map(({ name }) => [name, factsAbout(table, [name])])
+type TableConfig = ReturnType<typeof getTableConfig>
+type FactsAbout = (columns: readonly string[]) => ConstraintFacts
 
-function constraintsOf(table: PgTable): [string, ConstraintFacts][] {
-  const { name: resource, primaryKeys, uniqueConstraints, foreignKeys, indexes, checks } = getTableConfig(table)
-  const facts = (names: readonly string[]) => factsAbout(table, names)
-  const of = (columns: readonly AnyPgColumn[]) => facts(columns.map((column) => column.name))
+function constraintsOf(config: TableConfig, about: FactsAbout): [string, ConstraintFacts][] {
+  const { name: resource, primaryKeys, uniqueConstraints, foreignKeys, indexes, checks } = config
+  const of = (columns: readonly AnyPgColumn[]) => about(columns.map((column) => column.name))
   return [
     ...primaryKeys.map((key): [string, ConstraintFacts] => [key.getName(), of(key.columns)]),
     ...uniqueConstraints.map((key): [string, ConstraintFacts] => [key.name ?? '', of(key.columns)]),
     ...foreignKeys.map((key): [string, ConstraintFacts] => {
       const { columns, foreignTable } = key.reference()
-      return [key.getName(), { ...of(columns), refersTo: getTableConfig(foreignTable).name }]
+      return [key.getName(), { ...of(columns), refersTo: getTableName(foreignTable) }]
     }),
-    ...indexes.map(({ config }): [string, ConstraintFacts] => [
-      config.name ?? '',
-      facts(config.columns.flatMap((column) => ('name' in column && column.name !== undefined ? [column.name] : []))),
+    ...indexes.map(({ config: { name, columns } }): [string, ConstraintFacts] => [
+      name ?? '',
+      about(columns.flatMap((column) => ('name' in column && column.name !== undefined ? [column.name] : []))),
     ]),
     // `<table>_<column>_check`
     ...checks.map(({ name }): [string, ConstraintFacts] => [
       name,
-      facts([name.slice(resource.length + 1, -'_check'.length)]),
+      about([name.slice(resource.length + 1, -'_check'.length)]),
     ]),
   ]
 }
 
-function factsAbout(table: PgTable, names: readonly string[]): ConstraintFacts {
-  const properties = Object.entries(getTableColumns(table))
-  const fields = properties.filter(([, { name }]) => name !== 'org_id')
-  return {
-    resource: getTableConfig(table).name,
-    fields: names.flatMap((name) => {
-      const [property, column] = fields.find(([, one]) => one.name === name) ?? []
-      if (property === undefined || column === undefined) return []
+function factsAbout(table: PgTable, resource: string): FactsAbout {
+  const ofCallers = Object.entries(getTableColumns(table)).filter(([, { name }]) => name !== 'org_id')
+  const fieldsOf = new Map(
+    ofCallers.map(([property, column]) => {
       const sources = sourcesOf(column)
-      const computedFrom = fields.flatMap(([key, one]) => (sources.includes(one.name) ? [key] : []))
-      return computedFrom.length > 0 ? computedFrom : [property]
+      const computedFrom = ofCallers.flatMap(([key, { name }]) => (sources.includes(name) ? [key] : []))
+      return [column.name, computedFrom.length > 0 ? computedFrom : [property]]
     }),
+  )
+  return (columns) => ({
+    resource,
+    fields: columns.flatMap((name) => fieldsOf.get(name) ?? []),
     refersTo: undefined,
-  }
+  })
 }
 
 /** The names in the expression of a generated column. Callers cannot write that column, only those it is computed from. */

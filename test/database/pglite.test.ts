@@ -21,13 +21,13 @@ test('each database in memory is an empty one, also those that are loaded from t
 test('databases in memory and in directories are loaded from the image in the cache, which is of an empty one', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tenantry-cache-'))
   vi.stubEnv('TENANTRY_EMBEDDED_CACHE', join(folder, 'cache'))
-  for (const place of [join(folder, 'one'), true, join(folder, 'two')] as const) {
+  for (const place of [true, join(folder, 'one')] as const) {
     const database = await openPGlite(place)
     await database.exec('create table left_behind (a int)')
     await database.close()
     expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+-empty\.tar$/)])
   }
-  const again = await openPGlite(join(folder, 'two'))
+  const again = await openPGlite(join(folder, 'one'))
   expect((await again.query('select from left_behind')).rows).toEqual([])
 
   // What stands in the cache is what the next one begins with.

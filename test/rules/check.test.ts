@@ -40,7 +40,7 @@ test('types, format and names are checked', async () => {
   expect(stdout).toContain('src/core/wrong-type.ts(1,14): error TS2322')
   expect(stdout).toContain('src/core/possibly-missing.ts(1,51): error TS2322')
   expect(stdout).toMatch(/FAILED +format/)
-  expect(stdout).toContain('[warn] src/core/semicolon.ts')
+  expect(stdout).toContain('src/core/semicolon.ts (')
   expect(stdout).toMatch(/FAILED +names/)
   expect(stdout).toContain('src/core/helpers.ts: says nothing')
 })

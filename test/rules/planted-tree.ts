@@ -17,8 +17,7 @@ const configuration = [
   '.oxlintrc.json',
   '.dependency-cruiser.js',
   'knip.jsonc',
-  '.prettierrc.json',
-  '.prettierignore',
+  '.oxfmtrc.json',
 ]
 
 /** A project with this one's rules and the files given, besides those copied from here. It goes when the test ends. */

@@ -33,7 +33,8 @@ export type KeyValues<Row> = {
  */
 export type Filter<Row> = {
   readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?:
-    FieldFilter<Row[Name]> | undefined
+    | FieldFilter<Row[Name]>
+    | undefined
 } & {
   readonly and?: readonly Filter<Row>[] | undefined
   readonly or?: readonly Filter<Row>[] | undefined
