@@ -10,7 +10,7 @@ import { openVariants } from './variants.js'
 
 const boolean = { type: 'boolean', default: false } as const
 const { values: asked } = parseArgs({ options: { check: boolean, write: boolean, quick: boolean } })
-const rounds = asked.quick ? 2 : 21
+const rounds = asked.quick ? 1 : 21
 const warmUp = asked.quick ? 1 : 10
 const bulkCalls = asked.quick ? 1 : 4
 const milliseconds = 0.5
@@ -23,7 +23,7 @@ try {
   await direct()
   await delayed()
   await crowded()
-  const own = await ownJavaScript(bench)
+  const own = await ownJavaScript(bench, asked.quick ? 1 : 11)
   goals.push({ what: 'own JavaScript of a hot point read', figure: own, limit: 5, unit: 'µs' })
 } finally {
   await bench.stop()
@@ -72,7 +72,7 @@ async function delayed(): Promise<void> {
 async function crowded(): Promise<void> {
   const variants = await openVariants(bench, 10)
   const measured = await throughput([variants.raw('find'), variants.scoped('find')], {
-    rounds: asked.quick ? 2 : 11,
+    rounds: asked.quick ? 1 : 11,
     seconds: 1,
     callers: 48,
   })

@@ -6,7 +6,7 @@ import { median } from './measure.js'
 const calls = 50_000
 
 /** Microseconds of this library's own JavaScript in a hot point read: the same call with a database that answers at once. */
-export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase): Promise<number> {
+export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase, rounds: number): Promise<number> {
   const [id = ''] = taskIds
   const executor = openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } })
   let answer: Promise<Result[]> | undefined
@@ -26,7 +26,7 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase)
   const tasks = new Tasks(new DirectScope(context, instant))
   await tasks.get(id)
   const figures: number[] = []
-  for (let round = 0; round < 11; round++) {
+  for (let round = 0; round < rounds; round++) {
     const nothing = await microseconds(() => answer as Promise<Result[]>)
     figures.push((await microseconds(() => tasks.get(id))) - nothing)
   }

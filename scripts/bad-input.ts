@@ -7,7 +7,7 @@ import { createTestDatabase } from '../src/testing/template.js'
 import { badInputs } from '../test/random/bad-input.js'
 
 const { values: asked } = parseArgs({
-  options: { inputs: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
+  options: { inputs: { type: 'string', default: '3000' }, seed: { type: 'string', default: '1' } },
 })
 
 const server = await startTestServer({ migrate: migratePlatform })

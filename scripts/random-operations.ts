@@ -10,7 +10,7 @@ import { migratePlatform } from './migrate-platform.js'
 
 const { values: asked } = parseArgs({
   options: {
-    operations: { type: 'string', default: '10000' },
+    operations: { type: 'string', default: '3000' },
     seed: { type: 'string', default: '1' },
     organizations: { type: 'string', default: '40' },
     workers: { type: 'string', default: '8' },
