@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { PGlite } from '@electric-sql/pglite'
 import type { Executor } from './core/executor.js'
 import { openEmbedded } from './database/embedded.js'
 import type { Contents } from './database/pglite-image.js'
@@ -9,10 +10,21 @@ import { upgrade } from './migrations/upgrade.js'
 
 /** The embedded database, migrated to the state that this build needs, under the application's role. */
 export async function openEmbeddedDatabase(place: true | string, declared: Declared, debug = false): Promise<Executor> {
+  const database = await openMigrated(place, declared)
+  try {
+    return await openEmbedded(database, { lookup: declared.lookup, debug })
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+/** The same under the role of its owner. */
+export async function openMigrated(place: true | string, declared: Declared): Promise<PGlite> {
   const database = await openPGlite(place, await migrated())
   try {
     await upgrade(sessionOf(database), declared)
-    return await openEmbedded(database, { lookup: declared.lookup, debug })
+    return database
   } catch (error) {
     await database.close()
     throw error

@@ -1,12 +1,10 @@
 import type { PGlite } from '@electric-sql/pglite'
-import { afterAll, afterEach } from 'vitest'
+import { afterEach } from 'vitest'
 import { statement } from '../../src/core/statement.js'
 import { newId } from '../../src/core/ids.js'
 import { openEmbedded } from '../../src/database/embedded.js'
-import { openPGlite } from '../../src/database/pglite.js'
-import { sessionOf } from '../../src/database/session.js'
 import { type Declared, declare } from '../../src/declared.js'
-import { upgrade } from '../../src/migrations/upgrade.js'
+import { openMigrated } from '../../src/embedded.js'
 import type { Org } from '../../src/org.js'
 import { openTenancy, type OrgOptions, Tenancy, type TenancyOptions } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
@@ -30,12 +28,7 @@ const insertOrganization = statement(
 export function useEngines() {
   const database = useDatabase()
   const tenancies: Tenancy[] = []
-  // One for the file: it takes seconds to migrate.
-  let embedded: Promise<{ database: PGlite; declared: Declared }> | undefined
   afterEach(() => Promise.all(tenancies.splice(0).map((tenancy) => tenancy.close({ drain: 0 }))))
-  afterAll(async () => {
-    await (await embedded)?.database.close()
-  })
   const open: Record<Engine, (options: Options) => Promise<Opened>> = {
     async server(options) {
       const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
@@ -44,8 +37,7 @@ export function useEngines() {
       return { tenancy, newOrg: async (given) => tenancy.forOrg(await createOrganization(database.admin), given) }
     },
     async embedded(options) {
-      embedded ??= migrated()
-      const { database, declared } = await embedded
+      const { database, declared } = await migrated()
       const executor = await openEmbedded(database, { lookup: declared.lookup, debug: options.debug })
       const tenancy = new Tenancy(executor, { keys: [new Uint8Array(32)] }, options)
       return {
@@ -66,16 +58,17 @@ export function useEngines() {
     asOwner: async (engine: Engine, text: string): Promise<void> => {
       if (engine === 'server') await database.admin.query(text)
       else {
-        const { database } = await (embedded ??= migrated())
+        const { database } = await migrated()
         await database.exec(`set session authorization postgres; ${text}; set session authorization tenantry_app`)
       }
     },
   }
 }
 
-async function migrated(): Promise<{ database: PGlite; declared: Declared }> {
-  const declared = await declare(undefined)
-  const database = await openPGlite(true)
-  await upgrade(sessionOf(database), declared)
-  return { database, declared }
+let embedded: Promise<{ database: PGlite; declared: Declared }> | undefined
+
+/** One for all files of a worker, because it takes a second to open. It ends with the process. */
+function migrated(): Promise<{ database: PGlite; declared: Declared }> {
+  embedded ??= declare(undefined).then(async (declared) => ({ database: await openMigrated(true, declared), declared }))
+  return embedded
 }
