@@ -85,16 +85,10 @@ function changesOf(answer: readonly Message[]): [string, Changed][] {
   return changes
 }
 
-let turns = 0
-
-/**
- * The same call for each change, until there is none left: what changes there are, only an answer tells. Without TENANTRY_ALL every
- * second one, in turn the even and the odd.
- */
+/** The same call for each change, until there is none left: what changes there are, only an answer tells. */
 async function forEachChange(attempt: (pick: (answer: readonly Message[]) => Changed) => Promise<void>): Promise<void> {
   let changes: [string, Changed][] = []
-  const [first, step] = process.env.TENANTRY_ALL ? [0, 1] : [turns++ % 2, 2]
-  for (let index = first; index === first || index < changes.length; index += step) {
+  for (let index = 0; index === 0 || index < changes.length; index++) {
     let name = ''
     await attempt((answer) => {
       changes = changesOf(answer)
