@@ -35,9 +35,11 @@ test('databases in memory and in directories are loaded from the image in the ca
   const image = await again.dumpDataDir('none')
   writeFileSync(join(folder, 'cache', file), Buffer.from(await image.arrayBuffer()))
   await again.close()
-  const copied = await openPGlite(true)
-  expect((await copied.query('select from left_behind')).rows).toEqual([])
-  await copied.close()
+  for (const place of [true, join(folder, 'two')] as const) {
+    const copied = await openPGlite(place)
+    expect((await copied.query('select from left_behind')).rows).toEqual([])
+    await copied.close()
+  }
   rmSync(folder, { recursive: true })
 })
 
