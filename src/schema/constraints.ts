@@ -24,7 +24,7 @@ export function factsLookup(tables: readonly PgTable[]): (names: ErrorNames) => 
   const constraints = new Map<string, { readonly schema: string; readonly facts: ConstraintFacts }[]>()
   const columns = new Map<string, ConstraintFacts>()
   for (const table of tables) {
-    // Drizzle evaluates the whole definition each time.
+    // Asked once for each table, because Drizzle evaluates the whole definition at every call.
     const config = getTableConfig(table)
     const { schema = 'public', name } = config
     const about = factsAbout(table, name)
