@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters as plain } from 'node:util'
 import { onTestFinished, vi } from 'vitest'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -41,13 +42,16 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** Runs a program of node_modules in a planted tree, as `npm run check` does. */
+/**
+ * Runs a program of node_modules in a planted tree, as `npm run check` does. Its output is given without colours: not every program heeds
+ * NO_COLOR where CI is set.
+ */
 export function run(tree: string, script: string, ...args: string[]): Promise<Ended> {
   return new Promise((settle) => {
     const argv = [join(tree, 'node_modules', script), ...args]
     const env = { ...process.env, FORCE_COLOR: undefined, NO_COLOR: '1' }
     execFile(process.execPath, argv, { cwd: tree, env, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
-      settle({ code: error ? Number(error.code) : 0, stdout, stderr })
+      settle({ code: error ? Number(error.code) : 0, stdout: plain(stdout), stderr: plain(stderr) })
     })
   })
 }
