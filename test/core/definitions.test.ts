@@ -88,7 +88,10 @@ test('a parent is locked by the column that its key refers to', async () => {
   ])
   const { id } = await parents.insertRow(anything, { title: 'One', code: 'c' })
   await children.insertRow(anything, { noteCode: 'c' })
+  const two = [{ noteCode: 'c' }, { noteCode: 'c' }]
+  expect(await children.appendRows(anything, two)).toBe(2)
   await parents.hideRow(id)
+  await expect(children.appendRows(anything, two)).rejects.toMatchObject({ fields: ['noteCode'] })
   const refused = children.insertRow(anything, { noteCode: 'c' })
   await expect(refused).rejects.toThrow(BrokenReferenceError)
   await expect(refused).rejects.toMatchObject({ fields: ['noteCode'] })

@@ -85,7 +85,7 @@ function insertManyText(
   const rows = `select ${[...owner.map(() => '$1::uuid'), ...values].join(', ')} from unnest(${lists.join(', ')}) as given(${names.join(', ')})`
   const locks = columns.flatMap(({ property }, index) => {
     const parent = parents.get(property)
-    return parent === undefined ? [] : [lockOf(planOf(parent.table), parent.target, index + first)]
+    return parent === undefined ? [] : [lockOf(planOf(parent.table), parent.target, index + first, lists[index] ?? '')]
   })
   const conditions = locks.length === 0 ? '' : ` where ${locks.map(({ condition }) => condition).join(' and ')}`
   const conflict = unless === undefined ? '' : ` on conflict ${keyOf(plan, unless).conflict} do nothing`
@@ -100,8 +100,7 @@ function insertManyText(
 }
 
 /** Locks all parents of the list in one order. If one is missing, no row is inserted. */
-function lockOf({ sql, visible }: TablePlan, target: string, place: number) {
-  const list = `$${place}::uuid[]`
+function lockOf({ sql, visible }: TablePlan, target: string, place: number, list: string) {
   const cte = `parent_${place} as (select "${target}" as id from ${sql} where ${visible} and "${target}" = any(${list}) order by "${target}" for share)`
   const found = `array(select id from parent_${place})`
   return {
