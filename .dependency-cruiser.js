@@ -10,7 +10,7 @@ const layer = (name, { may, itself = true, because }) => ({
 })
 
 const pathOf = (name) => {
-  if (name === 'tenancy') return '^src/(tenancy|declared|embedded)\\.ts$'
+  if (name === 'tenancy') return '^src/(tenancy|tenancy-options|open-servers|declared|embedded)\\.ts$'
   if (name === 'schema') return '^src/schema/(?!shared/)'
   return ['org', 'user', 'system', 'config'].includes(name) ? `^src/${name}\\.ts$` : `^src/${name}/`
 }
@@ -54,7 +54,19 @@ const layers = [
     }),
   ),
   layer('tenancy', {
-    may: ['org', 'user', 'system', 'database', 'access', 'encryption', 'migrations', 'schema', 'schema/shared', 'core'],
+    may: [
+      'org',
+      'user',
+      'system',
+      'operations',
+      'database',
+      'access',
+      'encryption',
+      'migrations',
+      'schema',
+      'schema/shared',
+      'core',
+    ],
     because: 'The front door is the one place that wires connections to scopes.',
   }),
   layer('config', {

@@ -1,3 +1,5 @@
+import type * as keyring from '../src/encryption/keyring.js'
+import type * as secrets from '../src/encryption/secrets.js'
 import type * as ids from '../src/core/ids.js'
 import type * as rules from '../src/core/rules.js'
 import type * as directScope from '../src/core/scopes/direct-scope.js'
@@ -16,3 +18,5 @@ export const { DirectScope } = (await built('core/scopes/direct-scope.js')) as t
 export const { trusted } = (await built('core/rules.js')) as typeof rules
 export const { openNodePostgres } = (await built('database/node-postgres.js')) as typeof nodePostgres
 export const { Tasks } = (await built('repositories/tasks.js')) as typeof taskRepository
+export const { passingKeyring } = (await built('encryption/keyring.js')) as typeof keyring
+export const { secretsOf } = (await built('encryption/secrets.js')) as typeof secrets

@@ -1,6 +1,7 @@
 // `npm run bench`: the cost of isolation, as ratios within one interleaved run. `-- --check` fails when a goal is missed, `--
 // --write` updates docs/performance.md, `-- --quick` takes half a minute and gives a first impression only.
 import { parseArgs } from 'node:util'
+import { openAccess } from './access.js'
 import { behindDelay, openBenchDatabase } from './database.js'
 import { latency, type Measured, throughput } from './measure.js'
 import { pinToOneProcessor } from './one-processor.js'
@@ -22,6 +23,7 @@ const goals: Goal[] = []
 try {
   await direct()
   await delayed()
+  await access()
   await crowded()
   const own = await ownJavaScript(bench, asked.quick ? 1 : 11)
   goals.push({ what: 'own JavaScript of a hot point read', figure: own, limit: 5, unit: 'µs' })
@@ -67,6 +69,17 @@ async function delayed(): Promise<void> {
   goal(`batch of five reads ${where}`, ratio(batches, 'tenantry, batch of five'), 0.3)
   await variants.close()
   network.stop()
+}
+
+async function access(): Promise<void> {
+  const variants = await openAccess(bench)
+  const { read, checked, key, session } = variants
+  const reads = await compare('a read with an actor', [read, checked])
+  goal('read with an actor, against one without', ratio(reads, checked.name), 1.01)
+  const entries = await compare('authentication', [read, key, session])
+  goal('API key authentication, against a scoped read', ratio(entries, key.name), 1.6)
+  goal('session authentication, against a scoped read', ratio(entries, session.name), 1.6)
+  await variants.close()
 }
 
 async function crowded(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Executor, Result } from '../src/core/executor.js'
-import { DirectScope, openNodePostgres, parseOrgId, Tasks, trusted } from './built.js'
+import { DirectScope, openNodePostgres, parseOrgId, passingKeyring, secretsOf, Tasks, trusted } from './built.js'
 import type { BenchDatabase } from './database.js'
 import { median } from './measure.js'
 
@@ -20,7 +20,7 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase,
     request: undefined,
     signal: undefined,
     readOnly: false,
-    cursorKeys: { keys: [new Uint8Array(32)] as const },
+    ...secretsOf(passingKeyring()),
     rules: trusted,
   }
   const tasks = new Tasks(new DirectScope(context, instant))

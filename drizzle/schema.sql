@@ -112,6 +112,44 @@ end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.enter_user(person uuid) TO tenantry_app;
 
+CREATE OR REPLACE FUNCTION platform.member_actor(person uuid)
+ RETURNS TABLE(kind text, role text, auth_epoch integer, permissions text[], projects jsonb)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER ROWS 1
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+declare
+  org constant pg_catalog.uuid := platform.current_org();
+begin
+  return query
+    select m.kind, m.role, m.auth_epoch, 
+      array(
+        select p.permission
+        from platform.role_permissions p
+        join platform.roles r on r.org_id = p.org_id and r.key = p.role_key
+        where p.org_id = m.org_id and p.role_key = m.role and r.deleted_at is null and r.applies_to <> 'project'
+        order by p.permission
+      ),
+      (
+        select coalesce(pg_catalog.jsonb_object_agg(g.project_id, g.permissions), '{}')
+        from (
+          select pm.project_id, pg_catalog.jsonb_agg(p.permission order by p.permission) as permissions
+          from platform.project_members pm
+          join platform.roles r on r.org_id = pm.org_id and r.key = pm.role
+          join platform.role_permissions p on p.org_id = pm.org_id and p.role_key = pm.role
+          where pm.org_id = m.org_id and pm.user_id = m.user_id and r.deleted_at is null and r.applies_to <> 'organization'
+          group by pm.project_id
+        ) as g
+      )
+    from platform.organization_members m
+    join platform.users u on u.id = m.user_id
+    where m.org_id = org and m.user_id = person and m.status = 'active' and m.deleted_at is null
+      and u.kind = m.kind and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp());
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.member_actor(person uuid) TO tenantry_app;
+
 CREATE OR REPLACE FUNCTION platform.my_invitations()
  RETURNS TABLE(org_id uuid, id uuid, organization_name text, organization_slug text, role text, expires_at timestamp with time zone, created_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -127,7 +165,7 @@ begin
     from platform.users u
     join platform.organization_invitations i on i.email = u.email
     join platform.organizations o on o.id = i.org_id
-    where u.id = me and u.email_confirmed_at is not null and u.status = 'active' and u.deleted_at is null
+    where u.id = me and u.email_confirmed_at is not null and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp())
       and i.accepted_at is null and i.declined_at is null and i.revoked_at is null
       and i.expires_at > pg_catalog.statement_timestamp()
       and o.status = 'active' and o.deleted_at is null;
@@ -151,10 +189,102 @@ begin
     join platform.organizations o on o.id = m.org_id
     join platform.users u on u.id = m.user_id
     where m.user_id = me and m.status = 'active' and m.deleted_at is null and o.deleted_at is null
-      and u.status = 'active' and u.deleted_at is null;
+      and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp());
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.my_organizations() TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.organization_id_by_slug(wanted text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+begin
+  return (select o.id from platform.organizations o where o.slug = wanted and o.deleted_at is null);
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.organization_id_by_slug(wanted text) TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.register_service(service uuid, title text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+begin
+  perform platform.current_org();
+  insert into platform.users (id, email, first_name, kind)
+  values (service, service::text || '@service.invalid', pg_catalog.left(title, 200), 'service');
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.register_service(service uuid, title text) TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.register_user(person uuid, address text, is_confirmed boolean, host_id text, handle text, first text, last text, avatar text, telephone text, more jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+begin
+  if person is distinct from platform.current_user_id() then
+    raise insufficient_privilege using message = 'another user is bound';
+  end if;
+  insert into platform.users
+    (id, email, email_confirmed_at, external_id, username, first_name, last_name, avatar_url, phone, metadata)
+  values (
+    person, address, case when is_confirmed then pg_catalog.statement_timestamp() end, host_id, handle, first, last, avatar, telephone,
+    coalesce(more, '{}')
+  );
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.register_user(person uuid, address text, is_confirmed boolean, host_id text, handle text, first text, last text, avatar text, telephone text, more jsonb) TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.session_actor(session_id uuid)
+ RETURNS TABLE(org_id uuid, role text, auth_epoch integer, permissions text[], projects jsonb)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER ROWS 1
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+declare
+  me constant pg_catalog.uuid := platform.current_user_id();
+begin
+  return query
+    select m.org_id, m.role, m.auth_epoch, 
+      array(
+        select p.permission
+        from platform.role_permissions p
+        join platform.roles r on r.org_id = p.org_id and r.key = p.role_key
+        where p.org_id = m.org_id and p.role_key = m.role and r.deleted_at is null and r.applies_to <> 'project'
+        order by p.permission
+      ),
+      (
+        select coalesce(pg_catalog.jsonb_object_agg(g.project_id, g.permissions), '{}')
+        from (
+          select pm.project_id, pg_catalog.jsonb_agg(p.permission order by p.permission) as permissions
+          from platform.project_members pm
+          join platform.roles r on r.org_id = pm.org_id and r.key = pm.role
+          join platform.role_permissions p on p.org_id = pm.org_id and p.role_key = pm.role
+          where pm.org_id = m.org_id and pm.user_id = m.user_id and r.deleted_at is null and r.applies_to <> 'organization'
+          group by pm.project_id
+        ) as g
+      )
+    from platform.user_sessions s
+    join platform.organizations o on o.id = s.active_org_id
+    join platform.organization_members m on m.org_id = s.active_org_id and m.user_id = s.user_id
+    join platform.users u on u.id = s.user_id
+    where s.user_id = me and s.id = session_id and s.active_org_epoch = m.auth_epoch
+      and s.revoked_at is null and s.expires_at > pg_catalog.statement_timestamp()
+      and s.idle_expires_at > pg_catalog.statement_timestamp()
+      and m.status = 'active' and m.deleted_at is null and o.status = 'active' and o.deleted_at is null
+      and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp());
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.session_actor(session_id uuid) TO tenantry_app;
 
 CREATE OR REPLACE FUNCTION platform.user_id_by_email(address text)
  RETURNS uuid
@@ -164,10 +294,23 @@ CREATE OR REPLACE FUNCTION platform.user_id_by_email(address text)
  SET row_security TO 'off'
 AS $function$
 begin
-  return (select u.id from platform.users u where u.email = address and u.deleted_at is null);
+  return (select u.id from platform.users u where u.email = address and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp()));
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.user_id_by_email(address text) TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.user_id_by_external_id(host_id text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+begin
+  return (select u.id from platform.users u where u.external_id = host_id and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp()));
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.user_id_by_external_id(host_id text) TO tenantry_app;
 
 CREATE TABLE platform.addon_catalog (
   id uuid NOT NULL,
@@ -869,6 +1012,7 @@ CREATE TABLE platform.organization_members (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
+  kind text NOT NULL DEFAULT 'person'::text,
   CONSTRAINT organization_members_pkey PRIMARY KEY (org_id, id),
   CONSTRAINT organization_members_user_key UNIQUE (org_id, user_id),
   CONSTRAINT organization_members_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES platform.users(id) ON DELETE SET NULL,
@@ -876,6 +1020,7 @@ CREATE TABLE platform.organization_members (
   CONSTRAINT organization_members_role_fkey FOREIGN KEY (org_id, role) REFERENCES platform.roles(org_id, key),
   CONSTRAINT organization_members_user_fkey FOREIGN KEY (user_id) REFERENCES platform.users(id) ON DELETE CASCADE,
   CONSTRAINT organization_members_email_check CHECK ((email = lower(email))),
+  CONSTRAINT organization_members_kind_check CHECK ((kind = ANY (ARRAY['person'::text, 'service'::text]))),
   CONSTRAINT organization_members_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text])))
 );
 ALTER TABLE platform.organization_members ENABLE ROW LEVEL SECURITY;
@@ -888,8 +1033,8 @@ CREATE POLICY org_isolation ON platform.organization_members TO tenantry_app USI
 CREATE POLICY system_access ON platform.organization_members TO tenantry_system USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON platform.organization_members TO tenantry_app;
 GRANT DELETE, INSERT, SELECT ON platform.organization_members TO tenantry_system;
-GRANT UPDATE (auth_epoch, deleted_at, display_name, email, invited_at, invited_by, joined_at, role, status, updated_at) ON platform.organization_members TO tenantry_app;
-GRANT UPDATE (auth_epoch, deleted_at, display_name, email, invited_at, invited_by, joined_at, role, status, updated_at) ON platform.organization_members TO tenantry_system;
+GRANT UPDATE (auth_epoch, deleted_at, display_name, email, invited_at, invited_by, joined_at, kind, role, status, updated_at) ON platform.organization_members TO tenantry_app;
+GRANT UPDATE (auth_epoch, deleted_at, display_name, email, invited_at, invited_by, joined_at, kind, role, status, updated_at) ON platform.organization_members TO tenantry_system;
 
 CREATE TABLE platform.organization_tools (
   org_id uuid NOT NULL,
@@ -930,6 +1075,7 @@ CREATE TABLE platform.organizations (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
+  provision_hash bytea,
   CONSTRAINT organizations_pkey PRIMARY KEY (id),
   CONSTRAINT organizations_provision_key UNIQUE (provision_key),
   CONSTRAINT organizations_temporal_namespace_key UNIQUE (temporal_namespace),
@@ -945,7 +1091,7 @@ CREATE POLICY org_isolation ON platform.organizations TO tenantry_app USING ((id
 CREATE POLICY system_access ON platform.organizations TO tenantry_system USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON platform.organizations TO tenantry_system;
 GRANT SELECT ON platform.organizations TO tenantry_app;
-GRANT UPDATE (allow_user_management, billing_email, deleted_at, external_id, name, provision_key, settings, slug, status, suspended_at, suspended_reason, temporal_namespace, updated_at) ON platform.organizations TO tenantry_system;
+GRANT UPDATE (allow_user_management, billing_email, deleted_at, external_id, name, provision_hash, provision_key, settings, slug, status, suspended_at, suspended_reason, temporal_namespace, updated_at) ON platform.organizations TO tenantry_system;
 GRANT UPDATE (billing_email, name, settings, slug, updated_at) ON platform.organizations TO tenantry_app;
 
 CREATE TABLE platform.payment_methods (
@@ -1151,8 +1297,9 @@ CREATE TABLE platform.roles (
 ALTER TABLE platform.roles ENABLE ROW LEVEL SECURITY;
 CREATE POLICY org_isolation ON platform.roles TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.roles TO tenantry_system USING (true) WITH CHECK (true);
-GRANT DELETE, INSERT, SELECT ON platform.roles TO tenantry_app;
 GRANT DELETE, INSERT, SELECT ON platform.roles TO tenantry_system;
+GRANT DELETE, SELECT ON platform.roles TO tenantry_app;
+GRANT INSERT (applies_to, created_at, description, id, key, name, org_id, updated_at) ON platform.roles TO tenantry_app;
 GRANT UPDATE (applies_to, built_in, deleted_at, description, key, name, updated_at) ON platform.roles TO tenantry_system;
 GRANT UPDATE (applies_to, deleted_at, description, name, updated_at) ON platform.roles TO tenantry_app;
 
@@ -1218,7 +1365,7 @@ CREATE TABLE platform.subscriptions (
 ALTER TABLE platform.subscriptions ENABLE ROW LEVEL SECURITY;
 CREATE INDEX subscriptions_plan_idx ON platform.subscriptions USING btree (plan_id);
 CREATE INDEX subscriptions_status_idx ON platform.subscriptions USING btree (org_id, status);
-CREATE INDEX subscriptions_stripe_customer_idx ON platform.subscriptions USING btree (stripe_customer_id);
+CREATE UNIQUE INDEX subscriptions_stripe_customer_key ON platform.subscriptions USING btree (stripe_customer_id) WHERE (stripe_customer_id IS NOT NULL);
 CREATE POLICY org_isolation ON platform.subscriptions TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.subscriptions TO tenantry_system USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON platform.subscriptions TO tenantry_system;
@@ -1454,8 +1601,10 @@ CREATE TABLE platform.users (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
+  kind text NOT NULL DEFAULT 'person'::text,
   CONSTRAINT users_pkey PRIMARY KEY (id),
   CONSTRAINT users_email_check CHECK ((email = lower(email))),
+  CONSTRAINT users_kind_check CHECK ((kind = ANY (ARRAY['person'::text, 'service'::text]))),
   CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text]))),
   CONSTRAINT users_username_check CHECK ((username = lower(username)))
 );
@@ -1467,9 +1616,8 @@ CREATE UNIQUE INDEX users_username_key ON platform.users USING btree (username) 
 CREATE POLICY system_access ON platform.users TO tenantry_system USING (true) WITH CHECK (true);
 CREATE POLICY user_access ON platform.users TO tenantry_app USING ((id = platform.current_user_id())) WITH CHECK ((id = platform.current_user_id()));
 GRANT DELETE, INSERT, SELECT ON platform.users TO tenantry_system;
-GRANT INSERT (avatar_url, created_at, email, external_id, first_name, id, last_name, metadata, phone, updated_at, username) ON platform.users TO tenantry_app;
-GRANT SELECT (avatar_url, banned_until, created_at, deleted_at, email, email_confirmed_at, external_id, first_name, id, last_name, metadata, mfa_enabled, phone, status, updated_at, username) ON platform.users TO tenantry_app;
-GRANT UPDATE (avatar_url, banned_until, deleted_at, email, email_confirmed_at, external_id, first_name, last_name, metadata, mfa_enabled, password_hash, phone, status, updated_at, username) ON platform.users TO tenantry_system;
+GRANT SELECT (avatar_url, banned_until, created_at, deleted_at, email, email_confirmed_at, external_id, first_name, id, kind, last_name, metadata, mfa_enabled, phone, status, updated_at, username) ON platform.users TO tenantry_app;
+GRANT UPDATE (avatar_url, banned_until, deleted_at, email, email_confirmed_at, external_id, first_name, kind, last_name, metadata, mfa_enabled, password_hash, phone, status, updated_at, username) ON platform.users TO tenantry_system;
 GRANT UPDATE (avatar_url, first_name, last_name, metadata, phone, updated_at, username) ON platform.users TO tenantry_app;
 
 CREATE TABLE platform.workflows (

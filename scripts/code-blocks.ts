@@ -42,6 +42,14 @@ declare const bob: import('tenantry/schema').Agent
 declare const tools: readonly string[]
 declare const ticketId: string
 declare const agentId: string
+declare const { orgId, userId, customerId, projectId, supporterId, providerId, sessionId }: Readonly<
+  Record<'orgId' | 'userId' | 'customerId' | 'projectId' | 'supporterId' | 'providerId' | 'sessionId', string>
+>
+declare const { ip, userAgent, token, refreshToken }: Readonly<Record<'ip' | 'userAgent' | 'token' | 'refreshToken', string>>
+declare const { inTenMinutes, tomorrow }: Readonly<Record<'inTenMinutes' | 'tomorrow', Date>>
+declare const tenancy: import('tenantry').Tenancy
+declare const user: import('tenantry').User
+declare const apiKey: import('tenantry/schema').ApiKey
 declare const org: import('tenantry').Org
 declare const tx: import('tenantry').Org
 declare const { eq, relations }: typeof import('drizzle-orm')

@@ -1,6 +1,27 @@
 // The exports for an application. Tables are in `tenantry/schema`, the test helpers in `tenantry/testing`.
-export { type OrgOptions, openTenancy, type Tenancy, type TenancyOptions } from './tenancy.js'
-export type { BatchOrg, Org } from './org.js'
+export {
+  type AuthenticatedKey,
+  type AuthenticatedSession,
+  type OrgOptions,
+  openTenancy,
+  type Tenancy,
+} from './tenancy.js'
+export type { TenancyOptions } from './tenancy-options.js'
+export type { MyOrganization, MyOrganizations, User } from './user.js'
+export type { IssuedSession, SessionFacts } from './operations/authenticate-session.js'
+export type { Directory, Registration } from './operations/directory.js'
+export type { SessionOptions } from './operations/session-policy.js'
+export type { Sessions } from './operations/sessions.js'
+export type { Profile, ProfileRow } from './operations/profile.js'
+export type { OrganizationProfile } from './repositories/organization.js'
+export type { RateLimit } from './operations/authenticate-api-key.js'
+export type { CreatedApiKey, ManagedApiKeys } from './operations/manage-api-keys.js'
+export type { TokenFormat } from './encryption/tokens.js'
+export type { BatchOrg, Org, PermissionName, Permissions } from './org.js'
+export type { System, SystemOptions } from './system.js'
+export type { Organizations } from './operations/organizations.js'
+export type { NewProvision, Provisioned } from './operations/provision.js'
+export type { ChangedPerson, ForceOption, Users } from './operations/users.js'
 export { defineConfig, type TenantryConfig } from './config.js'
 export type { OwnTables } from './declared.js'
 export {
@@ -19,7 +40,12 @@ export type { Reference } from './core/statements/removals.js'
 export type { OwnStatement } from './core/statements/statement-cache.js'
 export type { TableNames, TablePlan } from './core/statements/table-plan.js'
 export type { Guard, GuardedChange, Transition } from './core/statements/updates.js'
-export type { Actor, RequestContext, Scope, TransactionOptions } from './core/scope.js'
+export type { Actor, ActorKind, Impersonation } from './core/actor.js'
+export type { RequestContext, Scope, TransactionOptions } from './core/scope.js'
+export type { ImpersonationOptions } from './operations/actors.js'
+export type { ManagedMembers, NewServiceMember, Transfer } from './operations/manage-members.js'
+export type { ManagedRoles, NewCustomRole } from './operations/manage-roles.js'
+export type { ProjectMembers, StaffedProjects } from './operations/project-members.js'
 export type { Filter, KeyValues } from './core/statements/filters.js'
 export type { ListOptions, Page } from './core/statements/pages.js'
 export { newId } from './core/ids.js'

@@ -1,18 +1,36 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
 import { DefinitionError, InvalidInputError } from './core/errors.js'
 import { schemaExtender, type SchemaModule } from './core/relational-schema.js'
-import type { Batched } from './core/query.js'
+import type { Batched, Query } from './core/query.js'
 import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
-import { Projects } from './repositories/projects.js'
+import { OrganizationProfile } from './repositories/organization.js'
+import type { Actor } from './core/actor.js'
+import { actorFor, type ImpersonationOptions } from './operations/actors.js'
 import { FirableSchedules } from './operations/fire-schedule.js'
+import { ManagedApiKeys } from './operations/manage-api-keys.js'
+import { ManagedMembers } from './operations/manage-members.js'
+import { ManagedRoles } from './operations/manage-roles.js'
+import { StaffedProjects } from './operations/project-members.js'
 import { Tasks } from './repositories/tasks.js'
 import { Workflows } from './repositories/workflows.js'
+import { readOptions } from './core/values.js'
+import type { PermissionKey } from './schema/built-in-roles.js'
 import * as schema from './schema/index.js'
 
 const withOwn = schemaExtender(schema)
+
+/**
+ * The permissions, for the type of `org.can`. Add your own:
+ *
+ *     declare module 'tenantry' {
+ *       interface Permissions { 'tickets:read': true }
+ *     }
+ */
+export interface Permissions extends Record<PermissionKey, true> {}
+export type PermissionName = Extract<keyof Permissions, string>
 
 type RepositoryClass<Repository> = new (scope: Scope) => Repository
 
@@ -37,8 +55,25 @@ export class Org {
     return this.repository(Agents)
   }
 
-  get projects(): Projects {
-    return this.repository(Projects)
+  get apiKeys(): ManagedApiKeys {
+    return this.repository(ManagedApiKeys)
+  }
+
+  get members(): ManagedMembers {
+    return this.repository(ManagedMembers)
+  }
+
+  /** The organization's own row. */
+  get organization(): OrganizationProfile {
+    return this.repository(OrganizationProfile)
+  }
+
+  get projects(): StaffedProjects {
+    return this.repository(StaffedProjects)
+  }
+
+  get roles(): ManagedRoles {
+    return this.repository(ManagedRoles)
   }
 
   get schedules(): FirableSchedules {
@@ -51,6 +86,24 @@ export class Org {
 
   get workflows(): Workflows {
     return this.repository(Workflows)
+  }
+
+  /**
+   * Whether whoever acts has the permission in the organization or, where a project is named, in that project. Without an actor the
+   * scope is of backend code, which may do everything. Nothing is sent.
+   */
+  can(permission: PermissionName, options?: { readonly project?: string | undefined }): boolean {
+    const { project } = readOptions(options, ['project'])
+    return this.scope.context.actor?.can(permission, project as string | undefined) ?? true
+  }
+
+  /**
+   * The actor for a person, with the rights that they have in this organization now: make one for each request, and pass it to
+   * `forOrg`. Throws ForbiddenError for somebody who is not an active member, or is suspended, banned or deleted. With `by` somebody
+   * acts in the person's name: without secrets, and without changing keys, members or payments.
+   */
+  actorFor(userId: string, impersonation?: ImpersonationOptions): Query<Actor> {
+    return actorFor(this.scope, userId, impersonation)
   }
 
   /** A repository of your own, in this organization: `org.repository(Notes).list()`. */

@@ -1,69 +1,37 @@
-import type pg from 'pg'
-import { InvalidInputError, UnsafeRoleError } from './core/errors.js'
+import { z } from 'zod'
+import { type Actor, makeActor } from './core/actor.js'
+import { ForbiddenError, InvalidInputError } from './core/errors.js'
 import type { Binding, Executor } from './core/executor.js'
-import { parseOrgId } from './core/ids.js'
-import { trusted } from './core/rules.js'
-import { DirectScope } from './core/scopes/direct-scope.js'
-import { DebugScope } from './core/scopes/debug-scope.js'
+import { parseId, parseOrgId } from './core/ids.js'
+import { rulesOf, trusted } from './core/rules.js'
+import { openScope } from './core/scopes/open-scope.js'
 import { readScopeOptions } from './core/scopes/scope-options.js'
-import type { Actor, CursorKeys, RequestContext } from './core/scope.js'
-import { isPool, type NewConnection } from './database/connection-pool.js'
-import { assertUrl } from './database/pool-config.js'
-import { proveConnection } from './access/connection-proof.js'
-import { type OnQuery, traced } from './core/tracing.js'
-import { ownItems, readOptions } from './core/values.js'
-import { openNodePostgres } from './database/node-postgres.js'
-import { proveStartup, searchPathOf } from './access/startup-proof.js'
-import { type Declared, declare, type OwnTables } from './declared.js'
+import type { RequestContext, Scope, Secrets } from './core/scope.js'
+import { traced } from './core/tracing.js'
+import { parseInput, readOptions } from './core/values.js'
+import { declare } from './declared.js'
 import { openEmbeddedDatabase } from './embedded.js'
-import { derivedKeys, loadKeyring, passingKeyring } from './encryption/keyring.js'
+import { loadKeyring, passingKeyring } from './encryption/keyring.js'
+import { secretsOf } from './encryption/secrets.js'
+import { authenticateApiKey, type RateLimit } from './operations/authenticate-api-key.js'
+import {
+  authenticateSession,
+  type IssuedSession,
+  refreshSession,
+  type SessionFacts,
+  type SessionWork,
+} from './operations/authenticate-session.js'
+import { Directory, findIdBySlug } from './operations/directory.js'
+import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
 import { Org } from './org.js'
-
-export interface TenancyOptions {
-  /** The url of the application's login, by convention in `DATABASE_URL`. `tenantry login create` creates the login. */
-  readonly url?: string | undefined
-  /**
-   * pg's own pool options, or a pool of yours instead of a url. `connectionTimeoutMillis` is how long a call waits for a connection
-   * (default 5,000), `statement_timeout` how long a statement may take (default 30,000). When a server stays silent for that time
-   * and as long again, from one second to five, its connection is closed. A pool of yours keeps its own timeouts.
-   */
-  readonly pool?: pg.PoolConfig | pg.Pool | undefined
-  /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
-  readonly embedded?: true | string | undefined
-  /**
-   * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first. Default: those of
-   * `TENANTRY_KEYS`. When that is missing too, it is an error in production, and otherwise a key file in `.tenantry` is used.
-   */
-  readonly keys?: string | undefined
-  /** Your own tables, as in your tenantry.config.ts. */
-  readonly own?: OwnTables | undefined
-  /**
-   * Whether there is a transaction pooler such as PgBouncer; `pgbouncer=true` in the url means the same. By default it is detected,
-   * unless the pooler refuses the settings of a new connection. Timeouts must then be set on the login: `alter role ... set
-   * statement_timeout`.
-   */
-  readonly transactionPooler?: boolean | undefined
-  /**
-   * Called after each call and each transaction with the texts of its statements, its duration and its row counts, never with
-   * parameters. The channels `tenantry:call`, `:transaction`, `:acquire` and `:connect` of `node:diagnostics_channel` publish more.
-   */
-  readonly onQuery?: OnQuery | undefined
-  /**
-   * For development: errors get `debug` with SQLSTATE, position, SQL text and the server's message, and a stack that begins at the
-   * caller's line. The SQL text includes its literals. Only then may SQL text use `explain`, which estimates from the rows of every
-   * organization.
-   */
-  readonly debug?: boolean | undefined
-  /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
-  readonly citus?: boolean | undefined
-  /** Your own relations, outside of the tables above, that the login may use: `public.countries`. */
-  readonly allowRelations?: readonly string[] | undefined
-  /** Your own functions that the login may execute although they are SECURITY DEFINER or written in C. */
-  readonly allowFunctions?: readonly string[] | undefined
-}
+import * as shape from './schema/shared/shapes.js'
+import { User } from './user.js'
+import { openServer, openServers, systemPool } from './open-servers.js'
+import { checkedOptions, type TenancyOptions } from './tenancy-options.js'
+import { type System, systemOf, type SystemOptions } from './system.js'
 
 export interface OrgOptions {
-  /** The authenticated user, service or key. Default: trusted code of the backend. Its permissions are not checked yet. */
+  /** Who acts, from `org.actorFor` or `tenancy.job`: every call is checked. Default: trusted code of the backend. */
   readonly actor?: Actor | undefined
   /** The origin of the request, for the audit log, which is not written yet. */
   readonly request?: RequestContext | undefined
@@ -73,6 +41,24 @@ export interface OrgOptions {
   readonly readOnly?: boolean | undefined
 }
 
+/** The scope that an API key opened. */
+export interface AuthenticatedKey {
+  readonly org: Org
+  readonly actor: Actor
+  /** Undefined for a key without a limit. */
+  readonly rateLimit: RateLimit | undefined
+}
+
+/** The scopes that a session token opened. */
+export interface AuthenticatedSession {
+  readonly user: User
+  readonly session: SessionFacts
+  /** The organization that the session has chosen. Undefined when none is, or when the person may not act there any more. */
+  readonly org: Org | undefined
+  readonly actor: Actor | undefined
+}
+
+const jobName = z.strictObject({ label: shape.label(200) })
 const maxTimer = 2_147_483_647
 const defaultDrain = 10_000
 const noOptions = readScopeOptions(undefined)
@@ -80,30 +66,116 @@ const noOptions = readScopeOptions(undefined)
 /** Creates the scopes. Its connections are proved unable to bypass row security. */
 export class Tenancy {
   private readonly executor: Executor
+  private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
+  private readonly policy: SessionPolicy
 
+  /** `system` may be the same executor: the embedded database has one session for both roles. */
   constructor(
     executor: Executor,
-    private readonly cursorKeys: CursorKeys,
-    { onQuery, debug = false }: Pick<TenancyOptions, 'onQuery' | 'debug'> = {},
+    private readonly secrets: Secrets,
+    { onQuery, debug = false, sessions }: Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions'> = {},
+    system?: Executor,
   ) {
     this.executor = traced(executor, onQuery)
+    this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
+    this.policy = sessionPolicy(sessions)
   }
 
   /** The scope of one organization. It costs nothing, so open one for each request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options?: OrgOptions): Org {
     const { actor, request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
     const binding: Binding = { kind: 'org', id: parseOrgId(orgId) }
-    const { cursorKeys } = this
-    const context = { binding, actor, request, signal, readOnly, cursorKeys, rules: trusted }
-    const scope = new DirectScope(context, this.executor)
-    return new Org(this.debug ? new DebugScope(scope) : scope)
+    if (actor?.orgId !== undefined && actor.orgId !== binding.id) {
+      throw new ForbiddenError(undefined, 'this actor belongs to another organization')
+    }
+    const context = { binding, actor, request, signal, readOnly, ...this.secrets, rules: rulesOf(actor) }
+    return new Org(openScope(context, this.executor, this.debug))
+  }
+
+  /** The actor for a job of yours: it has every permission in every organization, and its name is in the audit log. */
+  job(name: string): Actor {
+    const { label } = parseInput(jobName, { label: name })
+    return makeActor({ kind: 'system', label, permissions: [], isTrusted: true })
+  }
+
+  /**
+   * The scope of the organization that an API key belongs to, with the key as its actor. It counts towards the key's hourly limit.
+   * Throws UnauthorizedError, always the same, and RateLimitedError. Text that is no token sends nothing.
+   */
+  async authenticateApiKey(token: string, options?: Omit<OrgOptions, 'actor'>): Promise<AuthenticatedKey> {
+    readScopeOptions(options)
+    const { orgId, actor, rateLimit } = await authenticateApiKey(this.executor, this.secrets.tokens, token)
+    return { org: this.forOrg(orgId, { ...options, actor }), actor, rateLimit }
+  }
+
+  /** The scope of one person: their own row, sessions and organizations. It costs nothing. */
+  forUser(userId: string, options?: Omit<OrgOptions, 'actor'>): User {
+    const { request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
+    return new User(this.userScope(userId, { request, signal, readOnly }), this.policy)
+  }
+
+  private userScope(userId: string, options: Omit<ReturnType<typeof readScopeOptions>, 'actor'> = noOptions): Scope {
+    const binding: Binding = { kind: 'user', id: parseId(userId, 'userId') }
+    return openScope(
+      { ...options, binding, actor: undefined, ...this.secrets, rules: trusted },
+      this.executor,
+      this.debug,
+    )
+  }
+
+  /** People by their address or by the host's own id, and registering them. */
+  get users(): Directory {
+    return new Directory(this.executor, (userId) => this.userScope(userId))
+  }
+
+  /** Looks up the id of an organization, for a request to its subdomain. */
+  get organizations(): { findIdBySlug(slug: string): Promise<string | undefined> } {
+    return { findIdBySlug: (slug) => findIdBySlug(this.executor, slug) }
+  }
+
+  /**
+   * The person whom a session token belongs to, in the scope of the organization that the session has chosen. Throws UnauthorizedError,
+   * always the same. Text that is no token sends nothing.
+   */
+  async authenticateSession(token: string, options?: Omit<OrgOptions, 'actor'>): Promise<AuthenticatedSession> {
+    readScopeOptions(options)
+    const { userId, session, actor } = await authenticateSession(this.sessionWork, token)
+    const org = actor?.orgId === undefined ? undefined : this.forOrg(actor.orgId, { ...options, actor })
+    return { user: this.forUser(userId, options), session, org, actor }
+  }
+
+  /**
+   * Replaces both tokens of a session. A refresh token that was used before ends the session, because two have it. Throws
+   * UnauthorizedError, always the same.
+   */
+  refreshSession(refreshToken: string, request?: RequestContext): Promise<IssuedSession> {
+    return refreshSession(this.sessionWork, refreshToken, readScopeOptions({ request }).request)
+  }
+
+  private get sessionWork(): SessionWork {
+    return { executor: this.executor, tokens: this.secrets.tokens, policy: this.policy }
+  }
+
+  /**
+   * Named operations across organizations, such as provisioning one. Each is recorded with the actor and the reason. Needs
+   * `openTenancy({ systemUrl })`, or an embedded database.
+   */
+  system(operator: SystemOptions): System {
+    const executor = this.systemExecutor
+    if (executor === undefined) {
+      throw new InvalidInputError(
+        'systemUrl',
+        'is missing: create a login with `tenantry login create <name> --system`, set SYSTEM_DATABASE_URL, and pass it to openTenancy',
+      )
+    }
+    return systemOf(executor, this.secrets, this.debug, operator)
   }
 
   /** Resolves when the database answers. */
   ping(): Promise<void> {
-    return this.executor.ping()
+    return this.both((executor) => executor.ping())
   }
 
   /** Waits up to `drain` milliseconds (default 10,000) for running work, then ends every connection. */
@@ -113,7 +185,12 @@ export class Tenancy {
     if (!Number.isInteger(drain) || (drain as number) < 0 || (drain as number) > maxTimer) {
       throw new InvalidInputError('drain', 'must be an integer of milliseconds, 0 or more')
     }
-    return this.executor.close({ drain: drain as number })
+    return this.both((executor) => executor.close({ drain: drain as number }))
+  }
+
+  private async both(ask: (executor: Executor) => Promise<void>): Promise<void> {
+    const executors = new Set([this.executor, this.systemExecutor ?? this.executor])
+    await Promise.all([...executors].map(ask))
   }
 }
 
@@ -125,118 +202,36 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
 async function open(options: TenancyOptions): Promise<Tenancy> {
   const declared = await declare(options.own)
   if (options.embedded !== undefined) {
-    if (options.url || options.pool) throw new InvalidInputError('embedded', 'cannot be combined with url or pool')
+    if (options.url || options.systemUrl || options.pool)
+      throw new InvalidInputError('embedded', 'cannot be combined with url, systemUrl or pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
-    return new Tenancy(executor, { keys: derivedKeys(keyring, 'cursor') }, options)
+    return new Tenancy(executor, secretsOf(keyring, options.tokens), options, executor)
   }
-  const cursorKeys = { keys: derivedKeys(loadKeyring(options.keys), 'cursor') }
-  return new Tenancy(await openServer(options, declared), cursorKeys, options)
+  const secrets = secretsOf(loadKeyring(options.keys), options.tokens)
+  const { app, system } = await openServers(options, declared)
+  return new Tenancy(app, secrets, options, system)
 }
 
-/** Runs before anything is opened. */
-function checkedOptions(options: unknown): TenancyOptions {
-  const given = readOptions(options, [...optionRules.keys()])
-  for (const [name, { what, isOne }] of optionRules) {
-    const value = given[name]
-    if (value !== undefined && !isOne(value)) throw new InvalidInputError(name, `must be ${what}`)
+/** The operations across organizations without the application's login, for the command line. */
+export interface OpenSystem {
+  system(operator: SystemOptions): System
+  close(): Promise<void>
+}
+
+export async function openSystem(
+  place: { readonly url: string } | { readonly embedded: string },
+  options: Pick<TenancyOptions, 'own' | 'allowRelations' | 'allowFunctions'>,
+): Promise<OpenSystem> {
+  const declared = await declare(options.own)
+  const executor =
+    'embedded' in place
+      ? await openEmbeddedDatabase(place.embedded, declared)
+      : await openServer('tenantry_system', systemPool(place.url), options, declared)
+  const secrets = secretsOf(passingKeyring())
+  return {
+    system: (operator) => systemOf(executor, secrets, false, operator),
+    close: () => executor.close({ drain: 0 }),
   }
-  return given as TenancyOptions
-}
-
-interface OptionRule {
-  readonly what: string
-  readonly isOne: (value: unknown) => boolean
-}
-
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
-const text: OptionRule = { what: 'text', isOne: (value) => typeof value === 'string' }
-const flag: OptionRule = { what: 'true or false', isOne: (value) => typeof value === 'boolean' }
-const names: OptionRule = {
-  what: 'a list of names',
-  isOne: (value) => ownItems(value, 'names', 10_000).every((name) => typeof name === 'string'),
-}
-
-const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof TenancyOptions, OptionRule>([
-  ['url', text],
-  ['pool', { what: 'a pool or pool options', isOne: isObject }],
-  [
-    'embedded',
-    { what: 'true, or a directory', isOne: (value) => value === true || (typeof value === 'string' && value !== '') },
-  ],
-  ['keys', text],
-  ['own', { what: 'an object with schema and migrations, the folder of its migrations', isOne: isOwnTables }],
-  ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
-  ['debug', flag],
-  ['transactionPooler', flag],
-  ['citus', flag],
-  ['allowRelations', names],
-  ['allowFunctions', names],
-])
-
-function isOwnTables(value: unknown): boolean {
-  const { schema, migrations } = readOptions(value, ['schema', 'migrations', 'bookkeeping'], 'own')
-  return isObject(schema) && typeof migrations === 'string'
-}
-
-async function openServer(options: TenancyOptions, declared: Declared): Promise<Executor> {
-  const executor = openNodePostgres({
-    pool: poolOf(options),
-    isPooled: options.transactionPooler,
-    blocks: options.citus,
-    lookup: declared.lookup,
-    debug: options.debug,
-    onConnect: prover(options, declared),
-  })
-  try {
-    await executor.ping()
-    return executor
-  } catch (error) {
-    await executor.close({ drain: 0 })
-    throw error
-  }
-}
-
-function poolOf({ url, pool }: TenancyOptions): pg.PoolConfig | pg.Pool {
-  if (url !== undefined) {
-    assertUrl('url', url)
-    if (pool !== undefined && isPool(pool))
-      throw new InvalidInputError('pool', 'must be pool options, not a pool, when a url is given')
-    return { ...pool, connectionString: url }
-  }
-  if (pool === undefined || !(isPool(pool) || saysWhere(pool))) {
-    throw new InvalidInputError('url', 'is missing; set DATABASE_URL and pass it, or pass embedded: true')
-  }
-  const { connectionString } = pool as pg.PoolConfig
-  if (connectionString !== undefined) assertUrl('pool.connectionString', connectionString)
-  return pool
-}
-
-/** With `pool: { max: 5 }` and an undefined url, pg would connect to the local machine. */
-const saysWhere = (pool: pg.PoolConfig): boolean =>
-  (['connectionString', 'host', 'port', 'user', 'database'] as const).some((name) => pool[name] !== undefined) ||
-  ['PGHOST', 'PGUSER', 'PGDATABASE'].some((name) => process.env[name])
-
-/** The whole proof on the first connection, the short one on each further one. Behind a pooler only one proof is made. */
-function prover(options: TenancyOptions, declared: Declared): (connection: NewConnection) => Promise<void> {
-  let whole: Promise<void> | undefined
-  const { allowRelations = [], allowFunctions = [] } = options
-  const allowed = { allowRelations, allowFunctions }
-  return async (connection) => {
-    if (whole === undefined) {
-      whole = proveStartup(connection, declared.declarations, { role: 'tenantry_app', ...allowed }).then(refuse)
-      // A failure must not be cached: the next attempt repeats the proof.
-      whole.catch(() => (whole = undefined))
-      return whole
-    }
-    await whole
-    if (connection.isPooled) return
-    const schemas = searchPathOf(declared.declarations, allowed)
-    refuse(await proveConnection(connection, { role: 'tenantry_app', schemas }))
-  }
-}
-
-function refuse({ faults }: { faults: UnsafeRoleError['faults'] }): void {
-  if (faults.length > 0) throw new UnsafeRoleError(faults)
 }

@@ -36,6 +36,7 @@ const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
         'avatar_url',
         'phone',
         'mfa_enabled',
+        'kind',
         'status',
         'email_confirmed_at',
         'banned_until',
@@ -44,19 +45,8 @@ const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
         'updated_at',
         'deleted_at',
       ],
-      insert: [
-        'id',
-        'external_id',
-        'email',
-        'username',
-        'first_name',
-        'last_name',
-        'avatar_url',
-        'phone',
-        'metadata',
-        'created_at',
-        'updated_at',
-      ],
+      // A person's row is written by register_user.
+      insert: [],
       update: ['username', 'first_name', 'last_name', 'avatar_url', 'phone', 'metadata', 'updated_at'],
       delete: false,
     },
@@ -85,7 +75,8 @@ const exceptions: Readonly<Record<string, Partial<TableGrants>>> = {
   roles: {
     // The key is read-only because members and invitations refer to it; only provisioning makes a role built in.
     tenantry_app: {
-      ...append,
+      ...read,
+      insert: ['org_id', 'id', 'key', 'name', 'description', 'applies_to', 'created_at', 'updated_at'],
       update: ['name', 'description', 'applies_to', 'updated_at', 'deleted_at'],
       delete: true,
     },

@@ -5,14 +5,16 @@ import { addBootstrap } from './commands/bootstrap.js'
 import { addCheck } from './commands/check.js'
 import { contextOf, type GlobalOptions, type Host, type Run } from './command.js'
 import { withoutPasswords } from './console.js'
+import { addKey } from './commands/key.js'
 import { addLogin } from './commands/login.js'
 import { addMigrate } from './commands/migrate.js'
+import { addOrg } from './commands/org.js'
 import { addPartitions } from './commands/partitions.js'
 import { addProof } from './commands/proof.js'
 import { exit, type ExitCode } from './report.js'
 import { addSeed } from './commands/seed.js'
 
-const commands = [addMigrate, addBootstrap, addLogin, addCheck, addProof, addSeed, addPartitions]
+const commands = [addMigrate, addBootstrap, addLogin, addCheck, addProof, addSeed, addOrg, addKey, addPartitions]
 
 /** Runs one command line, and returns the exit code. */
 export async function runProgram(argv: readonly string[], host: Host): Promise<ExitCode> {

@@ -128,7 +128,7 @@ export class PlanLimitError extends TenantryError {
   }
 }
 
-/** Too many calls with this key. Try again after `retryAfter` seconds. Not thrown yet. */
+/** Too many calls with this key. Try again after `retryAfter` seconds. */
 export class RateLimitedError extends TenantryError {
   readonly code = 'rate_limited'
   readonly status = 429
@@ -146,16 +146,19 @@ export class InsufficientCreditError extends TenantryError {
   }
 }
 
-/** The actor may not do this. Not thrown yet. */
+/** The actor may not do this. `permission` is the one that is missing, where it is one permission. */
 export class ForbiddenError extends TenantryError {
   readonly code = 'forbidden'
   readonly status = 403
-  constructor(readonly permission: string) {
-    super(`this needs the permission ${permission}`)
+  constructor(
+    readonly permission: string | undefined,
+    message = `this needs the permission ${String(permission)}`,
+  ) {
+    super(message)
   }
 }
 
-/** The token is not accepted. It does not say why. Not thrown yet. */
+/** The token is not accepted. It does not say why. */
 export class UnauthorizedError extends TenantryError {
   readonly code = 'unauthorized'
   readonly status = 401
@@ -215,7 +218,7 @@ export class CommitUnknownError extends TenantryError {
   }
 }
 
-/** The same idempotency key came with another request. Not thrown yet. */
+/** The same key came with another request, such as `provision` with the key of another customer. */
 export class IdempotencyMismatchError extends TenantryError {
   readonly code = 'idempotency_mismatch'
   readonly status = 422

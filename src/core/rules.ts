@@ -1,5 +1,6 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
-import { InvalidInputError } from './errors.js'
+import type { Actor } from './actor.js'
+import { ForbiddenError, InvalidInputError } from './errors.js'
 import type { Call } from './executor.js'
 import type { Values } from './values.js'
 
@@ -15,11 +16,13 @@ export interface Change {
 
 /**
  * The checks and additions of every scope: permissions, audit entries, plan limits, sealed columns. The core only calls them;
- * whoever makes a scope provides them. For now every scope has `trusted`.
+ * whoever makes a scope provides them. Audit entries and sealed columns are not written yet.
  */
 export interface Rules {
-  /** Throws ForbiddenError when the actor lacks the permission. `on` is the id of the row, where the call names one. */
-  authorize(permission: string, on: string | undefined): void
+  /** Throws ForbiddenError when the actor has the permission neither in the organization nor in the project, where one is named. */
+  authorize(permission: string, project: string | undefined): void
+  /** The projects in which alone the actor has the permission. Undefined when they have it in the whole organization. */
+  projectsWith(permission: string): readonly string[] | undefined
   /** Returns the same change with its audit entry in the same statement. The statement returns the same rows. */
   audit(change: Change, call: Call): Call
   /** Calls to send in front of an insert, in the same round trip. They fail when the limit leaves no room for `rows` more. */
@@ -30,9 +33,10 @@ export interface Rules {
 
 const nothing: readonly Call[] = []
 
-/** Everything is allowed, nothing is counted or recorded, and nothing can be sealed. */
+/** The rules of backend code: everything is allowed, nothing is counted or recorded, and nothing can be sealed. */
 export const trusted: Rules = {
   authorize: () => undefined,
+  projectsWith: () => undefined,
   audit: (_change, call) => call,
   reserve: () => nothing,
   seal: () =>
@@ -40,3 +44,16 @@ export const trusted: Rules = {
       new InvalidInputError('', 'a column of this table is sealed, and there are no keys to seal it with'),
     ),
 }
+
+/** The rules of a scope: the actor's permissions are checked in memory. Without an actor it is backend code. */
+export const rulesOf = (actor: Actor | undefined): Rules =>
+  actor === undefined || actor.isTrusted ? trusted : { ...trusted, ...permissionsOf(actor) }
+
+const permissionsOf = (actor: Actor): Pick<Rules, 'authorize' | 'projectsWith'> => ({
+  authorize(permission, project) {
+    if (actor.can(permission, project)) return
+    actor.assertCurrent()
+    throw new ForbiddenError(permission)
+  },
+  projectsWith: (permission) => actor.projectsWith(permission),
+})

@@ -1,15 +1,8 @@
+import type { Actor } from './actor.js'
 import type { Binding } from './executor.js'
 import type { Planned } from './planned.js'
 import type { Query } from './query.js'
 import type { Rules } from './rules.js'
-
-/** The authenticated user, service or key, and its permissions. */
-export interface Actor {
-  readonly kind: 'user' | 'api_key'
-  readonly id: string
-  readonly label?: string | undefined
-  readonly permissions: ReadonlySet<string>
-}
 
 /** Where the request came from, for the audit log. */
 export interface RequestContext {
@@ -23,13 +16,61 @@ export interface CursorKeys {
   readonly keys: readonly [Uint8Array, ...Uint8Array[]]
 }
 
-export interface ScopeContext {
+/** Makes the tokens of API keys and sessions, and reads those that a request brings. */
+export interface Tokens {
+  makeKey(orgId: string): KeyToken
+  /** Undefined for text that is no such token. */
+  readKey(token: unknown): ReadKey | undefined
+  makeSession(userId: string, sessionId: string, generation: number): SessionTokens
+  /** Undefined for text that this library did not make. */
+  readSession(token: unknown): ReadSession | undefined
+  readRefresh(token: unknown): ReadSession | undefined
+}
+
+export interface ReadKey {
+  readonly orgId: string
+  /** Under every key of the keyring, the active one first. */
+  readonly hashes: readonly Uint8Array[]
+  readonly pepperId: string
+}
+
+export interface ReadSession {
+  readonly userId: string
+  readonly sessionId: string
+  readonly generation: number
+  readonly hashes: readonly Uint8Array[]
+}
+
+/** The tokens of one generation of a session, and the columns that are stored of them. */
+export interface SessionTokens {
+  readonly token: string
+  readonly refreshToken: string
+  readonly tokenHash: Uint8Array
+  readonly refreshHash: Uint8Array
+  readonly pepperId: string
+}
+
+/** A new token, and the columns that are stored of it. */
+export interface KeyToken {
+  readonly token: string
+  readonly keyPrefix: string
+  readonly lastFour: string
+  readonly keyHash: Uint8Array
+  readonly pepperId: string
+}
+
+/** What a scope needs of the master keys. */
+export interface Secrets {
+  readonly cursorKeys: CursorKeys
+  readonly tokens: Tokens
+}
+
+export interface ScopeContext extends Secrets {
   readonly binding: Binding
   readonly actor: Actor | undefined
   readonly request: RequestContext | undefined
   readonly signal: AbortSignal | undefined
   readonly readOnly: boolean
-  readonly cursorKeys: CursorKeys
   readonly rules: Rules
 }
 

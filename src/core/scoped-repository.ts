@@ -84,7 +84,7 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** Another table of the same owner, with the same verbs and the same permission. */
   protected child<Table extends PgTable>(table: Table, options?: TableOptions): ScopedTable<RowOf<Table>> {
-    return new ScopedTable(this.scope, table, options, this.rows.permission)
+    return new ScopedTable(this.scope, table, options, { permission: this.rows.permission })
   }
 
   /** Several steps that take effect together, on a repository like this one: `this.atomically(async (inner) => …)`. */

@@ -16,6 +16,7 @@ import { clearCall, lockCalls, planDeleteWhere, planRemoval, type Removal } from
 import type { OwnStatement } from './statements/statement-cache.js'
 import { ownerValues, planOf, type TablePlan } from './statements/table-plan.js'
 import { callOf, firstPlace, onlyRow, type Target } from './statements/target.js'
+import { allSeen, isAmong, narrowed, seen } from './statements/seen-projects.js'
 import {
   type Guard,
   type GuardedChange,
@@ -53,6 +54,16 @@ export type PutSchema<Row, Schema extends z.ZodType> = [Exclude<keyof z.output<S
   ? Schema
   : never
 
+/** What one use of a table differs in. */
+export interface TableUse {
+  /** The resource in permissions where the table's options have none. */
+  readonly permission?: string | undefined
+  /** `planOfAllOwners(table)` in a scope of the system. */
+  readonly plan?: TablePlan | undefined
+  /** The project that the rows belong to: the rights of a role in it count too. */
+  readonly project?: string | undefined
+}
+
 const maxRows = 50_000
 
 /**
@@ -64,17 +75,19 @@ export class ScopedTable<Row extends object> {
   private readonly target: Target<Row>
   readonly permission: string
   private readonly options: ReadTableOptions
+  private readonly project: string | undefined
 
   constructor(
     readonly scope: Scope,
     table: PgTable,
     options?: TableOptions,
-    /** The resource in permissions where `options` has none. */
-    permission?: string,
+    use?: TableUse,
   ) {
-    this.plan = planOf(table)
+    const { permission, plan, project } = ownOf(use)
+    this.plan = plan ?? planOf(table)
     this.options = readTableOptions(this.plan, options)
     this.permission = this.options.permission ?? permission ?? this.plan.resource
+    this.project = project
     this.target = {
       plan: this.plan,
       owner: ownerValues(this.plan, scope.context.binding),
@@ -84,26 +97,28 @@ export class ScopedTable<Row extends object> {
   }
 
   find(id: string): Query<Row | undefined> {
-    return this.read(() => planFind(this.target, id), id)
+    return this.read((among) => seen(planFind(this.target, id), among))
   }
 
   get(id: string): Query<Row> {
-    return this.read(() => planGet(this.target, id), id)
+    return this.read((among) => allSeen(planGet(this.target, id), among, this.plan))
   }
 
   findMany(ids: readonly string[]): Query<Row[]> {
-    return this.read(() => {
+    return this.read((among) => {
       const { call, read } = planByIds(this.target, ids)
-      return planned(call, (result, diagnosis) => read(result, diagnosis).filter((row) => row !== undefined))
+      return planned(call, (result, diagnosis) =>
+        read(result, diagnosis).flatMap((row) => (row !== undefined && isAmong(row, among) ? [row] : [])),
+      )
     })
   }
 
   getMany(ids: readonly string[]): Query<Row[]> {
-    return this.read(() => planAllByIds(this.target, ids))
+    return this.read((among) => allSeen(planAllByIds(this.target, ids), among, this.plan))
   }
 
   list(options?: ListOptions<Row>): Query<Page<Row>> {
-    return this.read(() => planList(this.target, this.scope.context.cursorKeys, options))
+    return this.read((among) => planList(this.target, this.scope.context.cursorKeys, narrowed(options, among)))
   }
 
   stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
@@ -126,15 +141,15 @@ export class ScopedTable<Row extends object> {
   }
 
   count(filter?: Filter<Row>): Query<number> {
-    return this.read(() => planCount(this.target, filter))
+    return this.read((among) => planCount(this.target, narrowed(filter, among)))
   }
 
   exists(filter?: Filter<Row>): Query<boolean> {
-    return this.read(() => planExists(this.target, filter))
+    return this.read((among) => planExists(this.target, narrowed(filter, among)))
   }
 
   findRow(key: KeyValues<Row>): Query<Row | undefined> {
-    return this.read(() => planFindBy(this.target, key))
+    return this.read((among) => seen(planFindBy(this.target, key), among))
   }
 
   /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
@@ -281,7 +296,13 @@ export class ScopedTable<Row extends object> {
 
   /** Runs a statement of a repository's own. What `values` throws rejects the query. */
   run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
-    if (!statement.changes) return this.read(() => planned(callOf(this.target, statement, values()), read))
+    if (!statement.changes) {
+      // The statement may return anything, so a role in single projects is not enough.
+      return this.scope.query(() => {
+        this.authorize('read', undefined)
+        return planned(callOf(this.target, statement, values()), read)
+      })
+    }
     return this.write(undefined, () => {
       const call = callOf(this.target, statement, values()) as ChangeCall
       return this.audited(statement.event, 'update', undefined, { call, diagnose: undefined, read })
@@ -330,10 +351,14 @@ export class ScopedTable<Row extends object> {
     })
   }
 
-  private read<T>(plan: () => Planned<T>, id?: string): Query<T> {
+  /** `plan` gets the projects to which the actor's right to read is limited, where the rows are projects. */
+  private read<T>(plan: (among: readonly string[] | undefined) => Planned<T>): Query<T> {
     return this.scope.query(() => {
-      this.authorize('read', id)
-      return plan()
+      if (!this.plan.isProject) {
+        this.authorize('read', undefined)
+        return plan(undefined)
+      }
+      return plan(this.scope.context.rules.projectsWith(`${this.permission}:read`))
     })
   }
 
@@ -345,7 +370,8 @@ export class ScopedTable<Row extends object> {
   }
 
   private authorize(what: 'read' | 'write', id: string | undefined): void {
-    this.scope.context.rules.authorize(`${this.permission}:${what}`, id)
+    const project = this.plan.isProject ? id : this.project
+    this.scope.context.rules.authorize(`${this.permission}:${what}`, project)
   }
 
   private reserved(rows: number): readonly Call[] {

@@ -82,3 +82,10 @@ export const derivedKeys = ({ keys }: Keyring, purpose: string): [Uint8Array, ..
   const [first, ...others] = keys
   return [derive(first), ...others.map(derive)]
 }
+
+/** A derived key with the id of its master key, which is stored beside what it hashes. */
+export const peppersOf = (keyring: Keyring, purpose: string): [MasterKey, ...MasterKey[]] => {
+  const derived = derivedKeys(keyring, purpose)
+  const [first, ...others] = keyring.keys.map(({ id }, index) => ({ id, secret: derived[index] ?? new Uint8Array() }))
+  return [first as MasterKey, ...others]
+}

@@ -76,9 +76,10 @@ const ownerFirst: Rule = {
     for (const key of table.keys) {
       if (key.kind === 'primary key' || key.method !== 'btree' || key.columns[0] === owner) continue
       if (key.kind !== 'index') {
+        if (key.name !== undefined && table.facts.systemKeys?.includes(key.name)) continue
         yield {
           object: labelOf(key),
-          message: `${fullName}: ${labelOf(key)} must begin with ${owner}: a unique key across owners reveals to one what another has.`,
+          message: `${fullName}: ${labelOf(key)} must begin with ${owner}: a unique key across owners reveals to one what another has. If only the system writes its columns, name it in \`systemKeys\` of declareTable.`,
         }
         continue
       }

@@ -57,7 +57,7 @@ function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<F
 
 /** Whether the workflow may run. It can be neither deleted nor archived until the transaction ends. */
 function lockRunnable(scope: Scope, workflowId: string): Query<boolean> {
-  const table = new ScopedTable(scope, workflows, undefined, permission)
+  const table = new ScopedTable(scope, workflows, undefined, { permission })
   const statement = ownStatement(
     table.plan,
     fireSchedule,
@@ -74,7 +74,7 @@ function lockRunnable(scope: Scope, workflowId: string): Query<boolean> {
 
 /** Queues the task of that run. A schedule has one task for each moment: an existing one is returned. */
 async function queueRun(scope: Scope, { id, workflowId, input }: Schedule, scheduledFor: Date): Promise<string> {
-  const table = new ScopedTable<{ readonly id: string }>(scope, tasks, undefined, permission)
+  const table = new ScopedTable<{ readonly id: string }>(scope, tasks, undefined, { permission })
   const managed = { kind: 'schedule', scheduleId: id, workflowId, scheduledFor, runAt: scheduledFor, input }
   return (await table.insertRow(nothing, {}, { managed, existing: 'tasks_schedule_key' })).id
 }

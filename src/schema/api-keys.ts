@@ -67,7 +67,12 @@ export const apiKeys = platform.table(
     ...tenantTable('api_keys', t),
   ],
 )
-declareTable(apiKeys, { kind: 'tenant', audited: true, sweeps: ['api_keys_user_idx'] })
+declareTable(apiKeys, {
+  kind: 'tenant',
+  audited: true,
+  hidden: ['key_hash', 'pepper_id'],
+  sweeps: ['api_keys_user_idx'],
+})
 
 /** The used part of a key's hourly limit. Written when the key is verified. */
 export const apiKeyWindows = platform.table(

@@ -46,8 +46,9 @@ export const organizationInvitations = platform.table(
   ],
 )
 declareTable(organizationInvitations, {
-  kind: 'tenant',
+  kind: 'control',
   audited: true,
+  hidden: ['token_hash', 'pepper_id'],
   sweeps: ['organization_invitations_email_idx'],
 })
 

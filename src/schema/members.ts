@@ -18,7 +18,7 @@ import { declareTable } from './shared/kinds.js'
 import { attributedTo, attribution } from './shared/references.js'
 import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
-import { users } from './users.js'
+import { userKinds, users } from './users.js'
 
 export const memberStatuses = ['active', 'inactive'] as const
 
@@ -32,6 +32,7 @@ export const organizationMembers = platform.table(
     email: text('email').notNull(),
     displayName: text('display_name'),
     role: text('role').notNull(),
+    kind: state('kind', userKinds).notNull().default('person'),
     status: state('status', memberStatuses).notNull().default('active'),
     invitedAt: instant('invited_at'),
     invitedBy: attribution('invited_by'),
@@ -60,6 +61,7 @@ export const organizationMembers = platform.table(
     index('organization_members_role_idx').on(t.orgId, t.role),
     index('organization_members_created_at_idx').on(t.orgId, t.createdAt),
     lowerCaseCheck('organization_members_email_check', 'email'),
+    stateCheck('organization_members_kind_check', 'kind', userKinds),
     stateCheck('organization_members_status_check', 'status', memberStatuses),
     ...attributedTo('organization_members', t.invitedBy, t.orgId),
     ...tenantTable('organization_members', t),

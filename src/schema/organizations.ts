@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { boolean, check, index, text, unique, uniqueIndex } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
+import { bytes } from './shared/ciphertext.js'
 import { id, instant, literal, platform, softDelete, state, stateCheck, timestamps } from './shared/columns.js'
 import { orgIsolation, systemAccess } from './shared/isolation.js'
 import { json, type JsonObject } from './shared/json.js'
@@ -32,6 +33,8 @@ export const organizations = platform.table(
     allowUserManagement: boolean('allow_user_management').notNull().default(false),
     /** Makes provisioning repeatable: the same key returns the same organization. */
     provisionKey: text('provision_key'),
+    /** A digest of what was asked for with that key, because the names may have changed since. */
+    provisionHash: bytes('provision_hash'),
     ...timestamps(),
     ...softDelete(),
   },
@@ -49,7 +52,7 @@ export const organizations = platform.table(
     systemAccess(),
   ],
 )
-declareTable(organizations, { kind: 'control', audited: true })
+declareTable(organizations, { kind: 'control', audited: true, hidden: ['provision_hash'] })
 
 export const newOrganization = z.strictObject({
   name: shape.label(),
@@ -61,6 +64,6 @@ export const newOrganization = z.strictObject({
 })
 export const organizationPatch = newOrganization.omit({ externalId: true, temporalNamespace: true }).partial()
 
-export interface Organization extends Row<typeof organizations> {}
+export interface Organization extends Omit<Row<typeof organizations>, 'provisionHash'> {}
 export interface NewOrganization extends z.input<typeof newOrganization> {}
 export interface OrganizationPatch extends z.input<typeof organizationPatch> {}

@@ -67,7 +67,7 @@ export const projects = platform.table(
     ...tenantTable('projects', t),
   ],
 )
-declareTable(projects, { kind: 'tenant', audited: true })
+declareTable(projects, { kind: 'tenant', audited: true, isProject: true })
 
 export const newProject = z.strictObject({
   name: shape.label(),

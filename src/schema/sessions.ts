@@ -47,7 +47,11 @@ export const userSessions = platform.table(
     ...userTable('user_sessions', t),
   ],
 )
-declareTable(userSessions, { kind: 'user', sweeps: ['user_sessions_expires_at_idx'] })
+declareTable(userSessions, {
+  kind: 'user',
+  hidden: ['token_hash', 'refresh_hash', 'pepper_id'],
+  sweeps: ['user_sessions_expires_at_idx'],
+})
 
 export const newUserSession = z.strictObject({
   activeOrg: shape.uuid.optional(),

@@ -1,4 +1,4 @@
-import { boolean, check, foreignKey, index, integer, primaryKey, text, unique } from 'drizzle-orm/pg-core'
+import { boolean, check, foreignKey, index, integer, primaryKey, text, unique, uniqueIndex } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import { billingPlans } from './billing-plans.js'
 import { id, instant, literal, orgId, platform, state, stateCheck, timestamps } from './shared/columns.js'
@@ -39,14 +39,16 @@ export const subscriptions = platform.table(
     foreignKey({ name: 'subscriptions_plan_fkey', columns: [t.planId], foreignColumns: [billingPlans.id] }),
     index('subscriptions_status_idx').on(t.orgId, t.status),
     // Across organizations: an event of the provider contains its customer id, not our organization id.
-    index('subscriptions_stripe_customer_idx').on(t.stripeCustomerId),
+    uniqueIndex('subscriptions_stripe_customer_key')
+      .on(t.stripeCustomerId)
+      .where(literal('stripe_customer_id is not null')),
     index('subscriptions_plan_idx').on(t.planId),
     check('subscriptions_period_check', literal('current_period_end > current_period_start')),
     stateCheck('subscriptions_status_check', 'status', subscriptionStatuses),
     ...tenantTable('subscriptions', t),
   ],
 )
-declareTable(subscriptions, { kind: 'tenant', audited: true, sweeps: ['subscriptions_stripe_customer_idx'] })
+declareTable(subscriptions, { kind: 'tenant', audited: true, systemKeys: ['subscriptions_stripe_customer_key'] })
 
 const subscription = z.strictObject({
   planId: shape.label(63),

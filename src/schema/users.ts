@@ -19,6 +19,8 @@ import type { Row } from './shared/rows.js'
 import * as shape from './shared/shapes.js'
 
 export const userStatuses = ['active', 'suspended'] as const
+/** A service has no sessions, takes no seat and cannot be invited. Keys that outlive people name it. */
+export const userKinds = ['person', 'service'] as const
 
 /** A person, one row for all organizations. The last sign-in is read from the sessions, so that this row is not written at each. */
 export const users = platform.table(
@@ -36,6 +38,7 @@ export const users = platform.table(
     /** Only for hosts that sign people in themselves. The application's role cannot read it. */
     passwordHash: text('password_hash'),
     mfaEnabled: boolean('mfa_enabled').notNull().default(false),
+    kind: state('kind', userKinds).notNull().default('person'),
     status: state('status', userStatuses).notNull().default('active'),
     emailConfirmedAt: instant('email_confirmed_at'),
     bannedUntil: instant('banned_until'),
@@ -50,12 +53,13 @@ export const users = platform.table(
     index('users_created_at_idx').on(t.createdAt),
     lowerCaseCheck('users_email_check', 'email'),
     lowerCaseCheck('users_username_check', 'username'),
+    stateCheck('users_kind_check', 'kind', userKinds),
     stateCheck('users_status_check', 'status', userStatuses),
     userAccess('id'),
     systemAccess(),
   ],
 )
-declareTable(users, { kind: 'global' })
+declareTable(users, { kind: 'global', hidden: ['password_hash'] })
 
 /** Events of a person's account: sign-in, reuse of a token, revocation, profile changes. */
 export const userAuditLogs = platform.table(

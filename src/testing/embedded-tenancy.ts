@@ -2,9 +2,11 @@ import { newId, parseOrgId } from '../core/ids.js'
 import { statement } from '../core/statement.js'
 import { declare, type OwnTables } from '../declared.js'
 import { openEmbeddedDatabase } from '../embedded.js'
-import { derivedKeys, passingKeyring } from '../encryption/keyring.js'
+import { passingKeyring } from '../encryption/keyring.js'
+import { secretsOf } from '../encryption/secrets.js'
 import type { Org } from '../org.js'
-import { type OrgOptions, Tenancy, type TenancyOptions } from '../tenancy.js'
+import { type OrgOptions, Tenancy } from '../tenancy.js'
+import type { TenancyOptions } from '../tenancy-options.js'
 
 export interface EmbeddedTenancy {
   readonly tenancy: Tenancy
@@ -25,7 +27,7 @@ export async function openEmbeddedTenancy(
   options: Pick<TenancyOptions, 'debug' | 'onQuery'> = {},
 ): Promise<EmbeddedTenancy> {
   const executor = await openEmbeddedDatabase(true, await declare(own), options.debug)
-  const tenancy = new Tenancy(executor, { keys: derivedKeys(passingKeyring(), 'cursor') }, options)
+  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), options, executor)
   return {
     tenancy,
     async newOrg({ name, ...options } = {}) {

@@ -26,8 +26,8 @@ export interface ContractCase<Repository> {
    * refer to it.
    */
   readonly tables: readonly PgTable[]
-  /** Creates a row through the scope and returns its id. */
-  readonly make: (org: Org) => Promise<string>
+  /** Creates a row through the scope and returns its id. `admin` is a session of the owner, for rows that no scope can make. */
+  readonly make: (org: Org, admin: Session) => Promise<string>
   /** A method without a call does not compile. Each call must succeed with the id of the organization's own row. */
   readonly calls: ContractCalls<Repository>
   /**
@@ -130,7 +130,7 @@ class Attempt<Repository> {
 
   private async make(name: keyof ContractCalls<Repository>, orgId: string): Promise<string> {
     const org = this.tenancy.forOrg(orgId)
-    const id = await this.one.make(org)
+    const id = await this.one.make(org, this.admin)
     const prepare: ((org: Org, id: string) => Promise<unknown>) | undefined = this.one.prepare?.[name]
     const prepared = await prepare?.(org, id)
     return typeof prepared === 'string' ? prepared : id

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { Executor, Statement } from '../core/executor.js'
 import { openNodePostgres } from '../database/node-postgres.js'
 import { declare, type OwnTables } from '../declared.js'
-import { derivedKeys, passingKeyring } from '../encryption/keyring.js'
+import { passingKeyring } from '../encryption/keyring.js'
+import { secretsOf } from '../encryption/secrets.js'
 import type { Session } from '../database/session.js'
 import { Tenancy } from '../tenancy.js'
 
@@ -41,7 +42,7 @@ export async function openWithout(options: WallOptions): Promise<{ tenancy: Tena
   }
   const rewrite: <T extends { statement: Statement }>(call: T) => T =
     options.without === 'predicates' ? withoutPredicate : (call) => call
-  return { tenancy: new Tenancy(counting, { keys: derivedKeys(passingKeyring(), 'cursor') }), count: () => queries }
+  return { tenancy: new Tenancy(counting, secretsOf(passingKeyring())), count: () => queries }
 }
 
 /** The same statement, in which `$1` is compared with nothing. */

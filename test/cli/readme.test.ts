@@ -27,6 +27,23 @@ test('npx tenantry migrate up, npx tenantry seed and npx tenantry login create a
   await tenancy.close()
 })
 
+test('npx tenantry login create app_jobs --system and npx tenantry org create acme --owner ada@acme.example make what it serves', async () => {
+  const env = { DATABASE_ADMIN_URL: database.adminUrl }
+  const name = new URL(database.appUrl).username.replace(/_app$/, '_jobs')
+  expect(await tenantry(['seed'], { env })).toMatchObject({ code: 0 })
+  const { stdout } = await tenantry(['login', 'create', name, '--system'], { env })
+  const [, systemUrl = ''] = /^SYSTEM_DATABASE_URL=(postgres:\/\/\S+)$/m.exec(stdout) ?? []
+  const around = { env: { SYSTEM_DATABASE_URL: systemUrl } }
+  const made = await tenantry(['org', 'create', 'acme', '--owner', 'ada@acme.example', '--json'], around)
+  expect(made).toMatchObject({ code: 0, stderr: '' })
+  const { organization } = made.json() as { organization: { id: string } }
+
+  const tenancy = await openTenancy({ url: database.appUrl, keys: `test:${Buffer.alloc(32).toString('base64')}` })
+  const org = tenancy.forOrg(organization.id)
+  expect((await org.members.list()).items).toMatchObject([{ email: 'ada@acme.example', role: 'owner' }])
+  await tenancy.close()
+})
+
 test('createOrganization makes one in an embedded database', async () => {
   const embedded = await mkdtemp(join(tmpdir(), 'tenantry-readme-'))
   expect(await tenantry(['migrate', 'up', '--embedded', embedded])).toMatchObject({ code: 0 })

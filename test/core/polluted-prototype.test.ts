@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
-import { derivedKeys, passingKeyring } from '../../src/encryption/keyring.js'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
 import type { Org } from '../../src/org.js'
 import { agents } from '../../src/schema/index.js'
 import { openTenancy, Tenancy } from '../../src/tenancy.js'
@@ -15,7 +16,7 @@ import { polluted, type Pollution, pollutions } from '../support/pollution.js'
 import { recording, type Sent } from '../support/recording-executor.js'
 
 const database = useDatabase()
-const cursorKeys = { keys: derivedKeys(passingKeyring(), 'cursor') }
+const secrets = secretsOf(passingKeyring())
 
 let tenancy: Tenancy
 let log: readonly Sent[]
@@ -33,7 +34,7 @@ beforeAll(async () => {
   // One connection, which is open before anything is polluted: what pg itself inherits is not asked here.
   const recorded = recording(openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } }))
   log = recorded.log
-  tenancy = new Tenancy(recorded.executor, cursorKeys)
+  tenancy = new Tenancy(recorded.executor, { ...secrets, tokens: { ...secrets.tokens, makeKey: numberedKeys() } })
   await tenancy.ping()
   everything = await run(all, [])
   expect(everything.sent.length).toBeGreaterThan(150)
@@ -80,11 +81,22 @@ async function run(works: readonly Work[], inherited: readonly Pollution[]): Pro
 const callsOf =
   <Repository>({ repository, make, calls }: ContractCase<Repository>) =>
   async (org: Org, outcomes: unknown[]): Promise<void> => {
-    const id = await make(org)
+    const id = await make(org, database.admin)
     for (const name of Object.keys(calls) as (keyof ContractCalls<Repository>)[]) {
       outcomes.push(await outcomeOf(() => calls[name](org.repository(repository), id)))
     }
   }
+
+/** Each organization gets the same keys, so that two runs can be compared. */
+function numberedKeys(): typeof secrets.tokens.makeKey {
+  const made = new Map<string, number>()
+  return (orgId) => {
+    const count = (made.get(orgId) ?? 0) + 1
+    made.set(orgId, count)
+    const text = `key ${count}`
+    return { token: text, keyPrefix: text, lastFour: 'last', keyHash: Buffer.from(text), pepperId: 'test' }
+  }
+}
 
 async function everyWrite(org: Org, outcomes: unknown[]): Promise<void> {
   outcomes.push(await outcomeOf(() => writeEveryWay(org)))

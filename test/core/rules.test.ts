@@ -94,7 +94,8 @@ const text = new TextEncoder()
 function recording(): { rules: Rules; seen: Recorded } {
   const seen: Recorded = { asked: [], changes: [], reserved: [], sealed: [] }
   const rules: Rules = {
-    authorize: (permission, on) => void seen.asked.push(on === undefined ? permission : `${permission} on a row`),
+    authorize: (permission) => void seen.asked.push(permission),
+    projectsWith: () => undefined,
     audit(change, call) {
       seen.changes.push(change)
       return call
@@ -130,8 +131,8 @@ test('every verb asks for its permission, and every change of an audited table p
   withNotes(async ({ notes, seen }) => {
     const { id } = await notes.create({ title: 'One', slug: 'one', code: 'c1' })
     const calls: [name: string, call: () => PromiseLike<unknown>, asked: string, event?: Partial<Change>][] = [
-      ['find', () => notes.find(id), 'notes:read on a row'],
-      ['get', () => notes.get(id), 'notes:read on a row'],
+      ['find', () => notes.find(id), 'notes:read'],
+      ['get', () => notes.get(id), 'notes:read'],
       ['findMany', () => notes.findMany([id]), 'notes:read'],
       ['getMany', () => notes.getMany([id]), 'notes:read'],
       ['list', () => notes.list(), 'notes:read'],
@@ -147,7 +148,7 @@ test('every verb asks for its permission, and every change of an audited table p
       ],
       ['append', () => notes.append([{ title: 'T' }]), 'notes:write', { event: 'notes.create', action: 'create' }],
       ['put', () => notes.put({ title: 'P', code: 'c1' }), 'notes:write', { event: 'notes.put', action: 'update' }],
-      ['rename', () => notes.rename(id, 'R'), 'notes:write on a row', { event: 'notes.update', action: 'update', id }],
+      ['rename', () => notes.rename(id, 'R'), 'notes:write', { event: 'notes.update', action: 'update', id }],
       [
         'renameAll',
         () => notes.renameAll('A'),
@@ -156,8 +157,8 @@ test('every verb asks for its permission, and every change of an audited table p
       ],
       ['shout', () => notes.shout(), 'notes:write', { event: 'notes.shout', action: 'update' }],
       ['close', () => notes.close(id), 'notes:write', { event: 'notes.close', action: 'update', id }],
-      ['hide', () => notes.hide(id), 'notes:write on a row', { event: 'notes.hide', action: 'delete', id }],
-      ['restore', () => notes.restore(id), 'notes:write on a row', { event: 'notes.restore', action: 'restore', id }],
+      ['hide', () => notes.hide(id), 'notes:write', { event: 'notes.hide', action: 'delete', id }],
+      ['restore', () => notes.restore(id), 'notes:write', { event: 'notes.restore', action: 'restore', id }],
       ['link', () => notes.link({ fromId: id, toId: id }), 'notes:write', { event: 'links.create', action: 'create' }],
       ['comment', () => notes.comment(id), 'notes:write'],
       [
@@ -166,8 +167,8 @@ test('every verb asks for its permission, and every change of an audited table p
         'notes:write',
         { event: 'notes.delete', action: 'delete', id: undefined },
       ],
-      ['remove', () => notes.remove(newId()), 'notes:write on a row', { event: 'notes.delete', action: 'delete' }],
-      ['purge', () => notes.purge(newId()), 'notes:write on a row', { event: 'notes.purge', action: 'delete' }],
+      ['remove', () => notes.remove(newId()), 'notes:write', { event: 'notes.delete', action: 'delete' }],
+      ['purge', () => notes.purge(newId()), 'notes:write', { event: 'notes.purge', action: 'delete' }],
     ]
     for (const [name, call, asked, event] of calls) {
       seen.asked.length = 0

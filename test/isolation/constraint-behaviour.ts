@@ -85,6 +85,7 @@ const prepared: Readonly<Record<string, (rows: Rows) => Readonly<Record<string, 
   tasks_dedupe_key: () => ({ dedupe_key: 'the same' }),
   tasks_schedule_key: (rows) => ({ schedule_id: rows.get('schedules')?.id, scheduled_for: new Date(0) }),
   users_external_id_key: () => ({ external_id: 'the same' }),
+  subscriptions_stripe_customer_key: () => ({ stripe_customer_id: 'the same' }),
   users_username_key: () => ({ username: 'the same' }),
 }
 
@@ -122,7 +123,7 @@ function twinIn(table: PgTable, row: Readonly<Record<string, unknown>>, { column
   ]
   const twin = { ...row }
   for (const column of new Set(others.flat().map((name) => (name === 'name_key' ? 'name' : name)))) {
-    if (!same.has(column) && column !== 'org_id' && column in twin) twin[column] = otherThan(twin[column])
+    if (!same.has(column) && column in twin) twin[column] = otherThan(twin[column])
   }
   return twin
 }

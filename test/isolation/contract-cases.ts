@@ -1,10 +1,25 @@
 import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
-import { Projects } from '../../src/repositories/projects.js'
 import { FirableSchedules } from '../../src/operations/fire-schedule.js'
+import { ManagedApiKeys } from '../../src/operations/manage-api-keys.js'
+import { ManagedMembers } from '../../src/operations/manage-members.js'
+import { ManagedRoles } from '../../src/operations/manage-roles.js'
+import { StaffedProjects } from '../../src/operations/project-members.js'
 import { Tasks } from '../../src/repositories/tasks.js'
 import { Workflows } from '../../src/repositories/workflows.js'
-import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
+import type { Session } from '../../src/database/session.js'
+import {
+  agents,
+  apiKeys,
+  organizationMembers,
+  projects,
+  rolePermissions,
+  roles,
+  schedules,
+  tasks,
+  workflows,
+} from '../../src/schema/index.js'
+import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
@@ -15,7 +30,7 @@ const claim = (org: Org) => org.tasks.claim({ owner: 'worker' })
 const projectOf = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
 
 export const projectsCase = {
-  repository: Projects,
+  repository: StaffedProjects,
   tables: [projects, agents, workflows],
   make: async (org: Org) => {
     const { id } = await org.projects.create({ name: 'One', slug: 'one' })
@@ -43,7 +58,7 @@ export const projectsCase = {
   prepare: {
     restore: (org, id) => org.projects.delete(id),
   },
-} satisfies ContractCase<Projects>
+} satisfies ContractCase<StaffedProjects>
 
 const agentsCase = {
   repository: Agents,
@@ -173,6 +188,102 @@ const schedulesCase = {
   },
 } satisfies ContractCase<FirableSchedules>
 
+const worker = { key: 'worker', name: 'Worker', permissions: ['agents:read'] }
+const newMember = async (org: Org, admin: Session, role: string) => {
+  const userId = await createUser(admin)
+  return org.members.add({ userId, email: `${userId}@example.com`, role })
+}
+
+const membersCase = {
+  repository: ManagedMembers,
+  tables: [roles, rolePermissions, organizationMembers, apiKeys],
+  make: async (org, admin) => {
+    await org.roles.create(worker)
+    await org.roles.create({ key: 'owner', name: 'Owner' })
+    await org.roles.create({ key: 'admin', name: 'Admin' })
+    const { userId } = await newMember(org, admin, 'owner')
+    const { id } = await newMember(org, admin, 'worker')
+    await org.apiKeys.create({ userId, name: 'key' })
+    return id
+  },
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ role: 'worker' }),
+    exists: (all, id) => all.exists({ id }),
+    findByUser: async (all, id) => all.findByUser((await all.find(id))?.userId ?? newId()),
+    findByEmail: async (all, id) => all.findByEmail((await all.find(id))?.email ?? 'nobody@example.com'),
+    add: async (all) => {
+      const { id, userId } = await all.addService({ name: 'bot', role: 'worker' })
+      await all.remove(id)
+      return all.add({ userId, email: 'bot@example.com', role: 'worker' })
+    },
+    addService: (all) => all.addService({ name: 'bot', role: 'worker' }),
+    update: (all, id) => all.update(id, { displayName: 'Taken' }),
+    changeRole: (all, id) => all.changeRole(id, 'admin'),
+    deactivate: (all, id) => all.deactivate(id),
+    reactivate: (all, id) => all.reactivate(id),
+    remove: (all, id) => all.remove(id),
+    transferOwnership: async (all, id) =>
+      all.transferOwnership(id, { from: (await all.list({ role: 'owner' })).items[0]?.id ?? newId() }),
+  },
+  prepare: {
+    reactivate: (org, id) => org.members.deactivate(id),
+  },
+} satisfies ContractCase<ManagedMembers>
+
+const rolesCase = {
+  repository: ManagedRoles,
+  tables: [roles, rolePermissions],
+  make: async (org) => (await org.roles.create(worker)).id,
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ key: 'worker' }),
+    exists: (all, id) => all.exists({ id }),
+    findByKey: (all) => all.findByKey('worker'),
+    permissionsOf: (all) => all.permissionsOf('worker'),
+    create: (all) => all.create({ key: 'second', name: 'Second', permissions: ['agents:read'] }),
+    update: (all) => all.update('worker', { name: 'Taken' }),
+    grant: (all) => all.grant('worker', 'agents:write'),
+    revoke: (all) => all.revoke('worker', 'agents:read'),
+    delete: (all) => all.delete('worker'),
+  },
+} satisfies ContractCase<ManagedRoles>
+
+const apiKeysCase = {
+  repository: ManagedApiKeys,
+  tables: [roles, rolePermissions, organizationMembers, apiKeys],
+  make: async (org) => {
+    await org.roles.create(worker)
+    const { userId } = await org.members.addService({ name: 'bot', role: 'worker' })
+    return (await org.apiKeys.create({ userId, name: 'key', scopes: ['agents:read'] })).apiKey.id
+  },
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    findMany: (all, id) => all.findMany([id]),
+    getMany: (all, id) => all.getMany([id]),
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ name: 'key' }),
+    exists: (all, id) => all.exists({ id }),
+    create: async (all, id) => all.create({ userId: (await all.find(id))?.userId ?? newId(), name: 'second' }),
+    update: (all, id) => all.update(id, { name: 'Taken' }),
+    rotate: (all, id) => all.rotate(id),
+    revoke: (all, id) => all.revoke(id),
+    delete: (all, id) => all.delete(id),
+  },
+} satisfies ContractCase<ManagedApiKeys>
+
 /** A case for each repository of `Org`, under its name there. */
 export type OrgCases = {
   readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: ContractCase<Org[Name]>
@@ -180,7 +291,10 @@ export type OrgCases = {
 
 export const orgCases: OrgCases = {
   agents: agentsCase,
+  apiKeys: apiKeysCase,
+  members: membersCase,
   projects: projectsCase,
+  roles: rolesCase,
   schedules: schedulesCase,
   tasks: tasksCase,
   workflows: workflowsCase,
@@ -189,7 +303,10 @@ export const orgCases: OrgCases = {
 /** Does the same with each of the library's repositories. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
   use(orgCases.agents),
+  use(orgCases.apiKeys),
+  use(orgCases.members),
   use(orgCases.projects),
+  use(orgCases.roles),
   use(orgCases.schedules),
   use(orgCases.tasks),
   use(orgCases.workflows),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { DefinitionError } from '../../src/core/errors.js'
-import { Projects } from '../../src/repositories/projects.js'
+import { StaffedProjects } from '../../src/operations/project-members.js'
 import { workflows } from '../../src/schema/index.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
 import type { Wall } from '../../src/testing/walls.js'
@@ -31,7 +31,7 @@ describe.each(walls)('%s', (_, without) => {
 })
 
 /** Getters that are no repositories. */
-const others = ['id', 'db']
+const others = ['id', 'db', 'organization']
 
 test('every repository of an organization has a case', () => {
   const getters = Object.entries(Object.getOwnPropertyDescriptors(Org.prototype)).filter(
@@ -43,14 +43,14 @@ test('every repository of an organization has a case', () => {
 
 test('a case that only throws tests nothing, and is a fault', async () => {
   const calls = { ...projectsCase.calls, update: () => Promise.reject(new Error('refused')) }
-  const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
-  expect(found).toEqual(['Projects.update: tested nothing, because its call throws Error: refused'])
+  const found = await isolationCase<StaffedProjects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
+  expect(found).toEqual(['StaffedProjects.update: tested nothing, because its call throws Error: refused'])
 })
 
 test('a case whose call sends nothing tests nothing, and is a fault', async () => {
   const calls = { ...projectsCase.calls, update: () => 1 }
-  const found = await isolationCase<Projects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
-  expect(found).toEqual(['Projects.update: tested nothing, because its call sent nothing'])
+  const found = await isolationCase<StaffedProjects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
+  expect(found).toEqual(['StaffedProjects.update: tested nothing, because its call sent nothing'])
 })
 
 test('a case that leaves out a table that its rows refer to says so', async () => {
@@ -61,7 +61,7 @@ test('a case that leaves out a table that its rows refer to says so', async () =
 })
 
 /** Finds by slug in all organizations, and deletes there. */
-class LeakyProjects extends Projects {
+class LeakyProjects extends StaffedProjects {
   override findBySlug(slug: string) {
     const leak = this.query(
       'leak',
@@ -92,7 +92,7 @@ class LeakyProjects extends Projects {
 }
 
 test('a leak is found where the other wall does not hold it', async () => {
-  const leaky = isolationCase<Projects>({ ...projectsCase, repository: LeakyProjects })
+  const leaky = isolationCase<StaffedProjects>({ ...projectsCase, repository: LeakyProjects })
   expect(await leaky.faults(optionsFor(undefined))).toEqual([])
   const found = await leaky.faults(optionsFor('row security'))
   expect(found).toContain('LeakyProjects.findBySlug: returned a row of another organization')

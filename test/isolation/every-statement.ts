@@ -6,6 +6,7 @@ import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { ColumnPlan } from '../../src/core/statements/column-plan.js'
 import { planOf } from '../../src/core/statements/table-plan.js'
+import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
@@ -15,19 +16,21 @@ export interface Organizations {
   /** One with as many rows as the others. */
   readonly usual: () => Org
   readonly empty: () => Org
+  readonly admin: Session
 }
 
 /** Calls whatever makes the core or a repository compile another text. */
 export async function callEverything(organizations: Organizations): Promise<void> {
   await Promise.all(eachCase((one) => callContract(one, organizations)))
   await Promise.all([projects, agents, workflows, tasks, schedules].map((table) => readEveryWay(table, organizations)))
+  await organizations.empty().organization.get()
   await writeEveryWay(organizations.empty())
 }
 
-async function callContract<Repository>(one: ContractCase<Repository>, { empty }: Organizations): Promise<void> {
+async function callContract<Repository>(one: ContractCase<Repository>, { empty, admin }: Organizations): Promise<void> {
   for (const name of Object.keys(one.calls) as (keyof ContractCalls<Repository>)[]) {
     const org = empty()
-    const id = await one.make(org)
+    const id = await one.make(org, admin)
     await carryOut(() => one.calls[name](org.repository(one.repository), id))
   }
 }

@@ -13,7 +13,8 @@ export interface PlanNode {
   readonly Plans?: readonly PlanNode[]
 }
 
-const tenantTables = new Set(organizationTables.map((table) => getTableConfig(table).name))
+// Of organizations the row itself is the organization's.
+const tenantTables = new Set([...organizationTables.map((table) => getTableConfig(table).name), 'organizations'])
 
 /**
  * Each read of an organization's table must find the organization in an index, behind a One-Time Filter: row security then asks
@@ -51,7 +52,7 @@ function findsOrganization(node: PlanNode): boolean {
     case 'Index Scan':
     case 'Index Only Scan':
     case 'Bitmap Index Scan':
-      return /\borg_id = (?:\$\d+|'[0-9a-f-]{36}'::uuid)/.test(node['Index Cond'] ?? '')
+      return ownerOf(node).test(node['Index Cond'] ?? '')
     case 'Bitmap Heap Scan':
     case 'BitmapAnd':
       return parts.some((part) => findsOrganization(part))
@@ -61,6 +62,11 @@ function findsOrganization(node: PlanNode): boolean {
       return false
   }
 }
+
+const ownerOf = (node: PlanNode): RegExp =>
+  node['Relation Name'] === 'organizations' ? ownerIn('id') : ownerIn('org_id')
+
+const ownerIn = (column: string): RegExp => new RegExp(`\\b${column} = (?:\\$\\d+|'[0-9a-f-]{36}'::uuid)`)
 
 const asksPerRow = (node: PlanNode): string[] =>
   Object.entries(node)

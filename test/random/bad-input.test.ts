@@ -320,7 +320,7 @@ describe('the options of a scope', () => {
       'ports: is not an option; the options are actor, request, signal, readOnly',
     )
     await expectRefused(forOrg({ ['x'.repeat(100)]: 1 }), new RegExp(`^${'x'.repeat(60)}: is not an option;`))
-    await expectRefused(forOrg({ actor: null }), 'actor: must be an object with kind, id and permissions')
+    await expectRefused(forOrg({ actor: null }), 'actor: must be an actor')
     await expectRefused(forOrg({ request: null }), 'request: must be an object')
     await expectRefused(forOrg({ readOnly: 'no' }), 'readOnly: must be true or false')
     await expectRefused(forOrg({ signal: {} }), 'signal: must be an AbortSignal')
@@ -330,7 +330,7 @@ describe('the options of a scope', () => {
     )
     const { signal } = new AbortController()
     await expectRefused(forOrg({ signal: Object.create(signal) as unknown }), 'signal: must be an AbortSignal')
-    await expectRefused(forOrg({ actor: 'root' }), 'actor: must be an object with kind, id and permissions')
+    await expectRefused(forOrg({ actor: 'root' }), 'actor: must be an actor')
     await expectRefused(forOrg({ request: 5 }), 'request: must be an object')
   })
 

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Call, Executor } from '../../src/core/executor.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -65,7 +67,7 @@ test('row security holds what has lost its predicate', async () => {
 
 async function leaky(url: string, leaks: readonly RegExp[], operations: number): Promise<RandomReport> {
   const executor = openNodePostgres({ pool: { connectionString: url, max: 4 } })
-  const tenancy = new Tenancy(rewriting(executor, leaks), { keys: [randomBytes(32)] })
+  const tenancy = new Tenancy(rewriting(executor, leaks), secretsOf(passingKeyring()))
   const report = await randomOperations({ ...small, operations, tenancy, admin: bench.database.admin, seed: 3 })
   await tenancy.close({ drain: 0 })
   return report

@@ -9,3 +9,9 @@ export async function contend<T>(work: (contender: number) => Promise<T>): Promi
 
 /** A sort key, for lists whose order does not matter. */
 export const ids = (rows: readonly { readonly id: string }[]): string[] => rows.map(({ id }) => id).sort()
+
+/** The errors of calls that must all be refused. */
+export async function refusalsOf(calls: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const settled = await Promise.allSettled(calls)
+  return settled.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : 'not refused'))
+}

@@ -1,4 +1,6 @@
 import type { PGlite } from '@electric-sql/pglite'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
 import { afterEach } from 'vitest'
 import { statement } from '../../src/core/statement.js'
 import { newId } from '../../src/core/ids.js'
@@ -6,7 +8,8 @@ import { openEmbedded } from '../../src/database/embedded.js'
 import { type Declared, declare } from '../../src/declared.js'
 import { openMigrated } from '../../src/embedded.js'
 import type { Org } from '../../src/org.js'
-import { openTenancy, type OrgOptions, Tenancy, type TenancyOptions } from '../../src/tenancy.js'
+import { openTenancy, type OrgOptions, Tenancy } from '../../src/tenancy.js'
+import type { TenancyOptions } from '../../src/tenancy-options.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
@@ -39,7 +42,7 @@ export function useEngines() {
     async embedded(options) {
       const { database, declared } = await migrated()
       const executor = await openEmbedded(database, { lookup: declared.lookup, debug: options.debug })
-      const tenancy = new Tenancy(executor, { keys: [new Uint8Array(32)] }, options)
+      const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), options, executor)
       return {
         tenancy,
         async newOrg(given) {

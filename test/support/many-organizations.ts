@@ -16,8 +16,8 @@ export async function fillOrganizations(session: Session): Promise<string[]> {
     `insert into platform.tools (id, key, name) select ${idOf('tool', 'n')}, 'tool-' || n, 'Tool' from generate_series(1, 3) n`,
   )
   await session.query(
-    `insert into platform.users (id, email) select ${person}, o || '-' || n || '@example.com'
-     from generate_series(0, 2) n, unnest($1::uuid[]) o`,
+    `insert into platform.users (id, email) select ${member}, o || '-' || n || '@example.com'
+     from generate_series(0, ${rowsEach}) n, unnest($1::uuid[]) o`,
     [ids],
   )
   for (const [table, columns, rows] of tables) {
@@ -43,6 +43,7 @@ function idOf(table: string, n: string): string {
 
 /** One of three who work in the organization. */
 const person = `md5(o::text || n % 3)::uuid`
+const member = `md5(o::text || n)::uuid`
 const some = (value: string, every: number): string => `case when n % ${every} = 0 then ${value} end`
 const moment = `now() - n * interval '1 minute'`
 const oneOf = (...words: string[]): string => `(array['${words.join("', '")}'])[n % ${words.length} + 1]`
@@ -50,6 +51,68 @@ const oneOf = (...words: string[]): string => `(array['${words.join("', '")}'])[
 type Table = readonly [name: string, columns: readonly (readonly [name: string, value: string])[], rows: number]
 
 const tables: readonly Table[] = [
+  [
+    'roles',
+    [
+      ['id', idOf('role', 'n')],
+      ['key', `'role-' || n`],
+      ['name', `'Role ' || n`],
+      ['applies_to', oneOf('organization', 'project', 'both')],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'role_permissions',
+    [
+      ['role_key', `'role-' || (n / 3 + 1)`],
+      ['permission', oneOf('agents:read', 'tasks:read', 'tasks:write')],
+    ],
+    rowsEach * 2,
+  ],
+  [
+    'organization_members',
+    [
+      ['id', idOf('member', 'n')],
+      ['user_id', member],
+      ['email', `'member-' || n || '@example.com'`],
+      ['role', `'role-' || n`],
+      ['status', oneOf('active', 'inactive')],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'api_keys',
+    [
+      ['id', idOf('key', 'n')],
+      ['user_id', member],
+      ['auth_epoch', '0'],
+      ['name', `'key-' || n`],
+      ['key_prefix', `'tk_live_' || n`],
+      ['key_hash', 'sha256(n::text::bytea)'],
+      ['pepper_id', `'test'`],
+      ['last_four', `'last'`],
+      ['created_at', moment],
+    ],
+    rowsEach,
+  ],
+  [
+    'organization_invitations',
+    [
+      ['id', idOf('invitation', 'n')],
+      ['email', `'invited-' || n || '@example.com'`],
+      ['role', `'role-' || n`],
+      ['token_hash', 'sha256(n::text::bytea)'],
+      ['pepper_id', `'test'`],
+      ['expires_at', `now() + interval '7 days'`],
+      ['accepted_at', some('now()', 2)],
+      ['created_at', moment],
+    ],
+    rowsEach,
+  ],
   [
     'projects',
     [
@@ -140,6 +203,17 @@ const tables: readonly Table[] = [
       ['created_at', moment],
     ],
     rowsEach * 3,
+  ],
+  [
+    'project_members',
+    [
+      ['id', idOf('project member', 'n')],
+      ['project_id', idOf('project', 'n')],
+      ['user_id', member],
+      ['role', `'role-' || n`],
+      ['created_at', moment],
+    ],
+    rowsEach,
   ],
   [
     'organization_tools',

@@ -1,6 +1,10 @@
 import { parseOrgId } from '../../src/core/ids.js'
 import { type Rules, trusted } from '../../src/core/rules.js'
 import type { ScopeContext } from '../../src/core/scope.js'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
+
+const secrets = secretsOf(passingKeyring())
 
 /** The context of a scope that a test makes by hand: one organization, and rules that allow everything unless told. */
 export const contextOf = (orgId: string, rules: Partial<Rules> = {}): ScopeContext => ({
@@ -9,6 +13,6 @@ export const contextOf = (orgId: string, rules: Partial<Rules> = {}): ScopeConte
   request: undefined,
   signal: undefined,
   readOnly: false,
-  cursorKeys: { keys: [new Uint8Array(32)] },
+  ...secrets,
   rules: { ...trusted, ...rules },
 })

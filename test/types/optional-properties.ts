@@ -42,7 +42,7 @@ export async function writes(org: Org, id: string, query: Query) {
 }
 
 export function scopes(tenancy: Tenancy, query: Query) {
-  const actor = { kind: 'user', id: '', label: query.name, permissions: new Set<string>() } as const
+  const actor = query.limit === undefined ? undefined : tenancy.job('report')
   const request = { id: query.name, ip: query.ip, userAgent: query.name }
   return tenancy.forOrg('', { actor, request, signal: query.signal, readOnly: undefined })
 }

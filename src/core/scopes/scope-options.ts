@@ -1,3 +1,4 @@
+import { isActor } from '../actor.js'
 import { InvalidInputError } from '../errors.js'
 import type { ScopeContext } from '../scope.js'
 import { readOptions } from '../values.js'
@@ -9,7 +10,9 @@ const names = ['actor', 'request', 'signal', 'readOnly'] as const
 /** Read where the scope is made. A misspelt `readOnly` is refused: it would be a scope that writes. */
 export function readScopeOptions(options: unknown): ScopeOptions {
   const { actor, request, signal, readOnly } = readOptions(options, names)
-  if (!isObjectOrAbsent(actor)) throw new InvalidInputError('actor', 'must be an object with kind, id and permissions')
+  if (actor !== undefined && !isActor(actor)) {
+    throw new InvalidInputError('actor', 'must be an actor, such as `await org.actorFor(userId)` gives')
+  }
   if (!isObjectOrAbsent(request)) throw new InvalidInputError('request', 'must be an object')
   if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {

@@ -63,6 +63,12 @@ export function compileFilter(plan: TablePlan, filter: unknown, offset: number, 
   return { sql, values: compiler.values }
 }
 
+/** The caller's filter or list options with a further condition of the library's. */
+export function withCondition<Given extends object>(given: Given | undefined, condition: object): Given {
+  const { and, ...others } = ownProperties(given ?? {}, 'filter')
+  return { ...others, and: [condition, ...(and === undefined ? [] : [{ and }])] } as unknown as Given
+}
+
 class FilterCompiler {
   readonly values: unknown[] = []
   private terms = 0

@@ -26,7 +26,7 @@ export interface TablePlan extends TableNames {
   readonly table: PgTable
   /** Its SQL name, which errors, cursors and permissions use. */
   readonly resource: string
-  /** The columns of a default read: all but the sealed ones. */
+  /** The columns of a default read: all but the sealed and the hidden ones. */
   readonly columns: readonly ColumnPlan[]
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
   /** The sealed columns, which only the rule that seals may write. */
@@ -38,6 +38,8 @@ export interface TablePlan extends TableNames {
   readonly hasId: boolean
   readonly audited: boolean
   readonly softDelete: boolean
+  /** Whether its rows are projects: a role in one of them counts for it. */
+  readonly isProject: boolean
   readonly revised: boolean
   readonly touched: boolean
   /** The columns that the application may change, by SQL name. */
@@ -55,12 +57,18 @@ export interface TablePlan extends TableNames {
 }
 
 const plans = new WeakMap<PgTable, TablePlan>()
+const unownedPlans = new WeakMap<PgTable, TablePlan>()
 
-export function planOf(table: PgTable): TablePlan {
-  let plan = plans.get(table)
+export const planOf = (table: PgTable): TablePlan => known(plans, table, ownerOf)
+
+/** The plan over the rows of every owner, which only a scope of the system may have. */
+export const planOfAllOwners = (table: PgTable): TablePlan => known(unownedPlans, table, () => undefined)
+
+function known(made: WeakMap<PgTable, TablePlan>, table: PgTable, owner: typeof ownerOf): TablePlan {
+  let plan = made.get(table)
   if (plan === undefined) {
-    plan = makePlan(table)
-    plans.set(table, plan)
+    plan = makePlan(table, owner)
+    made.set(table, plan)
   }
   return plan
 }
@@ -100,15 +108,18 @@ export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
   return column
 }
 
-function makePlan(table: PgTable): TablePlan {
+function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
   const { name, schema } = getTableConfig(table)
   const all = Object.entries(getTableColumns(table)).map(([property, column]) => ({ property, column }))
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
   const named = (column: string) => byProperty.get(all.find((one) => one.column.name === column)?.property ?? '')
   const sealed = new Set(all.filter(({ column }) => isSealed(column)).map(({ property }) => property))
-  const columns = [...byProperty.values()].filter(({ property }) => !sealed.has(property))
+  const hidden = factsOf(table)?.hidden ?? []
+  const columns = all
+    .filter(({ property, column }) => !sealed.has(property) && !hidden.includes(column.name))
+    .map(({ property }) => byProperty.get(property) as ColumnPlan)
   const qualified = schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`
-  const owner = ownerOf(table, named)
+  const owner = findOwner(table, named)
   const softDelete = named('deleted_at') !== undefined
   const names = (prefix: string, sql: string): TableNames => {
     const owned = owner === undefined ? 'true' : `${prefix}${owner.column.sql} = $1`
@@ -135,6 +146,7 @@ function makePlan(table: PgTable): TablePlan {
     hasId,
     audited: factsOf(table)?.audited ?? false,
     softDelete,
+    isProject: factsOf(table)?.isProject ?? false,
     revised: named('revision') !== undefined,
     touched: named('updated_at') !== undefined,
     changeable: changeableColumns(table).map(quoted),
@@ -148,6 +160,8 @@ function makePlan(table: PgTable): TablePlan {
 const primaryKeyOf = (keys: ReadonlyMap<string, UniqueKey>): readonly ColumnPlan[] =>
   [...keys.values()].find(({ isPrimary }) => isPrimary)?.columns ?? []
 
+const isOwnRow = (table: PgTable): boolean => getTableConfig(table).policies.some(({ name }) => name === 'user_access')
+
 /** By the declared kind. `organizations` and `users` belong to themselves. */
 function ownerOf(table: PgTable, named: (column: string) => ColumnPlan | undefined): TablePlan['owner'] {
   const { name } = getTableConfig(table)
@@ -159,8 +173,9 @@ function ownerOf(table: PgTable, named: (column: string) => ColumnPlan | undefin
       return { column: named('org_id') ?? owning('id'), kind: 'org' }
     case 'user':
       return { column: named('user_id') ?? owning('id'), kind: 'user' }
-    case 'catalog':
     case 'global':
+      return isOwnRow(table) ? { column: owning('id'), kind: 'user' } : undefined
+    case 'catalog':
       return undefined
     case undefined:
       throw new DefinitionError(

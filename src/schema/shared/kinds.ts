@@ -22,6 +22,12 @@ export interface TableFacts {
   readonly outlives?: boolean
   /** `..._id` columns, by SQL name, that are not foreign keys, because the row outlives the row that they name. */
   readonly loose?: readonly string[]
+  /** Columns, by SQL name, that default reads leave out: hashes of secrets. */
+  readonly hidden?: readonly string[]
+  /** Its rows are projects: whoever has a role in one of them may read it without rights in the whole organization. */
+  readonly isProject?: boolean
+  /** Unique keys across owners. Only the system writes their columns, so that nobody learns from a conflict what another one has. */
+  readonly systemKeys?: readonly string[]
   /** Indexes for searches across organizations, which therefore do not begin with the organization. */
   readonly sweeps?: readonly string[]
 }

@@ -1,0 +1,108 @@
+import { InvalidInputError, NotFoundError } from '../../core/errors.js'
+import type { Org } from '../../org.js'
+import type { AddCommand } from '../command.js'
+import { usageOf } from '../command.js'
+import { loginsPlace } from '../sessions.js'
+
+export const addKey: AddCommand = (program, run) =>
+  program.command('key', 'Creates API keys', (group) =>
+    addCreate(group, run).demandCommand(1, 'Name a command: create'),
+  )
+
+const addCreate: AddCommand = (group, run) =>
+  group.command(
+    'create',
+    'Creates an API key of an organization, and prints its token once',
+    (command) =>
+      command
+        .usage(
+          usageOf(
+            'key create',
+            'Creates an API key for a member, or for a new service, and prints its token, which is shown only this once. The token is',
+            'hashed under TENANTRY_KEYS: use the keys of the application.',
+          ),
+        )
+        .option('org', {
+          type: 'string',
+          requiresArg: true,
+          demandOption: true,
+          describe: 'The slug of the organization',
+        })
+        .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'The name of the key' })
+        .option('scopes', {
+          type: 'string',
+          requiresArg: true,
+          demandOption: true,
+          describe: 'The permissions, with commas between: agents:read,tasks:write',
+        })
+        .option('member', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'The address of the member it is made out to',
+        })
+        .option('role', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'The role of a new service that it is made out to, instead of a member',
+        })
+        .option('rate', { type: 'number', requiresArg: true, describe: 'How many calls an hour. Default: no limit' })
+        .option('url', {
+          type: 'string',
+          requiresArg: true,
+          describe: "The url of the application's login, instead of the one in the environment",
+        })
+        .epilogue(
+          [
+            'Environment:',
+            "  DATABASE_URL   the application's login",
+            '  TENANTRY_KEYS  the master keys of the application',
+          ].join('\n'),
+        )
+        .example(
+          '$0 key create --org acme --name ci --role developer --scopes agents:read,agents:write',
+          'for a service',
+        ),
+    run(async ({ org: slug, name, scopes, member, role, rate, url }, context) => {
+      if ((member === undefined) === (role === undefined)) {
+        throw new InvalidInputError('--member', 'is needed: the address of a member; or --role for a new service')
+      }
+      const { openTenancy } = await import('../../tenancy.js')
+      const { own } = await context.project()
+      const place = loginsPlace(url, 'DATABASE_URL', context.env)
+      const tenancy = await openTenancy({
+        url: 'url' in place ? place.url : undefined,
+        keys: context.env.TENANTRY_KEYS,
+        ...(own !== undefined && {
+          own: { schema: own.definitions, migrations: own.set.folder, bookkeeping: own.set.bookkeeping },
+          allowRelations: own.allowRelations,
+          allowFunctions: own.allowFunctions,
+        }),
+      })
+      try {
+        const id = await tenancy.organizations.findIdBySlug(slug)
+        if (id === undefined) throw new NotFoundError('organizations')
+        const { apiKey, token } = await tenancy.forOrg(id).transaction(async (org) => {
+          const userId = member === undefined ? await service(org, name, role ?? '') : await userOf(org, member)
+          return org.apiKeys.create({
+            userId,
+            name,
+            scopes: scopes.split(',').map((scope) => scope.trim()),
+            rateLimitPerHour: rate ?? null,
+          })
+        })
+        return { lines: [token, 'The token is shown only this once.'], document: { apiKey, token } }
+      } finally {
+        await tenancy.close({ drain: 0 })
+      }
+    }),
+  )
+
+const service = async (org: Org, name: string, role: string): Promise<string> =>
+  (await org.members.addService({ name, role })).userId
+
+async function userOf(org: Org, address: string): Promise<string> {
+  const member = await org.members.findByEmail(address.trim().toLowerCase())
+  if (member === undefined)
+    throw new InvalidInputError('--member', 'is not the address of a member of this organization')
+  return member.userId
+}

@@ -1,0 +1,104 @@
+import { ForbiddenError } from './errors.js'
+import { ownOf } from './values.js'
+
+/** The actors that this library has made: an object that only looks like one, or that a caller constructed, is none. */
+const made = new WeakSet<object>()
+
+/**
+ * Who acts in a scope, with the rights that they had when the request began: rights are read once, so make one for each request. It
+ * is made by `org.actorFor`, `tenancy.job`, and the authentication of a key or a session.
+ */
+export class Actor {
+  readonly kind: ActorKind
+  /** The id of the person or the key. Undefined for a job. */
+  readonly id: string | undefined
+  /** The organization in which the rights hold. Undefined for a job, which may work in any. */
+  readonly orgId: string | undefined
+  /** The name of a key or a job. A person has none here: names are personal data. */
+  readonly label: string | undefined
+  /** The member's epoch when the rights were read. */
+  readonly epoch: number | undefined
+  /** Whether every permission is held, as by a job. */
+  readonly isTrusted: boolean
+  /** Who acts in the person's name, and why. */
+  readonly impersonation: Impersonation | undefined
+  readonly #permissions: ReadonlySet<string>
+  readonly #projects: ReadonlyMap<string, ReadonlySet<string>>
+
+  constructor(facts: ActorFacts) {
+    const { kind, id, orgId, label, permissions, projects, epoch, isTrusted, impersonation } = ownOf(facts)
+    this.kind = kind ?? 'user'
+    this.id = id
+    this.orgId = orgId
+    this.label = label
+    this.epoch = epoch
+    this.isTrusted = isTrusted === true
+    this.impersonation = impersonation
+    this.#permissions = new Set(permissions)
+    this.#projects = new Map(Object.entries(projects ?? {}).map(([project, held]) => [project, new Set(held)]))
+    Object.freeze(this)
+  }
+
+  /** The permissions in the whole organization. A copy: nothing can be added to the actor. */
+  get permissions(): ReadonlySet<string> {
+    return new Set(this.#permissions)
+  }
+
+  /** Further permissions in single projects, by the project's id. */
+  get projects(): ReadonlyMap<string, ReadonlySet<string>> {
+    return new Map([...this.#projects].map(([project, held]) => [project, new Set(held)]))
+  }
+
+  /** Whether the permission is held in the whole organization or, where a project is named, in that project. */
+  can(permission: string, project?: string): boolean {
+    if (this.hasEnded()) return false
+    if (this.isTrusted || this.#permissions.has(permission)) return true
+    return project !== undefined && this.#projects.get(project)?.has(permission) === true
+  }
+
+  /** The projects in which alone the permission is held. Undefined when it is held in the whole organization. */
+  projectsWith(permission: string): readonly string[] | undefined {
+    if (this.can(permission)) return undefined
+    this.assertCurrent()
+    return [...this.#projects].filter(([, held]) => held.has(permission)).map(([project]) => project)
+  }
+
+  /** Throws ForbiddenError once the time has passed until which somebody may act in the person's name. */
+  assertCurrent(): void {
+    if (this.hasEnded()) throw new ForbiddenError(undefined, 'the time to act in the name of this person is over')
+  }
+
+  private hasEnded(): boolean {
+    return this.impersonation !== undefined && Date.now() >= this.impersonation.until.getTime()
+  }
+}
+
+export function makeActor(facts: ActorFacts): Actor {
+  const actor = new Actor(facts)
+  made.add(actor)
+  return actor
+}
+
+export const isActor = (value: unknown): value is Actor =>
+  typeof value === 'object' && value !== null && made.has(value)
+
+export type ActorKind = 'user' | 'api_key' | 'system'
+
+export interface Impersonation {
+  /** The person who acts. */
+  readonly by: string
+  readonly reason: string
+  readonly until: Date
+}
+
+export interface ActorFacts {
+  readonly kind: ActorKind
+  readonly id?: string | undefined
+  readonly orgId?: string | undefined
+  readonly label?: string | undefined
+  readonly permissions: Iterable<string>
+  readonly projects?: Readonly<Record<string, readonly string[]>> | undefined
+  readonly epoch?: number | undefined
+  readonly isTrusted?: boolean | undefined
+  readonly impersonation?: Impersonation | undefined
+}

@@ -1,0 +1,118 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import { InvalidInputError } from '../core/errors.js'
+import type { KeyToken, ReadSession, SessionTokens, Tokens } from '../core/scope.js'
+import { isTooLarge, fromBase62, idOf, inBase62, textOfId } from './base62.js'
+import { type Keyring, type MasterKey, peppersOf } from './keyring.js'
+
+/** How tokens begin: `tk_live_` those of API keys. A secret scanner recognises them by it. */
+export interface TokenFormat {
+  /** 1 to 12 lower-case letters and digits, a letter first. Default: `tk`. */
+  readonly prefix?: string | undefined
+  /** Tokens of one environment are refused in the other. Default: `live`. */
+  readonly env?: 'live' | 'test' | undefined
+}
+
+const [idLength, secretLength, sumLength, generationLength, shownLength] = [22, 43, 6, 6, 8]
+const secretBytes = 32
+
+/** The tokens of API keys and of sessions. Each part of a token has one spelling only. */
+export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: TokenFormat = {}): Tokens {
+  if (!/^[a-z][a-z0-9]{0,11}$/.test(prefix)) {
+    throw new InvalidInputError('tokens.prefix', 'must be 1 to 12 lower-case letters and digits, a letter first')
+  }
+  return {
+    ...keyTokens(peppersOf(keyring, 'api keys'), `${prefix}_${env}_`),
+    ...sessionTokens(peppersOf(keyring, 'sessions'), peppersOf(keyring, 'stored sessions'), prefix, env),
+  }
+}
+
+type Peppers = readonly [MasterKey, ...MasterKey[]]
+
+const hmac = (secret: Uint8Array, text: string): Buffer => createHmac('sha256', secret).update(text).digest()
+const numberIn = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
+
+/**
+ * `tk_<env>_<organization>_<secret>_<checksum>`: the organization only says where to look, and the checksum finds mistyped tokens
+ * without a query.
+ */
+function keyTokens(peppers: Peppers, head: string): Pick<Tokens, 'makeKey' | 'readKey'> {
+  const [active] = peppers
+  const shape = new RegExp(
+    `^${head}([0-9A-Za-z]{${idLength}})_([0-9A-Za-z]{${secretLength}})_([0-9A-Za-z]{${sumLength}})$`,
+  )
+  const checksum = (body: string) => inBase62(BigInt(crc32(body)), sumLength)
+  return {
+    makeKey(orgId): KeyToken {
+      const secret = inBase62(numberIn(randomBytes(secretBytes)), secretLength)
+      const body = `${head}${textOfId(orgId)}_${secret}`
+      const token = `${body}_${checksum(body)}`
+      return {
+        token,
+        keyPrefix: head + secret.slice(0, shownLength),
+        lastFour: secret.slice(-4),
+        keyHash: hmac(active.secret, token),
+        pepperId: active.id,
+      }
+    },
+    readKey(token) {
+      if (typeof token !== 'string') return undefined
+      const [, id = '', secret = '', sum] = shape.exec(token) ?? []
+      if (sum === undefined || checksum(token.slice(0, -sumLength - 1)) !== sum) return undefined
+      const orgId = idOf(id)
+      if (orgId === undefined || isTooLarge(secret, secretBytes)) return undefined
+      return { orgId, hashes: peppers.map((pepper) => hmac(pepper.secret, token)), pepperId: active.id }
+    },
+  }
+}
+
+/**
+ * `tks_<env>_<person><session><generation>_<code>`, and `tkr_…` for the token that refreshes. The code authenticates the rest, so that
+ * a forged token costs no query. It follows from the session and its generation: two that refresh at once get the same successor.
+ */
+function sessionTokens(
+  peppers: Peppers,
+  stored: Peppers,
+  prefix: string,
+  env: string,
+): Pick<Tokens, 'makeSession' | 'readSession' | 'readRefresh'> {
+  const heads = { session: `${prefix}s_${env}_`, refresh: `${prefix}r_${env}_` }
+  const rest = `([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${generationLength}})_([0-9A-Za-z]{${secretLength}})`
+  const codeOf = (pepper: MasterKey, body: string) => inBase62(numberIn(hmac(pepper.secret, body)), secretLength)
+  const [active] = peppers
+  const [activeStored] = stored
+
+  function reader(head: string): (token: unknown) => ReadSession | undefined {
+    const shape = new RegExp(`^${head}${rest}$`)
+    return (token) => {
+      if (typeof token !== 'string') return undefined
+      const [, user = '', session = '', count = '', code] = shape.exec(token) ?? []
+      if (code === undefined) return undefined
+      const body = token.slice(0, -secretLength - 1)
+      if (!peppers.some((pepper) => isSame(codeOf(pepper, body), code))) return undefined
+      const [userId, sessionId] = [idOf(user), idOf(session)]
+      if (userId === undefined || sessionId === undefined) return undefined
+      const hashes = stored.map((pepper) => hmac(pepper.secret, token))
+      return { userId, sessionId, generation: Number(fromBase62(count)), hashes }
+    }
+  }
+
+  return {
+    makeSession(userId, sessionId, generation): SessionTokens {
+      const body = textOfId(userId) + textOfId(sessionId) + inBase62(BigInt(generation), generationLength)
+      const made = (head: string) => `${head}${body}_${codeOf(active, head + body)}`
+      const [token, refreshToken] = [made(heads.session), made(heads.refresh)]
+      return {
+        token,
+        refreshToken,
+        tokenHash: hmac(activeStored.secret, token),
+        refreshHash: hmac(activeStored.secret, refreshToken),
+        pepperId: activeStored.id,
+      }
+    },
+    readSession: reader(heads.session),
+    readRefresh: reader(heads.refresh),
+  }
+}
+
+const isSame = (one: string, other: string): boolean => timingSafeEqual(Buffer.from(one), Buffer.from(other))

@@ -1,0 +1,160 @@
+import { type Actor, makeActor } from '../core/actor.js'
+import { UnauthorizedError } from '../core/errors.js'
+import type { Executor } from '../core/executor.js'
+import { newId } from '../core/ids.js'
+import type { RequestContext, Tokens } from '../core/scope.js'
+import { statement } from '../core/statement.js'
+import type { SessionPolicy } from './session-policy.js'
+
+/** A session that was accepted. */
+export interface AcceptedSession {
+  readonly userId: string
+  readonly session: SessionFacts
+  /** The person in their active organization. Undefined when none is chosen, or they may not act there any more. */
+  readonly actor: Actor | undefined
+}
+
+export interface SessionFacts {
+  readonly id: string
+  /** However much it is used. */
+  readonly expiresAt: Date
+}
+
+/** The tokens of a session. Both are replaced by each refresh. */
+export interface IssuedSession {
+  readonly session: SessionFacts
+  /** For the requests: `tenancy.authenticateSession(token)`. */
+  readonly token: string
+  /** For `tenancy.refreshSession(refreshToken)` alone. */
+  readonly refreshToken: string
+}
+
+/** What authentication works with. */
+export interface SessionWork {
+  readonly executor: Executor
+  readonly tokens: Tokens
+  readonly policy: SessionPolicy
+}
+
+/** One write: the session and its person are checked, their rights are read, and the use is noted. */
+export async function authenticateSession(
+  { executor, tokens, policy }: SessionWork,
+  token: unknown,
+): Promise<AcceptedSession> {
+  const read = tokens.readSession(token)
+  if (read === undefined) throw new UnauthorizedError()
+  const { userId, sessionId, hashes } = read
+  const [found, , acting] = await executor.run({ kind: 'user', id: userId }, [
+    { statement: check, values: [userId, sessionId, hashes] },
+    { statement: touch, values: [userId, sessionId, hashes, policy.maxIdle] },
+    { statement: rights, values: [sessionId] },
+  ])
+  const [row] = found?.rows ?? []
+  if (row === undefined) throw new UnauthorizedError()
+  return {
+    userId,
+    session: { id: sessionId, expiresAt: new Date(row[0] as string) },
+    actor: actorOf(userId, acting?.rows[0] as Rights | undefined),
+  }
+}
+
+/**
+ * Replaces both tokens of the session. An authentic refresh token of an older generation is one that was used twice: it ends the
+ * session and is noted in the person's log. Throws UnauthorizedError.
+ */
+export async function refreshSession(
+  { executor, tokens, policy }: SessionWork,
+  refreshToken: unknown,
+  request: RequestContext | undefined,
+): Promise<IssuedSession> {
+  const read = tokens.readRefresh(refreshToken)
+  if (read === undefined) throw new UnauthorizedError()
+  const { userId, sessionId, generation, hashes } = read
+  const {
+    token,
+    refreshToken: next,
+    tokenHash,
+    refreshHash,
+    pepperId,
+  } = tokens.makeSession(userId, sessionId, generation + 1)
+  const session = [userId, sessionId, generation]
+  const [rotated, , successor] = await executor.run({ kind: 'user', id: userId }, [
+    { statement: rotate, values: [...session, hashes, tokenHash, refreshHash, pepperId, policy.maxIdle] },
+    {
+      statement: endReused,
+      values: [...session, refreshHash, policy.refreshGrace, newId(), request?.ip ?? null, request?.userAgent ?? null],
+    },
+    { statement: sameSuccessor, values: [...session, refreshHash] },
+  ])
+  const [row] = [...(rotated?.rows ?? []), ...(successor?.rows ?? [])]
+  if (row === undefined) throw new UnauthorizedError()
+  return { session: { id: sessionId, expiresAt: new Date(row[0] as string) }, token, refreshToken: next }
+}
+
+type Rights = [orgId: string, epoch: number, permissions: string[], projects: Record<string, string[]>]
+
+function actorOf(userId: string, rights: Rights | undefined): Actor | undefined {
+  if (rights === undefined) return undefined
+  const [orgId, epoch, permissions, projects] = rights
+  return makeActor({ kind: 'user', id: userId, orgId, permissions, projects, epoch })
+}
+
+// Every moment is compared with the clock of the database, at the statement: a transaction may have begun before the end.
+const live = `s.user_id = $1 and s.id = $2 and s.revoked_at is null
+  and s.expires_at > statement_timestamp() and s.idle_expires_at > statement_timestamp()`
+
+const person = `u.id = $1 and u.status = 'active' and u.deleted_at is null
+  and (u.banned_until is null or u.banned_until <= statement_timestamp())`
+
+const check = statement(
+  `select s.expires_at from platform.user_sessions s join platform.users u on ${person}
+   where ${live} and s.token_hash = any($3::bytea[])`,
+  'read',
+)
+
+/** Once a minute at most, and often enough that a short idle time does not end a session in use. */
+const touch = statement(
+  `update platform.user_sessions s
+   set last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
+     idle_expires_at = least(s.expires_at, statement_timestamp() + $4 * interval '1 second')
+   where ${live} and s.token_hash = any($3::bytea[]) and s.last_activity_at < statement_timestamp() - least(60, $4 / 10.0) * interval '1 second'`,
+  'change',
+)
+
+const rights = statement(
+  'select a.org_id, a.auth_epoch, a.permissions, a.projects from platform.session_actor($1) a',
+  'read',
+)
+
+/** `rotated_at` is the start of the transaction, by which the next statement knows its own rotation. */
+const rotate = statement(
+  `update platform.user_sessions s
+   set generation = s.generation + 1, token_hash = $5, refresh_hash = $6, pepper_id = $7, rotated_at = now(),
+     last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
+     idle_expires_at = least(s.expires_at, statement_timestamp() + $8 * interval '1 second')
+   where ${live} and s.generation = $3 and s.refresh_hash = any($4::bytea[]) and exists (select from platform.users u where ${person})
+   returning s.expires_at`,
+  'change',
+)
+
+const endReused = statement(
+  `with ended as (
+     update platform.user_sessions s
+     set revoked_at = statement_timestamp(), revoked_reason = 'refresh_reused', updated_at = statement_timestamp()
+     where ${live} and s.generation > $3
+       and not (
+         s.generation = $3 + 1 and s.refresh_hash = $4
+         and (s.rotated_at = now() or s.rotated_at > statement_timestamp() - $5 * interval '1 second')
+       )
+     returning s.id
+   )
+   insert into platform.user_audit_logs (user_id, id, event_type, session_id, ip_address, user_agent)
+   select $1, $6, 'session.refresh_reused', ended.id, $7, $8 from ended`,
+  'change',
+)
+
+const sameSuccessor = statement(
+  `select s.expires_at from platform.user_sessions s join platform.users u on ${person}
+   where ${live} and s.generation = $3 + 1 and s.refresh_hash = $4`,
+  'read',
+)

@@ -1,0 +1,203 @@
+import { z } from 'zod'
+import { databaseTime } from '../core/database-time.js'
+import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../core/errors.js'
+import { parseId } from '../core/ids.js'
+import { planOf } from '../core/statements/table-plan.js'
+import { ownProperties, parseInput } from '../core/values.js'
+import { ApiKeys } from '../repositories/api-keys.js'
+import { type ApiKey, apiKeyPatch, type ApiKeyPatch, newApiKey, type NewApiKey } from '../schema/api-keys.js'
+import { organizationMembers } from '../schema/members.js'
+import { permissions } from '../schema/roles.js'
+import * as shape from '../schema/shared/shapes.js'
+import { isLiveMember } from './role-rights.js'
+
+/** A new key with its token, which is shown only now: it is not stored. */
+export interface CreatedApiKey {
+  readonly apiKey: ApiKey
+  readonly token: string
+}
+
+export interface KeyInput extends Omit<NewApiKey, 'userId'> {
+  /** The user of record: the person who acts by default, or a service. Without an actor it is needed. */
+  readonly userId?: string | undefined
+}
+
+/**
+ * The API keys with the verbs that make tokens and change keys. With an actor, nobody makes or changes a key that has permissions which
+ * the actor lacks.
+ */
+export class ManagedApiKeys extends ApiKeys {
+  /**
+   * Creates a key for a member. Its scopes are permissions; with an actor, only those that the actor has. Throws ConflictError when a
+   * live key has that name.
+   */
+  create(values: KeyInput): Promise<CreatedApiKey> {
+    return this.drawn(async (inner) => {
+      inner.authorize()
+      const given = ownProperties(values)
+      const { scopes = [], ...key } = parseInput(newApiKey, { ...given, userId: given.userId ?? inner.actingUser() })
+      inner.assertScopes(scopes)
+      const { epoch, kind, unknown } = await inner.recorded(key.userId, scopes)
+      if (unknown !== undefined) throw new InvalidInputError('scopes', `has ${unknown}, which is no permission`)
+      inner.assertMadeOut(key.userId, kind)
+      return inner.insertKey({ ...key, scopes, authEpoch: epoch })
+    })
+  }
+
+  /**
+   * A successor with another token and the same rights. The old key is accepted until `graceUntil`, by default no longer. Throws
+   * ConflictError for a key that was revoked or rotated, or has expired.
+   */
+  rotate(id: string, options?: { readonly graceUntil?: Date | undefined }): Promise<CreatedApiKey> {
+    return this.drawn(async (inner) => {
+      const old = await inner.held(id)
+      const { graceUntil } = parseInput(rotation, options ?? {})
+      const now = await databaseTime(inner.scope)
+      if (old.status !== 'active' || old.graceUntil !== null || (old.expiresAt !== null && old.expiresAt <= now)) {
+        throw new ConflictError(
+          'api_keys',
+          ['status'],
+          'api_keys: this key is revoked, was rotated or has expired; create another one',
+        )
+      }
+      const { epoch, kind } = await inner.recorded(old.userId, [])
+      inner.assertMadeOut(old.userId, kind)
+      await inner.replaced(old.id, graceUntil)
+      const { userId, name, scopes, rateLimitPerHour, expiresAt } = old
+      return inner.insertKey({ userId, name, scopes, rateLimitPerHour, expiresAt, authEpoch: epoch, rotatedFrom: id })
+    })
+  }
+
+  /** Changes the name, the hourly limit and the end. The scopes of a key never change, and no key changes itself. */
+  update(id: string, patch: ApiKeyPatch): Promise<ApiKey> {
+    return this.atomically(async (inner) => {
+      const { actor } = inner.scope.context
+      if (actor?.kind === 'api_key' && actor.id === id)
+        throw new ForbiddenError(undefined, 'a key cannot change itself')
+      await inner.held(id)
+      return inner.updateRow(apiKeyPatch, id, patch)
+    })
+  }
+
+  /** The key is refused from now on. A revoked key is returned unchanged. */
+  revoke(id: string): Promise<ApiKey> {
+    return this.atomically(async (inner) => {
+      await inner.held(id)
+      return inner.guardedRow('revoke', id, revocation, () => [])
+    })
+  }
+
+  /** Revokes the key and hides it from every read. */
+  delete(id: string): Promise<ApiKey> {
+    return this.atomically(async (inner) => {
+      await inner.held(id)
+      const set = `${revocation.set}, "deleted_at" = now()`
+      return inner.guardedRow('delete', id, { ...revocation, set }, () => [])
+    })
+  }
+
+  /** Locks the key, of which whoever acts must have every scope. */
+  private async held(id: string): Promise<ApiKey> {
+    this.authorize()
+    const key = await this.lockRow(parseId(id))
+    this.assertScopes(key.scopes)
+    return key
+  }
+
+  private assertScopes(scopes: readonly string[]): void {
+    const missing = scopes.find((scope) => this.scope.context.actor?.can(scope) === false)
+    if (missing !== undefined) throw new ForbiddenError(missing)
+  }
+
+  /** A token is shown to whoever makes the key, so it must not act for another person. */
+  private assertMadeOut(userId: string, kind: string): void {
+    const { actor } = this.scope.context
+    if (actor === undefined || actor.isTrusted || kind === 'service' || userId === this.actingUser()) return
+    throw new ForbiddenError(undefined, 'a key is made out to whoever creates it, or to a service')
+  }
+
+  /** Draws another token when the first characters of its secret are those of another key of the organization. */
+  private async drawn(work: (inner: this) => Promise<CreatedApiKey>): Promise<CreatedApiKey> {
+    for (let tries = 3; ; tries--) {
+      try {
+        return await this.atomically(work)
+      } catch (error) {
+        if (tries > 1 && error instanceof ConflictError && error.fields.includes('keyPrefix')) continue
+        throw error
+      }
+    }
+  }
+
+  private authorize(): void {
+    this.scope.context.rules.authorize('api_keys:write', undefined)
+  }
+
+  private actingUser(): string | undefined {
+    const { actor } = this.scope.context
+    return actor?.kind === 'user' ? actor.id : undefined
+  }
+
+  private async insertKey(managed: Readonly<Record<string, unknown>>): Promise<CreatedApiKey> {
+    const { binding, tokens } = this.scope.context
+    const { token, ...stored } = tokens.makeKey(binding.kind === 'org' ? binding.id : '')
+    const apiKey = await this.insertRow(nothing, {}, { managed: { ...managed, ...stored } })
+    return { apiKey, token }
+  }
+
+  /** Locks the member who will be the user of record, and finds the first scope that is no permission. */
+  private async recorded(
+    userId: string,
+    scopes: readonly string[],
+  ): Promise<{ epoch: number; kind: string; unknown: string | undefined }> {
+    const member = planOf(organizationMembers)
+    const lock = this.query(
+      'lock user of record',
+      () => `select from ${member.sql} where ${member.visible} and "user_id" = $2 for share`,
+    )
+    await this.run(
+      lock,
+      () => [userId],
+      () => undefined,
+    )
+    // Only now, so that it sees what somebody has changed who held the member before.
+    const statement = this.query(
+      'user of record',
+      () => `select "auth_epoch", "kind",
+          (select s from unnest($3::text[]) s where not exists (select from ${planOf(permissions).sql} p where p."key" = s) limit 1)
+        from ${member.sql} where ${member.visible} and "user_id" = $2 and ${isLiveMember('$2::uuid')}`,
+    )
+    return this.run(
+      statement,
+      () => [userId, scopes],
+      ({ rows: [row] }) => {
+        if (row === undefined) throw new InvalidInputError('userId', 'is not an active member of this organization')
+        const [epoch, kind, unknown] = row as [number, string, string | null]
+        return { epoch, kind, unknown: unknown ?? undefined }
+      },
+    )
+  }
+
+  private async replaced(id: string, graceUntil: Date | undefined): Promise<void> {
+    const change =
+      graceUntil === undefined
+        ? { set: `"status" = 'revoked', "revoked_at" = now()`, values: [] }
+        : { set: `"grace_until" = $3::timestamptz`, values: [graceUntil.toISOString()] }
+    await this.guardedRow(
+      'rotate',
+      id,
+      { set: change.set, when: 'true', ask: 'true', refuse: () => new NotFoundError('api_keys') },
+      () => change.values,
+    )
+  }
+}
+
+const nothing = z.strictObject({})
+const rotation = z.strictObject({ graceUntil: shape.instant.optional() })
+
+/** Changes a revoked key too, and keeps the moment at which it was revoked. */
+const revocation = {
+  set: `"status" = 'revoked', "revoked_at" = least("revoked_at", now())`,
+  when: 'true',
+  ask: 'true',
+  refuse: () => new NotFoundError('api_keys'),
+}

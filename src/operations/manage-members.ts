@@ -1,0 +1,264 @@
+import { z } from 'zod'
+import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
+import { newId, parseId } from '../core/ids.js'
+import { planned } from '../core/planned.js'
+import type { Query } from '../core/query.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { statement } from '../core/statement.js'
+import { parseInput, readOptions } from '../core/values.js'
+import { Members } from '../repositories/members.js'
+import { apiKeys } from '../schema/api-keys.js'
+import { type Member, memberPatch, type MemberPatch, newMember, type NewMember } from '../schema/members.js'
+import { projectMembers } from '../schema/project-members.js'
+import { rolePermissions } from '../schema/roles.js'
+import * as shape from '../schema/shared/shapes.js'
+import { assertHeld, findRights, grantableRole, isLiveMember, lockForManagement, parseRole } from './role-rights.js'
+
+const asMembers = { permission: 'members' }
+const nothing = z.strictObject({})
+const newService = z.strictObject({ name: shape.label(), role: shape.label(63) })
+
+export interface NewServiceMember extends z.input<typeof newService> {}
+
+export interface Transfer {
+  /** The member who steps down. Default: whoever acts. */
+  readonly from?: string | undefined
+  /** The role of that member afterwards. Default: `admin`. */
+  readonly role?: string | undefined
+}
+
+/**
+ * The members with the verbs that change their rights. With an actor, nobody gives, changes or takes a role that has permissions
+ * which the actor lacks. The last active owner stays one.
+ */
+export class ManagedMembers extends Members {
+  /** Adds a person. A removed member is back with nothing of their old rights. Throws ConflictError when they are a member already. */
+  add(values: NewMember): Promise<Member> {
+    return this.atomically(async (inner) => {
+      inner.authorize()
+      const given = parseInput(newMember, values)
+      await lockForManagement(inner.scope, asMembers)
+      await grantableRole(inner.scope, given.role, asMembers)
+      const known = await inner.statusOf(given.userId)
+      if (known === undefined) return inner.insertRow(newMember, given)
+      if (known !== 'removed') throw alreadyThere(known)
+      return inner.revive(given)
+    })
+  }
+
+  /** A member that is no person: it has no session and takes no seat. Keys made out to it outlive people. */
+  addService(values: NewServiceMember): Promise<Member> {
+    return this.atomically(async (inner) => {
+      inner.authorize()
+      const { name, role } = parseInput(newService, values)
+      if (role === 'owner')
+        throw new InvalidInputError('role', 'cannot be owner: only a person can own an organization')
+      await lockForManagement(inner.scope, asMembers)
+      await grantableRole(inner.scope, role, asMembers)
+      const userId = newId()
+      await inner.scope.query(() => planned({ statement: registerService, values: [userId, name] }, () => undefined))
+      const managed = { userId, role, displayName: name, kind: 'service', email: `${userId}@service.invalid` }
+      return inner.insertRow(nothing, {}, { managed })
+    })
+  }
+
+  /** Changes the name and the address that the member has in this organization. */
+  update(id: string, patch: MemberPatch): Promise<Member> {
+    return this.managing(id, async (inner) => inner.updateRow(memberPatch, id, patch))
+  }
+
+  /** Throws ConflictError for the last active owner. */
+  changeRole(id: string, role: string): Promise<Member> {
+    return this.managing(id, async (inner, member) => {
+      const { key } = await grantableRole(inner.scope, parseRole(role), asMembers)
+      if (key === 'owner') await inner.assertMayOwn(member)
+      else await inner.assertAnotherOwner(member)
+      return inner.updateRow(nothing, id, {}, { managed: { role: key } })
+    })
+  }
+
+  /** The member keeps their row and their role, and cannot act. Their sessions and keys end for this organization. */
+  deactivate(id: string): Promise<Member> {
+    return this.managing(id, async (inner, member) => {
+      if (member.status === 'inactive') return member
+      await inner.assertAnotherOwner(member)
+      const set = `"status" = 'inactive', "auth_epoch" = "auth_epoch" + 1`
+      return inner.guardedRow('deactivate', id, { ...always, set }, () => [])
+    })
+  }
+
+  /** Sessions and keys of before stay invalid. */
+  reactivate(id: string): Promise<Member> {
+    return this.managing(id, async (inner) => inner.updateRow(nothing, id, {}, { managed: { status: 'active' } }))
+  }
+
+  /** Removes the member from the organization and its projects, and revokes their keys. */
+  remove(id: string): Promise<Member> {
+    return this.managing(id, async (inner, member) => {
+      await inner.assertAnotherOwner(member)
+      return inner.removeMember(member)
+    })
+  }
+
+  /** Makes that member an owner. The one who acts, or `from`, steps down in the same transaction. */
+  transferOwnership(to: string, options?: Transfer): Promise<Member> {
+    return this.managing(to, async (inner, member) => {
+      const { from, role = 'admin' } = readOptions(options, ['from', 'role'])
+      await inner.assertMayOwn(member)
+      const source = await inner.steppingDown(from)
+      if (source.id === member.id) throw new InvalidInputError('from', 'is the member who shall become the owner')
+      await grantableRole(inner.scope, 'owner', asMembers)
+      const { key } = await grantableRole(inner.scope, parseRole(role), asMembers)
+      const owner = await inner.updateRow(nothing, to, {}, { managed: { role: 'owner' } })
+      await inner.updateRow(nothing, source.id, {}, { managed: { role: key } })
+      return owner
+    })
+  }
+
+  /** Locks the organization, then the member, of whom whoever acts must hold every permission. */
+  private managing<T>(id: string, work: (inner: this, member: Member) => Promise<T>): Promise<T> {
+    return this.atomically(async (inner) => {
+      inner.authorize()
+      parseId(id)
+      await lockForManagement(inner.scope, asMembers)
+      const member = await inner.lockRow(id)
+      const held = await findRights(inner.scope, member.role, asMembers)
+      if (held !== undefined) assertHeld(inner.scope, held)
+      await inner.assertHeldInProjects(member)
+      return work(inner, member)
+    })
+  }
+
+  private authorize(): void {
+    this.scope.context.rules.authorize(`${asMembers.permission}:write`, undefined)
+  }
+
+  /** Undefined for somebody who never was a member. */
+  private statusOf(userId: string): Query<Member['status'] | 'removed' | undefined> {
+    const known = this.query(
+      'status of a user',
+      ({ sql }) =>
+        `select case when "deleted_at" is null then "status" else 'removed' end from ${sql} where "org_id" = $1 and "user_id" = $2`,
+    )
+    return this.run(
+      known,
+      () => [userId],
+      ({ rows: [row] }) => row?.[0] as Member['status'] | 'removed' | undefined,
+    )
+  }
+
+  private async revive({ userId, email, displayName = null, role }: z.output<typeof newMember>): Promise<Member> {
+    const back = this.change('add', ({ sql, selected }) => ({
+      verb: 'update',
+      ctes: [],
+      head: `update ${sql} set "email" = $3::text, "display_name" = $4::text, "role" = $5::text, "status" = 'active', "invited_at" = null,
+        "invited_by" = null, "joined_at" = now(), "auth_epoch" = "auth_epoch" + 1, "updated_at" = now(), "deleted_at" = null`,
+      where: `"org_id" = $1 and "user_id" = $2 and "deleted_at" is not null`,
+      returning: selected,
+    }))
+    const [member] = await this.runRows(back, () => [userId, email, displayName, role])
+    if (member === undefined) throw new NotFoundError(resource)
+    return member
+  }
+
+  private async assertAnotherOwner({ id, role, status }: Member): Promise<void> {
+    if (role !== 'owner' || status !== 'active') return
+    const another = this.query(
+      'another owner',
+      ({ sql, visible }) =>
+        `select from ${sql} where ${visible} and "role" = 'owner' and "kind" = 'person' and "id" <> $2 and ${isLiveMember('"user_id"')} limit 1`,
+    )
+    const others = await this.run(
+      another,
+      () => [id],
+      ({ rowCount }) => rowCount,
+    )
+    if (others === 0) {
+      throw new ConflictError(
+        resource,
+        ['role'],
+        `${resource}: this is the last active owner; make somebody else an owner first`,
+      )
+    }
+  }
+
+  private async assertMayOwn({ id, kind }: Member): Promise<void> {
+    const live = this.query(
+      'may own',
+      ({ sql, visible }) => `select ${isLiveMember('"user_id"')} from ${sql} where ${visible} and "id" = $2`,
+    )
+    const isLive = await this.run(
+      live,
+      () => [id],
+      ({ rows: [row] }) => row?.[0] === true,
+    )
+    if (isLive && kind === 'person') return
+    throw new ConflictError(resource, ['status'], `${resource}: only an active person can own an organization`)
+  }
+
+  /** Whoever acts must hold what the member's roles in projects allow there. */
+  private async assertHeldInProjects({ userId }: Member): Promise<void> {
+    const { actor } = this.scope.context
+    if (actor === undefined || actor.isTrusted) return
+    const rights = this.query('rights in projects', () => {
+      const [admitted, held] = [this.child(projectMembers).plan.as('a'), this.child(rolePermissions).plan.as('p')]
+      return `select a."project_id", a."role", array_agg(p."permission") from ${admitted.sql}
+        join ${held.sql} on p."role_key" = a."role"
+        where ${admitted.owned} and ${held.owned} and a."user_id" = $2 group by 1, 2`
+    })
+    const roles = await this.run(
+      rights,
+      () => [userId],
+      ({ rows }) => rows as [string, string, string[]][],
+    )
+    for (const [project, key, permissions] of roles) assertHeld(this.scope, { key, permissions }, project)
+  }
+
+  private async steppingDown(from: unknown): Promise<Member> {
+    const { actor } = this.scope.context
+    const id = from === undefined ? undefined : parseId(from, 'from')
+    if (id === undefined && actor?.kind !== 'user') {
+      throw new InvalidInputError('from', 'is missing: name the member who steps down, because no person acts')
+    }
+    const source = id === undefined ? await this.findRow({ userId: actor?.id ?? '' }) : await this.lockRow(id)
+    if (source === undefined) throw new NotFoundError(resource)
+    if (source.role !== 'owner') throw new ConflictError(resource, ['role'], `${resource}: from is not an owner`)
+    return source
+  }
+
+  private async removeMember({ id, userId }: Member): Promise<Member> {
+    await this.child(projectMembers).deleteRows({ userId })
+    const keys = this.child(apiKeys)
+    const revoke = ownStatement(keys.plan, ManagedMembers, 'revoke', true, ({ sql, visible }) => ({
+      verb: 'update',
+      ctes: [],
+      head: `update ${sql} set "status" = 'revoked', "revoked_at" = now(), "updated_at" = now()`,
+      where: `${visible} and "user_id" = $2 and "status" = 'active'`,
+      returning: '',
+    }))
+    await keys.run(
+      revoke,
+      () => [userId],
+      () => undefined,
+    )
+    const set = `"deleted_at" = now(), "auth_epoch" = "auth_epoch" + 1`
+    return this.guardedRow('remove', id, { ...always, set }, () => [])
+  }
+}
+
+const resource = 'organization_members'
+
+/** The row of a service, of which only the id and the name are known. Its organization must be bound. */
+const registerService = statement('select platform.register_service($1, $2)', 'insert')
+
+/** A change without a condition: only a missing row is refused, as not found. */
+const always = { when: 'true', ask: 'true', refuse: () => new NotFoundError(resource) }
+
+const alreadyThere = (status: Member['status']): ConflictError =>
+  new ConflictError(
+    resource,
+    ['userId'],
+    status === 'active'
+      ? `${resource}: this person is a member already`
+      : `${resource}: this person is an inactive member; reactivate them`,
+  )

@@ -1,0 +1,97 @@
+import { z } from 'zod'
+import { parseId } from '../core/ids.js'
+import { NotFoundError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { withCondition } from '../core/statements/filters.js'
+import type { ListOptions, Page } from '../core/statements/pages.js'
+import { ownProperties, parseInput } from '../core/values.js'
+import { Projects } from '../repositories/projects.js'
+import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
+import { assertHeld, findRights, grantableRole, lockForManagement, parseRole } from './role-rights.js'
+
+const permission = 'projects'
+
+/** The projects with their members. */
+export class StaffedProjects extends Projects {
+  /** The members of projects. */
+  get members(): ProjectMembers {
+    return new ProjectMembers(this.scope)
+  }
+}
+
+/**
+ * The members of projects. A role in a project adds to the role in the organization, for that project alone. With an actor, nobody
+ * gives, changes or takes a role that has permissions which the actor lacks in that project.
+ */
+export class ProjectMembers {
+  constructor(private readonly scope: Scope) {}
+
+  list(projectId: string, options?: ListOptions<ProjectMember>): Query<Page<ProjectMember>> {
+    return this.of(projectId).list(withCondition(options, { projectId: parseId(projectId, 'projectId') }))
+  }
+
+  find(projectId: string, userId: string): Query<ProjectMember | undefined> {
+    return this.of(projectId).findRow({ projectId, userId })
+  }
+
+  /** Throws ConflictError when the person is a member of the project, BrokenReferenceError when they are none of the organization. */
+  add(projectId: string, values: { readonly userId: string; readonly role: string }): Promise<ProjectMember> {
+    return this.managing(projectId, async (rows, scope) => {
+      const given = parseInput(newProjectMember, { ...ownProperties(values), projectId })
+      await lockForManagement(scope, { permission, project: projectId })
+      await grantableRole(scope, given.role, { permission, project: given.projectId })
+      const { actor } = scope.context
+      const managed = { addedBy: actor?.kind === 'user' ? actor.id : null }
+      return rows.insertRow(newProjectMember, given, { managed })
+    })
+  }
+
+  changeRole(projectId: string, userId: string, role: string): Promise<ProjectMember> {
+    return this.managing(projectId, async (rows, scope) => {
+      const wanted = parseRole(role)
+      const member = await this.held(rows, scope, projectId, userId)
+      const { key } = await grantableRole(scope, wanted, { permission, project: projectId })
+      return rows.updateRow(nothing, member.id, {}, { managed: { role: key } })
+    })
+  }
+
+  /** It takes effect at the member's next request. */
+  remove(projectId: string, userId: string): Promise<ProjectMember> {
+    return this.managing(projectId, async (rows, scope) =>
+      rows.deleteRow((await this.held(rows, scope, projectId, userId)).id),
+    )
+  }
+
+  private of(projectId: string, scope = this.scope): ScopedTable<ProjectMember> {
+    return new ScopedTable<ProjectMember>(scope, projectMembers, { permission }, { project: projectId })
+  }
+
+  private managing<T>(
+    projectId: string,
+    work: (rows: ScopedTable<ProjectMember>, scope: Scope) => Promise<T>,
+  ): Promise<T> {
+    return this.scope.steps(async (scope) => {
+      scope.context.rules.authorize(`${permission}:write`, projectId)
+      return work(this.of(parseId(projectId, 'projectId'), scope), scope)
+    })
+  }
+
+  /** Locks the organization, and reads the member, of whom whoever acts must hold every permission in the project. */
+  private async held(
+    rows: ScopedTable<ProjectMember>,
+    scope: Scope,
+    projectId: string,
+    userId: string,
+  ): Promise<ProjectMember> {
+    await lockForManagement(scope, { permission, project: projectId })
+    const member = await rows.findRow({ projectId, userId })
+    if (member === undefined) throw new NotFoundError('project_members')
+    const role = await findRights(scope, member.role, { permission, project: projectId })
+    if (role !== undefined) assertHeld(scope, role, projectId)
+    return member
+  }
+}
+
+const nothing = z.strictObject({})

@@ -1,0 +1,199 @@
+import { hash } from 'node:crypto'
+import { z } from 'zod'
+import { databaseTime } from '../core/database-time.js'
+import { ConflictError, IdempotencyMismatchError, InvalidInputError } from '../core/errors.js'
+import { newId } from '../core/ids.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { parseInput } from '../core/values.js'
+import { type BillingPlan, billingPlans } from '../schema/billing-plans.js'
+import { builtInRoles } from '../schema/built-in-roles.js'
+import { organizationMembers } from '../schema/members.js'
+import { newOrganization, type Organization, organizations } from '../schema/organizations.js'
+import { rolePermissions, rolePlaces, roles } from '../schema/roles.js'
+import * as shape from '../schema/shared/shapes.js'
+import { subscriptions } from '../schema/subscriptions.js'
+import { newUser, type User, users } from '../schema/users.js'
+import { allRows, operate, type SystemWork } from './system-operation.js'
+
+const owner = z.union([
+  z.strictObject({ userId: shape.uuid }),
+  newUser.omit({ id: true }).extend({
+    /** Whether the host has seen that the address is the person's. */
+    emailConfirmed: z.boolean().optional(),
+  }),
+])
+
+const newProvision = newOrganization.extend({
+  /** Yours, for this customer: the same key gives the same organization again. */
+  key: shape.label(255),
+  /** The id of a billing plan. */
+  plan: shape.label(63),
+  owner,
+  allowUserManagement: z.boolean().optional(),
+  trialEndsAt: shape.instant.optional(),
+})
+
+export interface NewProvision extends z.input<typeof newProvision> {}
+type Provision = z.output<typeof newProvision>
+
+export interface Provisioned {
+  readonly organization: Organization
+  /** False when this key had been used before: nothing was written. */
+  readonly isNew: boolean
+}
+
+/**
+ * Makes an organization with its roles, its owner and its plan: all of it, or nothing. Of two callers with one key the second waits
+ * for the first, and gets the same organization.
+ */
+export async function provision(work: SystemWork, values: NewProvision): Promise<Provisioned> {
+  const asked = parseInput(newProvision, values)
+  const attempt = () => {
+    const id = newId()
+    const about = { kind: 'org', id } as const
+    const made = async (scope: Scope): Promise<Provisioned> =>
+      (await knownBy(scope, asked)) ?? { organization: await make(scope, id, asked), isNew: true }
+    return operate(work, 'organizations.provision', about, made, ({ organization }) => organization.id)
+  }
+  try {
+    return await attempt()
+  } catch (error) {
+    if (!(error instanceof ConflictError && error.fields.includes('provisionKey'))) throw error
+    // Another caller was faster, or the organization was deleted, which the second attempt reports.
+    return attempt()
+  }
+}
+
+/** The organization that this key has made. */
+async function knownBy(scope: Scope, asked: Provision): Promise<Provisioned | undefined> {
+  const rows = allRows<Organization>(scope, organizations)
+  const statement = ownStatement(
+    rows.plan,
+    provision,
+    'known by key',
+    false,
+    ({ sql, selected, visible }) =>
+      `select ${selected}, "provision_hash" is not distinct from $2::bytea from ${sql} where ${visible} and "provision_key" = $1::text`,
+  )
+  const found = await rows.run(
+    statement,
+    () => [asked.key, digestOf(asked)],
+    (result) => ({ organization: rows.rowsOf(result)[0], isSame: result.rows[0]?.at(-1) === true }),
+  )
+  if (found.organization === undefined) return undefined
+  if (!found.isSame) throw new IdempotencyMismatchError()
+  return { organization: found.organization, isNew: false }
+}
+
+/** The rows may have been changed since, so what was asked for is compared. */
+function digestOf(asked: Provision): Buffer {
+  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null && value !== undefined))
+  return hash('sha256', JSON.stringify(sorted(given)), 'buffer')
+}
+
+/** Objects with their keys in order, so that equal ones have one text. */
+function sorted(value: unknown): unknown {
+  if (value instanceof Date || typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(sorted)
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, one]) => [key, sorted(one)]),
+  )
+}
+
+async function make(scope: Scope, id: string, asked: Provision): Promise<Organization> {
+  const { key, plan, owner, trialEndsAt, allowUserManagement = true, ...values } = asked
+  const organization = await new ScopedTable<Organization>(scope, organizations).insertRow(newOrganization, values, {
+    managed: {
+      temporalNamespace: values.temporalNamespace ?? `org-${id}`,
+      allowUserManagement,
+      provisionKey: key,
+      provisionHash: digestOf(asked),
+    },
+  })
+  await addRoles(scope)
+  await addOwner(scope, await ownerOf(scope, owner))
+  await subscribe(scope, plan, trialEndsAt)
+  return organization
+}
+
+const builtInRole = z.strictObject({
+  key: z.string(),
+  name: z.string(),
+  description: z.string(),
+  appliesTo: z.enum(rolePlaces),
+})
+const rolePermission = z.strictObject({ roleKey: z.string(), permission: z.string() })
+
+async function addRoles(scope: Scope): Promise<void> {
+  const made = builtInRoles.map(({ key, name, description, appliesTo }) => ({ key, name, description, appliesTo }))
+  await new ScopedTable(scope, roles).appendRows(builtInRole, made, { managed: { builtIn: true } })
+  const held = builtInRoles.flatMap((role) => role.permissions.map((permission) => ({ roleKey: role.key, permission })))
+  await new ScopedTable(scope, rolePermissions).appendRows(rolePermission, held)
+}
+
+type Owner = Pick<User, 'id' | 'email' | 'kind'>
+
+/** The person who will own it: one who is there, or a new one. */
+async function ownerOf(scope: Scope, asked: Provision['owner']): Promise<Owner> {
+  const people = allRows<User>(scope, users)
+  if ('userId' in asked) return live(await people.lockRow(asked.userId))
+  const { emailConfirmed = false, ...values } = asked
+  const known = await people.findRow({ email: values.email })
+  if (known === undefined) {
+    const emailConfirmedAt = emailConfirmed ? await databaseTime(scope) : null
+    return people.insertRow(newUser, values, { managed: { emailConfirmedAt } })
+  }
+  // Otherwise whoever registers an address that is not theirs would own what is made for its owner.
+  if (known.emailConfirmedAt === null) {
+    throw new ConflictError(
+      'users',
+      ['email'],
+      'users: this address belongs to a person who has not confirmed it; name the owner by userId, or confirm the address first',
+    )
+  }
+  return live(await people.lockRow(known.id))
+}
+
+function live(person: User): Owner {
+  const { kind, status, bannedUntil } = person
+  if (kind !== 'person') throw new ConflictError('users', ['kind'], 'users: a service cannot own an organization')
+  if (status === 'active' && (bannedUntil === null || bannedUntil <= new Date())) return person
+  throw new ConflictError('users', ['status'], 'users: a suspended or banned person cannot own an organization')
+}
+
+const nothing = z.strictObject({})
+
+async function addOwner(scope: Scope, { id, email }: Owner): Promise<void> {
+  const managed = { userId: id, email, role: 'owner' }
+  await new ScopedTable(scope, organizationMembers).insertRow(nothing, {}, { managed })
+}
+
+async function subscribe(scope: Scope, planId: string, trialEndsAt: Date | undefined): Promise<void> {
+  const plan = await new ScopedTable<BillingPlan>(scope, billingPlans).findRow({ id: planId })
+  if (plan?.active !== true)
+    throw new InvalidInputError('plan', 'is not an active plan; `tenantry seed` makes the first ones')
+  const start = await databaseTime(scope)
+  const managed = {
+    planId,
+    planName: plan.name,
+    status: trialEndsAt === undefined ? 'active' : 'trialing',
+    currentPeriodStart: start,
+    currentPeriodEnd: monthsAfter(start, plan.interval === 'year' ? 12 : 1),
+    trialEndsAt,
+  }
+  await new ScopedTable(scope, subscriptions).insertRow(nothing, {}, { managed })
+}
+
+/** The same day of a later month, or the last of that month where it is shorter. */
+function monthsAfter(start: Date, months: number): Date {
+  const end = new Date(start)
+  end.setUTCDate(1)
+  end.setUTCMonth(end.getUTCMonth() + months)
+  const lastDay = new Date(Date.UTC(end.getUTCFullYear(), end.getUTCMonth() + 1, 0)).getUTCDate()
+  end.setUTCDate(Math.min(start.getUTCDate(), lastDay))
+  return end
+}

@@ -1,0 +1,110 @@
+import { z } from 'zod'
+import { DefinitionError, ForbiddenError, InvalidInputError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { planOf } from '../core/statements/table-plan.js'
+import { parseInput } from '../core/values.js'
+import { organizations } from '../schema/organizations.js'
+import { type Role, rolePermissions, roles } from '../schema/roles.js'
+import * as shape from '../schema/shared/shapes.js'
+
+/** In whose name roles are read and given: the resource in permissions and, for roles in a project, that project. */
+export interface Managing {
+  readonly permission: string
+  readonly project?: string | undefined
+}
+
+/**
+ * Locks the organization until the transaction ends, so that changes of its members and roles come one after another: none of them
+ * counts owners that another one is removing. Throws ForbiddenError where an actor may not manage them.
+ */
+export async function lockForManagement(scope: Scope, managing: Managing): Promise<void> {
+  const table = new ScopedTable(scope, organizations, undefined, managing)
+  const lock = ownStatement(
+    table.plan,
+    lockForManagement,
+    'lock',
+    false,
+    ({ sql, visible }) =>
+      `select "allow_user_management", current_setting('transaction_isolation') from ${sql} where ${visible} for no key update`,
+  )
+  const [mayActors, isolation] = await table.run(
+    lock,
+    () => [],
+    ({ rows: [row] }) => row ?? [],
+  )
+  if (isolation !== 'read committed') {
+    // It would count and compare what was there before it got the lock.
+    throw new DefinitionError(
+      `members and roles cannot be changed in a transaction of isolation ${String(isolation)}: use read committed, the default`,
+    )
+  }
+  const { actor } = scope.context
+  if (actor === undefined || actor.isTrusted) return
+  if (actor.impersonation !== undefined) {
+    throw new ForbiddenError(undefined, 'nobody changes members and roles in the name of another person')
+  }
+  if (mayActors !== true) {
+    throw new ForbiddenError(undefined, 'the members and roles of this organization are managed elsewhere')
+  }
+}
+
+/** A live role with its permissions. */
+export interface RoleRights extends Pick<Role, 'id' | 'key' | 'appliesTo' | 'builtIn'> {
+  readonly permissions: readonly string[]
+}
+
+export function findRights(scope: Scope, key: string, managing: Managing): Query<RoleRights | undefined> {
+  const table = new ScopedTable(scope, roles, undefined, managing)
+  const statement = ownStatement(table.plan, findRights, 'rights', false, (plan) => {
+    const [role, held] = [plan.as('r'), planOf(rolePermissions).as('p')]
+    return `select r."id", r."key", r."applies_to", r."built_in",
+        array(select p."permission" from ${held.sql} where ${held.owned} and p."role_key" = r."key" order by p."permission")
+      from ${role.sql} where ${role.visible} and r."key" = $2::text`
+  })
+  return table.run(
+    statement,
+    () => [key],
+    ({ rows: [row] }) => {
+      if (row === undefined) return undefined
+      const [id, key, appliesTo, builtIn, permissions] = row
+      return { id, key, appliesTo, builtIn, permissions } as RoleRights
+    },
+  )
+}
+
+/** The role by its key, if it may be given there by whoever acts. Throws InvalidInputError and ForbiddenError. */
+export async function grantableRole(scope: Scope, key: string, managing: Managing): Promise<RoleRights> {
+  const role = await findRights(scope, key, managing)
+  const place = managing.project === undefined ? 'organization' : 'project'
+  if (role === undefined) throw new InvalidInputError('role', 'is not a role of this organization')
+  if (role.appliesTo !== 'both' && role.appliesTo !== place) {
+    throw new InvalidInputError(
+      'role',
+      `applies to ${role.appliesTo === 'project' ? 'projects' : 'the organization'} only`,
+    )
+  }
+  assertHeld(scope, role, managing.project)
+  return role
+}
+
+/** Throws ForbiddenError when the role has permissions that whoever acts lacks. Backend code has all of them. */
+export function assertHeld(scope: Scope, role: Pick<RoleRights, 'key' | 'permissions'>, project?: string): void {
+  const { actor } = scope.context
+  const missing = role.permissions.filter((permission) => actor?.can(permission, project) === false)
+  if (missing.length === 0) return
+  const shown =
+    missing.length > 3 ? `${missing.slice(0, 3).join(', ')} and ${missing.length - 3} more` : missing.join(', ')
+  throw new ForbiddenError(missing[0], `the role ${role.key} has permissions that you lack: ${shown}`)
+}
+
+/**
+ * Whether the person is a live member: active here, and neither suspended, banned nor deleted. Only such an owner counts as one.
+ */
+export const isLiveMember = (userId: string): string => `exists (select from platform.member_actor(${userId}))`
+
+const roleKey = z.strictObject({ role: shape.label(63) })
+
+export const parseRole = (role: unknown): string => parseInput(roleKey, { role }).role

@@ -1,0 +1,45 @@
+import { NotFoundError } from '../core/errors.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { type Organization, organizationPatch, type OrganizationPatch, organizations } from '../schema/organizations.js'
+
+/** The organization itself. Its status, its plan and whether it manages its members are changed by the system. */
+export class OrganizationProfile {
+  private readonly row: ScopedTable<Organization>
+  private readonly id: string
+
+  constructor(scope: Scope) {
+    const { binding } = scope.context
+    this.row = new ScopedTable<Organization>(scope, organizations, options)
+    this.id = binding.kind === 'org' ? binding.id : ''
+  }
+
+  /** Its row, settings included. */
+  get(): Query<Organization> {
+    const own = ownStatement(
+      this.row.plan,
+      OrganizationProfile,
+      'own row',
+      false,
+      ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
+    )
+    return this.row.run(
+      own,
+      () => [],
+      (result) => {
+        const [organization] = this.row.rowsOf(result)
+        if (organization === undefined) throw new NotFoundError('organizations')
+        return organization
+      },
+    )
+  }
+
+  /** Throws ConflictError when another organization has the name or the slug. */
+  update(patch: OrganizationPatch): Query<Organization> {
+    return this.row.updateRow(organizationPatch, this.id, patch)
+  }
+}
+
+const options = { permission: 'organization' }

@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import type { Executor } from './core/executor.js'
+import { trusted } from './core/rules.js'
+import type { Secrets } from './core/scope.js'
+import { openScope } from './core/scopes/open-scope.js'
+import { parseInput } from './core/values.js'
+import { Organizations } from './operations/organizations.js'
+import { Users } from './operations/users.js'
+import type { Operator, SystemWork } from './operations/system-operation.js'
+import * as shape from './schema/shared/shapes.js'
+
+/** Named operations across organizations. Each is recorded with its actor and its reason. */
+export class System {
+  constructor(private readonly work: SystemWork) {}
+
+  get users(): Users {
+    return new Users(this.work)
+  }
+
+  get organizations(): Organizations {
+    return new Organizations(this.work)
+  }
+}
+
+/** Who works across organizations, and why. */
+export interface SystemOptions extends Operator {}
+
+const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
+
+/** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
+export function systemOf(executor: Executor, secrets: Secrets, debug: boolean, given: SystemOptions): System {
+  const context = {
+    actor: undefined,
+    request: undefined,
+    signal: undefined,
+    readOnly: false,
+    ...secrets,
+    rules: trusted,
+  }
+  return new System({
+    operator: parseInput(operator, given),
+    scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),
+  })
+}

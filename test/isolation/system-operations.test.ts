@@ -1,0 +1,144 @@
+import { getTableColumns } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { newId } from '../../src/core/ids.js'
+import { OrganizationProfile } from '../../src/repositories/organization.js'
+import { Organizations } from '../../src/operations/organizations.js'
+import { Users } from '../../src/operations/users.js'
+import { platformTables } from '../../src/schema/tables.js'
+import { sqlOf } from '../support/every-table.js'
+import { type Team, useTeams } from '../support/use-teams.js'
+
+// The system's login has one wall: row security lets it see everything, so that only the predicates of its statements keep one
+// organization's operation away from another one's rows.
+const teams = useTeams()
+const until = new Date(Date.now() + 600_000)
+
+interface Subject {
+  readonly team: Team
+  readonly userId: string
+}
+
+type Calls<Face> = {
+  readonly [Name in keyof Face as Face[Name] extends (...args: never[]) => unknown ? Name : never]: (
+    face: Face,
+    subject: Subject,
+  ) => Promise<unknown>
+}
+
+const organizationCalls: Calls<Organizations> = {
+  provision: (all, { team }) => {
+    const key = newId()
+    return all.provision({ key, name: key, slug: `s-${key}`, plan: 'tier_free', owner: { userId: team.owner.userId } })
+  },
+  find: (all, { team }) => all.find(team.id),
+  findBySlug: async (all, { team }) => all.findBySlug((await all.find(team.id))?.slug ?? ''),
+  findByExternalId: (all) => all.findByExternalId('nobody'),
+  list: (all) => all.list({ limit: 1 }),
+  suspend: (all, { team }) => all.suspend(team.id, 'unpaid'),
+  reactivate: async (all, { team }) => {
+    await all.suspend(team.id, 'unpaid')
+    return all.reactivate(team.id)
+  },
+  delete: (all, { team }) => all.delete(team.id),
+  restore: async (all, { team }) => {
+    await all.delete(team.id)
+    return all.restore(team.id)
+  },
+}
+
+const userCalls: Calls<Users> = {
+  find: (all, { userId }) => all.find(userId),
+  findByEmail: (all, { userId }) => all.findByEmail(`${userId}@example.com`),
+  findByExternalId: (all) => all.findByExternalId('nobody'),
+  list: (all) => all.list({ limit: 1 }),
+  confirmEmail: (all, { userId }) => all.confirmEmail(userId),
+  changeEmail: (all, { userId }) => all.changeEmail(userId, `new-${userId}@example.com`),
+  setCredentials: (all, { userId }) => all.setCredentials(userId, { passwordHash: 'hash' }),
+  passwordHash: (all, { userId }) => all.passwordHash(userId),
+  suspend: (all, { userId }) => all.suspend(userId),
+  ban: (all, { userId }) => all.ban(userId, until),
+  reactivate: (all, { userId }) => all.reactivate(userId),
+  delete: (all, { userId }) => all.delete(userId),
+  restore: async (all, { userId }) => {
+    await all.delete(userId)
+    return all.restore(userId)
+  },
+  erase: (all, { userId }) => all.erase(userId),
+}
+
+const profileCalls: Calls<OrganizationProfile> = {
+  get: (profile) => profile.get(),
+  update: (profile, { team }) => profile.update({ name: `New ${team.id}` }),
+}
+
+const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
+  ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
+  ['users', bound(userCalls, () => teams.system().users), Users.prototype],
+  ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
+]
+
+function bound<Face>(calls: Calls<Face>, face: (subject: Subject) => Face) {
+  return Object.fromEntries(
+    Object.entries(calls).map(([name, call]) => [
+      name,
+      (subject: Subject) => (call as (face: Face, subject: Subject) => Promise<unknown>)(face(subject), subject),
+    ]),
+  )
+}
+
+/** A person with a key, a session, a project and an invitation in an organization. */
+async function subject(): Promise<Subject> {
+  const team = await teams.newTeam()
+  const { userId } = await team.join('developer')
+  const { id } = await team.org.projects.create({ name: 'One', slug: 'one' })
+  await team.org.projects.members.add(id, { userId, role: 'developer' })
+  await team.org.apiKeys.create({ userId, name: 'ci' })
+  await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
+  await teams.database.admin.query(
+    `insert into platform.organization_invitations (org_id, id, email, role, token_hash, pepper_id, expires_at)
+     values ($1, $2, $3, 'member', '\\x01', 'test', now() + interval '1 d')`,
+    [team.id, newId(), `${userId}@example.com`],
+  )
+  return { team, userId }
+}
+
+/** Every row of the organization and its people, in every table. */
+async function photograph({ team, userId }: Subject): Promise<string[]> {
+  const photos: string[] = []
+  for (const table of platformTables) {
+    const names = Object.values(getTableColumns(table)).map((column) => column.name)
+    const owners = ['org_id', 'user_id', 'id'].filter((name) => names.includes(name) && isUuid(name, table))
+    if (owners.length === 0) continue
+    const where = owners.map((name) => `${name} = any($1::uuid[])`).join(' or ')
+    const rows = await teams.database.admin.query<{ row: string }>(
+      `select t::text as row from ${sqlOf(table)} t where ${where} order by 1`,
+      [[team.id, userId, team.owner.userId]],
+    )
+    photos.push(...rows.map(({ row }) => row))
+  }
+  return photos
+}
+
+const isUuid = (name: string, table: (typeof platformTables)[number]): boolean =>
+  Object.values(getTableColumns(table)).some((column) => column.name === name && column.getSQLType() === 'uuid')
+
+describe.each(faces)('%s', (_, calls, prototype) => {
+  test.each(Object.keys(calls))('%s leaves another organization and its people alone', async (name) => {
+    const [ours, theirs] = [await subject(), await subject()]
+    const before = await photograph(theirs)
+    expect(before.length).toBeGreaterThan(20)
+    const answer = await calls[name]?.(ours)
+    // A list of the system shows the newest, whoever it is.
+    if (name !== 'list') {
+      expect(JSON.stringify(answer ?? null)).not.toContain(theirs.team.id)
+      expect(JSON.stringify(answer ?? null)).not.toContain(theirs.userId)
+    }
+    expect(await photograph(theirs)).toEqual(before)
+  })
+
+  test('every method has a case', () => {
+    const isPrivate = new Set(['constructor', 'read', 'change', 'operation', 'end'])
+    const methods = Object.getOwnPropertyNames(prototype).filter((name) => !isPrivate.has(name))
+    expect(methods.sort()).toEqual(Object.keys(calls).sort())
+  })
+})

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll } from 'vitest'
+import { newId } from '../../src/core/ids.js'
+import { seed } from '../../src/migrations/seed.js'
+import type { NewProvision } from '../../src/operations/provision.js'
+import type { Org } from '../../src/org.js'
+import { openTenancy, type Tenancy } from '../../src/tenancy.js'
+import { createUser } from '../../src/testing/fixtures.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+
+const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
+
+/** An organization with its built-in roles and an owner. */
+export interface Team {
+  /** Its scope without an actor. */
+  readonly org: Org
+  readonly id: string
+  /** The id of the person who owns it, and of their row as a member. */
+  readonly owner: { readonly userId: string; readonly memberId: string }
+  /** Adds a new person with that role. */
+  join(role: string): Promise<{ readonly userId: string; readonly memberId: string }>
+  /** Its scope with that person as the actor. */
+  as(userId: string): Promise<Org>
+}
+
+/** A database of the test file's own with the first catalogs, and a tenancy that can provision. */
+export function useTeams() {
+  const database = useDatabase()
+  let opened: Tenancy | undefined
+  beforeAll(async () => {
+    await seed(database.admin)
+    opened = await openTenancy({ url: database.appUrl, pool: { max: 8 }, systemUrl: database.systemUrl, keys })
+  })
+  afterAll(() => opened?.close({ drain: 0 }))
+  const tenancy = (): Tenancy => {
+    if (opened === undefined) throw new Error('read the tenancy in tests and hooks only')
+    return opened
+  }
+  const system = () => tenancy().system({ actor: 'test', reason: 'a test' })
+  return {
+    database,
+    get tenancy() {
+      return tenancy()
+    },
+    system,
+    newUser: (values?: { email?: string }): Promise<string> => createUser(database.admin, values),
+    async newTeam(values: Partial<NewProvision> = {}): Promise<Team> {
+      const key = newId()
+      const userId = await createUser(database.admin)
+      const { organization } = await system().organizations.provision({
+        key,
+        name: key,
+        slug: `team-${key}`,
+        plan: 'tier_enterprise',
+        owner: { userId },
+        ...values,
+      })
+      const { id } = organization
+      const org = tenancy().forOrg(id)
+      const owner = await org.members.findByUser(userId)
+      return {
+        org,
+        id,
+        owner: { userId, memberId: owner?.id ?? '' },
+        async join(role) {
+          const joined = await createUser(database.admin)
+          const member = await org.members.add({ userId: joined, email: `${joined}@example.com`, role })
+          return { userId: joined, memberId: member.id }
+        },
+        as: async (person) => tenancy().forOrg(id, { actor: await org.actorFor(person) }),
+      }
+    },
+  }
+}
