@@ -44,18 +44,13 @@ export async function authenticateSession(
   const read = tokens.readSession(token)
   if (read === undefined) throw new UnauthorizedError()
   const { userId, sessionId, hashes } = read
-  const [found, , acting] = await executor.run({ kind: 'user', id: userId }, [
-    { statement: check, values: [userId, sessionId, hashes] },
-    { statement: touch, values: [userId, sessionId, hashes, policy.maxIdle] },
-    { statement: rights, values: [sessionId] },
+  const [found] = await executor.run({ kind: 'user', id: userId }, [
+    { statement: authenticate, values: [userId, sessionId, hashes, policy.maxIdle] },
   ])
   const [row] = found?.rows ?? []
   if (row === undefined) throw new UnauthorizedError()
-  return {
-    userId,
-    session: { id: sessionId, expiresAt: new Date(row[0] as string) },
-    actor: actorOf(userId, acting?.rows[0] as Rights | undefined),
-  }
+  const [expiresAt, ...rights] = row as [string, ...Rights]
+  return { userId, session: { id: sessionId, expiresAt: new Date(expiresAt) }, actor: actorOf(userId, rights) }
 }
 
 /**
@@ -91,11 +86,11 @@ export async function refreshSession(
   return { session: { id: sessionId, expiresAt: new Date(row[0] as string) }, token, refreshToken: next }
 }
 
-type Rights = [orgId: string, epoch: number, permissions: string[], projects: Record<string, string[]>]
+/** All null where no organization is chosen. */
+type Rights = [orgId: string | null, epoch: number, permissions: string[], projects: Record<string, string[]>]
 
-function actorOf(userId: string, rights: Rights | undefined): Actor | undefined {
-  if (rights === undefined) return undefined
-  const [orgId, epoch, permissions, projects] = rights
+function actorOf(userId: string, [orgId, epoch, permissions, projects]: Rights): Actor | undefined {
+  if (orgId === null) return undefined
   return makeActor({ kind: 'user', id: userId, orgId, permissions, projects, epoch })
 }
 
@@ -106,24 +101,23 @@ const live = `s.user_id = $1 and s.id = $2 and s.revoked_at is null
 const person = `u.id = $1 and u.status = 'active' and u.deleted_at is null
   and (u.banned_until is null or u.banned_until <= statement_timestamp())`
 
-const check = statement(
-  `select s.expires_at from platform.user_sessions s join platform.users u on ${person}
-   where ${live} and s.token_hash = any($3::bytea[])`,
-  'read',
-)
-
-/** Once a minute at most, and often enough that a short idle time does not end a session in use. */
-const touch = statement(
-  `update platform.user_sessions s
-   set last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
-     idle_expires_at = least(s.expires_at, statement_timestamp() + $4 * interval '1 second')
-   where ${live} and s.token_hash = any($3::bytea[]) and s.last_activity_at < statement_timestamp() - least(60, $4 / 10.0) * interval '1 second'`,
+/** The use is noted once a minute at most, and often enough that a short idle time does not end a session in use. */
+const authenticate = statement(
+  `with live as materialized (
+     select s.id, s.expires_at, s.last_activity_at
+     from platform.user_sessions s join platform.users u on ${person}
+     where ${live} and s.token_hash = any($3::bytea[])
+   ), noted as (
+     update platform.user_sessions n
+     set last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
+       idle_expires_at = least(live.expires_at, statement_timestamp() + $4 * interval '1 second')
+     from live
+     where n.user_id = $1 and n.id = live.id
+       and live.last_activity_at < statement_timestamp() - least(60, $4 / 10.0) * interval '1 second'
+   )
+   select live.expires_at, a.org_id, a.auth_epoch, a.permissions, a.projects
+   from live left join lateral platform.session_actor(live.id) a on true`,
   'change',
-)
-
-const rights = statement(
-  'select a.org_id, a.auth_epoch, a.permissions, a.projects from platform.session_actor($1) a',
-  'read',
 )
 
 /** `rotated_at` is the start of the transaction, by which the next statement knows its own rotation. */
