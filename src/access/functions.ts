@@ -1,3 +1,5 @@
+import { isLivePerson } from '../schema/users.js'
+
 /**
  * A function that the migrations install. The start-up proof compares the database with this text. A change here also needs a
  * migration; a test compares the two.
@@ -148,10 +150,6 @@ end
 `,
 }
 
-/** A person who may do anything at all: not deleted, suspended or banned. */
-const isLivePerson =
-  "u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp())"
-
 /** The live organizations in which the bound person is an active member. */
 const myOrganizations: SqlFunction = {
   signature: 'platform.my_organizations()',
@@ -172,7 +170,7 @@ begin
     join platform.organizations o on o.id = m.org_id
     join platform.users u on u.id = m.user_id
     where m.user_id = me and m.status = 'active' and m.deleted_at is null and o.deleted_at is null
-      and ${isLivePerson};
+      and ${isLivePerson('u')};
 end
 `,
 }
@@ -197,7 +195,7 @@ begin
     from platform.users u
     join platform.organization_invitations i on i.email = u.email
     join platform.organizations o on o.id = i.org_id
-    where u.id = me and u.email_confirmed_at is not null and ${isLivePerson}
+    where u.id = me and u.email_confirmed_at is not null and ${isLivePerson('u')}
       and i.accepted_at is null and i.declined_at is null and i.revoked_at is null
       and i.expires_at > pg_catalog.statement_timestamp()
       and o.status = 'active' and o.deleted_at is null;
@@ -291,7 +289,7 @@ begin
     from platform.organization_members m
     join platform.users u on u.id = m.user_id
     where m.org_id = org and m.user_id = person and m.status = 'active' and m.deleted_at is null
-      and u.kind = m.kind and ${isLivePerson};
+      and u.kind = m.kind and ${isLivePerson('u')};
 end
 `,
 }
@@ -323,7 +321,7 @@ begin
       and s.revoked_at is null and s.expires_at > pg_catalog.statement_timestamp()
       and s.idle_expires_at > pg_catalog.statement_timestamp()
       and m.status = 'active' and m.deleted_at is null and o.status = 'active' and o.deleted_at is null
-      and ${isLivePerson};
+      and ${isLivePerson('u')};
 end
 `,
 }
@@ -347,13 +345,13 @@ end
 const userIdByEmail = idBy(
   'user_id_by_email',
   'address',
-  `select u.id from platform.users u where u.email = address and ${isLivePerson}`,
+  `select u.id from platform.users u where u.email = address and ${isLivePerson('u')}`,
 )
 
 const userIdByExternalId = idBy(
   'user_id_by_external_id',
   'host_id',
-  `select u.id from platform.users u where u.external_id = host_id and ${isLivePerson}`,
+  `select u.id from platform.users u where u.external_id = host_id and ${isLivePerson('u')}`,
 )
 
 const organizationIdBySlug = idBy(

@@ -57,6 +57,16 @@ const kitConfig = z.object({
 
 const endings = ['ts', 'mts', 'js', 'mjs']
 
+/** What `openTenancy` has to know of the host's tables. */
+export const openingOptions = ({ own }: Project) =>
+  own === undefined
+    ? {}
+    : {
+        own: { schema: own.definitions, migrations: own.set.folder, bookkeeping: own.set.bookkeeping },
+        allowRelations: own.allowRelations,
+        allowFunctions: own.allowFunctions,
+      }
+
 /** The library's tables alone. */
 export const platformProject: Project = { sets: [platformMigrations], tables: platformTables, own: undefined }
 

@@ -4,6 +4,7 @@ import type { Executor } from '../core/executor.js'
 import { newId } from '../core/ids.js'
 import type { RequestContext, Tokens } from '../core/scope.js'
 import { statement } from '../core/statement.js'
+import { isLivePerson } from '../schema/users.js'
 import type { SessionPolicy } from './session-policy.js'
 
 /** A session that was accepted. */
@@ -98,8 +99,7 @@ function actorOf(userId: string, [orgId, epoch, permissions, projects]: Rights):
 const live = `s.user_id = $1 and s.id = $2 and s.revoked_at is null
   and s.expires_at > statement_timestamp() and s.idle_expires_at > statement_timestamp()`
 
-const person = `u.id = $1 and u.status = 'active' and u.deleted_at is null
-  and (u.banned_until is null or u.banned_until <= statement_timestamp())`
+const person = `u.id = $1 and ${isLivePerson('u')}`
 
 /** The use is noted once a minute at most, and often enough that a short idle time does not end a session in use. */
 const authenticate = statement(

@@ -32,7 +32,6 @@ export class FirableSchedules extends Schedules {
 }
 
 const fireOptions = z.strictObject({ at: shape.instant })
-const nothing = z.strictObject({})
 /** The permission to change schedules is enough to fire them, although that queues tasks. */
 const permission = 'schedules'
 
@@ -51,7 +50,7 @@ function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<F
     const run = runToQueue(schedule, nextRunAt, now)
     const taskId = run === undefined ? undefined : await queueRun(inner, schedule, run)
     const managed = { nextRunAt: nextRun(cron, timezone, now), lastRunAt: run }
-    return { taskId, schedule: await rows.updateRow(nothing, id, {}, { managed }) }
+    return { taskId, schedule: await rows.updateRow(shape.noInput, id, {}, { managed }) }
   })
 }
 
@@ -76,5 +75,5 @@ function lockRunnable(scope: Scope, workflowId: string): Query<boolean> {
 async function queueRun(scope: Scope, { id, workflowId, input }: Schedule, scheduledFor: Date): Promise<string> {
   const table = new ScopedTable<{ readonly id: string }>(scope, tasks, undefined, { permission })
   const managed = { kind: 'schedule', scheduleId: id, workflowId, scheduledFor, runAt: scheduledFor, input }
-  return (await table.insertRow(nothing, {}, { managed, existing: 'tasks_schedule_key' })).id
+  return (await table.insertRow(shape.noInput, {}, { managed, existing: 'tasks_schedule_key' })).id
 }

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { databaseTime } from '../core/database-time.js'
-import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../core/errors.js'
+import { ConflictError, ForbiddenError, InvalidInputError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
+import { unguarded } from '../core/statements/updates.js'
 import { planOf } from '../core/statements/table-plan.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { ApiKeys } from '../repositories/api-keys.js'
@@ -83,7 +84,7 @@ export class ManagedApiKeys extends ApiKeys {
   revoke(id: string): Promise<ApiKey> {
     return this.atomically(async (inner) => {
       await inner.held(id)
-      return inner.guardedRow('revoke', id, revocation, () => [])
+      return inner.guardedRow('revoke', id, unguarded('api_keys', revoked), () => [])
     })
   }
 
@@ -91,8 +92,8 @@ export class ManagedApiKeys extends ApiKeys {
   delete(id: string): Promise<ApiKey> {
     return this.atomically(async (inner) => {
       await inner.held(id)
-      const set = `${revocation.set}, "deleted_at" = now()`
-      return inner.guardedRow('delete', id, { ...revocation, set }, () => [])
+      const set = `${revoked}, "deleted_at" = now()`
+      return inner.guardedRow('delete', id, unguarded('api_keys', set), () => [])
     })
   }
 
@@ -140,7 +141,7 @@ export class ManagedApiKeys extends ApiKeys {
   private async insertKey(managed: Readonly<Record<string, unknown>>): Promise<CreatedApiKey> {
     const { binding, tokens } = this.scope.context
     const { token, ...stored } = tokens.makeKey(binding.kind === 'org' ? binding.id : '')
-    const apiKey = await this.insertRow(nothing, {}, { managed: { ...managed, ...stored } })
+    const apiKey = await this.insertRow(shape.noInput, {}, { managed: { ...managed, ...stored } })
     return { apiKey, token }
   }
 
@@ -182,22 +183,10 @@ export class ManagedApiKeys extends ApiKeys {
       graceUntil === undefined
         ? { set: `"status" = 'revoked', "revoked_at" = now()`, values: [] }
         : { set: `"grace_until" = $3::timestamptz`, values: [graceUntil.toISOString()] }
-    await this.guardedRow(
-      'rotate',
-      id,
-      { set: change.set, when: 'true', ask: 'true', refuse: () => new NotFoundError('api_keys') },
-      () => change.values,
-    )
+    await this.guardedRow('rotate', id, unguarded('api_keys', change.set), () => change.values)
   }
 }
-
-const nothing = z.strictObject({})
 const rotation = z.strictObject({ graceUntil: shape.instant.optional() })
 
-/** Changes a revoked key too, and keeps the moment at which it was revoked. */
-const revocation = {
-  set: `"status" = 'revoked', "revoked_at" = least("revoked_at", now())`,
-  when: 'true',
-  ask: 'true',
-  refuse: () => new NotFoundError('api_keys'),
-}
+// A revoked key keeps the moment at which it was revoked.
+const revoked = `"status" = 'revoked', "revoked_at" = least("revoked_at", now())`

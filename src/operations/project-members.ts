@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import { parseId } from '../core/ids.js'
 import { NotFoundError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
@@ -9,7 +8,8 @@ import type { ListOptions, Page } from '../core/statements/pages.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { Projects } from '../repositories/projects.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
-import { assertHeld, findRights, grantableRole, lockForManagement, parseRole } from './role-rights.js'
+import { assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
+import * as shape from '../schema/shared/shapes.js'
 
 const permission = 'projects'
 
@@ -53,7 +53,7 @@ export class ProjectMembers {
       const wanted = parseRole(role)
       const member = await this.held(rows, scope, projectId, userId)
       const { key } = await grantableRole(scope, wanted, { permission, project: projectId })
-      return rows.updateRow(nothing, member.id, {}, { managed: { role: key } })
+      return rows.updateRow(shape.noInput, member.id, {}, { managed: { role: key } })
     })
   }
 
@@ -85,13 +85,11 @@ export class ProjectMembers {
     projectId: string,
     userId: string,
   ): Promise<ProjectMember> {
-    await lockForManagement(scope, { permission, project: projectId })
+    const managing = { permission, project: projectId }
+    await lockForManagement(scope, managing)
     const member = await rows.findRow({ projectId, userId })
     if (member === undefined) throw new NotFoundError('project_members')
-    const role = await findRights(scope, member.role, { permission, project: projectId })
-    if (role !== undefined) assertHeld(scope, role, projectId)
+    await assertHoldsRole(scope, member.role, managing)
     return member
   }
 }
-
-const nothing = z.strictObject({})

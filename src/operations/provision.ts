@@ -165,11 +165,9 @@ function live(person: User): Owner {
   throw new ConflictError('users', ['status'], 'users: a suspended or banned person cannot own an organization')
 }
 
-const nothing = z.strictObject({})
-
 async function addOwner(scope: Scope, { id, email }: Owner): Promise<void> {
   const managed = { userId: id, email, role: 'owner' }
-  await new ScopedTable(scope, organizationMembers).insertRow(nothing, {}, { managed })
+  await new ScopedTable(scope, organizationMembers).insertRow(shape.noInput, {}, { managed })
 }
 
 async function subscribe(scope: Scope, planId: string, trialEndsAt: Date | undefined): Promise<void> {
@@ -185,7 +183,7 @@ async function subscribe(scope: Scope, planId: string, trialEndsAt: Date | undef
     currentPeriodEnd: monthsAfter(start, plan.interval === 'year' ? 12 : 1),
     trialEndsAt,
   }
-  await new ScopedTable(scope, subscriptions).insertRow(nothing, {}, { managed })
+  await new ScopedTable(scope, subscriptions).insertRow(shape.noInput, {}, { managed })
 }
 
 /** The same day of a later month, or the last of that month where it is shorter. */

@@ -42,8 +42,8 @@ export async function lockForManagement(scope: Scope, managing: Managing): Promi
     )
   }
   const { actor } = scope.context
-  if (actor === undefined || actor.isTrusted) return
-  if (actor.impersonation !== undefined) {
+  if (!isChecked(scope)) return
+  if (actor?.impersonation !== undefined) {
     throw new ForbiddenError(undefined, 'nobody changes members and roles in the name of another person')
   }
   if (mayActors !== true) {
@@ -88,6 +88,16 @@ export async function grantableRole(scope: Scope, key: string, managing: Managin
   }
   assertHeld(scope, role, managing.project)
   return role
+}
+
+/** Whether somebody acts whose rights are checked. Backend code and jobs have all of them. */
+export const isChecked = ({ context: { actor } }: Scope): boolean => actor !== undefined && !actor.isTrusted
+
+/** Throws ForbiddenError when that role, if it is still there, has permissions that whoever acts lacks. */
+export async function assertHoldsRole(scope: Scope, key: string, managing: Managing): Promise<void> {
+  if (!isChecked(scope)) return
+  const role = await findRights(scope, key, managing)
+  if (role !== undefined) assertHeld(scope, role, managing.project)
 }
 
 /** Throws ForbiddenError when the role has permissions that whoever acts lacks. Backend code has all of them. */

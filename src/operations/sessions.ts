@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ForbiddenError, NotFoundError, UnauthorizedError } from '../core/errors.js'
+import { ForbiddenError, UnauthorizedError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
@@ -7,11 +7,12 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { unguarded } from '../core/statements/updates.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { parseInput } from '../core/values.js'
 import { newUserSession, type NewUserSession, type UserSession, userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
-import { userAuditLogs } from '../schema/users.js'
+import { isLivePerson, userAuditLogs } from '../schema/users.js'
 import type { IssuedSession } from './authenticate-session.js'
 import type { SessionPolicy } from './session-policy.js'
 
@@ -70,7 +71,7 @@ export class Sessions {
   revoke(id: string): Promise<UserSession> {
     return this.scope.steps(async (scope) => {
       const rows = new ScopedTable<UserSession>(scope, userSessions)
-      const ended = await rows.guardedRow('revoke', id, revocation, () => [])
+      const ended = await rows.guardedRow('revoke', id, unguarded('user_sessions', revoked), () => [])
       await noteFor(scope, 'session.revoked', id)
       return ended
     })
@@ -98,22 +99,15 @@ export class Sessions {
   }
 }
 
-const nothing = z.strictObject({})
-
 /** An entry in the person's own log. */
 export async function noteFor(scope: Scope, eventType: string, sessionId: string | null): Promise<void> {
   const { request } = scope.context
   const managed = { eventType, sessionId, ipAddress: request?.ip ?? null, userAgent: request?.userAgent ?? null }
-  await new ScopedTable(scope, userAuditLogs).appendRows(nothing, [{}], { managed })
+  await new ScopedTable(scope, userAuditLogs).appendRows(shape.noInput, [{}], { managed })
 }
 
-/** An ended session keeps the moment and the reason of its end. */
-const revocation = {
-  set: `"revoked_at" = least("revoked_at", now()), "revoked_reason" = coalesce("revoked_reason", 'signed_out')`,
-  when: 'true',
-  ask: 'true',
-  refuse: () => new NotFoundError('user_sessions'),
-}
+// An ended session keeps the moment and the reason of its end.
+const revoked = `"revoked_at" = least("revoked_at", now()), "revoked_reason" = coalesce("revoked_reason", 'signed_out')`
 
 function activate(scope: Scope, id: string, orgId: string): Query<void> {
   return scope.query(() => {
@@ -137,8 +131,7 @@ const insert = statement(
    select u.id, $2, $3, $4, $5, statement_timestamp() + $6 * interval '1 second',
      statement_timestamp() + least($6, $7) * interval '1 second', $8, $9
    from platform.users u
-   where u.id = $1 and u.kind = 'person' and u.status = 'active' and u.deleted_at is null
-     and (u.banned_until is null or u.banned_until <= statement_timestamp())
+   where u.id = $1 and u.kind = 'person' and ${isLivePerson('u')}
    returning expires_at`,
   'change',
 )

@@ -1,10 +1,10 @@
-import { z } from 'zod'
 import type { Owner } from '../core/executor.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { planOfAllOwners } from '../core/statements/table-plan.js'
 import { type SystemAuditEntry, systemAuditLogs } from '../schema/audit-logs.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
+import * as shape from '../schema/shared/shapes.js'
 
 /** Who works across organizations, and why. Both are recorded with each operation. */
 export interface Operator {
@@ -35,12 +35,10 @@ export function operate<T>(
     const id = targetOf(result)
     const target = about?.kind === 'user' ? { targetUserId: id } : { targetOrgId: id }
     const managed = { ...operator, operation, ...(id === undefined ? {} : target) }
-    await new ScopedTable<SystemAuditEntry>(scope, systemAuditLogs).insertRow(nothing, {}, { managed })
+    await new ScopedTable<SystemAuditEntry>(scope, systemAuditLogs).insertRow(shape.noInput, {}, { managed })
     return result
   })
 }
-
-const nothing = z.strictObject({})
 
 /** A table over the rows of every owner. */
 export const allRows = <Row extends object>(scope: Scope, table: PgTable): ScopedTable<Row> =>

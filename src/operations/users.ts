@@ -7,6 +7,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import type { ChangeText } from '../core/statements/change-text.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { unguarded } from '../core/statements/updates.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { apiKeys } from '../schema/api-keys.js'
@@ -14,7 +15,7 @@ import { organizationInvitations } from '../schema/invitations.js'
 import { organizationMembers } from '../schema/members.js'
 import { userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
-import { type User, userAuditLogs, users } from '../schema/users.js'
+import { isLivePerson, type User, userAuditLogs, users } from '../schema/users.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 /** A person after a change, and the organizations that have no active owner any more because of it. */
@@ -57,7 +58,7 @@ export class Users {
       rows.guardedRow(
         'confirmEmail',
         id,
-        { ...always, set: `"email_confirmed_at" = coalesce("email_confirmed_at", now())` },
+        unguarded('users', `"email_confirmed_at" = coalesce("email_confirmed_at", now())`),
         () => [],
       ),
     )
@@ -71,7 +72,7 @@ export class Users {
     return this.change('changeEmail', id, async ({ rows, scope, user: before }) => {
       const given = parseInput(address, { email })
       const set = `"email" = $3::text, "email_confirmed_at" = now()`
-      const user = await rows.guardedRow('changeEmail', id, { ...always, set }, () => [given.email])
+      const user = await rows.guardedRow('changeEmail', id, unguarded('users', set), () => [given.email])
       const keptIn = await carryAddress(scope, id, before.email, given.email)
       return { user, keptIn }
     })
@@ -84,7 +85,7 @@ export class Users {
   ): Promise<User> {
     return this.change('setCredentials', id, ({ rows }) => {
       const given = parseInput(newCredentials, credentials)
-      return rows.updateRow(nothing, id, {}, { managed: given })
+      return rows.updateRow(shape.noInput, id, {}, { managed: given })
     })
   }
 
@@ -125,7 +126,9 @@ export class Users {
   /** Ends a suspension and a ban. Sessions and keys stay ended. */
   reactivate(id: string): Promise<User> {
     const set = `"status" = 'active', "banned_until" = null`
-    return this.change('reactivate', id, ({ rows }) => rows.guardedRow('reactivate', id, { ...always, set }, () => []))
+    return this.change('reactivate', id, ({ rows }) =>
+      rows.guardedRow('reactivate', id, unguarded('users', set), () => []),
+    )
   }
 
   /** Hides the person. `restore` brings them back with their memberships. */
@@ -193,25 +196,22 @@ export class Users {
   ): Promise<ChangedPerson> {
     return this.change(name, id, async ({ rows, scope }) => {
       const withoutOwner = await ownedAlone(scope, id, options)
-      const user = await rows.guardedRow(name, id, { ...always, set }, values)
+      const user = await rows.guardedRow(name, id, unguarded('users', set), values)
       await endEverything(scope, id)
       return { user, withoutOwner }
     })
   }
 }
-
-const nothing = z.strictObject({})
 const address = z.strictObject({ email: shape.email })
 const ban = z.strictObject({ until: shape.instant })
 const newCredentials = z.strictObject({
   passwordHash: shape.text(1000).min(1).nullish(),
   mfaEnabled: z.boolean().optional(),
 })
-const always = { when: 'true', ask: 'true', refuse: () => new NotFoundError('users') }
 
 async function note(scope: Scope, event: string): Promise<void> {
   const log = new ScopedTable(scope, userAuditLogs)
-  await log.appendRows(nothing, [{}], { managed: { eventType: `system.${event}` } })
+  await log.appendRows(shape.noInput, [{}], { managed: { eventType: `system.${event}` } })
 }
 
 /** Whether the address of a deleted person belongs to somebody else by now. */
@@ -260,8 +260,7 @@ async function ownedAlone(scope: Scope, id: string, options: ForceOption | undef
       join platform.organizations o on o.id = m.org_id and o.deleted_at is null
       where m."user_id" = $1 and m."role" = 'owner' and m."status" = 'active' and m."deleted_at" is null
         and not exists (
-          select from ${plan.as('x').sql} join platform.users u on u.id = x."user_id" and u.status = 'active' and u.deleted_at is null
-            and u.kind = 'person' and (u.banned_until is null or u.banned_until <= statement_timestamp())
+          select from ${plan.as('x').sql} join platform.users u on u.id = x."user_id" and u.kind = 'person' and ${isLivePerson('u')}
           where x."org_id" = m."org_id" and x."user_id" <> $1 and x."role" = 'owner' and x."status" = 'active'
             and x."deleted_at" is null
         )

@@ -67,16 +67,13 @@ const addCreate: AddCommand = (group, run) =>
         throw new InvalidInputError('--member', 'is needed: the address of a member; or --role for a new service')
       }
       const { openTenancy } = await import('../../tenancy.js')
-      const { own } = await context.project()
+      const { openingOptions } = await import('../config-file.js')
+      const project = await context.project()
       const place = loginsPlace(url, 'DATABASE_URL', context.env)
       const tenancy = await openTenancy({
         url: 'url' in place ? place.url : undefined,
         keys: context.env.TENANTRY_KEYS,
-        ...(own !== undefined && {
-          own: { schema: own.definitions, migrations: own.set.folder, bookkeeping: own.set.bookkeeping },
-          allowRelations: own.allowRelations,
-          allowFunctions: own.allowFunctions,
-        }),
+        ...openingOptions(project),
       })
       try {
         const id = await tenancy.organizations.findIdBySlug(slug)

@@ -170,16 +170,10 @@ async function withSystem<T>(
 ): Promise<T> {
   const { openSystem } = await import('../../tenancy.js')
   const { cwd, env } = context
-  const { own } = await context.project()
+  const { openingOptions } = await import('../config-file.js')
   const place =
     embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
-  const opened = await openSystem(place, {
-    ...(own !== undefined && {
-      own: { schema: own.definitions, migrations: own.set.folder, bookkeeping: own.set.bookkeeping },
-      allowRelations: own.allowRelations,
-      allowFunctions: own.allowFunctions,
-    }),
-  })
+  const opened = await openSystem(place, openingOptions(await context.project()))
   try {
     return await work(
       opened.system({ actor: actor ?? `command line: ${account()}`, reason: reason ?? 'from the command line' }),

@@ -25,6 +25,14 @@ export interface GuardedChange extends Guard {
   readonly from?: string
 }
 
+/** A change of SQL that every state of the row allows: only a row that is not there is refused. */
+export const unguarded = (resource: string, set: string): GuardedChange => ({
+  set,
+  when: 'true',
+  ask: 'true',
+  refuse: () => new NotFoundError(resource),
+})
+
 /** Conditions of an update, besides that the row exists. */
 export interface UpdateConditions {
   readonly revision: number | undefined

@@ -10,6 +10,9 @@ export const text = (max: number) =>
     .max(max)
     .refine((value) => !value.includes('\0') && value.isWellFormed(), 'contains NUL or half of a surrogate pair')
 
+/** For rows of which the library sets every value: nothing is taken from the caller. */
+export const noInput = z.strictObject({})
+
 /** A name for people: not blank. */
 export const label = (max = 200) => text(max).refine((value) => value.trim() !== '', 'is blank')
 
