@@ -45,9 +45,9 @@ export async function openWithout(options: WallOptions): Promise<{ tenancy: Tena
   return { tenancy: new Tenancy(counting, secretsOf(passingKeyring())), count: () => queries }
 }
 
-/** The same statement, in which `$1` is compared with nothing. */
+/** The same statement, in which `$1`, the organization or the person, is compared with nothing. */
 function withoutPredicate<T extends { statement: Statement }>(call: T): T {
-  const text = call.statement.text.replaceAll(/(?:\w+\.)?"?org_id"? = \$1\b/g, '$1::uuid is not null')
+  const text = call.statement.text.replaceAll(/(?:\w+\.)?"?(?:org_id|user_id|id)"? = \$1\b/g, '$1::uuid is not null')
   return { ...call, statement: { ...call.statement, name: '', text } }
 }
 
