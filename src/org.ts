@@ -1,7 +1,8 @@
 import { type ScopedDatabase, scopedDatabase } from './core/scoped-database.js'
-import { DefinitionError, InvalidInputError } from './core/errors.js'
+import { InvalidInputError } from './core/errors.js'
 import { schemaExtender, type SchemaModule } from './core/relational-schema.js'
 import type { Batched, Query } from './core/query.js'
+import { ownerId } from './core/owner-id.js'
 import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import type { ScopedRepository } from './core/scoped-repository.js'
@@ -42,9 +43,7 @@ export class Org {
   private readonly orgId: string
 
   constructor(private readonly scope: Scope) {
-    const { binding } = scope.context
-    if (binding.kind !== 'org') throw new DefinitionError('an organization needs a scope that is bound to one')
-    this.orgId = binding.id
+    this.orgId = ownerId(scope, 'org')
   }
 
   get id(): string {

@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { type Actor, makeActor } from './core/actor.js'
 import { ForbiddenError, InvalidInputError } from './core/errors.js'
 import type { Binding, Executor } from './core/executor.js'
-import { parseId, parseOrgId } from './core/ids.js'
+import { type OrgId, parseId, parseOrgId } from './core/ids.js'
 import { rulesOf, trusted } from './core/rules.js'
 import { openScope } from './core/scopes/open-scope.js'
-import { readScopeOptions } from './core/scopes/scope-options.js'
+import { readScopeOptions, type ScopeOptions } from './core/scopes/scope-options.js'
 import type { RequestContext, Scope, Secrets } from './core/scope.js'
 import { traced } from './core/tracing.js'
 import { parseInput, readOptions } from './core/values.js'
@@ -85,16 +85,20 @@ export class Tenancy {
 
   /** The scope of one organization. It costs nothing, so open one for each request. Throws InvalidOrgIdError. */
   forOrg(orgId: string, options?: OrgOptions): Org {
-    const { actor, request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
-    const binding: Binding = { kind: 'org', id: parseOrgId(orgId) }
+    return this.orgScope(parseOrgId(orgId), options === undefined ? noOptions : readScopeOptions(options))
+  }
+
+  private orgScope(id: OrgId, options: ScopeOptions): Org {
+    const { actor } = options
+    const binding: Binding = { kind: 'org', id }
     if (actor?.orgId !== undefined && actor.orgId !== binding.id) {
       throw new ForbiddenError(undefined, 'this actor belongs to another organization')
     }
-    const context = { binding, actor, request, signal, readOnly, ...this.secrets, rules: rulesOf(actor) }
+    const context = { ...options, binding, ...this.secrets, rules: rulesOf(actor) }
     return new Org(openScope(context, this.executor, this.debug))
   }
 
-  /** The actor for a job of yours: it has every permission in every organization, and its name is in the audit log. */
+  /** The actor for a job of yours: it has every permission in every organization. Its name will be in the audit log. */
   job(name: string): Actor {
     const { label } = parseInput(jobName, { label: name })
     return makeActor({ kind: 'system', label, permissions: [], isTrusted: true })
@@ -105,18 +109,18 @@ export class Tenancy {
    * Throws UnauthorizedError, always the same, and RateLimitedError. Text that is no token sends nothing.
    */
   async authenticateApiKey(token: string, options?: Omit<OrgOptions, 'actor'>): Promise<AuthenticatedKey> {
-    readScopeOptions(options)
-    const { orgId, actor, rateLimit } = await authenticateApiKey(this.executor, this.secrets.tokens, token)
-    return { org: this.forOrg(orgId, { ...options, actor }), actor, rateLimit }
+    const given = readScopeOptions(options)
+    const { tokens } = this.secrets
+    const { orgId, actor, rateLimit } = await authenticateApiKey(this.executor, tokens, token, given.signal)
+    return { org: this.orgScope(parseOrgId(orgId), { ...given, actor }), actor, rateLimit }
   }
 
   /** The scope of one person: their own row, sessions and organizations. It costs nothing. */
   forUser(userId: string, options?: Omit<OrgOptions, 'actor'>): User {
-    const { request, signal, readOnly } = options === undefined ? noOptions : readScopeOptions(options)
-    return new User(this.userScope(userId, { request, signal, readOnly }), this.policy)
+    return new User(this.userScope(userId, options === undefined ? noOptions : readScopeOptions(options)), this.policy)
   }
 
-  private userScope(userId: string, options: Omit<ReturnType<typeof readScopeOptions>, 'actor'> = noOptions): Scope {
+  private userScope(userId: string, options: ScopeOptions = noOptions): Scope {
     const binding: Binding = { kind: 'user', id: parseId(userId, 'userId') }
     return openScope(
       { ...options, binding, actor: undefined, ...this.secrets, rules: trusted },
@@ -140,10 +144,10 @@ export class Tenancy {
    * always the same. Text that is no token sends nothing.
    */
   async authenticateSession(token: string, options?: Omit<OrgOptions, 'actor'>): Promise<AuthenticatedSession> {
-    readScopeOptions(options)
-    const { userId, session, actor } = await authenticateSession(this.sessionWork, token)
-    const org = actor?.orgId === undefined ? undefined : this.forOrg(actor.orgId, { ...options, actor })
-    return { user: this.forUser(userId, options), session, org, actor }
+    const given = readScopeOptions(options)
+    const { userId, session, actor } = await authenticateSession(this.sessionWork, token, given.signal)
+    const org = actor?.orgId === undefined ? undefined : this.orgScope(parseOrgId(actor.orgId), { ...given, actor })
+    return { user: new User(this.userScope(userId, given), this.policy), session, org, actor }
   }
 
   /**

@@ -2,7 +2,7 @@ import { planned } from './core/planned.js'
 import type { Query } from './core/query.js'
 import type { Scope } from './core/scope.js'
 import { statement } from './core/statement.js'
-import { DefinitionError } from './core/errors.js'
+import { ownerId } from './core/owner-id.js'
 import type { SessionPolicy } from './operations/session-policy.js'
 import { Sessions } from './operations/sessions.js'
 import { Profile } from './operations/profile.js'
@@ -25,9 +25,7 @@ export class User {
   readonly id: string
 
   constructor(scope: Scope, policy: SessionPolicy) {
-    const { binding } = scope.context
-    if (binding.kind !== 'user') throw new DefinitionError('a person needs a scope that is bound to one')
-    this.id = binding.id
+    this.id = ownerId(scope, 'user')
     this.profile = new Profile(scope)
     this.sessions = new Sessions(scope, policy)
     this.organizations = new MyOrganizations(scope)

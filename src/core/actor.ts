@@ -65,7 +65,8 @@ export class Actor {
 
   /** Throws ForbiddenError once the time has passed until which somebody may act in the person's name. */
   assertCurrent(): void {
-    if (this.hasEnded()) throw new ForbiddenError(undefined, 'the time to act in the name of this person is over')
+    if (this.hasEnded())
+      throw new ForbiddenError(undefined, '`until` has passed: this actor may no longer act in the name of the person')
   }
 
   private hasEnded(): boolean {

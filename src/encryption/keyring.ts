@@ -75,17 +75,18 @@ function makeKeyFile(file: string): void {
   }
 }
 
-/** A key for one purpose. It reveals nothing about the master key or about the keys of other purposes. */
-export const derivedKeys = ({ keys }: Keyring, purpose: string): [Uint8Array, ...Uint8Array[]] => {
-  const derive = ({ secret }: MasterKey) =>
-    new Uint8Array(hkdfSync('sha256', secret, '', `tenantry ${purpose}`, keyBytes))
-  const [first, ...others] = keys
-  return [derive(first), ...others.map(derive)]
+/** A key for one purpose, with the id of its master key. It reveals nothing about the master key or about the keys of other purposes. */
+export interface DerivedKey {
+  readonly id: string
+  readonly secret: Uint8Array
 }
 
-/** A derived key with the id of its master key, which is stored beside what it hashes. */
-export const peppersOf = (keyring: Keyring, purpose: string): [MasterKey, ...MasterKey[]] => {
-  const derived = derivedKeys(keyring, purpose)
-  const [first, ...others] = keyring.keys.map(({ id }, index) => ({ id, secret: derived[index] ?? new Uint8Array() }))
-  return [first as MasterKey, ...others]
+/** One for each master key, in their order. */
+export function derivedKeys({ keys }: Keyring, purpose: string): [DerivedKey, ...DerivedKey[]] {
+  const derive = ({ id, secret }: MasterKey): DerivedKey => ({
+    id,
+    secret: new Uint8Array(hkdfSync('sha256', secret, '', `tenantry ${purpose}`, keyBytes)),
+  })
+  const [first, ...others] = keys
+  return [derive(first), ...others.map(derive)]
 }

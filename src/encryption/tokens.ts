@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib'
 import { InvalidInputError } from '../core/errors.js'
 import type { KeyToken, ReadSession, SessionTokens, Tokens } from '../core/scope.js'
 import { isTooLarge, fromBase62, idOf, inBase62, textOfId } from './base62.js'
-import { type Keyring, type MasterKey, peppersOf } from './keyring.js'
+import { type DerivedKey, derivedKeys, type Keyring } from './keyring.js'
 
 /** How tokens begin: `tk_live_` those of API keys. A secret scanner recognises them by it. */
 export interface TokenFormat {
@@ -22,12 +22,12 @@ export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: Toke
     throw new InvalidInputError('tokens.prefix', 'must be 1 to 12 lower-case letters and digits, a letter first')
   }
   return {
-    ...keyTokens(peppersOf(keyring, 'api keys'), `${prefix}_${env}_`),
-    ...sessionTokens(peppersOf(keyring, 'sessions'), peppersOf(keyring, 'stored sessions'), prefix, env),
+    ...keyTokens(derivedKeys(keyring, 'api keys'), `${prefix}_${env}_`),
+    ...sessionTokens(derivedKeys(keyring, 'sessions'), derivedKeys(keyring, 'stored sessions'), prefix, env),
   }
 }
 
-type Peppers = readonly [MasterKey, ...MasterKey[]]
+type Peppers = readonly [DerivedKey, ...DerivedKey[]]
 
 const hmac = (secret: Uint8Array, text: string): Buffer => createHmac('sha256', secret).update(text).digest()
 const numberIn = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
@@ -78,7 +78,7 @@ function sessionTokens(
 ): Pick<Tokens, 'makeSession' | 'readSession' | 'readRefresh'> {
   const heads = { session: `${prefix}s_${env}_`, refresh: `${prefix}r_${env}_` }
   const rest = `([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${generationLength}})_([0-9A-Za-z]{${secretLength}})`
-  const codeOf = (pepper: MasterKey, body: string) => inBase62(numberIn(hmac(pepper.secret, body)), secretLength)
+  const codeOf = (pepper: DerivedKey, body: string) => inBase62(numberIn(hmac(pepper.secret, body)), secretLength)
   const [active] = peppers
   const [activeStored] = stored
 

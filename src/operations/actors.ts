@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { type Actor, makeActor } from '../core/actor.js'
 import { ForbiddenError, InvalidInputError } from '../core/errors.js'
+import { parseId } from '../core/ids.js'
+import { ownerId } from '../core/owner-id.js'
 import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
@@ -21,8 +23,8 @@ export interface ImpersonationOptions extends z.input<typeof impersonation> {}
 /** The actor for a person, with the rights that they have in the organization now. Throws ForbiddenError when they have none. */
 export function actorFor(scope: Scope, userId: string, options?: ImpersonationOptions): Query<Actor> {
   return scope.query(() => {
-    const { actor, binding } = scope.context
-    const person = parseInput(z.strictObject({ userId: shape.uuid }), { userId }).userId
+    const { actor } = scope.context
+    const person = parseId(userId, 'userId')
     const as = options === undefined ? undefined : parseInput(impersonation, options)
     if (actor !== undefined && !actor.isTrusted) {
       throw new ForbiddenError(undefined, 'an actor cannot make another one: use a scope without an actor')
@@ -32,12 +34,11 @@ export function actorFor(scope: Scope, userId: string, options?: ImpersonationOp
         throw new ForbiddenError(undefined, 'this person is not an active member of the organization')
       const [epoch, permissions, projects, isPast] = row as [number, string[], Record<string, string[]>, boolean]
       if (isPast) throw new InvalidInputError('until', 'is in the past')
-      const orgId = binding.kind === 'org' ? binding.id : undefined
       const kept = as === undefined ? everything : isLeftTo
       return makeActor({
         kind: 'user',
         id: person,
-        orgId,
+        orgId: ownerId(scope, 'org'),
         permissions: permissions.filter(kept),
         projects: Object.fromEntries(Object.entries(projects).map(([project, held]) => [project, held.filter(kept)])),
         epoch,

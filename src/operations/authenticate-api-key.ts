@@ -26,12 +26,17 @@ export interface RateLimit {
 }
 
 /** One write: the key is looked up, its use is counted, and the moment is noted. */
-export async function authenticateApiKey(executor: Executor, tokens: Tokens, token: unknown): Promise<AcceptedKey> {
+export async function authenticateApiKey(
+  executor: Executor,
+  tokens: Tokens,
+  token: unknown,
+  signal: AbortSignal | undefined,
+): Promise<AcceptedKey> {
   const read = tokens.readKey(token)
   if (read === undefined) throw new UnauthorizedError()
   const { orgId, hashes, pepperId } = read
   const calls = [{ statement: authenticate, values: [orgId, hashes, hashes[0], pepperId] }]
-  const [found] = await executor.run({ kind: 'org', id: parseOrgId(orgId) }, calls).catch(refused)
+  const [found] = await executor.run({ kind: 'org', id: parseOrgId(orgId) }, calls, { signal }).catch(refused)
   const [row] = found?.rows ?? []
   if (row === undefined) throw new UnauthorizedError()
   const [id, name, epoch, limit, permissions, projects, left, resetAt, used] = row as FoundKey

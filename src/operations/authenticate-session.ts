@@ -41,13 +41,13 @@ export interface SessionWork {
 export async function authenticateSession(
   { executor, tokens, policy }: SessionWork,
   token: unknown,
+  signal: AbortSignal | undefined,
 ): Promise<AcceptedSession> {
   const read = tokens.readSession(token)
   if (read === undefined) throw new UnauthorizedError()
   const { userId, sessionId, hashes } = read
-  const [found] = await executor.run({ kind: 'user', id: userId }, [
-    { statement: authenticate, values: [userId, sessionId, hashes, policy.maxIdle] },
-  ])
+  const calls = [{ statement: authenticate, values: [userId, sessionId, hashes, policy.maxIdle] }]
+  const [found] = await executor.run({ kind: 'user', id: userId }, calls, { signal })
   const [row] = found?.rows ?? []
   if (row === undefined) throw new UnauthorizedError()
   const [expiresAt, ...rights] = row as [string, ...Rights]

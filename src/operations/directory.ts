@@ -37,25 +37,18 @@ export class Directory {
 
   /** The id of the live person with that address. */
   async findIdByEmail(email: string): Promise<string | undefined> {
-    return this.lookUp(idByEmail, parseInput(z.strictObject({ email: shape.email }), { email }).email)
+    return lookUpId(this.executor, idByEmail, parseInput(address, { email }).email)
   }
 
   /** The id of the live person with that id of the host's. */
   async findIdByExternalId(externalId: string): Promise<string | undefined> {
-    return this.lookUp(
-      idByExternalId,
-      parseInput(z.strictObject({ externalId: shape.label(255) }), { externalId }).externalId,
-    )
-  }
-
-  private lookUp(by: typeof idByEmail, value: string): Promise<string | undefined> {
-    return lookUpId(this.executor, by, value)
+    return lookUpId(this.executor, idByExternalId, parseInput(hostId, { externalId }).externalId)
   }
 }
 
 /** The id of the live organization with that slug, and nothing else: for a subdomain in each request. */
 export async function findIdBySlug(executor: Executor, slug: string): Promise<string | undefined> {
-  return lookUpId(executor, idBySlug, parseInput(z.strictObject({ slug: shape.slug }), { slug }).slug)
+  return lookUpId(executor, idBySlug, parseInput(subdomain, { slug }).slug)
 }
 
 /** Nobody is known yet, so the connection is bound to a person who does not exist. */
@@ -64,6 +57,9 @@ async function lookUpId(executor: Executor, by: typeof idByEmail, value: string)
   return (found?.rows[0]?.[0] as string | null | undefined) ?? undefined
 }
 
+const address = z.strictObject({ email: shape.email })
+const hostId = z.strictObject({ externalId: shape.label(255) })
+const subdomain = z.strictObject({ slug: shape.slug })
 const registration = newUser.extend({ emailConfirmed: z.boolean().optional() })
 
 const register = statement(`select platform.register_user($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, 'insert')

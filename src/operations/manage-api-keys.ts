@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { databaseTime } from '../core/database-time.js'
 import { ConflictError, ForbiddenError, InvalidInputError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
+import { ownerId } from '../core/owner-id.js'
+import type { Query } from '../core/query.js'
 import { unguarded } from '../core/statements/updates.js'
 import { planOf } from '../core/statements/table-plan.js'
 import { ownProperties, parseInput } from '../core/values.js'
@@ -19,7 +20,7 @@ export interface CreatedApiKey {
 }
 
 export interface KeyInput extends Omit<NewApiKey, 'userId'> {
-  /** The user of record: the person who acts by default, or a service. Without an actor it is needed. */
+  /** The member whom the key belongs to. Default: the acting person. Required when no person acts. */
   readonly userId?: string | undefined
 }
 
@@ -38,8 +39,8 @@ export class ManagedApiKeys extends ApiKeys {
       const given = ownProperties(values)
       const { scopes = [], ...key } = parseInput(newApiKey, { ...given, userId: given.userId ?? inner.actingUser() })
       inner.assertScopes(scopes)
-      const { epoch, kind, unknown } = await inner.recorded(key.userId, scopes)
-      if (unknown !== undefined) throw new InvalidInputError('scopes', `has ${unknown}, which is no permission`)
+      const { epoch, kind, unknown } = await inner.lockUserOfRecord(key.userId, scopes)
+      if (unknown !== undefined) throw new InvalidInputError('scopes', `contains ${unknown}, which is not a permission`)
       inner.assertMadeOut(key.userId, kind)
       return inner.insertKey({ ...key, scopes, authEpoch: epoch })
     })
@@ -51,17 +52,9 @@ export class ManagedApiKeys extends ApiKeys {
    */
   rotate(id: string, options?: { readonly graceUntil?: Date | undefined }): Promise<CreatedApiKey> {
     return this.drawn(async (inner) => {
-      const old = await inner.held(id)
+      const old = await inner.lockKey(id)
       const { graceUntil } = parseInput(rotation, options ?? {})
-      const now = await databaseTime(inner.scope)
-      if (old.status !== 'active' || old.graceUntil !== null || (old.expiresAt !== null && old.expiresAt <= now)) {
-        throw new ConflictError(
-          'api_keys',
-          ['status'],
-          'api_keys: this key is revoked, was rotated or has expired; create another one',
-        )
-      }
-      const { epoch, kind } = await inner.recorded(old.userId, [])
+      const { epoch, kind } = await inner.lockUserOfRecord(old.userId, [])
       inner.assertMadeOut(old.userId, kind)
       await inner.replaced(old.id, graceUntil)
       const { userId, name, scopes, rateLimitPerHour, expiresAt } = old
@@ -75,7 +68,7 @@ export class ManagedApiKeys extends ApiKeys {
       const { actor } = inner.scope.context
       if (actor?.kind === 'api_key' && actor.id === id)
         throw new ForbiddenError(undefined, 'a key cannot change itself')
-      await inner.held(id)
+      await inner.lockKey(id)
       return inner.updateRow(apiKeyPatch, id, patch)
     })
   }
@@ -83,7 +76,7 @@ export class ManagedApiKeys extends ApiKeys {
   /** The key is refused from now on. A revoked key is returned unchanged. */
   revoke(id: string): Promise<ApiKey> {
     return this.atomically(async (inner) => {
-      await inner.held(id)
+      await inner.lockKey(id)
       return inner.guardedRow('revoke', id, unguarded('api_keys', revoked), () => [])
     })
   }
@@ -91,14 +84,14 @@ export class ManagedApiKeys extends ApiKeys {
   /** Revokes the key and hides it from every read. */
   delete(id: string): Promise<ApiKey> {
     return this.atomically(async (inner) => {
-      await inner.held(id)
+      await inner.lockKey(id)
       const set = `${revoked}, "deleted_at" = now()`
       return inner.guardedRow('delete', id, unguarded('api_keys', set), () => [])
     })
   }
 
-  /** Locks the key, of which whoever acts must have every scope. */
-  private async held(id: string): Promise<ApiKey> {
+  /** Locks the key. Throws ForbiddenError when it has a scope that the actor lacks. */
+  private async lockKey(id: string): Promise<ApiKey> {
     this.authorize()
     const key = await this.lockRow(parseId(id))
     this.assertScopes(key.scopes)
@@ -114,7 +107,10 @@ export class ManagedApiKeys extends ApiKeys {
   private assertMadeOut(userId: string, kind: string): void {
     const { actor } = this.scope.context
     if (actor === undefined || actor.isTrusted || kind === 'service' || userId === this.actingUser()) return
-    throw new ForbiddenError(undefined, 'a key is made out to whoever creates it, or to a service')
+    throw new ForbiddenError(
+      undefined,
+      'an actor makes keys for themselves or a service only: leave userId out, or pass that of a service',
+    )
   }
 
   /** Draws another token when the first characters of its secret are those of another key of the organization. */
@@ -139,14 +135,13 @@ export class ManagedApiKeys extends ApiKeys {
   }
 
   private async insertKey(managed: Readonly<Record<string, unknown>>): Promise<CreatedApiKey> {
-    const { binding, tokens } = this.scope.context
-    const { token, ...stored } = tokens.makeKey(binding.kind === 'org' ? binding.id : '')
+    const { token, ...stored } = this.scope.context.tokens.makeKey(ownerId(this.scope, 'org'))
     const apiKey = await this.insertRow(shape.noInput, {}, { managed: { ...managed, ...stored } })
     return { apiKey, token }
   }
 
   /** Locks the member who will be the user of record, and finds the first scope that is no permission. */
-  private async recorded(
+  private async lockUserOfRecord(
     userId: string,
     scopes: readonly string[],
   ): Promise<{ epoch: number; kind: string; unknown: string | undefined }> {
@@ -178,15 +173,25 @@ export class ManagedApiKeys extends ApiKeys {
     )
   }
 
-  private async replaced(id: string, graceUntil: Date | undefined): Promise<void> {
-    const change =
-      graceUntil === undefined
-        ? { set: `"status" = 'revoked', "revoked_at" = now()`, values: [] }
-        : { set: `"grace_until" = $3::timestamptz`, values: [graceUntil.toISOString()] }
-    await this.guardedRow('rotate', id, unguarded('api_keys', change.set), () => change.values)
+  private replaced(id: string, graceUntil: Date | undefined): Query<ApiKey> {
+    const set = graceUntil === undefined ? revoked : `"grace_until" = $3::timestamptz`
+    const values = graceUntil === undefined ? [] : [graceUntil.toISOString()]
+    return this.guardedRow('rotate', id, { ...replaceable, set }, () => values)
   }
 }
 const rotation = z.strictObject({ graceUntil: shape.instant.optional() })
 
 // A revoked key keeps the moment at which it was revoked.
 const revoked = `"status" = 'revoked', "revoked_at" = least("revoked_at", now())`
+
+/** Only a live key has a successor. */
+const replaceable = {
+  when: `"status" = 'active' and "grace_until" is null and ("expires_at" is null or "expires_at" > statement_timestamp())`,
+  ask: 'true',
+  refuse: () =>
+    new ConflictError(
+      'api_keys',
+      ['status'],
+      'api_keys: this key is revoked, was rotated or has expired; create another one',
+    ),
+}

@@ -114,7 +114,7 @@ export class ManagedMembers extends Members {
       const { from, role = 'admin' } = readOptions(options, ['from', 'role'])
       await inner.assertMayOwn(member)
       const source = await inner.steppingDown(from)
-      if (source.id === member.id) throw new InvalidInputError('from', 'is the member who shall become the owner')
+      if (source.id === member.id) throw new InvalidInputError('from', 'is the same member as the new owner')
       await grantableRole(inner.scope, 'owner', asMembers)
       const { key } = await grantableRole(inner.scope, parseRole(role), asMembers)
       const owner = await inner.updateRow(shape.noInput, to, {}, { managed: { role: 'owner' } })
@@ -123,7 +123,7 @@ export class ManagedMembers extends Members {
     })
   }
 
-  /** Locks the organization, then the member, of whom whoever acts must hold every permission. */
+  /** Locks the organization and the member. Throws ForbiddenError when one of the member's roles has a permission that the actor lacks. */
   private managing<T>(id: string, work: (inner: this, member: Member) => Promise<T>): Promise<T> {
     return this.atomically(async (inner) => {
       inner.authorize()

@@ -85,7 +85,7 @@ export class ManagedRoles extends Roles {
     })
   }
 
-  /** Locks the organization, and reads the role, of which whoever acts must hold every permission. */
+  /** Locks the organization and reads the role. Throws ForbiddenError when it has a permission that the actor lacks. */
   private managing<T>(key: string, work: (inner: this, role: RoleRights) => Promise<T>): Promise<T> {
     return this.atomically(async (inner) => {
       inner.authorize()

@@ -1,3 +1,4 @@
+import { ownerId } from '../core/owner-id.js'
 import type { Query } from '../core/query.js'
 import { NotFoundError } from '../core/errors.js'
 import type { Scope } from '../core/scope.js'
@@ -43,9 +44,8 @@ export class Profile {
   /** Names, avatar, phone and metadata. An address is changed by the system, once it is confirmed. */
   update(patch: UserPatch): Promise<User> {
     return this.scope.steps(async (scope) => {
-      const { binding } = scope.context
       const rows = new ScopedTable<User>(scope, users)
-      const user = await rows.updateRow(userPatch, binding.kind === 'user' ? binding.id : '', patch)
+      const user = await rows.updateRow(userPatch, ownerId(scope, 'user'), patch)
       await noteFor(scope, 'profile.updated', null)
       return user
     })

@@ -78,7 +78,7 @@ export class ProjectMembers {
     })
   }
 
-  /** Locks the organization, and reads the member, of whom whoever acts must hold every permission in the project. */
+  /** Locks the organization and reads the member. Throws ForbiddenError when the role has a permission that the actor lacks in the project. */
   private async held(
     rows: ScopedTable<ProjectMember>,
     scope: Scope,

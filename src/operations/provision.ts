@@ -40,7 +40,7 @@ type Provision = z.output<typeof newProvision>
 
 export interface Provisioned {
   readonly organization: Organization
-  /** False when this key had been used before: nothing was written. */
+  /** False when this key was used before: the existing organization is returned unchanged. */
   readonly isNew: boolean
 }
 
@@ -140,7 +140,7 @@ type Owner = Pick<User, 'id' | 'email' | 'kind'>
 /** The person who will own it: one who is there, or a new one. */
 async function ownerOf(scope: Scope, asked: Provision['owner']): Promise<Owner> {
   const people = allRows<User>(scope, users)
-  if ('userId' in asked) return live(await people.lockRow(asked.userId))
+  if ('userId' in asked) return live(scope, await people.lockRow(asked.userId))
   const { emailConfirmed = false, ...values } = asked
   const known = await people.findRow({ email: values.email })
   if (known === undefined) {
@@ -155,13 +155,13 @@ async function ownerOf(scope: Scope, asked: Provision['owner']): Promise<Owner> 
       'users: this address belongs to a person who has not confirmed it; name the owner by userId, or confirm the address first',
     )
   }
-  return live(await people.lockRow(known.id))
+  return live(scope, await people.lockRow(known.id))
 }
 
-function live(person: User): Owner {
+async function live(scope: Scope, person: User): Promise<Owner> {
   const { kind, status, bannedUntil } = person
   if (kind !== 'person') throw new ConflictError('users', ['kind'], 'users: a service cannot own an organization')
-  if (status === 'active' && (bannedUntil === null || bannedUntil <= new Date())) return person
+  if (status === 'active' && (bannedUntil === null || bannedUntil <= (await databaseTime(scope)))) return person
   throw new ConflictError('users', ['status'], 'users: a suspended or banned person cannot own an organization')
 }
 

@@ -21,6 +21,7 @@ export interface Managing {
  * counts owners that another one is removing. Throws ForbiddenError where an actor may not manage them.
  */
 export async function lockForManagement(scope: Scope, managing: Managing): Promise<void> {
+  scope.context.rules.authorize(`${managing.permission}:write`, managing.project)
   const table = new ScopedTable(scope, organizations, undefined, managing)
   const lock = ownStatement(
     table.plan,
@@ -44,10 +45,13 @@ export async function lockForManagement(scope: Scope, managing: Managing): Promi
   const { actor } = scope.context
   if (!isChecked(scope)) return
   if (actor?.impersonation !== undefined) {
-    throw new ForbiddenError(undefined, 'nobody changes members and roles in the name of another person')
+    throw new ForbiddenError(undefined, 'members and roles cannot be changed in the name of another person')
   }
   if (mayActors !== true) {
-    throw new ForbiddenError(undefined, 'the members and roles of this organization are managed elsewhere')
+    throw new ForbiddenError(
+      undefined,
+      'allow_user_management is false: only backend code changes the members and roles of this organization',
+    )
   }
 }
 

@@ -1,6 +1,6 @@
-import { z } from 'zod'
 import { ForbiddenError, UnauthorizedError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
+import { ownerId } from '../core/owner-id.js'
 import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
@@ -34,8 +34,8 @@ export class Sessions {
   start(values: NewUserSession = {}): Promise<IssuedSession> {
     return this.scope.steps(async (scope) => {
       const { activeOrg, ip, userAgent } = parseInput(newUserSession, values)
-      const { binding, tokens, request } = scope.context
-      const userId = binding.kind === 'user' ? binding.id : ''
+      const { tokens, request } = scope.context
+      const userId = ownerId(scope, 'user')
       const id = newId()
       const { token, refreshToken, tokenHash, refreshHash, pepperId } = tokens.makeSession(userId, id, 0)
       const row = [userId, id, tokenHash, refreshHash, pepperId, this.policy.maxAge, this.policy.maxIdle]
@@ -111,9 +111,8 @@ const revoked = `"revoked_at" = least("revoked_at", now()), "revoked_reason" = c
 
 function activate(scope: Scope, id: string, orgId: string): Query<void> {
   return scope.query(() => {
-    const { binding } = scope.context
-    const userId = binding.kind === 'user' ? binding.id : ''
-    const org = parseInput(z.strictObject({ orgId: shape.uuid }), { orgId }).orgId
+    const userId = ownerId(scope, 'user')
+    const org = parseId(orgId, 'orgId')
     return planned({ statement: choose, values: [userId, parseId(id), org] }, ({ rowCount }) => {
       if (rowCount === 0) {
         throw new ForbiddenError(

@@ -116,7 +116,10 @@ export class Users {
     return this.end('suspend', id, options, `"status" = 'suspended'`)
   }
 
-  /** The same until that moment, by the clock of the database. */
+  /**
+   * Ends every session and key until that moment, by the clock of the database. Unlike `suspend` it does not refuse the last active owner
+   * of an organization: see `withoutOwner`.
+   */
   ban(id: string, until: Date): Promise<ChangedPerson> {
     return this.end('ban', id, { force: true }, `"banned_until" = $3::timestamptz`, () => [
       parseInput(ban, { until }).until.toISOString(),

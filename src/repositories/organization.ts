@@ -1,5 +1,6 @@
 import { NotFoundError } from '../core/errors.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { ownerId } from '../core/owner-id.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
@@ -11,9 +12,8 @@ export class OrganizationProfile {
   private readonly id: string
 
   constructor(scope: Scope) {
-    const { binding } = scope.context
     this.row = new ScopedTable<Organization>(scope, organizations, options)
-    this.id = binding.kind === 'org' ? binding.id : ''
+    this.id = ownerId(scope, 'org')
   }
 
   /** Its row, settings included. */

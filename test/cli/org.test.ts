@@ -50,7 +50,7 @@ test('an organization is created once, listed, suspended and served again', asyn
 test('wrong usage is told before anything is opened', async () => {
   expect(await tenantry(['org', 'create', 'acme'], { env })).toMatchObject({
     code: 2,
-    stderr: containing('--owner: is needed'),
+    stderr: containing('--owner: or --owner-id is needed'),
   })
   expect(await tenantry(['org', 'create'], { env })).toMatchObject({
     code: 2,
@@ -105,7 +105,7 @@ test('a key is created for a service or a member, and opens the organization', a
   expect(owners.json()).toMatchObject({ apiKey: { name: 'own', rateLimitPerHour: 10 } })
   expect(await tenantry([...create, '--name', 'x'], around)).toMatchObject({
     code: 2,
-    stderr: containing('--member: is needed'),
+    stderr: containing('--member: or --role is needed'),
   })
   expect(await tenantry([...create, '--name', 'x', '--member', 'no@acme.example'], around)).toMatchObject({
     code: 2,

@@ -141,7 +141,7 @@ describe('an actor', () => {
     expect(await team.org.actorFor(userId)).toMatchObject({ id: userId })
   })
 
-  test('is not made for a member of another organization, nor for nobody', async () => {
+  test('is not made for a member of another organization, nor for an unknown id', async () => {
     const [one, other] = [await teams.newTeam(), await teams.newTeam()]
     await expect(one.org.actorFor(other.owner.userId)).rejects.toThrow(ForbiddenError)
     await expect(one.org.actorFor(newId())).rejects.toThrow(ForbiddenError)
@@ -283,8 +283,8 @@ describe('acting in a person’s name', () => {
     vi.useFakeTimers({ now: soon, toFake: ['Date'] })
     try {
       expect(org.can('agents:read')).toBe(false)
-      await expect(org.agents.list()).rejects.toThrow('the time to act in the name of this person is over')
-      await expect(org.projects.list()).rejects.toThrow('the time to act in the name of this person is over')
+      await expect(org.agents.list()).rejects.toThrow('`until` has passed')
+      await expect(org.projects.list()).rejects.toThrow('`until` has passed')
     } finally {
       vi.useRealTimers()
     }

@@ -80,7 +80,7 @@ describe('a key', () => {
     const { userId } = await team.join('developer')
     const keyFor = (scopes: string[]) => ({ userId, name: 'ci', scopes })
     await expect(team.org.apiKeys.create(keyFor(['agents:fly']))).rejects.toThrow(
-      'scopes: has agents:fly, which is no permission',
+      'scopes: contains agents:fly, which is not a permission',
     )
     const org = await team.as(userId)
     await expect(org.apiKeys.create(keyFor(['members:write']))).rejects.toThrow(new ForbiddenError('members:write'))
@@ -93,7 +93,7 @@ describe('a key', () => {
     const service = await team.org.members.addService({ name: 'bot', role: 'developer' })
     const { apiKeys } = await team.as(me.userId)
     await expect(apiKeys.create({ userId: other.userId, name: 'a' })).rejects.toThrow(
-      'a key is made out to whoever creates it, or to a service',
+      'an actor makes keys for themselves or a service only',
     )
     expect((await apiKeys.create({ userId: service.userId, name: 'b' })).apiKey.userId).toBe(service.userId)
     await expect(team.org.apiKeys.create({ name: 'c' })).rejects.toThrow(InvalidInputError)
@@ -342,7 +342,7 @@ test('the last use is noted once a minute', async () => {
   expect(await used()).toBeGreaterThanOrEqual(first ?? 0)
 })
 
-test('tokens of the other environment are none, and begin as the host says', async () => {
+test('tokens of the other environment are refused, and begin as the host says', async () => {
   const team = await teams.newTeam()
   const { userId } = await team.join('developer')
   const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
@@ -379,7 +379,7 @@ describe('nobody', () => {
       scopes: ['agents:read'],
     })
     const { apiKeys } = await team.as((await team.join('developer')).userId)
-    await expect(apiKeys.rotate(apiKey.id)).rejects.toThrow('a key is made out to whoever creates it, or to a service')
+    await expect(apiKeys.rotate(apiKey.id)).rejects.toThrow('an actor makes keys for themselves or a service only')
     await authenticate(token)
   })
 

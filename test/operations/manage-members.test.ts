@@ -186,7 +186,7 @@ describe('with an actor, nobody', () => {
     ])) {
       expect(() => {
         throw refused as Error
-      }).toThrow('the members and roles of this organization are managed elsewhere')
+      }).toThrow('allow_user_management is false')
     }
     expect(await team.org.members.changeRole(memberId, 'customer')).toMatchObject({ role: 'customer' })
   })
@@ -281,7 +281,7 @@ test('a member of another organization is not found', async () => {
   }
 })
 
-describe('in a transaction that reads what was there at its start', () => {
+describe('in a transaction of isolation', () => {
   test.each(['repeatable read', 'serializable'] as const)(
     '%s, members and roles cannot be changed',
     async (isolation) => {

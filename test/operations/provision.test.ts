@@ -167,7 +167,7 @@ describe('system scope', () => {
     ])
   })
 
-  test('without systemUrl there is none, and without a reason neither', async () => {
+  test('system() throws without systemUrl, and without a reason', async () => {
     const { url, systemUrl } = { url: database.appUrl, systemUrl: database.systemUrl }
     const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
     const alone = await openTenancy({ url, keys })

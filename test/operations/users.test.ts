@@ -196,7 +196,7 @@ test('each change is in the person’s own log and in the system’s', async () 
   ])
 })
 
-test('nobody is not found, and bad input is refused before anything is written', async () => {
+test('an unknown id is not found, and bad input is refused before anything is written', async () => {
   await expect(users().suspend(newId())).rejects.toThrow(NotFoundError)
   await expect(users().confirmEmail('x')).rejects.toThrow(InvalidInputError)
   const id = await teams.newUser()

@@ -64,7 +64,10 @@ const addCreate: AddCommand = (group, run) =>
         ),
     run(async ({ org: slug, name, scopes, member, role, rate, url }, context) => {
       if ((member === undefined) === (role === undefined)) {
-        throw new InvalidInputError('--member', 'is needed: the address of a member; or --role for a new service')
+        throw new InvalidInputError(
+          '--member',
+          'or --role is needed: the address of a member, or the role of a new service; not both',
+        )
       }
       const { openTenancy } = await import('../../tenancy.js')
       const { openingOptions } = await import('../config-file.js')

@@ -52,7 +52,7 @@ const addCreate: AddCommand = (group, run) =>
       if ((owner === undefined) === (ownerId === undefined)) {
         throw new InvalidInputError(
           '--owner',
-          'is needed: the address of the owner; or --owner-id for an existing person',
+          'or --owner-id is needed: an address, or the id of an existing person; not both',
         )
       }
       const { organization, isNew } = await withSystem(context, args, (system) =>

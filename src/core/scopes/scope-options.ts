@@ -3,7 +3,8 @@ import { InvalidInputError } from '../errors.js'
 import type { ScopeContext } from '../scope.js'
 import { readOptions } from '../values.js'
 
-type ScopeOptions = Pick<ScopeContext, 'actor' | 'request' | 'signal' | 'readOnly'>
+/** The options of a scope, after they were checked. */
+export type ScopeOptions = Pick<ScopeContext, 'actor' | 'request' | 'signal' | 'readOnly'>
 
 const names = ['actor', 'request', 'signal', 'readOnly'] as const
 
