@@ -49,14 +49,14 @@ export interface AuthenticatedKey {
   readonly rateLimit: RateLimit | undefined
 }
 
-/** The scopes that a session token opened. */
-export interface AuthenticatedSession {
-  readonly user: User
-  readonly session: SessionFacts
-  /** The organization that the session has chosen. Undefined when none is, or when the person may not act there any more. */
-  readonly org: Org | undefined
-  readonly actor: Actor | undefined
-}
+/**
+ * The scopes that a session token opened. `org` and `actor` are undefined when the session has chosen no organization, when the person may
+ * not act there any more, and while the organization is suspended.
+ */
+export type AuthenticatedSession = { readonly user: User; readonly session: SessionFacts } & (
+  | { readonly org: Org; readonly actor: Actor }
+  | { readonly org: undefined; readonly actor: undefined }
+)
 
 const jobName = z.strictObject({ label: shape.label(200) })
 const maxTimer = 2_147_483_647
@@ -146,8 +146,9 @@ export class Tenancy {
   async authenticateSession(token: string, options?: Omit<OrgOptions, 'actor'>): Promise<AuthenticatedSession> {
     const given = readScopeOptions(options)
     const { userId, session, actor } = await authenticateSession(this.sessionWork, token, given.signal)
-    const org = actor?.orgId === undefined ? undefined : this.orgScope(parseOrgId(actor.orgId), { ...given, actor })
-    return { user: new User(this.userScope(userId, given), this.policy), session, org, actor }
+    const user = new User(this.userScope(userId, given), this.policy)
+    if (actor?.orgId === undefined) return { user, session, org: undefined, actor: undefined }
+    return { user, session, org: this.orgScope(parseOrgId(actor.orgId), { ...given, actor }), actor }
   }
 
   /**

@@ -222,8 +222,8 @@ export class CommitUnknownError extends TenantryError {
 export class IdempotencyMismatchError extends TenantryError {
   readonly code = 'idempotency_mismatch'
   readonly status = 422
-  constructor() {
-    super('this idempotency key was used with another request')
+  constructor(message = 'this idempotency key was used with another request') {
+    super(message)
   }
 }
 

@@ -9,9 +9,8 @@ import { ownProperties, parseInput } from '../core/values.js'
 import { ApiKeys } from '../repositories/api-keys.js'
 import { type ApiKey, apiKeyPatch, type ApiKeyPatch, newApiKey, type NewApiKey } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
-import { permissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
-import { isLiveMember } from './role-rights.js'
+import { assertPermissions, isLiveMember } from './role-rights.js'
 
 /** A new key with its token, which is shown only now: it is not stored. */
 export interface CreatedApiKey {
@@ -39,8 +38,8 @@ export class ManagedApiKeys extends ApiKeys {
       const given = ownProperties(values)
       const { scopes = [], ...key } = parseInput(newApiKey, { ...given, userId: given.userId ?? inner.actingUser() })
       inner.assertScopes(scopes)
-      const { epoch, kind, unknown } = await inner.lockUserOfRecord(key.userId, scopes)
-      if (unknown !== undefined) throw new InvalidInputError('scopes', `contains ${unknown}, which is not a permission`)
+      await assertPermissions(inner.scope, 'scopes', scopes)
+      const { epoch, kind } = await inner.lockUserOfRecord(key.userId)
       inner.assertMadeOut(key.userId, kind)
       return inner.insertKey({ ...key, scopes, authEpoch: epoch })
     })
@@ -54,7 +53,7 @@ export class ManagedApiKeys extends ApiKeys {
     return this.drawn(async (inner) => {
       const old = await inner.lockKey(id)
       const { graceUntil } = parseInput(rotation, options ?? {})
-      const { epoch, kind } = await inner.lockUserOfRecord(old.userId, [])
+      const { epoch, kind } = await inner.lockUserOfRecord(old.userId)
       inner.assertMadeOut(old.userId, kind)
       await inner.replaced(old.id, graceUntil)
       const { userId, name, scopes, rateLimitPerHour, expiresAt } = old
@@ -140,11 +139,8 @@ export class ManagedApiKeys extends ApiKeys {
     return { apiKey, token }
   }
 
-  /** Locks the member who will be the user of record, and finds the first scope that is no permission. */
-  private async lockUserOfRecord(
-    userId: string,
-    scopes: readonly string[],
-  ): Promise<{ epoch: number; kind: string; unknown: string | undefined }> {
+  /** Locks the member who will be the user of record. Throws InvalidInputError for one who cannot act. */
+  private async lockUserOfRecord(userId: string): Promise<{ readonly epoch: number; readonly kind: string }> {
     const member = planOf(organizationMembers)
     const lock = this.query(
       'lock user of record',
@@ -156,19 +152,18 @@ export class ManagedApiKeys extends ApiKeys {
       () => undefined,
     )
     // Only now, so that it sees what somebody has changed who held the member before.
-    const statement = this.query(
+    const live = this.query(
       'user of record',
-      () => `select "auth_epoch", "kind",
-          (select s from unnest($3::text[]) s where not exists (select from ${planOf(permissions).sql} p where p."key" = s) limit 1)
-        from ${member.sql} where ${member.visible} and "user_id" = $2 and ${isLiveMember('$2::uuid')}`,
+      () =>
+        `select "auth_epoch", "kind" from ${member.sql} where ${member.visible} and "user_id" = $2 and ${isLiveMember('$2::uuid')}`,
     )
     return this.run(
-      statement,
-      () => [userId, scopes],
+      live,
+      () => [userId],
       ({ rows: [row] }) => {
         if (row === undefined) throw new InvalidInputError('userId', 'is not an active member of this organization')
-        const [epoch, kind, unknown] = row as [number, string, string | null]
-        return { epoch, kind, unknown: unknown ?? undefined }
+        const [epoch, kind] = row as [number, string]
+        return { epoch, kind }
       },
     )
   }

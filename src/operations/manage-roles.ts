@@ -10,7 +10,15 @@ import { organizationMembers } from '../schema/members.js'
 import { projectMembers } from '../schema/project-members.js'
 import { newRole, type NewRole, type Role, rolePatch, type RolePatch } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
-import { assertHeld, findRights, grantableRole, lockForManagement, parseRole, type RoleRights } from './role-rights.js'
+import {
+  assertHeld,
+  assertPermissions,
+  findRights,
+  grantableRole,
+  lockForManagement,
+  parseRole,
+  type RoleRights,
+} from './role-rights.js'
 
 const asRoles = { permission: 'roles' }
 const heldPermission = z.strictObject({ roleKey: z.string(), permission: shape.label(100) })
@@ -33,8 +41,9 @@ export class ManagedRoles extends Roles {
       const { permissions = [], ...given } = ownProperties(values)
       const role = parseInput(newRole, given)
       const held = permissionsFrom(role.key, permissions as readonly string[])
-      assertHeld(inner.scope, { key: role.key, permissions: held.map((one) => one.permission) })
+      assertHeld(inner.scope, { key: role.key, permissions: permissionsIn(held) })
       await lockForManagement(inner.scope, asRoles)
+      await assertPermissions(inner.scope, 'permissions', permissionsIn(held))
       const made = (await inner.revive(role)) ?? (await inner.insertRow(newRole, role))
       await inner.permissions.linkRows(heldPermission, held)
       return made
@@ -51,7 +60,8 @@ export class ManagedRoles extends Roles {
     return this.managing(key, async (inner, role) => {
       assertCustom(role)
       const held = permissionsFrom(role.key, permissions)
-      assertHeld(inner.scope, { key: role.key, permissions: held.map((one) => one.permission) })
+      assertHeld(inner.scope, { key: role.key, permissions: permissionsIn(held) })
+      await assertPermissions(inner.scope, 'permissions', permissionsIn(held))
       await inner.permissions.linkRows(heldPermission, held)
       return inner.permissionsOf(role.key)
     })
@@ -61,7 +71,8 @@ export class ManagedRoles extends Roles {
   revoke(key: string, permissions: string | readonly string[]): Promise<string[]> {
     return this.managing(key, async (inner, role) => {
       assertCustom(role)
-      const taken = permissionsFrom(role.key, permissions).map((one) => one.permission)
+      const taken = permissionsIn(permissionsFrom(role.key, permissions))
+      await assertPermissions(inner.scope, 'permissions', taken)
       if (taken.length > 0) await inner.permissions.deleteRows({ roleKey: role.key, permission: { in: taken } })
       return inner.permissionsOf(role.key)
     })
@@ -194,6 +205,9 @@ const permissionsFrom = (roleKey: string, permissions: string | readonly string[
   (typeof permissions === 'string' ? [permissions] : ownItems(permissions, 'permissions', maxPermissions)).map(
     (permission) => parseInput(heldPermission, { roleKey, permission }),
   )
+
+const permissionsIn = (held: readonly { readonly permission: string }[]): string[] =>
+  held.map(({ permission }) => permission)
 
 function assertCustom({ builtIn }: RoleRights): void {
   if (builtIn) throw new ConflictError('roles', ['key'], 'roles: the permissions of a built-in role cannot be changed')

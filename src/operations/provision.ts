@@ -83,7 +83,10 @@ async function knownBy(scope: Scope, asked: Provision): Promise<Provisioned | un
     (result) => ({ organization: rows.rowsOf(result)[0], isSame: result.rows[0]?.at(-1) === true }),
   )
   if (found.organization === undefined) return undefined
-  if (!found.isSame) throw new IdempotencyMismatchError()
+  if (!found.isSame)
+    throw new IdempotencyMismatchError(
+      'this key has made an organization with other values: use those values, or another key',
+    )
   return { organization: found.organization, isNew: false }
 }
 

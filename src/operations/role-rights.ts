@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { DefinitionError, ForbiddenError, InvalidInputError } from '../core/errors.js'
+import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
+import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { planOf } from '../core/statements/table-plan.js'
 import { parseInput } from '../core/values.js'
@@ -118,6 +120,20 @@ export function assertHeld(scope: Scope, role: Pick<RoleRights, 'key' | 'permiss
  * Whether the person is a live member: active here, and neither suspended, banned nor deleted. Only such an owner counts as one.
  */
 export const isLiveMember = (userId: string): string => `exists (select from platform.member_actor(${userId}))`
+
+/** Throws InvalidInputError for text that is no permission of the catalog. */
+export async function assertPermissions(scope: Scope, field: string, permissions: readonly string[]): Promise<void> {
+  if (permissions.length === 0) return
+  const unknown = await scope.query(() =>
+    planned({ statement: firstUnknown, values: [permissions] }, ({ rows: [row] }) => row?.[0] as string | undefined),
+  )
+  if (unknown !== undefined) throw new InvalidInputError(field, `contains ${unknown}, which is not a permission`)
+}
+
+const firstUnknown = statement(
+  `select s from unnest($1::text[]) s where not exists (select from platform.permissions p where p.key = s) limit 1`,
+  'read',
+)
 
 const roleKey = z.strictObject({ role: shape.label(63) })
 
