@@ -99,6 +99,8 @@ test.for(named(notePlants))('noted, and mended: %s', async ([, plant]) => {
 })
 
 const hosts: readonly (Plant & { options?: Partial<StartupProofOptions> })[] = [
+  // Postgres 15 to 17 are delivered with it as leakproof: without arguments it sees no row.
+  { sql: ['alter function pg_catalog.gen_random_uuid() leakproof'], faults: [] },
   {
     sql: [
       'create schema host',
