@@ -343,7 +343,7 @@ export class ScopedTable<Row extends object> {
       const rows = ownItems(inputs, 'rows', maxRows).map((input) => given(schema, input, managed))
       const plan = (rows: readonly Values[]) => {
         const change = planInsertMany(this.target, rows, { returned, unless })
-        const made = { ...change, read: (result: Result) => read(change.read(result, undefined)) }
+        const made: PlannedChange<T> = { ...change, read: (result, diagnosis) => read(change.read(result, diagnosis)) }
         return this.audited('create', 'create', undefined, made, this.reserved(rows.length))
       }
       if (!rows.some((row) => this.isSealed(row))) return plan(rows)

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { agentTools } from '../../src/schema/agents.js'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { BrokenReferenceError, DefinitionError, NotFoundError } from '../../src/core/errors.js'
 import type { Scope } from '../../src/core/scope.js'
@@ -97,6 +98,33 @@ test('a parent is locked by the column that its key refers to', async () => {
   await expect(refused).rejects.toMatchObject({ fields: ['noteCode'] })
   const unlocked = new ScopedTable<object>(scope, comments, { unlockedParents: { noteCode: 'as a log does' } })
   await expect(unlocked.insertRow(anything, { noteCode: 'c' })).resolves.toBeDefined()
+  await executor.close({ drain: 0 })
+})
+
+test('links to a parent that is deleted are refused, and links that are there are not', async () => {
+  const org = await bench.newOrg()
+  const { executor } = recording(openNodePostgres({ pool: { connectionString: bench.database.appUrl, max: 1 } }))
+  const scope = new DirectScope(contextOf(org.id), executor)
+  const [kept, gone] = [
+    await org.agents.create({ name: 'Ada', username: 'ada' }),
+    await org.agents.create({ name: 'Eve', username: 'eve' }),
+  ]
+  const toolId = newId()
+  await bench.database.admin.query(`insert into platform.tools (id, key, name) values ($1, $2, 'Tool')`, [
+    toolId,
+    toolId,
+  ])
+  await bench.database.admin.query(
+    'insert into platform.organization_tools (org_id, id, tool_id) values ($1, $2, $2)',
+    [org.id, toolId],
+  )
+  await org.agents.delete(gone.id)
+  const rows = new ScopedTable<object>(scope, agentTools)
+  const link = (agentId: string) => ({ agentId, organizationToolId: toolId })
+  expect(await rows.linkRows(anything, [link(kept.id)])).toBe(1)
+  expect(await rows.linkRows(anything, [link(kept.id)])).toBe(0)
+  const refused = rows.linkRows(anything, [link(kept.id), link(gone.id)])
+  await expect(refused).rejects.toMatchObject({ code: 'broken_reference' })
   await executor.close({ drain: 0 })
 })
 

@@ -31,12 +31,38 @@ export function planInsertMany(
   )
   return {
     call: changeCall(target, statement, lists),
-    diagnose: undefined,
-    read: (result) => {
-      if (options.unless === undefined && result.rowCount !== rows.length) throw missingParent(target, rows)
+    diagnose: options.unless === undefined || locked.length === 0 ? undefined : areParentsThere(target, columns, lists),
+    read(result, diagnosis) {
+      const isRefused = options.unless === undefined ? result.rowCount !== rows.length : diagnosis?.rowCount === 0
+      if (isRefused) throw missingParent(target, rows)
       return result
     },
   }
+}
+
+/** Tells rows that were there already from rows that have no parent: nothing is inserted in both cases. It returns no row for the latter. */
+function areParentsThere(
+  { plan, parents, owner }: Target<unknown>,
+  columns: readonly ColumnPlan[],
+  lists: readonly string[],
+) {
+  const locked = columns.flatMap((column, index) => {
+    const parent = parents.get(column.property)
+    return parent === undefined ? [] : [{ parent, column, list: lists[index] ?? '' }]
+  })
+  const statement = plan.statements.get(
+    `are parents there ${shapeOf(locked.map(({ column }) => column))}`,
+    'read',
+    () => {
+      const there = locked.map(({ parent, column }, index) => {
+        const { sql, visible } = planOf(parent.table)
+        const found = `array(select "${parent.target}" from ${sql} where ${visible} and "${parent.target}" = any($${index + plan.ownerPlaces + 1}::${column.writtenAs}[]))`
+        return noneMissing(`$${index + plan.ownerPlaces + 1}::${column.writtenAs}[]`, found)
+      })
+      return `select where ${there.join(' and ')}`
+    },
+  )
+  return { statement, values: [...owner, ...locked.map(({ list }) => list)] }
 }
 
 /** The error for fewer rows than were given: the parent of one of them is missing or deleted. */
@@ -105,9 +131,13 @@ function lockOf({ sql, visible }: TablePlan, target: string, place: number, list
   const found = `array(select id from parent_${place})`
   return {
     cte,
-    condition: `not exists (select from unnest(${list}) as wanted(id) where id is not null and id <> all(${found}))`,
+    condition: noneMissing(list, found),
   }
 }
+
+/** The condition that none of the list is missing from what was found. */
+const noneMissing = (list: string, found: string): string =>
+  `not exists (select from unnest(${list}) as wanted(id) where id is not null and id <> all(${found}))`
 
 /** `text[]`, and `text[3]`. */
 const isList = (type: string): boolean => type.endsWith(']')
