@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import type * as Pglite from '@electric-sql/pglite'
 import type { PGlite } from '@electric-sql/pglite'
 
@@ -63,14 +64,14 @@ const ofThisProcess = (name: string): Images => ({
   },
 })
 
-/** A directory that cannot be read or written to costs time only. */
+/** A directory that cannot be read or written to costs time only, and so does a damaged image: it is made again. */
 function shared(directory: string | undefined, name: string): Images | undefined {
   if (directory === undefined || directory === '') return undefined
-  const file = join(directory, `pglite-${installedVersion()}-${name}.tar`)
+  const file = join(directory, `pglite-${installedVersion()}-${name}.image`)
   return {
     load: () =>
       readFile(file).then(
-        (content) => new Blob([content]),
+        (content) => (isWhole(content) ? new Blob([content.subarray(sumBytes)]) : undefined),
         () => undefined,
       ),
     keep: (dump) =>
@@ -84,9 +85,22 @@ function shared(directory: string | undefined, name: string): Images | undefined
 async function save(file: string, image: Blob): Promise<void> {
   const part = `${file}.${randomUUID()}`
   await mkdir(dirname(file), { recursive: true })
-  await writeFile(part, Buffer.from(await image.arrayBuffer()))
-  await rename(part, file)
+  const content = Buffer.from(await image.arrayBuffer())
+  const sum = Buffer.alloc(sumBytes)
+  sum.writeUInt32BE(crc32(content))
+  try {
+    await writeFile(part, Buffer.concat([sum, content]))
+    await rename(part, file)
+  } catch (error) {
+    await rm(part, { force: true })
+    throw error
+  }
 }
+
+// A file begins with the checksum of the image that follows.
+const sumBytes = 4
+const isWhole = (content: Buffer): boolean =>
+  content.length > sumBytes && crc32(content.subarray(sumBytes)) === content.readUInt32BE()
 
 function installedVersion(): string {
   const entry = createRequire(import.meta.url).resolve('@electric-sql/pglite')

@@ -1,6 +1,7 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { afterEach, expect, test, vi } from 'vitest'
 import { CommitUnknownError, UnavailableError } from '../../src/core/errors.js'
 import { openEmbedded } from '../../src/database/embedded.js'
@@ -25,15 +26,17 @@ test('databases in memory and in directories are loaded from the image in the ca
     const database = await openPGlite(place)
     await database.exec('create table left_behind (a int)')
     await database.close()
-    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+-empty\.tar$/)])
+    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+-empty\.image$/)])
   }
   const again = await openPGlite(join(folder, 'one'))
   expect((await again.query('select from left_behind')).rows).toEqual([])
 
   // What stands in the cache is what the next one begins with.
   const [file = ''] = readdirSync(join(folder, 'cache'))
-  const image = await again.dumpDataDir('none')
-  writeFileSync(join(folder, 'cache', file), Buffer.from(await image.arrayBuffer()))
+  const image = Buffer.from(await (await again.dumpDataDir('none')).arrayBuffer())
+  const sum = Buffer.alloc(4)
+  sum.writeUInt32BE(crc32(image))
+  writeFileSync(join(folder, 'cache', file), Buffer.concat([sum, image]))
   await again.close()
   for (const place of [true, join(folder, 'two')] as const) {
     const copied = await openPGlite(place)
@@ -41,6 +44,23 @@ test('databases in memory and in directories are loaded from the image in the ca
     await copied.close()
   }
   rmSync(folder, { recursive: true })
+})
+
+test.each([
+  ['garbage', Buffer.alloc(5000, 65)],
+  ['nothing', Buffer.alloc(0)],
+])('an image that is %s is made again', async (_, damage) => {
+  const cache = mkdtempSync(join(tmpdir(), 'tenantry-damaged-'))
+  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', cache)
+  await (await openPGlite(true)).close()
+  const [name = ''] = readdirSync(cache)
+  writeFileSync(join(cache, name), damage)
+  const database = await openPGlite(true)
+  expect((await database.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+  await database.close()
+  expect(readdirSync(cache)).toEqual([name])
+  expect(statSync(join(cache, name)).size).toBeGreaterThan(1_000_000)
+  rmSync(cache, { recursive: true })
 })
 
 test('a cache that cannot be written to is no fault', async () => {
