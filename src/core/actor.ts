@@ -20,8 +20,8 @@ export class Actor {
   readonly epoch: number | undefined
   /** Whether every permission is held, as by a job. */
   readonly isTrusted: boolean
-  /** Who acts in the person's name, and why. */
-  readonly impersonation: Impersonation | undefined
+  readonly #impersonation: Impersonation | undefined
+  readonly #end: number | undefined
   readonly #permissions: ReadonlySet<string>
   readonly #projects: ReadonlyMap<string, ReadonlySet<string>>
 
@@ -33,10 +33,17 @@ export class Actor {
     this.label = label
     this.epoch = epoch
     this.isTrusted = isTrusted === true
-    this.impersonation = impersonation
+    this.#impersonation = impersonation
+    this.#end = impersonation?.until.getTime()
     this.#permissions = new Set(permissions)
     this.#projects = new Map(Object.entries(projects ?? {}).map(([project, held]) => [project, new Set(held)]))
     Object.freeze(this)
+  }
+
+  /** Who acts in the person's name, and why. A copy: the end cannot be moved. */
+  get impersonation(): Impersonation | undefined {
+    if (this.#impersonation === undefined) return undefined
+    return { ...this.#impersonation, until: new Date(this.#end ?? 0) }
   }
 
   /** The permissions in the whole organization. A copy: nothing can be added to the actor. */
@@ -70,7 +77,7 @@ export class Actor {
   }
 
   private hasEnded(): boolean {
-    return this.impersonation !== undefined && Date.now() >= this.impersonation.until.getTime()
+    return this.#end !== undefined && Date.now() >= this.#end
   }
 }
 

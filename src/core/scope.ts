@@ -21,7 +21,8 @@ export interface Tokens {
   makeKey(orgId: string): KeyToken
   /** Undefined for text that is no such token. */
   readKey(token: unknown): ReadKey | undefined
-  makeSession(userId: string, sessionId: string, generation: number): SessionTokens
+  /** Under every key of the keyring, the active one first. */
+  makeSession(userId: string, sessionId: string, generation: number): readonly [SessionTokens, ...SessionTokens[]]
   /** Undefined for text that this library did not make. */
   readSession(token: unknown): ReadSession | undefined
   readRefresh(token: unknown): ReadSession | undefined

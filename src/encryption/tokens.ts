@@ -98,17 +98,21 @@ function sessionTokens(
   }
 
   return {
-    makeSession(userId, sessionId, generation): SessionTokens {
+    makeSession(userId, sessionId, generation) {
       const body = textOfId(userId) + textOfId(sessionId) + inBase62(BigInt(generation), generationLength)
-      const made = (head: string) => `${head}${body}_${codeOf(active, head + body)}`
-      const [token, refreshToken] = [made(heads.session), made(heads.refresh)]
-      return {
-        token,
-        refreshToken,
-        tokenHash: hmac(activeStored.secret, token),
-        refreshHash: hmac(activeStored.secret, refreshToken),
-        pepperId: activeStored.id,
+      const under = (index: number): SessionTokens => {
+        const [pepper, kept] = [peppers[index] ?? active, stored[index] ?? activeStored]
+        const made = (head: string) => `${head}${body}_${codeOf(pepper, head + body)}`
+        const [token, refreshToken] = [made(heads.session), made(heads.refresh)]
+        return {
+          token,
+          refreshToken,
+          tokenHash: hmac(kept.secret, token),
+          refreshHash: hmac(kept.secret, refreshToken),
+          pepperId: kept.id,
+        }
       }
+      return [under(0), ...peppers.slice(1).map((_, index) => under(index + 1))]
     },
     readSession: reader(heads.session),
     readRefresh: reader(heads.refresh),

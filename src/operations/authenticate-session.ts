@@ -66,25 +66,36 @@ export async function refreshSession(
   const read = tokens.readRefresh(refreshToken)
   if (read === undefined) throw new UnauthorizedError()
   const { userId, sessionId, generation, hashes } = read
-  const {
-    token,
-    refreshToken: next,
-    tokenHash,
-    refreshHash,
-    pepperId,
-  } = tokens.makeSession(userId, sessionId, generation + 1)
+  // Another instance may have another active key while the keys are replaced, and may have made the successor under that one.
+  const successors = tokens.makeSession(userId, sessionId, generation + 1)
+  const [{ tokenHash, refreshHash, pepperId }] = successors
+  const successorHashes = successors.map((one) => one.refreshHash)
   const session = [userId, sessionId, generation]
-  const [rotated, , successor] = await executor.run({ kind: 'user', id: userId }, [
+  const [rotated, , same] = await executor.run({ kind: 'user', id: userId }, [
     { statement: rotate, values: [...session, hashes, tokenHash, refreshHash, pepperId, policy.maxIdle] },
     {
       statement: endReused,
-      values: [...session, refreshHash, policy.refreshGrace, newId(), request?.ip ?? null, request?.userAgent ?? null],
+      values: [
+        ...session,
+        successorHashes,
+        policy.refreshGrace,
+        newId(),
+        request?.ip ?? null,
+        request?.userAgent ?? null,
+      ],
     },
-    { statement: sameSuccessor, values: [...session, refreshHash] },
+    { statement: sameSuccessor, values: [...session, successorHashes] },
   ])
-  const [row] = [...(rotated?.rows ?? []), ...(successor?.rows ?? [])]
+  const [row] = [...(rotated?.rows ?? []), ...(same?.rows ?? [])]
   if (row === undefined) throw new UnauthorizedError()
-  return { session: { id: sessionId, expiresAt: new Date(row[0] as string) }, token, refreshToken: next }
+  const [expiresAt, stored] = row as [string, string]
+  const successor = successors.find((one) => Buffer.from(one.refreshHash).toString('hex') === stored)
+  if (successor === undefined) throw new UnauthorizedError()
+  return {
+    session: { id: sessionId, expiresAt: new Date(expiresAt) },
+    token: successor.token,
+    refreshToken: successor.refreshToken,
+  }
 }
 
 /** All null where no organization is chosen. */
@@ -127,7 +138,7 @@ const rotate = statement(
      last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
      idle_expires_at = least(s.expires_at, statement_timestamp() + $8 * interval '1 second')
    where ${live} and s.generation = $3 and s.refresh_hash = any($4::bytea[]) and exists (select from platform.users u where ${person})
-   returning s.expires_at`,
+   returning s.expires_at, encode(s.refresh_hash, 'hex')`,
   'change',
 )
 
@@ -137,7 +148,7 @@ const endReused = statement(
      set revoked_at = statement_timestamp(), revoked_reason = 'refresh_reused', updated_at = statement_timestamp()
      where ${live} and s.generation > $3
        and not (
-         s.generation = $3 + 1 and s.refresh_hash = $4
+         s.generation = $3 + 1 and s.refresh_hash = any($4::bytea[])
          and (s.rotated_at = now() or s.rotated_at > statement_timestamp() - $5 * interval '1 second')
        )
      returning s.id
@@ -148,7 +159,7 @@ const endReused = statement(
 )
 
 const sameSuccessor = statement(
-  `select s.expires_at from platform.user_sessions s join platform.users u on ${person}
-   where ${live} and s.generation = $3 + 1 and s.refresh_hash = $4`,
+  `select s.expires_at, encode(s.refresh_hash, 'hex') from platform.user_sessions s join platform.users u on ${person}
+   where ${live} and s.generation = $3 + 1 and s.refresh_hash = any($4::bytea[])`,
   'read',
 )

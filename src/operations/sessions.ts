@@ -37,7 +37,7 @@ export class Sessions {
       const { tokens, request } = scope.context
       const userId = ownerId(scope, 'user')
       const id = newId()
-      const { token, refreshToken, tokenHash, refreshHash, pepperId } = tokens.makeSession(userId, id, 0)
+      const [{ token, refreshToken, tokenHash, refreshHash, pepperId }] = tokens.makeSession(userId, id, 0)
       const row = [userId, id, tokenHash, refreshHash, pepperId, this.policy.maxAge, this.policy.maxIdle]
       const origin = [ip ?? request?.ip ?? null, userAgent ?? request?.userAgent ?? null]
       const expiresAt = await scope.query(() =>

@@ -275,6 +275,7 @@ describe('acting in a person’s name', () => {
     const { userId } = await team.join('member')
     const soon = new Date(Date.now() + 60_000)
     const actor = await team.org.actorFor(team.owner.userId, { by, reason: 'ticket 12', until: soon })
+    actor.impersonation?.until.setTime(Date.now() + 1e9)
     const org = teams.tenancy.forOrg(team.id, { actor })
     await expect(org.projects.members.add(id, { userId, role: 'developer' })).rejects.toThrow(/in the name of another/)
     await expect(org.organization.update({ billingEmail: 'eve@example.com' })).rejects.toThrow(ForbiddenError)

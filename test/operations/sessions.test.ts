@@ -263,6 +263,20 @@ describe('a refresh', () => {
     })
   })
 
+  test('gets the same successor from an instance with another active key', async () => {
+    const [one, other] = [
+      `one:${Buffer.alloc(32, 1).toString('base64')}`,
+      `two:${Buffer.alloc(32, 2).toString('base64')}`,
+    ]
+    const open = (keys: string) => openTenancy({ url: teams.database.appUrl, keys, sessions: { refreshGrace: 10 } })
+    const [before, after] = [await open(`${one},${other}`), await open(`${other},${one}`)]
+    const { refreshToken } = await before.forUser(await teams.newUser()).sessions.start()
+    const first = await before.refreshSession(refreshToken)
+    expect(await after.refreshSession(refreshToken)).toEqual(first)
+    await after.authenticateSession(first.token)
+    await Promise.all([before.close(), after.close()])
+  })
+
   test('after the grace is a reuse', async () => {
     const { userId, refreshToken } = await signedIn()
     await withGrace(10, async (tenancy) => {
