@@ -29,6 +29,14 @@ const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.
 const claim = (org: Org) => org.tasks.claim({ owner: 'worker' })
 const projectOf = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
 
+/** The reads by id, which every repository has. */
+const byId = {
+  find: (all: ScopedRepository<object>, id: string) => all.find(id),
+  get: (all: ScopedRepository<object>, id: string) => all.get(id),
+  findMany: (all: ScopedRepository<object>, id: string) => all.findMany([id]),
+  getMany: (all: ScopedRepository<object>, id: string) => all.getMany([id]),
+}
+
 export const projectsCase = {
   repository: StaffedProjects,
   tables: [projects, agents, workflows],
@@ -39,10 +47,7 @@ export const projectsCase = {
     return id
   },
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ id: { in: [id] } }),
     stream: (all) => all.stream(),
     count: (all, id) => all.count({ id }),
@@ -69,10 +74,7 @@ const agentsCase = {
     return id
   },
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ id, orderBy: 'username' }),
     stream: (all) => all.stream({ status: 'draft' }),
     count: (all, id) => all.count({ id }),
@@ -106,10 +108,7 @@ const workflowsCase = {
     return id
   },
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ not: { id } }),
     stream: (all) => all.stream(),
     count: (all) => all.count(),
@@ -134,10 +133,7 @@ const tasksCase = {
   tables: [tasks],
   make: async (org) => (await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })).id,
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ or: [{ id }, { kind: 'greet' }] }),
     stream: (all) => all.stream(),
     count: (all) => all.count(),
@@ -164,10 +160,7 @@ const schedulesCase = {
     return id
   },
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count(),
@@ -207,10 +200,7 @@ const membersCase = {
     return id
   },
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ role: 'worker' }),
@@ -241,10 +231,7 @@ const rolesCase = {
   tables: [roles, rolePermissions],
   make: async (org) => (await org.roles.create(worker)).id,
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ key: 'worker' }),
@@ -268,10 +255,7 @@ const apiKeysCase = {
     return (await org.apiKeys.create({ userId, name: 'key', scopes: ['agents:read'] })).apiKey.id
   },
   calls: {
-    find: (all, id) => all.find(id),
-    get: (all, id) => all.get(id),
-    findMany: (all, id) => all.findMany([id]),
-    getMany: (all, id) => all.getMany([id]),
+    ...byId,
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ name: 'key' }),

@@ -44,8 +44,8 @@ test('the next one is loaded from an image of a migrated database; an image that
   expect(await agentsOfNewOne()).toBe(1)
   const [empty = '', migrated = '', ...others] = (await readdir(cache)).sort()
   expect([empty, migrated, others]).toEqual([
-    expect.stringMatching(/-empty\.tar$/),
-    expect.stringMatching(/-migrated-[0-9a-f]{16}\.tar$/),
+    expect.stringMatching(/-empty\.image$/),
+    expect.stringMatching(/-migrated-[0-9a-f]{16}\.image$/),
     [],
   ])
   expect(await agentsOfNewOne()).toBe(1)
