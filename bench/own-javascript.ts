@@ -20,6 +20,7 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase,
     request: undefined,
     signal: undefined,
     readOnly: false,
+    isolation: undefined,
     ...secretsOf(passingKeyring()),
     rules: trusted,
   }

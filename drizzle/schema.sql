@@ -2,6 +2,22 @@ CREATE SCHEMA platform;
 GRANT USAGE ON SCHEMA platform TO tenantry_app;
 GRANT USAGE ON SCHEMA platform TO tenantry_system;
 
+CREATE OR REPLACE FUNCTION platform.assert_room(limit_name text, allowed numeric, used numeric, added numeric)
+ RETURNS void
+ LANGUAGE plpgsql
+ PARALLEL SAFE
+AS $function$
+begin
+  if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'TN004', message = 'plan limits are counted in read committed';
+  end if;
+  if added > 0 and used + added > allowed then
+    raise exception using errcode = 'TN003', message = pg_catalog.format('%s: %s allowed, %s in use', limit_name, allowed, used);
+  end if;
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.assert_room(limit_name text, allowed numeric, used numeric, added numeric) TO tenantry_app;
+
 CREATE OR REPLACE FUNCTION platform.current_org()
  RETURNS uuid
  LANGUAGE plpgsql
@@ -111,6 +127,26 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.enter_user(person uuid) TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.is_live_member(person uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+declare
+  org constant pg_catalog.uuid := platform.current_org();
+begin
+  return exists (
+    select from platform.organization_members m
+    join platform.users u on u.id = m.user_id
+    where m.org_id = org and m.user_id = person and m.status = 'active' and m.deleted_at is null
+      and u.kind = m.kind and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp())
+  );
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.is_live_member(person uuid) TO tenantry_app;
 
 CREATE OR REPLACE FUNCTION platform.member_actor(person uuid)
  RETURNS TABLE(kind text, role text, auth_epoch integer, permissions text[], projects jsonb)

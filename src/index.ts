@@ -7,7 +7,17 @@ export {
   type Tenancy,
 } from './tenancy.js'
 export type { TenancyOptions } from './tenancy-options.js'
-export type { MyOrganization, MyOrganizations, User } from './user.js'
+export type { User } from './user.js'
+export type { MyAuditLog } from './operations/my-audit-log.js'
+export type {
+  InvitationPreview,
+  InvitationReference,
+  MyInvitation,
+  MyInvitations,
+} from './operations/my-invitations.js'
+export type { MyOrganization, MyOrganizations } from './operations/my-organizations.js'
+export type { Entitlement, Entitlements, PlanEntitlements } from './operations/entitlements.js'
+export type { ManagedInvitations, SentInvitation } from './operations/manage-invitations.js'
 export type { IssuedSession, SessionFacts } from './operations/authenticate-session.js'
 export type { Directory, Registration } from './operations/directory.js'
 export type { SessionOptions } from './operations/session-policy.js'
@@ -32,7 +42,8 @@ export {
   type RepositoryDefinition,
 } from './core/define-repository.js'
 export { type RepositoryOptions, ScopedRepository } from './core/scoped-repository.js'
-export type { InsertOptions, ManagedValues, PutSchema, ScopedTable, UpdateRowOptions } from './core/scoped-table.js'
+export type { InsertOptions, ManagedValues, PutSchema, UpdateRowOptions } from './core/row-options.js'
+export type { ScopedTable } from './core/scoped-table.js'
 export type { TableOptions } from './core/table-options.js'
 export type { Result } from './core/executor.js'
 export type { ChangeText } from './core/statements/change-text.js'

@@ -10,8 +10,10 @@ import { Agents } from './repositories/agents.js'
 import { OrganizationProfile } from './repositories/organization.js'
 import type { Actor } from './core/actor.js'
 import { actorFor, type ImpersonationOptions } from './operations/actors.js'
+import { Entitlements } from './operations/entitlements.js'
 import { FirableSchedules } from './operations/fire-schedule.js'
 import { ManagedApiKeys } from './operations/manage-api-keys.js'
+import { ManagedInvitations } from './operations/manage-invitations.js'
 import { ManagedMembers } from './operations/manage-members.js'
 import { ManagedRoles } from './operations/manage-roles.js'
 import { StaffedProjects } from './operations/project-members.js'
@@ -56,6 +58,15 @@ export class Org {
 
   get apiKeys(): ManagedApiKeys {
     return this.repository(ManagedApiKeys)
+  }
+
+  /** The limits of the plan beside what is in use. */
+  get entitlements(): Entitlements {
+    return this.repository(Entitlements)
+  }
+
+  get invitations(): ManagedInvitations {
+    return this.repository(ManagedInvitations)
   }
 
   get members(): ManagedMembers {

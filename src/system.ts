@@ -34,6 +34,7 @@ export function systemOf(executor: Executor, secrets: Secrets, debug: boolean, g
     request: undefined,
     signal: undefined,
     readOnly: false,
+    isolation: undefined,
     ...secrets,
     rules: trusted,
   }

@@ -31,6 +31,11 @@ export interface TenancyOptions {
   readonly tokens?: TokenFormat | undefined
   /** How long sessions last: `{ maxAge, maxIdle, refreshGrace }`, in seconds. */
   readonly sessions?: SessionOptions | undefined
+  /**
+   * The id of the billing plan whose limits count while a subscription is canceled or incomplete, after a trial has ended, and for an
+   * organization without a subscription. Default: the limits of its own plan stay.
+   */
+  readonly fallbackPlan?: string | undefined
   /** Your own tables, as in your tenantry.config.ts. */
   readonly own?: OwnTables | undefined
   /**
@@ -93,6 +98,7 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
   ['tokens', { what: 'an object with prefix and env', isOne: isTokenFormat }],
   ['own', { what: 'an object with schema and migrations, the folder of its migrations', isOne: isOwnTables }],
   ['sessions', { what: 'an object with maxAge, maxIdle and refreshGrace', isOne: isSessionOptions }],
+  ['fallbackPlan', text],
   ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
   ['debug', flag],
   ['transactionPooler', flag],

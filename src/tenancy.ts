@@ -3,7 +3,7 @@ import { type Actor, makeActor } from './core/actor.js'
 import { ForbiddenError, InvalidInputError } from './core/errors.js'
 import type { Binding, Executor } from './core/executor.js'
 import { type OrgId, parseId, parseOrgId } from './core/ids.js'
-import { rulesOf, trusted } from './core/rules.js'
+import { type Rules, rulesOf, trusted } from './core/rules.js'
 import { openScope } from './core/scopes/open-scope.js'
 import { readScopeOptions, type ScopeOptions } from './core/scopes/scope-options.js'
 import type { RequestContext, Scope, Secrets } from './core/scope.js'
@@ -21,7 +21,9 @@ import {
   type SessionFacts,
   type SessionWork,
 } from './operations/authenticate-session.js'
+import { type InvitationPreview, previewInvitation } from './operations/my-invitations.js'
 import { Directory, findIdBySlug } from './operations/directory.js'
+import { assertFallbackPlan, planLimits } from './operations/plan-limits.js'
 import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
 import { Org } from './org.js'
 import * as shape from './schema/shared/shapes.js'
@@ -69,18 +71,26 @@ export class Tenancy {
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
   private readonly policy: SessionPolicy
+  /** The rules of a scope without an actor. */
+  private readonly backend: Rules
 
   /** `system` may be the same executor: the embedded database has one session for both roles. */
   constructor(
     executor: Executor,
     private readonly secrets: Secrets,
-    { onQuery, debug = false, sessions }: Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions'> = {},
+    {
+      onQuery,
+      debug = false,
+      sessions,
+      fallbackPlan,
+    }: Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> = {},
     system?: Executor,
   ) {
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
     this.policy = sessionPolicy(sessions)
+    this.backend = { ...trusted, ...planLimits(fallbackPlan) }
   }
 
   /** The scope of one organization. It costs nothing, so open one for each request. Throws InvalidOrgIdError. */
@@ -94,8 +104,12 @@ export class Tenancy {
     if (actor?.orgId !== undefined && actor.orgId !== binding.id) {
       throw new ForbiddenError(undefined, 'this actor belongs to another organization')
     }
-    const context = { ...options, binding, ...this.secrets, rules: rulesOf(actor) }
-    return new Org(openScope(context, this.executor, this.debug))
+    return new Org(this.scopeOf(binding, options))
+  }
+
+  private scopeOf(binding: Binding, options: ScopeOptions): Scope {
+    const rules = rulesOf(options.actor, this.backend)
+    return openScope({ ...options, binding, ...this.secrets, rules, isolation: undefined }, this.executor, this.debug)
   }
 
   /** The actor for a job of yours: it has every permission in every organization. Its name will be in the audit log. */
@@ -117,16 +131,17 @@ export class Tenancy {
 
   /** The scope of one person: their own row, sessions and organizations. It costs nothing. */
   forUser(userId: string, options?: Omit<OrgOptions, 'actor'>): User {
-    return new User(this.userScope(userId, options === undefined ? noOptions : readScopeOptions(options)), this.policy)
+    return this.userOf(userId, options === undefined ? noOptions : readScopeOptions(options))
+  }
+
+  private userOf(userId: string, options: ScopeOptions): User {
+    const openOrg = (orgId: string) =>
+      this.scopeOf({ kind: 'org', id: parseOrgId(orgId) }, { ...options, actor: undefined })
+    return new User(this.userScope(userId, options), this.policy, openOrg)
   }
 
   private userScope(userId: string, options: ScopeOptions = noOptions): Scope {
-    const binding: Binding = { kind: 'user', id: parseId(userId, 'userId') }
-    return openScope(
-      { ...options, binding, actor: undefined, ...this.secrets, rules: trusted },
-      this.executor,
-      this.debug,
-    )
+    return this.scopeOf({ kind: 'user', id: parseId(userId, 'userId') }, { ...options, actor: undefined })
   }
 
   /** People by their address or by the host's own id, and registering them. */
@@ -139,6 +154,11 @@ export class Tenancy {
     return { findIdBySlug: (slug) => findIdBySlug(this.executor, slug) }
   }
 
+  /** Shows an invitation to whoever has its token, before they sign in. */
+  get invitations(): { preview(token: string): Promise<InvitationPreview | undefined> } {
+    return { preview: (token) => previewInvitation(this.executor, this.secrets.tokens, token) }
+  }
+
   /**
    * The person whom a session token belongs to, in the scope of the organization that the session has chosen. Throws UnauthorizedError,
    * always the same. Text that is no token sends nothing.
@@ -146,7 +166,7 @@ export class Tenancy {
   async authenticateSession(token: string, options?: Omit<OrgOptions, 'actor'>): Promise<AuthenticatedSession> {
     const given = readScopeOptions(options)
     const { userId, session, actor } = await authenticateSession(this.sessionWork, token, given.signal)
-    const user = new User(this.userScope(userId, given), this.policy)
+    const user = this.userOf(userId, given)
     if (actor?.orgId === undefined) return { user, session, org: undefined, actor: undefined }
     return { user, session, org: this.orgScope(parseOrgId(actor.orgId), { ...given, actor }), actor }
   }
@@ -212,11 +232,22 @@ async function open(options: TenancyOptions): Promise<Tenancy> {
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
-    return new Tenancy(executor, secretsOf(keyring, options.tokens), options, executor)
+    return opened(executor, secretsOf(keyring, options.tokens), options, executor)
   }
   const secrets = secretsOf(loadKeyring(options.keys), options.tokens)
   const { app, system } = await openServers(options, declared)
-  return new Tenancy(app, secrets, options, system)
+  return opened(app, secrets, options, system)
+}
+
+async function opened(app: Executor, secrets: Secrets, options: TenancyOptions, system?: Executor): Promise<Tenancy> {
+  const tenancy = new Tenancy(app, secrets, options, system)
+  try {
+    if (options.fallbackPlan !== undefined) await assertFallbackPlan(app, options.fallbackPlan)
+    return tenancy
+  } catch (error) {
+    await tenancy.close({ drain: 0 })
+    throw error
+  }
 }
 
 /** The operations across organizations without the application's login, for the command line. */

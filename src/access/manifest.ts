@@ -1,6 +1,7 @@
 import { getTableColumns, getTableName, is } from 'drizzle-orm'
 import { type ForeignKey, getTableConfig, PgDialect, type PgPolicy, PgRole, type PgTable } from 'drizzle-orm/pg-core'
-import { createFunction, type SqlFunction, sqlFunctions } from './functions.js'
+import { sqlFunctions } from './functions.js'
+import { createFunction, type SqlFunction } from './sql-function.js'
 import { type Grant, grantsOf } from './grants.js'
 import { factsOf, type TableKind } from '../schema/shared/kinds.js'
 

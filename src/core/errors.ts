@@ -115,7 +115,10 @@ export class VersionConflictError extends TenantryError {
   }
 }
 
-/** The organization's plan does not allow one more. Not thrown yet. */
+export const limitsNeedReadCommitted =
+  'what a plan limits cannot be made or changed in a transaction of a higher isolation: use read committed, the default'
+
+/** The organization's plan has no room for it. */
 export class PlanLimitError extends TenantryError {
   readonly code = 'plan_limit'
   readonly status = 402

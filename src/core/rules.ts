@@ -14,6 +14,18 @@ export interface Change {
   readonly id: string | undefined
 }
 
+/** What a write adds to that a plan limits, as SQL over the rows of one organization. */
+export interface Reservation {
+  /** The name of the limit in the plan. */
+  readonly limit: string
+  /** A sub-select that measures what is in use. `$1` is the organization. */
+  readonly used: string
+  /** An expression for what the write adds. */
+  readonly added: string
+  /** The parameters of both. The first is the organization. */
+  readonly values: readonly unknown[]
+}
+
 /**
  * The checks and additions of every scope: permissions, audit entries, plan limits, sealed columns. The core only calls them;
  * whoever makes a scope provides them. Audit entries and sealed columns are not written yet.
@@ -25,8 +37,10 @@ export interface Rules {
   projectsWith(permission: string): readonly string[] | undefined
   /** Returns the same change with its audit entry in the same statement. The statement returns the same rows. */
   audit(change: Change, call: Call): Call
-  /** Calls to send in front of an insert, in the same round trip. They fail when the limit leaves no room for `rows` more. */
-  reserve(limit: string, rows: number): readonly Call[]
+  /** Calls to send in front of a write, in the same round trip. They fail when the plan leaves no room for it. */
+  reserve(reservation: Reservation): readonly Call[]
+  /** The plan with the limits for organizations without a plan that counts. */
+  readonly fallbackPlan: string | undefined
   /** Encrypts the values of sealed columns for the row with that id. */
   seal(table: PgTable, rowId: string, values: Values): Promise<Values>
 }
@@ -39,15 +53,16 @@ export const trusted: Rules = {
   projectsWith: () => undefined,
   audit: (_change, call) => call,
   reserve: () => nothing,
+  fallbackPlan: undefined,
   seal: () =>
     Promise.reject(
       new InvalidInputError('', 'a column of this table is sealed, and there are no keys to seal it with'),
     ),
 }
 
-/** The rules of a scope: the actor's permissions are checked in memory. Without an actor it is backend code. */
-export const rulesOf = (actor: Actor | undefined): Rules =>
-  actor === undefined || actor.isTrusted ? trusted : { ...trusted, ...permissionsOf(actor) }
+/** The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code. */
+export const rulesOf = (actor: Actor | undefined, backend: Rules): Rules =>
+  actor === undefined || actor.isTrusted ? backend : { ...backend, ...permissionsOf(actor) }
 
 const permissionsOf = (actor: Actor): Pick<Rules, 'authorize' | 'projectsWith'> => ({
   authorize(permission, project) {

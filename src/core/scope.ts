@@ -16,11 +16,13 @@ export interface CursorKeys {
   readonly keys: readonly [Uint8Array, ...Uint8Array[]]
 }
 
-/** Makes the tokens of API keys and sessions, and reads those that a request brings. */
+/** Makes the tokens of API keys, invitations and sessions, and reads those that a request brings. */
 export interface Tokens {
   makeKey(orgId: string): KeyToken
   /** Undefined for text that is no such token. */
-  readKey(token: unknown): ReadKey | undefined
+  readKey(token: unknown): RoutedToken | undefined
+  makeInvitation(orgId: string): InvitationToken
+  readInvitation(token: unknown): RoutedToken | undefined
   /** Under every key of the keyring, the active one first. */
   makeSession(userId: string, sessionId: string, generation: number): readonly [SessionTokens, ...SessionTokens[]]
   /** Undefined for text that this library did not make. */
@@ -28,7 +30,8 @@ export interface Tokens {
   readRefresh(token: unknown): ReadSession | undefined
 }
 
-export interface ReadKey {
+/** A token that tells in which organization its row is. */
+export interface RoutedToken {
   readonly orgId: string
   /** Under every key of the keyring, the active one first. */
   readonly hashes: readonly Uint8Array[]
@@ -60,6 +63,13 @@ export interface KeyToken {
   readonly pepperId: string
 }
 
+/** A new token, and the columns that are stored of it. */
+export interface InvitationToken {
+  readonly token: string
+  readonly tokenHash: Uint8Array
+  readonly pepperId: string
+}
+
 /** What a scope needs of the master keys. */
 export interface Secrets {
   readonly cursorKeys: CursorKeys
@@ -73,6 +83,8 @@ export interface ScopeContext extends Secrets {
   readonly signal: AbortSignal | undefined
   readonly readOnly: boolean
   readonly rules: Rules
+  /** Of the transaction that the scope is in, where it was asked for. */
+  readonly isolation: TransactionOptions['isolation']
 }
 
 /** How a statement is sent. */

@@ -4,13 +4,8 @@ import type { Row as RowOf } from '../schema/shared/rows.js'
 import type { Result } from './executor.js'
 import type { Query } from './query.js'
 import type { Scope } from './scope.js'
-import {
-  type InsertOptions,
-  type ManagedValues,
-  type PutSchema,
-  ScopedTable,
-  type UpdateRowOptions,
-} from './scoped-table.js'
+import type { InsertOptions, ManagedValues, PutSchema, UpdateRowOptions } from './row-options.js'
+import { ScopedTable } from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
 import type { ChangeText } from './statements/change-text.js'
 import type { Filter, KeyValues } from './statements/filters.js'

@@ -13,12 +13,12 @@ import { type ChangeCall, planInsert, type PlannedChange, planPut } from './stat
 import { type ListOptions, type Page, planList } from './statements/pages.js'
 import { planAllByIds, planByIds, planCount, planExists, planFind, planFindBy, planGet } from './statements/reads.js'
 import { clearCall, lockCalls, planDeleteWhere, planRemoval, type Removal } from './statements/removals.js'
+import { RoomInPlan } from './statements/reservations.js'
 import type { OwnStatement } from './statements/statement-cache.js'
 import { ownerValues, planOf, type TablePlan } from './statements/table-plan.js'
 import { callOf, firstPlace, onlyRow, type Target } from './statements/target.js'
 import { allSeen, isAmong, narrowed, seen } from './statements/seen-projects.js'
 import {
-  type Guard,
   type GuardedChange,
   planGuardedChange,
   planUpdate,
@@ -26,43 +26,10 @@ import {
   type Transition,
   transitionOf,
 } from './statements/updates.js'
-import { revisionOf, type UpdateOptions } from './statements/update-options.js'
+import { revisionOf } from './statements/update-options.js'
+import type { InsertOptions, ManagedValues, PutSchema, TableUse, UpdateRowOptions } from './row-options.js'
 import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
 import { ownItems, ownOf, ownProperties, parseInput, type Values } from './values.js'
-
-export interface ManagedValues {
-  /** Values that the library sets. */
-  readonly managed?: Values | undefined
-}
-
-export interface InsertOptions extends ManagedValues {
-  /** The name of a unique key: a row that has it already is returned, unchanged, instead of a second one. */
-  readonly existing?: string | undefined
-}
-
-export interface UpdateRowOptions {
-  /** The caller's options. */
-  readonly options?: UpdateOptions | undefined
-  /** Values that the library sets. */
-  readonly managed?: Values | undefined
-  /** A state that the row must be in. */
-  readonly guard?: Guard | undefined
-}
-
-/** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */
-export type PutSchema<Row, Schema extends z.ZodType> = [Exclude<keyof z.output<Schema>, keyof Row>] extends [never]
-  ? Schema
-  : never
-
-/** What one use of a table differs in. */
-export interface TableUse {
-  /** The resource in permissions where the table's options have none. */
-  readonly permission?: string | undefined
-  /** `planOfAllOwners(table)` in a scope of the system. */
-  readonly plan?: TablePlan | undefined
-  /** The project that the rows belong to: the rights of a role in it count too. */
-  readonly project?: string | undefined
-}
 
 const maxRows = 50_000
 
@@ -76,6 +43,7 @@ export class ScopedTable<Row extends object> {
   readonly permission: string
   private readonly options: ReadTableOptions
   private readonly project: string | undefined
+  private readonly room: RoomInPlan | undefined
 
   constructor(
     readonly scope: Scope,
@@ -94,6 +62,8 @@ export class ScopedTable<Row extends object> {
       parents: this.options.parents,
       readRow: this.plan.readRow as Target<Row>['readRow'],
     }
+    const { limit } = this.options
+    this.room = limit === undefined ? undefined : new RoomInPlan(this.target, limit, scope.context)
   }
 
   find(id: string): Query<Row | undefined> {
@@ -167,8 +137,10 @@ export class ScopedTable<Row extends object> {
     const { managed, existing } = ownOf(options)
     return this.write(undefined, () => {
       const values = given(schema, input, managed)
+      const before =
+        existing === undefined ? this.room?.forRows([values]) : this.room?.forUnique(values, existing, 'keeps')
       const plan = (values: Values) =>
-        this.audited('create', 'create', undefined, planInsert(this.target, values, existing), this.reserved(1))
+        this.audited('create', 'create', undefined, planInsert(this.target, values, existing), before)
       if (!this.isSealed(values)) return plan(values)
       if (existing !== undefined)
         throw new DefinitionError(`${this.plan.resource}: an existing row cannot be returned where a column is sealed`)
@@ -220,7 +192,8 @@ export class ScopedTable<Row extends object> {
         throw new DefinitionError(
           `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
         )
-      return this.audited('put', 'update', undefined, planPut(this.target, values, key), this.reserved(1))
+      const before = this.room?.forUnique(values, key, 'changes')
+      return this.audited('put', 'update', undefined, planPut(this.target, values, key), before)
     })
   }
 
@@ -230,8 +203,9 @@ export class ScopedTable<Row extends object> {
       const values = given(schema, patch, managed)
       const revision = asked === undefined ? undefined : revisionOf(asked)
       const row = parseId(id)
+      const before = this.room?.forChange(row, values)
       const plan = (values: Values) =>
-        this.audited('update', 'update', row, planUpdate(this.target, row, values, { revision, guard }))
+        this.audited('update', 'update', row, planUpdate(this.target, row, values, { revision, guard }), before)
       return this.isSealed(values)
         ? this.sealed({ ...values, id: row }).then((sealed) => plan(without(sealed, 'id')))
         : plan(values)
@@ -240,9 +214,10 @@ export class ScopedTable<Row extends object> {
 
   /** Changes every row that matches and returns their number. A filter that asks for nothing is refused. */
   updateRows(filter: Filter<Row>, values: Values): Query<number> {
-    return this.write(undefined, () =>
-      this.audited('update', 'update', undefined, planUpdateWhere(this.target, this.condition(filter), values)),
-    )
+    return this.write(undefined, () => {
+      this.room?.assertNotSummed(values)
+      return this.audited('update', 'update', undefined, planUpdateWhere(this.target, this.condition(filter), values))
+    })
   }
 
   /** Deletes the row for good. */
@@ -263,7 +238,7 @@ export class ScopedTable<Row extends object> {
 
   /** Brings a hidden row back. Throws ConflictError when its name was taken meanwhile. */
   restoreRow(id: string): Query<Row> {
-    return this.removal('restore', 'restore', id, () => this.reserved(1))
+    return this.removal('restore', 'restore', id, (row) => this.room?.forRestored(row))
   }
 
   /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */
@@ -322,7 +297,7 @@ export class ScopedTable<Row extends object> {
     removal: Removal,
     action: Change['action'],
     id: string,
-    before: (row: string) => readonly Call[] = () => [],
+    before: (row: string) => readonly Call[] | undefined = () => undefined,
   ): Query<Row> {
     return this.write(id, () => {
       const row = parseId(id)
@@ -341,10 +316,16 @@ export class ScopedTable<Row extends object> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
       const rows = ownItems(inputs, 'rows', maxRows).map((input) => given(schema, input, managed))
+      // Which of them are new is known only afterwards.
+      if (unless !== undefined && this.room !== undefined)
+        throw new DefinitionError(
+          `${this.plan.resource}: linkRows cannot count towards a limit of the plan; use linkRow`,
+        )
+      const before = this.room?.forRows(rows)
       const plan = (rows: readonly Values[]) => {
         const change = planInsertMany(this.target, rows, { returned, unless })
         const made: PlannedChange<T> = { ...change, read: (result, diagnosis) => read(change.read(result, diagnosis)) }
-        return this.audited('create', 'create', undefined, made, this.reserved(rows.length))
+        return this.audited('create', 'create', undefined, made, before)
       }
       if (!rows.some((row) => this.isSealed(row))) return plan(rows)
       return Promise.all(rows.map((row) => this.sealed({ id: newId(), ...row }))).then(plan)
@@ -374,17 +355,12 @@ export class ScopedTable<Row extends object> {
     this.scope.context.rules.authorize(`${this.permission}:${what}`, project)
   }
 
-  private reserved(rows: number): readonly Call[] {
-    const { limit } = this.options
-    return limit === undefined || rows === 0 ? [] : this.scope.context.rules.reserve(limit, rows)
-  }
-
   private audited<T>(
     event: string,
     action: Change['action'],
     id: string | undefined,
     { call, diagnose, read }: PlannedChange<T>,
-    before: readonly Call[] = [],
+    before?: readonly Call[],
   ): Planned<T> {
     if (!this.plan.audited) return planned(call, read, diagnose, before)
     const { resource } = this.plan

@@ -3,14 +3,18 @@ import { PgTable } from 'drizzle-orm/pg-core'
 import { DefinitionError, InvalidInputError } from './errors.js'
 import type { Parents } from './statements/parent-locks.js'
 import type { Reference } from './statements/removals.js'
+import type { TableLimit } from './statements/reservations.js'
 import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
 import { ownItems, ownProperties, readOptions, touch } from './values.js'
 
 export interface TableOptions {
   /** The resource in the permissions `<resource>:read` and `<resource>:write`; by default the name of the table. */
   readonly permission?: string | undefined
-  /** The limit of the plan that counts these rows. */
-  readonly limit?: string | undefined
+  /**
+   * The limit of the plan for these rows: `'max_tickets'` limits their number, `{ name: 'storage_gb', sum: 'sizeGb' }` the sum of a
+   * column.
+   */
+  readonly limit?: string | { readonly name: string; readonly sum: string } | undefined
   /** Columns elsewhere that may refer to a row and are emptied before it is purged. */
   readonly references?: readonly Reference[] | undefined
   /**
@@ -23,7 +27,7 @@ export interface TableOptions {
 /** The same, checked against the table's definition. */
 export interface ReadTableOptions {
   readonly permission: string | undefined
-  readonly limit: string | undefined
+  readonly limit: TableLimit | undefined
   readonly references: readonly Reference[]
   readonly parents: Parents
 }
@@ -48,7 +52,7 @@ function check(plan: TablePlan, options: unknown): ReadTableOptions {
   const { permission, limit, references, unlockedParents } = readOptions(options, tableOptionNames)
   return {
     permission: optionalText(permission, 'permission'),
-    limit: optionalText(limit, 'limit'),
+    limit: limit === undefined ? undefined : readLimit(plan, limit),
     references: references === undefined ? [] : ownItems(references, 'references', 1000).map(readReference),
     parents: lockedParents(plan, unlockedParents),
   }
@@ -57,6 +61,19 @@ function check(plan: TablePlan, options: unknown): ReadTableOptions {
 function optionalText(value: unknown, name: string): string | undefined {
   if (value === undefined || typeof value === 'string') return value
   throw new InvalidInputError(name, `must be the name of a ${name}`)
+}
+
+function readLimit(plan: TablePlan, given: unknown): TableLimit {
+  if (plan.owner?.kind !== 'org')
+    throw new DefinitionError(`${plan.resource} belongs to no organization, so no plan can limit it`)
+  if (typeof given === 'string') return { name: given, sum: undefined }
+  const { name, sum } = readOptions(given, ['name', 'sum'], 'limit')
+  if (typeof name !== 'string' || typeof sum !== 'string')
+    throw new InvalidInputError(
+      'limit',
+      "must be the name of a limit, or have a name and a column: { name: 'storage_gb', sum: 'sizeGb' }",
+    )
+  return { name, sum: columnOf(plan, sum) }
 }
 
 function readReference(given: unknown): Reference {

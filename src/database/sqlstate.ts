@@ -4,9 +4,11 @@ import {
   ConflictError,
   DefinitionError,
   InvalidInputError,
+  limitsNeedReadCommitted,
   IsolationError,
   NotFoundError,
   OrganizationSuspendedError,
+  PlanLimitError,
   QueryError,
   ResourceExhaustedError,
   RetryableError,
@@ -99,6 +101,8 @@ const unknownCommit: Refuse = () => new CommitUnknownError()
 const byCode: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['TN001', () => new NotFoundError('organization')],
   ['TN002', () => new OrganizationSuspendedError()],
+  ['TN003', planLimit],
+  ['TN004', () => new DefinitionError(limitsNeedReadCommitted)],
   ['23001', brokenReference],
   ['23502', missingValue],
   ['23503', brokenReference],
@@ -135,6 +139,12 @@ const byClass: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['28', () => new UnavailableError('the database refused the login')],
   ['53', () => new ResourceExhaustedError()],
 ])
+
+/** The message is that of `platform.assert_room`. */
+function planLimit({ message }: DriverError): TenantryError | undefined {
+  const [, name, allowed, used] = /^(.*): (\S+) allowed, (\S+) in use$/s.exec(message) ?? []
+  return name === undefined ? undefined : new PlanLimitError(name, Number(allowed), Number(used))
+}
 
 function insufficientPrivilege(error: DriverError): TenantryError | undefined {
   if (error.routine === 'ExecWithCheckOptions') return new IsolationError()

@@ -1,11 +1,11 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { InvalidInputError } from '../core/errors.js'
-import type { KeyToken, ReadSession, SessionTokens, Tokens } from '../core/scope.js'
+import type { KeyToken, ReadSession, RoutedToken, SessionTokens, Tokens } from '../core/scope.js'
 import { isTooLarge, fromBase62, idOf, inBase62, textOfId } from './base62.js'
 import { type DerivedKey, derivedKeys, type Keyring } from './keyring.js'
 
-/** How tokens begin: `tk_live_` those of API keys. A secret scanner recognises them by it. */
+/** How tokens begin: `tk_live_` those of API keys, `tki_live_` those of invitations. A secret scanner recognises them by it. */
 export interface TokenFormat {
   /** 1 to 12 lower-case letters and digits, a letter first. Default: `tk`. */
   readonly prefix?: string | undefined
@@ -16,13 +16,14 @@ export interface TokenFormat {
 const [idLength, secretLength, sumLength, generationLength, shownLength] = [22, 43, 6, 6, 8]
 const secretBytes = 32
 
-/** The tokens of API keys and of sessions. Each part of a token has one spelling only. */
+/** The tokens of API keys, invitations and sessions. Each part of a token has one spelling only. */
 export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: TokenFormat = {}): Tokens {
   if (!/^[a-z][a-z0-9]{0,11}$/.test(prefix)) {
     throw new InvalidInputError('tokens.prefix', 'must be 1 to 12 lower-case letters and digits, a letter first')
   }
   return {
     ...keyTokens(derivedKeys(keyring, 'api keys'), `${prefix}_${env}_`),
+    ...invitationTokens(derivedKeys(keyring, 'invitations'), `${prefix}i_${env}_`),
     ...sessionTokens(derivedKeys(keyring, 'sessions'), derivedKeys(keyring, 'stored sessions'), prefix, env),
   }
 }
@@ -32,30 +33,57 @@ type Peppers = readonly [DerivedKey, ...DerivedKey[]]
 const hmac = (secret: Uint8Array, text: string): Buffer => createHmac('sha256', secret).update(text).digest()
 const numberIn = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
 
-/**
- * `tk_<env>_<organization>_<secret>_<checksum>`: the organization only says where to look, and the checksum finds mistyped tokens
- * without a query.
- */
 function keyTokens(peppers: Peppers, head: string): Pick<Tokens, 'makeKey' | 'readKey'> {
+  const { make, read } = routedTokens(peppers, head)
+  return {
+    makeKey(orgId): KeyToken {
+      const { token, secret, hash, pepperId } = make(orgId)
+      return {
+        token,
+        keyPrefix: head + secret.slice(0, shownLength),
+        lastFour: secret.slice(-4),
+        keyHash: hash,
+        pepperId,
+      }
+    },
+    readKey: read,
+  }
+}
+
+function invitationTokens(peppers: Peppers, head: string): Pick<Tokens, 'makeInvitation' | 'readInvitation'> {
+  const { make, read } = routedTokens(peppers, head)
+  return {
+    makeInvitation(orgId) {
+      const { token, hash, pepperId } = make(orgId)
+      return { token, tokenHash: hash, pepperId }
+    },
+    readInvitation: read,
+  }
+}
+
+interface RoutedTokens {
+  readonly make: (orgId: string) => { token: string; secret: string; hash: Uint8Array; pepperId: string }
+  readonly read: (token: unknown) => RoutedToken | undefined
+}
+
+/**
+ * `<head><organization>_<secret>_<checksum>`: the organization only says where to look, and the checksum finds mistyped tokens without a
+ * query.
+ */
+function routedTokens(peppers: Peppers, head: string): RoutedTokens {
   const [active] = peppers
   const shape = new RegExp(
     `^${head}([0-9A-Za-z]{${idLength}})_([0-9A-Za-z]{${secretLength}})_([0-9A-Za-z]{${sumLength}})$`,
   )
   const checksum = (body: string) => inBase62(BigInt(crc32(body)), sumLength)
   return {
-    makeKey(orgId): KeyToken {
+    make(orgId) {
       const secret = inBase62(numberIn(randomBytes(secretBytes)), secretLength)
       const body = `${head}${textOfId(orgId)}_${secret}`
       const token = `${body}_${checksum(body)}`
-      return {
-        token,
-        keyPrefix: head + secret.slice(0, shownLength),
-        lastFour: secret.slice(-4),
-        keyHash: hmac(active.secret, token),
-        pepperId: active.id,
-      }
+      return { token, secret, hash: hmac(active.secret, token), pepperId: active.id }
     },
-    readKey(token) {
+    read(token) {
       if (typeof token !== 'string') return undefined
       const [, id = '', secret = '', sum] = shape.exec(token) ?? []
       if (sum === undefined || checksum(token.slice(0, -sumLength - 1)) !== sum) return undefined

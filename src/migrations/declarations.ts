@@ -1,6 +1,6 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Declarations } from '../access/rights.js'
-import type { SqlFunction } from '../access/functions.js'
+import type { SqlFunction } from '../access/sql-function.js'
 import { manifestOf } from '../access/manifest.js'
 import { readFolder } from './folder.js'
 import type { MigrationSet } from './migrator.js'

@@ -2,7 +2,6 @@ import { z } from 'zod'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
-import type { Query } from '../core/query.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { statement } from '../core/statement.js'
 import { unguarded } from '../core/statements/updates.js'
@@ -13,6 +12,7 @@ import { type Member, memberPatch, type MemberPatch, newMember, type NewMember }
 import { projectMembers } from '../schema/project-members.js'
 import { rolePermissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
+import { admit, memberAlready, membershipOf, membersResource } from './membership.js'
 import {
   assertHeld,
   assertHoldsRole,
@@ -22,6 +22,7 @@ import {
   lockForManagement,
   parseRole,
 } from './role-rights.js'
+import { reserveSeat } from './seats.js'
 
 const asMembers = { permission: 'members' }
 const newService = z.strictObject({ name: shape.label(), role: shape.label(63) })
@@ -40,17 +41,20 @@ export interface Transfer {
  * which the actor lacks. The last active owner stays one.
  */
 export class ManagedMembers extends Members {
-  /** Adds a person. A removed member is back with nothing of their old rights. Throws ConflictError when they are a member already. */
+  /**
+   * Adds a person. A removed member is back with nothing of their old rights. Throws PlanLimitError when the plan has no seat left, and
+   * ConflictError when they are a member already.
+   */
   add(values: NewMember): Promise<Member> {
     return this.atomically(async (inner) => {
       inner.authorize()
       const given = parseInput(newMember, values)
       await lockForManagement(inner.scope, asMembers)
       await grantableRole(inner.scope, given.role, asMembers)
-      const known = await inner.statusOf(given.userId)
-      if (known === undefined) return inner.insertRow(newMember, given)
-      if (known !== 'removed') throw alreadyThere(known)
-      return inner.revive(given)
+      const known = await membershipOf(inner.rows, given.userId)
+      if (known === 'active' || known === 'inactive') throw memberAlready(known)
+      await reserveSeat(inner.scope)
+      return admit(inner.rows, given, known === undefined)
     })
   }
 
@@ -95,9 +99,13 @@ export class ManagedMembers extends Members {
     })
   }
 
-  /** Sessions and keys of before stay invalid. */
+  /** Sessions and keys of before stay invalid. Throws PlanLimitError when the plan has no seat left. */
   reactivate(id: string): Promise<Member> {
-    return this.managing(id, async (inner) => inner.updateRow(shape.noInput, id, {}, { managed: { status: 'active' } }))
+    return this.managing(id, async (inner, member) => {
+      if (member.status === 'active') return member
+      if (member.kind === 'person') await reserveSeat(inner.scope)
+      return inner.updateRow(shape.noInput, id, {}, { managed: { status: 'active' } })
+    })
   }
 
   /** Removes the member from the organization and its projects, and revokes their keys. */
@@ -140,34 +148,6 @@ export class ManagedMembers extends Members {
 
   private authorize(): void {
     this.scope.context.rules.authorize(`${asMembers.permission}:write`, undefined)
-  }
-
-  /** Undefined for somebody who never was a member. */
-  private statusOf(userId: string): Query<Member['status'] | 'removed' | undefined> {
-    const known = this.query(
-      'status of a user',
-      ({ sql }) =>
-        `select case when "deleted_at" is null then "status" else 'removed' end from ${sql} where "org_id" = $1 and "user_id" = $2`,
-    )
-    return this.run(
-      known,
-      () => [userId],
-      ({ rows: [row] }) => row?.[0] as Member['status'] | 'removed' | undefined,
-    )
-  }
-
-  private async revive({ userId, email, displayName = null, role }: z.output<typeof newMember>): Promise<Member> {
-    const back = this.change('add', ({ sql, selected }) => ({
-      verb: 'update',
-      ctes: [],
-      head: `update ${sql} set "email" = $3::text, "display_name" = $4::text, "role" = $5::text, "status" = 'active', "invited_at" = null,
-        "invited_by" = null, "joined_at" = now(), "auth_epoch" = "auth_epoch" + 1, "updated_at" = now(), "deleted_at" = null`,
-      where: `"org_id" = $1 and "user_id" = $2 and "deleted_at" is not null`,
-      returning: selected,
-    }))
-    const [member] = await this.runRows(back, () => [userId, email, displayName, role])
-    if (member === undefined) throw new NotFoundError(resource)
-    return member
   }
 
   private async assertAnotherOwner({ id, role, status }: Member): Promise<void> {
@@ -253,16 +233,7 @@ export class ManagedMembers extends Members {
   }
 }
 
-const resource = 'organization_members'
+const resource = membersResource
 
 /** The row of a service, of which only the id and the name are known. Its organization must be bound. */
 const registerService = statement('select platform.register_service($1, $2)', 'insert')
-
-const alreadyThere = (status: Member['status']): ConflictError =>
-  new ConflictError(
-    resource,
-    ['userId'],
-    status === 'active'
-      ? `${resource}: this person is a member already`
-      : `${resource}: this person is an inactive member; reactivate them`,
-  )

@@ -119,7 +119,7 @@ export function assertHeld(scope: Scope, role: Pick<RoleRights, 'key' | 'permiss
 /**
  * Whether the person is a live member: active here, and neither suspended, banned nor deleted. Only such an owner counts as one.
  */
-export const isLiveMember = (userId: string): string => `exists (select from platform.member_actor(${userId}))`
+export const isLiveMember = (userId: string): string => `platform.is_live_member(${userId})`
 
 /** Throws InvalidInputError for text that is no permission of the catalog. */
 export async function assertPermissions(scope: Scope, field: string, permissions: readonly string[]): Promise<void> {

@@ -30,7 +30,7 @@ export class Projects extends ScopedRepository<Project> {
     return this.findRow({ slug })
   }
 
-  /** Throws ConflictError when the slug is taken. Plans do not limit projects yet, so PlanLimitError is not thrown. */
+  /** Throws PlanLimitError when the plan has no room for one more, ConflictError when the slug is taken. */
   create(values: NewProject): Query<Project> {
     return this.insertRow(projectWithRef, values)
   }
@@ -44,7 +44,7 @@ export class Projects extends ScopedRepository<Project> {
     return this.hideRow(id)
   }
 
-  /** Throws ConflictError when another project has taken the slug. */
+  /** Throws PlanLimitError when the plan has no room for it, ConflictError when another project has taken the slug. */
   restore(id: string): Query<Project> {
     return this.restoreRow(id)
   }

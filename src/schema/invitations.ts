@@ -55,8 +55,22 @@ declareTable(organizationInvitations, {
 export const newInvitation = z.strictObject({
   email: shape.email,
   role: shape.label(63),
+  /** Default: in seven days. */
   expiresAt: shape.instant.optional(),
 })
 
 export interface Invitation extends Omit<Row<typeof organizationInvitations>, 'tokenHash' | 'pepperId'> {}
 export interface NewInvitation extends z.input<typeof newInvitation> {}
+
+export type InvitationState = 'pending' | 'accepted' | 'declined' | 'revoked' | 'expired'
+
+/** What became of an invitation. Whether it has expired is told by the caller's clock; accepting asks the database's. */
+export function invitationState(
+  { acceptedAt, declinedAt, revokedAt, expiresAt }: Invitation,
+  now: Date = new Date(),
+): InvitationState {
+  if (acceptedAt !== null) return 'accepted'
+  if (declinedAt !== null) return 'declined'
+  if (revokedAt !== null) return 'revoked'
+  return expiresAt > now ? 'pending' : 'expired'
+}

@@ -34,7 +34,7 @@ beforeAll(async () => {
   // One connection, which is open before anything is polluted: what pg itself inherits is not asked here.
   const recorded = recording(openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } }))
   log = recorded.log
-  tenancy = new Tenancy(recorded.executor, { ...secrets, tokens: { ...secrets.tokens, makeKey: numberedKeys() } })
+  tenancy = new Tenancy(recorded.executor, { ...secrets, tokens: { ...secrets.tokens, ...numberedTokens() } })
   await tenancy.ping()
   everything = await run(all, [])
   expect(everything.sent.length).toBeGreaterThan(150)
@@ -87,14 +87,23 @@ const callsOf =
     }
   }
 
-/** Each organization gets the same keys, so that two runs can be compared. */
-function numberedKeys(): typeof secrets.tokens.makeKey {
+/** Each organization gets the same tokens, so that two runs can be compared. */
+function numberedTokens(): Pick<typeof secrets.tokens, 'makeKey' | 'makeInvitation'> {
   const made = new Map<string, number>()
-  return (orgId) => {
+  const next = (orgId: string): string => {
     const count = (made.get(orgId) ?? 0) + 1
     made.set(orgId, count)
-    const text = `key ${count}`
-    return { token: text, keyPrefix: text, lastFour: 'last', keyHash: Buffer.from(text), pepperId: 'test' }
+    return `token ${count}`
+  }
+  return {
+    makeKey(orgId) {
+      const token = next(orgId)
+      return { token, keyPrefix: token, lastFour: 'last', keyHash: Buffer.from(token), pepperId: 'test' }
+    },
+    makeInvitation(orgId) {
+      const token = next(orgId)
+      return { token, tokenHash: Buffer.from(token), pepperId: 'test' }
+    },
   }
 }
 

@@ -96,12 +96,13 @@ function recording(): { rules: Rules; seen: Recorded } {
   const rules: Rules = {
     authorize: (permission) => void seen.asked.push(permission),
     projectsWith: () => undefined,
+    fallbackPlan: undefined,
     audit(change, call) {
       seen.changes.push(change)
       return call
     },
-    reserve(limit, rows) {
-      seen.reserved.push(`${limit} ${rows}`)
+    reserve({ limit, values: [, rows] }) {
+      seen.reserved.push(`${limit} ${typeof rows === 'number' ? rows : 'for one that comes back'}`)
       return []
     },
     async seal(_table, rowId, values) {
@@ -206,7 +207,7 @@ test('rows are counted against the limit in front of each insert, and of no othe
     await notes.rename(id, 'Two')
     await notes.hide(id)
     await notes.restore(id)
-    expect(seen.reserved).toEqual(['max_notes 1', 'max_notes 2', 'max_notes 1', 'max_notes 1'])
+    expect(seen.reserved).toEqual(['max_notes 1', 'max_notes 2', 'max_notes 1', 'max_notes for one that comes back'])
   }))
 
 test('a secret is sealed for the id of the row that keeps it', () =>

@@ -2,6 +2,7 @@ import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
 import { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import { ManagedApiKeys } from '../../src/operations/manage-api-keys.js'
+import { ManagedInvitations } from '../../src/operations/manage-invitations.js'
 import { ManagedMembers } from '../../src/operations/manage-members.js'
 import { ManagedRoles } from '../../src/operations/manage-roles.js'
 import { StaffedProjects } from '../../src/operations/project-members.js'
@@ -11,6 +12,7 @@ import type { Session } from '../../src/database/session.js'
 import {
   agents,
   apiKeys,
+  organizationInvitations,
   organizationMembers,
   projects,
   rolePermissions,
@@ -268,6 +270,25 @@ const apiKeysCase = {
   },
 } satisfies ContractCase<ManagedApiKeys>
 
+const invitationsCase = {
+  repository: ManagedInvitations,
+  tables: [roles, organizationInvitations],
+  make: async (org) => {
+    await org.roles.create(worker)
+    return (await org.invitations.create({ email: 'ada@example.com', role: 'worker' })).invitation.id
+  },
+  calls: {
+    ...byId,
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ email: 'ada@example.com' }),
+    exists: (all, id) => all.exists({ id }),
+    create: (all) => all.create({ email: 'ada@example.com', role: 'worker' }),
+    resend: (all, id) => all.resend(id),
+    revoke: (all, id) => all.revoke(id),
+  },
+} satisfies ContractCase<ManagedInvitations>
+
 /** A case for each repository of `Org`, under its name there. */
 export type OrgCases = {
   readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: ContractCase<Org[Name]>
@@ -276,6 +297,7 @@ export type OrgCases = {
 export const orgCases: OrgCases = {
   agents: agentsCase,
   apiKeys: apiKeysCase,
+  invitations: invitationsCase,
   members: membersCase,
   projects: projectsCase,
   roles: rolesCase,
@@ -288,6 +310,7 @@ export const orgCases: OrgCases = {
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
   use(orgCases.agents),
   use(orgCases.apiKeys),
+  use(orgCases.invitations),
   use(orgCases.members),
   use(orgCases.projects),
   use(orgCases.roles),

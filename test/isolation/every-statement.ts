@@ -24,6 +24,7 @@ export async function callEverything(organizations: Organizations): Promise<void
   await Promise.all(eachCase((one) => callContract(one, organizations)))
   await Promise.all([projects, agents, workflows, tasks, schedules].map((table) => readEveryWay(table, organizations)))
   await organizations.empty().organization.get()
+  await organizations.usual().entitlements.get()
   await writeEveryWay(organizations.empty())
 }
 

@@ -1,17 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { grantsOf } from '../../src/access/grants.js'
+import { MyAuditLog } from '../../src/operations/my-audit-log.js'
+import { MyInvitations } from '../../src/operations/my-invitations.js'
+import { MyOrganizations } from '../../src/operations/my-organizations.js'
+import { Profile } from '../../src/operations/profile.js'
 import { Sessions } from '../../src/operations/sessions.js'
 import { factsOf } from '../../src/schema/shared/kinds.js'
 import { platformTables } from '../../src/schema/tables.js'
 import type { Tenancy } from '../../src/tenancy.js'
-import { createUser } from '../../src/testing/fixtures.js'
+import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { openWithout, type Wall } from '../../src/testing/walls.js'
-import type { User } from '../../src/user.js'
+import type { Org } from '../../src/org.js'
 import { uniquesOf } from './constraint-behaviour.js'
 
 const database = useDatabase()
+/** Private methods. */
+const inside = new Set(['settling', 'locate'])
 const walls: [string, Wall | undefined][] = [
   ['both walls', undefined],
   ['row security alone', 'predicates'],
@@ -26,16 +32,31 @@ describe.each(walls)('%s', (_, without) => {
   })
   afterAll(() => tenancy.close({ drain: 0 }))
 
-  async function person(): Promise<{ user: User; sessionId: string; token: string; refreshToken: string }> {
+  /** Somebody who is a member of one organization and invited to another. */
+  async function person() {
     const user = tenancy.forUser(await createUser(database.admin))
+    await database.admin.query('update platform.users set email_confirmed_at = now() where id = $1', [user.id])
     const { session, token, refreshToken } = await user.sessions.start()
-    return { user, sessionId: session.id, token, refreshToken }
+    const email = `${user.id}@example.com`
+    const [mine, other] = [await organization(), await organization()]
+    await mine.members.add({ userId: user.id, email, role: 'worker' })
+    const { invitation, token: invitationToken } = await other.invitations.create({ email, role: 'worker' })
+    const invited = { orgId: other.id, id: invitation.id }
+    return { user, sessionId: session.id, token, refreshToken, orgId: mine.id, invited, invitationToken }
+  }
+
+  async function organization(): Promise<Org> {
+    const org = tenancy.forOrg(await createOrganization(database.admin))
+    await org.roles.create({ key: 'worker', name: 'Worker' })
+    return org
   }
 
   const photograph = async (id: string): Promise<unknown> =>
     database.admin.query(
       `select u::text as row from platform.users u where id = $1
        union all select s::text from platform.user_sessions s where user_id = $1
+       union all select m::text from platform.organization_members m where user_id = $1
+       union all select i::text from platform.organization_invitations i where email = $1 || '@example.com'
        union all select l::text from platform.user_audit_logs l where user_id = $1 order by 1`,
       [id],
     )
@@ -45,6 +66,13 @@ describe.each(walls)('%s', (_, without) => {
     'profile.get': ({ user }) => user.profile.get(),
     'profile.update': ({ user }) => user.profile.update({ firstName: 'Taken' }),
     'organizations.list': ({ user }) => user.organizations.list(),
+    'organizations.leave': ({ user }, { orgId }) => user.organizations.leave(orgId),
+    'invitations.list': ({ user }) => user.invitations.list(),
+    'invitations.accept': ({ user }, { invited }) => user.invitations.accept(invited),
+    'invitations.decline': ({ user }, { invited }) => user.invitations.decline(invited),
+    'invitations.accept with the token': ({ user }, { invitationToken }) => user.invitations.accept(invitationToken),
+    'invitations.decline with the token': ({ user }, { invitationToken }) => user.invitations.decline(invitationToken),
+    'auditLog.list': ({ user }) => user.auditLog.list(),
     'sessions.start': ({ user }) => user.sessions.start(),
     'sessions.list': ({ user }) => user.sessions.list(),
     'sessions.find': ({ user }, { sessionId }) => user.sessions.find(sessionId),
@@ -64,12 +92,29 @@ describe.each(walls)('%s', (_, without) => {
     const answer = await calls[name]?.(ours, theirs).catch((error: unknown) => String(error))
     expect(await photograph(theirs.user.id)).toEqual(before)
     const shown = JSON.stringify(answer ?? null)
-    for (const secret of [theirs.user.id, theirs.sessionId]) expect(shown).not.toContain(secret)
+    for (const secret of [theirs.user.id, theirs.sessionId, theirs.orgId, theirs.invited.id])
+      expect(shown).not.toContain(secret)
   })
 
-  test('every verb of the sessions has a case', () => {
-    const verbs = Object.getOwnPropertyNames(Sessions.prototype).filter((name) => name !== 'constructor')
-    expect(verbs.map((name) => `sessions.${name}`).filter((name) => calls[name] === undefined)).toEqual([])
+  test('every verb of a person has a case', () => {
+    const faces = {
+      profile: Profile,
+      sessions: Sessions,
+      organizations: MyOrganizations,
+      invitations: MyInvitations,
+      auditLog: MyAuditLog,
+    }
+    expect(
+      Object.keys(tenancy.forUser(newId()))
+        .filter((name) => name !== 'id')
+        .sort(),
+    ).toEqual(Object.keys(faces).sort())
+    const verbs = Object.entries(faces).flatMap(([name, { prototype }]) =>
+      Object.getOwnPropertyNames(prototype)
+        .filter((verb) => verb !== 'constructor' && !inside.has(verb))
+        .map((verb) => `${name}.${verb}`),
+    )
+    expect(verbs.filter((name) => calls[name] === undefined)).toEqual([])
   })
 })
 

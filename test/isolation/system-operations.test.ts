@@ -2,6 +2,7 @@ import { getTableColumns } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { OrganizationProfile } from '../../src/repositories/organization.js'
+import { Entitlements } from '../../src/operations/entitlements.js'
 import { Organizations } from '../../src/operations/organizations.js'
 import { Users } from '../../src/operations/users.js'
 import { platformTables } from '../../src/schema/tables.js'
@@ -71,10 +72,16 @@ const profileCalls: Calls<OrganizationProfile> = {
   update: (profile, { team }) => profile.update({ name: `New ${team.id}` }),
 }
 
+const entitlementCalls: Calls<Entitlements> = {
+  get: (entitlements) => entitlements.get(),
+  assert: (entitlements) => entitlements.assert('max_projects'),
+}
+
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
   ['users', bound(userCalls, () => teams.system().users), Users.prototype],
   ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
+  ['org.entitlements', bound(entitlementCalls, ({ team }) => team.org.entitlements), Entitlements.prototype],
 ]
 
 function bound<Face>(calls: Calls<Face>, face: (subject: Subject) => Face) {

@@ -9,7 +9,7 @@ import {
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy } from '../../src/tenancy.js'
-import { contend, refusalsOf } from '../support/contenders.js'
+import { contend, refusalsOf, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -222,7 +222,7 @@ describe('the hourly limit', () => {
     expect(retryAfter > 0 && retryAfter <= 3600).toBe(true)
   })
 
-  test('is exact among contenders, and begins again with the hour', async () => {
+  race('is exact among contenders, and begins again with the hour', async () => {
     const team = await teams.newTeam()
     const { apiKey, token } = await newKey(team, { rateLimitPerHour: 7 })
     const { won, lost } = await contend(() => authenticate(token))
@@ -283,7 +283,7 @@ describe('rotation', () => {
     await authenticate(next.token)
   })
 
-  test('of 20 at once, one makes a successor', async () => {
+  race('of 20 at once, one makes a successor', async () => {
     const team = await teams.newTeam()
     const { apiKey } = await newKey(team)
     const { won, lost } = await contend(() => team.org.apiKeys.rotate(apiKey.id))

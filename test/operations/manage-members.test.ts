@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { contend, refusalsOf } from '../support/contenders.js'
+import { contend, refusalsOf, race } from '../support/contenders.js'
 import type { Org } from '../../src/org.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -62,7 +62,7 @@ describe('members', () => {
     })
   })
 
-  test('of 20 who add the same person, one does', async () => {
+  race('of 20 who add the same person, one does', async () => {
     const team = await teams.newTeam()
     const userId = await teams.newUser()
     const { won, lost } = await contend(() =>
@@ -212,7 +212,7 @@ describe('the last active owner', () => {
     expect(await team.org.members.remove(memberId)).toMatchObject({ id: memberId })
   })
 
-  test('stays when 20 owners are removed at once', async () => {
+  race('stays when 20 owners are removed at once', async () => {
     const team = await teams.newTeam()
     const owners = [team.owner.memberId]
     while (owners.length < 20) owners.push((await team.join('owner')).memberId)

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ForbiddenError, InvalidInputError, NotFoundError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
-import { contend } from '../support/contenders.js'
+import { contend, race } from '../support/contenders.js'
 import { useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -237,7 +237,7 @@ describe('a refresh', () => {
     expect(log).toEqual({ ip_address: '203.0.113.9', user_agent: 'curl' })
   })
 
-  test('of 20 at once with one token, one succeeds and the session ends', async () => {
+  race('of 20 at once with one token, one succeeds and the session ends', async () => {
     const { userId, refreshToken } = await signedIn()
     const { won, lost } = await contend(() => teams.tenancy.refreshSession(refreshToken))
     expect(won).toHaveLength(1)
@@ -249,7 +249,7 @@ describe('a refresh', () => {
     expect(row).toEqual({ generation: 1, revoked_reason: 'refresh_reused' })
   })
 
-  test('of 20 at once within the grace, all get the same successor', async () => {
+  race('of 20 at once within the grace, all get the same successor', async () => {
     const { userId, refreshToken } = await signedIn()
     await withGrace(10, async (tenancy) => {
       const { won, lost } = await contend(() => tenancy.refreshSession(refreshToken))

@@ -223,8 +223,8 @@ test('the limit of the plan is reserved in front of the insert, and a refusal ke
     new Projects(new DirectScope(contextOf(org.id, { reserve }), executor))
   const asked: string[] = []
 
-  const roomy = projectsWith((limit, rows) => {
-    asked.push(`${limit} ${rows}`)
+  const roomy = projectsWith(({ limit, values: [, rows] }) => {
+    asked.push(`${limit} ${String(rows)}`)
     return []
   })
   await expect(roomy.create({ name: 'Shop', slug: 'shop' })).resolves.toMatchObject({ slug: 'shop' })

@@ -25,6 +25,6 @@ test('a reference that is out of date, a method without a doc comment and code t
 })
 
 test('the reference says which errors are not thrown yet, and has the options with their defaults', () => {
-  expect(read('docs/reference/errors.md')).toContain('plan does not allow one more. Not thrown yet.\n')
+  expect(read('docs/reference/errors.md')).toContain('has not enough credit left. Not thrown yet.\n')
   expect(read('docs/reference/options.md')).toContain('`retries?: number`: How often the whole function may run again')
 })

@@ -1,3 +1,12 @@
+import { test } from 'vitest'
+
+const rounds = Number(process.env.TENANTRY_ROUNDS ?? 1)
+
+/** A test of what happens at once. `TENANTRY_ROUNDS=200` repeats it so often, each time with rows of its own. */
+export function race(title: string, work: () => Promise<void>): void {
+  test(title, { repeats: rounds - 1 }, work)
+}
+
 /** Runs the same work twenty times at once, and gives what came of each. */
 export async function contend<T>(work: (contender: number) => Promise<T>): Promise<{ won: T[]; lost: unknown[] }> {
   const settled = await Promise.allSettled(Array.from({ length: 20 }, (_, contender) => work(contender)))

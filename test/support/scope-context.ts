@@ -13,6 +13,7 @@ export const contextOf = (orgId: string, rules: Partial<Rules> = {}): ScopeConte
   request: undefined,
   signal: undefined,
   readOnly: false,
+  isolation: undefined,
   ...secrets,
   rules: { ...trusted, ...rules },
 })

@@ -28,7 +28,8 @@ export class DirectScope implements Scope {
     const { isolation, retries = 0 } = readTransactionOptions(options)
     const { signal, readOnly, binding } = this.context
     const begin: BeginOptions = { signal, readOnly, isolation }
-    return runTransaction(this.context, () => this.executor.begin(binding, begin), work, retries)
+    const context = isolation === undefined ? this.context : { ...this.context, isolation }
+    return runTransaction(context, () => this.executor.begin(binding, begin), work, retries)
   }
 
   steps<T>(work: (scope: Scope) => Promise<T>): Promise<T> {

@@ -1,0 +1,39 @@
+import type { z } from 'zod'
+import type { Guard } from './statements/updates.js'
+import type { UpdateOptions } from './statements/update-options.js'
+import type { TablePlan } from './statements/table-plan.js'
+import type { Values } from './values.js'
+
+export interface ManagedValues {
+  /** Values that the library sets. */
+  readonly managed?: Values | undefined
+}
+
+export interface InsertOptions extends ManagedValues {
+  /** The name of a unique key: a row that has it already is returned, unchanged, instead of a second one. */
+  readonly existing?: string | undefined
+}
+
+export interface UpdateRowOptions {
+  /** The caller's options. */
+  readonly options?: UpdateOptions | undefined
+  /** Values that the library sets. */
+  readonly managed?: Values | undefined
+  /** A state that the row must be in. */
+  readonly guard?: Guard | undefined
+}
+
+/** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */
+export type PutSchema<Row, Schema extends z.ZodType> = [Exclude<keyof z.output<Schema>, keyof Row>] extends [never]
+  ? Schema
+  : never
+
+/** What one use of a table differs in. */
+export interface TableUse {
+  /** The resource in permissions where the table's options have none. */
+  readonly permission?: string | undefined
+  /** `planOfAllOwners(table)` in a scope of the system. */
+  readonly plan?: TablePlan | undefined
+  /** The project that the rows belong to: the rights of a role in it count too. */
+  readonly project?: string | undefined
+}

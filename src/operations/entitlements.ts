@@ -1,0 +1,147 @@
+import { z } from 'zod'
+import { NotFoundError, PlanLimitError } from '../core/errors.js'
+import { ownerId } from '../core/owner-id.js'
+import { planned } from '../core/planned.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { statement } from '../core/statement.js'
+import { parseInput } from '../core/values.js'
+import type { BillingPlan, PlanLimits } from '../schema/billing-plans.js'
+import type { Subscription } from '../schema/subscriptions.js'
+import * as shape from '../schema/shared/shapes.js'
+import { planInForce } from './plan-limits.js'
+import { seatsInUse } from './seats.js'
+
+/** What the plan allows, and what is in use. */
+export interface Entitlement {
+  /** Null: no limit. */
+  readonly limit: number | null
+  /**
+   * Seats, projects and gigabytes of disk are counted now, metrics in the current period of the subscription. Undefined where no
+   * metric of that name was recorded in the period: a limit of your own table is in use by `count()` of its repository.
+   */
+  readonly used: number | undefined
+}
+
+export interface PlanEntitlements {
+  /** The plan whose limits count now. Undefined for an organization without one. */
+  readonly plan: Pick<BillingPlan, 'id' | 'name'> | undefined
+  /** Whether it stands in for a plan that is canceled, incomplete or past its trial. */
+  readonly isFallback: boolean
+  /** By the name of the limit: `entitlements.limits.max_projects`. */
+  readonly limits: Readonly<Record<string, Entitlement>>
+}
+
+const asked = z.strictObject({
+  key: shape.key,
+  amount: z.number().positive('must be more than 0').max(Number.MAX_SAFE_INTEGER),
+})
+
+/** The limits of the organization's plan beside what is in use. */
+export class Entitlements {
+  constructor(private readonly scope: Scope) {}
+
+  get(): Query<PlanEntitlements> {
+    return this.read(({ plan, isFallback, limits }) => ({ plan, isFallback, limits }))
+  }
+
+  /**
+   * Throws PlanLimitError when the plan has no room for so much more: `await org.entitlements.assert('bandwidth_gb', 2)`. What is metered
+   * is refused only while the subscription caps spending. It reserves nothing: of two callers at once both may pass.
+   */
+  assert(key: string, amount = 1): Query<void> {
+    const parsed = () => parseInput(asked, { key, amount })
+    return this.read(({ limits, metered, isCapped }) => {
+      const { limit = null, used = 0 } = limits[key] ?? {}
+      if (limit === null || (metered.has(key) && !isCapped)) return
+      if (used + amount > limit) throw new PlanLimitError(key, limit, used)
+    }, parsed)
+  }
+
+  private read<T>(use: (found: Found) => T, check: () => unknown = () => undefined): Query<T> {
+    return this.scope.query(() => {
+      this.scope.context.rules.authorize('subscriptions:read', undefined)
+      check()
+      const values = [ownerId(this.scope, 'org'), this.scope.context.rules.fallbackPlan ?? null]
+      return planned({ statement: entitlements, values }, ({ rows: [row] }) => {
+        if (row === undefined) throw new NotFoundError('organizations')
+        return use(foundIn(row as EntitlementRow))
+      })
+    })
+  }
+}
+
+interface Found extends PlanEntitlements {
+  readonly metered: ReadonlySet<string>
+  readonly isCapped: boolean
+}
+
+type EntitlementRow = [
+  id: string | null,
+  name: string,
+  maxProjects: number | null,
+  maxMembers: number | null,
+  limits: PlanLimits | null,
+  subscribed: string | null,
+  isCapped: Subscription['spendCapEnabled'] | null,
+  projects: string,
+  seats: string,
+  disk: string,
+  metrics: Record<string, number>,
+]
+
+function foundIn(row: EntitlementRow): Found {
+  const [id, name, maxProjects, maxMembers, limits, subscribed, isCapped, projects, seats, disk, metrics] = row
+  const counted: Record<string, number> = {
+    max_projects: Number(projects),
+    max_members: Number(seats),
+    disk_gb: Number(disk),
+  }
+  const allowed: PlanLimits = { max_projects: maxProjects, max_members: maxMembers, ...limits }
+  const metered = Object.keys(allowed).filter((key) => !Object.hasOwn(counted, key))
+  const entitlementOf = (key: string): Entitlement => ({
+    limit: allowed[key] ?? null,
+    used: Object.hasOwn(counted, key) ? counted[key] : Object.hasOwn(metrics, key) ? Number(metrics[key]) : undefined,
+  })
+  return {
+    plan: id === null ? undefined : { id, name },
+    isFallback: id !== null && id !== subscribed,
+    limits: Object.fromEntries(Object.keys(allowed).map((key) => [key, entitlementOf(key)])),
+    metered: new Set(metered),
+    isCapped: isCapped !== false,
+  }
+}
+
+/**
+ * What was used of each metric in the current period. Whole UTC days are rolled up; the events of a day that the period has only a part
+ * of are added up.
+ */
+const usedMetrics = `
+  select metric, sum(quantity) as quantity from (
+    select m.metric_type as metric, m.metric_value as quantity
+    from platform.usage_metrics m, period
+    where m.org_id = $1 and m.period_start >= period.first_day and m.period_end <= period.last_day
+    union all
+    select e.metric_type, e.quantity
+    from platform.usage_events e, period
+    where e.org_id = $1 and e.occurred_at >= period.begins and e.occurred_at < period.ends
+      and not (e.occurred_at >= period.first_day and e.occurred_at < period.last_day)
+  ) measured group by metric`
+
+const entitlements = statement(
+  `with period as materialized (
+     select s.current_period_start as begins, s.current_period_end as ends,
+       date_trunc('day', s.current_period_start + interval '1 day' - interval '1 microsecond', 'UTC') as first_day,
+       date_trunc('day', s.current_period_end, 'UTC') as last_day
+     from platform.subscriptions s where s.org_id = $1
+   )
+   select plan.id, plan.name, plan.max_projects, plan.max_members, plan.limits, subscription.plan_id, subscription.spend_cap_enabled,
+     (select count(*) from platform.projects p where p.org_id = $1 and p.deleted_at is null),
+     ${seatsInUse},
+     (select coalesce(sum(d.size_gb), 0) from platform.disk_config d
+      join platform.projects p on p.org_id = $1 and p.id = d.project_id and p.deleted_at is null
+      where d.org_id = $1),
+     (select coalesce(jsonb_object_agg(metric, quantity), '{}') from (${usedMetrics}) used)
+   ${planInForce('$2::text')}`,
+  'read',
+)

@@ -1,0 +1,164 @@
+import { z } from 'zod'
+import { databaseTime } from '../core/database-time.js'
+import { ConflictError, InvalidInputError } from '../core/errors.js'
+import { parseId } from '../core/ids.js'
+import { ownerId } from '../core/owner-id.js'
+import type { Query } from '../core/query.js'
+import { planOf } from '../core/statements/table-plan.js'
+import { unguarded } from '../core/statements/updates.js'
+import { parseInput } from '../core/values.js'
+import { Invitations } from '../repositories/invitations.js'
+import { type Invitation, newInvitation, type NewInvitation } from '../schema/invitations.js'
+import { organizationMembers } from '../schema/members.js'
+import * as shape from '../schema/shared/shapes.js'
+import { assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
+import { reserveSeat } from './seats.js'
+
+const asInvitations = { permission: 'invitations' }
+const resource = 'organization_invitations'
+const usualDays = 7
+const mostDays = 365
+
+const resending = z.strictObject({ expiresAt: shape.instant.optional() })
+
+/** An invitation with its token, which is shown only now: it is not stored. */
+export interface SentInvitation {
+  readonly invitation: Invitation
+  /** For the link in your message: `tenancy.invitations.preview(token)`, `user.invitations.accept(token)`. */
+  readonly token: string
+}
+
+/**
+ * The invitations with the verbs that send and revoke them. With an actor, nobody invites to a role that has permissions which the actor
+ * lacks. A pending invitation takes a seat of the plan until it is settled or expires.
+ */
+export class ManagedInvitations extends Invitations {
+  /**
+   * Invites an address. One that is invited already gets a new token, and the earlier one is void. Throws ConflictError for the address
+   * of an active member, and PlanLimitError when the plan has no seat left. Sending the message is up to you.
+   */
+  create(values: NewInvitation): Promise<SentInvitation> {
+    return this.atomically(async (inner) => {
+      inner.authorize()
+      const { email, role, expiresAt } = parseInput(newInvitation, values)
+      await lockForManagement(inner.scope, asInvitations)
+      await grantableRole(inner.scope, role, asInvitations)
+      await inner.assertNoMember(email)
+      const open = await inner.openFor(email)
+      if (open !== undefined) return inner.renew(open, role, expiresAt)
+      await reserveSeat(inner.scope)
+      const { token, ...stored } = inner.scope.context.tokens.makeInvitation(ownerId(inner.scope, 'org'))
+      const managed = { email, role, ...stored, invitedBy: inner.inviter(), expiresAt: await inner.end(expiresAt) }
+      return { invitation: await inner.insertRow(shape.noInput, {}, { managed }), token }
+    })
+  }
+
+  /** Gives an open invitation a new token and a new end; the earlier token is void. Whoever resends it becomes the inviter. */
+  resend(id: string, options: z.input<typeof resending> = {}): Promise<SentInvitation> {
+    return this.managing(id, async (inner, invitation) => {
+      const { expiresAt } = parseInput(resending, options)
+      await grantableRole(inner.scope, invitation.role, asInvitations)
+      await inner.assertNoMember(invitation.email)
+      return inner.renew(await inner.stillOpen(invitation), invitation.role, expiresAt)
+    })
+  }
+
+  /** Its token is void from now on. Throws ConflictError for an invitation that was accepted, declined or revoked before. */
+  revoke(id: string): Promise<Invitation> {
+    return this.managing(id, async (inner, invitation) => {
+      await assertHoldsRole(inner.scope, invitation.role, asInvitations)
+      await inner.stillOpen(invitation)
+      return inner.guardedRow('revoke', id, unguarded(resource, '"revoked_at" = now()'), () => [])
+    })
+  }
+
+  private managing<T>(id: string, work: (inner: this, invitation: Invitation) => Promise<T>): Promise<T> {
+    return this.atomically(async (inner) => {
+      inner.authorize()
+      parseId(id)
+      await lockForManagement(inner.scope, asInvitations)
+      return work(inner, await inner.lockRow(id))
+    })
+  }
+
+  private authorize(): void {
+    this.scope.context.rules.authorize(`${asInvitations.permission}:write`, undefined)
+  }
+
+  private inviter(): string | null {
+    const { actor } = this.scope.context
+    return actor?.kind === 'user' ? (actor.id ?? null) : null
+  }
+
+  private async assertNoMember(email: string): Promise<void> {
+    const member = this.query('active member', () => {
+      const { sql, visible } = planOf(organizationMembers)
+      return `select from ${sql} where ${visible} and "email" = $2::text and "status" = 'active' limit 1`
+    })
+    const members = await this.run(
+      member,
+      () => [email],
+      ({ rowCount }) => rowCount,
+    )
+    if (members > 0)
+      throw new ConflictError(resource, ['email'], `${resource}: this address is that of an active member`)
+  }
+
+  /** The invitation to that address which is not settled. It may have expired. */
+  private openFor(email: string): Query<OpenInvitation | undefined> {
+    const open = this.query(
+      'open',
+      ({ sql, visible }) =>
+        `select "id", "expires_at" > statement_timestamp() from ${sql} where ${visible} and "email" = $2::text and ${isOpen} for no key update`,
+    )
+    return this.run(
+      open,
+      () => [email],
+      ({ rows: [row] }) => (row === undefined ? undefined : { id: row[0] as string, isPending: row[1] === true }),
+    )
+  }
+
+  private async stillOpen({ email, acceptedAt, declinedAt, revokedAt }: Invitation): Promise<OpenInvitation> {
+    const settled = acceptedAt !== null || declinedAt !== null || revokedAt !== null
+    const open = settled ? undefined : await this.openFor(email)
+    if (open !== undefined) return open
+    throw new ConflictError(
+      resource,
+      ['id'],
+      `${resource}: this invitation was accepted, declined or revoked; invite the address again`,
+    )
+  }
+
+  /** An invitation that has expired takes its seat again. */
+  private async renew(
+    { id, isPending }: OpenInvitation,
+    role: string,
+    expiresAt: Date | undefined,
+  ): Promise<SentInvitation> {
+    if (!isPending) await reserveSeat(this.scope)
+    const { token, tokenHash, pepperId } = this.scope.context.tokens.makeInvitation(ownerId(this.scope, 'org'))
+    const set = `"token_hash" = $3::bytea, "pepper_id" = $4::text, "role" = $5::text, "invited_by" = $6::uuid,
+      "expires_at" = $7::timestamptz, "sent_count" = "sent_count" + 1`
+    const end = (await this.end(expiresAt)).toISOString()
+    const values = [tokenHash, pepperId, role, this.inviter(), end]
+    return { invitation: await this.guardedRow('resend', id, unguarded(resource, set), () => values), token }
+  }
+
+  /** By the database's clock. */
+  private async end(asked: Date | undefined): Promise<Date> {
+    const now = (await databaseTime(this.scope)).getTime()
+    const end = asked?.getTime() ?? now + usualDays * day
+    if (end > now && end <= now + mostDays * day) return new Date(end)
+    throw new InvalidInputError('expiresAt', `must be in the future, and at most ${mostDays} days from now`)
+  }
+}
+
+interface OpenInvitation {
+  readonly id: string
+  readonly isPending: boolean
+}
+
+const day = 86_400_000
+
+// Written so that it does not fit the index over everybody's pending invitations, in which the organization is not.
+const isOpen = 'coalesce("accepted_at", "declined_at", "revoked_at") is null'

@@ -1,0 +1,24 @@
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import type { ListOptions, Page } from '../core/statements/pages.js'
+import { ownProperties } from '../core/values.js'
+import { type UserAuditLog, userAuditLogs } from '../schema/users.js'
+
+/** What happened to a person's account: sign-ins, ended sessions, changes of the profile. Nothing in it is ever changed. */
+export class MyAuditLog {
+  private readonly rows: ScopedTable<UserAuditLog>
+
+  constructor(scope: Scope) {
+    this.rows = new ScopedTable<UserAuditLog>(scope, userAuditLogs)
+  }
+
+  /** One page, newest first. */
+  list(options?: ListOptions<UserAuditLog>): Query<Page<UserAuditLog>> {
+    // The primary key begins with the moment.
+    return this.rows.list({
+      orderBy: '-createdAt',
+      ...ownProperties(options ?? {}, 'options'),
+    })
+  }
+}

@@ -1,0 +1,256 @@
+import { z } from 'zod'
+import {
+  ConflictError,
+  ForbiddenError,
+  InvalidInputError,
+  NotFoundError,
+  OrganizationSuspendedError,
+} from '../core/errors.js'
+import type { Executor } from '../core/executor.js'
+import { parseOrgId } from '../core/ids.js'
+import { ownerId } from '../core/owner-id.js'
+import { planned } from '../core/planned.js'
+import type { Query } from '../core/query.js'
+import type { RoutedToken, Scope, Tokens } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { statement } from '../core/statement.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { parseInput } from '../core/values.js'
+import { type Invitation, organizationInvitations } from '../schema/invitations.js'
+import { type Member, organizationMembers } from '../schema/members.js'
+import * as shape from '../schema/shared/shapes.js'
+import { isLivePerson } from '../schema/users.js'
+import { admit, membershipOf } from './membership.js'
+import { actorFor } from './actors.js'
+import { grantableRole, lockForManagement } from './role-rights.js'
+import { reserve } from './plan-limits.js'
+import { isPendingInvitation, seatsInUse } from './seats.js'
+
+/** An invitation, as the invited person sees it. */
+export interface MyInvitation {
+  readonly orgId: string
+  readonly id: string
+  readonly organization: { readonly name: string; readonly slug: string }
+  /** The key of the role. */
+  readonly role: string
+  readonly expiresAt: Date
+  readonly createdAt: Date
+}
+
+/** An invitation of the person's own list. */
+export type InvitationReference = Pick<MyInvitation, 'orgId' | 'id'>
+
+/** What a page shows before somebody signs in to accept. */
+export interface InvitationPreview {
+  readonly organization: { readonly name: string; readonly slug: string }
+  readonly email: string
+  readonly role: { readonly key: string; readonly name: string }
+  readonly expiresAt: Date
+}
+
+// An entry of the list is one, so further fields are left out.
+const reference = z.object({ orgId: shape.uuid, id: shape.uuid })
+const resource = 'organization_invitations'
+
+/** The invitations of one person. */
+export class MyInvitations {
+  constructor(
+    private readonly scope: Scope,
+    private readonly openOrg: (orgId: string) => Scope,
+  ) {}
+
+  /** The pending ones to the person's address, newest first. Empty until the address is confirmed. */
+  list(): Query<MyInvitation[]> {
+    return this.scope.query(() =>
+      planned({ statement: mine, values: [] }, ({ rows }) =>
+        rows.map((row) => {
+          const [orgId, id, name, slug, role, expiresAt, createdAt] = row as string[]
+          return {
+            orgId,
+            id,
+            organization: { name, slug },
+            role,
+            expiresAt: new Date(expiresAt ?? ''),
+            createdAt: new Date(createdAt ?? ''),
+          } as MyInvitation
+        }),
+      ),
+    )
+  }
+
+  /**
+   * Makes the person a member. With the token of the message the address must be the person's; with an entry of `list()` it must be
+   * confirmed too. Throws NotFoundError, always the same, for an invitation that is not theirs, is settled or has expired.
+   */
+  accept(invitation: string | InvitationReference): Promise<Member> {
+    return this.settling(invitation, async (scope, rows, open, userId) => {
+      const { role } = await acceptableRole(scope, open)
+      const members = new ScopedTable<Member>(scope, organizationMembers)
+      const status = await membershipOf(members, userId)
+      if (status === 'active') {
+        await settle(rows, open.id, userId)
+        return (await members.findRow({ userId })) as Member
+      }
+      await reserve(scope, {
+        limit: 'max_members',
+        used: `(${seatsInUse} - 1)`,
+        added: '1',
+        values: [ownerId(scope, 'org')],
+      })
+      await settle(rows, open.id, userId)
+      const { email, createdAt: invitedAt, invitedBy } = open
+      return admit(members, { userId, email, role, invitedAt, invitedBy }, status === undefined)
+    })
+  }
+
+  /** Declines it. The organization can invite the person again. */
+  decline(invitation: string | InvitationReference): Promise<void> {
+    return this.settling(invitation, async (_scope, rows, open) => {
+      await rows.run(
+        decline(rows),
+        () => [open.id],
+        () => undefined,
+      )
+    })
+  }
+
+  /** The address is read first, under the person's own binding; the rest is one transaction in the organization. */
+  private async settling<T>(
+    given: unknown,
+    work: (scope: Scope, rows: ScopedTable<Invitation>, open: Invitation, userId: string) => Promise<T>,
+  ): Promise<T> {
+    const { orgId, found } = this.locate(given)
+    const userId = ownerId(this.scope, 'user')
+    const person = await this.scope.query(() =>
+      planned({ statement: address, values: [userId] }, ({ rows: [row] }) => row),
+    )
+    if (person === undefined) throw new NotFoundError(resource)
+    const [email, isConfirmed] = person
+    if (!('hashes' in found) && isConfirmed !== true) throw new NotFoundError(resource)
+    const settled = this.openOrg(orgId).steps(async (scope) => {
+      await lockForManagement(scope, { permission: 'invitations' })
+      const rows = new ScopedTable<Invitation>(scope, organizationInvitations)
+      const open = await rows.runRows(lockOpen(rows), () => [
+        email,
+        'hashes' in found ? null : found.id,
+        'hashes' in found ? found.hashes : null,
+      ])
+      if (open[0] === undefined) throw new NotFoundError(resource)
+      return work(scope, rows, open[0], userId)
+    })
+    // A deleted organization is no other answer than an unknown invitation.
+    return settled.catch((error: unknown) => {
+      throw error instanceof NotFoundError ? new NotFoundError(resource) : error
+    })
+  }
+
+  private locate(given: unknown): { readonly orgId: string; readonly found: RoutedToken | { readonly id: string } } {
+    if (typeof given !== 'string') {
+      const { orgId, id } = parseInput(reference, given)
+      return { orgId, found: { id } }
+    }
+    const token = this.scope.context.tokens.readInvitation(given)
+    if (token === undefined) throw new NotFoundError(resource)
+    return { orgId: token.orgId, found: token }
+  }
+}
+
+/** Read-only. Undefined for a token that is unknown, settled or expired, and while the organization is suspended. */
+export async function previewInvitation(
+  executor: Executor,
+  tokens: Tokens,
+  token: unknown,
+): Promise<InvitationPreview | undefined> {
+  const read = tokens.readInvitation(token)
+  if (read === undefined) return undefined
+  const { orgId, hashes } = read
+  try {
+    const [found] = await executor.run({ kind: 'org', id: parseOrgId(orgId) }, [
+      { statement: preview, values: [orgId, hashes] },
+    ])
+    const [row] = found?.rows ?? []
+    if (row === undefined) return undefined
+    const [name, slug, email, key, title, expiresAt] = row as string[]
+    return {
+      organization: { name, slug },
+      email,
+      role: { key, name: title },
+      expiresAt: new Date(expiresAt ?? ''),
+    } as InvitationPreview
+  } catch (error) {
+    if (error instanceof NotFoundError || error instanceof OrganizationSuspendedError) return undefined
+    throw error
+  }
+}
+
+/** The role, if it is still there and the inviter may still give it. An inviter who was erased is not asked. */
+async function acceptableRole(scope: Scope, { role, invitedBy }: Invitation): Promise<{ readonly role: string }> {
+  const asInvitations = { permission: 'invitations' }
+  try {
+    const { permissions } = await grantableRole(scope, role, asInvitations)
+    if (invitedBy === null) return { role }
+    const inviter = await actorFor(scope, invitedBy)
+    if (inviter.can('invitations:write') && permissions.every((permission) => inviter.can(permission))) return { role }
+  } catch (error) {
+    if (!(error instanceof InvalidInputError || error instanceof ForbiddenError)) throw error
+  }
+  throw new ConflictError(
+    resource,
+    ['role'],
+    `${resource}: the role is gone, or the person who invited may not give it any more; ask for another invitation`,
+  )
+}
+
+/** Within the organization's lock, and with the invitation locked too: nobody else settles it. */
+const lockOpen = (rows: ScopedTable<Invitation>) =>
+  ownStatement(rows.plan, MyInvitations, 'lock open', false, (plan) => {
+    const { sql, selected, visible } = plan.as('i')
+    return `select ${selected} from ${sql}
+        where ${visible} and i."email" = $2::text and (i."id" = $3::uuid or i."token_hash" = any($4::bytea[])) and ${isPendingInvitation('i')}
+        for no key update`
+  })
+
+async function settle(rows: ScopedTable<Invitation>, id: string, userId: string): Promise<void> {
+  const accept = ownStatement(rows.plan, MyInvitations, 'accept', true, ({ sql, visible }) => ({
+    verb: 'update',
+    ctes: [],
+    head: `update ${sql} set "accepted_at" = now(), "accepted_by" = $3::uuid, "updated_at" = now()`,
+    where: `${visible} and "id" = $2::uuid`,
+    returning: '',
+  }))
+  await rows.run(
+    accept,
+    () => [id, userId],
+    () => undefined,
+  )
+}
+
+const decline = (rows: ScopedTable<Invitation>) =>
+  ownStatement(rows.plan, MyInvitations, 'decline', true, ({ sql, visible }) => ({
+    verb: 'update',
+    ctes: [],
+    head: `update ${sql} set "declined_at" = now(), "updated_at" = now()`,
+    where: `${visible} and "id" = $2::uuid`,
+    returning: '',
+  }))
+
+const mine = statement(
+  `select i.org_id, i.id, i.organization_name, i.organization_slug, i.role, i.expires_at, i.created_at
+   from platform.my_invitations() i order by i.id desc`,
+  'read',
+)
+
+const address = statement(
+  `select u.email, u.email_confirmed_at is not null from platform.users u
+   where u.id = $1 and u.kind = 'person' and ${isLivePerson('u')}`,
+  'read',
+)
+
+const preview = statement(
+  `select o.name, o.slug, i.email, r.key, r.name, i.expires_at
+   from platform.organization_invitations i
+   join platform.organizations o on o.id = $1
+   join platform.roles r on r.org_id = $1 and r.key = i.role and r.deleted_at is null
+   where i.org_id = $1 and i.token_hash = any($2::bytea[]) and ${isPendingInvitation('i')}`,
+  'read',
+)
