@@ -1,16 +1,19 @@
 import { existsSync } from 'node:fs'
 import { DefinitionError, MigrationError } from './core/errors.js'
 import { takenNames } from './core/relational-schema.js'
+import { ownOf } from './core/values.js'
 import type { FactsLookup } from './database/sqlstate.js'
+import { type OwnPermission, ownPermissions, uncoveredTables, uncoveredText } from './access/own-permissions.js'
 import type { Declarations } from './access/rights.js'
 import { declarationsOf } from './migrations/declarations.js'
 import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
 import { factsLookup } from './schema/constraints.js'
+import { permissionCatalog } from './schema/built-in-roles.js'
 import * as library from './schema/index.js'
 import { platformTables, tablesOf } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
-/** The host's own tables: the exports of their schema module, and the folder of their migrations. */
+/** The host's own tables: the exports of their schema module, the folder of their migrations, and the permissions to use them. */
 export interface OwnTables {
   /** All exports of the module: `import * as schema from './schema.js'`. */
   readonly schema: Readonly<Record<string, unknown>>
@@ -18,6 +21,10 @@ export interface OwnTables {
   readonly migrations: string
   /** Default: `app_migrations.migrations`. */
   readonly bookkeeping?: { readonly schema: string; readonly table: string } | undefined
+  /** As in your tenantry.config.ts: what each permission allows, such as `{ 'tickets:read': 'See tickets' }`. */
+  readonly permissions?: Readonly<Record<string, string>> | undefined
+  /** As in your tenantry.config.ts: the permissions of built-in roles, such as `{ member: ['tickets:read'] }`. */
+  readonly roles?: Readonly<Record<string, readonly string[] | undefined>> | undefined
 }
 
 /** The declarations of this build: the library's own tables, and the host's. */
@@ -25,18 +32,26 @@ export interface Declared {
   readonly tables: readonly PgTable[]
   readonly sets: readonly MigrationSet[]
   readonly declarations: Declarations
+  readonly permissions: readonly OwnPermission[]
+  /** Every permission, the library's too. */
+  readonly catalog: ReadonlySet<string>
   readonly lookup: FactsLookup
 }
 
 export async function declare(own: OwnTables | undefined): Promise<Declared> {
   assertBesideItsMigrations()
   if (own !== undefined) assertFreeNames(own)
-  const tables = [...platformTables, ...(own === undefined ? [] : tablesOf(own.schema))]
+  const ownTables = own === undefined ? [] : tablesOf(own.schema)
+  const permissions = own === undefined ? [] : permissionsOf(own, ownTables)
+  const tables = [...platformTables, ...ownTables]
   const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
+  const keys = permissions.map(({ key }) => key)
   return {
     tables,
     sets,
-    declarations: await declarationsOf(tables, sets),
+    declarations: { ...(await declarationsOf(tables, sets)), permissions: keys },
+    permissions,
+    catalog: new Set([...Object.keys(permissionCatalog), ...keys]),
     lookup: factsLookup(tables),
   }
 }
@@ -47,6 +62,15 @@ function assertFreeNames(own: OwnTables): void {
   throw new DefinitionError(
     `own.schema: tenantry/schema has exports named ${taken.join(', ')} too; export yours under other names`,
   )
+}
+
+/** Throws DefinitionError for permissions that cannot be, and for a table whose permissions are not among them. */
+function permissionsOf(own: OwnTables, tables: readonly PgTable[]): OwnPermission[] {
+  const permissions = ownPermissions(ownOf(own), 'own.')
+  const theirs = tables.filter((table) => !platformTables.includes(table))
+  const [uncovered] = uncoveredTables(theirs, permissions)
+  if (uncovered !== undefined) throw new DefinitionError(`own.schema: ${uncoveredText(uncovered)}`)
+  return permissions
 }
 
 /** A bundler includes the code and leaves out the folder. */

@@ -32,7 +32,7 @@ export type { System, SystemOptions } from './system.js'
 export type { Organizations } from './operations/organizations.js'
 export type { NewProvision, Provisioned } from './operations/provision.js'
 export type { ChangedPerson, ForceOption, Users } from './operations/users.js'
-export { defineConfig, type TenantryConfig } from './config.js'
+export { defineConfig, type GivenRole, type PermissionsOf, type TenantryConfig } from './config.js'
 export type { OwnTables } from './declared.js'
 export {
   type DefinedRepository,

@@ -26,7 +26,7 @@ import * as schema from './schema/index.js'
 const withOwn = schemaExtender(schema)
 
 /**
- * The permissions, for the type of `org.can`. Add your own:
+ * The permissions, for the type of `org.can`. Add your own, one by one or those of your config (`PermissionsOf<typeof config>`):
  *
  *     declare module 'tenantry' {
  *       interface Permissions { 'tickets:read': true }

@@ -36,7 +36,7 @@ export interface TenancyOptions {
    * organization without a subscription. Default: the limits of its own plan stay.
    */
   readonly fallbackPlan?: string | undefined
-  /** Your own tables, as in your tenantry.config.ts. */
+  /** Your own tables and permissions, as in your tenantry.config.ts. */
   readonly own?: OwnTables | undefined
   /**
    * Whether there is a transaction pooler such as PgBouncer; `pgbouncer=true` in the url means the same. By default it is detected,
@@ -117,7 +117,9 @@ function isTokenFormat(value: unknown): boolean {
   return env === undefined || env === 'live' || env === 'test'
 }
 
+const ownNames = ['schema', 'migrations', 'bookkeeping', 'permissions', 'roles'] as const
+
 function isOwnTables(value: unknown): boolean {
-  const { schema, migrations } = readOptions(value, ['schema', 'migrations', 'bookkeeping'], 'own')
+  const { schema, migrations } = readOptions(value, ownNames, 'own')
   return isObject(schema) && typeof migrations === 'string'
 }

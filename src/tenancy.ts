@@ -26,6 +26,7 @@ import { Directory, findIdBySlug } from './operations/directory.js'
 import { assertFallbackPlan, planLimits } from './operations/plan-limits.js'
 import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
 import { Org } from './org.js'
+import { permissionCatalog } from './schema/built-in-roles.js'
 import * as shape from './schema/shared/shapes.js'
 import { User } from './user.js'
 import { openServer, openServers, systemPool } from './open-servers.js'
@@ -60,6 +61,12 @@ export type AuthenticatedSession = { readonly user: User; readonly session: Sess
   | { readonly org: undefined; readonly actor: undefined }
 )
 
+interface Opened extends Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> {
+  /** Every permission that there is. Default: those of the library. */
+  readonly catalog?: ReadonlySet<string>
+}
+
+const libraryCatalog: ReadonlySet<string> = new Set(Object.keys(permissionCatalog))
 const jobName = z.strictObject({ label: shape.label(200) })
 const maxTimer = 2_147_483_647
 const defaultDrain = 10_000
@@ -70,6 +77,7 @@ export class Tenancy {
   private readonly executor: Executor
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
+  private readonly catalog: ReadonlySet<string>
   private readonly policy: SessionPolicy
   /** The rules of a scope without an actor. */
   private readonly backend: Rules
@@ -78,17 +86,13 @@ export class Tenancy {
   constructor(
     executor: Executor,
     private readonly secrets: Secrets,
-    {
-      onQuery,
-      debug = false,
-      sessions,
-      fallbackPlan,
-    }: Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> = {},
+    { onQuery, debug = false, sessions, fallbackPlan, catalog = libraryCatalog }: Opened = {},
     system?: Executor,
   ) {
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
+    this.catalog = catalog
     this.policy = sessionPolicy(sessions)
     this.backend = { ...trusted, ...planLimits(fallbackPlan) }
   }
@@ -108,7 +112,7 @@ export class Tenancy {
   }
 
   private scopeOf(binding: Binding, options: ScopeOptions): Scope {
-    const rules = rulesOf(options.actor, this.backend)
+    const rules = rulesOf(options.actor, this.backend, this.catalog)
     return openScope({ ...options, binding, ...this.secrets, rules, isolation: undefined }, this.executor, this.debug)
   }
 
@@ -226,20 +230,21 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
 
 async function open(options: TenancyOptions): Promise<Tenancy> {
   const declared = await declare(options.own)
+  const opened = { ...options, catalog: declared.catalog }
   if (options.embedded !== undefined) {
     if (options.url || options.systemUrl || options.pool)
       throw new InvalidInputError('embedded', 'cannot be combined with url, systemUrl or pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
-    return opened(executor, secretsOf(keyring, options.tokens), options, executor)
+    return started(executor, secretsOf(keyring, options.tokens), opened, executor)
   }
   const secrets = secretsOf(loadKeyring(options.keys), options.tokens)
   const { app, system } = await openServers(options, declared)
-  return opened(app, secrets, options, system)
+  return started(app, secrets, opened, system)
 }
 
-async function opened(app: Executor, secrets: Secrets, options: TenancyOptions, system?: Executor): Promise<Tenancy> {
+async function started(app: Executor, secrets: Secrets, options: Opened, system?: Executor): Promise<Tenancy> {
   const tenancy = new Tenancy(app, secrets, options, system)
   try {
     if (options.fallbackPlan !== undefined) await assertFallbackPlan(app, options.fallbackPlan)

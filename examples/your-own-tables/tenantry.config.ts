@@ -1,3 +1,4 @@
 import { defineConfig } from 'tenantry'
+import { access } from './src/permissions.js'
 
-export default defineConfig({ schema: './src/schema.ts', migrations: './drizzle' })
+export default defineConfig({ schema: './src/schema.ts', migrations: './drizzle', ...access })

@@ -5,7 +5,7 @@ import type { TableKind } from '../schema/shared/kinds.js'
 
 /**
  * The record that `migrate up` keeps of what the migrations of every build created: a row for each table, function and set of
- * migrations. It is a view of literal rows, which only its owner can replace. The proof of builds that do not know it would refuse
+ * migrations, and for each permission of the host's config. It is a view of literal rows, which only its owner can replace. The proof of builds that do not know it would refuse
  * rights on a table, but skips a view with security_invoker.
  */
 export const inventory = { schema: 'platform_migrations', name: 'inventory' }
@@ -13,7 +13,7 @@ export const inventory = { schema: 'platform_migrations', name: 'inventory' }
 export interface InventoryEntry {
   /** The bookkeeping table of the set of migrations that created it. */
   readonly set: string
-  readonly what: 'set' | 'table' | 'function'
+  readonly what: 'set' | 'table' | 'function' | 'permission'
   readonly name: string
   readonly facts: unknown
 }
@@ -53,6 +53,19 @@ export const setEntry = (facts: RecordedSet): InventoryEntry => ({
   what: 'set',
   name: setKey(facts),
   facts,
+})
+
+/** The built-in roles to which the config gives the permission. New organizations get them too: see operations/provision.ts. */
+const permissionFacts = z.object({ roles: names })
+
+export const permissionEntry = (
+  set: string,
+  { key, roles }: { readonly key: string; readonly roles: readonly string[] },
+): InventoryEntry => ({
+  set,
+  what: 'permission',
+  name: key,
+  facts: { roles: [...roles] } satisfies z.input<typeof permissionFacts>,
 })
 
 /** Each of these three returns `undefined` for a row about something else, or one that this build cannot read. */

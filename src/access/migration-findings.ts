@@ -42,3 +42,11 @@ export const migrationFindings: readonly string[] = [
     'restore the file as it was when it was applied, and write the change as a further migration', true
   from known k join applied a on a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when" where a.hash <> k.hash`,
 ]
+
+/** `$8` is the list of the host's permissions. */
+export const permissionFindings: readonly string[] = [
+  `select 'permissions are not in the catalog', pg_catalog.string_agg(w.key, ', ' order by w.key), 'npx tenantry migrate up', true
+  from pg_catalog.unnest($8::text[]) w(key)
+  where not exists (select from platform.permissions p where p.key = w.key)
+  having pg_catalog.count(*) > 0`,
+]

@@ -6,6 +6,8 @@ export interface Declarations {
   readonly tables: readonly DeclaredTable[]
   readonly functions: readonly FunctionManifest[]
   readonly migrations: readonly AppliedMigrations[]
+  /** The host's permissions, which the catalog must have. */
+  readonly permissions?: readonly string[]
 }
 
 /** A table as the proof expects it: the part of its declaration that the server compares with its catalogs. */

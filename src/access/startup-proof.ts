@@ -1,6 +1,6 @@
 import type { ProofFault } from '../core/errors.js'
 import { asProof, asStatement, loginFindings, loginCtes, type Proof } from './connection-proof.js'
-import { migrationFindings, migrationTables } from './migration-findings.js'
+import { migrationFindings, migrationTables, permissionFindings } from './migration-findings.js'
 import { partitionFindings } from './partition-findings.js'
 import { functionFindings, functionCtes, placeFindings, placeCtes } from './schema-findings.js'
 import {
@@ -62,12 +62,17 @@ async function prove(
     allowRelations,
     allowFunctions,
   ]
+  const { migrations, permissions = [] } = declarations
   try {
-    return asProof(await session.query<Finding>(startupProof(declarations.migrations), params))
+    return asProof(
+      permissions.length === 0
+        ? await session.query<Finding>(startupProof(migrations), params)
+        : await session.query<Finding>(startupProof(migrations, permissionFindings), [...params, permissions]),
+    )
   } catch (error) {
     if (!isUnreadable(error)) throw error
-    // A bookkeeping table is missing, or the login may not read it. Run again without reading these tables: the findings about the
-    // catalogs then name the table and say how to mend it.
+    // A bookkeeping table or the permissions are missing, or the login may not read them. Run again without reading these tables: the
+    // findings about the catalogs then name the table and say how to mend it.
     return asProof(await session.query<Finding>(startupProof([]), params))
   }
 }
@@ -116,7 +121,7 @@ const functionsAsJson = (functions: readonly ExpectedFunction[], role: string) =
 const migrationsAsJson = (migrations: readonly AppliedMigrations[]) =>
   JSON.stringify(migrations.flatMap(({ schema, table, known }) => known.map((one) => ({ schema, table, ...one }))))
 
-const startupProof = (migrations: readonly AppliedMigrations[]) =>
+const startupProof = (migrations: readonly AppliedMigrations[], further: readonly string[] = []) =>
   asStatement(
     [
       loginCtes,
@@ -131,7 +136,14 @@ const startupProof = (migrations: readonly AppliedMigrations[]) =>
     ],
     {
       login: loginFindings,
-      database: [...placeFindings, ...tableFindings, ...partitionFindings, ...functionFindings, ...migrationFindings],
+      database: [
+        ...placeFindings,
+        ...tableFindings,
+        ...partitionFindings,
+        ...functionFindings,
+        ...migrationFindings,
+        ...further,
+      ],
     },
   )
 

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { createJiti } from 'jiti'
 import { z } from 'zod'
+import { type GivenPermissions, type OwnPermission, ownPermissions } from '../access/own-permissions.js'
 import { defineConfig } from '../config.js'
 import { InvalidInputError } from '../core/errors.js'
 import { setOf } from '../declared.js'
@@ -15,6 +16,8 @@ import { kitIsMissing } from './drizzle-kit.js'
 export interface Project {
   readonly sets: readonly MigrationSet[]
   readonly tables: readonly PgTable[]
+  /** The host's. */
+  readonly permissions: readonly OwnPermission[]
   readonly own: OwnProject | undefined
 }
 
@@ -24,6 +27,8 @@ export interface OwnProject {
   /** Everything that the host's schema module exports. */
   readonly definitions: Record<string, unknown>
   readonly set: MigrationSet
+  readonly given: GivenPermissions
+  readonly permissions: readonly OwnPermission[]
   readonly drizzleConfig: string
   readonly exceptRules: readonly string[]
   readonly allowRelations: readonly string[]
@@ -44,6 +49,8 @@ const ownConfig = z.strictObject({
   migrations: path,
   bookkeeping: z.strictObject({ schema: name, table: name }).optional(),
   drizzleConfig: path.default('drizzle.config.ts'),
+  permissions: z.record(z.string(), z.string()).default({}),
+  roles: z.record(z.string(), z.array(z.string())).default({}),
   exceptRules: names,
   allowRelations: names,
   allowFunctions: names,
@@ -62,13 +69,23 @@ export const openingOptions = ({ own }: Project) =>
   own === undefined
     ? {}
     : {
-        own: { schema: own.definitions, migrations: own.set.folder, bookkeeping: own.set.bookkeeping },
+        own: {
+          schema: own.definitions,
+          migrations: own.set.folder,
+          bookkeeping: own.set.bookkeeping,
+          ...own.given,
+        },
         allowRelations: own.allowRelations,
         allowFunctions: own.allowFunctions,
       }
 
 /** The library's tables alone. */
-export const platformProject: Project = { sets: [platformMigrations], tables: platformTables, own: undefined }
+export const platformProject: Project = {
+  sets: [platformMigrations],
+  tables: platformTables,
+  permissions: [],
+  own: undefined,
+}
 
 /**
  * Reads the given config file, or else the nearest one from `cwd` upwards. Without one the project has the library's tables only.
@@ -78,7 +95,7 @@ export async function loadProject(cwd: string, given: string | undefined): Promi
   if (file === undefined) return platformProject
   const own = await readOwnConfig(file)
   const tables = new Set([...platformTables, ...tablesOf(own.definitions)])
-  return { sets: [platformMigrations, own.set], tables: [...tables], own }
+  return { sets: [platformMigrations, own.set], tables: [...tables], permissions: own.permissions, own }
 }
 
 /** The nearest file of that name from `cwd` upwards, with any extension of a module. */
@@ -118,12 +135,15 @@ async function readOwnConfig(file: string): Promise<OwnProject> {
   if (exported === undefined) {
     throw new InvalidInputError(file, 'has no default export: write `export default defineConfig({ ... })`')
   }
-  const { schema, migrations, bookkeeping, drizzleConfig, ...rest } = parsed(file, ownConfig, exported)
+  const config = parsed(file, ownConfig, exported)
+  const { schema, migrations, bookkeeping, drizzleConfig, permissions, roles, ...rest } = config
+  const given = { permissions, roles }
+  const declared = ownPermissions(given, `${file} `)
   const at = (path: string) => resolve(dirname(file), path)
   const definitions = await loadDefinitions(at(schema))
   if (tablesOf(definitions).length === 0) throw new InvalidInputError(at(schema), 'exports no table')
   const set = setOf({ schema: definitions, migrations: at(migrations), ...(bookkeeping && { bookkeeping }) })
-  return { file, set, definitions, drizzleConfig: at(drizzleConfig), ...rest }
+  return { file, set, definitions, given, permissions: declared, drizzleConfig: at(drizzleConfig), ...rest }
 }
 
 function parsed<Shape extends z.ZodType>(file: string, shape: Shape, value: unknown): z.output<Shape> {

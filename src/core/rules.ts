@@ -1,6 +1,6 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Actor } from './actor.js'
-import { ForbiddenError, InvalidInputError } from './errors.js'
+import { DefinitionError, ForbiddenError, InvalidInputError } from './errors.js'
 import type { Call } from './executor.js'
 import type { Values } from './values.js'
 
@@ -60,15 +60,23 @@ export const trusted: Rules = {
     ),
 }
 
-/** The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code. */
-export const rulesOf = (actor: Actor | undefined, backend: Rules): Rules =>
-  actor === undefined || actor.isTrusted ? backend : { ...backend, ...permissionsOf(actor) }
+/**
+ * The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code. `catalog` is
+ * every permission that there is.
+ */
+export const rulesOf = (actor: Actor | undefined, backend: Rules, catalog: ReadonlySet<string>): Rules =>
+  actor === undefined || actor.isTrusted ? backend : { ...backend, ...permissionsOf(actor, catalog) }
 
-const permissionsOf = (actor: Actor): Pick<Rules, 'authorize' | 'projectsWith'> => ({
+const permissionsOf = (actor: Actor, catalog: ReadonlySet<string>): Pick<Rules, 'authorize' | 'projectsWith'> => ({
   authorize(permission, project) {
     if (actor.can(permission, project)) return
     actor.assertCurrent()
+    // Nobody could ever hold it, so the repository is at fault and not whoever calls.
+    if (!catalog.has(permission)) throw new DefinitionError(unknownPermission(permission))
     throw new ForbiddenError(permission)
   },
   projectsWith: (permission) => actor.projectsWith(permission),
 })
+
+const unknownPermission = (permission: string) =>
+  `${permission} is not a permission: add it to \`permissions\` of tenantry.config.ts and of \`own\` of openTenancy, or name another resource with defineRepository(table, { permission })`

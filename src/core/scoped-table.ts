@@ -54,7 +54,7 @@ export class ScopedTable<Row extends object> {
     const { permission, plan, project } = ownOf(use)
     this.plan = plan ?? planOf(table)
     this.options = readTableOptions(this.plan, options)
-    this.permission = this.options.permission ?? permission ?? this.plan.resource
+    this.permission = this.options.permission ?? permission ?? this.plan.permission
     this.project = project
     this.target = {
       plan: this.plan,

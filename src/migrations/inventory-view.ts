@@ -29,19 +29,46 @@ export async function readRecordedSets(session: Session): Promise<RecordedSet[]>
   return entries.flatMap((entry) => recordedSet(entry) ?? [])
 }
 
+/** The keys of the recorded permissions of a set. */
+export async function readRecordedPermissions(session: Session, set: string): Promise<string[]> {
+  const entries = await readInventory(session)
+  return entries.filter((entry) => entry.what === 'permission' && entry.set === set).map(({ name }) => name)
+}
+
 /** Records the objects of a build, replacing entries of the same names. Called under the lock of the migrator. */
-export function recordObjects(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
+export const recordObjects = (session: Session, entries: readonly InventoryEntry[]): Promise<void> =>
+  inTransaction(session, () => recordWithin(session, entries))
+
+/** The same within the caller's transaction. */
+export async function recordWithin(session: Session, entries: readonly InventoryEntry[]): Promise<void> {
   const replaced = new Set(entries.map(keyOf))
-  return inTransaction(session, async () => {
-    const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
-    if (!(await viewExists(session))) await create(session)
-    await replace(session, [...others, ...entries])
-  })
+  const others = (await readInventory(session)).filter((entry) => !replaced.has(keyOf(entry)))
+  if (!(await viewExists(session))) await create(session)
+  await replace(session, [...others, ...entries])
 }
 
 /** Corrects the record: removes objects that are missing or changed, and writes the applied migrations of each set. */
 export const refreshInventory = (session: Session): Promise<void> =>
   inTransaction(session, () => refreshInventoryWithin(session))
+
+/** The recorded permissions that the catalog has. */
+async function permissionsAmong(session: Session, entries: readonly InventoryEntry[]): Promise<string[]> {
+  const keys = entries.filter(({ what }) => what === 'permission').map(({ name }) => name)
+  if (keys.length === 0 || !(await holdsPermissions(session))) return []
+  const rows = await session.query<{ key: string }>(
+    'select p.key from platform.permissions p where p.key = any($1::text[])',
+    [keys],
+  )
+  return rows.map(({ key }) => key)
+}
+
+/** False while the library's first migrations are not applied. */
+export async function holdsPermissions(session: Session): Promise<boolean> {
+  const [row] = await session.query<{ found: boolean }>(
+    `select pg_catalog.to_regclass('platform.role_permissions') is not null as found`,
+  )
+  return row?.found === true
+}
 
 /** Corrects the record within the transaction of a migration that is undone. */
 export async function refreshInventoryWithin(session: Session): Promise<void> {
@@ -51,6 +78,7 @@ export async function refreshInventoryWithin(session: Session): Promise<void> {
     JSON.stringify(entries),
   ])
   const columns = new Map(found.map((one) => [one.name, one.columns]))
+  for (const key of await permissionsAmong(session, entries)) columns.set(key, null)
   const objects = entries.flatMap((entry): InventoryEntry[] => {
     const there = columns.get(entry.name)
     if (entry.what === 'set' || there === undefined) return []

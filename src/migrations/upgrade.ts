@@ -17,7 +17,15 @@ import {
   type Step,
   type UpTarget,
 } from './migrator.js'
-import { recordObjects, refreshInventory } from './inventory-view.js'
+import { holdsPermissions, recordObjects, refreshInventory } from './inventory-view.js'
+import {
+  bringOwnPermissions,
+  type BroughtPermissions,
+  formerPermissions,
+  removeOwnPermissions,
+  type RemovedPermissions,
+} from './own-permissions.js'
+import type { OwnPermission } from '../access/own-permissions.js'
 import { bringPermissions } from '../access/permissions.js'
 import { withContext } from '../database/session-failure.js'
 import type { MigrateOptions } from './progress.js'
@@ -25,6 +33,8 @@ import { requireRoles } from '../access/roles.js'
 
 export interface UpgradeOptions extends MigrateOptions, UpTarget, BootstrapOptions {
   readonly onProgress?: NonNullable<MigrateOptions['onProgress']>
+  /** Also removes the permissions that an earlier config brought and this one does not name. */
+  readonly dropPermissions?: boolean
   /** The sets whose migrations are applied; by default all. The rights are set on the tables of every set. */
   readonly only?: readonly MigrationSet[]
 }
@@ -34,12 +44,22 @@ export interface Upgraded {
   readonly bootstrap: Bootstrapped
   /** The permissions that are new to the database. */
   readonly permissions: readonly string[]
+  /** Undefined where the host's config was left out. */
+  readonly own?: OwnPermissionsBrought
+}
+
+export interface OwnPermissionsBrought extends Pick<BroughtPermissions, 'given' | 'taken'> {
+  /** Those that an earlier config brought and this one does not name. They are kept. */
+  readonly former: readonly string[]
+  readonly removed: RemovedPermissions
 }
 
 /** The declarations of a build. */
 export interface Build {
   readonly sets: readonly MigrationSet[]
   readonly tables: readonly PgTable[]
+  /** The host's permissions. */
+  readonly permissions?: readonly OwnPermission[]
   /** Default: the library's. */
   readonly functions?: readonly SqlFunction[]
 }
@@ -55,7 +75,9 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
     await recordBrought(session, build, chosen)
     const steps = await migrateUp(session, chosen, options)
     const grants = await bootstrapGrants(session, await declarationsOf(tables, sets, functions), options)
-    const permissions = (await holdsPermissions(session)) ? await bringPermissions(session) : []
+    const holds = await holdsPermissions(session)
+    const permissions = holds ? await bringPermissions(session) : []
+    const brought = holds ? await bringOwn(session, build, chosen, options) : undefined
     // Records what is applied now. Objects that are still missing, because the run stopped at an earlier migration, are left out.
     await refreshInventory(recording(session))
     return {
@@ -67,17 +89,24 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
         // Read again, because one of the migrations may have created an extension.
         extensions: await closedExtensions(session),
       },
-      permissions,
+      permissions: [...permissions, ...(brought?.added ?? [])],
+      ...(brought !== undefined && { own: brought }),
     }
   })
 }
 
-/** False when the run stopped at an early migration. */
-async function holdsPermissions(session: Session): Promise<boolean> {
-  const [row] = await session.query<{ found: boolean }>(
-    `select pg_catalog.to_regclass('platform.role_permissions') is not null as found`,
-  )
-  return row?.found === true
+async function bringOwn(
+  session: Session,
+  { permissions = [] }: Build,
+  chosen: readonly MigrationSet[],
+  options: UpgradeOptions,
+): Promise<(OwnPermissionsBrought & BroughtPermissions) | undefined> {
+  const own = chosen.find(({ name }) => name !== platformMigrations.name)
+  if (own === undefined) return undefined
+  const brought = await bringOwnPermissions(session, own, permissions, options)
+  const former = await formerPermissions(session, own, permissions)
+  if (options.dropPermissions !== true) return { ...brought, former, removed: { keys: [], roles: [] } }
+  return { ...brought, former: [], removed: await removeOwnPermissions(session, former, options) }
 }
 
 /** Runs before the migrations, so that an older build never finds an object that is not recorded. */

@@ -3,8 +3,10 @@ import { z } from 'zod'
 import { databaseTime } from '../core/database-time.js'
 import { ConflictError, IdempotencyMismatchError, InvalidInputError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
+import { planned } from '../core/planned.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
+import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
 import { type BillingPlan, billingPlans } from '../schema/billing-plans.js'
@@ -135,8 +137,36 @@ async function addRoles(scope: Scope): Promise<void> {
   const made = builtInRoles.map(({ key, name, description, appliesTo }) => ({ key, name, description, appliesTo }))
   await new ScopedTable(scope, roles).appendRows(builtInRole, made, { managed: { builtIn: true } })
   const held = builtInRoles.flatMap((role) => role.permissions.map((permission) => ({ roleKey: role.key, permission })))
-  await new ScopedTable(scope, rolePermissions).appendRows(rolePermission, held)
+  await new ScopedTable(scope, rolePermissions).appendRows(rolePermission, [...held, ...(await heldOfOwn(scope))])
 }
+
+type Held = z.input<typeof rolePermission>
+
+/**
+ * The host's permissions with the built-in roles that have them, as the last `migrate up` recorded them: so they are the same for every
+ * organization, whichever build or command makes it.
+ */
+async function heldOfOwn(scope: Scope): Promise<Held[]> {
+  const isRecorded = await scope.query(() =>
+    planned({ statement: findRecord, values: [] }, ({ rows: [row] }) => row?.[0] === true),
+  )
+  if (!isRecorded) return []
+  const held = await scope.query(() =>
+    planned({ statement: recordedRoles, values: [] }, ({ rows }) =>
+      rows.map(([roleKey, permission]) => ({ roleKey, permission }) as Held),
+    ),
+  )
+  return held.filter(({ roleKey }) => builtInRoles.some(({ key }) => key === roleKey))
+}
+
+const findRecord = statement(`select to_regclass('platform_migrations.inventory') is not null`, 'read')
+
+const recordedRoles = statement(
+  `select r.role, p.key from platform_migrations.inventory i join platform.permissions p on p.key = i.name
+   cross join lateral jsonb_array_elements_text(i.facts -> 'roles') r(role)
+   where i.what = 'permission'`,
+  'read',
+)
 
 type Owner = Pick<User, 'id' | 'email' | 'kind'>
 

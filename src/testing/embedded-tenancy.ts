@@ -26,8 +26,10 @@ export async function openEmbeddedTenancy(
   own?: OwnTables,
   options: Pick<TenancyOptions, 'debug' | 'onQuery'> = {},
 ): Promise<EmbeddedTenancy> {
-  const executor = await openEmbeddedDatabase(true, await declare(own), options.debug)
-  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), options, executor)
+  const declared = await declare(own)
+  const executor = await openEmbeddedDatabase(true, declared, options.debug)
+  const opened = { ...options, catalog: declared.catalog }
+  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), opened, executor)
   return {
     tenancy,
     async newOrg({ name, ...options } = {}) {

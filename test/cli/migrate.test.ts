@@ -53,6 +53,9 @@ describe('on an empty database', () => {
       applied: [],
       bootstrap: { done: [], remaining: [], advised: [], extensions: [] },
       permissions: [],
+      formerPermissions: [],
+      removedPermissions: [],
+      rolesThatLost: [],
     })
     expect(await here('verify')).toMatchObject({ code: 0 })
     expect((await here('status', '--json')).json()).toMatchObject({
@@ -81,6 +84,8 @@ describe('down', () => {
     await migrate('up')
     expect((await migrate('down', '--yes', '--json')).json()).toEqual({
       undone: [{ set: 'own', tag: '0000_tickets' }],
+      removedPermissions: ['tickets:read', 'tickets:write'],
+      rolesThatLost: [],
     })
     const { undone } = (await migrate('down', '--yes', '--json')).json() as {
       undone: { set: string; tag: string }[]

@@ -13,6 +13,7 @@ import { useDatabase } from '../../src/testing/vitest.js'
 import { writeFolder } from '../migrations/migrations-folder.js'
 import * as desk from '../support/desk-schema.js'
 import { engines } from '../support/engines.js'
+import { deskPermissions } from '../support/use-desk.js'
 
 interface Opened {
   newOrg(): Promise<Org>
@@ -28,7 +29,7 @@ afterAll(() => rm(folder, { recursive: true }))
 
 /** As the restricted login, with the host's tables migrated and proved like the library's. */
 async function openServer(): Promise<Opened> {
-  const own = { schema: desk, migrations: folder }
+  const own = { schema: desk, migrations: folder, permissions: deskPermissions }
   await upgrade(database.admin, await declare(own))
   const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
   const tenancy = await openTenancy({ url: database.appUrl, pool: { max: 2 }, keys, own })
@@ -40,7 +41,8 @@ async function openServer(): Promise<Opened> {
 
 const open = {
   server: openServer,
-  embedded: (): Promise<Opened> => openEmbeddedTenancy({ schema: desk, migrations: folder }),
+  embedded: (): Promise<Opened> =>
+    openEmbeddedTenancy({ schema: desk, migrations: folder, permissions: deskPermissions }),
 }
 
 describe.each(engines)('on the %s database', (engine) => {

@@ -36,7 +36,7 @@ export const replies = desk.table(
     ...tenantTable('replies', t),
   ],
 )
-declareTable(replies, { kind: 'tenant' })
+declareTable(replies, { kind: 'tenant', permission: 'tickets' })
 
 export const ticketsRelations = relations(tickets, ({ one, many }) => ({
   agent: one(agents, { fields: [tickets.orgId, tickets.agentId], references: [agents.orgId, agents.id] }),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { getTableConfig, isPgSchema } from 'drizzle-orm/pg-core'
+import { uncoveredTables, uncoveredText } from '../../access/own-permissions.js'
 import { takenNames } from '../../core/relational-schema.js'
 import { checkTables, type Finding } from '../../lint/check-tables.js'
 import * as library from '../../schema/index.js'
@@ -21,6 +22,7 @@ async function checkOwn(own: OwnProject): Promise<Finding[]> {
     ...checkTables(definitions, { except: exceptRules }),
     ...checkNames(own),
     ...checkSchemas(own),
+    ...checkPermissions(own),
     ...(await checkDrizzleConfig(own)),
     ...(await checkGenerated(own)),
   ]
@@ -33,6 +35,13 @@ function checkNames({ definitions }: OwnProject): Finding[] {
     message: `tenantry/schema has an export named ${name} too. Export yours under another name.`,
   }))
 }
+
+/** What openTenancy would refuse. */
+const checkPermissions = ({ definitions, permissions }: OwnProject): Finding[] =>
+  uncoveredTables(
+    tablesOf(definitions).filter((table) => !platformTables.includes(table)),
+    permissions,
+  ).map((uncovered) => ({ rule: 'permission', table: uncovered.table, message: `${uncoveredText(uncovered)}.` }))
 
 /** drizzle-kit creates the schemas that the module exports. A table has only the name of its schema. */
 function checkSchemas({ definitions, exceptRules }: OwnProject): Finding[] {

@@ -43,9 +43,10 @@ export const addProof: AddCommand = (program, run) =>
       const { proveStartup } = await import('../../access/startup-proof.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
       const project = await context.project()
-      const { tables, sets, own } = project
+      const { tables, sets, own, permissions } = project
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
-      const declarations = await declarationsOf(tables, sets)
+      const keys = permissions.map(({ key }) => key)
+      const declarations = { ...(await declarationsOf(tables, sets)), permissions: keys }
       const role = system ? 'tenantry_system' : 'tenantry_app'
       const { faults, notes } = await context.connected(place, async (session) => {
         const proof = await proveStartup(session, declarations, {

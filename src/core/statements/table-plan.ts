@@ -24,8 +24,10 @@ export interface TableNames {
 /** Everything that statements need to know of a table, computed once. */
 export interface TablePlan extends TableNames {
   readonly table: PgTable
-  /** Its SQL name, which errors, cursors and permissions use. */
+  /** Its SQL name, which errors and cursors use. */
   readonly resource: string
+  /** The resource in permissions where a repository names none. */
+  readonly permission: string
   /** The columns of a default read: all but the sealed and the hidden ones. */
   readonly columns: readonly ColumnPlan[]
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
@@ -137,6 +139,7 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
     as: (alias) => names(`${alias}.`, `${qualified} ${alias}`),
     table,
     resource: name,
+    permission: factsOf(table)?.permission ?? name,
     columns,
     byProperty,
     sealed,

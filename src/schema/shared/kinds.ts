@@ -12,6 +12,11 @@ export interface TableFacts {
   readonly kind: TableKind
   /** Its writes are recorded in the audit log, in the same transaction. */
   readonly audited?: boolean
+  /**
+   * The resource in the permissions of its repositories, `<resource>:read` and `<resource>:write`, where it is not the name of the
+   * table. A repository may name another one.
+   */
+  readonly permission?: string
   /** Rows are inserted and read, never changed. */
   readonly appendOnly?: boolean
   /** The only columns, by SQL name, that change once a row is written. Such a table has no `updated_at`. */
