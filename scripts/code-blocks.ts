@@ -34,7 +34,7 @@ function whole(code: string): string {
 const names = `
 declare const session: { readonly orgId: string }
 declare const request: { readonly query: { readonly cursor: string | undefined } }
-declare const log: { info(what: object): void }
+declare const log: { info(what: object): void; error(what: object): void }
 declare const otherOrgId: string
 declare const id: string
 declare const ada: import('tenantry/schema').Agent
@@ -86,7 +86,8 @@ export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Progra
       return text === undefined ? disk.getSourceFile(path, target) : ts.createSourceFile(path, text, target)
     },
   }
-  const rootNames = [join(root, 'src/index.ts'), join(root, 'src/testing/index.ts'), ...given.keys()]
+  const sources = ['index', 'hono', 'testing/index'].map((name) => join(root, `src/${name}.ts`))
+  const rootNames = [...sources, ...given.keys()]
   return ts.createProgram({ rootNames, host, options })
 }
 

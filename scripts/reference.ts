@@ -39,6 +39,19 @@ export function referenceOf(program: ts.Program, root: string): Reference {
         ...reader.classLines('Org'),
       ]),
     ],
+    [
+      'requests.md',
+      page('Requests and answers', [
+        '## tenantry',
+        ...['readRequest', 'problemOf', 'rateLimitHeaders'].flatMap((name) =>
+          reader.functionLines('src/index.ts', name),
+        ),
+        '## tenantry/hono',
+        ...['authenticated', 'signedIn', 'anyone', 'problems'].flatMap((name) =>
+          reader.functionLines('src/hono.ts', name),
+        ),
+      ]),
+    ],
     ['repositories.md', page('Repositories', [batchable, ...repositories])],
     [
       'options.md',
@@ -56,6 +69,7 @@ const contents = [
   [
     '- [The tenancy and the organization](tenancy.md): `openTenancy`, `tenancy`, `org`',
     '- [Repositories](repositories.md): the methods of `org.agents` and the others',
+    '- [Requests and answers](requests.md): `readRequest`, `problemOf`, and the middlewares of `tenantry/hono`',
     '- [Options](options.md): what `openTenancy`, `forOrg`, `transaction`, `claim` and others take',
     '- [Errors](errors.md): their codes and HTTP statuses',
   ].join('\n'),
@@ -67,6 +81,8 @@ const options = [
   { from: 'src/core/statements/pages.ts', names: ['PageOptions'] },
   { from: 'src/repositories/tasks.ts', names: ['ClaimOptions', 'Lease', 'HeartbeatOptions', 'Completion', 'Failure'] },
   { from: 'src/repositories/schedules.ts', names: ['DueOptions'] },
+  { from: 'src/index.ts', names: ['ReadRequestOptions', 'IncomingRequest', 'ProblemOptions', 'Problem'] },
+  { from: 'src/hono.ts', names: ['AuthenticationOptions', 'ProblemsOptions'] },
   { from: 'src/testing/index.ts', names: ['EmbeddedTenancy'] },
 ]
 const batchable =

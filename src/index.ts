@@ -1,5 +1,6 @@
 // The exports for an application. Tables are in `tenantry/schema`, the test helpers in `tenantry/testing`.
 export {
+  type Authenticated,
   type AuthenticatedKey,
   type AuthenticatedSession,
   type OrgOptions,
@@ -59,6 +60,15 @@ export type { ManagedRoles, NewCustomRole } from './operations/manage-roles.js'
 export type { ProjectMembers, StaffedProjects } from './operations/project-members.js'
 export type { Filter, KeyValues } from './core/statements/filters.js'
 export type { ListOptions, Page } from './core/statements/pages.js'
+export { type Problem, type ProblemAnswer, problemOf, type ProblemOptions } from './http/problem.js'
+export { rateLimitHeaders } from './http/rate-limit-headers.js'
+export {
+  type IdentifiedRequest,
+  type IncomingRequest,
+  readRequest,
+  type ReadRequestOptions,
+  type RequestHeaders,
+} from './http/read-request.js'
 export { newId } from './core/ids.js'
 export type { Query } from './core/query.js'
 export type { CountedRows } from './core/scoped-database.js'
@@ -82,6 +92,7 @@ export {
   InvalidOrgIdError,
   IsolationError,
   MigrationError,
+  NoActiveOrganizationError,
   NotFoundError,
   OrganizationSuspendedError,
   PlanLimitError,

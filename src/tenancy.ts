@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Actor, makeActor } from './core/actor.js'
-import { ForbiddenError, InvalidInputError } from './core/errors.js'
+import { ForbiddenError, InvalidInputError, UnauthorizedError } from './core/errors.js'
 import type { Binding, Executor } from './core/executor.js'
 import { type OrgId, parseId, parseOrgId } from './core/ids.js'
 import { type Rules, rulesOf, trusted } from './core/rules.js'
@@ -60,6 +60,11 @@ export type AuthenticatedSession = { readonly user: User; readonly session: Sess
   | { readonly org: Org; readonly actor: Actor }
   | { readonly org: undefined; readonly actor: undefined }
 )
+
+/** What either kind of token opened. `user` and `session` are undefined for an API key, `rateLimit` for a session. */
+export type Authenticated =
+  | (AuthenticatedKey & { readonly user: undefined; readonly session: undefined })
+  | (AuthenticatedSession & { readonly rateLimit: undefined })
 
 interface Opened extends Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> {
   /** Every permission that there is. Default: those of the library. */
@@ -131,6 +136,18 @@ export class Tenancy {
     const { tokens } = this.secrets
     const { orgId, actor, rateLimit } = await authenticateApiKey(this.executor, tokens, token, given.signal)
     return { org: this.orgScope(parseOrgId(orgId), { ...given, actor }), actor, rateLimit }
+  }
+
+  /**
+   * The scopes that an API key or a session token opens: the first characters of a token say which of the two it is. Throws as
+   * `authenticateApiKey` and `authenticateSession` do, and UnauthorizedError where there is no token.
+   */
+  async authenticate(token: string | undefined, options?: Omit<OrgOptions, 'actor'>): Promise<Authenticated> {
+    if (token === undefined) throw new UnauthorizedError()
+    if (this.secrets.tokens.isSession(token)) {
+      return { ...(await this.authenticateSession(token, options)), rateLimit: undefined }
+    }
+    return { ...(await this.authenticateApiKey(token, options)), user: undefined, session: undefined }
   }
 
   /** The scope of one person: their own row, sessions and organizations. It costs nothing. */

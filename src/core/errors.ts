@@ -131,11 +131,14 @@ export class PlanLimitError extends TenantryError {
   }
 }
 
-/** Too many calls with this key. Try again after `retryAfter` seconds. */
+/** Too many calls with this key. Try again after `retryAfter` seconds. `limit` is the one that was reached, where it is known. */
 export class RateLimitedError extends TenantryError {
   readonly code = 'rate_limited'
   readonly status = 429
-  constructor(readonly retryAfter: number) {
+  constructor(
+    readonly retryAfter: number,
+    readonly limit?: number,
+  ) {
     super(`too many requests; try again in ${retryAfter} s`)
   }
 }
@@ -167,6 +170,18 @@ export class UnauthorizedError extends TenantryError {
   readonly status = 401
   constructor() {
     super('the credentials are not accepted')
+  }
+}
+
+/**
+ * The session has no active organization: none was chosen, the person may not act there any more, or it is suspended. Thrown where a
+ * request needs one.
+ */
+export class NoActiveOrganizationError extends TenantryError {
+  readonly code = 'no_active_organization'
+  readonly status = 403
+  constructor() {
+    super('this session has no active organization; choose one of which the person is an active member')
   }
 }
 

@@ -28,6 +28,8 @@ export interface Tokens {
   /** Undefined for text that this library did not make. */
   readSession(token: unknown): ReadSession | undefined
   readRefresh(token: unknown): ReadSession | undefined
+  /** Whether the text begins as a session token does. Nothing else of it is checked. */
+  isSession(token: unknown): boolean
 }
 
 /** A token that tells in which organization its row is. */

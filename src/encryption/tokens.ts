@@ -103,7 +103,7 @@ function sessionTokens(
   stored: Peppers,
   prefix: string,
   env: string,
-): Pick<Tokens, 'makeSession' | 'readSession' | 'readRefresh'> {
+): Pick<Tokens, 'makeSession' | 'readSession' | 'readRefresh' | 'isSession'> {
   const heads = { session: `${prefix}s_${env}_`, refresh: `${prefix}r_${env}_` }
   const rest = `([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${generationLength}})_([0-9A-Za-z]{${secretLength}})`
   const codeOf = (pepper: DerivedKey, body: string) => inBase62(numberIn(hmac(pepper.secret, body)), secretLength)
@@ -144,6 +144,7 @@ function sessionTokens(
     },
     readSession: reader(heads.session),
     readRefresh: reader(heads.refresh),
+    isSession: (token) => typeof token === 'string' && token.startsWith(heads.session),
   }
 }
 

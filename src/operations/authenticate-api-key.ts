@@ -23,6 +23,8 @@ export interface RateLimit {
   readonly limit: number
   readonly remaining: number
   readonly resetAt: Date
+  /** The seconds until then, by the clock of the database. */
+  readonly resetAfter: number
 }
 
 /** One write: the key is looked up, its use is counted, and the moment is noted. */
@@ -40,10 +42,12 @@ export async function authenticateApiKey(
   const [row] = found?.rows ?? []
   if (row === undefined) throw new UnauthorizedError()
   const [id, name, epoch, limit, permissions, projects, left, resetAt, used] = row as FoundKey
-  if (limit !== null && used === null) throw new RateLimitedError(left)
+  if (limit !== null && used === null) throw new RateLimitedError(left, limit)
   const actor = makeActor({ kind: 'api_key', id, orgId, label: name, permissions, projects, epoch })
   const rateLimit =
-    limit === null ? undefined : { limit, remaining: limit - (used ?? limit), resetAt: new Date(resetAt) }
+    limit === null
+      ? undefined
+      : { limit, remaining: limit - (used ?? limit), resetAt: new Date(resetAt), resetAfter: left }
   return { orgId, actor, rateLimit }
 }
 

@@ -4,9 +4,9 @@ import { plantTree, run } from './planted-tree.js'
 const faces = ['org', 'user', 'system']
 const folders = [
   ...['schema/shared', 'schema', 'core', 'database', 'encryption', 'repositories', 'operations'],
-  ...['access', 'migrations', 'lint', 'testing', 'cli'],
+  ...['access', 'migrations', 'lint', 'http', 'testing', 'cli'],
 ]
-const layers = [...folders, ...faces, 'tenancy', 'config']
+const layers = [...folders, ...faces, 'tenancy', 'config', 'hono']
 
 /** The whole order of the layers: what each may import, itself included. */
 const allowed: Record<string, readonly string[]> = {
@@ -31,6 +31,8 @@ const allowed: Record<string, readonly string[]> = {
     'schema/shared',
     'core',
   ],
+  http: ['http', 'operations', 'core'],
+  hono: ['http', 'tenancy', 'org', 'user', 'operations', 'core'],
   config: [],
   access: ['access', 'database', 'core', 'schema', 'schema/shared'],
   migrations: ['migrations', 'access', 'database', 'core', 'schema', 'schema/shared'],
@@ -84,6 +86,7 @@ const planted: Record<string, { refused: string; content: string }> = {
   'src-stands-alone': { refused: 'src/testing/borrower.ts', content: "import '../../test/borrowed.js'\n" },
   'no-development-dependency': { refused: 'src/core/arbitrary.ts', content: "import 'fast-check'\n" },
   'optional-peers-on-demand': { refused: 'src/database/eager.ts', content: "import '@electric-sql/pglite'\n" },
+  'nobody-imports-a-framework': { refused: 'src/testing/served.ts', content: "import '../hono.js'\n" },
   'generation-on-demand': { refused: 'src/migrations/migrator.ts', content: "import './generation/snapshot.js'\n" },
   'nothing-undeclared': { refused: 'src/core/lucky.ts', content: "import 'dockerode'\n" },
   'no-cycle': { refused: 'src/core/egg.ts', content: "import './hen.js'\n" },
@@ -91,6 +94,7 @@ const planted: Record<string, { refused: string; content: string }> = {
 
 const harmless = {
   'src/index.ts': 'export {}\n',
+  'src/hono.ts': 'export {}\n',
   'test/borrowed.ts': 'export {}\n',
   'src/core/hen.ts': "import './egg.js'\n",
   'src/database/lazy.ts':

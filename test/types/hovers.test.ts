@@ -19,6 +19,8 @@ test.each([
   ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined>'],
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
   ['const values', 'const values: NewAgent'],
+  ['const behindKey', 'const behindKey: MiddlewareHandler<AuthenticatedEnv>'],
+  ['c.var.org.agents', '(property) Org.agents: Agents'],
   ['const named', 'const named: NamedSites'],
   [
     'this.appendRows',

@@ -3,8 +3,10 @@
 // reads what an editor shows of these names.
 import { relations } from 'drizzle-orm'
 import { pgTable, text, uuid } from 'drizzle-orm/pg-core'
+import { Hono } from 'hono'
 import type { Agent, NewAgent, Task } from 'tenantry/schema'
 import { defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
+import { anyone, authenticated, problems, signedIn } from 'tenantry/hono'
 import { agents, newAgent, projects } from 'tenantry/schema'
 import { z } from 'zod'
 
@@ -71,6 +73,24 @@ export function scopes(tenancy: Tenancy) {
   // @ts-expect-error -- an actor has permissions
   tenancy.forOrg('', { actor: { kind: 'user', id: '' } })
   return tenancy.forOrg('')
+}
+
+export function handlers(tenancy: Tenancy) {
+  const behindKey = authenticated(tenancy)
+  const app = new Hono()
+    .use(anyone(tenancy))
+    // @ts-expect-error -- anyone may have no organization
+    .get('/public', (c) => c.json({ id: c.var.org.id }))
+    .get('/agents', behindKey, async (c) => c.json(await c.var.org.agents.list()))
+    // @ts-expect-error -- a key is no person
+    .get('/person', behindKey, (c) => c.json({ id: c.var.user.id }))
+    .get('/me', signedIn(tenancy), (c) => c.json({ id: c.var.user.id, org: c.var.org?.id }))
+    // @ts-expect-error -- a person may have no active organization
+    .get('/mine', signedIn(tenancy), (c) => c.json({ id: c.var.org.id }))
+    .get('/both', signedIn(tenancy), authenticated(tenancy), (c) => c.json([c.var.user.id, c.var.org.id]))
+  app.onError(problems({ onUnexpected: (error, problem, c) => [error, problem.code, c.req.path] }))
+  // @ts-expect-error -- the address comes from a function
+  return [app, authenticated(tenancy, { ip: '' })]
 }
 
 export const Sites = defineRepository(projects, {
