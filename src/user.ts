@@ -9,20 +9,35 @@ import { Sessions } from './operations/sessions.js'
 
 /** One person: their own row, and their sessions, organizations and invitations. Its scope reaches nobody else. */
 export class User {
-  readonly profile: Profile
-  readonly sessions: Sessions
-  readonly organizations: MyOrganizations
-  readonly invitations: MyInvitations
-  readonly auditLog: MyAuditLog
   readonly id: string
 
   /** `openOrg` opens an organization without an actor: to accept an invitation there, and to leave it. */
-  constructor(scope: Scope, policy: SessionPolicy, openOrg: (orgId: string) => Scope) {
+  constructor(
+    private readonly scope: Scope,
+    private readonly policy: SessionPolicy,
+    private readonly openOrg: (orgId: string) => Scope,
+  ) {
     this.id = ownerId(scope, 'user')
-    this.profile = new Profile(scope)
-    this.sessions = new Sessions(scope, policy)
-    this.organizations = new MyOrganizations(scope, openOrg)
-    this.invitations = new MyInvitations(scope, openOrg)
-    this.auditLog = new MyAuditLog(scope)
+  }
+
+  get profile(): Profile {
+    return new Profile(this.scope)
+  }
+
+  get sessions(): Sessions {
+    return new Sessions(this.scope, this.policy)
+  }
+
+  get organizations(): MyOrganizations {
+    return new MyOrganizations(this.scope, this.openOrg)
+  }
+
+  get invitations(): MyInvitations {
+    return new MyInvitations(this.scope, this.openOrg)
+  }
+
+  /** What happened to the person's account. */
+  get auditLog(): MyAuditLog {
+    return new MyAuditLog(this.scope)
   }
 }

@@ -1,3 +1,4 @@
+import { authenticationFunctions } from './authentication-functions.js'
 import { peopleFunctions } from './people-functions.js'
 import { pinned, type SqlFunction } from './sql-function.js'
 
@@ -160,4 +161,5 @@ export const sqlFunctions: readonly SqlFunction[] = [
   enterUser,
   ...peopleFunctions,
   assertRoom,
+  ...authenticationFunctions,
 ]

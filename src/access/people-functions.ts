@@ -147,7 +147,7 @@ end
 
 /**
  * The active organization of one of the bound person's sessions, and their rights there. No row when none was chosen, or when the
- * person has lost rights since.
+ * person has lost rights since. Builds before `authenticate_session` need it.
  */
 const sessionActor: SqlFunction = {
   signature: 'platform.session_actor(uuid)',

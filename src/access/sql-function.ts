@@ -26,7 +26,7 @@ export function createFunction(fn: SqlFunction): string {
   const traits = [
     'language plpgsql',
     fn.volatility,
-    ...(fn.definer ? ['security definer'] : ['parallel safe']),
+    ...(fn.definer ? ['security definer'] : fn.volatility === 'stable' ? ['parallel safe'] : []),
     ...(fn.rows === undefined ? [] : [`rows ${fn.rows}`]),
     ...fn.settings.map((setting) => `set ${setting.replace('=', ' = ')}`),
   ]

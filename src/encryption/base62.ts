@@ -1,25 +1,85 @@
 const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const values = new Uint8Array(128)
+for (let value = 0; value < 62; value++) values[digits.charCodeAt(value)] = value
+
+const idBytes = 16
 const idLength = 22
 
+// Five digits are one step of the division: a remainder below 62^5 times 2^16 is an exact number, which BigInt is not needed for.
+const stepDigits = 5
+const step = 62 ** stepDigits
+
 /** The number in base 62, in so many digits. */
-export function inBase62(value: bigint, length: number): string {
+export function inBase62(bytes: Uint8Array, length: number): string {
+  const words = wordsOf(bytes)
   let text = ''
-  for (let rest = value; text.length < length; rest /= 62n) text = (digits[Number(rest % 62n)] ?? '') + text
+  while (text.length < length) {
+    let rest = 0
+    for (let index = 0; index < words.length; index++) {
+      const value = rest * 65_536 + (words[index] ?? 0)
+      words[index] = Math.floor(value / step)
+      rest = value % step
+    }
+    text = numberInBase62(rest, stepDigits) + text
+  }
+  return text.slice(-length)
+}
+
+/** The reverse, of text that has these digits only. Undefined for a number that so many bytes cannot hold. */
+export function fromBase62(text: string, bytes: number): Uint8Array | undefined {
+  if (isTooLarge(text, bytes)) return undefined
+  const words = new Uint16Array(bytes / 2)
+  const first = text.length % stepDigits || stepDigits
+  for (let start = 0, end = first; start < text.length; start = end, end += stepDigits) {
+    let carry = numberFromBase62(text.slice(start, end))
+    const scale = 62 ** (end - start)
+    for (let index = words.length - 1; index >= 0; index--) {
+      const value = (words[index] ?? 0) * scale + carry
+      words[index] = value % 65_536
+      carry = Math.floor(value / 65_536)
+    }
+  }
+  return Uint8Array.from({ length: bytes }, (_, index) => (words[index >> 1] ?? 0) >> (index % 2 === 0 ? 8 : 0))
+}
+
+/** Whether text of these digits is a number that so many bytes cannot hold. The digits are in the order of their characters. */
+export const isTooLarge = (text: string, bytes: number): boolean =>
+  text > (largest.get(bytes) ?? keepLargest(bytes, text.length))
+
+const largest = new Map<number, string>()
+
+function keepLargest(bytes: number, length: number): string {
+  const text = inBase62(new Uint8Array(bytes).fill(255), length)
+  largest.set(bytes, text)
   return text
 }
 
-/** The reverse, of text that has these digits only. */
-export const fromBase62 = (text: string): bigint =>
-  Array.from(text).reduce((value, digit) => value * 62n + BigInt(digits.indexOf(digit)), 0n)
+/** For numbers below 2^53. */
+export function numberInBase62(value: number, length: number): string {
+  let text = ''
+  for (let rest = value; text.length < length; rest = Math.floor(rest / 62)) text = (digits[rest % 62] ?? '') + text
+  return text
+}
 
-/** Whether the text is a number of more bytes than that. It would be a second spelling of another one. */
-export const isTooLarge = (text: string, bytes: number): boolean => fromBase62(text) >> BigInt(bytes * 8) !== 0n
+export function numberFromBase62(text: string): number {
+  let value = 0
+  for (let index = 0; index < text.length; index++) value = value * 62 + (values[text.charCodeAt(index)] ?? 0)
+  return value
+}
 
-export const textOfId = (uuid: string): string => inBase62(BigInt(`0x${uuid.replaceAll('-', '')}`), idLength)
+export const textOfId = (uuid: string): string => inBase62(Buffer.from(uuid.replaceAll('-', ''), 'hex'), idLength)
 
 /** Undefined for a number that no UUID has. */
 export function idOf(text: string): string | undefined {
-  if (isTooLarge(text, 16)) return undefined
-  const hex = fromBase62(text).toString(16).padStart(32, '0')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  const bytes = fromBase62(text, idBytes)
+  if (bytes === undefined) return undefined
+  const hex = Buffer.from(bytes).toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+function wordsOf(bytes: Uint8Array): Uint16Array {
+  const words = new Uint16Array(bytes.length / 2)
+  for (let index = 0; index < words.length; index++)
+    words[index] = (bytes[2 * index] ?? 0) * 256 + (bytes[2 * index + 1] ?? 0)
+  return words
 }

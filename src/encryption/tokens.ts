@@ -2,7 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { InvalidInputError } from '../core/errors.js'
 import type { KeyToken, ReadSession, RoutedToken, SessionTokens, Tokens } from '../core/scope.js'
-import { isTooLarge, fromBase62, idOf, inBase62, textOfId } from './base62.js'
+import { idOf, inBase62, isTooLarge, numberFromBase62, numberInBase62, textOfId } from './base62.js'
 import { type DerivedKey, derivedKeys, type Keyring } from './keyring.js'
 
 /** How tokens begin: `tk_live_` those of API keys, `tki_live_` those of invitations. A secret scanner recognises them by it. */
@@ -31,7 +31,6 @@ export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: Toke
 type Peppers = readonly [DerivedKey, ...DerivedKey[]]
 
 const hmac = (secret: Uint8Array, text: string): Buffer => createHmac('sha256', secret).update(text).digest()
-const numberIn = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
 
 function keyTokens(peppers: Peppers, head: string): Pick<Tokens, 'makeKey' | 'readKey'> {
   const { make, read } = routedTokens(peppers, head)
@@ -75,10 +74,10 @@ function routedTokens(peppers: Peppers, head: string): RoutedTokens {
   const shape = new RegExp(
     `^${head}([0-9A-Za-z]{${idLength}})_([0-9A-Za-z]{${secretLength}})_([0-9A-Za-z]{${sumLength}})$`,
   )
-  const checksum = (body: string) => inBase62(BigInt(crc32(body)), sumLength)
+  const checksum = (body: string) => numberInBase62(crc32(body), sumLength)
   return {
     make(orgId) {
-      const secret = inBase62(numberIn(randomBytes(secretBytes)), secretLength)
+      const secret = inBase62(randomBytes(secretBytes), secretLength)
       const body = `${head}${textOfId(orgId)}_${secret}`
       const token = `${body}_${checksum(body)}`
       return { token, secret, hash: hmac(active.secret, token), pepperId: active.id }
@@ -106,7 +105,7 @@ function sessionTokens(
 ): Pick<Tokens, 'makeSession' | 'readSession' | 'readRefresh' | 'isSession'> {
   const heads = { session: `${prefix}s_${env}_`, refresh: `${prefix}r_${env}_` }
   const rest = `([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${generationLength}})_([0-9A-Za-z]{${secretLength}})`
-  const codeOf = (pepper: DerivedKey, body: string) => inBase62(numberIn(hmac(pepper.secret, body)), secretLength)
+  const codeOf = (pepper: DerivedKey, body: string) => inBase62(hmac(pepper.secret, body), secretLength)
   const [active] = peppers
   const [activeStored] = stored
 
@@ -121,13 +120,13 @@ function sessionTokens(
       const [userId, sessionId] = [idOf(user), idOf(session)]
       if (userId === undefined || sessionId === undefined) return undefined
       const hashes = stored.map((pepper) => hmac(pepper.secret, token))
-      return { userId, sessionId, generation: Number(fromBase62(count)), hashes }
+      return { userId, sessionId, generation: numberFromBase62(count), hashes }
     }
   }
 
   return {
     makeSession(userId, sessionId, generation) {
-      const body = textOfId(userId) + textOfId(sessionId) + inBase62(BigInt(generation), generationLength)
+      const body = textOfId(userId) + textOfId(sessionId) + numberInBase62(generation, generationLength)
       const under = (index: number): SessionTokens => {
         const [pepper, kept] = [peppers[index] ?? active, stored[index] ?? activeStored]
         const made = (head: string) => `${head}${body}_${codeOf(pepper, head + body)}`

@@ -46,7 +46,7 @@ export async function authenticateSession(
   const read = tokens.readSession(token)
   if (read === undefined) throw new UnauthorizedError()
   const { userId, sessionId, hashes } = read
-  const calls = [{ statement: authenticate, values: [userId, sessionId, hashes, policy.maxIdle] }]
+  const calls = [{ statement: authenticate, values: [sessionId, hashes, policy.maxIdle] }]
   const [found] = await executor.run({ kind: 'user', id: userId }, calls, { signal })
   const [row] = found?.rows ?? []
   if (row === undefined) throw new UnauthorizedError()
@@ -112,22 +112,8 @@ const live = `s.user_id = $1 and s.id = $2 and s.revoked_at is null
 
 const person = `u.id = $1 and ${isLivePerson('u')}`
 
-/** The use is noted once a minute at most, and often enough that a short idle time does not end a session in use. */
 const authenticate = statement(
-  `with live as materialized (
-     select s.id, s.expires_at, s.last_activity_at
-     from platform.user_sessions s join platform.users u on ${person}
-     where ${live} and s.token_hash = any($3::bytea[])
-   ), noted as (
-     update platform.user_sessions n
-     set last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
-       idle_expires_at = least(live.expires_at, statement_timestamp() + $4 * interval '1 second')
-     from live
-     where n.user_id = $1 and n.id = live.id
-       and live.last_activity_at < statement_timestamp() - least(60, $4 / 10.0) * interval '1 second'
-   )
-   select live.expires_at, a.org_id, a.auth_epoch, a.permissions, a.projects
-   from live left join lateral platform.session_actor(live.id) a on true`,
+  `select a.expires_at, a.org_id, a.auth_epoch, a.permissions, a.projects from platform.authenticate_session($1, $2, $3) a`,
   'change',
 )
 
