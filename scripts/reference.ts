@@ -83,6 +83,8 @@ const options = [
   { from: 'src/repositories/schedules.ts', names: ['DueOptions'] },
   { from: 'src/index.ts', names: ['ReadRequestOptions', 'IncomingRequest', 'ProblemOptions', 'Problem'] },
   { from: 'src/hono.ts', names: ['AuthenticationOptions', 'ProblemsOptions'] },
+  { from: 'src/operations/maintenance.ts', names: ['MaintenanceOptions', 'MaintenanceProgress', 'Maintained'] },
+  { from: 'src/operations/partition-alarm.ts', names: ['PartitionAlarm'] },
   { from: 'src/testing/index.ts', names: ['EmbeddedTenancy'] },
 ]
 const batchable =

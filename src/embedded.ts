@@ -4,14 +4,23 @@ import type { Executor } from './core/executor.js'
 import { openEmbedded } from './database/embedded.js'
 import type { Contents } from './database/pglite-image.js'
 import { openPGlite } from './database/pglite.js'
-import { sessionOf } from './database/session.js'
+import { type Session, sessionOf } from './database/session.js'
 import { type Declared, declare } from './declared.js'
 import { upgrade } from './migrations/upgrade.js'
 
-/** The embedded database, migrated to the state that this build needs, under the application's role. */
-export async function openEmbeddedDatabase(place: true | string, declared: Declared, debug = false): Promise<Executor> {
+/**
+ * The embedded database, migrated to the state that this build needs, under the application's role. `prepare` is work of the owner
+ * before that.
+ */
+export async function openEmbeddedDatabase(
+  place: true | string,
+  declared: Declared,
+  debug = false,
+  prepare?: (owner: Session) => Promise<unknown>,
+): Promise<Executor> {
   const database = await openMigrated(place, declared)
   try {
+    await prepare?.(sessionOf(database))
     return await openEmbedded(database, { lookup: declared.lookup, debug })
   } catch (error) {
     await database.close()

@@ -4,6 +4,8 @@ import { trusted } from './core/rules.js'
 import type { Secrets } from './core/scope.js'
 import { openScope } from './core/scopes/open-scope.js'
 import { parseInput } from './core/values.js'
+import { Catalogs } from './operations/catalogs.js'
+import { Maintenance } from './operations/maintenance.js'
 import { Organizations } from './operations/organizations.js'
 import { Users } from './operations/users.js'
 import type { Operator, SystemWork } from './operations/system-operation.js'
@@ -19,6 +21,14 @@ export class System {
 
   get organizations(): Organizations {
     return new Organizations(this.work)
+  }
+
+  get catalog(): Catalogs {
+    return new Catalogs(this.work)
+  }
+
+  get maintenance(): Maintenance {
+    return new Maintenance(this.work)
   }
 }
 

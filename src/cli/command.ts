@@ -19,10 +19,12 @@ export interface Host {
   console(json: boolean): Console
   open(place: Place): Promise<Session>
   close(session: Session): Promise<void>
+  /** Runs work that ends soon after its signal is aborted. An interruption aborts it, and waits for the work. */
+  stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T>
 }
 
 /** What a command receives. */
-export interface Context extends Pick<Host, 'cwd' | 'env'> {
+export interface Context extends Pick<Host, 'cwd' | 'env' | 'stoppable'> {
   readonly console: Console
   /** The library's tables, and the host's where a tenantry.config.ts names them. */
   project(): Promise<Project>
@@ -44,6 +46,7 @@ export function contextOf(host: Host, { json, config }: GlobalOptions): Context 
   return {
     cwd: host.cwd,
     env: host.env,
+    stoppable: (work) => host.stoppable(work),
     console: host.console(json),
     project: async () => (await import('./config-file.js')).loadProject(host.cwd, config),
     async connected(place, work) {

@@ -27,5 +27,6 @@ const code = await runProgram(process.argv.slice(2), {
   console: (json) => openConsole(process, json),
   open: (place) => sessions.open(place),
   close: (session) => sessions.close(session),
+  stoppable: (work) => sessions.stoppable(work),
 })
 if (!interruption.signal.aborted) process.exitCode = code

@@ -7,6 +7,7 @@ import { contextOf, type GlobalOptions, type Host, type Run } from './command.js
 import { withoutPasswords } from './console.js'
 import { addKey } from './commands/key.js'
 import { addLogin } from './commands/login.js'
+import { addMaintain } from './commands/maintain.js'
 import { addMigrate } from './commands/migrate.js'
 import { addOrg } from './commands/org.js'
 import { addPartitions } from './commands/partitions.js'
@@ -14,7 +15,18 @@ import { addProof } from './commands/proof.js'
 import { exit, type ExitCode } from './report.js'
 import { addSeed } from './commands/seed.js'
 
-const commands = [addMigrate, addBootstrap, addLogin, addCheck, addProof, addSeed, addOrg, addKey, addPartitions]
+const commands = [
+  addMigrate,
+  addBootstrap,
+  addLogin,
+  addCheck,
+  addProof,
+  addSeed,
+  addOrg,
+  addKey,
+  addPartitions,
+  addMaintain,
+]
 
 /** Runs one command line, and returns the exit code. */
 export async function runProgram(argv: readonly string[], host: Host): Promise<ExitCode> {

@@ -41,6 +41,8 @@ function placeOf(url: string, from: string): Place {
 /** The sessions of one run of the program. An interruption cancels what the server still runs for them. */
 export class Sessions {
   private readonly backends = new Map<Session, { url: string; pid: number }>()
+  private readonly interruption = new AbortController()
+  private readonly stopping = new Set<Promise<unknown>>()
 
   async open(place: Place): Promise<Session> {
     const session = await this.connect(place)
@@ -55,18 +57,29 @@ export class Sessions {
     await session.close()
   }
 
+  async stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const running = work(this.interruption.signal)
+    this.stopping.add(running)
+    try {
+      return await running
+    } finally {
+      this.stopping.delete(running)
+    }
+  }
+
   /**
    * Without this a running statement would continue, with its locks, until it is done: the server notices only then that the client
    * is gone.
    */
   async interrupt(): Promise<void> {
+    this.interruption.abort()
     const { openSession } = await import('../database/session.js')
     const ending = [...this.backends.values()].map(async ({ url, pid }) => {
       const session = await openSession({ url })
       await session.query('select pg_catalog.pg_terminate_backend($1)', [pid])
       await session.close()
     })
-    await Promise.allSettled(ending)
+    await Promise.allSettled([...ending, ...this.stopping])
   }
 
   private async connect(place: Place): Promise<Session> {

@@ -57,7 +57,7 @@ export async function provision(work: SystemWork, values: NewProvision): Promise
     const about = { kind: 'org', id } as const
     const made = async (scope: Scope): Promise<Provisioned> =>
       (await knownBy(scope, asked)) ?? { organization: await make(scope, id, asked), isNew: true }
-    return operate(work, 'organizations.provision', about, made, ({ organization }) => organization.id)
+    return operate(work, 'organizations.provision', about, made, { targetOf: ({ organization }) => organization.id })
   }
   try {
     return await attempt()

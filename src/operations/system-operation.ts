@@ -4,6 +4,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { planOfAllOwners } from '../core/statements/table-plan.js'
 import { type SystemAuditEntry, systemAuditLogs } from '../schema/audit-logs.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
+import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 
 /** Who works across organizations, and why. Both are recorded with each operation. */
@@ -19,22 +20,32 @@ export interface SystemWork {
   readonly scopeAbout: (owner: Owner | undefined) => Scope
 }
 
-/**
- * One operation: its work and its entry in `system_audit_logs` take effect together. `targetOf` names the organization or person of the
- * entry, where the work finds another one than it is about.
- */
+/** What the entry of an operation says beside the operator. */
+export interface EntryFacts<T> {
+  /** The organization or person, where the work finds another one than it is about. */
+  readonly targetOf?: (result: T) => string | undefined
+  readonly metadata?: (result: T) => JsonObject
+}
+
+/** One operation: its work and its entry in `system_audit_logs` take effect together. */
 export function operate<T>(
   { operator, scopeAbout }: SystemWork,
   operation: string,
   about: Owner | undefined,
   work: (scope: Scope) => Promise<T>,
-  targetOf: (result: T) => string | undefined = () => about?.id,
+  { targetOf = () => about?.id, metadata = () => ({}) }: EntryFacts<T> = {},
 ): Promise<T> {
   return scopeAbout(about).steps(async (scope) => {
     const result = await work(scope)
     const id = targetOf(result)
     const target = about?.kind === 'user' ? { targetUserId: id } : { targetOrgId: id }
-    const managed = { ...operator, operation, ...(id === undefined ? {} : target) }
+    const facts = metadata(result)
+    const managed = {
+      ...operator,
+      operation,
+      ...(id === undefined ? {} : target),
+      ...(Object.keys(facts).length === 0 ? {} : { metadata: facts }),
+    }
     await new ScopedTable<SystemAuditEntry>(scope, systemAuditLogs).insertRow(shape.noInput, {}, { managed })
     return result
   })

@@ -63,6 +63,14 @@ const retry = '"attempt" < "max_attempts"'
 /** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
 const clock = '(select statement_timestamp() as now) clock'
 
+/** Queues a task again that lost its lease, or fails it when it has no attempts left. `from` is the clock that `set` reads. */
+export const requeued = {
+  set: `"status" = case when ${retry} then 'queued' else 'failed' end,
+    "finished_at" = case when ${retry} then null else clock.now end,
+    ${released}, "updated_at" = now()`,
+  from: clock,
+}
+
 /**
  * The organization's tasks. A worker claims them under a lease, and only that worker can finish them until the lease is lost; a
  * finished task never changes. Times are the database's.
@@ -153,11 +161,7 @@ export class Tasks extends ScopedRepository<Task> {
     // `is true` prevents the index over all organizations' leases, which would read the expired ones of every organization.
     const statement = this.change(
       'requeue',
-      ({ sql, selected, visible }) => `update ${sql} set
-        "status" = case when ${retry} then 'queued' else 'failed' end,
-        "finished_at" = case when ${retry} then null else clock.now end,
-        ${released}, "updated_at" = now()
-      from ${clock}
+      ({ sql, selected, visible }) => `update ${sql} set ${requeued.set} from ${requeued.from}
       where ${visible} and "status" = 'running' and ("lease_expires_at" < statement_timestamp()) is true
       returning ${selected}`,
     )

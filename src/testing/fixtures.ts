@@ -3,7 +3,7 @@ import { newId } from '../core/ids.js'
 import { openSession, type Session } from '../database/session.js'
 
 /**
- * Creates an organization for trials and tests, and returns its id. The database must be migrated; the url is the owner's, or
+ * Creates the bare row of an organization for trials and tests, without roles, owner or plan, and returns its id. The database must be migrated; the url is the owner's, or
  * `embedded` is the directory of an embedded database that no other process has open.
  */
 export async function createOrganization(

@@ -47,6 +47,7 @@ export async function tenantry(
     console: (json) => openConsole(streams, json),
     open: (place) => (session === undefined ? sessions.open(place) : Promise.resolve(session)),
     close: (opened) => (opened === session ? Promise.resolve() : sessions.close(opened)),
+    stoppable: (work) => sessions.stoppable(work),
   })
   streams.stdout.end()
   streams.stderr.end()

@@ -43,7 +43,17 @@ describe('the bin', () => {
   test('teaches: its help names commands, variables, exit codes and examples', async () => {
     const [overview, up] = await Promise.all([spawned(['--help']), spawned(['migrate', 'up', '--help'])])
     expect([overview.code, up.code]).toEqual([0, 0])
-    for (const command of ['migrate', 'bootstrap', 'login', 'check', 'proof', 'seed', 'partitions', 'completion']) {
+    for (const command of [
+      'migrate',
+      'bootstrap',
+      'login',
+      'check',
+      'proof',
+      'seed',
+      'partitions',
+      'maintain',
+      'completion',
+    ]) {
       expect(overview.stdout).toMatch(new RegExp(`^  tenantry ${command} `, 'm'))
     }
     expect(overview.stdout).toMatch(/Exit codes:\n {2}0 .*\n {2}1 .*\n {2}2 .*\n {2}3 .*\n {2}130 /)

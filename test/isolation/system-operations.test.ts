@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { OrganizationProfile } from '../../src/repositories/organization.js'
 import { Entitlements } from '../../src/operations/entitlements.js'
+import { Catalog } from '../../src/operations/catalogs.js'
+import { Maintenance } from '../../src/operations/maintenance.js'
 import { Organizations } from '../../src/operations/organizations.js'
 import { Users } from '../../src/operations/users.js'
+import type { Addon, NewAddon } from '../../src/schema/addons.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { sqlOf } from '../support/every-table.js'
 import { type Team, useTeams } from '../support/use-teams.js'
@@ -77,9 +80,43 @@ const entitlementCalls: Calls<Entitlements> = {
   assert: (entitlements) => entitlements.assert('max_projects'),
 }
 
+const catalogCalls: Calls<Catalog<Addon, NewAddon>> = {
+  upsert: (addons, { team }) => addons.upsert({ addonId: addonOf(team), name: 'Backups', type: 'backup' }),
+  archive: async (addons, { team }) => {
+    await addons.upsert({ addonId: addonOf(team), name: 'Backups', type: 'backup' })
+    return addons.archive(addonOf(team))
+  },
+  restore: async (addons, { team }) => {
+    await addons.upsert({ addonId: addonOf(team), name: 'Backups', type: 'backup', active: false })
+    return addons.restore(addonOf(team))
+  },
+}
+const addonOf = ({ id }: Team) => `a${id.replaceAll('-', '')}`
+
+const maintenanceCalls: Calls<Maintenance> = {
+  run: async (maintenance, { team, userId }) => {
+    const past = "now() - interval '90 d'"
+    await teams.database.admin.query(`update platform.user_sessions set expires_at = ${past} where user_id = $1`, [
+      userId,
+    ])
+    await teams.database.admin.query(
+      `update platform.organization_invitations set expires_at = ${past} where org_id = $1`,
+      [team.id],
+    )
+    await teams.database.admin.query(`update platform.tasks set lease_expires_at = ${past} where org_id = $1`, [
+      team.id,
+    ])
+    const maintained = await maintenance.run()
+    expect(maintained.rows).toMatchObject({ sessions: 1, invitations: 1, taskLeases: 1 })
+    return maintained
+  },
+}
+
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
   ['users', bound(userCalls, () => teams.system().users), Users.prototype],
+  ['catalog.addons', bound(catalogCalls, () => teams.system().catalog.addons), Catalog.prototype],
+  ['maintenance', bound(maintenanceCalls, () => teams.system().maintenance), Maintenance.prototype],
   ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
   ['org.entitlements', bound(entitlementCalls, ({ team }) => team.org.entitlements), Entitlements.prototype],
 ]
@@ -93,7 +130,7 @@ function bound<Face>(calls: Calls<Face>, face: (subject: Subject) => Face) {
   )
 }
 
-/** A person with a key, a session, a project and an invitation in an organization. */
+/** A person with a key, a session, a project and an invitation in an organization, where a task runs. */
 async function subject(): Promise<Subject> {
   const team = await teams.newTeam()
   const { userId } = await team.join('developer')
@@ -101,6 +138,8 @@ async function subject(): Promise<Subject> {
   await team.org.projects.members.add(id, { userId, role: 'developer' })
   await team.org.apiKeys.create({ userId, name: 'ci' })
   await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
+  await team.org.tasks.enqueue({ kind: 'one' })
+  await team.org.tasks.claim({ owner: 'worker' })
   await teams.database.admin.query(
     `insert into platform.organization_invitations (org_id, id, email, role, token_hash, pepper_id, expires_at)
      values ($1, $2, $3, 'member', '\\x01', 'test', now() + interval '1 d')`,
@@ -144,7 +183,7 @@ describe.each(faces)('%s', (_, calls, prototype) => {
   })
 
   test('every method has a case', () => {
-    const isPrivate = new Set(['constructor', 'read', 'change', 'operation', 'end'])
+    const isPrivate = new Set(['constructor', 'read', 'change', 'operation', 'end', 'mark', 'record'])
     const methods = Object.getOwnPropertyNames(prototype).filter((name) => !isPrivate.has(name))
     expect(methods.sort()).toEqual(Object.keys(calls).sort())
   })

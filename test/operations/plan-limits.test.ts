@@ -8,7 +8,7 @@ import { defineRepository } from '../../src/core/define-repository.js'
 import { agents, newAgent } from '../../src/schema/agents.js'
 import { diskConfig } from '../../src/schema/infrastructure.js'
 import { openTenancy } from '../../src/tenancy.js'
-import { contend, race } from '../support/contenders.js'
+import { contend, race, waitersFor } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -75,6 +75,18 @@ describe('rows', () => {
     expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(3)
     expect(settled.filter((one) => one.status === 'rejected' && one.reason instanceof PlanLimitError)).toHaveLength(47)
     expect(await team.org.projects.count()).toBe(3)
+  })
+
+  test('that another transaction is making are waited for', async () => {
+    const team = await teams.newTeam({ plan: await planWith({ maxProjects: 1 }) })
+    let second: Promise<unknown> | undefined
+    await team.org.transaction(async (org) => {
+      await org.projects.create(project())
+      second = team.org.projects.create(project()).catch((error: unknown) => error)
+      await waitersFor(admin(), '%from platform.organizations%for no key update%', 1)
+    })
+    expect(await second).toBeInstanceOf(PlanLimitError)
+    expect(await team.org.projects.count()).toBe(1)
   })
 
   test('in a batch count together, and are made together or not at all', async () => {

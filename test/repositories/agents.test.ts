@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { BrokenReferenceError, ConflictError, NotFoundError, VersionConflictError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
-import { contend } from '../support/contenders.js'
+import { contend, waitersFor } from '../support/contenders.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
 const { newOrg, database } = useTenancy()
@@ -196,25 +196,13 @@ test('a create that meets the deletion of its project waits for it, and is refus
       org.agents.create({ name: 'Ada', username: `ada-${contender}`, projectId: project.id }),
     )
     // All connections that are left wait for the lock.
-    await waitersOf('agents', 7)
+    await waitersFor(database.admin, '%insert into "platform"."agents"%', 7)
   })
   const { won, lost } = (await creates) ?? { won: [], lost: [] }
   expect(won).toEqual([])
   expect(lost).toEqual(Array.from({ length: 20 }, () => expect.any(BrokenReferenceError) as unknown))
   expect(await org.agents.count()).toBe(0)
 })
-
-/** Waits until so many backends wait for a lock while they write to a table. */
-async function waitersOf(table: string, count: number): Promise<void> {
-  for (;;) {
-    const [row] = await database.admin.query<{ waiting: number }>(
-      `select count(*)::int as waiting from pg_stat_activity
-       where datname = current_database() and wait_event_type = 'Lock' and query like $1`,
-      [`%insert into "platform"."${table}"%`],
-    )
-    if ((row?.waiting ?? 0) >= count) return
-  }
-}
 
 test('an agent has the tools that were set last', async () => {
   const org = await newOrg()

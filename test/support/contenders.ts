@@ -1,4 +1,5 @@
 import { test } from 'vitest'
+import type { Session } from '../../src/database/session.js'
 
 const rounds = Number(process.env.TENANTRY_ROUNDS ?? 1)
 
@@ -23,4 +24,16 @@ export const ids = (rows: readonly { readonly id: string }[]): string[] => rows.
 export async function refusalsOf(calls: readonly Promise<unknown>[]): Promise<unknown[]> {
   const settled = await Promise.allSettled(calls)
   return settled.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : 'not refused'))
+}
+
+/** Waits until so many backends wait for a lock in a statement like that. */
+export async function waitersFor(admin: Session, statement: string, count: number): Promise<void> {
+  for (;;) {
+    const [row] = await admin.query<{ waiting: number }>(
+      `select count(*)::int as waiting from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock' and query like $1`,
+      [statement],
+    )
+    if ((row?.waiting ?? 0) >= count) return
+  }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ConflictError, NotFoundError, PoolTimeoutError, UnavailableError } from '../../src/core/errors.js'
-import { agents } from '../../src/schema/index.js'
+import { agents, subscriptions } from '../../src/schema/index.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { type EmbeddedTenancy, openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 
@@ -55,6 +55,43 @@ test('the next one is loaded from an image of a migrated database; an image that
   expect((await stat(join(cache, migrated))).size).toBe((await stat(join(cache, empty))).size)
   vi.unstubAllEnvs()
   await rm(cache, { recursive: true })
+})
+
+test('a new organization has roles, an owner who may act, and a plan without limits', async () => {
+  const org = await embedded.newOrg({ name: 'With an owner' })
+  const { items } = await org.members.list()
+  expect(items).toMatchObject([{ role: 'owner', status: 'active' }])
+  const actor = await org.actorFor(items[0]?.userId ?? '')
+  const owned = embedded.tenancy.forOrg(org.id, { actor })
+  expect(owned.can('members:write')).toBe(true)
+  expect(await owned.organization.get()).toMatchObject({ name: 'With an owner', allowUserManagement: true })
+  const role = await owned.roles.create({ key: 'support', name: 'Support', permissions: ['agents:read'] })
+  expect(role).toMatchObject({ builtIn: false })
+  const [plan] = await org.db.select({ plan: subscriptions.planId }).from(subscriptions)
+  expect(plan).toEqual({ plan: 'tier_enterprise' })
+  await expect(embedded.newOrg({ name: 'With an owner' })).rejects.toThrow(ConflictError)
+})
+
+test('the system provisions, changes catalogs and maintains', async () => {
+  const system = embedded.tenancy.system({ actor: 'test', reason: 'a test' })
+  const owner = { email: 'ada@acme.example', emailConfirmed: true }
+  const acme = { key: 'acme', name: 'Acme Inc', slug: 'acme', plan: 'tier_free', owner }
+  const { organization } = await system.organizations.provision(acme)
+  expect((await system.organizations.provision(acme)).organization.id).toBe(organization.id)
+  const org = embedded.tenancy.forOrg(organization.id)
+  expect((await org.members.list()).items).toMatchObject([{ email: 'ada@acme.example' }])
+
+  await system.catalog.plans.archive('tier_free')
+  await expect(system.organizations.provision({ ...acme, key: 'other', name: 'Other', slug: 'other' })).rejects.toThrow(
+    'is not an active plan',
+  )
+  await system.catalog.plans.restore('tier_free')
+  await org.tasks.enqueue({ kind: 'one' })
+  await org.tasks.claim({ owner: 'worker' })
+  expect(await system.maintenance.run()).toMatchObject({
+    rows: { taskLeases: 0, sessions: 0 },
+    isComplete: true,
+  })
 })
 
 test('errors have their reason and calls are heard, where that is asked for', async () => {

@@ -1,12 +1,9 @@
-import { resolve } from 'node:path'
-import { userInfo } from 'node:os'
-import type { Argv } from 'yargs'
 import { InvalidInputError, NotFoundError } from '../../core/errors.js'
 import type { Organization } from '../../schema/organizations.js'
 import type { System } from '../../system.js'
-import type { AddCommand, Context, GlobalOptions } from '../command.js'
+import type { AddCommand } from '../command.js'
 import { usageOf } from '../command.js'
-import { loginsPlace } from '../sessions.js'
+import { bySystem, withSystem } from '../system-login.js'
 
 export const addOrg: AddCommand = (program, run) =>
   program.command('org', 'Creates organizations, lists them, and suspends them', (group) =>
@@ -129,67 +126,6 @@ const addReactivate: AddCommand = (group, run) =>
       return { lines: [`Reactivated ${describe(organization)}`], document: { organization } }
     }),
   )
-
-interface SystemArguments {
-  readonly embedded?: string | undefined
-  readonly url?: string | undefined
-  readonly actor?: string | undefined
-  readonly reason?: string | undefined
-}
-
-/** The options of commands that work across organizations. */
-const bySystem = <Args extends GlobalOptions>(command: Argv<Args>) =>
-  command
-    .option('url', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'The url of the login of the system, instead of the one in the environment',
-    })
-    .option('embedded', {
-      type: 'string',
-      requiresArg: true,
-      normalize: true,
-      describe: 'Use the embedded database (PGlite) in this directory and ignore the environment',
-    })
-    .option('actor', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'Who does it, for the audit log. Default: the account that runs this command',
-    })
-    .option('reason', { type: 'string', requiresArg: true, describe: 'Why, for the audit log' })
-    .epilogue(
-      ['Environment:', '  SYSTEM_DATABASE_URL  the login of the system: tenantry login create <name> --system'].join(
-        '\n',
-      ),
-    )
-
-async function withSystem<T>(
-  context: Context,
-  { url, embedded, actor, reason }: SystemArguments,
-  work: (system: System) => Promise<T>,
-): Promise<T> {
-  const { openSystem } = await import('../../tenancy.js')
-  const { cwd, env } = context
-  const { openingOptions } = await import('../config-file.js')
-  const place =
-    embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
-  const opened = await openSystem(place, openingOptions(await context.project()))
-  try {
-    return await work(
-      opened.system({ actor: actor ?? `command line: ${account()}`, reason: reason ?? 'from the command line' }),
-    )
-  } finally {
-    await opened.close()
-  }
-}
-
-function account(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return 'unknown'
-  }
-}
 
 async function bySlug(system: System, slug: string | undefined): Promise<Organization> {
   if (slug === undefined) throw new InvalidInputError('', 'Name the organization by its slug')

@@ -43,7 +43,7 @@ export function parentsOf(table: PgTable, named: Named, owner: ColumnPlan | unde
 
 /** Every unique key of a table that begins with the owner's column, by the name of its index or constraint. */
 export function keysOf(table: PgTable, named: Named, owner: ColumnPlan | undefined): Map<string, UniqueKey> {
-  const { primaryKeys, uniqueConstraints, indexes } = getTableConfig(table)
+  const { name, columns, primaryKeys, uniqueConstraints, indexes } = getTableConfig(table)
   const keys = new Map<string, UniqueKey>()
   const add = (name: string | undefined, columns: readonly { name?: string }[], isPrimary: boolean, where?: SQL) => {
     const all = columns.flatMap((column) => named(column.name ?? '') ?? [])
@@ -52,6 +52,8 @@ export function keysOf(table: PgTable, named: Named, owner: ColumnPlan | undefin
     const conflict = `(${all.map(({ sql }) => sql).join(', ')})${predicate}`
     keys.set(name, { columns: all.filter((column) => column !== owner), conflict, isPrimary })
   }
+  // A primary key that is written beside its column gets this name from Postgres.
+  if (owner === undefined) for (const column of columns) if (column.primary) add(`${name}_pkey`, [column], true)
   for (const key of primaryKeys) add(key.getName(), key.columns, true)
   for (const key of uniqueConstraints) add(key.getName(), key.columns, false)
   for (const { config } of indexes) {

@@ -1,0 +1,95 @@
+import type { Maintained, MaintenanceProgress } from '../../operations/maintenance.js'
+import type { AddCommand } from '../command.js'
+import { usageOf } from '../command.js'
+import type { Bar, Console } from '../console.js'
+import { exit } from '../report.js'
+import { bySystem, withSystem } from '../system-login.js'
+
+export const addMaintain: AddCommand = (program, run) =>
+  program.command(
+    'maintain',
+    'Removes what is past: sessions, idempotency keys, leases and the like',
+    (command) =>
+      bySystem(command)
+        .usage(
+          usageOf(
+            'maintain',
+            'Queues tasks again whose lease has expired, and removes expired idempotency keys, past hours of API keys,',
+            'expired invitations and ended sessions. Run it by cron, for example every hour: it goes in short',
+            'transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
+            'partition is missing, which the owner mends with `tenantry partitions ensure`.',
+          ),
+        )
+        .option('limit', {
+          type: 'number',
+          requiresArg: true,
+          describe: 'The most rows of each kind. Default: 100,000',
+        })
+        .option('keep-session-days', {
+          type: 'number',
+          requiresArg: true,
+          describe: 'Keep sessions for so long after their end. Default: 30',
+        })
+        .option('keep-invitation-days', {
+          type: 'number',
+          requiresArg: true,
+          describe: 'Keep unanswered invitations for so long after they expired. Default: 30',
+        })
+        .example('$0 maintain', 'in a cron job'),
+    run(async (args, context) => {
+      const { limit, keepSessionDays, keepInvitationDays } = args
+      const options = { limit, keepSessionDays, keepInvitationDays }
+      const maintained = await withSystem(context, args, (system) =>
+        context.stoppable((signal) =>
+          withBar(context.console, (onProgress) => system.maintenance.run({ ...options, signal, onProgress })),
+        ),
+      )
+      const { missing, inDefault } = maintained.partitions
+      return {
+        lines: linesOf(maintained),
+        document: maintained,
+        exit: missing.length + inDefault.length === 0 ? exit.fine : exit.findings,
+      }
+    }),
+  )
+
+/** A bar on a terminal. The output of a cron job is the result alone. */
+async function withBar(
+  console: Console,
+  work: (onProgress: (progress: MaintenanceProgress) => void) => Promise<Maintained>,
+): Promise<Maintained> {
+  if (!console.interactive) return work(() => undefined)
+  let bar: Bar | undefined
+  try {
+    const maintained = await work(({ done, of }) => {
+      bar ??= console.bar('maintenance', of)
+      bar.at(done)
+    })
+    bar?.done(maintained.isComplete ? 'maintenance' : 'maintenance, stopped')
+    return maintained
+  } catch (error) {
+    bar?.failed()
+    throw error
+  }
+}
+
+function linesOf({ rows, isComplete, partitions }: Maintained): string[] {
+  const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions } = rows
+  const ended: readonly (readonly [number, string])[] = [
+    [taskLeases, 'tasks with an expired lease queued again, or failed'],
+    [idempotencyKeys, 'expired idempotency keys removed'],
+    [apiKeyWindows, 'past hours of API keys removed'],
+    [invitations, 'expired invitations removed'],
+    [sessions, 'ended sessions removed'],
+  ]
+  const told = ended.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  return [
+    ...told,
+    ...(told.length === 0 ? ['Nothing is past.'] : []),
+    ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
+    ...partitions.missing.map((partition) => `${partition} is missing: the owner runs tenantry partitions ensure`),
+    ...partitions.inDefault.map(
+      (table) => `${table} has rows in its default partition: the owner runs tenantry partitions ensure`,
+    ),
+  ]
+}

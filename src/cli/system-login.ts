@@ -1,0 +1,68 @@
+import { userInfo } from 'node:os'
+import { resolve } from 'node:path'
+import type { Argv } from 'yargs'
+import type { System } from '../system.js'
+import type { Context, GlobalOptions } from './command.js'
+import { loginsPlace } from './sessions.js'
+
+interface SystemArguments {
+  readonly embedded?: string | undefined
+  readonly url?: string | undefined
+  readonly actor?: string | undefined
+  readonly reason?: string | undefined
+}
+
+/** The options of commands that work across organizations. */
+export const bySystem = <Args extends GlobalOptions>(command: Argv<Args>) =>
+  command
+    .option('url', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'The url of the login of the system, instead of the one in the environment',
+    })
+    .option('embedded', {
+      type: 'string',
+      requiresArg: true,
+      normalize: true,
+      describe: 'Use the embedded database (PGlite) in this directory and ignore the environment',
+    })
+    .option('actor', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Who does it, for the audit log. Default: the account that runs this command',
+    })
+    .option('reason', { type: 'string', requiresArg: true, describe: 'Why, for the audit log' })
+    .epilogue(
+      ['Environment:', '  SYSTEM_DATABASE_URL  the login of the system: tenantry login create <name> --system'].join(
+        '\n',
+      ),
+    )
+
+/** Runs `work` as the login of the system, or on the embedded database. */
+export async function withSystem<T>(
+  context: Context,
+  { url, embedded, actor, reason }: SystemArguments,
+  work: (system: System) => Promise<T>,
+): Promise<T> {
+  const { openSystem } = await import('../tenancy.js')
+  const { cwd, env } = context
+  const { openingOptions } = await import('./config-file.js')
+  const place =
+    embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
+  const opened = await openSystem(place, openingOptions(await context.project()))
+  try {
+    return await work(
+      opened.system({ actor: actor ?? `command line: ${account()}`, reason: reason ?? 'from the command line' }),
+    )
+  } finally {
+    await opened.close()
+  }
+}
+
+function account(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return 'unknown'
+  }
+}

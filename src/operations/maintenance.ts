@@ -1,0 +1,132 @@
+import { z } from 'zod'
+import { InvalidInputError } from '../core/errors.js'
+import { readScopeOptions } from '../core/scopes/scope-options.js'
+import { parseInput, readOptions } from '../core/values.js'
+import * as shape from '../schema/shared/shapes.js'
+import { checkPartitions, type PartitionAlarm } from './partition-alarm.js'
+import { type Kept, type MaintenanceKind, sweeps } from './sweeps.js'
+import { operate, type SystemWork } from './system-operation.js'
+
+export interface MaintenanceOptions {
+  /** The most rows of each kind. Default: 100,000. */
+  readonly limit?: number | undefined
+  /** For so many days a session is kept after it has expired or was revoked. Default: 30. */
+  readonly keepSessionDays?: number | undefined
+  /** For so many days an invitation that nobody has answered is kept after it has expired. Default: 30. */
+  readonly keepInvitationDays?: number | undefined
+  /** Stops after the running batch. What is done stays done, and the next pass goes on with the rest. */
+  readonly signal?: AbortSignal | undefined
+  /** Called after each batch, which is a transaction of at most 1,000 rows. */
+  readonly onProgress?: ((progress: MaintenanceProgress) => void | Promise<void>) | undefined
+}
+
+export interface MaintenanceProgress {
+  readonly kind: MaintenanceKind
+  /** The rows of this kind so far. */
+  readonly rows: number
+  /** How many kinds are finished. */
+  readonly done: number
+  /** How many kinds there are. */
+  readonly of: number
+}
+
+/** What one pass did. */
+export interface Maintained {
+  /** How many rows were removed, or queued again, by kind. */
+  readonly rows: Readonly<Record<MaintenanceKind, number>>
+  /** False when the limit or the signal ended the pass: there may be more. */
+  readonly isComplete: boolean
+  readonly partitions: PartitionAlarm
+}
+
+const batchSize = 1000
+const numbers = z.strictObject({
+  limit: shape.int(1, shape.maxInt).default(100_000),
+  keepSessionDays: shape.int(0, 36_500).default(30),
+  keepInvitationDays: shape.int(0, 36_500).default(30),
+})
+const names = ['limit', 'keepSessionDays', 'keepInvitationDays', 'signal', 'onProgress'] as const
+
+/** Ends and removes what is past, for a cron job. */
+export class Maintenance {
+  constructor(private readonly work: SystemWork) {}
+
+  /**
+   * One pass: task leases, idempotency keys, hourly windows of API keys, invitations and sessions that are past, in short transactions
+   * of at most 1,000 rows. It may be stopped, repeated, and run twice at once. A pass that did something is recorded once.
+   */
+  async run(options?: MaintenanceOptions): Promise<Maintained> {
+    const given = readRun(options)
+    const pass = new Pass(this.work, given)
+    try {
+      await pass.sweep()
+    } catch (error) {
+      // What was done before the failure is recorded too, if the database still answers.
+      await this.record(pass).catch(() => undefined)
+      throw error
+    }
+    await this.record(pass)
+    const partitions = await checkPartitions(this.work.scopeAbout(undefined))
+    return { rows: pass.rows, isComplete: pass.isComplete, partitions }
+  }
+
+  private async record({ rows, isComplete }: Pass): Promise<void> {
+    if (Object.values(rows).every((count) => count === 0)) return
+    const metadata = () => ({ rows, isComplete })
+    await operate(this.work, 'maintenance.run', undefined, () => Promise.resolve(), { metadata })
+  }
+}
+
+type Run = ReturnType<typeof readRun>
+
+function readRun(options: unknown) {
+  const { signal, onProgress, ...asked } = readOptions(options, names)
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new InvalidInputError('onProgress', 'must be a function')
+  }
+  return {
+    ...parseInput(numbers, asked),
+    signal: readScopeOptions({ signal }).signal,
+    onProgress: onProgress as MaintenanceOptions['onProgress'],
+  }
+}
+
+/** The state of one pass. */
+class Pass {
+  readonly rows: Record<MaintenanceKind, number> = {
+    taskLeases: 0,
+    idempotencyKeys: 0,
+    apiKeyWindows: 0,
+    invitations: 0,
+    sessions: 0,
+  }
+  private done = 0
+
+  constructor(
+    private readonly work: SystemWork,
+    private readonly run: Run,
+  ) {}
+
+  get isComplete(): boolean {
+    return this.done === kinds.length
+  }
+
+  async sweep(): Promise<void> {
+    for (const kind of kinds) await this.sweepKind(kind)
+  }
+
+  private async sweepKind(kind: MaintenanceKind): Promise<void> {
+    const { limit, keepSessionDays, keepInvitationDays, signal, onProgress } = this.run
+    const kept: Kept = { sessionDays: keepSessionDays, invitationDays: keepInvitationDays }
+    const next = sweeps[kind](this.work, kept)
+    while (signal?.aborted !== true && this.rows[kind] < limit) {
+      const { rows, isLast } = await next(Math.min(batchSize, limit - this.rows[kind]))
+      this.rows[kind] += rows
+      if (isLast) this.done += 1
+      await onProgress?.({ kind, rows: this.rows[kind], done: this.done, of: kinds.length })
+      if (isLast) return
+    }
+  }
+}
+
+const kinds = Object.keys(sweeps) as MaintenanceKind[]

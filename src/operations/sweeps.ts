@@ -1,0 +1,196 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import type { Query } from '../core/query.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { requeued } from '../repositories/tasks.js'
+import { apiKeyWindows } from '../schema/api-keys.js'
+import { idempotencyKeys } from '../schema/idempotency-keys.js'
+import { organizationInvitations } from '../schema/invitations.js'
+import { userSessions } from '../schema/sessions.js'
+import { type Task, tasks } from '../schema/tasks.js'
+import { allRows, type SystemWork } from './system-operation.js'
+
+/** How many days rows are kept after their end, where they are kept. */
+export interface Kept {
+  readonly sessionDays: number
+  readonly invitationDays: number
+}
+
+export interface Batch {
+  readonly rows: number
+  /** Nothing past was left, except rows that somebody else holds. */
+  readonly isLast: boolean
+}
+
+/** Ends one batch of at most `size` rows, in a transaction of its own. */
+export type NextBatch = (size: number) => Promise<Batch>
+
+/** By kind, in the order of a pass. Workers wait for the leases, so they come first. */
+export const sweeps = {
+  /** Tasks whose worker is gone: queued again, or failed. */
+  taskLeases: (work: SystemWork): NextBatch => requeueing(work),
+  idempotencyKeys: (work: SystemWork): NextBatch => removing(work, expiredKeys, undefined),
+  apiKeyWindows: (work: SystemWork): NextBatch => removing(work, pastWindows, undefined),
+  /** Only those that nobody has answered: an answered one tells who let whom in. */
+  invitations: (work: SystemWork, kept: Kept): NextBatch => removing(work, expiredInvitations, kept.invitationDays),
+  sessions: (work: SystemWork, kept: Kept): NextBatch =>
+    inTurn([removing(work, expiredSessions, kept.sessionDays), removing(work, revokedSessions, kept.sessionDays)]),
+} satisfies Readonly<Record<string, (work: SystemWork, kept: Kept) => NextBatch>>
+
+export type MaintenanceKind = keyof typeof sweeps
+
+/** The rows of one table that are past, whoever they belong to. */
+interface Past {
+  readonly name: string
+  readonly table: PgTable
+  readonly key: string
+  /** `$2` is the number of days that they are kept. */
+  readonly when: string
+  /** The order of an index, so that a batch reads no more rows than it removes. */
+  readonly orderBy: string
+}
+
+const kept = `statement_timestamp() - make_interval(days => $2::int)`
+
+const expiredKeys: Past = {
+  name: 'expired',
+  table: idempotencyKeys,
+  key: '"org_id", "id"',
+  when: '"expires_at" < statement_timestamp()',
+  orderBy: '"expires_at"',
+}
+
+const pastWindows: Past = {
+  name: 'past hours',
+  table: apiKeyWindows,
+  key: '"org_id", "api_key_id", "window_start"',
+  // The hour that has begun, and the day before it.
+  when: `"window_start" < statement_timestamp() - interval '25 hours'`,
+  orderBy: '"window_start"',
+}
+
+const expiredInvitations: Past = {
+  name: 'expired',
+  table: organizationInvitations,
+  key: '"org_id", "id"',
+  when: `"accepted_at" is null and "declined_at" is null and "revoked_at" is null and "expires_at" < ${kept}`,
+  // There is no index by time. Of the index over pending invitations only those that still wait are read in vain.
+  orderBy: '"email"',
+}
+
+const expiredSessions: Past = {
+  name: 'expired',
+  table: userSessions,
+  key: '"user_id", "id"',
+  when: `"expires_at" < ${kept}`,
+  orderBy: '"expires_at"',
+}
+
+const revokedSessions: Past = {
+  ...expiredSessions,
+  name: 'revoked',
+  // Those that were revoked first would have expired first, so a batch finds them at the beginning of the index.
+  when: `"revoked_at" < ${kept}`,
+}
+
+/** Removes rows across organizations. Rows that somebody holds are left to the next pass, so that two passes never wait. */
+function removing(work: SystemWork, { name, table, key, when, orderBy }: Past, days: number | undefined): NextBatch {
+  const rows = allRows(work.scopeAbout(undefined), table)
+  const statement = ownStatement(rows.plan, removing, name, true, ({ sql }) => ({
+    verb: 'delete',
+    ctes: [
+      `past as materialized (
+        select ${key} from ${sql} where ${when} order by ${orderBy} limit $1::bigint for update skip locked
+      )`,
+    ],
+    head: `delete from ${sql}`,
+    where: `(${key}) in (select ${key} from past)`,
+    returning: '',
+  }))
+  return (size) =>
+    batch(
+      size,
+      rows.run(
+        statement,
+        () => [size, ...(days === undefined ? [] : [days])],
+        ({ rowCount }) => rowCount,
+      ),
+    )
+}
+
+const batch = async (size: number, changed: Query<number>): Promise<Batch> => {
+  const rows = await changed
+  return { rows, isLast: rows < size }
+}
+
+/** Organization by organization: each change of tasks names the one that they belong to. */
+function requeueing(work: SystemWork): NextBatch {
+  let organizations: readonly string[] = []
+  let last = '00000000-0000-0000-0000-000000000000'
+  return async (size) => {
+    if (organizations.length === 0) organizations = await organizationsBehind(work, last)
+    const [id, ...others] = organizations
+    if (id === undefined) return { rows: 0, isLast: true }
+    const { rows, isLast } = await requeueIn(work, id, size)
+    if (isLast) {
+      last = id
+      organizations = others
+    }
+    return { rows, isLast: false }
+  }
+}
+
+function organizationsBehind(work: SystemWork, last: string): Query<string[]> {
+  const rows = allRows<Task>(work.scopeAbout(undefined), tasks)
+  const statement = ownStatement(
+    rows.plan,
+    requeueing,
+    'organizations',
+    false,
+    ({ sql }) => `select distinct "org_id" from ${sql} where ${leaseIsPast} and "org_id" > $1::uuid
+      order by "org_id" limit 100`,
+  )
+  return rows.run(
+    statement,
+    () => [last],
+    (result) => result.rows.map(([id]) => id as string),
+  )
+}
+
+const leaseIsPast = `"status" = 'running' and "lease_expires_at" < statement_timestamp()`
+
+function requeueIn(work: SystemWork, id: string, size: number): Promise<Batch> {
+  const rows = new ScopedTable<Task>(work.scopeAbout({ kind: 'org', id }), tasks)
+  const statement = ownStatement(
+    rows.plan,
+    requeueing,
+    'requeue',
+    true,
+    ({ sql, visible }) => `with past as materialized (
+        select "id" from ${sql} where ${visible} and ${leaseIsPast}
+        order by "lease_expires_at" limit $2::bigint for no key update skip locked
+      )
+      update ${sql} set ${requeued.set} from ${requeued.from}
+      where ${visible} and "id" = any(array(select "id" from past))`,
+  )
+  return batch(
+    size,
+    rows.run(
+      statement,
+      () => [size],
+      ({ rowCount }) => rowCount,
+    ),
+  )
+}
+
+/** One after the other, as if they were one. */
+function inTurn(all: readonly NextBatch[]): NextBatch {
+  let left = all
+  return async (size) => {
+    const [next, ...others] = left
+    if (next === undefined) return { rows: 0, isLast: true }
+    const { rows, isLast } = await next(size)
+    if (isLast) left = others
+    return { rows, isLast: isLast && others.length === 0 }
+  }
+}
