@@ -337,6 +337,23 @@ describe('accepting', () => {
     expect(await team.org.members.count()).toBe(1)
   })
 
+  test('is refused when the inviter may not invite any more', async () => {
+    const team = await teams.newTeam()
+    await team.org.roles.create({
+      key: 'host',
+      name: 'Host',
+      permissions: ['invitations:read', 'invitations:write', 'agents:read'],
+    })
+    await team.org.roles.create({ key: 'guest', name: 'Guest', permissions: ['agents:read'] })
+    const host = await team.as((await team.join('host')).userId)
+    const guest = await person()
+    const { token } = await host.invitations.create({ email: guest.email, role: 'guest' })
+    await team.org.roles.revoke('host', 'invitations:write')
+    await expect(guest.user.invitations.accept(token)).rejects.toThrow('may not give it any more')
+    await team.org.roles.grant('host', 'invitations:write')
+    await expect(guest.user.invitations.accept(token)).resolves.toMatchObject({ role: 'guest' })
+  })
+
   test('is refused for somebody who is banned, and in an organization that is suspended or deleted', async () => {
     const team = await teams.newTeam()
     const guest = await person()
