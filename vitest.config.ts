@@ -8,6 +8,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const longest = [
   'packaging/table-change',
   'packaging/workspace',
+  'packaging/first-server',
   'access/startup-proof',
   'cli/program',
   'access/mends',
@@ -30,7 +31,17 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+const source = (path: string) => fileURLToPath(new URL(`src/${path}`, import.meta.url))
+
 export default defineConfig({
+  // Of src, not of a build: for the examples that tests import.
+  resolve: {
+    alias: [
+      { find: /^tenantry$/, replacement: source('index.ts') },
+      { find: /^tenantry\/(schema|testing)$/, replacement: source('$1/index.ts') },
+      { find: /^tenantry\/(hono|testing\/vitest)$/, replacement: source('$1.ts') },
+    ],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global-setup.ts',

@@ -22,13 +22,15 @@ interface Lock {
  */
 export function writeLock(monorepo: string): void {
   const { packages, ...lock } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock
-  const installed = Object.entries(packages).filter(([place]) => place.startsWith('node_modules/'))
+  // The links lead to this package's own workspaces.
+  const installed = Object.entries(packages).filter(
+    ([place, entry]) => place.startsWith('node_modules/') && !('link' in entry),
+  )
   const manifest = (path: string) => JSON.parse(readFileSync(join(monorepo, path, 'package.json'), 'utf8')) as object
   const { '': own, ...links } = {
     '': { ...packages[''], workspaces: undefined },
     'node_modules/app': { resolved: 'app', link: true },
     'node_modules/tenantry': { resolved: 'packages/tenantry', link: true },
-    'node_modules/your-own-tables': undefined,
   }
   writeFileSync(
     join(monorepo, 'package-lock.json'),

@@ -1,26 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { commandsIn } from '../support/shell-commands.js'
 import { root } from './planted-tree.js'
 
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
-
-/** The commands in a document's shell blocks, without comments and without the environment they are given. */
-function commandsIn(document: string): string[] {
-  const blocks = [...document.matchAll(/^```(?:sh|shell|bash|console)\n(.*?)^```/gms)].map(([, block]) => block ?? '')
-  return blocks
-    .flatMap((block) => block.split('\n'))
-    .map((line) =>
-      line
-        .replace(/(^|\s)#.*$/, '')
-        .replace(/^\$ /, '')
-        .replace(/^export [A-Z_]+=\S+$/, '')
-        .replace(/^(?:[A-Z_]+=\S+ +)+/, '')
-        .trim(),
-    )
-    .flatMap((line) => line.split(' && '))
-    .filter((line) => line !== '')
-}
 
 /** The titles of all tests: a test that runs a command of the documents has the command in its title. */
 const titles = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
