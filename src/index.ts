@@ -18,7 +18,7 @@ export type {
 } from './operations/my-invitations.js'
 export type { MyOrganization, MyOrganizations } from './operations/my-organizations.js'
 export type { Entitlement, Entitlements, PlanEntitlements } from './operations/entitlements.js'
-export type { ManagedInvitations, SentInvitation } from './operations/manage-invitations.js'
+export type { ManagedInvitations, ResendOptions, SentInvitation } from './operations/manage-invitations.js'
 export type { IssuedSession, SessionFacts } from './operations/authenticate-session.js'
 export type { Directory, Registration } from './operations/directory.js'
 export type { SessionOptions } from './operations/session-policy.js'

@@ -42,12 +42,18 @@ export class Entitlements {
   constructor(private readonly scope: Scope) {}
 
   get(): Query<PlanEntitlements> {
-    return this.read(({ plan, isFallback, limits }) => ({ plan, isFallback, limits }))
+    return this.read(
+      ({ plan, isFallback, limits }) => ({ plan, isFallback, limits }),
+      () => {
+        this.scope.context.rules.authorize('subscriptions:read', undefined)
+      },
+    )
   }
 
   /**
    * Throws PlanLimitError when the plan has no room for so much more: `await org.entitlements.assert('bandwidth_gb', 2)`. What is metered
-   * is refused only while the subscription caps spending. It reserves nothing: of two callers at once both may pass.
+   * is refused unless `spend_cap_enabled` of the subscription is false. It needs no permission, and reserves nothing: of two callers at
+   * once both may pass. What is in use of your own tables it does not know: their repositories refuse rows by themselves.
    */
   assert(key: string, amount = 1): Query<void> {
     const parsed = () => parseInput(asked, { key, amount })
@@ -58,9 +64,8 @@ export class Entitlements {
     }, parsed)
   }
 
-  private read<T>(use: (found: Found) => T, check: () => unknown = () => undefined): Query<T> {
+  private read<T>(use: (found: Found) => T, check: () => unknown): Query<T> {
     return this.scope.query(() => {
-      this.scope.context.rules.authorize('subscriptions:read', undefined)
       check()
       const values = [ownerId(this.scope, 'org'), this.scope.context.rules.fallbackPlan ?? null]
       return planned({ statement: entitlements, values }, ({ rows: [row] }) => {

@@ -8,7 +8,13 @@ import { planOf } from '../core/statements/table-plan.js'
 import { unguarded } from '../core/statements/updates.js'
 import { parseInput } from '../core/values.js'
 import { Invitations } from '../repositories/invitations.js'
-import { type Invitation, newInvitation, type NewInvitation } from '../schema/invitations.js'
+import {
+  type Invitation,
+  invitationState,
+  isUnsettled,
+  newInvitation,
+  type NewInvitation,
+} from '../schema/invitations.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
 import { assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
@@ -19,7 +25,12 @@ const resource = 'organization_invitations'
 const usualDays = 7
 const mostDays = 365
 
-const resending = z.strictObject({ expiresAt: shape.instant.optional() })
+const resending = z.strictObject({
+  /** Default: in seven days. */
+  expiresAt: shape.instant.optional(),
+})
+
+export interface ResendOptions extends z.input<typeof resending> {}
 
 /** An invitation with its token, which is shown only now: it is not stored. */
 export interface SentInvitation {
@@ -43,10 +54,10 @@ export class ManagedInvitations extends Invitations {
       const { email, role, expiresAt } = parseInput(newInvitation, values)
       await lockForManagement(inner.scope, asInvitations)
       await grantableRole(inner.scope, role, asInvitations)
+      const unsettled = await inner.unsettledFor(email)
+      if (unsettled?.isPending !== true) await reserveSeat(inner.scope)
       await inner.assertNoMember(email)
-      const open = await inner.openFor(email)
-      if (open !== undefined) return inner.renew(open, role, expiresAt)
-      await reserveSeat(inner.scope)
+      if (unsettled !== undefined) return inner.renew(unsettled.id, role, expiresAt)
       const { token, ...stored } = inner.scope.context.tokens.makeInvitation(ownerId(inner.scope, 'org'))
       const managed = { email, role, ...stored, invitedBy: inner.inviter(), expiresAt: await inner.end(expiresAt) }
       return { invitation: await inner.insertRow(shape.noInput, {}, { managed }), token }
@@ -54,12 +65,14 @@ export class ManagedInvitations extends Invitations {
   }
 
   /** Gives an open invitation a new token and a new end; the earlier token is void. Whoever resends it becomes the inviter. */
-  resend(id: string, options: z.input<typeof resending> = {}): Promise<SentInvitation> {
+  resend(id: string, options: ResendOptions = {}): Promise<SentInvitation> {
     return this.managing(id, async (inner, invitation) => {
       const { expiresAt } = parseInput(resending, options)
       await grantableRole(inner.scope, invitation.role, asInvitations)
+      const { id, isPending } = await inner.stillUnsettled(invitation)
+      if (!isPending) await reserveSeat(inner.scope)
       await inner.assertNoMember(invitation.email)
-      return inner.renew(await inner.stillOpen(invitation), invitation.role, expiresAt)
+      return inner.renew(id, invitation.role, expiresAt)
     })
   }
 
@@ -67,7 +80,7 @@ export class ManagedInvitations extends Invitations {
   revoke(id: string): Promise<Invitation> {
     return this.managing(id, async (inner, invitation) => {
       await assertHoldsRole(inner.scope, invitation.role, asInvitations)
-      await inner.stillOpen(invitation)
+      await inner.stillUnsettled(invitation)
       return inner.guardedRow('revoke', id, unguarded(resource, '"revoked_at" = now()'), () => [])
     })
   }
@@ -105,11 +118,12 @@ export class ManagedInvitations extends Invitations {
   }
 
   /** The invitation to that address which is not settled. It may have expired. */
-  private openFor(email: string): Query<OpenInvitation | undefined> {
+  private unsettledFor(email: string): Query<UnsettledInvitation | undefined> {
     const open = this.query(
-      'open',
+      'unsettled',
       ({ sql, visible }) =>
-        `select "id", "expires_at" > statement_timestamp() from ${sql} where ${visible} and "email" = $2::text and ${isOpen} for no key update`,
+        `select "id", "expires_at" > statement_timestamp() from ${sql}
+           where ${visible} and "email" = $2::text and ${isUnsettled(resource)} for no key update`,
     )
     return this.run(
       open,
@@ -118,10 +132,10 @@ export class ManagedInvitations extends Invitations {
     )
   }
 
-  private async stillOpen({ email, acceptedAt, declinedAt, revokedAt }: Invitation): Promise<OpenInvitation> {
-    const settled = acceptedAt !== null || declinedAt !== null || revokedAt !== null
-    const open = settled ? undefined : await this.openFor(email)
-    if (open !== undefined) return open
+  private async stillUnsettled(invitation: Invitation): Promise<UnsettledInvitation> {
+    const isSettled = ['accepted', 'declined', 'revoked'].includes(invitationState(invitation))
+    const unsettled = isSettled ? undefined : await this.unsettledFor(invitation.email)
+    if (unsettled !== undefined) return unsettled
     throw new ConflictError(
       resource,
       ['id'],
@@ -129,13 +143,7 @@ export class ManagedInvitations extends Invitations {
     )
   }
 
-  /** An invitation that has expired takes its seat again. */
-  private async renew(
-    { id, isPending }: OpenInvitation,
-    role: string,
-    expiresAt: Date | undefined,
-  ): Promise<SentInvitation> {
-    if (!isPending) await reserveSeat(this.scope)
+  private async renew(id: string, role: string, expiresAt: Date | undefined): Promise<SentInvitation> {
     const { token, tokenHash, pepperId } = this.scope.context.tokens.makeInvitation(ownerId(this.scope, 'org'))
     const set = `"token_hash" = $3::bytea, "pepper_id" = $4::text, "role" = $5::text, "invited_by" = $6::uuid,
       "expires_at" = $7::timestamptz, "sent_count" = "sent_count" + 1`
@@ -153,12 +161,9 @@ export class ManagedInvitations extends Invitations {
   }
 }
 
-interface OpenInvitation {
+interface UnsettledInvitation {
   readonly id: string
   readonly isPending: boolean
 }
 
 const day = 86_400_000
-
-// Written so that it does not fit the index over everybody's pending invitations, in which the organization is not.
-const isOpen = 'coalesce("accepted_at", "declined_at", "revoked_at") is null'

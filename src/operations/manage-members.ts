@@ -12,7 +12,7 @@ import { type Member, memberPatch, type MemberPatch, newMember, type NewMember }
 import { projectMembers } from '../schema/project-members.js'
 import { rolePermissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
-import { admit, memberAlready, membershipOf, membersResource } from './membership.js'
+import { admit, alreadyMember, membershipStatus, membersResource } from './membership.js'
 import {
   assertHeld,
   assertHoldsRole,
@@ -51,9 +51,9 @@ export class ManagedMembers extends Members {
       const given = parseInput(newMember, values)
       await lockForManagement(inner.scope, asMembers)
       await grantableRole(inner.scope, given.role, asMembers)
-      const known = await membershipOf(inner.rows, given.userId)
-      if (known === 'active' || known === 'inactive') throw memberAlready(known)
       await reserveSeat(inner.scope)
+      const known = await membershipStatus(inner.rows, given.userId)
+      if (known === 'active' || known === 'inactive') throw alreadyMember(known)
       return admit(inner.rows, given, known === undefined)
     })
   }

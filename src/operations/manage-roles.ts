@@ -5,7 +5,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { ownItems, ownProperties, parseInput, readOptions } from '../core/values.js'
 import { Roles } from '../repositories/roles.js'
-import { organizationInvitations } from '../schema/invitations.js'
+import { isUnsettled, organizationInvitations } from '../schema/invitations.js'
 import { organizationMembers } from '../schema/members.js'
 import { projectMembers } from '../schema/project-members.js'
 import { newRole, type NewRole, type Role, rolePatch, type RolePatch } from '../schema/roles.js'
@@ -135,7 +135,7 @@ export class ManagedRoles extends Roles {
       ]
       return `select
         (select count(*) from ${member.sql} where ${member.visible} and "role" = $2::text)::int,
-        (select count(*) from ${invited.sql} where ${invited.visible} and "role" = $2::text and ${isPending})::int,
+        (select count(*) from ${invited.sql} where ${invited.visible} and "role" = $2::text and ${isUnsettled('organization_invitations')})::int,
         (select count(*) from ${admitted.sql} where ${admitted.visible} and "role" = $2::text)::int`
     })
     return this.run(
@@ -191,12 +191,10 @@ interface Holders {
   readonly projects: number
 }
 
-// Written so that it does not fit the index over everybody's pending invitations, in which the organization is not.
-const isPending = 'coalesce("accepted_at", "declined_at", "revoked_at") is null'
 const holding = [
   [organizationMembers, 'true'],
   [projectMembers, 'true'],
-  [organizationInvitations, isPending],
+  [organizationInvitations, isUnsettled('organization_invitations')],
 ] as const
 
 const roleKey = z.strictObject({ key: shape.label(63) })

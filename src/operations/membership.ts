@@ -1,8 +1,9 @@
 import { ConflictError, NotFoundError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
-import type { ScopedTable } from '../core/scoped-table.js'
+import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import type { Member } from '../schema/members.js'
+import { type ProjectMember, projectMembers } from '../schema/project-members.js'
 import * as shape from '../schema/shared/shapes.js'
 
 export const membersResource = 'organization_members'
@@ -15,13 +16,13 @@ export interface Admission extends Pick<Member, 'userId' | 'email' | 'role'> {
 }
 
 /** Undefined for somebody who never was a member. */
-export function membershipOf(
+export function membershipStatus(
   rows: ScopedTable<Member>,
   userId: string,
 ): Query<Member['status'] | 'removed' | undefined> {
   const known = ownStatement(
     rows.plan,
-    membershipOf,
+    membershipStatus,
     'status of a user',
     false,
     ({ sql }) =>
@@ -35,8 +36,8 @@ export function membershipOf(
 }
 
 /**
- * Makes the person a member. Somebody who was one is back with nothing of their old rights: another role, and another epoch, so that
- * their old sessions and keys stay invalid.
+ * Makes the person a member. Somebody who was one is back with nothing of their old rights: another role, none in projects, and another
+ * epoch, so that their old sessions and keys stay invalid.
  */
 export async function admit(
   rows: ScopedTable<Member>,
@@ -45,6 +46,9 @@ export async function admit(
 ): Promise<Member> {
   const invited = { invitedAt: invitedAt ?? null, invitedBy }
   if (isNew) return rows.insertRow(shape.noInput, {}, { managed: { userId, email, displayName, role, ...invited } })
+  await new ScopedTable<ProjectMember>(rows.scope, projectMembers, undefined, { permission: 'members' }).deleteRows({
+    userId,
+  })
   const back = ownStatement(rows.plan, admit, 'add', true, ({ sql, selected }) => ({
     verb: 'update',
     ctes: [],
@@ -60,7 +64,7 @@ export async function admit(
   return member
 }
 
-export const memberAlready = (status: Member['status']): ConflictError =>
+export const alreadyMember = (status: Member['status']): ConflictError =>
   new ConflictError(
     membersResource,
     ['userId'],

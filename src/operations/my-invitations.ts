@@ -16,15 +16,14 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
-import { type Invitation, organizationInvitations } from '../schema/invitations.js'
+import { type Invitation, isPendingInvitation, organizationInvitations } from '../schema/invitations.js'
 import { type Member, organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
 import { isLivePerson } from '../schema/users.js'
-import { admit, membershipOf } from './membership.js'
+import { admit, membershipStatus } from './membership.js'
 import { actorFor } from './actors.js'
 import { grantableRole, lockForManagement } from './role-rights.js'
-import { reserve } from './plan-limits.js'
-import { isPendingInvitation, seatsInUse } from './seats.js'
+import { reserveSeat } from './seats.js'
 
 /** An invitation, as the invited person sees it. */
 export interface MyInvitation {
@@ -50,6 +49,7 @@ export interface InvitationPreview {
 
 // An entry of the list is one, so further fields are left out.
 const reference = z.object({ orgId: shape.uuid, id: shape.uuid })
+const asInvitations = { permission: 'invitations' }
 const resource = 'organization_invitations'
 
 /** The invitations of one person. */
@@ -83,32 +83,27 @@ export class MyInvitations {
    * confirmed too. Throws NotFoundError, always the same, for an invitation that is not theirs, is settled or has expired.
    */
   accept(invitation: string | InvitationReference): Promise<Member> {
-    return this.settling(invitation, async (scope, rows, open, userId) => {
-      const { role } = await acceptableRole(scope, open)
+    return this.settling(invitation, async (scope, rows, pending, userId) => {
+      await assertAcceptable(scope, pending)
       const members = new ScopedTable<Member>(scope, organizationMembers)
-      const status = await membershipOf(members, userId)
+      const status = await membershipStatus(members, userId)
       if (status === 'active') {
-        await settle(rows, open.id, userId)
+        await settle(rows, pending.id, userId)
         return (await members.findRow({ userId })) as Member
       }
-      await reserve(scope, {
-        limit: 'max_members',
-        used: `(${seatsInUse} - 1)`,
-        added: '1',
-        values: [ownerId(scope, 'org')],
-      })
-      await settle(rows, open.id, userId)
-      const { email, createdAt: invitedAt, invitedBy } = open
+      await reserveSeat(scope, 'of the invitation')
+      await settle(rows, pending.id, userId)
+      const { email, role, createdAt: invitedAt, invitedBy } = pending
       return admit(members, { userId, email, role, invitedAt, invitedBy }, status === undefined)
     })
   }
 
   /** Declines it. The organization can invite the person again. */
   decline(invitation: string | InvitationReference): Promise<void> {
-    return this.settling(invitation, async (_scope, rows, open) => {
+    return this.settling(invitation, async (_scope, rows, pending) => {
       await rows.run(
         decline(rows),
-        () => [open.id],
+        () => [pending.id],
         () => undefined,
       )
     })
@@ -117,7 +112,7 @@ export class MyInvitations {
   /** The address is read first, under the person's own binding; the rest is one transaction in the organization. */
   private async settling<T>(
     given: unknown,
-    work: (scope: Scope, rows: ScopedTable<Invitation>, open: Invitation, userId: string) => Promise<T>,
+    work: (scope: Scope, rows: ScopedTable<Invitation>, pending: Invitation, userId: string) => Promise<T>,
   ): Promise<T> {
     const { orgId, found } = this.locate(given)
     const userId = ownerId(this.scope, 'user')
@@ -128,19 +123,19 @@ export class MyInvitations {
     const [email, isConfirmed] = person
     if (!('hashes' in found) && isConfirmed !== true) throw new NotFoundError(resource)
     const settled = this.openOrg(orgId).steps(async (scope) => {
-      await lockForManagement(scope, { permission: 'invitations' })
+      await lockForManagement(scope, asInvitations)
       const rows = new ScopedTable<Invitation>(scope, organizationInvitations)
-      const open = await rows.runRows(lockOpen(rows), () => [
+      const [pending] = await rows.runRows(lockPending(rows), () => [
         email,
         'hashes' in found ? null : found.id,
         'hashes' in found ? found.hashes : null,
       ])
-      if (open[0] === undefined) throw new NotFoundError(resource)
-      return work(scope, rows, open[0], userId)
+      if (pending === undefined) throw new NotFoundError(resource)
+      return work(scope, rows, pending, userId)
     })
-    // A deleted organization is no other answer than an unknown invitation.
+    // An organization that cannot be entered is no other answer than an unknown invitation.
     return settled.catch((error: unknown) => {
-      throw error instanceof NotFoundError ? new NotFoundError(resource) : error
+      throw cannotEnter(error) ? new NotFoundError(resource) : error
     })
   }
 
@@ -178,19 +173,24 @@ export async function previewInvitation(
       expiresAt: new Date(expiresAt ?? ''),
     } as InvitationPreview
   } catch (error) {
-    if (error instanceof NotFoundError || error instanceof OrganizationSuspendedError) return undefined
+    if (cannotEnter(error)) return undefined
     throw error
   }
 }
 
-/** The role, if it is still there and the inviter may still give it. An inviter who was erased is not asked. */
-async function acceptableRole(scope: Scope, { role, invitedBy }: Invitation): Promise<{ readonly role: string }> {
-  const asInvitations = { permission: 'invitations' }
+const cannotEnter = (error: unknown): boolean =>
+  error instanceof NotFoundError || error instanceof OrganizationSuspendedError
+
+/**
+ * Throws ConflictError when the role is gone, or when the person who invited may not give it any more. Without a person who invited, as
+ * after an invitation by backend code or a key, only the role is checked.
+ */
+async function assertAcceptable(scope: Scope, { role, invitedBy }: Invitation): Promise<void> {
   try {
     const { permissions } = await grantableRole(scope, role, asInvitations)
-    if (invitedBy === null) return { role }
+    if (invitedBy === null) return
     const inviter = await actorFor(scope, invitedBy)
-    if (inviter.can('invitations:write') && permissions.every((permission) => inviter.can(permission))) return { role }
+    if (inviter.can('invitations:write') && permissions.every((permission) => inviter.can(permission))) return
   } catch (error) {
     if (!(error instanceof InvalidInputError || error instanceof ForbiddenError)) throw error
   }
@@ -202,8 +202,8 @@ async function acceptableRole(scope: Scope, { role, invitedBy }: Invitation): Pr
 }
 
 /** Within the organization's lock, and with the invitation locked too: nobody else settles it. */
-const lockOpen = (rows: ScopedTable<Invitation>) =>
-  ownStatement(rows.plan, MyInvitations, 'lock open', false, (plan) => {
+const lockPending = (rows: ScopedTable<Invitation>) =>
+  ownStatement(rows.plan, MyInvitations, 'lock pending', false, (plan) => {
     const { sql, selected, visible } = plan.as('i')
     return `select ${selected} from ${sql}
         where ${visible} and i."email" = $2::text and (i."id" = $3::uuid or i."token_hash" = any($4::bytea[])) and ${isPendingInvitation('i')}

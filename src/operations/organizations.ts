@@ -5,7 +5,9 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { refusedVerb } from '../core/statements/updates.js'
+import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
+import { type Invitation, isUnsettled, organizationInvitations } from '../schema/invitations.js'
 import { type Organization, organizations } from '../schema/organizations.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewProvision, provision, type Provisioned } from './provision.js'
@@ -61,6 +63,26 @@ export class Organizations {
   /** Throws ConflictError when another organization has taken the name, the slug or the external id. */
   restore(id: string): Promise<Organization> {
     return this.change('restore', id, (rows) => rows.restoreRow(id))
+  }
+
+  /** Revokes every invitation that is not settled, as after `allowUserManagement: false`. Returns how many. */
+  revokeInvitations(id: string): Promise<number> {
+    const about = { kind: 'org', id: parseId(id) } as const
+    return operate(this.work, 'organizations.revokeInvitations', about, (scope) => {
+      const rows = new ScopedTable<Invitation>(scope, organizationInvitations)
+      const revoke = ownStatement(rows.plan, Organizations, 'revoke', true, ({ sql, visible }) => ({
+        verb: 'update',
+        ctes: [],
+        head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
+        where: `${visible} and ${isUnsettled('organization_invitations')}`,
+        returning: '',
+      }))
+      return rows.run(
+        revoke,
+        () => [],
+        ({ rowCount }) => rowCount,
+      )
+    })
   }
 
   private read<T>(name: string, ask: (rows: ScopedTable<Organization>) => Query<T>): Promise<T> {

@@ -24,6 +24,8 @@ export interface Managing {
  */
 export async function lockForManagement(scope: Scope, managing: Managing): Promise<void> {
   scope.context.rules.authorize(`${managing.permission}:write`, managing.project)
+  const { isolation: asked = 'read committed' } = scope.context
+  if (asked !== 'read committed') throw needsReadCommitted(asked)
   const table = new ScopedTable(scope, organizations, undefined, managing)
   const lock = ownStatement(
     table.plan,
@@ -38,24 +40,29 @@ export async function lockForManagement(scope: Scope, managing: Managing): Promi
     () => [],
     ({ rows: [row] }) => row ?? [],
   )
-  if (isolation !== 'read committed') {
-    // It would count and compare what was there before it got the lock.
-    throw new DefinitionError(
-      `members and roles cannot be changed in a transaction of isolation ${String(isolation)}: use read committed, the default`,
-    )
-  }
+  // The default of the login.
+  if (isolation !== 'read committed') throw needsReadCommitted(String(isolation))
   const { actor } = scope.context
   if (!isChecked(scope)) return
   if (actor?.impersonation !== undefined) {
-    throw new ForbiddenError(undefined, 'members and roles cannot be changed in the name of another person')
+    throw new ForbiddenError(
+      undefined,
+      'members, roles and invitations cannot be changed in the name of another person',
+    )
   }
   if (mayActors !== true) {
     throw new ForbiddenError(
       undefined,
-      'allow_user_management is false: only backend code changes the members and roles of this organization',
+      'allow_user_management is false: only backend code changes the members, roles and invitations of this organization',
     )
   }
 }
+
+/** It would count and compare what was there before it got the lock. */
+const needsReadCommitted = (isolation: string): DefinitionError =>
+  new DefinitionError(
+    `members, roles and invitations cannot be changed in a transaction of isolation ${isolation}: use read committed, the default`,
+  )
 
 /** A live role with its permissions. */
 export interface RoleRights extends Pick<Role, 'id' | 'key' | 'appliesTo' | 'builtIn'> {

@@ -15,7 +15,7 @@ import { organizationInvitations } from '../schema/invitations.js'
 import { organizationMembers } from '../schema/members.js'
 import { userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
-import { isLivePerson, type User, userAuditLogs, users } from '../schema/users.js'
+import { isLivePerson, newUser, type User, userAuditLogs, users } from '../schema/users.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 /** A person after a change, and the organizations that have no active owner any more because of it. */
@@ -76,6 +76,11 @@ export class Users {
       const keptIn = await carryAddress(scope, id, before.email, given.email)
       return { user, keptIn }
     })
+  }
+
+  /** The host's own id for the person, such as that of an auth provider. Throws ConflictError when another person has it. */
+  setExternalId(id: string, externalId: string | null): Promise<User> {
+    return this.change('setExternalId', id, ({ rows }) => rows.updateRow(hostId, id, { externalId }))
   }
 
   /** For hosts that sign people in themselves. The hash is never in a row, and the application's login cannot read it. */
@@ -207,6 +212,7 @@ export class Users {
 }
 const address = z.strictObject({ email: shape.email })
 const ban = z.strictObject({ until: shape.instant })
+const hostId = newUser.pick({ externalId: true })
 const newCredentials = z.strictObject({
   passwordHash: shape.text(1000).min(1).nullish(),
   mfaEnabled: z.boolean().optional(),

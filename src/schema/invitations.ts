@@ -52,6 +52,17 @@ declareTable(organizationInvitations, {
   sweeps: ['organization_invitations_email_idx'],
 })
 
+/**
+ * In SQL: neither accepted, declined nor revoked. Written so that it does not fit the index over everybody's invitations, in which the
+ * organization is not.
+ */
+export const isUnsettled = (invitation: string): string =>
+  `coalesce(${invitation}.accepted_at, ${invitation}.declined_at, ${invitation}.revoked_at) is null`
+
+/** In SQL: unsettled, and not expired by the database's clock. */
+export const isPendingInvitation = (invitation: string): string =>
+  `${isUnsettled(invitation)} and ${invitation}.expires_at > statement_timestamp()`
+
 export const newInvitation = z.strictObject({
   email: shape.email,
   role: shape.label(63),

@@ -48,6 +48,7 @@ const organizationCalls: Calls<Organizations> = {
     await all.delete(team.id)
     return all.restore(team.id)
   },
+  revokeInvitations: (all, { team }) => all.revokeInvitations(team.id),
 }
 
 const userCalls: Calls<Users> = {
@@ -57,6 +58,7 @@ const userCalls: Calls<Users> = {
   list: (all) => all.list({ limit: 1 }),
   confirmEmail: (all, { userId }) => all.confirmEmail(userId),
   changeEmail: (all, { userId }) => all.changeEmail(userId, `new-${userId}@example.com`),
+  setExternalId: (all, { userId }) => all.setExternalId(userId, `auth-${userId}`),
   setCredentials: (all, { userId }) => all.setCredentials(userId, { passwordHash: 'hash' }),
   passwordHash: (all, { userId }) => all.passwordHash(userId),
   suspend: (all, { userId }) => all.suspend(userId),

@@ -4,7 +4,6 @@ import {
   ForbiddenError,
   InvalidInputError,
   NotFoundError,
-  OrganizationSuspendedError,
   PlanLimitError,
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
@@ -12,7 +11,7 @@ import { invitationState } from '../../src/schema/invitations.js'
 import type { Tenancy } from '../../src/tenancy.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { contend, race } from '../support/contenders.js'
-import { type Team, useTeams } from '../support/use-teams.js'
+import { keys, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const admin = () => teams.database.admin
@@ -34,15 +33,6 @@ const expire = (id: string) =>
   admin().query(`update platform.organization_invitations set expires_at = now() - interval '1 second' where id = $1`, [
     id,
   ])
-
-const planWithSeats = async (seats: number): Promise<string> => {
-  const id = `plan_${newId()}`
-  await admin().query(
-    `insert into platform.billing_plans (id, name, price, currency, interval, max_members) values ($1, $1, '0', 'USD', 'month', $2)`,
-    [id, seats],
-  )
-  return id
-}
 
 describe('inviting', () => {
   test('gives a token that is shown once, for seven days', async () => {
@@ -149,6 +139,33 @@ describe('inviting', () => {
     await expect(owner.invitations.revoke(invitation.id)).rejects.toThrow(ForbiddenError)
     await expect(guest.user.invitations.accept(token)).resolves.toMatchObject({ role: 'member' })
   })
+})
+
+test.each(['repeatable read', 'serializable'] as const)(
+  'inviting in a transaction of isolation %s is refused',
+  async (isolation) => {
+    const team = await teams.newTeam()
+    const values = { email: address(), role: 'member' }
+    const inviting = team.org.transaction((org) => org.invitations.create(values), { isolation })
+    await expect(inviting).rejects.toThrow(`invitations cannot be changed in a transaction of isolation ${isolation}`)
+  },
+)
+
+test('the system revokes what is not settled, and nothing else', async () => {
+  const team = await teams.newTeam()
+  const guest = await person()
+  const [accepted, open, expired] = [
+    await invite(team, guest.email),
+    await invite(team, address()),
+    await invite(team, address()),
+  ]
+  await guest.user.invitations.accept(accepted.token)
+  await expire(expired.invitation.id)
+  expect(await teams.system().organizations.revokeInvitations(team.id)).toBe(2)
+  expect(await teams.system().organizations.revokeInvitations(team.id)).toBe(0)
+  const { items } = await team.org.invitations.list()
+  expect(items.filter((one) => invitationState(one) === 'revoked')).toHaveLength(2)
+  expect(await teams.tenancy.invitations.preview(open.token)).toBeUndefined()
 })
 
 describe('resending and revoking', () => {
@@ -308,12 +325,15 @@ describe('accepting', () => {
       const guest = await person()
       const member = await team.org.members.add({ userId: guest.userId, email: guest.email, role: 'admin' })
       const key = await team.org.apiKeys.create({ userId: guest.userId, name: `key ${end}`, scopes: ['agents:read'] })
+      const project = await team.org.projects.create({ name: end, slug: end })
+      await team.org.projects.members.add(project.id, { userId: guest.userId, role: 'admin' })
       await team.org.members[end](member.id)
       const { token } = await invite(team, guest.email, 'read_only')
       const back = await guest.user.invitations.accept(token)
       expect(back).toMatchObject({ id: member.id, role: 'read_only', status: 'active' })
       expect(back.authEpoch).toBeGreaterThan(member.authEpoch)
       await expect(teams.tenancy.authenticateApiKey(key.token)).rejects.toMatchObject({ code: 'unauthorized' })
+      expect((await team.org.projects.members.list(project.id)).items).toEqual([])
     }
   })
 
@@ -362,7 +382,7 @@ describe('accepting', () => {
     await expect(guest.user.invitations.accept(token)).rejects.toThrow(notFound)
     await teams.system().users.reactivate(guest.userId)
     await teams.system().organizations.suspend(team.id, 'unpaid')
-    await expect(guest.user.invitations.accept(token)).rejects.toThrow(OrganizationSuspendedError)
+    await expect(guest.user.invitations.accept(token)).rejects.toThrow(notFound)
     await teams.system().organizations.reactivate(team.id)
     await teams.system().organizations.delete(team.id)
     await expect(guest.user.invitations.accept(token)).rejects.toThrow(notFound)
@@ -380,51 +400,12 @@ describe('accepting', () => {
   })
 })
 
-describe('seats', () => {
-  test('are taken by pending invitations, and free when they are settled or expire', async () => {
-    const team = await teams.newTeam({ plan: await planWithSeats(3) })
-    const [first, second] = [await invite(team, address()), await invite(team, address())]
-    await expect(invite(team, address())).rejects.toThrow(PlanLimitError)
-    await expect(team.join('member')).rejects.toThrow(PlanLimitError)
-    // Inviting an address again takes no further seat.
-    await expect(team.org.invitations.resend(first.invitation.id)).resolves.toBeDefined()
-    await team.org.invitations.revoke(second.invitation.id)
-    const third = await invite(team, address())
-    await expire(third.invitation.id)
-    await team.join('member')
-    await expect(team.org.invitations.resend(third.invitation.id)).rejects.toThrow(PlanLimitError)
-    await expect(invite(team, third.invitation.email)).rejects.toThrow(PlanLimitError)
-  })
-
-  test('accepting takes no further one, and is refused when the plan has become too small', async () => {
-    const team = await teams.newTeam({ plan: await planWithSeats(2) })
-    const guest = await person()
-    const { token } = await invite(team, guest.email)
-    const subscribe = async (seats: number) =>
-      admin().query('update platform.subscriptions set plan_id = $2 where org_id = $1', [
-        team.id,
-        await planWithSeats(seats),
-      ])
-    await subscribe(1)
-    await expect(guest.user.invitations.accept(token)).rejects.toThrow(PlanLimitError)
-    await subscribe(2)
-    await expect(guest.user.invitations.accept(token)).resolves.toBeDefined()
-  })
-
-  race('at one free seat 20 people who are invited at once get one invitation', async () => {
-    const team = await teams.newTeam({ plan: await planWithSeats(2) })
-    const { won, lost } = await contend(() => invite(team, address()))
-    expect(won).toHaveLength(1)
-    expect(lost.every((error) => error instanceof PlanLimitError)).toBe(true)
-  })
-})
-
 /** A tenancy that counts the statements of each round trip. */
 async function counting(): Promise<{ tenancy: Tenancy; trips: number[] }> {
   const trips: number[] = []
   const tenancy = await openTenancy({
     url: teams.database.appUrl,
-    keys: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    keys,
     onQuery: ({ statements }) => trips.push(statements.length),
   })
   trips.length = 0

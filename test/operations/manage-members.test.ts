@@ -293,7 +293,7 @@ describe('in a transaction of isolation', () => {
         (org: Org) => org.members.remove(memberId),
       ]) {
         await expect(team.org.transaction(work as never, { isolation })).rejects.toThrow(
-          `members and roles cannot be changed in a transaction of isolation ${isolation}`,
+          `members, roles and invitations cannot be changed in a transaction of isolation ${isolation}`,
         )
       }
       expect(await team.org.members.get(memberId)).toMatchObject({ role: 'member' })

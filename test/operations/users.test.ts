@@ -56,6 +56,14 @@ describe('a person', () => {
     await expect(users().changeEmail(other, taken)).rejects.toMatchObject({ code: 'conflict', fields: ['email'] })
   })
 
+  test('gets the host’s own id, which nobody else has', async () => {
+    const [id, other] = [await teams.newUser(), await teams.newUser()]
+    expect(await users().setExternalId(id, `auth|${id}`)).toMatchObject({ id, externalId: `auth|${id}` })
+    expect(await teams.tenancy.users.findIdByExternalId(`auth|${id}`)).toBe(id)
+    await expect(users().setExternalId(other, `auth|${id}`)).rejects.toMatchObject({ fields: ['externalId'] })
+    expect(await users().setExternalId(id, null)).toMatchObject({ externalId: null })
+  })
+
   test('has credentials that only the system reads', async () => {
     const id = await teams.newUser()
     expect(await users().passwordHash(id)).toBeNull()

@@ -7,7 +7,7 @@ import { openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
-const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
+export const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 
 /** An organization with its built-in roles and an owner. */
 export interface Team {
@@ -21,6 +21,10 @@ export interface Team {
   /** Its scope with that person as the actor. */
   as(userId: string): Promise<Org>
 }
+
+type PlanValues = { readonly maxProjects?: number; readonly maxMembers?: number } & Readonly<
+  Record<string, number | null>
+>
 
 /** A database of the test file's own with the first catalogs, and a tenancy that can provision. */
 export function useTeams() {
@@ -43,6 +47,19 @@ export function useTeams() {
     },
     system,
     newUser: (values?: { email?: string }): Promise<string> => createUser(database.admin, values),
+    /** A plan of its own with these limits. */
+    async newPlan({ maxProjects, maxMembers, ...limits }: PlanValues): Promise<string> {
+      const id = `plan_${newId()}`
+      await database.admin.query(
+        `insert into platform.billing_plans (id, name, price, currency, interval, max_projects, max_members, limits)
+         values ($1, $1, '0', 'USD', 'month', $2, $3, $4)`,
+        [id, maxProjects ?? null, maxMembers ?? null, JSON.stringify(limits)],
+      )
+      return id
+    },
+    subscribe: async ({ id }: Team, plan: string): Promise<void> => {
+      await database.admin.query('update platform.subscriptions set plan_id = $2 where org_id = $1', [id, plan])
+    },
     async newTeam(values: Partial<NewProvision> = {}): Promise<Team> {
       const key = newId()
       const userId = await createUser(database.admin)
