@@ -1,11 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  ConflictError,
-  ForbiddenError,
-  InvalidInputError,
-  NotFoundError,
-  PlanLimitError,
-} from '../../src/core/errors.js'
+import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { invitationState } from '../../src/schema/invitations.js'
 import type { Tenancy } from '../../src/tenancy.js'

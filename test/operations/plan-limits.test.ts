@@ -14,7 +14,8 @@ import { keys, type Team, useTeams } from '../support/use-teams.js'
 const teams = useTeams()
 const admin = () => teams.database.admin
 
-const { newPlan: planWith, subscribe } = teams
+const planWith = (limits: Parameters<typeof teams.newPlan>[0]) => teams.newPlan(limits)
+const subscribe = (team: Team, plan: string) => teams.subscribe(team, plan)
 
 let made = 0
 const project = () => ({ name: `Project ${++made}`, slug: `project-${made}` })
