@@ -17,7 +17,7 @@ export interface TenantryConfig<Permission extends string = string> {
    */
   readonly permissions?: Readonly<Record<Permission, string>>
   /** The other built-in roles that have some of them: `{ member: ['tickets:read'] }`. */
-  readonly roles?: Readonly<Partial<Record<GivenRole, readonly NoInfer<Permission>[]>>>
+  readonly roles?: Readonly<Partial<Record<ConfigurableRole, readonly NoInfer<Permission>[]>>>
   /** The names of rules that `tenantry check` skips for your tables. */
   readonly exceptRules?: readonly string[]
   /** Other relations that the application's logins may use, such as `public.countries`: `tenantry proof` accepts rights on them. */
@@ -27,7 +27,7 @@ export interface TenantryConfig<Permission extends string = string> {
 }
 
 /** The built-in roles to which you can give permissions of your own. */
-export type GivenRole = 'developer' | 'manager' | 'billing_admin' | 'member' | 'customer' | 'read_only'
+export type ConfigurableRole = 'developer' | 'manager' | 'billing_admin' | 'member' | 'customer' | 'read_only'
 
 /** Types for `tenantry.config.ts`: `export default defineConfig({ schema: './src/schema.ts', migrations: './drizzle' })`. */
 export const defineConfig = <const Permission extends string = never>(

@@ -10,7 +10,7 @@ import { type MigrationSet, platformMigrations } from './migrations/migrator.js'
 import { factsLookup } from './schema/constraints.js'
 import { permissionCatalog } from './schema/built-in-roles.js'
 import * as library from './schema/index.js'
-import { platformTables, tablesOf } from './schema/tables.js'
+import { ownTablesOf, platformTables } from './schema/tables.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
 /** The host's own tables: the exports of their schema module, the folder of their migrations, and the permissions to use them. */
@@ -34,24 +34,23 @@ export interface Declared {
   readonly declarations: Declarations
   readonly permissions: readonly OwnPermission[]
   /** Every permission, the library's too. */
-  readonly catalog: ReadonlySet<string>
+  readonly allPermissions: ReadonlySet<string>
   readonly lookup: FactsLookup
 }
 
 export async function declare(own: OwnTables | undefined): Promise<Declared> {
   assertBesideItsMigrations()
   if (own !== undefined) assertFreeNames(own)
-  const ownTables = own === undefined ? [] : tablesOf(own.schema)
+  const ownTables = own === undefined ? [] : ownTablesOf(own.schema)
   const permissions = own === undefined ? [] : permissionsOf(own, ownTables)
   const tables = [...platformTables, ...ownTables]
   const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
-  const keys = permissions.map(({ key }) => key)
   return {
     tables,
     sets,
-    declarations: { ...(await declarationsOf(tables, sets)), permissions: keys },
+    declarations: await declarationsOf(tables, sets, permissions),
     permissions,
-    catalog: new Set([...Object.keys(permissionCatalog), ...keys]),
+    allPermissions: new Set([...Object.keys(permissionCatalog), ...permissions.map(({ key }) => key)]),
     lookup: factsLookup(tables),
   }
 }
@@ -64,11 +63,10 @@ function assertFreeNames(own: OwnTables): void {
   )
 }
 
-/** Throws DefinitionError for permissions that cannot be, and for a table whose permissions are not among them. */
+/** Throws DefinitionError for invalid permissions, and for a table that asks for permissions not among them. */
 function permissionsOf(own: OwnTables, tables: readonly PgTable[]): OwnPermission[] {
   const permissions = ownPermissions(ownOf(own), 'own.')
-  const theirs = tables.filter((table) => !platformTables.includes(table))
-  const [uncovered] = uncoveredTables(theirs, permissions)
+  const [uncovered] = uncoveredTables(tables, permissions)
   if (uncovered !== undefined) throw new DefinitionError(`own.schema: ${uncoveredText(uncovered)}`)
   return permissions
 }

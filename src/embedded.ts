@@ -9,8 +9,8 @@ import { type Declared, declare } from './declared.js'
 import { upgrade } from './migrations/upgrade.js'
 
 /**
- * The embedded database, migrated to the state that this build needs, under the application's role. `prepare` is work of the owner
- * before that.
+ * The embedded database, migrated to the state that this build needs, under the application's role. `prepare` runs as the
+ * owner, after the migrations and before the application's role is taken.
  */
 export async function openEmbeddedDatabase(
   place: true | string,

@@ -4,7 +4,7 @@ import { InvalidInputError, NoActiveOrganizationError, TimeoutError, Unauthorize
 import { readOptions } from './core/values.js'
 import { type Problem, problemOf, type ProblemOptions } from './http/problem.js'
 import { rateLimitHeaders } from './http/rate-limit-headers.js'
-import { checkedCookie, type IncomingRequest, readRequest } from './http/read-request.js'
+import { checkedCookie, type IncomingRequest, readRequest, readRequestId } from './http/read-request.js'
 import type { SessionFacts } from './operations/authenticate-session.js'
 import type { Org } from './org.js'
 import type { Authenticated, OrgOptions, Tenancy } from './tenancy.js'
@@ -51,13 +51,13 @@ export interface AnyoneEnv {
 }
 
 /**
- * Lets through an API key, and a session that has an active organization: behind it `c.var.org` is always the scope of one, with whoever
- * calls as its actor. Throws UnauthorizedError, NoActiveOrganizationError and RateLimitedError.
+ * Accepts an API key, or a session with an active organization. `c.var.org` is that organization's scope; its actor is the key or the
+ * person. Throws UnauthorizedError, NoActiveOrganizationError and RateLimitedError.
  */
 export function authenticated(tenancy: Tenancy, options?: AuthenticationOptions): MiddlewareHandler<AuthenticatedEnv> {
-  const recognize = recognizer(tenancy, options)
+  const authenticate = authenticator(tenancy, options)
   return async (c, next) => {
-    const { found } = await recognize(c, (token, given) => tenancy.authenticate(token, given))
+    const { found } = await authenticate(c, (token, given) => tenancy.authenticate(token, given))
     if (found === undefined) throw new UnauthorizedError()
     if (found.org === undefined) throw new NoActiveOrganizationError()
     await proceed(c, next, found)
@@ -69,9 +69,9 @@ export function authenticated(tenancy: Tenancy, options?: AuthenticationOptions)
  * no person: it throws UnauthorizedError without a query.
  */
 export function signedIn(tenancy: Tenancy, options?: AuthenticationOptions): MiddlewareHandler<SignedInEnv> {
-  const recognize = recognizer(tenancy, options)
+  const authenticate = authenticator(tenancy, options)
   return async (c, next) => {
-    const { found } = await recognize(c, async (token, given) => ({
+    const { found } = await authenticate(c, async (token, given) => ({
       ...(await tenancy.authenticateSession(token, given)),
       rateLimit: undefined,
     }))
@@ -85,9 +85,9 @@ export function signedIn(tenancy: Tenancy, options?: AuthenticationOptions): Mid
  * accepted counts as none, because browsers keep those of sessions that have ended.
  */
 export function anyone(tenancy: Tenancy, options?: AuthenticationOptions): MiddlewareHandler<AnyoneEnv> {
-  const recognize = recognizer(tenancy, options)
+  const authenticate = authenticator(tenancy, options)
   return async (c, next) => {
-    const { found } = await recognize(c, (token, given, { isFromCookie }) =>
+    const { found } = await authenticate(c, (token, given, { isFromCookie }) =>
       tenancy.authenticate(token, given).catch((error: unknown) => {
         if (isFromCookie && error instanceof UnauthorizedError) return undefined
         throw error
@@ -105,7 +105,7 @@ export interface ProblemsOptions extends Pick<ProblemOptions, 'types'> {
   readonly onUnexpected?: ((error: unknown, problem: Problem, c: Context) => void) | undefined
 }
 
-/** For `app.onError`: answers errors with `application/problem+json`. Hono's own HTTPException is answered as it says itself. */
+/** For `app.onError`: answers errors with `application/problem+json`. Hono's own HTTPException keeps its own response. */
 export function problems(options?: ProblemsOptions): ErrorHandler {
   const { types, onUnexpected = report } = readOptions(options, ['types', 'onUnexpected']) as ProblemsOptions
   return (error, c) => {
@@ -116,7 +116,7 @@ export function problems(options?: ProblemsOptions): ErrorHandler {
     const hasLeft = error instanceof TimeoutError && c.req.raw.signal.aborted
     const { status, headers, body } = problemOf(error, {
       types,
-      instance: readRequest(c.req.raw.headers, { id: requestIdOf(c) }).request.id,
+      instance: readRequestId(c.req.raw.headers, requestIdOf(c)),
       onUnexpected: hasLeft
         ? undefined
         : (unexpected, problem) => {
@@ -132,8 +132,8 @@ function report(error: unknown): void {
   console.error(error)
 }
 
-/** What came of one token in one request. */
-interface Recognized {
+/** The result of authenticating one token in one request. */
+interface Authentication {
   readonly tenancy: Tenancy
   readonly token: string | undefined
   readonly found: Authenticated | undefined
@@ -146,24 +146,24 @@ type Authenticate = (
 ) => Promise<Authenticated | undefined>
 
 /** Two of these in a row, such as `anyone` before `authenticated`, authenticate once: a key counts each use. */
-const recognized = new WeakMap<Context, Recognized>()
+const authentications = new WeakMap<Context, Authentication>()
 
-function recognizer(tenancy: Tenancy, options: AuthenticationOptions | undefined) {
+function authenticator(tenancy: Tenancy, options: AuthenticationOptions | undefined) {
   const { cookie, ip } = readOptions(options, ['cookie', 'ip']) as AuthenticationOptions
   if (cookie !== undefined) checkedCookie(cookie)
   if (ip !== undefined && typeof ip !== 'function') {
     throw new InvalidInputError('ip', 'must be a function, such as `(c) => getConnInfo(c).remote.address`')
   }
-  return async (c: Context, authenticate: Authenticate): Promise<Recognized> => {
+  return async (c: Context, authenticate: Authenticate): Promise<Authentication> => {
     const incoming = readRequest(c.req.raw.headers, { cookie, ip: ip?.(c), id: requestIdOf(c) })
     const { token, request } = incoming
     c.set('requestId', request.id)
-    const before = recognized.get(c)
+    const before = authentications.get(c)
     if (before?.tenancy === tenancy && before.token === token) return before
     const given = { request, signal: c.req.raw.signal }
     const found = token === undefined ? undefined : await authenticate(token, given, incoming)
     const now = { tenancy, token, found }
-    recognized.set(c, now)
+    authentications.set(c, now)
     return now
   }
 }

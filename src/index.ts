@@ -3,6 +3,8 @@ export {
   type Authenticated,
   type AuthenticatedKey,
   type AuthenticatedSession,
+  type InvitationPreviews,
+  type OrganizationDirectory,
   type OrgOptions,
   openTenancy,
   type Tenancy,
@@ -37,7 +39,7 @@ export type { MaintenanceKind } from './operations/sweeps.js'
 export type { Organizations } from './operations/organizations.js'
 export type { NewProvision, Provisioned } from './operations/provision.js'
 export type { ChangedPerson, ForceOption, Users } from './operations/users.js'
-export { defineConfig, type GivenRole, type PermissionsOf, type TenantryConfig } from './config.js'
+export { defineConfig, type ConfigurableRole, type PermissionsOf, type TenantryConfig } from './config.js'
 export type { OwnTables } from './declared.js'
 export {
   type DefinedRepository,

@@ -1,3 +1,4 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import type { Executor } from './core/executor.js'
 import { trusted } from './core/rules.js'
@@ -37,8 +38,16 @@ export interface SystemOptions extends Operator {}
 
 const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
 
+export interface SystemSettings {
+  readonly executor: Executor
+  readonly secrets: Secrets
+  /** Every table of this build, the host's too. */
+  readonly tables: readonly PgTable[]
+  readonly debug: boolean
+}
+
 /** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
-export function systemOf(executor: Executor, secrets: Secrets, debug: boolean, given: SystemOptions): System {
+export function systemOf({ executor, secrets, tables, debug }: SystemSettings, given: SystemOptions): System {
   const context = {
     actor: undefined,
     request: undefined,
@@ -50,6 +59,7 @@ export function systemOf(executor: Executor, secrets: Secrets, debug: boolean, g
   }
   return new System({
     operator: parseInput(operator, given),
+    tables,
     scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),
   })
 }

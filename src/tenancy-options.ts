@@ -27,7 +27,9 @@ export interface TenancyOptions {
    * `TENANTRY_KEYS`. When that is missing too, it is an error in production, and otherwise a key file in `.tenantry` is used.
    */
   readonly keys?: string | undefined
-  /** How the tokens of API keys begin: `{ prefix: 'acme', env: 'test' }`. Default: `tk` and `live`. */
+  /**
+   * How tokens begin, those of API keys, sessions and invitations: `{ prefix: 'acme', env: 'test' }`. Default: `tk` and `live`.
+   */
   readonly tokens?: TokenFormat | undefined
   /** How long sessions last: `{ maxAge, maxIdle, refreshGrace }`, in seconds. */
   readonly sessions?: SessionOptions | undefined

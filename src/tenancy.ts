@@ -1,3 +1,4 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import { type Actor, makeActor } from './core/actor.js'
 import { ForbiddenError, InvalidInputError, UnauthorizedError } from './core/errors.js'
@@ -28,6 +29,7 @@ import { sessionPolicy, type SessionPolicy } from './operations/session-policy.j
 import { Org } from './org.js'
 import { permissionCatalog } from './schema/built-in-roles.js'
 import * as shape from './schema/shared/shapes.js'
+import { platformTables } from './schema/tables.js'
 import { User } from './user.js'
 import { openServer, openServers, systemPool } from './open-servers.js'
 import { checkedOptions, type TenancyOptions } from './tenancy-options.js'
@@ -36,7 +38,7 @@ import { type System, systemOf, type SystemOptions } from './system.js'
 export interface OrgOptions {
   /** Who acts, from `org.actorFor` or `tenancy.job`: every call is checked. Default: trusted code of the backend. */
   readonly actor?: Actor | undefined
-  /** The origin of the request, for the audit log, which is not written yet. */
+  /** The origin of the request. Its address is written to a person's log; the audit log of organizations is not written yet. */
   readonly request?: RequestContext | undefined
   /** Cancels running calls when it is aborted, for example with the request. */
   readonly signal?: AbortSignal | undefined
@@ -66,12 +68,26 @@ export type Authenticated =
   | (AuthenticatedKey & { readonly user: undefined; readonly session: undefined })
   | (AuthenticatedSession & { readonly rateLimit: undefined })
 
-interface Opened extends Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> {
-  /** Every permission that there is. Default: those of the library. */
-  readonly catalog?: ReadonlySet<string>
+/** Organizations by what a request says of them. */
+export interface OrganizationDirectory {
+  /** The id of the live organization with that slug. */
+  findIdBySlug(slug: string): Promise<string | undefined>
 }
 
-const libraryCatalog: ReadonlySet<string> = new Set(Object.keys(permissionCatalog))
+/** Invitations by their token. */
+export interface InvitationPreviews {
+  /** What the page behind the link shows. Undefined for a token that opens nothing. */
+  preview(token: string): Promise<InvitationPreview | undefined>
+}
+
+interface TenancySettings extends Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> {
+  /** Every table that there is. Default: those of the library. */
+  readonly tables?: readonly PgTable[]
+  /** Every permission that there is. Default: those of the library. */
+  readonly allPermissions?: ReadonlySet<string>
+}
+
+const libraryPermissions: ReadonlySet<string> = new Set(Object.keys(permissionCatalog))
 const jobName = z.strictObject({ label: shape.label(200) })
 const maxTimer = 2_147_483_647
 const defaultDrain = 10_000
@@ -82,7 +98,8 @@ export class Tenancy {
   private readonly executor: Executor
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
-  private readonly catalog: ReadonlySet<string>
+  private readonly tables: readonly PgTable[]
+  private readonly allPermissions: ReadonlySet<string>
   private readonly policy: SessionPolicy
   /** The rules of a scope without an actor. */
   private readonly backend: Rules
@@ -91,13 +108,16 @@ export class Tenancy {
   constructor(
     executor: Executor,
     private readonly secrets: Secrets,
-    { onQuery, debug = false, sessions, fallbackPlan, catalog = libraryCatalog }: Opened = {},
+    settings: TenancySettings = {},
     system?: Executor,
   ) {
+    const { onQuery, debug = false, sessions, fallbackPlan } = settings
+    const { tables = platformTables, allPermissions = libraryPermissions } = settings
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
-    this.catalog = catalog
+    this.tables = tables
+    this.allPermissions = allPermissions
     this.policy = sessionPolicy(sessions)
     this.backend = { ...trusted, ...planLimits(fallbackPlan) }
   }
@@ -119,7 +139,7 @@ export class Tenancy {
   private scopeOf(binding: Binding, options: ScopeOptions): Scope {
     const { actor, request, signal, readOnly } = options
     const { cursorKeys, tokens } = this.secrets
-    const rules = rulesOf(actor, this.backend, this.catalog)
+    const rules = rulesOf(actor, this.backend, this.allPermissions)
     // Each property by its name: spreading the options and the secrets took 6 µs.
     const context = { actor, request, signal, readOnly, binding, cursorKeys, tokens, rules, isolation: undefined }
     return openScope(context, this.executor, this.debug)
@@ -154,7 +174,7 @@ export class Tenancy {
     return { ...(await this.authenticateApiKey(token, options)), user: undefined, session: undefined }
   }
 
-  /** The scope of one person: their own row, sessions and organizations. It costs nothing. */
+  /** The scope of one person: their own row, sessions, organizations, invitations and log. It costs nothing. */
   forUser(userId: string, options?: Omit<OrgOptions, 'actor'>): User {
     return this.userOf(userId, options === undefined ? noOptions : readScopeOptions(options))
   }
@@ -174,13 +194,13 @@ export class Tenancy {
     return new Directory(this.executor, (userId) => this.userScope(userId))
   }
 
-  /** Looks up the id of an organization, for a request to its subdomain. */
-  get organizations(): { findIdBySlug(slug: string): Promise<string | undefined> } {
+  /** `findIdBySlug(slug)` looks up the id of an organization, for a request to its subdomain. */
+  get organizations(): OrganizationDirectory {
     return { findIdBySlug: (slug) => findIdBySlug(this.executor, slug) }
   }
 
-  /** Shows an invitation to whoever has its token, before they sign in. */
-  get invitations(): { preview(token: string): Promise<InvitationPreview | undefined> } {
+  /** `preview(token)` shows an invitation to whoever has its token, before they sign in. */
+  get invitations(): InvitationPreviews {
     return { preview: (token) => previewInvitation(this.executor, this.secrets.tokens, token) }
   }
 
@@ -220,7 +240,8 @@ export class Tenancy {
         'is missing: create a login with `tenantry login create <name> --system`, set SYSTEM_DATABASE_URL, and pass it to openTenancy',
       )
     }
-    return systemOf(executor, this.secrets, this.debug, operator)
+    const { secrets, tables, debug } = this
+    return systemOf({ executor, secrets, tables, debug }, operator)
   }
 
   /** Resolves when the database answers. */
@@ -251,24 +272,29 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
 
 async function open(options: TenancyOptions): Promise<Tenancy> {
   const declared = await declare(options.own)
-  const opened = { ...options, catalog: declared.catalog }
+  const settings = { ...options, tables: declared.tables, allPermissions: declared.allPermissions }
   if (options.embedded !== undefined) {
     if (options.url || options.systemUrl || options.pool)
       throw new InvalidInputError('embedded', 'cannot be combined with url, systemUrl or pool')
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
-    return started(executor, secretsOf(keyring, options.tokens), opened, executor)
+    return openWith(executor, secretsOf(keyring, options.tokens), settings, executor)
   }
   const secrets = secretsOf(loadKeyring(options.keys), options.tokens)
   const { app, system } = await openServers(options, declared)
-  return started(app, secrets, opened, system)
+  return openWith(app, secrets, settings, system)
 }
 
-async function started(app: Executor, secrets: Secrets, options: Opened, system?: Executor): Promise<Tenancy> {
-  const tenancy = new Tenancy(app, secrets, options, system)
+async function openWith(
+  app: Executor,
+  secrets: Secrets,
+  settings: TenancySettings,
+  system?: Executor,
+): Promise<Tenancy> {
+  const tenancy = new Tenancy(app, secrets, settings, system)
   try {
-    if (options.fallbackPlan !== undefined) await assertFallbackPlan(app, options.fallbackPlan)
+    if (settings.fallbackPlan !== undefined) await assertFallbackPlan(app, settings.fallbackPlan)
     return tenancy
   } catch (error) {
     await tenancy.close({ drain: 0 })
@@ -293,7 +319,7 @@ export async function openSystem(
       : await openServer('tenantry_system', systemPool(place.url), options, declared)
   const secrets = secretsOf(passingKeyring())
   return {
-    system: (operator) => systemOf(executor, secrets, false, operator),
+    system: (operator) => systemOf({ executor, secrets, tables: declared.tables, debug: false }, operator),
     close: () => executor.close({ drain: 0 }),
   }
 }

@@ -1,8 +1,8 @@
 import { isLivePerson } from '../schema/users.js'
 import { pinned, type SqlFunction, unfiltered } from './sql-function.js'
 
-// One function of few simple queries takes less than half as long as one statement of five CTEs (docs/performance.md). Their names of
-// columns are those of the tables; those of variables are `given_…` and `found_…`.
+// One function of few simple queries takes less than half as long as one statement of five CTEs (docs/performance.md). Columns keep
+// the names of the tables; variables are `given_…` or `found_…`.
 
 /** The permissions of a role in the organization. */
 const organizationRights = (org: string, role: string, and = ''): string => `array(
@@ -28,8 +28,8 @@ const projectRights = (org: string, person: string, and = ''): string => `
 
 /**
  * The bound person's session with that token: its end and, where they may still act in the organization that it has chosen, their rights
- * there. No row for one that has ended, and for a person who is suspended, banned or deleted. The use is noted once a minute at most, and
- * often enough that a short idle time does not end a session in use.
+ * there. Returns no row for an ended session, nor for a person who is suspended, banned or deleted. The use is noted once a minute at most,
+ * and often enough that a short idle time does not end a session in use.
  */
 const authenticateSession: SqlFunction = {
   signature: 'platform.authenticate_session(uuid,bytea[],integer)',
@@ -85,10 +85,10 @@ end
 
 /**
  * The key of the bound organization with that token, the rights that it has now, and what is left of its hour. `given_hashes` are the
- * hashes of the token under every pepper, the first of them under the active one. No row for a key that is unknown, revoked or expired,
- * and for one that belongs to a member who may not act. The use is counted, unless the key has no limit or has reached it; `used` is null
- * then. The moment is noted once a minute at most, and a key that was hashed under an older pepper is stored under the active one. It runs
- * with the rights of the application, so row security applies to it.
+ * hashes of the token under every pepper, the first of them under the active one. Returns no row for a key that is unknown, revoked or
+ * expired, nor for one of a member who may not act. The use is counted, unless the key has no limit or has reached it; `used` is null
+ * then. The moment is noted once a minute at most, and a key that was hashed under an older pepper is stored under the active one. It
+ * runs with the rights of the application, so row security applies to it.
  */
 const authenticateApiKey: SqlFunction = {
   signature: 'platform.authenticate_api_key(bytea[],text)',

@@ -5,8 +5,8 @@ import type { TableKind } from '../schema/shared/kinds.js'
 
 /**
  * The record that `migrate up` keeps of what the migrations of every build created: a row for each table, function and set of
- * migrations, and for each permission of the host's config. It is a view of literal rows, which only its owner can replace. The proof of builds that do not know it would refuse
- * rights on a table, but skips a view with security_invoker.
+ * migrations, and for each permission of the host's config. It is a view of literal rows, which only its owner can replace. The proof of
+ * builds that do not know it would refuse rights on a table, but skips a view with security_invoker.
  */
 export const inventory = { schema: 'platform_migrations', name: 'inventory' }
 

@@ -25,7 +25,10 @@ const description = shape.label(1000)
 
 export const isLibraryPermission = (key: string): boolean => Object.hasOwn(permissionCatalog, key)
 
-/** Throws DefinitionError, which names the fault. `where` stands before the field: `own.`, or the path of a tenantry.config.ts and a blank. */
+/**
+ * Throws DefinitionError, which names the fault. `where` stands before the field: `own.`, or the path of a tenantry.config.ts and a
+ * blank.
+ */
 export function ownPermissions({ permissions = {}, roles = {} }: GivenPermissions, where: string): OwnPermission[] {
   const described = Object.entries(ownProperties(permissions, `${where}permissions`))
   const refuse = (what: string) => new DefinitionError(`${where}${what}`)

@@ -13,7 +13,7 @@ interface SystemArguments {
 }
 
 /** The options of commands that work across organizations. */
-export const bySystem = <Args extends GlobalOptions>(command: Argv<Args>) =>
+export const systemOptions = <Args extends GlobalOptions>(command: Argv<Args>) =>
   command
     .option('url', {
       type: 'string',

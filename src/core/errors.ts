@@ -118,7 +118,7 @@ export class VersionConflictError extends TenantryError {
 export const limitsNeedReadCommitted =
   'what a plan limits cannot be made or changed in a transaction of a higher isolation: use read committed, the default'
 
-/** The organization's plan has no room for it. */
+/** The write would exceed a limit of the organization's plan. */
 export class PlanLimitError extends TenantryError {
   readonly code = 'plan_limit'
   readonly status = 402
@@ -127,7 +127,7 @@ export class PlanLimitError extends TenantryError {
     readonly limit: number,
     readonly current: number,
   ) {
-    super(`the plan allows ${limitName} = ${limit}, and ${current} are in use`)
+    super(`${limitName}: the plan allows ${limit}, and ${current} are in use; remove some, or change the plan`)
   }
 }
 

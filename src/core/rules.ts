@@ -14,7 +14,7 @@ export interface Change {
   readonly id: string | undefined
 }
 
-/** What a write adds to that a plan limits, as SQL over the rows of one organization. */
+/** A write that counts towards a limit of the plan, as SQL over the rows of one organization. */
 export interface Reservation {
   /** The name of the limit in the plan. */
   readonly limit: string
@@ -61,18 +61,20 @@ export const trusted: Rules = {
 }
 
 /**
- * The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code. `catalog` is
- * every permission that there is.
+ * The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code.
  */
-export const rulesOf = (actor: Actor | undefined, backend: Rules, catalog: ReadonlySet<string>): Rules =>
-  actor === undefined || actor.isTrusted ? backend : { ...backend, ...permissionsOf(actor, catalog) }
+export const rulesOf = (actor: Actor | undefined, backend: Rules, allPermissions: ReadonlySet<string>): Rules =>
+  actor === undefined || actor.isTrusted ? backend : { ...backend, ...permissionsOf(actor, allPermissions) }
 
-const permissionsOf = (actor: Actor, catalog: ReadonlySet<string>): Pick<Rules, 'authorize' | 'projectsWith'> => ({
+const permissionsOf = (
+  actor: Actor,
+  allPermissions: ReadonlySet<string>,
+): Pick<Rules, 'authorize' | 'projectsWith'> => ({
   authorize(permission, project) {
     if (actor.can(permission, project)) return
     actor.assertCurrent()
     // Nobody could ever hold it, so the repository is at fault and not whoever calls.
-    if (!catalog.has(permission)) throw new DefinitionError(unknownPermission(permission))
+    if (!allPermissions.has(permission)) throw new DefinitionError(unknownPermission(permission))
     throw new ForbiddenError(permission)
   },
   projectsWith: (permission) => actor.projectsWith(permission),

@@ -5,7 +5,7 @@ for (let value = 0; value < 62; value++) values[digits.charCodeAt(value)] = valu
 const idBytes = 16
 const idLength = 22
 
-// Five digits are one step of the division: a remainder below 62^5 times 2^16 is an exact number, which BigInt is not needed for.
+// Five digits are one step of the division. 62^5 · 2^16 is below 2^53, so a double holds each step exactly, without BigInt.
 const stepDigits = 5
 const step = 62 ** stepDigits
 
@@ -43,12 +43,13 @@ export function fromBase62(text: string, bytes: number): Uint8Array | undefined 
 }
 
 /** Whether text of these digits is a number that so many bytes cannot hold. The digits are in the order of their characters. */
-export const isTooLarge = (text: string, bytes: number): boolean =>
-  text > (largest.get(bytes) ?? keepLargest(bytes, text.length))
+export const isTooLarge = (text: string, bytes: number): boolean => text > largestOf(bytes, text.length)
 
 const largest = new Map<number, string>()
 
-function keepLargest(bytes: number, length: number): string {
+function largestOf(bytes: number, length: number): string {
+  const known = largest.get(bytes)
+  if (known !== undefined) return known
   const text = inBase62(new Uint8Array(bytes).fill(255), length)
   largest.set(bytes, text)
   return text

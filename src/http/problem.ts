@@ -29,6 +29,8 @@ export interface Problem {
   readonly faults?: readonly InputFault[]
   /** In seconds. */
   readonly retryAfter?: number
+  /** The limit of the plan that the write would exceed, such as `max_members`. */
+  readonly limitName?: string
   /** What the plan allows, and what is in use. */
   readonly limit?: number
   readonly current?: number
@@ -75,13 +77,16 @@ export function problemOf(error: unknown, options?: ProblemOptions): ProblemAnsw
   return { status, headers: headersOf(error, retryAfter), body }
 }
 
-function factsOf(error: unknown): Pick<Problem, 'field' | 'faults' | 'limit' | 'current'> {
+function factsOf(error: unknown): Pick<Problem, 'field' | 'faults' | 'limitName' | 'limit' | 'current'> {
   if (error instanceof InvalidInputError) {
     const { faults } = error
     const [{ field } = { field: '' }, second] = faults
     return second === undefined && field !== '' ? { field, faults } : { faults }
   }
-  if (error instanceof PlanLimitError) return { limit: error.limit, current: error.current }
+  if (error instanceof PlanLimitError) {
+    const { limitName, limit, current } = error
+    return { limitName, limit, current }
+  }
   return {}
 }
 

@@ -47,12 +47,16 @@ export function readRequest(headers: RequestHeaders, options?: ReadRequestOption
     token: bearer ?? kept,
     isFromCookie: kept !== undefined,
     request: {
-      id: [id, headerOf(headers, 'x-request-id')].find((one) => one !== undefined && requestId.test(one)) ?? newId(),
+      id: readRequestId(headers, id),
       ip: isAddress(ip) ? ip : undefined,
       userAgent: headerOf(headers, 'user-agent')?.slice(0, longestUserAgent),
     },
   }
 }
+
+/** The given id or that of the header `x-request-id`, the first that is well-formed; else a new one. */
+export const readRequestId = (headers: RequestHeaders, id: string | undefined): string =>
+  [id, headerOf(headers, 'x-request-id')].find((one) => one !== undefined && requestId.test(one)) ?? newId()
 
 /** Refuses what could never be the name of a cookie. */
 export function checkedCookie(name: unknown): string {

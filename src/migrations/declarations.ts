@@ -1,4 +1,5 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
+import type { OwnPermission } from '../access/own-permissions.js'
 import type { Declarations } from '../access/rights.js'
 import type { SqlFunction } from '../access/sql-function.js'
 import { manifestOf } from '../access/manifest.js'
@@ -6,12 +7,13 @@ import { readFolder } from './folder.js'
 import type { MigrationSet } from './migrator.js'
 
 /**
- * The tables and functions that a database must have for this build, from the table definitions and the migration folders.
- * Bootstrap and the proofs use them.
+ * The tables, functions and permissions that a database must have for this build, from the table definitions and the migration
+ * folders. Bootstrap and the proofs use them.
  */
 export async function declarationsOf(
   tables: readonly PgTable[],
   sets: readonly MigrationSet[],
+  permissions: readonly OwnPermission[] = [],
   functions?: readonly SqlFunction[],
 ): Promise<Declarations> {
   const migrations = await Promise.all(
@@ -20,5 +22,5 @@ export async function declarationsOf(
       known: (await readFolder(folder)).map(({ tag, when, hash }) => ({ name: tag, when, hash })),
     })),
   )
-  return { ...manifestOf(tables, functions), migrations }
+  return { ...manifestOf(tables, functions), migrations, permissions: permissions.map(({ key }) => key) }
 }

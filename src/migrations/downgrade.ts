@@ -12,11 +12,11 @@ import {
   previewDown,
   type Step,
 } from './migrator.js'
-import { formerPermissions, removeOwnPermissions, type RemovedPermissions } from './own-permissions.js'
+import { formerPermissions, removeOwnPermissions, type RemovedPermissions } from './bring-own-permissions.js'
 import type { MigrateOptions } from './progress.js'
 
-/** The migrations to undo, and the host's permissions, which are removed with the last of the host's migrations. */
-export interface Installed {
+/** The migrations to undo, and the host's permissions, which are removed when none of the host's migrations is left. */
+export interface DowngradeTarget {
   readonly sets: readonly MigrationSet[]
   readonly permissions?: readonly OwnPermission[]
 }
@@ -29,12 +29,12 @@ export interface Downgraded {
 /** Undoes migrations. When none of the host's is left, its permissions are removed too. */
 export function downgrade(
   session: Session,
-  installed: Installed,
+  from: DowngradeTarget,
   options: MigrateOptions & DownTarget = {},
 ): Promise<Downgraded> {
   return withMigrationLock(session, options, async () => {
-    const steps = await migrateDown(session, installed.sets, options)
-    const keys = await leavingWith(session, installed, 0)
+    const steps = await migrateDown(session, from.sets, options)
+    const keys = await permissionsToRemove(session, from, 0)
     return { steps, permissions: await removeOwnPermissions(session, keys, options) }
   })
 }
@@ -42,18 +42,18 @@ export function downgrade(
 /** What `downgrade` would undo, and the permissions that it would remove. Writes nothing. */
 export async function previewDowngrade(
   session: Session,
-  installed: Installed,
+  from: DowngradeTarget,
   target: DownTarget,
 ): Promise<{ readonly steps: readonly Step[]; readonly permissions: readonly string[] }> {
-  const steps = await previewDown(session, installed.sets, target)
+  const steps = await previewDown(session, from.sets, target)
   const ofOwn = steps.filter(({ set }) => set !== platformMigrations.name).length
-  return { steps, permissions: await leavingWith(session, installed, ofOwn) }
+  return { steps, permissions: await permissionsToRemove(session, from, ofOwn) }
 }
 
-/** The host's permissions in the database, if so many of its migrations are applied. */
-async function leavingWith(
+/** The host's permissions in the database; none while more than `applied` of its migrations are applied. */
+async function permissionsToRemove(
   session: Session,
-  { sets, permissions = [] }: Installed,
+  { sets, permissions = [] }: DowngradeTarget,
   applied: number,
 ): Promise<string[]> {
   const own = sets.find(({ name }) => name !== platformMigrations.name)

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { MigrationError } from '../core/errors.js'
 import { refuseFilteredRows } from '../database/row-security.js'
 import { LockNotFree } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
@@ -13,7 +14,7 @@ export interface LockRetries {
 
 /**
  * Runs one transaction. While ALTER TABLE waits for its lock, all later statements on the table wait behind it. So an attempt that
- * does not get a lock in time is rolled back, and repeated after a pause.
+ * does not get a lock in time is rolled back, and repeated after a pause. The error after the last one says so.
  */
 export async function retriedTransaction<T>(
   session: Session,
@@ -30,7 +31,12 @@ export async function retriedTransaction<T>(
       return result
     } catch (error) {
       await session.query('rollback').catch(() => undefined)
-      if (!(error instanceof LockNotFree) || attempt >= attempts) throw error
+      if (!(error instanceof LockNotFree)) throw error
+      if (attempt >= attempts) {
+        throw new MigrationError(
+          `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds the lock`,
+        )
+      }
       await onRetry?.(attempt)
       await pause(lockTimeout * Math.min(2 ** (attempt - 1), 8) * (0.75 + Math.random() / 2))
     }

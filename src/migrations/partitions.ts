@@ -2,12 +2,13 @@ import { getTableName } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import pg from 'pg'
 import { InvalidInputError, MigrationError } from '../core/errors.js'
+import { firstDay, monthNumber, partitionName } from '../core/months.js'
 import type { Session } from '../database/session.js'
 import type { CarriedOut } from '../access/carry-out.js'
 import { manifestOf, type TableManifest } from '../access/manifest.js'
 import { closePartition, closePartitions } from '../access/close-partitions.js'
 import { auditLogs } from '../schema/audit-logs.js'
-import { factsOf } from '../schema/shared/kinds.js'
+import { factsOf, isPartitioned } from '../schema/shared/kinds.js'
 import { withContext } from '../database/session-failure.js'
 import { retriedTransaction } from './lock-retries.js'
 import { withMigrationLock } from '../database/session-lock.js'
@@ -64,7 +65,7 @@ export function ensurePartitions(
       const existing = await monthsOf(session, parent)
       for (let month = Math.min(current, ...existing); month <= current + months; month += 1) {
         if (existing.has(month)) continue
-        const partition = partitionName(parent, month)
+        const partition = partitionName(parent.name, month)
         const moved = await inTransaction(session, partition, (inside) => make(inside, parent, month))
         made.push({ table: parent.name, partition, moved })
       }
@@ -92,7 +93,7 @@ export function dropPartitions(
     for (const parent of tables.flatMap(parentOf)) {
       const months = [...(await monthsOf(session, parent))].filter((month) => month < end)
       for (const month of months.sort((a, b) => a - b)) {
-        const partition = partitionName(parent, month)
+        const partition = partitionName(parent.name, month)
         const reason = await inTransaction(session, partition, (inside) => drop(inside, parent, partition))
         if (reason === undefined) dropped.push({ table: parent.name, partition })
         else kept.push({ table: parent.name, partition, reason })
@@ -104,7 +105,7 @@ export function dropPartitions(
 
 /** The tables that are partitioned by month, or only the one of that name. */
 export function partitionedTables(tables: readonly PgTable[], name?: string): PgTable[] {
-  const all = tables.filter((table) => factsOf(table)?.partitionedBy !== undefined)
+  const all = tables.filter(isPartitioned)
   const chosen = all.filter((table) => name === undefined || getTableName(table) === name)
   if (chosen.length > 0) return chosen
   throw new InvalidInputError('table', `must be one of ${all.map(getTableName).join(', ')}`)
@@ -119,7 +120,7 @@ function parentOf(table: PgTable): Parent[] {
 }
 
 async function make(session: Session, parent: Parent, month: number): Promise<number> {
-  const partition = qualified(parent.schema, partitionName(parent, month))
+  const partition = qualified(parent.schema, partitionName(parent.name, month))
   const column = pg.escapeIdentifier(parent.column)
   const [from, to] = [firstDay(month), firstDay(month + 1)]
   const columns = await storedColumns(session, parent)
@@ -185,8 +186,8 @@ async function monthsOf(session: Session, parent: Parent): Promise<Set<number>> 
   const months = children.flatMap(({ name, bounds }) => {
     const [, year, month] = /_(\d{4})_(\d{2})$/.exec(name ?? '') ?? []
     if (year === undefined || month === undefined) return []
-    const which = Number(year) * 12 + Number(month) - 1
-    if (name !== partitionName(parent, which)) return []
+    const which = monthNumber(Number(year), Number(month))
+    if (name !== partitionName(parent.name, which)) return []
     if (
       bounds.includes(`('${firstDay(which).slice(0, 10)}`) &&
       bounds.includes(`('${firstDay(which + 1).slice(0, 10)}`)
@@ -229,15 +230,7 @@ function parseMonth(text: string): number {
   const [, year, month] = /^(\d{4})-(0[1-9]|1[0-2])$/.exec(text) ?? []
   if (year === undefined || month === undefined)
     throw new InvalidInputError('before', 'must be a month such as 2026-01')
-  return Number(year) * 12 + Number(month) - 1
+  return monthNumber(Number(year), Number(month))
 }
 
 const qualified = (schema: string, name: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`
-
-const pad = (value: number, length: number) => String(value).padStart(length, '0')
-
-const yearAndMonth = (month: number) => [pad(Math.floor(month / 12), 4), pad((month % 12) + 1, 2)]
-
-const partitionName = ({ name }: Parent, month: number) => [name, ...yearAndMonth(month)].join('_')
-
-const firstDay = (month: number) => `${yearAndMonth(month).join('-')}-01 00:00:00+00`

@@ -1,8 +1,7 @@
 import pg from 'pg'
-import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
 import { refuseFilteredRowsInSession } from '../database/row-security.js'
-import { withContext, failed, LockNotFree } from '../database/session-failure.js'
+import { withContext, failed } from '../database/session-failure.js'
 import { type Bookkeeping, type Direction, recordDone, recordUnfinished } from './bookkeeping.js'
 import type { Migration } from './folder.js'
 import { hashOfFirst } from './history.js'
@@ -104,17 +103,10 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
   const { lockTimeout = 1000, attempts = 10, onProgress } = run.options
   const onRetry = async (attempt: number): Promise<void> =>
     onProgress?.({ kind: 'retrying', set, tag: migration.tag, direction, attempt, of: attempts })
-  try {
-    await retriedTransaction(session, { lockTimeout, attempts, onRetry }, async () => {
-      await assertLockHeld(session)
-      await work()
-    })
-  } catch (error) {
-    if (!(error instanceof LockNotFree)) throw error
-    throw new MigrationError(
-      `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds the lock`,
-    )
-  }
+  await retriedTransaction(session, { lockTimeout, attempts, onRetry }, async () => {
+    await assertLockHeld(session)
+    await work()
+  })
 }
 
 /** For queries of the migrator itself, as opposed to the file's statements. */

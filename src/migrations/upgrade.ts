@@ -24,7 +24,7 @@ import {
   formerPermissions,
   removeOwnPermissions,
   type RemovedPermissions,
-} from './own-permissions.js'
+} from './bring-own-permissions.js'
 import type { OwnPermission } from '../access/own-permissions.js'
 import { bringPermissions } from '../access/permissions.js'
 import { withContext } from '../database/session-failure.js'
@@ -74,7 +74,11 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
     await requireMigratable(session, chosen)
     await recordBrought(session, build, chosen)
     const steps = await migrateUp(session, chosen, options)
-    const grants = await bootstrapGrants(session, await declarationsOf(tables, sets, functions), options)
+    const grants = await bootstrapGrants(
+      session,
+      await declarationsOf(tables, sets, build.permissions, functions),
+      options,
+    )
     const holds = await holdsPermissions(session)
     const permissions = holds ? await bringPermissions(session) : []
     const brought = holds ? await bringOwn(session, build, chosen, options) : undefined

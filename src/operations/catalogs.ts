@@ -8,9 +8,9 @@ import { parseInput } from '../core/values.js'
 import { type Addon, addonCatalog, type NewAddon, newAddon } from '../schema/addons.js'
 import { type BillingPlan, billingPlans, type NewBillingPlan, newBillingPlan } from '../schema/billing-plans.js'
 import { type FeatureFlag, featureFlags, type NewFeatureFlag, newFeatureFlag } from '../schema/feature-flags.js'
-import { type Llm, llms, type NewLlm, newLlm } from '../schema/llms.js'
+import { type Llm, llms as llmsTable, type NewLlm, newLlm } from '../schema/llms.js'
 import * as shape from '../schema/shared/shapes.js'
-import { type NewTool, newTool, type Tool, tools } from '../schema/tools.js'
+import { type NewTool, newTool, type Tool, tools as toolsTable } from '../schema/tools.js'
 import { operate, type SystemWork } from './system-operation.js'
 
 /** The catalogs of the platform, which every organization reads. Each call is recorded in `system_audit_logs`. */
@@ -30,11 +30,11 @@ export class Catalogs {
   }
 
   get llms(): Catalog<Llm, NewLlm> {
-    return new Catalog(this.work, languageModels)
+    return new Catalog(this.work, llms)
   }
 
   get tools(): Catalog<Tool, NewTool> {
-    return new Catalog(this.work, callableTools)
+    return new Catalog(this.work, tools)
   }
 }
 
@@ -56,26 +56,26 @@ export class Catalog<Row extends object, NewRow extends object> {
 
   /** Takes the row out of use. Whoever uses it keeps it: subscriptions, active add-ons, settings of organizations. Throws NotFoundError. */
   async archive(key: string): Promise<Row> {
-    return this.mark('archive', key, this.catalog.archived)
+    return this.setArchived('archive', key, this.catalog.archived)
   }
 
   /** Brings an archived row back into use. Throws NotFoundError. */
   async restore(key: string): Promise<Row> {
-    return this.mark('restore', key, this.catalog.restored)
+    return this.setArchived('restore', key, this.catalog.restored)
   }
 
-  private async mark(verb: 'archive' | 'restore', given: string, { set, unless }: Mark): Promise<Row> {
+  private async setArchived(verb: 'archive' | 'restore', given: string, { set, isDone }: StateChange): Promise<Row> {
     const { key } = parseInput(named, { key: given })
     return this.operation(verb, key, async (rows) => {
       const column = rows.plan.byProperty.get(this.catalog.keyProperty)?.sql ?? ''
-      // A row that is so already stays as it is, `updated_at` included.
+      // A row already in that state keeps its `updated_at`.
       const statement = ownStatement(
         rows.plan,
         Catalog,
         verb,
         true,
         ({ sql, selected }) => `update ${sql} set ${set},
-          "updated_at" = case when ${unless} then "updated_at" else clock.now end
+          "updated_at" = case when ${isDone} then "updated_at" else clock.now end
         from (select now() as now) clock where ${column} = $1::text returning ${selected}`,
       )
       const [row] = await rows.runRows(statement, () => [key])
@@ -98,10 +98,10 @@ export class Catalog<Row extends object, NewRow extends object> {
 
 const named = z.strictObject({ key: shape.label(255) })
 
-/** How a row is archived or brought back, and the predicate of a row that is so already. */
-interface Mark {
+/** How a row is archived or brought back, and the predicate of a row already in that state. */
+interface StateChange {
   readonly set: string
-  readonly unless: string
+  readonly isDone: string
 }
 
 interface CatalogTable {
@@ -112,13 +112,13 @@ interface CatalogTable {
   /** The unique key over that property. */
   readonly uniqueKey: string
   readonly newRow: z.ZodType
-  readonly archived: Mark
-  readonly restored: Mark
+  readonly archived: StateChange
+  readonly restored: StateChange
 }
 
 const byActive = {
-  archived: { set: '"active" = false', unless: 'not "active"' },
-  restored: { set: '"active" = true', unless: '"active"' },
+  archived: { set: '"active" = false', isDone: 'not "active"' },
+  restored: { set: '"active" = true', isDone: '"active"' },
 }
 
 const plans: CatalogTable = {
@@ -147,23 +147,23 @@ const flags: CatalogTable = {
   newRow: newFeatureFlag,
   archived: {
     set: `"archived_at" = case when "archived_at" is null then clock.now else "archived_at" end`,
-    unless: '"archived_at" is not null',
+    isDone: '"archived_at" is not null',
   },
-  restored: { set: '"archived_at" = null', unless: '"archived_at" is null' },
+  restored: { set: '"archived_at" = null', isDone: '"archived_at" is null' },
 }
 
-const languageModels: CatalogTable = {
+const llms: CatalogTable = {
   name: 'llms',
-  table: llms,
+  table: llmsTable,
   keyProperty: 'key',
   uniqueKey: 'llms_key_key',
   newRow: newLlm,
   ...byActive,
 }
 
-const callableTools: CatalogTable = {
+const tools: CatalogTable = {
   name: 'tools',
-  table: tools,
+  table: toolsTable,
   keyProperty: 'key',
   uniqueKey: 'tools_key_key',
   newRow: newTool,

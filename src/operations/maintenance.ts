@@ -4,15 +4,15 @@ import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
 import { checkPartitions, type PartitionAlarm } from './partition-alarm.js'
-import { type Kept, type MaintenanceKind, sweeps } from './sweeps.js'
+import { type MaintenanceKind, type Retention, sweeps } from './sweeps.js'
 import { operate, type SystemWork } from './system-operation.js'
 
 export interface MaintenanceOptions {
   /** The most rows of each kind. Default: 100,000. */
   readonly limit?: number | undefined
-  /** For so many days a session is kept after it has expired or was revoked. Default: 30. */
+  /** How many days a session is kept after it expired or was revoked. Default: 30. */
   readonly keepSessionDays?: number | undefined
-  /** For so many days an invitation that nobody has answered is kept after it has expired. Default: 30. */
+  /** How many days an unanswered invitation is kept after it expired. Default: 30. */
   readonly keepInvitationDays?: number | undefined
   /** Stops after the running batch. What is done stays done, and the next pass goes on with the rest. */
   readonly signal?: AbortSignal | undefined
@@ -27,7 +27,7 @@ export interface MaintenanceProgress {
   /** How many kinds are finished. */
   readonly done: number
   /** How many kinds there are. */
-  readonly of: number
+  readonly total: number
 }
 
 /** What one pass did. */
@@ -40,12 +40,13 @@ export interface Maintained {
 }
 
 const batchSize = 1000
+const kinds = Object.keys(sweeps) as MaintenanceKind[]
 const numbers = z.strictObject({
   limit: shape.int(1, shape.maxInt).default(100_000),
   keepSessionDays: shape.int(0, 36_500).default(30),
   keepInvitationDays: shape.int(0, 36_500).default(30),
 })
-const names = ['limit', 'keepSessionDays', 'keepInvitationDays', 'signal', 'onProgress'] as const
+const names = [...numbers.keyof().options, 'signal', 'onProgress'] as const
 
 /** Ends and removes what is past, for a cron job. */
 export class Maintenance {
@@ -66,7 +67,7 @@ export class Maintenance {
       throw error
     }
     await this.record(pass)
-    const partitions = await checkPartitions(this.work.scopeAbout(undefined))
+    const partitions = await checkPartitions(this.work)
     return { rows: pass.rows, isComplete: pass.isComplete, partitions }
   }
 
@@ -93,13 +94,7 @@ function readRun(options: unknown) {
 
 /** The state of one pass. */
 class Pass {
-  readonly rows: Record<MaintenanceKind, number> = {
-    taskLeases: 0,
-    idempotencyKeys: 0,
-    apiKeyWindows: 0,
-    invitations: 0,
-    sessions: 0,
-  }
+  readonly rows = Object.fromEntries(kinds.map((kind) => [kind, 0])) as Record<MaintenanceKind, number>
   private done = 0
 
   constructor(
@@ -117,16 +112,14 @@ class Pass {
 
   private async sweepKind(kind: MaintenanceKind): Promise<void> {
     const { limit, keepSessionDays, keepInvitationDays, signal, onProgress } = this.run
-    const kept: Kept = { sessionDays: keepSessionDays, invitationDays: keepInvitationDays }
-    const next = sweeps[kind](this.work, kept)
+    const retention: Retention = { sessionDays: keepSessionDays, invitationDays: keepInvitationDays }
+    const next = sweeps[kind](this.work, retention)
     while (signal?.aborted !== true && this.rows[kind] < limit) {
       const { rows, isLast } = await next(Math.min(batchSize, limit - this.rows[kind]))
       this.rows[kind] += rows
       if (isLast) this.done += 1
-      await onProgress?.({ kind, rows: this.rows[kind], done: this.done, of: kinds.length })
+      await onProgress?.({ kind, rows: this.rows[kind], done: this.done, total: kinds.length })
       if (isLast) return
     }
   }
 }
-
-const kinds = Object.keys(sweeps) as MaintenanceKind[]

@@ -15,7 +15,7 @@ export class MyAuditLog {
 
   /** One page, newest first. */
   list(options?: ListOptions<UserAuditLog>): Query<Page<UserAuditLog>> {
-    // The primary key begins with the moment.
+    // The primary key begins with `created_at`, so this order needs no sort.
     return this.rows.list({
       orderBy: '-createdAt',
       ...ownProperties(options ?? {}, 'options'),

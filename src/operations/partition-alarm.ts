@@ -1,17 +1,21 @@
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
+import { firstDay, partitionName } from '../core/months.js'
 import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { statement } from '../core/statement.js'
+import { isPartitioned } from '../schema/shared/kinds.js'
+import type { SystemWork } from './system-operation.js'
 
 /** What `tenantry partitions ensure` mends, run by the owner of the tables: the login of the system cannot make partitions. */
 export interface PartitionAlarm {
   /** The partitions of this month and the next that are missing, such as `platform.audit_logs_2027_01`. */
   readonly missing: readonly string[]
-  /** The tables with rows in their default partition that belong to a month since their oldest partition. */
+  /** The tables with rows in their default partition that belong to a month since their oldest partition, or since this month. */
   readonly inDefault: readonly string[]
 }
 
-/** A table with a partition for each month. Months are counted from year 0. */
+/** A table with a partition for each month. */
 interface Monthly {
   readonly name: string
   /** As it stands in SQL. */
@@ -20,17 +24,20 @@ interface Monthly {
   readonly months: readonly number[]
 }
 
-export async function checkPartitions(scope: Scope): Promise<PartitionAlarm> {
-  const { tables, current } = await findMonthly(scope)
+/** Looks at the tables that are declared with `partitionedBy`: the command makes partitions of no others. */
+export async function checkPartitions({ scopeAbout, tables: declared }: SystemWork): Promise<PartitionAlarm> {
+  const scope = scopeAbout(undefined)
+  const names = declared.filter(isPartitioned).map(fullName)
+  const { tables, current } = await findMonthly(scope, names)
   const missing = tables.flatMap(({ name, months }) =>
-    [current, current + 1].filter((month) => !months.includes(month)).map((month) => `${name}_${inName(month)}`),
+    [current, current + 1].filter((month) => !months.includes(month)).map((month) => partitionName(name, month)),
   )
   const inDefault: string[] = []
-  for (const table of tables) if (await hasRowsInDefault(scope, table)) inDefault.push(table.name)
+  for (const table of tables) if (await hasRowsInDefault(scope, table, current)) inDefault.push(table.name)
   return { missing, inDefault }
 }
 
-/** Tables that this login may read, and of which a partition has the name of a month. */
+/** Those of `$1` that this login may read, with the months that a partition is named after. */
 const find = statement(
   `select n.nspname || '.' || c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.quote_ident(a.attname),
     array(
@@ -49,16 +56,18 @@ const find = statement(
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = t.partattrs[0]
   where t.partstrat = 'r' and t.partnatts = 1 and pg_catalog.has_table_privilege(c.oid, 'select')
+    and n.nspname || '.' || c.relname = any($1::text[])
   order by 1`,
   'read',
 )
 
-function findMonthly(scope: Scope): Query<{ readonly tables: readonly Monthly[]; readonly current: number }> {
+function findMonthly(
+  scope: Scope,
+  names: readonly string[],
+): Query<{ readonly tables: readonly Monthly[]; readonly current: number }> {
   return scope.query(() =>
-    planned({ statement: find, values: [] }, ({ rows }) => ({
-      tables: rows
-        .map(([name, sql, column, months]) => ({ name, sql, column, months }) as Monthly)
-        .filter(({ months }) => months.length > 0),
+    planned({ statement: find, values: [names] }, ({ rows }) => ({
+      tables: rows.map(([name, sql, column, months]) => ({ name, sql, column, months }) as Monthly),
       current: Number(rows[0]?.[4] ?? 0),
     })),
   )
@@ -66,11 +75,12 @@ function findMonthly(scope: Scope): Query<{ readonly tables: readonly Monthly[];
 
 /**
  * The predicate names only months without a partition, so that the server reads the default partition alone. Rows that are older than
- * the oldest partition do not count: no command moves them.
+ * the oldest partition and this month do not count: no command moves them.
  */
-function hasRowsInDefault(scope: Scope, { sql, column, months }: Monthly): Query<boolean> {
-  const gaps = months.flatMap((month, index) => {
-    const next = months[index + 1]
+function hasRowsInDefault(scope: Scope, { sql, column, months }: Monthly, current: number): Query<boolean> {
+  const known = [Math.min(current, ...months) - 1, ...months]
+  const gaps = known.flatMap((month, index) => {
+    const next = known[index + 1]
     return next === month + 1 ? [] : [{ from: month + 1, to: next }]
   })
   const values: string[] = []
@@ -82,9 +92,7 @@ function hasRowsInDefault(scope: Scope, { sql, column, months }: Monthly): Query
   return scope.query(() => planned({ statement: statement(text, 'read'), values }, ({ rows }) => rows[0]?.[0] === true))
 }
 
-const yearAndMonth = (month: number): [string, string] => [
-  String(Math.floor(month / 12)).padStart(4, '0'),
-  String((month % 12) + 1).padStart(2, '0'),
-]
-const inName = (month: number): string => yearAndMonth(month).join('_')
-const firstDay = (month: number): string => `${yearAndMonth(month).join('-')}-01 00:00:00+00`
+function fullName(table: PgTable): string {
+  const { schema = 'public', name } = getTableConfig(table)
+  return `${schema}.${name}`
+}

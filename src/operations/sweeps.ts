@@ -2,7 +2,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Query } from '../core/query.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import { requeued } from '../repositories/tasks.js'
+import { leaseIsExpired, requeued } from '../repositories/tasks.js'
 import { apiKeyWindows } from '../schema/api-keys.js'
 import { idempotencyKeys } from '../schema/idempotency-keys.js'
 import { organizationInvitations } from '../schema/invitations.js'
@@ -11,19 +11,20 @@ import { type Task, tasks } from '../schema/tasks.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
 /** How many days rows are kept after their end, where they are kept. */
-export interface Kept {
+export interface Retention {
   readonly sessionDays: number
   readonly invitationDays: number
 }
 
-export interface Batch {
+/** The result of one batch. */
+export interface BatchResult {
   readonly rows: number
   /** Nothing past was left, except rows that somebody else holds. */
   readonly isLast: boolean
 }
 
 /** Ends one batch of at most `size` rows, in a transaction of its own. */
-export type NextBatch = (size: number) => Promise<Batch>
+export type NextBatch = (size: number) => Promise<BatchResult>
 
 /** By kind, in the order of a pass. Workers wait for the leases, so they come first. */
 export const sweeps = {
@@ -32,15 +33,16 @@ export const sweeps = {
   idempotencyKeys: (work: SystemWork): NextBatch => removing(work, expiredKeys, undefined),
   apiKeyWindows: (work: SystemWork): NextBatch => removing(work, pastWindows, undefined),
   /** Only those that nobody has answered: an answered one tells who let whom in. */
-  invitations: (work: SystemWork, kept: Kept): NextBatch => removing(work, expiredInvitations, kept.invitationDays),
-  sessions: (work: SystemWork, kept: Kept): NextBatch =>
-    inTurn([removing(work, expiredSessions, kept.sessionDays), removing(work, revokedSessions, kept.sessionDays)]),
-} satisfies Readonly<Record<string, (work: SystemWork, kept: Kept) => NextBatch>>
+  invitations: (work: SystemWork, { invitationDays }: Retention): NextBatch =>
+    removing(work, expiredInvitations, invitationDays),
+  sessions: (work: SystemWork, { sessionDays }: Retention): NextBatch =>
+    inTurn([removing(work, expiredSessions, sessionDays), removing(work, revokedSessions, sessionDays)]),
+} satisfies Readonly<Record<string, (work: SystemWork, retention: Retention) => NextBatch>>
 
 export type MaintenanceKind = keyof typeof sweeps
 
-/** The rows of one table that are past, whoever they belong to. */
-interface Past {
+/** The rows of one table that have ended and may be removed, whoever they belong to. */
+interface Expired {
   readonly name: string
   readonly table: PgTable
   readonly key: string
@@ -50,9 +52,9 @@ interface Past {
   readonly orderBy: string
 }
 
-const kept = `statement_timestamp() - make_interval(days => $2::int)`
+const keptSince = `statement_timestamp() - make_interval(days => $2::int)`
 
-const expiredKeys: Past = {
+const expiredKeys: Expired = {
   name: 'expired',
   table: idempotencyKeys,
   key: '"org_id", "id"',
@@ -60,7 +62,7 @@ const expiredKeys: Past = {
   orderBy: '"expires_at"',
 }
 
-const pastWindows: Past = {
+const pastWindows: Expired = {
   name: 'past hours',
   table: apiKeyWindows,
   key: '"org_id", "api_key_id", "window_start"',
@@ -69,32 +71,32 @@ const pastWindows: Past = {
   orderBy: '"window_start"',
 }
 
-const expiredInvitations: Past = {
+const expiredInvitations: Expired = {
   name: 'expired',
   table: organizationInvitations,
   key: '"org_id", "id"',
-  when: `"accepted_at" is null and "declined_at" is null and "revoked_at" is null and "expires_at" < ${kept}`,
-  // There is no index by time. Of the index over pending invitations only those that still wait are read in vain.
+  when: `"accepted_at" is null and "declined_at" is null and "revoked_at" is null and "expires_at" < ${keptSince}`,
+  // No index is ordered by `expires_at`. This one holds the unanswered invitations only; those not yet expired are read and skipped.
   orderBy: '"email"',
 }
 
-const expiredSessions: Past = {
+const expiredSessions: Expired = {
   name: 'expired',
   table: userSessions,
   key: '"user_id", "id"',
-  when: `"expires_at" < ${kept}`,
+  when: `"expires_at" < ${keptSince}`,
   orderBy: '"expires_at"',
 }
 
-const revokedSessions: Past = {
+const revokedSessions: Expired = {
   ...expiredSessions,
   name: 'revoked',
   // Those that were revoked first would have expired first, so a batch finds them at the beginning of the index.
-  when: `"revoked_at" < ${kept}`,
+  when: `"revoked_at" < ${keptSince}`,
 }
 
 /** Removes rows across organizations. Rows that somebody holds are left to the next pass, so that two passes never wait. */
-function removing(work: SystemWork, { name, table, key, when, orderBy }: Past, days: number | undefined): NextBatch {
+function removing(work: SystemWork, { name, table, key, when, orderBy }: Expired, days: number | undefined): NextBatch {
   const rows = allRows(work.scopeAbout(undefined), table)
   const statement = ownStatement(rows.plan, removing, name, true, ({ sql }) => ({
     verb: 'delete',
@@ -108,7 +110,7 @@ function removing(work: SystemWork, { name, table, key, when, orderBy }: Past, d
     returning: '',
   }))
   return (size) =>
-    batch(
+    runBatch(
       size,
       rows.run(
         statement,
@@ -118,7 +120,7 @@ function removing(work: SystemWork, { name, table, key, when, orderBy }: Past, d
     )
 }
 
-const batch = async (size: number, changed: Query<number>): Promise<Batch> => {
+const runBatch = async (size: number, changed: Query<number>): Promise<BatchResult> => {
   const rows = await changed
   return { rows, isLast: rows < size }
 }
@@ -128,7 +130,7 @@ function requeueing(work: SystemWork): NextBatch {
   let organizations: readonly string[] = []
   let last = '00000000-0000-0000-0000-000000000000'
   return async (size) => {
-    if (organizations.length === 0) organizations = await organizationsBehind(work, last)
+    if (organizations.length === 0) organizations = await organizationsAfter(work, last)
     const [id, ...others] = organizations
     if (id === undefined) return { rows: 0, isLast: true }
     const { rows, isLast } = await requeueIn(work, id, size)
@@ -140,14 +142,14 @@ function requeueing(work: SystemWork): NextBatch {
   }
 }
 
-function organizationsBehind(work: SystemWork, last: string): Query<string[]> {
+function organizationsAfter(work: SystemWork, last: string): Query<string[]> {
   const rows = allRows<Task>(work.scopeAbout(undefined), tasks)
   const statement = ownStatement(
     rows.plan,
     requeueing,
     'organizations',
     false,
-    ({ sql }) => `select distinct "org_id" from ${sql} where ${leaseIsPast} and "org_id" > $1::uuid
+    ({ sql }) => `select distinct "org_id" from ${sql} where ${hasExpiredLease} and "org_id" > $1::uuid
       order by "org_id" limit 100`,
   )
   return rows.run(
@@ -157,9 +159,9 @@ function organizationsBehind(work: SystemWork, last: string): Query<string[]> {
   )
 }
 
-const leaseIsPast = `"status" = 'running' and "lease_expires_at" < statement_timestamp()`
+const hasExpiredLease = `"status" = 'running' and ${leaseIsExpired}`
 
-function requeueIn(work: SystemWork, id: string, size: number): Promise<Batch> {
+function requeueIn(work: SystemWork, id: string, size: number): Promise<BatchResult> {
   const rows = new ScopedTable<Task>(work.scopeAbout({ kind: 'org', id }), tasks)
   const statement = ownStatement(
     rows.plan,
@@ -167,13 +169,13 @@ function requeueIn(work: SystemWork, id: string, size: number): Promise<Batch> {
     'requeue',
     true,
     ({ sql, visible }) => `with past as materialized (
-        select "id" from ${sql} where ${visible} and ${leaseIsPast}
+        select "id" from ${sql} where ${visible} and ${hasExpiredLease}
         order by "lease_expires_at" limit $2::bigint for no key update skip locked
       )
       update ${sql} set ${requeued.set} from ${requeued.from}
       where ${visible} and "id" = any(array(select "id" from past))`,
   )
-  return batch(
+  return runBatch(
     size,
     rows.run(
       statement,

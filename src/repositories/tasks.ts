@@ -63,6 +63,9 @@ const retry = '"attempt" < "max_attempts"'
 /** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
 const clock = '(select statement_timestamp() as now) clock'
 
+/** Holds for a running task that lost its lease. */
+export const leaseIsExpired = '"lease_expires_at" < statement_timestamp()'
+
 /** Queues a task again that lost its lease, or fails it when it has no attempts left. `from` is the clock that `set` reads. */
 export const requeued = {
   set: `"status" = case when ${retry} then 'queued' else 'failed' end,
@@ -162,7 +165,7 @@ export class Tasks extends ScopedRepository<Task> {
     const statement = this.change(
       'requeue',
       ({ sql, selected, visible }) => `update ${sql} set ${requeued.set} from ${requeued.from}
-      where ${visible} and "status" = 'running' and ("lease_expires_at" < statement_timestamp()) is true
+      where ${visible} and "status" = 'running' and (${leaseIsExpired}) is true
       returning ${selected}`,
     )
     return this.runRows(statement, () => [])

@@ -8,3 +8,7 @@ export const tablesOf = (exports: Readonly<Record<string, unknown>>): PgTable[] 
 
 /** Every table of the library. */
 export const platformTables: readonly PgTable[] = tablesOf(schema)
+
+/** The host's tables among a schema module's exports, which may include those of the library. */
+export const ownTablesOf = (exports: Readonly<Record<string, unknown>>): PgTable[] =>
+  tablesOf(exports).filter((table) => !platformTables.includes(table))

@@ -28,8 +28,8 @@ export async function openEmbeddedTenancy(
 ): Promise<EmbeddedTenancy> {
   const declared = await declare(own)
   const executor = await openEmbeddedDatabase(true, declared, options.debug, seed)
-  const opened = { ...options, catalog: declared.catalog }
-  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), opened, executor)
+  const settings = { ...options, tables: declared.tables, allPermissions: declared.allPermissions }
+  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), settings, executor)
   const { organizations } = tenancy.system({ actor: 'openEmbeddedTenancy', reason: 'newOrg' })
   return {
     tenancy,

@@ -3,8 +3,8 @@ import { newId } from '../core/ids.js'
 import { openSession, type Session } from '../database/session.js'
 
 /**
- * Creates the bare row of an organization for trials and tests, without roles, owner or plan, and returns its id. The database must be migrated; the url is the owner's, or
- * `embedded` is the directory of an embedded database that no other process has open.
+ * Creates the bare row of an organization for trials and tests, without roles, owner or plan, and returns its id. The database must be
+ * migrated; the url is the owner's, or `embedded` is the directory of an embedded database that no other process has open.
  */
 export async function createOrganization(
   where: Session | string | { readonly embedded: string } | undefined,

@@ -42,8 +42,8 @@ export async function openWithout(options: WallOptions): Promise<{ tenancy: Tena
   }
   const rewrite: <T extends { statement: Statement }>(call: T) => T =
     options.without === 'predicates' ? withoutPredicate : (call) => call
-  const { catalog } = declared
-  return { tenancy: new Tenancy(counting, secretsOf(passingKeyring()), { catalog }), count: () => queries }
+  const { allPermissions } = declared
+  return { tenancy: new Tenancy(counting, secretsOf(passingKeyring()), { allPermissions }), count: () => queries }
 }
 
 /** The same statement, in which `$1`, the organization or the person, is compared with nothing. */

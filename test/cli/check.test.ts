@@ -1,17 +1,12 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { containing, example, root, tenantry } from './command-line.js'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { containing, copyOfExample, root, tenantry } from './command-line.js'
 
 let project: string
 beforeEach(() => {
-  project = mkdtempSync(join(tmpdir(), 'tenantry-project-'))
-  onTestFinished(() => {
-    rmSync(project, { recursive: true })
-  })
-  cpSync(example, project, { recursive: true, filter: (path) => !path.endsWith('node_modules') })
-  symlinkSync(join(root, 'node_modules'), join(project, 'node_modules'))
+  project = copyOfExample()
 })
 
 const check = (...args: string[]) => tenantry(['check', ...args], { cwd: project })

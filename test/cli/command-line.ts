@@ -1,9 +1,10 @@
 import { spawn, type SpawnOptions } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { openConsole } from '../../src/cli/console.js'
 import { runProgram } from '../../src/cli/program.js'
 import { Sessions } from '../../src/cli/sessions.js'
@@ -13,6 +14,17 @@ import { compiled } from '../support/compiled.js'
 export const root = join(import.meta.dirname, '..', '..')
 /** A host with a table of its own. */
 export const example = join(root, 'examples', 'your-own-tables')
+
+/** A copy of it in a folder that is removed after the test. */
+export function copyOfExample(): string {
+  const project = mkdtempSync(join(tmpdir(), 'tenantry-project-'))
+  onTestFinished(() => {
+    rmSync(project, { recursive: true })
+  })
+  cpSync(example, project, { recursive: true, filter: (path) => !path.endsWith('node_modules') })
+  symlinkSync(join(root, 'node_modules'), join(project, 'node_modules'))
+  return project
+}
 
 /** A text in a larger one, where an object is matched. */
 export const containing = (text: string) => expect.stringContaining(text) as string

@@ -1,20 +1,14 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { useCatalogs } from '../support/use-desk.js'
-import { containing, example, root, tenantry } from './command-line.js'
+import { containing, copyOfExample, tenantry } from './command-line.js'
 
 const newDatabase = useCatalogs()
 let project: string
 beforeEach(() => {
-  project = mkdtempSync(join(tmpdir(), 'tenantry-project-'))
-  onTestFinished(() => {
-    rmSync(project, { recursive: true })
-  })
-  cpSync(example, project, { recursive: true, filter: (path) => !path.endsWith('node_modules') })
-  symlinkSync(join(root, 'node_modules'), join(project, 'node_modules'))
+  project = copyOfExample()
 })
 
 const edit = (from: string, to: string) => {

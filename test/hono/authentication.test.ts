@@ -6,7 +6,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { anyone, authenticated, type AuthenticationOptions, problems, signedIn } from '../../src/hono.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
-import { type Team, useTeams } from '../support/use-teams.js'
+import { keys, newKey, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const queries: string[] = []
@@ -14,7 +14,7 @@ let tenancy: Tenancy
 beforeAll(async () => {
   tenancy = await openTenancy({
     url: teams.database.appUrl,
-    keys: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    keys,
     pool: { max: 4 },
     onQuery: ({ statements }) => queries.push(...statements.map(({ text }) => text)),
   })
@@ -56,12 +56,6 @@ function appOf(options?: AuthenticationOptions) {
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
 const cookie = (token: string) => ({ headers: { cookie: `theme=dark; session=${token}` } })
 const inCookie = { cookie: 'session' }
-
-async function newKey(team: Team, more: { role?: string; rateLimitPerHour?: number } = {}) {
-  const { role = 'developer', ...values } = more
-  const { userId } = await team.join(role)
-  return team.org.apiKeys.create({ userId, name: newId(), scopes: ['agents:read', 'agents:write'], ...values })
-}
 
 async function newSession(team: Team, { role = 'developer', isActive = true } = {}) {
   const { userId, memberId } = await team.join(role)

@@ -38,9 +38,10 @@ describe('an error of this library', () => {
       type: 'about:blank',
       title: 'Payment Required',
       status: 402,
-      detail: 'the plan allows max_members = 5, and 5 are in use',
+      detail: 'max_members: the plan allows 5, and 5 are in use; remove some, or change the plan',
       instance: 'abc-1',
       code: 'plan_limit',
+      limitName: 'max_members',
       limit: 5,
       current: 5,
     })
@@ -88,7 +89,7 @@ describe('an error of anybody else', () => {
   })
 })
 
-test('an exception of Hono is answered as it says itself', async () => {
+test('an exception of Hono keeps its own response', async () => {
   const own = new Response('teapot', { status: 418, headers: { 'x-own': 'yes' } })
   const { response, text, told } = await answerTo(new HTTPException(418, { res: own, cause: new Error() }))
   expect([response.status, text, response.headers.get('x-own')]).toEqual([418, 'teapot', 'yes'])

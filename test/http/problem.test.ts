@@ -40,7 +40,7 @@ test('refused input names its fields', () => {
 test('limits tell their numbers, and a 401 how to authenticate', () => {
   expect(problemOf(new PlanLimitError('max_members', 5, 5))).toMatchObject({
     status: 402,
-    body: { code: 'plan_limit', limit: 5, current: 5 },
+    body: { code: 'plan_limit', limitName: 'max_members', limit: 5, current: 5 },
   })
   expect(problemOf(new RateLimitedError(90, 10))).toMatchObject({
     status: 429,

@@ -9,7 +9,7 @@ import { codeBlocks } from '../../scripts/code-blocks.js'
 import { aborted } from '../../src/core/abort.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
-import { type Team, useTeams } from '../support/use-teams.js'
+import { keys, newKey, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const document = join(import.meta.dirname, '../../docs/requests.md')
@@ -28,9 +28,13 @@ const modules: Readonly<Record<string, () => Promise<object>>> = {
 }
 
 /** Runs the block of the document that has this line, and gives what it exports. */
-async function recipe(line: string, tenancy: Tenancy): Promise<Readonly<Record<string, unknown>>> {
+async function recipe(
+  line: string,
+  tenancy: Tenancy,
+  edit = (text: string) => text,
+): Promise<Readonly<Record<string, unknown>>> {
   const block = blocks.find(({ text }) => text.includes(line))
-  const { outputText } = ts.transpileModule(block?.text ?? '', {
+  const { outputText } = ts.transpileModule(edit(block?.text ?? ''), {
     compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2023 },
   })
   const loaded = new Map<string, object>()
@@ -71,20 +75,23 @@ async function fastify(tenancy: Tenancy): Promise<Serve> {
   return (init) => fetch(`${at}/agents`, init)
 }
 
+/** The Next recipe with this handler for GET in place of its own. */
+async function nextAnswering(handler: string): Promise<Serve> {
+  const own = 'withOrg(async (org) => Response.json(await org.agents.list()))'
+  const { GET } = await recipe('export const GET', teams.tenancy, (text) => {
+    expect(text).toContain(own)
+    return text.replace(own, `withOrg(${handler})`)
+  })
+  return (init) => (GET as Fetch)(new Request(url, init))
+}
+
 async function next(tenancy: Tenancy): Promise<Serve> {
   const handlers = (await recipe('export const GET', tenancy)) as Record<string, Fetch>
   return async (init) => (await handlers[init.method ?? 'GET']?.(new Request(url, init))) ?? Response.error()
 }
 
-const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+const bearer = ({ token }: { token: string }) => ({ authorization: `Bearer ${token}` })
 const json = { 'content-type': 'application/json' }
-
-async function newKey(team: Team, more: { role?: string; rateLimitPerHour?: number } = {}) {
-  const { role = 'developer', ...values } = more
-  const { userId } = await team.join(role)
-  const scopes = ['agents:read', 'agents:write']
-  return (await team.org.apiKeys.create({ userId, name: newId(), scopes, ...values })).token
-}
 
 async function problem(response: Promise<Response>) {
   const answered = await response
@@ -107,15 +114,15 @@ describe.each([
 
   test('serves the organization of the key, and no other', async () => {
     const [team, other] = [await teams.newTeam(), await teams.newTeam()]
-    const [token, foreign] = [await newKey(team), await newKey(other)]
+    const [key, foreign] = [await newKey(team), await newKey(other)]
     const body = JSON.stringify({ name: 'Ada', username: 'ada' })
-    const created = await serve({ method: 'POST', headers: { ...bearer(token), ...json }, body })
+    const created = await serve({ method: 'POST', headers: { ...bearer(key), ...json }, body })
     expect(created.status).toBe(201)
     const agent = (await created.json()) as { id: string; orgId: string }
     expect(agent.orgId).toBe(team.id)
-    const listed = async (token: string) =>
-      ((await (await serve({ headers: bearer(token) })).json()) as { items: unknown[] }).items
-    expect(await listed(token)).toMatchObject([{ id: agent.id }])
+    const listed = async (key: { token: string }) =>
+      ((await (await serve({ headers: bearer(key) })).json()) as { items: unknown[] }).items
+    expect(await listed(key)).toMatchObject([{ id: agent.id }])
     expect(await listed(foreign)).toEqual([])
   })
 
@@ -160,7 +167,7 @@ describe.each([
   test('tells the host what went wrong inside, and the client that something did', async () => {
     const closed = await openTenancy({
       url: teams.database.appUrl,
-      keys: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+      keys,
     })
     await closed.close()
     const broken = await open(closed)
@@ -169,6 +176,26 @@ describe.each([
     expect(body.status).toBeGreaterThanOrEqual(500)
     expect(body).not.toHaveProperty('detail')
     expect(logged.slice(told)).toMatchObject([{ error: { code: body.code } }])
+  })
+})
+
+describe('the recipe for Next', () => {
+  const limited = async () => ({ headers: bearer(await newKey(await teams.newTeam(), { rateLimitPerHour: 5 })) })
+
+  test('passes on a response that cannot be changed, with the limit of the key', async () => {
+    const serve = await nextAnswering(`async () => Response.redirect('http://localhost/agents/new', 303)`)
+    const response = await serve(await limited())
+    expect(response.status).toBe(303)
+    expect(response.headers.get('location')).toBe('http://localhost/agents/new')
+    expect(response.headers.get('ratelimit-remaining')).toBe('4')
+  })
+
+  test('tells the limit of the key beside a problem too', async () => {
+    const serve = await nextAnswering(`(org) => org.agents.get('${newId()}')`)
+    const { body, headers } = await problem(serve(await limited()))
+    expect(body).toMatchObject({ status: 404, code: 'not_found' })
+    expect(headers.get('ratelimit-limit')).toBe('5')
+    expect(headers.get('ratelimit-remaining')).toBe('4')
   })
 })
 

@@ -10,7 +10,7 @@ import {
 import { newId } from '../../src/core/ids.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { contend, refusalsOf, race } from '../support/contenders.js'
-import { type Team, useTeams } from '../support/use-teams.js'
+import { keys, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const unauthorized = new UnauthorizedError()
@@ -122,7 +122,7 @@ describe('refused in the same words are', () => {
     const queries: string[] = []
     const watched = await openTenancy({
       url: teams.database.appUrl,
-      keys: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+      keys,
       onQuery: ({ statements }) => queries.push(...statements.map(({ text }) => text)),
     })
     const last = token.at(-1) === '0' ? '1' : '0'
@@ -191,7 +191,6 @@ describe('refused in the same words are', () => {
 
   test('the secret of another organization’s key, with the same number of statements as an unknown one', async () => {
     const [one, other] = [await teams.newTeam(), await teams.newTeam()]
-    const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
     const counts: number[] = []
     const watched = await openTenancy({
       url: teams.database.appUrl,
@@ -345,7 +344,6 @@ test('the last use is noted once a minute', async () => {
 test('tokens of the other environment are refused, and begin as the host says', async () => {
   const team = await teams.newTeam()
   const { userId } = await team.join('developer')
-  const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
   const test = await openTenancy({ url: teams.database.appUrl, keys, tokens: { prefix: 'acme', env: 'test' } })
   const { token } = await test.forOrg(team.id).apiKeys.create({ userId, name: 'ci' })
   expect(token).toMatch(/^acme_test_/)

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { InvalidInputError, RateLimitedError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy } from '../../src/tenancy.js'
-import { useTeams } from '../support/use-teams.js'
+import { keys, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 
@@ -10,7 +10,7 @@ test.each(['tk', 'tks'])('a key and a session are told apart where tokens begin 
   const queries: unknown[] = []
   const tenancy = await openTenancy({
     url: teams.database.appUrl,
-    keys: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    keys,
     tokens: { prefix },
     onQuery: (event) => queries.push(event),
   })

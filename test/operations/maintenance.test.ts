@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type PgTable, pgTable, timestamp } from 'drizzle-orm/pg-core'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { InvalidInputError } from '../../src/core/errors.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { openSession } from '../../src/database/session.js'
 import { passingKeyring } from '../../src/encryption/keyring.js'
 import { secretsOf } from '../../src/encryption/secrets.js'
 import type { Maintained, MaintenanceOptions, MaintenanceProgress } from '../../src/operations/maintenance.js'
+import { declareTable } from '../../src/schema/shared/kinds.js'
 import { Tenancy } from '../../src/tenancy.js'
 import { recording } from '../support/recording-executor.js'
 import { type Team, useTeams } from '../support/use-teams.js'
@@ -172,12 +174,12 @@ describe('a pass', () => {
     const onProgress = (progress: MaintenanceProgress) => void heard.push(progress)
     const first = await run({ limit: 1050, onProgress })
     expect(first).toMatchObject({ isComplete: false, rows: { taskLeases: 1050, idempotencyKeys: 1050 } })
-    const of = 5
+    const total = 5
     expect(heard.filter(({ rows }) => rows > 0)).toEqual([
-      { kind: 'taskLeases', rows: 1000, done: 0, of },
-      { kind: 'taskLeases', rows: 1050, done: 0, of },
-      { kind: 'idempotencyKeys', rows: 1000, done: 0, of },
-      { kind: 'idempotencyKeys', rows: 1050, done: 0, of },
+      { kind: 'taskLeases', rows: 1000, done: 0, total },
+      { kind: 'taskLeases', rows: 1050, done: 0, total },
+      { kind: 'idempotencyKeys', rows: 1000, done: 0, total },
+      { kind: 'idempotencyKeys', rows: 1050, done: 0, total },
     ])
     expect(await run()).toMatchObject({
       isComplete: true,
@@ -311,6 +313,29 @@ describe('the partitions', () => {
     expect((await alarm()).inDefault).toEqual(['platform.audit_logs'])
   })
 
+  test('of a table of the host are told only where the table declares what it is partitioned by', async () => {
+    await sql('create table public.visits (at timestamptz not null) partition by range (at)')
+    onTestFinished(async () => {
+      await sql('drop table public.visits')
+    })
+    await sql('create table public.visits_default partition of public.visits default')
+    await sql(
+      `create table public.visits_2020_01 partition of public.visits for values from ('2020-01-01Z') to ('2020-02-01Z')`,
+    )
+    await sql('grant select on public.visits to tenantry_system')
+    const missing = [0, 1].map((ahead) => `public.visits_${month(ahead).replace('-', '_')}`)
+    const visits = pgTable('visits', { at: timestamp('at', { withTimezone: true }).notNull() })
+    expect(await alarmOf([visits])).toEqual({ missing: [], inDefault: [] })
+
+    await sql('drop table public.visits_2020_01')
+    declareTable(visits, { kind: 'global', partitionedBy: 'at' })
+    expect(await alarmOf([visits])).toEqual({ missing, inDefault: [] })
+    await sql('insert into public.visits values ($1)', [`${month(-1)}-15T00:00:00Z`])
+    expect(await alarmOf([visits])).toEqual({ missing, inDefault: [] })
+    await sql('insert into public.visits values ($1)', [`${month(0)}-15T00:00:00Z`])
+    expect(await alarmOf([visits])).toEqual({ missing, inDefault: ['public.visits'] })
+  })
+
   test('are found without reading the others', async () => {
     const { sent } = await recordedRun()
     const checks = sent.filter(({ statement }) => statement.text.startsWith('select exists (select from'))
@@ -321,6 +346,15 @@ describe('the partitions', () => {
     }
   })
 })
+
+/** The alarm of a build that has these tables alone. */
+async function alarmOf(tables: readonly PgTable[]) {
+  const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 1 } })
+  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), { tables }, executor)
+  const { partitions } = await tenancy.system({ actor: 'test', reason: 'a test' }).maintenance.run()
+  await tenancy.close()
+  return partitions
+}
 
 async function recordedRun() {
   const { executor, sent } = recording(

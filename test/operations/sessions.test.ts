@@ -3,12 +3,11 @@ import { ForbiddenError, InvalidInputError, NotFoundError, UnauthorizedError } f
 import { newId } from '../../src/core/ids.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { contend, race } from '../support/contenders.js'
-import { useTeams } from '../support/use-teams.js'
+import { keys, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const unauthorized = new UnauthorizedError()
 const admin = (text: string, ...values: unknown[]) => teams.database.admin.query(text, values)
-const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 const authenticate = (token: string) => teams.tenancy.authenticateSession(token)
 
 async function signedIn() {

@@ -7,6 +7,7 @@ import { openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
+/** The master key of the tenancies in tests. */
 export const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 
 /** An organization with its built-in roles and an owner. */
@@ -87,4 +88,11 @@ export function useTeams() {
       }
     },
   }
+}
+
+/** An API key of a new member with that role, which may read and write agents where the role allows it. */
+export async function newKey(team: Team, more: { role?: string; rateLimitPerHour?: number } = {}) {
+  const { role = 'developer', ...values } = more
+  const { userId } = await team.join(role)
+  return team.org.apiKeys.create({ userId, name: newId(), scopes: ['agents:read', 'agents:write'], ...values })
 }

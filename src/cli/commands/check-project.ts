@@ -5,7 +5,7 @@ import { uncoveredTables, uncoveredText } from '../../access/own-permissions.js'
 import { takenNames } from '../../core/relational-schema.js'
 import { checkTables, type Finding } from '../../lint/check-tables.js'
 import * as library from '../../schema/index.js'
-import { platformTables, tablesOf } from '../../schema/tables.js'
+import { ownTablesOf, platformTables } from '../../schema/tables.js'
 import { type OwnProject, type Project, readDrizzleConfig } from '../config-file.js'
 import { withDrizzleKit } from '../drizzle-kit.js'
 
@@ -38,10 +38,11 @@ function checkNames({ definitions }: OwnProject): Finding[] {
 
 /** What openTenancy would refuse. */
 const checkPermissions = ({ definitions, permissions }: OwnProject): Finding[] =>
-  uncoveredTables(
-    tablesOf(definitions).filter((table) => !platformTables.includes(table)),
-    permissions,
-  ).map((uncovered) => ({ rule: 'permission', table: uncovered.table, message: `${uncoveredText(uncovered)}.` }))
+  uncoveredTables(ownTablesOf(definitions), permissions).map((uncovered) => ({
+    rule: 'permission',
+    table: uncovered.table,
+    message: `${uncoveredText(uncovered)}.`,
+  }))
 
 /** drizzle-kit creates the schemas that the module exports. A table has only the name of its schema. */
 function checkSchemas({ definitions, exceptRules }: OwnProject): Finding[] {
@@ -49,9 +50,7 @@ function checkSchemas({ definitions, exceptRules }: OwnProject): Finding[] {
   if (exceptRules.includes(rule)) return []
   const exported = Object.values(definitions)
   const created = new Set(exported.filter(isPgSchema).map(({ schemaName }) => schemaName))
-  const used = tablesOf(definitions)
-    .filter((table) => !platformTables.includes(table))
-    .map((table) => getTableConfig(table).schema)
+  const used = ownTablesOf(definitions).map((table) => getTableConfig(table).schema)
   return [...new Set(used)]
     .filter((name) => name !== undefined && !created.has(name))
     .map((name) => ({

@@ -3,18 +3,18 @@ import type { AddCommand } from '../command.js'
 import { usageOf } from '../command.js'
 import type { Bar, Console } from '../console.js'
 import { exit } from '../report.js'
-import { bySystem, withSystem } from '../system-login.js'
+import { systemOptions, withSystem } from '../system-login.js'
 
 export const addMaintain: AddCommand = (program, run) =>
   program.command(
     'maintain',
-    'Removes what is past: sessions, idempotency keys, leases and the like',
+    'Queues tasks with expired leases again, and removes expired keys, sessions and invitations',
     (command) =>
-      bySystem(command)
+      systemOptions(command)
         .usage(
           usageOf(
             'maintain',
-            'Queues tasks again whose lease has expired, and removes expired idempotency keys, past hours of API keys,',
+            'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
             'expired invitations and ended sessions. Run it by cron, for example every hour: it goes in short',
             'transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
             'partition is missing, which the owner mends with `tenantry partitions ensure`.',
@@ -28,12 +28,12 @@ export const addMaintain: AddCommand = (program, run) =>
         .option('keep-session-days', {
           type: 'number',
           requiresArg: true,
-          describe: 'Keep sessions for so long after their end. Default: 30',
+          describe: 'Days to keep a session after its end. Default: 30',
         })
         .option('keep-invitation-days', {
           type: 'number',
           requiresArg: true,
-          describe: 'Keep unanswered invitations for so long after they expired. Default: 30',
+          describe: 'Days to keep an unanswered invitation after it expired. Default: 30',
         })
         .example('$0 maintain', 'in a cron job'),
     run(async (args, context) => {
@@ -61,8 +61,8 @@ async function withBar(
   if (!console.interactive) return work(() => undefined)
   let bar: Bar | undefined
   try {
-    const maintained = await work(({ done, of }) => {
-      bar ??= console.bar('maintenance', of)
+    const maintained = await work(({ done, total }) => {
+      bar ??= console.bar('maintenance', total)
       bar.at(done)
     })
     bar?.done(maintained.isComplete ? 'maintenance' : 'maintenance, stopped')

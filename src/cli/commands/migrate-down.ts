@@ -1,5 +1,5 @@
 import type { Step } from '../../migrations/migrator.js'
-import type { RemovedPermissions } from '../../migrations/own-permissions.js'
+import type { RemovedPermissions } from '../../migrations/bring-own-permissions.js'
 import { MigrationError } from '../../core/errors.js'
 import { type AddCommand, asOwner, connecting, usageOf, whenRefused } from '../command.js'
 import { chooseSets, requireEverySet, targeted, withEverySet } from '../migration-sets.js'
@@ -16,7 +16,8 @@ export const addDown: AddCommand = (program, run) =>
             'migrate down',
             'Undoes the last migration, or as many as you ask for: yours before those of the library. What a',
             'migration created is dropped with all its rows, so the command asks first; without a terminal it is refused',
-            'unless --yes is given. With the last of your migrations the permissions of your config are removed, from every role.',
+            'unless --yes is given. When none of your migrations is left, the permissions of your config are removed',
+            'too, from every role.',
             whenRefused,
           ),
         )

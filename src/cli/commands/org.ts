@@ -3,7 +3,7 @@ import type { Organization } from '../../schema/organizations.js'
 import type { System } from '../../system.js'
 import type { AddCommand } from '../command.js'
 import { usageOf } from '../command.js'
-import { bySystem, withSystem } from '../system-login.js'
+import { systemOptions, withSystem } from '../system-login.js'
 
 export const addOrg: AddCommand = (program, run) =>
   program.command('org', 'Creates organizations, lists them, and suspends them', (group) =>
@@ -17,7 +17,7 @@ const addCreate: AddCommand = (group, run) =>
     'create [slug]',
     'Creates an organization with its roles, its owner and its plan',
     (command) =>
-      bySystem(command)
+      systemOptions(command)
         .usage(
           usageOf(
             'org create <slug>',
@@ -74,7 +74,7 @@ const addList: AddCommand = (group, run) =>
     'list',
     'Lists the organizations, newest first',
     (command) =>
-      bySystem(command)
+      systemOptions(command)
         .usage(usageOf('org list', 'Lists the organizations, newest first, the suspended ones too.'))
         .option('limit', { type: 'number', requiresArg: true, default: 50, describe: 'How many, 1 to 1,000' }),
     run(async (args, context) => {
@@ -97,7 +97,7 @@ const addSuspend: AddCommand = (group, run) =>
     'suspend [slug]',
     'Refuses every read and write of an organization',
     (command) =>
-      bySystem(command)
+      systemOptions(command)
         .usage(usageOf('org suspend <slug>', 'From now on every read and write of the organization is refused.'))
         .positional('slug', { type: 'string', describe: 'The slug of the organization' })
         .demandOption('reason'),
@@ -115,7 +115,7 @@ const addReactivate: AddCommand = (group, run) =>
     'reactivate [slug]',
     'Serves a suspended organization again',
     (command) =>
-      bySystem(command)
+      systemOptions(command)
         .usage(usageOf('org reactivate <slug>', 'Serves a suspended organization again.'))
         .positional('slug', { type: 'string', describe: 'The slug of the organization' }),
     run(async (args, context) => {

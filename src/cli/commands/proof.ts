@@ -45,8 +45,7 @@ export const addProof: AddCommand = (program, run) =>
       const project = await context.project()
       const { tables, sets, own, permissions } = project
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
-      const keys = permissions.map(({ key }) => key)
-      const declarations = { ...(await declarationsOf(tables, sets)), permissions: keys }
+      const declarations = await declarationsOf(tables, sets, permissions)
       const role = system ? 'tenantry_system' : 'tenantry_app'
       const { faults, notes } = await context.connected(place, async (session) => {
         const proof = await proveStartup(session, declarations, {

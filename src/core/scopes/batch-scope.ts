@@ -34,7 +34,7 @@ const allOf = (plans: readonly Plan[]): Promise<Planned<unknown>[]> =>
 export function needsTransaction(all: readonly Planned<unknown>[]): boolean {
   if (all.length < 2) return false
   const effects = new Set(callsOf(all).map(({ statement }) => statement.effect))
-  // What is read in front of an insert, such as the room that a plan leaves, is refused by the server: nothing is written then.
+  // A check in front of an insert, such as a plan limit, fails on the server, and the whole unit with it. So it needs no transaction.
   if (all.every(({ call }) => call.statement.effect === 'insert')) effects.delete('read')
   return effects.size > 1 || effects.has('change')
 }

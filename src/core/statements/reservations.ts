@@ -23,7 +23,7 @@ export class RoomInPlan {
   /** For rows that are all new. */
   forRows(rows: readonly Values[]): readonly Call[] {
     const { sum } = this.limit
-    const place = this.places(0)
+    const place = this.place(0)
     if (rows.length === 0) return []
     if (sum === undefined) return this.reserve(`${place}::numeric`, [rows.length])
     const amounts = rows.map((row) => amountIn(row, sum))
@@ -37,10 +37,10 @@ export class RoomInPlan {
     const { columns } = keyOf(plan, keyName)
     const given = columns.map((column) => column.encode(values[column.property] ?? null))
     // A null is equal to nothing, as in the unique key.
-    const isThat = columns.map(({ sql, writtenAs }, index) => `${sql} = ${this.places(index)}::${writtenAs}`)
+    const isThat = columns.map(({ sql, writtenAs }, index) => `${sql} = ${this.place(index)}::${writtenAs}`)
     const same = `from ${plan.sql} where ${[plan.visible, ...isThat].join(' and ')}`
     if (sum === undefined) return this.reserve(`(select case when exists (select ${same}) then 0 else 1 end)`, given)
-    const amount = `${this.places(columns.length)}::numeric`
+    const amount = `${this.place(columns.length)}::numeric`
     const added =
       onConflict === 'keeps'
         ? `(select case when exists (select ${same}) then 0 else ${amount} end)`
@@ -51,7 +51,7 @@ export class RoomInPlan {
   /** For a hidden row that comes back. */
   forRestored(id: string): readonly Call[] {
     const { owned } = this.target.plan
-    const hidden = `${owned} and "deleted_at" is not null and "id" = ${this.places(0)}::uuid`
+    const hidden = `${owned} and "deleted_at" is not null and "id" = ${this.place(0)}::uuid`
     return this.reserve(this.measure(hidden), [id])
   }
 
@@ -59,8 +59,8 @@ export class RoomInPlan {
   forChange(id: string, values: Values): readonly Call[] {
     const { sum } = this.limit
     if (sum === undefined || values[sum.property] === undefined) return []
-    const before = this.measure(`${this.target.plan.visible} and "id" = ${this.places(0)}::uuid`)
-    return this.reserve(`(${this.places(1)}::numeric - ${before})`, [id, amountIn(values, sum)])
+    const before = this.measure(`${this.target.plan.visible} and "id" = ${this.place(0)}::uuid`)
+    return this.reserve(`(${this.place(1)}::numeric - ${before})`, [id, amountIn(values, sum)])
   }
 
   /** Throws DefinitionError for a change of many rows: what they get is not added up. */
@@ -90,7 +90,7 @@ export class RoomInPlan {
     return `(select ${total}::numeric from ${this.target.plan.sql} where ${where})`
   }
 
-  private places(index: number): string {
+  private place(index: number): string {
     return `$${firstPlace(this.target.plan) + index}`
   }
 }

@@ -48,6 +48,9 @@ export function declareTable(table: PgTable, what: TableFacts): void {
 /** Undefined for a table that was never declared: the checks then report it. */
 export const factsOf = (table: PgTable): TableFacts | undefined => facts.get(table)
 
+/** Whether `tenantry partitions` serves the table: it has a partition for each month. */
+export const isPartitioned = (table: PgTable): boolean => factsOf(table)?.partitionedBy !== undefined
+
 /** The columns that identify a row and its owner never change. */
 export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
 

@@ -1,7 +1,6 @@
 import { permissionEntry, setKey } from '../access/inventory.js'
 import { isLibraryPermission, type OwnPermission } from '../access/own-permissions.js'
-import { MigrationError } from '../core/errors.js'
-import { LockNotFree, withContext } from '../database/session-failure.js'
+import { withContext } from '../database/session-failure.js'
 import { assertLockHeld } from '../database/session-lock.js'
 import type { Session } from '../database/session.js'
 import { readRecordedPermissions, recordWithin, refreshInventoryWithin } from './inventory-view.js'
@@ -88,32 +87,25 @@ export async function removeOwnPermissions(
 
 const where = 'your permissions'
 
-async function inTransaction<T>(
+function inTransaction<T>(
   direct: Session,
   { lockTimeout = 1000, attempts = 10 }: LockOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const session = withContext(direct, where)
-  try {
-    return await retriedTransaction(session, { lockTimeout, attempts }, async () => {
-      await assertLockHeld(session)
-      return work(session)
-    })
-  } catch (error) {
-    if (!(error instanceof LockNotFree)) throw error
-    throw new MigrationError(
-      `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds it`,
-    )
-  }
+  return retriedTransaction(session, { lockTimeout, attempts }, async () => {
+    await assertLockHeld(session)
+    return work(session)
+  })
 }
 
-const wanted = `wanted as (
+const wantedCte = `wanted as (
   select w.key, w.description, w.roles from json_to_recordset($1::json) w(key text, description text, roles json)
 ), entry as (
   select w.key as permission, r.role from wanted w cross join lateral json_array_elements_text(w.roles) r(role)
 )`
 
-const addStatement = `with ${wanted}, fresh as (
+const addStatement = `with ${wantedCte}, fresh as (
     insert into platform.permissions (key, description) select w.key, w.description from wanted w
     on conflict (key) do nothing returning key
   ), reworded as (
@@ -122,14 +114,14 @@ const addStatement = `with ${wanted}, fresh as (
   )
   select key from fresh order by key`
 
-const giveStatement = `with ${wanted}, given as (
+const giveStatement = `with ${wantedCte}, given as (
     insert into platform.role_permissions (org_id, role_key, permission)
     select r.org_id, r.key, e.permission from entry e join platform.roles r on r.key = e.role and r.built_in
     on conflict do nothing returning 1
   )
   select count(*)::int as count from given`
 
-const takeStatement = `with ${wanted}, taken as (
+const takeStatement = `with ${wantedCte}, taken as (
     delete from platform.role_permissions h using wanted w, platform.roles r
     where h.permission = w.key and r.org_id = h.org_id and r.key = h.role_key and r.built_in
       and not exists (select from entry e where e.permission = h.permission and e.role = h.role_key)
