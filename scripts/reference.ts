@@ -1,4 +1,5 @@
 import ts from 'typescript'
+import { builtInRoles, permissionCatalog } from '../src/schema/built-in-roles.js'
 
 /** Methods with names that need no explanation. Every other public method needs a doc comment. */
 const obvious = /^(id|ping|count|exists|create|update|activate|pause|enable|disable|findBy[A-Z]\w*)$/
@@ -61,6 +62,7 @@ export function referenceOf(program: ts.Program, root: string): Reference {
       ),
     ],
     ['errors.md', page('Errors', [errorsIntroduction, reader.errorTable()])],
+    ['permissions.md', page('Permissions and built-in roles', [permissionsIntroduction, permissionLines()])],
   ])
   return { pages, faults: reader.faults }
 }
@@ -72,8 +74,21 @@ const contents = [
     '- [Requests and answers](requests.md): `readRequest`, `problemOf`, and the middlewares of `tenantry/hono`',
     '- [Options](options.md): what `openTenancy`, `forOrg`, `transaction`, `claim` and others take',
     '- [Errors](errors.md): their codes and HTTP statuses',
+    '- [Permissions and built-in roles](permissions.md): which role has which',
   ].join('\n'),
 ]
+const permissionsIntroduction =
+  'A scope with an actor asks for `<repository>:read` or `<repository>:write` before each call. `owner` has every permission, those of your config too.'
+
+/** A line for each permission of the library, with the built-in roles that have it. */
+function permissionLines(): string {
+  const rows = Object.entries(permissionCatalog).map(([key, description]) => {
+    const holders = builtInRoles.filter(({ permissions }) => permissions.some((held) => held === key))
+    return `- \`${key}\`: ${description}. ${holders.map((role) => role.key).join(', ')}`
+  })
+  return rows.join('\n')
+}
+
 /** The types of arguments, by the module that exports them. */
 const options = [
   { from: 'src/index.ts', names: ['TenancyOptions', 'OwnTables', 'OrgOptions', 'Actor', 'RequestContext'] },

@@ -76,6 +76,7 @@ export {
   type RequestHeaders,
 } from './http/read-request.js'
 export { newId } from './core/ids.js'
+export { parseInput } from './core/values.js'
 export type { Query } from './core/query.js'
 export type { CountedRows } from './core/scoped-database.js'
 export type { ConnectionEvent, OnQuery, QueryEvent } from './core/tracing.js'

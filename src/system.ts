@@ -1,4 +1,3 @@
-import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import type { Executor } from './core/executor.js'
 import { trusted } from './core/rules.js'
@@ -41,13 +40,13 @@ const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1
 export interface SystemSettings {
   readonly executor: Executor
   readonly secrets: Secrets
-  /** Every table of this build, the host's too. */
-  readonly tables: readonly PgTable[]
+  /** The names of the tables that this build declares as partitioned by month, the host's too. */
+  readonly partitioned: readonly string[]
   readonly debug: boolean
 }
 
 /** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
-export function systemOf({ executor, secrets, tables, debug }: SystemSettings, given: SystemOptions): System {
+export function systemOf({ executor, secrets, partitioned, debug }: SystemSettings, given: SystemOptions): System {
   const context = {
     actor: undefined,
     request: undefined,
@@ -59,7 +58,7 @@ export function systemOf({ executor, secrets, tables, debug }: SystemSettings, g
   }
   return new System({
     operator: parseInput(operator, given),
-    tables,
+    partitioned,
     scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),
   })
 }

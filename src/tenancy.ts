@@ -24,6 +24,7 @@ import {
 } from './operations/authenticate-session.js'
 import { type InvitationPreview, previewInvitation } from './operations/my-invitations.js'
 import { Directory, findIdBySlug } from './operations/directory.js'
+import { partitionedNames } from './operations/partition-alarm.js'
 import { assertFallbackPlan, planLimits } from './operations/plan-limits.js'
 import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
 import { Org } from './org.js'
@@ -98,7 +99,7 @@ export class Tenancy {
   private readonly executor: Executor
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
-  private readonly tables: readonly PgTable[]
+  private readonly partitioned: readonly string[]
   private readonly allPermissions: ReadonlySet<string>
   private readonly policy: SessionPolicy
   /** The rules of a scope without an actor. */
@@ -116,7 +117,7 @@ export class Tenancy {
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
-    this.tables = tables
+    this.partitioned = partitionedNames(tables)
     this.allPermissions = allPermissions
     this.policy = sessionPolicy(sessions)
     this.backend = { ...trusted, ...planLimits(fallbackPlan) }
@@ -240,8 +241,8 @@ export class Tenancy {
         'is missing: create a login with `tenantry login create <name> --system`, set SYSTEM_DATABASE_URL, and pass it to openTenancy',
       )
     }
-    const { secrets, tables, debug } = this
-    return systemOf({ executor, secrets, tables, debug }, operator)
+    const { secrets, partitioned, debug } = this
+    return systemOf({ executor, secrets, partitioned, debug }, operator)
   }
 
   /** Resolves when the database answers. */
@@ -319,7 +320,8 @@ export async function openSystem(
       : await openServer('tenantry_system', systemPool(place.url), options, declared)
   const secrets = secretsOf(passingKeyring())
   return {
-    system: (operator) => systemOf({ executor, secrets, tables: declared.tables, debug: false }, operator),
+    system: (operator) =>
+      systemOf({ executor, secrets, partitioned: partitionedNames(declared.tables), debug: false }, operator),
     close: () => executor.close({ drain: 0 }),
   }
 }

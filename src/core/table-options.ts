@@ -73,7 +73,10 @@ function readLimit(plan: TablePlan, given: unknown): TableLimit {
       'limit',
       "must be the name of a limit, or have a name and a column: { name: 'storage_gb', sum: 'sizeGb' }",
     )
-  return { name, sum: columnOf(plan, sum) }
+  const column = columnOf(plan, sum)
+  if (!/^(?:smallint|integer|bigint|numeric|real|double precision)\b/.test(column.storedAs))
+    throw new DefinitionError(`${plan.resource}.${sum} holds no numbers, so a limit cannot add it up`)
+  return { name, sum: column }
 }
 
 function readReference(given: unknown): Reference {

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import {
   type ErrorStatus,
+  ForbiddenError,
   type InputFault,
   InvalidInputError,
   PlanLimitError,
@@ -27,6 +28,8 @@ export interface Problem {
   readonly field?: string
   /** Every fault of an input that was refused. */
   readonly faults?: readonly InputFault[]
+  /** The permission that is missing, where it is one. */
+  readonly permission?: string
   /** In seconds. */
   readonly retryAfter?: number
   /** The limit of the plan that the write would exceed, such as `max_members`. */
@@ -77,12 +80,13 @@ export function problemOf(error: unknown, options?: ProblemOptions): ProblemAnsw
   return { status, headers: headersOf(error, retryAfter), body }
 }
 
-function factsOf(error: unknown): Pick<Problem, 'field' | 'faults' | 'limitName' | 'limit' | 'current'> {
+function factsOf(error: unknown): Pick<Problem, 'field' | 'faults' | 'permission' | 'limitName' | 'limit' | 'current'> {
   if (error instanceof InvalidInputError) {
     const { faults } = error
     const [{ field } = { field: '' }, second] = faults
     return second === undefined && field !== '' ? { field, faults } : { faults }
   }
+  if (error instanceof ForbiddenError && error.permission !== undefined) return { permission: error.permission }
   if (error instanceof PlanLimitError) {
     const { limitName, limit, current } = error
     return { limitName, limit, current }

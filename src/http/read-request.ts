@@ -65,7 +65,7 @@ export function checkedCookie(name: unknown): string {
 }
 
 function headerOf(headers: RequestHeaders, name: string): string | undefined {
-  const value = isWeb(headers) ? headers.get(name) : headers[name]
+  const value = isWeb(headers) ? headers.get(name) : Object.hasOwn(headers, name) ? headers[name] : undefined
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
@@ -73,14 +73,26 @@ const isWeb = (headers: RequestHeaders): headers is WebHeaders => typeof headers
 
 /** Anything after the scheme is a token, so that a malformed one is refused instead of ignored. */
 const bearerOf = (authorization: string | undefined): string | undefined =>
-  authorization === undefined ? undefined : /^bearer(?:\s+(.*))?$/is.exec(authorization)?.slice(1).join('').trim()
+  authorization === undefined
+    ? undefined
+    : /^bearer(?:[ \t]+(.*))?$/is.exec(authorization)?.slice(1).map(trimmed).join('')
+
+/** Without spaces and tabs at both ends, as HTTP has it: `trim` takes a no-break space for one too. */
+function trimmed(text = ''): string {
+  let [start, end] = [0, text.length]
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (start < end && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+const isBlank = (character: number): boolean => character === 32 || character === 9
 
 /** An empty cookie counts as none: that is how some applications sign a browser out. */
 function cookieOf(headers: RequestHeaders, name: string): string | undefined {
   for (const pair of headerOf(headers, 'cookie')?.split(';') ?? []) {
     const at = pair.indexOf('=')
-    if (at < 0 || pair.slice(0, at).trim() !== name) continue
-    const value = pair.slice(at + 1).trim()
+    if (at < 0 || trimmed(pair.slice(0, at)) !== name) continue
+    const value = trimmed(pair.slice(at + 1))
     return value === '' ? undefined : value
   }
   return undefined

@@ -15,6 +15,7 @@ import {
   newInvitation,
   type NewInvitation,
 } from '../schema/invitations.js'
+import { apiKeys } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
 import { assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
@@ -55,11 +56,18 @@ export class ManagedInvitations extends Invitations {
       await lockForManagement(inner.scope, asInvitations)
       await grantableRole(inner.scope, role, asInvitations)
       const unsettled = await inner.unsettledFor(email)
+      if (unsettled !== undefined) await assertHoldsRole(inner.scope, unsettled.role, asInvitations)
       if (unsettled?.isPending !== true) await reserveSeat(inner.scope)
       await inner.assertNoMember(email)
       if (unsettled !== undefined) return inner.renew(unsettled.id, role, expiresAt)
       const { token, ...stored } = inner.scope.context.tokens.makeInvitation(ownerId(inner.scope, 'org'))
-      const managed = { email, role, ...stored, invitedBy: inner.inviter(), expiresAt: await inner.end(expiresAt) }
+      const managed = {
+        email,
+        role,
+        ...stored,
+        invitedBy: await inner.inviter(),
+        expiresAt: await inner.end(expiresAt),
+      }
       return { invitation: await inner.insertRow(shape.noInput, {}, { managed }), token }
     })
   }
@@ -98,9 +106,19 @@ export class ManagedInvitations extends Invitations {
     this.scope.context.rules.authorize(`${asInvitations.permission}:write`, undefined)
   }
 
-  private inviter(): string | null {
+  /** The person who acts, or the one whose key does. Null for backend code and jobs. */
+  private async inviter(): Promise<string | null> {
     const { actor } = this.scope.context
-    return actor?.kind === 'user' ? (actor.id ?? null) : null
+    if (actor?.kind !== 'api_key') return actor?.kind === 'user' ? (actor.id ?? null) : null
+    const key = this.query('user of record', () => {
+      const { sql, owned } = planOf(apiKeys)
+      return `select "user_id" from ${sql} where ${owned} and "id" = $2`
+    })
+    return this.run(
+      key,
+      () => [actor.id],
+      ({ rows: [row] }) => (row?.[0] as string | undefined) ?? null,
+    )
   }
 
   private async assertNoMember(email: string): Promise<void> {
@@ -122,13 +140,17 @@ export class ManagedInvitations extends Invitations {
     const open = this.query(
       'unsettled',
       ({ sql, visible }) =>
-        `select "id", "expires_at" > statement_timestamp() from ${sql}
+        `select "id", "role", "expires_at" > statement_timestamp() from ${sql}
            where ${visible} and "email" = $2::text and ${isUnsettled(resource)} for no key update`,
     )
     return this.run(
       open,
       () => [email],
-      ({ rows: [row] }) => (row === undefined ? undefined : { id: row[0] as string, isPending: row[1] === true }),
+      ({ rows: [row] }) => {
+        if (row === undefined) return undefined
+        const [invitation, role, isPending] = row as [string, string, boolean]
+        return { id: invitation, role, isPending }
+      },
     )
   }
 
@@ -148,7 +170,7 @@ export class ManagedInvitations extends Invitations {
     const set = `"token_hash" = $3::bytea, "pepper_id" = $4::text, "role" = $5::text, "invited_by" = $6::uuid,
       "expires_at" = $7::timestamptz, "sent_count" = "sent_count" + 1`
     const end = (await this.end(expiresAt)).toISOString()
-    const values = [tokenHash, pepperId, role, this.inviter(), end]
+    const values = [tokenHash, pepperId, role, await this.inviter(), end]
     return { invitation: await this.guardedRow('resend', id, unguarded(resource, set), () => values), token }
   }
 
@@ -163,6 +185,7 @@ export class ManagedInvitations extends Invitations {
 
 interface UnsettledInvitation {
   readonly id: string
+  readonly role: string
   readonly isPending: boolean
 }
 

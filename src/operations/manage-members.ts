@@ -12,7 +12,7 @@ import { type Member, memberPatch, type MemberPatch, newMember, type NewMember }
 import { projectMembers } from '../schema/project-members.js'
 import { rolePermissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
-import { admit, alreadyMember, membershipStatus, membersResource } from './membership.js'
+import { admit, alreadyMember, membershipOf, membersResource, revokeInvitationTo } from './membership.js'
 import {
   assertHeld,
   assertHoldsRole,
@@ -51,9 +51,10 @@ export class ManagedMembers extends Members {
       const given = parseInput(newMember, values)
       await lockForManagement(inner.scope, asMembers)
       await grantableRole(inner.scope, given.role, asMembers)
+      await revokeInvitationTo(inner.scope, given.email)
       await reserveSeat(inner.scope)
-      const known = await membershipStatus(inner.rows, given.userId)
-      if (known === 'active' || known === 'inactive') throw alreadyMember(known)
+      const known = await membershipOf(inner.rows, given.userId)
+      if (known?.status === 'active' || known?.status === 'inactive') throw alreadyMember(known.status)
       return admit(inner.rows, given, known === undefined)
     })
   }
@@ -94,6 +95,7 @@ export class ManagedMembers extends Members {
     return this.managing(id, async (inner, member) => {
       if (member.status === 'inactive') return member
       await inner.assertAnotherOwner(member)
+      await revokeInvitationTo(inner.scope, member.email)
       const set = `"status" = 'inactive', "auth_epoch" = "auth_epoch" + 1`
       return inner.guardedRow('deactivate', id, unguarded(resource, set), () => [])
     })
@@ -213,7 +215,8 @@ export class ManagedMembers extends Members {
     return source
   }
 
-  private async removeMember({ id, userId }: Member): Promise<Member> {
+  private async removeMember({ id, userId, email }: Member): Promise<Member> {
+    await revokeInvitationTo(this.scope, email)
     await this.child(projectMembers).deleteRows({ userId })
     const keys = this.child(apiKeys)
     const revoke = ownStatement(keys.plan, ManagedMembers, 'revoke', true, ({ sql, visible }) => ({

@@ -1,7 +1,9 @@
 import { ConflictError, NotFoundError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { type Invitation, isUnsettled, organizationInvitations } from '../schema/invitations.js'
 import type { Member } from '../schema/members.js'
 import { type ProjectMember, projectMembers } from '../schema/project-members.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -15,23 +17,33 @@ export interface Admission extends Pick<Member, 'userId' | 'email' | 'role'> {
   readonly invitedBy?: string | null | undefined
 }
 
+/** What somebody is, or was, in the organization. */
+export interface Membership {
+  readonly status: Member['status'] | 'removed'
+  readonly role: string
+  /** When it last changed. */
+  readonly changedAt: Date
+}
+
 /** Undefined for somebody who never was a member. */
-export function membershipStatus(
-  rows: ScopedTable<Member>,
-  userId: string,
-): Query<Member['status'] | 'removed' | undefined> {
+export function membershipOf(rows: ScopedTable<Member>, userId: string): Query<Membership | undefined> {
   const known = ownStatement(
     rows.plan,
-    membershipStatus,
-    'status of a user',
+    membershipOf,
+    'membership of a user',
     false,
     ({ sql }) =>
-      `select case when "deleted_at" is null then "status" else 'removed' end from ${sql} where "org_id" = $1 and "user_id" = $2`,
+      `select case when "deleted_at" is null then "status" else 'removed' end, "role", greatest("updated_at", "deleted_at")
+       from ${sql} where "org_id" = $1 and "user_id" = $2`,
   )
   return rows.run(
     known,
     () => [userId],
-    ({ rows: [row] }) => row?.[0] as Member['status'] | 'removed' | undefined,
+    ({ rows: [row] }) => {
+      if (row === undefined) return undefined
+      const [status, role, changedAt] = row as [Membership['status'], string, string]
+      return { status, role, changedAt: new Date(changedAt) }
+    },
   )
 }
 
@@ -72,3 +84,20 @@ export const alreadyMember = (status: Member['status']): ConflictError =>
       ? `${membersResource}: this person is a member already`
       : `${membersResource}: this person is an inactive member; reactivate them`,
   )
+
+/** Whoever is added, deactivated or removed has no use for it any more: it would take a seat, and let them back in. */
+export function revokeInvitationTo(scope: Scope, email: string): Query<void> {
+  const rows = new ScopedTable<Invitation>(scope, organizationInvitations, undefined, { permission: 'members' })
+  const revoke = ownStatement(rows.plan, revokeInvitationTo, 'revoke', true, ({ sql, visible }) => ({
+    verb: 'update',
+    ctes: [],
+    head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
+    where: `${visible} and "email" = $2::text and ${isUnsettled('organization_invitations')}`,
+    returning: '',
+  }))
+  return rows.run(
+    revoke,
+    () => [email],
+    () => undefined,
+  )
+}

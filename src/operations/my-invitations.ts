@@ -20,9 +20,9 @@ import { type Invitation, isPendingInvitation, organizationInvitations } from '.
 import { type Member, organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
 import { isLivePerson } from '../schema/users.js'
-import { admit, membershipStatus } from './membership.js'
+import { admit, type Membership, membershipOf } from './membership.js'
 import { actorFor } from './actors.js'
-import { grantableRole, lockForManagement } from './role-rights.js'
+import { findRights, grantableRole, isLiveMember, lockForManagement } from './role-rights.js'
 import { reserveSeat } from './seats.js'
 
 /** An invitation, as the invited person sees it. */
@@ -84,17 +84,22 @@ export class MyInvitations {
    */
   accept(invitation: string | InvitationReference): Promise<Member> {
     return this.settling(invitation, async (scope, rows, pending, userId) => {
-      await assertAcceptable(scope, pending)
       const members = new ScopedTable<Member>(scope, organizationMembers)
-      const status = await membershipStatus(members, userId)
-      if (status === 'active') {
+      const before = await membershipOf(members, userId)
+      // Whoever was removed or deactivated since was not invited back.
+      if (before !== undefined && before.status !== 'active' && before.changedAt > pending.updatedAt)
+        throw new NotFoundError(resource)
+      await assertAcceptable(scope, pending, before)
+      if (before?.status === 'active') {
         await settle(rows, pending.id, userId)
         return (await members.findRow({ userId })) as Member
       }
       await reserveSeat(scope, 'of the invitation')
       await settle(rows, pending.id, userId)
       const { email, role, createdAt: invitedAt, invitedBy } = pending
-      return admit(members, { userId, email, role, invitedAt, invitedBy }, status === undefined)
+      const member = await admit(members, { userId, email, role, invitedAt, invitedBy }, before === undefined)
+      await assertLive(scope, userId)
+      return member
     })
   }
 
@@ -181,16 +186,31 @@ export async function previewInvitation(
 const cannotEnter = (error: unknown): boolean =>
   error instanceof NotFoundError || error instanceof OrganizationSuspendedError
 
+/** The person may have been suspended, banned or deleted after their address was read. */
+async function assertLive(scope: Scope, userId: string): Promise<void> {
+  const isLive = await scope.query(() =>
+    planned({ statement: live, values: [userId] }, ({ rows: [row] }) => row?.[0] === true),
+  )
+  if (!isLive) throw new NotFoundError(resource)
+}
+
 /**
- * Throws ConflictError when the role is gone, or when the person who invited may not give it any more. Without a person who invited, as
+ * Throws ConflictError when the role is gone, or when the person who invited may not give it any more, or may not touch the role of an
+ * inactive member. Without a person who invited, as
  * after an invitation by backend code or a key, only the role is checked.
  */
-async function assertAcceptable(scope: Scope, { role, invitedBy }: Invitation): Promise<void> {
+async function assertAcceptable(
+  scope: Scope,
+  { role, invitedBy }: Invitation,
+  before: Membership | undefined,
+): Promise<void> {
   try {
     const { permissions } = await grantableRole(scope, role, asInvitations)
     if (invitedBy === null) return
     const inviter = await actorFor(scope, invitedBy)
-    if (inviter.can('invitations:write') && permissions.every((permission) => inviter.can(permission))) return
+    const former = before?.status === 'inactive' ? await findRights(scope, before.role, asInvitations) : undefined
+    const needed = ['invitations:write', ...permissions, ...(former?.permissions ?? [])]
+    if (needed.every((permission) => inviter.can(permission))) return
   } catch (error) {
     if (!(error instanceof InvalidInputError || error instanceof ForbiddenError)) throw error
   }
@@ -245,6 +265,8 @@ const address = statement(
    where u.id = $1 and u.kind = 'person' and ${isLivePerson('u')}`,
   'read',
 )
+
+const live = statement(`select ${isLiveMember('$1::uuid')}`, 'read')
 
 const preview = statement(
   `select o.name, o.slug, i.email, r.key, r.name, i.expires_at

@@ -24,11 +24,17 @@ interface Monthly {
   readonly months: readonly number[]
 }
 
+/** The names of the tables that are declared with `partitionedBy`, such as `platform.audit_logs`. */
+export const partitionedNames = (tables: readonly PgTable[]): string[] =>
+  tables.filter(isPartitioned).map((table) => {
+    const { schema = 'public', name } = getTableConfig(table)
+    return `${schema}.${name}`
+  })
+
 /** Looks at the tables that are declared with `partitionedBy`: the command makes partitions of no others. */
-export async function checkPartitions({ scopeAbout, tables: declared }: SystemWork): Promise<PartitionAlarm> {
+export async function checkPartitions({ scopeAbout, partitioned }: SystemWork): Promise<PartitionAlarm> {
   const scope = scopeAbout(undefined)
-  const names = declared.filter(isPartitioned).map(fullName)
-  const { tables, current } = await findMonthly(scope, names)
+  const { tables, current } = await findMonthly(scope, partitioned)
   const missing = tables.flatMap(({ name, months }) =>
     [current, current + 1].filter((month) => !months.includes(month)).map((month) => partitionName(name, month)),
   )
@@ -90,9 +96,4 @@ function hasRowsInDefault(scope: Scope, { sql, column, months }: Monthly, curren
   )
   const text = `select exists (select from ${sql} where ${ranges.map((range) => `(${range})`).join(' or ')})`
   return scope.query(() => planned({ statement: statement(text, 'read'), values }, ({ rows }) => rows[0]?.[0] === true))
-}
-
-function fullName(table: PgTable): string {
-  const { schema = 'public', name } = getTableConfig(table)
-  return `${schema}.${name}`
 }

@@ -18,8 +18,8 @@ export interface SystemWork {
   readonly operator: Operator
   /** A scope of the system's login. Its statements name the owner in their predicates. */
   readonly scopeAbout: (owner: Owner | undefined) => Scope
-  /** Every table of this build, the host's too. */
-  readonly tables: readonly PgTable[]
+  /** The names of the tables that this build declares as partitioned by month, the host's too. */
+  readonly partitioned: readonly string[]
 }
 
 /** What the entry of an operation says beside the operator. */

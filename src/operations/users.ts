@@ -11,7 +11,7 @@ import { unguarded } from '../core/statements/updates.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { apiKeys } from '../schema/api-keys.js'
-import { organizationInvitations } from '../schema/invitations.js'
+import { isUnsettled, organizationInvitations } from '../schema/invitations.js'
 import { organizationMembers } from '../schema/members.js'
 import { userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -165,6 +165,7 @@ export class Users {
       const email = await anyAddress(rows)
       if (email === undefined) throw new NotFoundError('users')
       await removeWhere(scope, apiKeys, '"user_id"', id)
+      await revokeInvitationsOf(scope, id)
       await removeWhere(scope, organizationMembers, '"user_id"', id)
       if (!(await isAnothers(scope, id, email))) await removeWhere(scope, organizationInvitations, '"email"', email)
       await removeWhere(scope, users, '"id"', id)
@@ -346,6 +347,19 @@ async function carryAddress(scope: Scope, id: string, from: string, to: string):
   )
   return keptIn
 }
+
+/** Without their inviter, who was checked until now, anybody could accept them. */
+const revokeInvitationsOf = (scope: Scope, inviter: string): Promise<void> =>
+  changeRows(
+    scope,
+    organizationInvitations,
+    'revoke',
+    ({ sql }) => ({
+      head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
+      where: `"invited_by" = $1 and ${isUnsettled('organization_invitations')}`,
+    }),
+    inviter,
+  )
 
 const removeWhere = (
   scope: Scope,

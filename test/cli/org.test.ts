@@ -98,6 +98,11 @@ test('a key is created for a service or a member, and opens the organization', a
   expect(await org.agents.count()).toBe(0)
   await tenancy.close()
 
+  const beyond = ['key', 'create', '--org', 'keyed', '--scopes', 'agents:read,invoices:write', '--name', 'beyond']
+  expect((await tenantry([...beyond, '--role', 'developer'], around)).stdout).toContain(
+    'The key cannot use invoices:write: the role of its member does not have that in the organization.',
+  )
+
   const owners = await tenantry(
     [...create, '--name', 'own', '--member', 'Keyed@acme.example', '--json', '--rate', '10'],
     around,

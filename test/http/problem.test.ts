@@ -42,6 +42,8 @@ test('limits tell their numbers, and a 401 how to authenticate', () => {
     status: 402,
     body: { code: 'plan_limit', limitName: 'max_members', limit: 5, current: 5 },
   })
+  expect(problemOf(new ForbiddenError('agents:write')).body).toMatchObject({ status: 403, permission: 'agents:write' })
+  expect(problemOf(new ForbiddenError(undefined, 'not here')).body).not.toHaveProperty('permission')
   expect(problemOf(new RateLimitedError(90, 10))).toMatchObject({
     status: 429,
     headers: {

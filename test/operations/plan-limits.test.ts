@@ -6,7 +6,8 @@ import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Scope } from '../../src/core/scope.js'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { agents, newAgent } from '../../src/schema/agents.js'
-import { diskConfig } from '../../src/schema/infrastructure.js'
+import { computeConfig, diskConfig } from '../../src/schema/infrastructure.js'
+import { newTask, tasks } from '../../src/schema/tasks.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { contend, race, waitersFor } from '../support/contenders.js'
 import { keys, type Team, useTeams } from '../support/use-teams.js'
@@ -192,6 +193,25 @@ describe('own tables', () => {
   })
 })
 
+test('a row outside of a partial index is a new one', async () => {
+  class Tasks extends ScopedRepository<object> {
+    constructor(scope: Scope) {
+      super(scope, tasks, { limit: 'max_jobs' })
+    }
+    put = (values: object) => this.putRow(newTask as never, values, 'tasks_dedupe_key')
+  }
+  const team = await teams.newTeam({ plan: await planWith({ max_jobs: 1 }) })
+  const { id } = await team.org.tasks.enqueue({ kind: 'mail', dedupeKey: 'one' })
+  await team.org.tasks.cancel(id)
+  await expect(team.org.repository(Tasks).put({ kind: 'mail', dedupeKey: 'one' })).rejects.toThrow(PlanLimitError)
+})
+
+test('a limit cannot add up what holds no numbers', () => {
+  const define = () =>
+    defineRepository(agents, { create: newAgent, patch: newAgent.partial(), limit: { name: 'x', sum: 'username' } })
+  expect(define).toThrow('agents.username holds no numbers')
+})
+
 describe('sums', () => {
   const size = z.strictObject({
     projectId: z.guid(),
@@ -238,6 +258,28 @@ describe('sums', () => {
     const { all, disk } = await disksOf(100)
     await expect(all.createMany([await disk(50), await disk(51)])).rejects.toThrow(PlanLimitError)
     expect(await all.createMany([await disk(50), await disk(50)])).toHaveLength(2)
+  })
+
+  test('are of what is stored: a column without decimals rounds', async () => {
+    const memory = z.strictObject({
+      projectId: z.guid(),
+      instanceSize: z.string(),
+      cpuCores: z.string(),
+      memoryGb: z.string(),
+    })
+    class Computes extends ScopedRepository<object> {
+      constructor(scope: Scope) {
+        super(scope, computeConfig, { permission: 'projects', limit: { name: 'memory_gb', sum: 'memoryGb' } })
+      }
+      create = (values: object) => this.insertRow(memory, values)
+    }
+    const team = await teams.newTeam({ plan: await planWith({ memory_gb: 2 }) })
+    const { id: projectId } = await team.org.projects.create(project())
+    // numeric(7,2) makes 2.01 of it.
+    const create = team.org
+      .repository(Computes)
+      .create({ projectId, instanceSize: 'nano', cpuCores: '1', memoryGb: '2.005' })
+    await expect(create).rejects.toThrow(PlanLimitError)
   })
 
   test('can be lowered where the plan has become smaller', async () => {

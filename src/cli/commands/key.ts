@@ -81,16 +81,25 @@ const addCreate: AddCommand = (group, run) =>
       try {
         const id = await tenancy.organizations.findIdBySlug(slug)
         if (id === undefined) throw new NotFoundError('organizations')
-        const { apiKey, token } = await tenancy.forOrg(id).transaction(async (org) => {
+        const granted = scopes.split(',').map((scope) => scope.trim())
+        const { apiKey, token, held } = await tenancy.forOrg(id).transaction(async (org) => {
           const userId = member === undefined ? await service(org, name, role ?? '') : await userOf(org, member)
-          return org.apiKeys.create({
-            userId,
-            name,
-            scopes: scopes.split(',').map((scope) => scope.trim()),
-            rateLimitPerHour: rate ?? null,
-          })
+          const created = await org.apiKeys.create({ userId, name, scopes: granted, rateLimitPerHour: rate ?? null })
+          return { ...created, held: await org.actorFor(userId) }
         })
-        return { lines: [token, 'The token is shown only this once.'], document: { apiKey, token } }
+        const useless = granted.filter((scope) => !held.can(scope))
+        return {
+          lines: [
+            token,
+            'The token is shown only this once.',
+            ...(useless.length === 0
+              ? []
+              : [
+                  `The key cannot use ${useless.join(', ')}: the role of its member does not have that in the organization.`,
+                ]),
+          ],
+          document: { apiKey, token, useless },
+        }
       } finally {
         await tenancy.close({ drain: 0 })
       }

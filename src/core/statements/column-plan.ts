@@ -11,6 +11,8 @@ export interface ColumnPlan {
   readonly sql: string
   /** The type that it is written as: without a length or a precision, to which a cast would cut the value. */
   readonly writtenAs: string
+  /** The type that it is stored as, which rounds a number to its scale. */
+  readonly storedAs: string
   readonly notNull: boolean
   /**
    * The SQL type that it is compared as, without a length too. Undefined for types whose operators Postgres does not run before row
@@ -35,6 +37,7 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
     property,
     sql: quoted(column.name),
     writtenAs: withoutLength(type),
+    storedAs: type,
     notNull: column.notNull,
     comparedAs: comparedType(type),
     isText: column.dataType === 'string',

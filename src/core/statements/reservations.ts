@@ -27,20 +27,22 @@ export class RoomInPlan {
     if (rows.length === 0) return []
     if (sum === undefined) return this.reserve(`${place}::numeric`, [rows.length])
     const amounts = rows.map((row) => amountIn(row, sum))
-    return this.reserve(`(select coalesce(sum(a), 0) from unnest(${place}::numeric[]) a)`, [amounts])
+    return this.reserve(`(select coalesce(sum(${stored('a', sum)}), 0) from unnest(${place}::numeric[]) a)`, [amounts])
   }
 
   /** For a row that is kept, or changed, where one with the same unique key is there already. */
   forUnique(values: Values, keyName: string, onConflict: 'keeps' | 'changes'): readonly Call[] {
     const { sum } = this.limit
     const { plan } = this.target
-    const { columns } = keyOf(plan, keyName)
+    const { columns, predicate } = keyOf(plan, keyName)
+    // Whether a row is in a partial index is not known before it is written, so that it counts as a new one.
+    if (predicate !== undefined && !/^"?deleted_at"? is null$/.test(predicate)) return this.forRows([values])
     const given = columns.map((column) => column.encode(values[column.property] ?? null))
     // A null is equal to nothing, as in the unique key.
     const isThat = columns.map(({ sql, writtenAs }, index) => `${sql} = ${this.place(index)}::${writtenAs}`)
     const same = `from ${plan.sql} where ${[plan.visible, ...isThat].join(' and ')}`
     if (sum === undefined) return this.reserve(`(select case when exists (select ${same}) then 0 else 1 end)`, given)
-    const amount = `${this.place(columns.length)}::numeric`
+    const amount = stored(`${this.place(columns.length)}::numeric`, sum)
     const added =
       onConflict === 'keeps'
         ? `(select case when exists (select ${same}) then 0 else ${amount} end)`
@@ -60,7 +62,7 @@ export class RoomInPlan {
     const { sum } = this.limit
     if (sum === undefined || values[sum.property] === undefined) return []
     const before = this.measure(`${this.target.plan.visible} and "id" = ${this.place(0)}::uuid`)
-    return this.reserve(`(${this.place(1)}::numeric - ${before})`, [id, amountIn(values, sum)])
+    return this.reserve(`(${stored(`${this.place(1)}::numeric`, sum)} - ${before})`, [id, amountIn(values, sum)])
   }
 
   /** Throws DefinitionError for a change of many rows: what they get is not added up. */
@@ -94,6 +96,9 @@ export class RoomInPlan {
     return `$${firstPlace(this.target.plan) + index}`
   }
 }
+
+/** The number as the column will hold it: numeric(10,0) makes 1 of 0.5. */
+const stored = (amount: string, { storedAs }: ColumnPlan): string => `(${amount})::${storedAs}::numeric`
 
 function amountIn(values: Values, { property, encode }: ColumnPlan): string {
   const value = values[property]

@@ -15,6 +15,8 @@ export interface UniqueKey {
   readonly columns: readonly ColumnPlan[]
   /** What stands behind `on conflict`, the owner's column included. */
   readonly conflict: string
+  /** The predicate of a partial index, as SQL; undefined for a key of all rows. */
+  readonly predicate: string | undefined
   readonly isPrimary: boolean
 }
 
@@ -48,9 +50,9 @@ export function keysOf(table: PgTable, named: Named, owner: ColumnPlan | undefin
   const add = (name: string | undefined, columns: readonly { name?: string }[], isPrimary: boolean, where?: SQL) => {
     const all = columns.flatMap((column) => named(column.name ?? '') ?? [])
     if (name === undefined || all.length !== columns.length || (owner !== undefined && all[0] !== owner)) return
-    const predicate = where === undefined ? '' : ` where ${dialect.sqlToQuery(where).sql}`
-    const conflict = `(${all.map(({ sql }) => sql).join(', ')})${predicate}`
-    keys.set(name, { columns: all.filter((column) => column !== owner), conflict, isPrimary })
+    const predicate = where === undefined ? undefined : dialect.sqlToQuery(where).sql
+    const conflict = `(${all.map(({ sql }) => sql).join(', ')})${predicate === undefined ? '' : ` where ${predicate}`}`
+    keys.set(name, { columns: all.filter((column) => column !== owner), conflict, predicate, isPrimary })
   }
   // A primary key that is written beside its column gets this name from Postgres.
   if (owner === undefined) for (const column of columns) if (column.primary) add(`${name}_pkey`, [column], true)
