@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import * as errors from '../../src/core/errors.js'
 import { problemOf } from '../../src/http/problem.js'
 
-const { InvalidInputError, NotFoundError, PlanLimitError, RateLimitedError, RetryableError } = errors
+const { ForbiddenError, InvalidInputError, NotFoundError, PlanLimitError, RateLimitedError, RetryableError } = errors
 
 test('an error of this library is told with its code, status and message', () => {
   expect(problemOf(new NotFoundError('agents'), { instance: 'abc' })).toEqual({
