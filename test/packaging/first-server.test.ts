@@ -51,7 +51,7 @@ function link(name: string, to: string): void {
 
 /** Runs a command of the README, but for the names of logins, which all databases of the server share. */
 async function npx(command: string): Promise<string> {
-  const said = await tenantry(...command.replace(/\bapp_(login|jobs)\b/, `${logins}_$1`).split(' '))
+  const said = await tenantry(...command.replace(/\bapp_(login|jobs)\b/, `${logins}_served_$1`).split(' '))
   for (const [, name = '', value = ''] of said.matchAll(/^([A-Z_]+_URL)=(\S+)$/gm)) env[name] = value
   return said
 }
