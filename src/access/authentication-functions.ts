@@ -1,8 +1,8 @@
 import { isLivePerson } from '../schema/users.js'
 import { pinned, type SqlFunction, unfiltered } from './sql-function.js'
 
-// One function of few simple queries takes less than half as long as one statement of five CTEs (docs/performance.md). Columns keep
-// the names of the tables; variables are `given_…` or `found_…`.
+// One function of few simple queries takes less than half as long as one statement of five CTEs: 293 against 734 µs for a session, side by
+// side on a busy machine. Columns keep the names of the tables; variables are `given_…` or `found_…`.
 
 /** The permissions of a role in the organization. */
 const organizationRights = (org: string, role: string, and = ''): string => `array(
