@@ -116,7 +116,7 @@ export class VersionConflictError extends TenantryError {
 }
 
 export const limitsNeedReadCommitted =
-  'what a plan limits cannot be made or changed in a transaction of a higher isolation: use read committed, the default'
+  'limits of the plan cannot be checked at isolation repeatable read or serializable: use read committed, the default'
 
 /** The write would exceed a limit of the organization's plan. */
 export class PlanLimitError extends TenantryError {

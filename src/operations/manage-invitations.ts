@@ -77,10 +77,10 @@ export class ManagedInvitations extends Invitations {
     return this.managing(id, async (inner, invitation) => {
       const { expiresAt } = parseInput(resending, options)
       await grantableRole(inner.scope, invitation.role, asInvitations)
-      const { id, isPending } = await inner.stillUnsettled(invitation)
+      const { isPending } = await inner.stillUnsettled(invitation)
       if (!isPending) await reserveSeat(inner.scope)
       await inner.assertNoMember(invitation.email)
-      return inner.renew(id, invitation.role, expiresAt)
+      return inner.renew(invitation.id, invitation.role, expiresAt)
     })
   }
 
@@ -137,19 +137,19 @@ export class ManagedInvitations extends Invitations {
 
   /** The invitation to that address which is not settled. It may have expired. */
   private unsettledFor(email: string): Query<UnsettledInvitation | undefined> {
-    const open = this.query(
+    const unsettled = this.query(
       'unsettled',
       ({ sql, visible }) =>
         `select "id", "role", "expires_at" > statement_timestamp() from ${sql}
            where ${visible} and "email" = $2::text and ${isUnsettled(resource)} for no key update`,
     )
     return this.run(
-      open,
+      unsettled,
       () => [email],
       ({ rows: [row] }) => {
         if (row === undefined) return undefined
-        const [invitation, role, isPending] = row as [string, string, boolean]
-        return { id: invitation, role, isPending }
+        const [id, role, isPending] = row as [string, string, boolean]
+        return { id, role, isPending }
       },
     )
   }

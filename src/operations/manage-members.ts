@@ -8,11 +8,12 @@ import { unguarded } from '../core/statements/updates.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { Members } from '../repositories/members.js'
 import { apiKeys } from '../schema/api-keys.js'
+import { organizationInvitations } from '../schema/invitations.js'
 import { type Member, memberPatch, type MemberPatch, newMember, type NewMember } from '../schema/members.js'
 import { projectMembers } from '../schema/project-members.js'
 import { rolePermissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
-import { admit, alreadyMember, membershipOf, membersResource, revokeInvitationTo } from './membership.js'
+import { admit, alreadyMember, membershipOf, membersResource } from './membership.js'
 import {
   assertHeld,
   assertHoldsRole,
@@ -22,6 +23,7 @@ import {
   lockForManagement,
   parseRole,
 } from './role-rights.js'
+import { revokeInvitations } from './revoke-invitations.js'
 import { reserveSeat } from './seats.js'
 
 const asMembers = { permission: 'members' }
@@ -51,7 +53,8 @@ export class ManagedMembers extends Members {
       const given = parseInput(newMember, values)
       await lockForManagement(inner.scope, asMembers)
       await grantableRole(inner.scope, given.role, asMembers)
-      await revokeInvitationTo(inner.scope, given.email)
+      // It would take a seat beside that of the member.
+      await revokeInvitations(inner.child(organizationInvitations), 'to an address', given.email)
       await reserveSeat(inner.scope)
       const known = await membershipOf(inner.rows, given.userId)
       if (known?.status === 'active' || known?.status === 'inactive') throw alreadyMember(known.status)
@@ -95,7 +98,6 @@ export class ManagedMembers extends Members {
     return this.managing(id, async (inner, member) => {
       if (member.status === 'inactive') return member
       await inner.assertAnotherOwner(member)
-      await revokeInvitationTo(inner.scope, member.email)
       const set = `"status" = 'inactive', "auth_epoch" = "auth_epoch" + 1`
       return inner.guardedRow('deactivate', id, unguarded(resource, set), () => [])
     })
@@ -215,8 +217,7 @@ export class ManagedMembers extends Members {
     return source
   }
 
-  private async removeMember({ id, userId, email }: Member): Promise<Member> {
-    await revokeInvitationTo(this.scope, email)
+  private async removeMember({ id, userId }: Member): Promise<Member> {
     await this.child(projectMembers).deleteRows({ userId })
     const keys = this.child(apiKeys)
     const revoke = ownStatement(keys.plan, ManagedMembers, 'revoke', true, ({ sql, visible }) => ({

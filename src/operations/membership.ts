@@ -1,9 +1,7 @@
 import { ConflictError, NotFoundError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
-import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import { type Invitation, isUnsettled, organizationInvitations } from '../schema/invitations.js'
 import type { Member } from '../schema/members.js'
 import { type ProjectMember, projectMembers } from '../schema/project-members.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -84,20 +82,3 @@ export const alreadyMember = (status: Member['status']): ConflictError =>
       ? `${membersResource}: this person is a member already`
       : `${membersResource}: this person is an inactive member; reactivate them`,
   )
-
-/** Whoever is added, deactivated or removed has no use for it any more: it would take a seat, and let them back in. */
-export function revokeInvitationTo(scope: Scope, email: string): Query<void> {
-  const rows = new ScopedTable<Invitation>(scope, organizationInvitations, undefined, { permission: 'members' })
-  const revoke = ownStatement(rows.plan, revokeInvitationTo, 'revoke', true, ({ sql, visible }) => ({
-    verb: 'update',
-    ctes: [],
-    head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
-    where: `${visible} and "email" = $2::text and ${isUnsettled('organization_invitations')}`,
-    returning: '',
-  }))
-  return rows.run(
-    revoke,
-    () => [email],
-    () => undefined,
-  )
-}

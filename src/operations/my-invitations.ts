@@ -86,15 +86,15 @@ export class MyInvitations {
     return this.settling(invitation, async (scope, rows, pending, userId) => {
       const members = new ScopedTable<Member>(scope, organizationMembers)
       const before = await membershipOf(members, userId)
-      // Whoever was removed or deactivated since was not invited back.
+      // Whoever was removed or deactivated after the invitation was sent is not invited back by it.
       if (before !== undefined && before.status !== 'active' && before.changedAt > pending.updatedAt)
         throw new NotFoundError(resource)
-      await assertAcceptable(scope, pending, before)
       if (before?.status === 'active') {
         await settle(rows, pending.id, userId)
         return (await members.findRow({ userId })) as Member
       }
-      await reserveSeat(scope, 'of the invitation')
+      await assertAcceptable(scope, pending, before)
+      await reserveSeat(scope, 1)
       await settle(rows, pending.id, userId)
       const { email, role, createdAt: invitedAt, invitedBy } = pending
       const member = await admit(members, { userId, email, role, invitedAt, invitedBy }, before === undefined)
@@ -195,9 +195,8 @@ async function assertLive(scope: Scope, userId: string): Promise<void> {
 }
 
 /**
- * Throws ConflictError when the role is gone, or when the person who invited may not give it any more, or may not touch the role of an
- * inactive member. Without a person who invited, as
- * after an invitation by backend code or a key, only the role is checked.
+ * Throws ConflictError when the role is gone, and when the person who invited may not give it any more or, to an inactive member, may not
+ * take the role that the member has. Where backend code invited, only the role is checked.
  */
 async function assertAcceptable(
   scope: Scope,

@@ -5,12 +5,12 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { refusedVerb } from '../core/statements/updates.js'
-import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
-import { type Invitation, isUnsettled, organizationInvitations } from '../schema/invitations.js'
+import { type Invitation, organizationInvitations } from '../schema/invitations.js'
 import { type Organization, organizations } from '../schema/organizations.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewProvision, provision, type Provisioned } from './provision.js'
+import { revokeInvitations } from './revoke-invitations.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 /** The organizations, for whoever runs the platform. Each call is recorded in `system_audit_logs`. */
@@ -68,21 +68,9 @@ export class Organizations {
   /** Revokes every invitation that is not settled, as after `allowUserManagement: false`. Returns how many. */
   revokeInvitations(id: string): Promise<number> {
     const about = { kind: 'org', id: parseId(id) } as const
-    return operate(this.work, 'organizations.revokeInvitations', about, (scope) => {
-      const rows = new ScopedTable<Invitation>(scope, organizationInvitations)
-      const revoke = ownStatement(rows.plan, Organizations, 'revoke', true, ({ sql, visible }) => ({
-        verb: 'update',
-        ctes: [],
-        head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
-        where: `${visible} and ${isUnsettled('organization_invitations')}`,
-        returning: '',
-      }))
-      return rows.run(
-        revoke,
-        () => [],
-        ({ rowCount }) => rowCount,
-      )
-    })
+    return operate(this.work, 'organizations.revokeInvitations', about, (scope) =>
+      revokeInvitations(new ScopedTable<Invitation>(scope, organizationInvitations), 'of the organization'),
+    )
   }
 
   private read<T>(name: string, ask: (rows: ScopedTable<Organization>) => Query<T>): Promise<T> {

@@ -12,13 +12,13 @@ export const seatsInUse = `(
 )`
 
 /**
- * Throws PlanLimitError when the plan has no seat left. Whoever accepts an invitation has a seat already: `instead` leaves it out of what
- * is in use.
+ * Throws PlanLimitError when the plan has no seat left. `held` is how many of the seats in use are the person's own: whoever accepts has
+ * that of the invitation.
  */
-export const reserveSeat = (scope: Scope, instead?: 'of the invitation'): Query<void> =>
+export const reserveSeat = (scope: Scope, held: 0 | 1 = 0): Query<void> =>
   reserve(scope, {
     limit: 'max_members',
-    used: instead === undefined ? seatsInUse : `(${seatsInUse} - 1)`,
+    used: `(${seatsInUse} - ${held})`,
     added: '1',
     values: [ownerId(scope, 'org')],
   })

@@ -11,11 +11,12 @@ import { unguarded } from '../core/statements/updates.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { apiKeys } from '../schema/api-keys.js'
-import { isUnsettled, organizationInvitations } from '../schema/invitations.js'
+import { type Invitation, organizationInvitations } from '../schema/invitations.js'
 import { organizationMembers } from '../schema/members.js'
 import { userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
 import { isLivePerson, newUser, type User, userAuditLogs, users } from '../schema/users.js'
+import { revokeInvitations } from './revoke-invitations.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 /** A person after a change, and the organizations that have no active owner any more because of it. */
@@ -165,7 +166,8 @@ export class Users {
       const email = await anyAddress(rows)
       if (email === undefined) throw new NotFoundError('users')
       await removeWhere(scope, apiKeys, '"user_id"', id)
-      await revokeInvitationsOf(scope, id)
+      // Without their inviter, who is checked, anybody could accept them.
+      await revokeInvitations(allRows<Invitation>(scope, organizationInvitations), 'of an inviter', id)
       await removeWhere(scope, organizationMembers, '"user_id"', id)
       if (!(await isAnothers(scope, id, email))) await removeWhere(scope, organizationInvitations, '"email"', email)
       await removeWhere(scope, users, '"id"', id)
@@ -347,19 +349,6 @@ async function carryAddress(scope: Scope, id: string, from: string, to: string):
   )
   return keptIn
 }
-
-/** Without their inviter, who was checked until now, anybody could accept them. */
-const revokeInvitationsOf = (scope: Scope, inviter: string): Promise<void> =>
-  changeRows(
-    scope,
-    organizationInvitations,
-    'revoke',
-    ({ sql }) => ({
-      head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
-      where: `"invited_by" = $1 and ${isUnsettled('organization_invitations')}`,
-    }),
-    inviter,
-  )
 
 const removeWhere = (
   scope: Scope,

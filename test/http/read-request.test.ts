@@ -20,6 +20,9 @@ describe('the token', () => {
     ['Bearer', ''],
     ['Basic abc', undefined],
     ['Bearerabc', undefined],
+    // A no-break space is no space of HTTP.
+    ['Bearer\u00a0abc', undefined],
+    ['Bearer abc\u00a0', 'abc\u00a0'],
   ])('of `%s` is %o', (authorization, token) => {
     expect(read({ authorization })).toMatchObject({ token, isFromCookie: false })
   })
@@ -31,6 +34,8 @@ describe('the token', () => {
     ['my-session=abc; sessions=x; session', undefined],
     ['session=', undefined],
     ['session=first; session=second', 'first'],
+    ['\u00a0session=evil; session=good', 'good'],
+    ['session=abc\t; b=2', 'abc'],
   ])('of the cookies `%s` is %o', (cookie, token) => {
     expect(read({ cookie }, { cookie: 'session' })).toMatchObject({ token, isFromCookie: token !== undefined })
     expect(read({ cookie }).token).toBeUndefined()
@@ -45,6 +50,11 @@ describe('the token', () => {
       expect(found).toMatchObject({ token, isFromCookie: false })
     }
   })
+})
+
+test('inherited headers are not read', () => {
+  const inherited = Object.create({ authorization: 'Bearer abc', cookie: 'session=abc' }) as Record<string, string>
+  expect(readRequest(inherited, { cookie: 'session' }).token).toBeUndefined()
 })
 
 describe('the origin', () => {

@@ -312,6 +312,8 @@ describe('the keys that hash tokens', () => {
     const before = await open(oldKey)
     const { userId } = await team.join('developer')
     const { apiKey, token } = await before.forOrg(team.id).apiKeys.create({ userId, name: 'ci' })
+    // Its last use is recent, which alone would not be noted again.
+    await before.authenticateApiKey(token)
     await before.close()
 
     const both = await open(`${newKeyText},${oldKey}`)

@@ -303,11 +303,13 @@ describe('accepting', () => {
     }
   })
 
-  test('as an active member settles it and keeps the role', async () => {
+  test('as an active member settles it and keeps the role, whatever became of the invited one', async () => {
     const team = await teams.newTeam()
     const guest = await person()
-    const { token } = await invite(team, guest.email, 'admin')
+    await team.org.roles.create({ key: 'support', name: 'Support' })
+    const { token } = await invite(team, guest.email, 'support')
     await team.org.members.add({ userId: guest.userId, email: address(), role: 'read_only' })
+    await admin().query(`update platform.roles set deleted_at = now() where org_id = $1 and key = 'support'`, [team.id])
     await expect(guest.user.invitations.accept(token)).resolves.toMatchObject({ role: 'read_only' })
     const [row] = (await team.org.invitations.list({ email: guest.email })).items
     expect(row?.acceptedAt).not.toBeNull()

@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newId } from '../../src/core/ids.js'
+import type { Tenancy } from '../../src/tenancy.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { openWithout, type Wall } from '../../src/testing/walls.js'
+
+// What operations send beside the repositories: the counts of a plan, the preview of an invitation, the authentication of a key.
+const database = useDatabase()
+const walls: [string, Wall | undefined][] = [
+  ['both walls', undefined],
+  ['row security alone', 'predicates'],
+  ['the predicates alone', 'row security'],
+]
+
+describe.each(walls)('%s', (_, without) => {
+  let tenancy: Tenancy
+  beforeAll(async () => {
+    const { appUrl, admin } = database
+    ;({ tenancy } = await openWithout({ appUrl, admin, ...(without !== undefined && { without }) }))
+  })
+  afterAll(() => tenancy.close({ drain: 0 }))
+
+  /** An organization with a plan of its own, so many projects, a member with a key, and an invitation. */
+  async function organization({ projects, maxProjects }: { projects: number; maxProjects: number }) {
+    const org = tenancy.forOrg(await createOrganization(database.admin))
+    const plan = `plan_${newId()}`
+    await database.admin.query(
+      `insert into platform.billing_plans (id, name, price, currency, interval, max_projects) values ($1, $1, '0', 'USD', 'month', $2)`,
+      [plan, maxProjects],
+    )
+    await database.admin.query(
+      `insert into platform.subscriptions (org_id, id, plan_id, plan_name, current_period_start, current_period_end)
+       values ($1, $2, $3, $3, now() - interval '1 day', now() + interval '1 day')`,
+      [org.id, newId(), plan],
+    )
+    await database.admin.query(
+      `insert into platform.usage_metrics (org_id, id, metric_type, metric_value, period_start, period_end)
+       values ($1, $2, 'mails', $3, date_trunc('day', now(), 'UTC'), date_trunc('day', now(), 'UTC') + interval '1 day')`,
+      [org.id, newId(), projects],
+    )
+    for (let made = 0; made < projects; made++) await org.projects.create({ name: `P${made}`, slug: `p${made}` })
+    await org.roles.create({ key: 'worker', name: `Worker of ${org.id}`, permissions: ['agents:read'] })
+    const { userId } = await org.members.addService({ name: 'bot', role: 'worker' })
+    const key = await org.apiKeys.create({ userId, name: 'ci', scopes: ['agents:read'], rateLimitPerHour: 9 })
+    const { token } = await org.invitations.create({ email: 'ada@example.com', role: 'worker' })
+    return { org, plan, key, token }
+  }
+
+  test('the plan and what is in use are those of the organization', async () => {
+    const ours = await organization({ projects: 1, maxProjects: 2 })
+    const theirs = await organization({ projects: 3, maxProjects: 9 })
+    expect(await ours.org.entitlements.get()).toMatchObject({
+      plan: { id: ours.plan },
+      limits: { max_projects: { limit: 2, used: 1 }, max_members: { limit: null, used: 1 } },
+    })
+    await ours.org.projects.create({ name: 'Second', slug: 'second' })
+    await expect(ours.org.projects.create({ name: 'Third', slug: 'third' })).rejects.toMatchObject({
+      code: 'plan_limit',
+      limit: 2,
+      current: 2,
+    })
+    expect((await theirs.org.entitlements.get()).limits.max_projects).toEqual({ limit: 9, used: 3 })
+  })
+
+  test('a key and an invitation are found in their organization alone', async () => {
+    const [ours, theirs] = [
+      await organization({ projects: 0, maxProjects: 1 }),
+      await organization({ projects: 0, maxProjects: 1 }),
+    ]
+    const { org, actor, rateLimit } = await tenancy.authenticateApiKey(ours.key.token)
+    expect([org.id, actor.id, rateLimit?.remaining]).toEqual([ours.org.id, ours.key.apiKey.id, 8])
+    expect(await tenancy.invitations.preview(ours.token)).toMatchObject({ role: { name: `Worker of ${ours.org.id}` } })
+    const hash = 'update platform.organization_invitations set token_hash = $2 where org_id = $1'
+    await database.admin.query(hash, [theirs.org.id, Buffer.alloc(32)])
+    expect(await tenancy.invitations.preview(theirs.token)).toBeUndefined()
+    const used = await database.admin.query<{ org_id: string }>('select org_id from platform.api_key_windows')
+    expect(used.filter(({ org_id }) => org_id === theirs.org.id)).toEqual([])
+  })
+})
