@@ -39,7 +39,7 @@ export interface Rules {
   audit(change: Change, call: Call): Call
   /** Calls to send in front of a write, in the same round trip. They fail when the plan leaves no room for it. */
   reserve(reservation: Reservation): readonly Call[]
-  /** The plan with the limits for organizations without a plan that counts. */
+  /** The id of the fallback plan, from `openTenancy`. */
   readonly fallbackPlan: string | undefined
   /** Encrypts the values of sealed columns for the row with that id. */
   seal(table: PgTable, rowId: string, values: Values): Promise<Values>
@@ -60,9 +60,7 @@ export const trusted: Rules = {
     ),
 }
 
-/**
- * The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code.
- */
+/** The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code. */
 export const rulesOf = (actor: Actor | undefined, backend: Rules, allPermissions: ReadonlySet<string>): Rules =>
   actor === undefined || actor.isTrusted ? backend : { ...backend, ...permissionsOf(actor, allPermissions) }
 

@@ -8,7 +8,10 @@ import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
 import { ownItems, ownProperties, readOptions, touch } from './values.js'
 
 export interface TableOptions {
-  /** The resource in the permissions `<resource>:read` and `<resource>:write`; by default the one of `declareTable`, or the name of the table. */
+  /**
+   * The resource in the permissions `<resource>:read` and `<resource>:write`. Default: that of `declareTable`, or else the name of the
+   * table.
+   */
   readonly permission?: string | undefined
   /**
    * The limit of the plan for these rows: `'max_tickets'` limits their number, `{ name: 'storage_gb', sum: 'sizeGb' }` the sum of a

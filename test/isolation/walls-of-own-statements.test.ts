@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import type { Tenancy } from '../../src/tenancy.js'
-import { createOrganization } from '../../src/testing/fixtures.js'
+import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { openWithout, type Wall } from '../../src/testing/walls.js'
 
@@ -26,7 +26,8 @@ describe.each(walls)('%s', (_, without) => {
     const org = tenancy.forOrg(await createOrganization(database.admin))
     const plan = `plan_${newId()}`
     await database.admin.query(
-      `insert into platform.billing_plans (id, name, price, currency, interval, max_projects) values ($1, $1, '0', 'USD', 'month', $2)`,
+      `insert into platform.billing_plans (id, name, price, currency, interval, max_projects, limits)
+       values ($1, $1, '0', 'USD', 'month', $2, '{"mails": 100}')`,
       [plan, maxProjects],
     )
     await database.admin.query(
@@ -42,6 +43,10 @@ describe.each(walls)('%s', (_, without) => {
     for (let made = 0; made < projects; made++) await org.projects.create({ name: `P${made}`, slug: `p${made}` })
     await org.roles.create({ key: 'worker', name: `Worker of ${org.id}`, permissions: ['agents:read'] })
     const { userId } = await org.members.addService({ name: 'bot', role: 'worker' })
+    for (let made = 0; made < projects; made++) {
+      const person = await createUser(database.admin)
+      await org.members.add({ userId: person, email: `${person}@example.com`, role: 'worker' })
+    }
     const key = await org.apiKeys.create({ userId, name: 'ci', scopes: ['agents:read'], rateLimitPerHour: 9 })
     const { token } = await org.invitations.create({ email: 'ada@example.com', role: 'worker' })
     return { org, plan, key, token }
@@ -52,7 +57,11 @@ describe.each(walls)('%s', (_, without) => {
     const theirs = await organization({ projects: 3, maxProjects: 9 })
     expect(await ours.org.entitlements.get()).toMatchObject({
       plan: { id: ours.plan },
-      limits: { max_projects: { limit: 2, used: 1 }, max_members: { limit: null, used: 1 } },
+      limits: {
+        max_projects: { limit: 2, used: 1 },
+        max_members: { limit: null, used: 2 },
+        mails: { limit: 100, used: 1 },
+      },
     })
     await ours.org.projects.create({ name: 'Second', slug: 'second' })
     await expect(ours.org.projects.create({ name: 'Third', slug: 'third' })).rejects.toMatchObject({
@@ -71,9 +80,16 @@ describe.each(walls)('%s', (_, without) => {
     const { org, actor, rateLimit } = await tenancy.authenticateApiKey(ours.key.token)
     expect([org.id, actor.id, rateLimit?.remaining]).toEqual([ours.org.id, ours.key.apiKey.id, 8])
     expect(await tenancy.invitations.preview(ours.token)).toMatchObject({ role: { name: `Worker of ${ours.org.id}` } })
-    const hash = 'update platform.organization_invitations set token_hash = $2 where org_id = $1'
-    await database.admin.query(hash, [theirs.org.id, Buffer.alloc(32)])
-    expect(await tenancy.invitations.preview(theirs.token)).toBeUndefined()
+    // The same hash in both: only the organization in the token says which of the two is meant.
+    const copied = '(select token_hash from platform.organization_invitations where org_id = $2)'
+    await database.admin.query(
+      `update platform.organization_invitations set token_hash = ${copied} where org_id = $1`,
+      [theirs.org.id, ours.org.id],
+    )
+    await database.admin.query('update platform.organization_invitations set revoked_at = now() where org_id = $1', [
+      ours.org.id,
+    ])
+    expect(await tenancy.invitations.preview(ours.token)).toBeUndefined()
     const used = await database.admin.query<{ org_id: string }>('select org_id from platform.api_key_windows')
     expect(used.filter(({ org_id }) => org_id === theirs.org.id)).toEqual([])
   })
