@@ -46,6 +46,7 @@ begin
   if not found then
     return;
   end if;
+  set local synchronous_commit = off;
   id := found_id;
   allowed := found_limit;
   reset_at := found_hour + interval '1 hour';
@@ -120,6 +121,7 @@ begin
     return;
   end if;
   if found_use < pg_catalog.statement_timestamp() - least(60, given_idle / 10.0) * interval '1 second' then
+    set local synchronous_commit = off;
     update platform.user_sessions s
     set last_activity_at = pg_catalog.statement_timestamp(), updated_at = pg_catalog.statement_timestamp(),
       idle_expires_at = least(s.expires_at, pg_catalog.statement_timestamp() + given_idle * interval '1 second')

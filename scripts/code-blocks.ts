@@ -66,6 +66,9 @@ type Scope = import('tenantry').Scope
 type Ticket = import('./schema.js').Ticket
 `
 
+/** The files on the disk, which all programs of a process have in common. */
+const parsed = new Map<string, ts.SourceFile | undefined>()
+
 /** A compiler program of the library and the blocks. */
 export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Program {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
@@ -83,7 +86,10 @@ export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Progra
     readFile: (path) => given.get(path) ?? disk.readFile(path),
     getSourceFile: (path, target) => {
       const text = given.get(path)
-      return text === undefined ? disk.getSourceFile(path, target) : ts.createSourceFile(path, text, target)
+      if (text !== undefined) return ts.createSourceFile(path, text, target)
+      const source = parsed.get(path) ?? disk.getSourceFile(path, target)
+      parsed.set(path, source)
+      return source
     },
   }
   const sources = ['index', 'hono', 'testing/index'].map((name) => join(root, `src/${name}.ts`))

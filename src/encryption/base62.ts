@@ -5,41 +5,46 @@ for (let value = 0; value < 62; value++) values[digits.charCodeAt(value)] = valu
 const idBytes = 16
 const idLength = 22
 
-// Five digits are one step of the division. 62^5 · 2^16 is below 2^53, so a double holds each step exactly, without BigInt.
+// Five digits are one step of the division. 62^5 · 2^16 is below 2^53, so a double holds each step exactly, without BigInt. The rest of
+// a division is a multiplication and a subtraction: `%` of doubles takes several times as long.
 const stepDigits = 5
 const step = 62 ** stepDigits
+const wordSize = 2 ** 16
 
 /** The number in base 62, in so many digits. */
 export function inBase62(bytes: Uint8Array, length: number): string {
   const words = wordsOf(bytes)
   let text = ''
-  while (text.length < length) {
+  for (let first = 0; text.length < length; ) {
     let rest = 0
-    for (let index = 0; index < words.length; index++) {
-      const value = rest * 65_536 + (words[index] ?? 0)
-      words[index] = Math.floor(value / step)
-      rest = value % step
+    for (let index = first; index < words.length; index++) {
+      const value = rest * wordSize + (words[index] ?? 0)
+      const quotient = Math.floor(value / step)
+      words[index] = quotient
+      rest = value - quotient * step
     }
+    while (words[first] === 0) first++
     text = numberInBase62(rest, stepDigits) + text
   }
   return text.slice(-length)
 }
 
 /** The reverse, of text that has these digits only. Undefined for a number that so many bytes cannot hold. */
-export function fromBase62(text: string, bytes: number): Uint8Array | undefined {
+export function fromBase62(text: string, bytes: number): Buffer | undefined {
   if (isTooLarge(text, bytes)) return undefined
   const words = new Uint16Array(bytes / 2)
-  const first = text.length % stepDigits || stepDigits
-  for (let start = 0, end = first; start < text.length; start = end, end += stepDigits) {
-    let carry = numberFromBase62(text.slice(start, end))
-    const scale = 62 ** (end - start)
+  for (let start = 0, end = text.length % stepDigits; start < text.length; start = end, end += stepDigits) {
+    let carry = numberFromBase62(text, start, end)
+    const scale = end - start === stepDigits ? step : 62 ** (end - start)
     for (let index = words.length - 1; index >= 0; index--) {
       const value = (words[index] ?? 0) * scale + carry
-      words[index] = value % 65_536
-      carry = Math.floor(value / 65_536)
+      carry = Math.floor(value / wordSize)
+      words[index] = value - carry * wordSize
     }
   }
-  return Uint8Array.from({ length: bytes }, (_, index) => (words[index >> 1] ?? 0) >> (index % 2 === 0 ? 8 : 0))
+  const read = Buffer.allocUnsafe(bytes)
+  for (let index = 0; index < words.length; index++) read.writeUInt16BE(words[index] ?? 0, 2 * index)
+  return read
 }
 
 /** Whether text of these digits is a number that so many bytes cannot hold. The digits are in the order of their characters. */
@@ -58,13 +63,17 @@ function largestOf(bytes: number, length: number): string {
 /** For numbers below 2^53. */
 export function numberInBase62(value: number, length: number): string {
   let text = ''
-  for (let rest = value; text.length < length; rest = Math.floor(rest / 62)) text = (digits[rest % 62] ?? '') + text
+  for (let rest = value; text.length < length; ) {
+    const quotient = Math.floor(rest / 62)
+    text = (digits[rest - quotient * 62] ?? '') + text
+    rest = quotient
+  }
   return text
 }
 
-export function numberFromBase62(text: string): number {
+export function numberFromBase62(text: string, start = 0, end = text.length): number {
   let value = 0
-  for (let index = 0; index < text.length; index++) value = value * 62 + (values[text.charCodeAt(index)] ?? 0)
+  for (let index = start; index < end; index++) value = value * 62 + (values[text.charCodeAt(index)] ?? 0)
   return value
 }
 
@@ -74,7 +83,7 @@ export const textOfId = (uuid: string): string => inBase62(Buffer.from(uuid.repl
 export function idOf(text: string): string | undefined {
   const bytes = fromBase62(text, idBytes)
   if (bytes === undefined) return undefined
-  const hex = Buffer.from(bytes).toString('hex')
+  const hex = bytes.toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 

@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { CommitUnknownError, UnavailableError } from '../../src/core/errors.js'
 import { openEmbedded } from '../../src/database/embedded.js'
 import { openPGlite } from '../../src/database/pglite.js'
@@ -19,48 +19,58 @@ test('each database in memory is an empty one, also those that are loaded from t
   }
 })
 
-test('databases in memory and in directories are loaded from the image in the cache, which is of an empty one', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'tenantry-cache-'))
-  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', join(folder, 'cache'))
-  for (const place of [true, join(folder, 'one')] as const) {
+/** A cache of its own, with the image of an empty database that the tests of this run share. */
+async function copiedCache(): Promise<{ cache: string; file: string }> {
+  await (await openPGlite(true)).close()
+  const shared = process.env.TENANTRY_EMBEDDED_CACHE ?? ''
+  const [image = ''] = readdirSync(shared).filter((name) => /^pglite-[\d.]+-empty\.image$/.test(name))
+  const cache = mkdtempSync(join(tmpdir(), 'tenantry-cache-'))
+  onTestFinished(() => {
+    rmSync(cache, { recursive: true })
+  })
+  copyFileSync(join(shared, image), join(cache, image))
+  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', cache)
+  return { cache, file: join(cache, image) }
+}
+
+test('databases in memory and in directories are loaded from the image in the cache, which stays that of an empty one', async () => {
+  const { cache, file } = await copiedCache()
+  const before = readFileSync(file)
+  const folder = join(cache, 'one')
+  for (const place of [true, folder] as const) {
     const database = await openPGlite(place)
     await database.exec('create table left_behind (a int)')
     await database.close()
-    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^pglite-[\d.]+-empty\.image$/)])
   }
-  const again = await openPGlite(join(folder, 'one'))
+  expect(readFileSync(file).equals(before)).toBe(true)
+  const again = await openPGlite(folder)
   expect((await again.query('select from left_behind')).rows).toEqual([])
 
   // What stands in the cache is what the next one begins with.
-  const [file = ''] = readdirSync(join(folder, 'cache'))
   const image = Buffer.from(await (await again.dumpDataDir('none')).arrayBuffer())
   const sum = Buffer.alloc(4)
   sum.writeUInt32BE(crc32(image))
-  writeFileSync(join(folder, 'cache', file), Buffer.concat([sum, image]))
+  writeFileSync(file, Buffer.concat([sum, image]))
   await again.close()
-  for (const place of [true, join(folder, 'two')] as const) {
+  for (const place of [true, join(cache, 'two')] as const) {
     const copied = await openPGlite(place)
     expect((await copied.query('select from left_behind')).rows).toEqual([])
     await copied.close()
   }
-  rmSync(folder, { recursive: true })
 })
 
 test.each([
-  ['garbage', Buffer.alloc(5000, 65)],
-  ['nothing', Buffer.alloc(0)],
+  ['garbage', (whole: Buffer) => Buffer.concat([whole.subarray(0, 5000), Buffer.alloc(whole.length - 5000, 65)])],
+  ['nothing', () => Buffer.alloc(0)],
 ])('an image that is %s is made again', async (_, damage) => {
-  const cache = mkdtempSync(join(tmpdir(), 'tenantry-damaged-'))
-  vi.stubEnv('TENANTRY_EMBEDDED_CACHE', cache)
-  await (await openPGlite(true)).close()
-  const [name = ''] = readdirSync(cache)
-  writeFileSync(join(cache, name), damage)
+  const { cache, file } = await copiedCache()
+  const [whole, name] = [readFileSync(file), readdirSync(cache)]
+  writeFileSync(file, damage(whole))
   const database = await openPGlite(true)
   expect((await database.query('select 1 as one')).rows).toEqual([{ one: 1 }])
   await database.close()
-  expect(readdirSync(cache)).toEqual([name])
-  expect(statSync(join(cache, name)).size).toBeGreaterThan(1_000_000)
-  rmSync(cache, { recursive: true })
+  expect(readdirSync(cache)).toEqual(name)
+  expect(statSync(file).size).toBeGreaterThan(1_000_000)
 })
 
 test('a cache that cannot be written to is no fault', async () => {

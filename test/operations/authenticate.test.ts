@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { InvalidInputError, RateLimitedError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
@@ -48,4 +49,39 @@ test('what is left of the hour is told by the clock of the database', async () =
   const [now] = await teams.database.admin.query('select extract(epoch from now())::float8 as seconds')
   const left = (rateLimit?.resetAt.getTime() ?? 0) / 1000 - Number(now?.seconds)
   expect(Math.abs((rateLimit?.resetAfter ?? 0) - left)).toBeLessThan(60)
+})
+
+test('what an authentication writes does not wait for the disk', async () => {
+  const { admin, appUrl } = teams.database
+  const team = await teams.newTeam()
+  const { userId } = await team.join('developer')
+  const { apiKey } = await team.org.apiKeys.create({ userId, name: newId() })
+  const { session } = await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
+  await admin.query(
+    "update platform.user_sessions set last_activity_at = now() - interval '1 hour' where user_id = $1",
+    [userId],
+  )
+
+  const client = new pg.Client({ connectionString: appUrl })
+  await client.connect()
+  const settingAfter = async (enter: string, id: string, authenticate: string, values: unknown[]) => {
+    await client.query('begin; set local synchronous_commit = on')
+    await client.query(`select platform.${enter}($1)`, [id])
+    const { rows } = await client.query(`select from platform.${authenticate}`, values)
+    const { rows: settings } = await client.query<{ synchronous_commit: string }>('show synchronous_commit')
+    await client.query('commit')
+    return [rows.length, settings[0]?.synchronous_commit]
+  }
+  const [key] = await admin.query('select key_hash from platform.api_keys where id = $1', [apiKey.id])
+  const byKey: [string, unknown[]] = ['authenticate_api_key(array[$1::bytea], $2)', [key?.key_hash, 'test']]
+  const [kept] = await admin.query('select token_hash from platform.user_sessions where id = $1', [session.id])
+  const bySession: [string, unknown[]] = [
+    'authenticate_session($1, array[$2::bytea], 600)',
+    [session.id, kept?.token_hash],
+  ]
+  expect(await settingAfter('enter_org', team.id, ...byKey)).toEqual([1, 'off'])
+  expect(await settingAfter('enter_user', userId, ...bySession)).toEqual([1, 'off'])
+  // Its use was noted just now.
+  expect(await settingAfter('enter_user', userId, ...bySession)).toEqual([1, 'on'])
+  await client.end()
 })
