@@ -57,6 +57,7 @@ export const setEntry = (facts: RecordedSet): InventoryEntry => ({
 
 /** The built-in roles to which the config gives the permission. New organizations get them too: see operations/provision.ts. */
 const permissionFacts = z.object({ roles: names })
+type RecordedPermission = z.output<typeof permissionFacts>
 
 export const permissionEntry = (
   set: string,
@@ -68,7 +69,7 @@ export const permissionEntry = (
   facts: { roles: [...roles] } satisfies z.input<typeof permissionFacts>,
 })
 
-/** Each of these three returns `undefined` for a row about something else, or one that this build cannot read. */
+/** Each of these returns `undefined` for a row about something else, or one that this build cannot read. */
 export const recordedSet = ({ what, facts }: InventoryEntry): RecordedSet | undefined =>
   what === 'set' ? setFacts.safeParse(facts).data : undefined
 
@@ -77,6 +78,9 @@ export const recordedTable = ({ what, facts }: InventoryEntry): RecordedTable | 
 
 export const recordedFunction = ({ what, facts }: InventoryEntry): RecordedFunction | undefined =>
   what === 'function' ? functionFacts.safeParse(facts).data : undefined
+
+export const recordedPermission = ({ what, facts }: InventoryEntry): RecordedPermission | undefined =>
+  what === 'permission' ? permissionFacts.safeParse(facts).data : undefined
 
 /** The name of a set of migrations in the inventory. */
 export const setKey = ({ schema, table }: { readonly schema: string; readonly table: string }) => `${schema}.${table}`

@@ -60,7 +60,27 @@ export async function formerPermissions(
   const session = withContext(direct, where)
   const named = new Set(permissions.map(({ key }) => key))
   const recorded = await readRecordedPermissions(session, setKey(bookkeeping))
-  return recorded.filter((key) => !named.has(key) && !isLibraryPermission(key)).sort()
+  return [...recorded.keys()].filter((key) => !named.has(key) && !isLibraryPermission(key)).sort()
+}
+
+/** How the permissions of the config differ from those that the last `migrate up` brought. */
+export async function permissionFaults(
+  direct: Session,
+  { bookkeeping }: MigrationSet,
+  permissions: readonly OwnPermission[],
+): Promise<string[]> {
+  const recorded = await readRecordedPermissions(withContext(direct, where), setKey(bookkeeping))
+  return permissions.flatMap(({ key, roles }) => {
+    const held = recorded.get(key)
+    const fault = held === undefined ? 'the database does not have it' : differenceOf(held, roles)
+    return fault === undefined ? [] : [`permission ${key}: ${fault}; run \`npx tenantry migrate up\``]
+  })
+}
+
+function differenceOf(held: readonly string[], declared: readonly string[]): string | undefined {
+  const [inDatabase, inConfig] = [held, declared].map((roles) => [...roles].sort().join(', '))
+  if (inDatabase === inConfig) return undefined
+  return `in the database it belongs to ${inDatabase}, and in the config to ${inConfig}`
 }
 
 /** Removes these permissions of the host's from the catalog and from every role. Called under the lock of the migrator. */

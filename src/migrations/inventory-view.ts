@@ -6,6 +6,7 @@ import {
   onColumns,
   type RecordedSet,
   type RecordedTable,
+  recordedPermission,
   recordedSet,
   setEntry,
 } from '../access/inventory.js'
@@ -29,10 +30,10 @@ export async function readRecordedSets(session: Session): Promise<RecordedSet[]>
   return entries.flatMap((entry) => recordedSet(entry) ?? [])
 }
 
-/** The keys of the recorded permissions of a set. */
-export async function readRecordedPermissions(session: Session, set: string): Promise<string[]> {
-  const entries = await readInventory(session)
-  return entries.filter((entry) => entry.what === 'permission' && entry.set === set).map(({ name }) => name)
+/** The recorded permissions of a set, with the built-in roles that have them. */
+export async function readRecordedPermissions(session: Session, set: string): Promise<Map<string, readonly string[]>> {
+  const entries = (await readInventory(session)).filter((entry) => entry.what === 'permission' && entry.set === set)
+  return new Map(entries.map((entry) => [entry.name, recordedPermission(entry)?.roles ?? []]))
 }
 
 /** Records the objects of a build, replacing entries of the same names. Called under the lock of the migrator. */

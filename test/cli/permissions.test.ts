@@ -47,7 +47,14 @@ test('up brings the permissions of the config, org create gives them, and what i
     'owner tickets:write',
   ])
 
+  expect(await run('migrate', 'verify')).toMatchObject({ code: 0 })
   edit("member: ['tickets:read']", "customer: ['tickets:read']")
+  expect(await run('migrate', 'verify')).toMatchObject({
+    code: 3,
+    stdout:
+      'permission tickets:read: in the database it belongs to admin, member, owner, and in the config to admin, customer, owner; ' +
+      'run `npx tenantry migrate up`\n',
+  })
   expect(await run('migrate', 'up')).toMatchObject({
     code: 0,
     stdout: containing('Permissions of built-in roles: 1 given, 1 taken, in all organizations.\n'),

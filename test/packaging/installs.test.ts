@@ -46,6 +46,8 @@ test('every subpath of the tarball loads without development dependencies and op
   expect(subpaths).toEqual(['.', './schema', './hono', './testing'])
   const script = subpaths.map((path) => `await import('${join('tenantry', path)}')`).join('\n')
   expect(await run(application, process.execPath, '--input-type=module', '-e', script)).toBe('')
+  const commonjs = subpaths.map((path) => `require('${join('tenantry', path)}')`).join('\n')
+  expect(await run(application, process.execPath, '--input-type=commonjs', '-e', commonjs)).toBe('')
   await expect(
     run(application, process.execPath, '--input-type=module', '-e', "await import('tenantry/testing/vitest')"),
   ).rejects.toThrow("Cannot find package 'vitest'")

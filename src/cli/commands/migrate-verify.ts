@@ -13,16 +13,20 @@ export const addVerify: AddCommand = (program, run) =>
             'migrate verify',
             'Tells a deployment whether it may go on: every applied file is unchanged, no migration is pending, missing,',
             'out of order or half done, and each has a down file that is no longer a draft. Migrations of a newer build are',
-            'not a fault; applied migrations that the nearest tenantry.config.ts does not name are one.',
+            'not a fault; applied migrations that the nearest tenantry.config.ts does not name are one, and so are permissions',
+            'of the config that the database lacks or gives to other built-in roles.',
           ),
         )
         .example('$0 migrate verify', 'refuse to deploy onto a database that is behind'),
     run(async (args, context) => {
       const { verifyMigrations } = await import('../../migrations/migrator.js')
+      const { permissionFaults } = await import('../../migrations/bring-own-permissions.js')
       const project = await context.project()
+      const { own } = project
       const faults = await asOwner(context, args, async (session) => [
         ...(await strayedWarnings(session, { project, cwd: context.cwd })),
         ...(await verifyMigrations(session, project.sets)),
+        ...(own === undefined ? [] : await permissionFaults(session, own.set, own.permissions)),
       ])
       return {
         lines: faults.length === 0 ? ['Every migration is sound and applied.'] : faults,
