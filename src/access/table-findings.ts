@@ -42,6 +42,10 @@ const hasOurPolicy = `exists (
   select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname in ('org_isolation', 'user_access', 'system_access')
     and here.role = any (p.polroles))`
 
+/** Whether the right `f` is one on a column that the table does not have. */
+const isMissingColumn = `(f."column" <> '' and not exists (
+      select from pg_catalog.pg_attribute a where a.attrelid = f.oid and a.attname = f."column" and not a.attisdropped))`
+
 /**
  * `other_book`: the bookkeeping tables of migration sets that this build does not know. They are recognized by their rights: SELECT
  * on exactly `hash` and `created_at`, which bootstrap grants only there.
@@ -62,6 +66,14 @@ export const tableFindings: readonly string[] = [
   // While a migration is pending, rootCauses reports only that.
   `select 'a table is missing', d.label, 'restore it from a backup: the migration that creates it was applied', true
   from declared d where d.oid is null and d.origin is null`,
+
+  `select 'a column is missing', pg_catalog.format('%s of %s', seen.columns, d.label),
+    case d.schema when 'platform' then 'restore it from a backup: the migration that creates it was applied'
+      else 'write its migration by \`npx tenantry migrate new\`, and apply it by \`npx tenantry migrate up\`' end, true
+  from (
+    select f.oid, pg_catalog.string_agg(distinct pg_catalog.quote_ident(f."column"), ', ') as columns
+    from difference f where f.state = 'missing' and ${isMissingColumn} group by f.oid
+  ) seen join declared d on d.oid = seen.oid`,
 
   `select 'is not a table', d.label, 'rename the relation that has its name, and restore the table from a backup', true
   from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
@@ -95,7 +107,7 @@ export const tableFindings: readonly string[] = [
   `select 'a right is missing', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name), 'npx tenantry bootstrap', true
   from (
     select oid, grantee, pg_catalog.string_agg(privilege || case "column" when '' then '' else pg_catalog.format(' (%I)', "column") end, ', ' order by privilege, "column") as rights
-    from difference where state = 'missing' group by oid, grantee
+    from difference f where state = 'missing' and not ${isMissingColumn} group by oid, grantee
   ) seen join declared d on d.oid = seen.oid join grantee g on g.oid = seen.grantee where d.relkind in ('r', 'p') or d.origin = 'record'`,
 
   `select 'a right is not declared', pg_catalog.format('%s on %s to %s', seen.rights, d.label, g.name),

@@ -15,7 +15,7 @@ const wordSize = 2 ** 16
 export function inBase62(bytes: Uint8Array, length: number): string {
   const words = wordsOf(bytes)
   let text = ''
-  for (let first = 0; text.length < length; ) {
+  for (let first = 0; text.length < length;) {
     let rest = 0
     for (let index = first; index < words.length; index++) {
       const value = rest * wordSize + (words[index] ?? 0)
@@ -63,7 +63,7 @@ function largestOf(bytes: number, length: number): string {
 /** For numbers below 2^53. */
 export function numberInBase62(value: number, length: number): string {
   let text = ''
-  for (let rest = value; text.length < length; ) {
+  for (let rest = value; text.length < length;) {
     const quotient = Math.floor(rest / 62)
     text = (digits[rest - quotient * 62] ?? '') + text
     rest = quotient

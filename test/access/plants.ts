@@ -129,6 +129,7 @@ export const databasePlants: readonly Plant[] = [
   })),
   { sql: ['alter table platform.agents disable trigger all'], faults: ['foreign keys are switched off'] },
   { sql: ['drop table platform.agent_tools'], faults: ['a table is missing'], advice: rows },
+  { sql: ['alter table platform.agents drop column settings'], faults: ['a column is missing'], advice: rows },
   {
     sql: [
       'drop table platform.agent_tools',

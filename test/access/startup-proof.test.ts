@@ -281,6 +281,7 @@ test("the user's own tables are proved like the library's", async () => {
   expect(await found(['grant update on public.notes to tenantry_app'])).toEqual(['a right is not declared'])
   expect(await found(['drop policy org_isolation on public.notes'])).toEqual(['policies differ'])
   expect(await found(['alter table public.notes disable row level security'])).toEqual(['row security is not enabled'])
+  expect(await found(['alter table public.notes drop column text'])).toEqual(['a column is missing'])
   expect(await found(['create temporary table notes ()', 'set local search_path to public'])).toEqual([
     'is hidden by another relation',
   ])
