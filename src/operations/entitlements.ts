@@ -43,10 +43,10 @@ export class Entitlements {
 
   get(): Query<PlanEntitlements> {
     return this.read(
-      ({ plan, isFallback, limits }) => ({ plan, isFallback, limits }),
       () => {
         this.scope.context.rules.authorize('subscriptions:read', undefined)
       },
+      ({ plan, isFallback, limits }) => ({ plan, isFallback, limits }),
     )
   }
 
@@ -56,21 +56,23 @@ export class Entitlements {
    * once both may pass. What is in use of your own tables it does not know: their repositories refuse rows by themselves.
    */
   assert(key: string, amount = 1): Query<void> {
-    const parsed = () => parseInput(asked, { key, amount })
-    return this.read(({ limits, metered, isCapped }) => {
-      const { limit = null, used = 0 } = limits[key] ?? {}
-      if (limit === null || (metered.has(key) && !isCapped)) return
-      if (used + amount > limit) throw new PlanLimitError(key, limit, used)
-    }, parsed)
+    return this.read(
+      () => parseInput(asked, { key, amount }),
+      ({ limits, metered, isCapped }, more) => {
+        const { limit = null, used = 0 } = limits[more.key] ?? {}
+        if (limit === null || (metered.has(more.key) && !isCapped)) return
+        if (used + more.amount > limit) throw new PlanLimitError(more.key, limit, used)
+      },
+    )
   }
 
-  private read<T>(use: (found: Found) => T, check: () => unknown): Query<T> {
+  private read<T, Checked>(check: () => Checked, use: (found: Found, checked: Checked) => T): Query<T> {
     return this.scope.query(() => {
-      check()
+      const checked = check()
       const values = [ownerId(this.scope, 'org'), this.scope.context.rules.fallbackPlan ?? null]
       return planned({ statement: entitlements, values }, ({ rows: [row] }) => {
         if (row === undefined) throw new NotFoundError('organizations')
-        return use(foundIn(row as EntitlementRow))
+        return use(foundIn(row as EntitlementRow), checked)
       })
     })
   }

@@ -10,7 +10,7 @@ import { ApiKeys } from '../repositories/api-keys.js'
 import { type ApiKey, apiKeyPatch, type ApiKeyPatch, newApiKey, type NewApiKey } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
-import { assertPermissions, isLiveMember } from './role-rights.js'
+import { actingUser, assertPermissions, isLiveMember } from './role-rights.js'
 
 /** A new key with its token, which is shown only now: it is not stored. */
 export interface CreatedApiKey {
@@ -36,7 +36,10 @@ export class ManagedApiKeys extends ApiKeys {
     return this.drawn(async (inner) => {
       inner.authorize()
       const given = ownProperties(values)
-      const { scopes = [], ...key } = parseInput(newApiKey, { ...given, userId: given.userId ?? inner.actingUser() })
+      const { scopes = [], ...key } = parseInput(newApiKey, {
+        ...given,
+        userId: given.userId ?? actingUser(inner.scope),
+      })
       inner.assertScopes(scopes)
       await assertPermissions(inner.scope, 'scopes', scopes)
       const { epoch, kind } = await inner.lockUserOfRecord(key.userId)
@@ -105,7 +108,7 @@ export class ManagedApiKeys extends ApiKeys {
   /** A token is shown to whoever makes the key, so it must not act for another person. */
   private assertMadeOut(userId: string, kind: string): void {
     const { actor } = this.scope.context
-    if (actor === undefined || actor.isTrusted || kind === 'service' || userId === this.actingUser()) return
+    if (actor === undefined || actor.isTrusted || kind === 'service' || userId === actingUser(this.scope)) return
     throw new ForbiddenError(
       undefined,
       'an actor makes keys for themselves or a service only: leave userId out, or pass that of a service',
@@ -126,11 +129,6 @@ export class ManagedApiKeys extends ApiKeys {
 
   private authorize(): void {
     this.scope.context.rules.authorize('api_keys:write', undefined)
-  }
-
-  private actingUser(): string | undefined {
-    const { actor } = this.scope.context
-    return actor?.kind === 'user' ? actor.id : undefined
   }
 
   private async insertKey(managed: Readonly<Record<string, unknown>>): Promise<CreatedApiKey> {

@@ -18,7 +18,7 @@ import {
 import { apiKeys } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
-import { assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
+import { actingUser, assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
 import { reserveSeat } from './seats.js'
 
 const asInvitations = { permission: 'invitations' }
@@ -109,7 +109,7 @@ export class ManagedInvitations extends Invitations {
   /** The person who acts, or the one whose key does. Null for backend code and jobs. */
   private async inviter(): Promise<string | null> {
     const { actor } = this.scope.context
-    if (actor?.kind !== 'api_key') return actor?.kind === 'user' ? (actor.id ?? null) : null
+    if (actor?.kind !== 'api_key') return actingUser(this.scope) ?? null
     const key = this.query('user of record', () => {
       const { sql, owned } = planOf(apiKeys)
       return `select "user_id" from ${sql} where ${owned} and "id" = $2`

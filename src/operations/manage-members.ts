@@ -15,6 +15,7 @@ import { rolePermissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
 import { admit, alreadyMember, membershipOf, membersResource } from './membership.js'
 import {
+  actingUser,
   assertHeld,
   assertHoldsRole,
   grantableRole,
@@ -206,15 +207,17 @@ export class ManagedMembers extends Members {
   }
 
   private async steppingDown(from: unknown): Promise<Member> {
-    const { actor } = this.scope.context
-    const id = from === undefined ? undefined : parseId(from, 'from')
-    if (id === undefined && actor?.kind !== 'user') {
-      throw new InvalidInputError('from', 'is missing: name the member who steps down, because no person acts')
-    }
-    const source = id === undefined ? await this.findRow({ userId: actor?.id ?? '' }) : await this.lockRow(id)
+    const source =
+      from === undefined ? await this.findRow({ userId: this.ownUser() }) : await this.lockRow(parseId(from, 'from'))
     if (source === undefined) throw new NotFoundError(resource)
     if (source.role !== 'owner') throw new ConflictError(resource, ['role'], `${resource}: from is not an owner`)
     return source
+  }
+
+  private ownUser(): string {
+    const userId = actingUser(this.scope)
+    if (userId !== undefined) return userId
+    throw new InvalidInputError('from', 'is missing: name the member who steps down, because no person acts')
   }
 
   private async removeMember({ id, userId }: Member): Promise<Member> {

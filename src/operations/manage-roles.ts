@@ -150,6 +150,8 @@ export class ManagedRoles extends Roles {
 
   private async reassign(from: string, to: string, holders: Holders): Promise<void> {
     if (to === from) throw new InvalidInputError('reassignTo', 'is the role that is deleted')
+    // Only active people can own an organization, and some of these may be none.
+    if (to === 'owner') throw new InvalidInputError('reassignTo', 'cannot be owner: use members.changeRole for that')
     if (holders.organization > 0) await grantableRole(this.scope, to, asRoles)
     if (holders.projects > 0) {
       const role = await findRights(this.scope, to, asRoles)

@@ -3,6 +3,7 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { ownProperties } from '../core/values.js'
+import * as shape from '../schema/shared/shapes.js'
 import { type UserAuditLog, userAuditLogs } from '../schema/users.js'
 
 /** What happened to a person's account: sign-ins, ended sessions, changes of the profile. Nothing in it is ever changed. */
@@ -21,4 +22,11 @@ export class MyAuditLog {
       ...ownProperties(options ?? {}, 'options'),
     })
   }
+}
+
+/** An entry in the person's own log. */
+export async function noteFor(scope: Scope, eventType: string, sessionId: string | null = null): Promise<void> {
+  const { request } = scope.context
+  const managed = { eventType, sessionId, ipAddress: request?.ip ?? null, userAgent: request?.userAgent ?? null }
+  await new ScopedTable(scope, userAuditLogs).appendRows(shape.noInput, [{}], { managed })
 }

@@ -65,7 +65,18 @@ export class Organizations {
     return this.change('restore', id, (rows) => rows.restoreRow(id))
   }
 
-  /** Revokes every invitation that is not settled, as after `allowUserManagement: false`. Returns how many. */
+  /**
+   * Sets `allow_user_management`. While it is false, only backend code and jobs change members, roles, invitations and the members of
+   * projects. Invitations that are there can still be accepted: `revokeInvitations` ends them.
+   */
+  setUserManagement(id: string, isAllowed: boolean): Promise<Organization> {
+    return this.change('setUserManagement', id, async (rows) => {
+      const given = parseInput(management, { isAllowed })
+      return rows.updateRow(shape.noInput, id, {}, { managed: { allowUserManagement: given.isAllowed } })
+    })
+  }
+
+  /** Revokes every invitation that is not settled, as after `setUserManagement(id, false)`. Returns how many. */
   revokeInvitations(id: string): Promise<number> {
     const about = { kind: 'org', id: parseId(id) } as const
     return operate(this.work, 'organizations.revokeInvitations', about, (scope) =>
@@ -88,6 +99,7 @@ export class Organizations {
 }
 
 const suspension = z.strictObject({ reason: shape.label(1000) })
+const management = z.strictObject({ isAllowed: z.boolean() })
 
 const suspending = {
   set: `"status" = 'suspended', "suspended_at" = now(), "suspended_reason" = $3::text`,

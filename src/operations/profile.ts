@@ -5,7 +5,7 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type User, userPatch, type UserPatch, users } from '../schema/users.js'
-import { noteFor } from './sessions.js'
+import { noteFor } from './my-audit-log.js'
 
 /** What a person sees of themselves. */
 export interface ProfileRow extends User {
@@ -46,7 +46,7 @@ export class Profile {
     return this.scope.steps(async (scope) => {
       const rows = new ScopedTable<User>(scope, users)
       const user = await rows.updateRow(userPatch, ownerId(scope, 'user'), patch)
-      await noteFor(scope, 'profile.updated', null)
+      await noteFor(scope, 'profile.updated')
       return user
     })
   }

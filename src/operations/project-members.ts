@@ -8,7 +8,7 @@ import type { ListOptions, Page } from '../core/statements/pages.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { Projects } from '../repositories/projects.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
-import { assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
+import { actingUser, assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
 import * as shape from '../schema/shared/shapes.js'
 
 const permission = 'projects'
@@ -42,8 +42,7 @@ export class ProjectMembers {
       const given = parseInput(newProjectMember, { ...ownProperties(values), projectId })
       await lockForManagement(scope, { permission, project: projectId })
       await grantableRole(scope, given.role, { permission, project: given.projectId })
-      const { actor } = scope.context
-      const managed = { addedBy: actor?.kind === 'user' ? actor.id : null }
+      const managed = { addedBy: actingUser(scope) ?? null }
       return rows.insertRow(newProjectMember, given, { managed })
     })
   }

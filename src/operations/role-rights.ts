@@ -103,6 +103,10 @@ export async function grantableRole(scope: Scope, key: string, managing: Managin
   return role
 }
 
+/** The person who acts. Undefined for backend code, a job and a key. */
+export const actingUser = ({ context: { actor } }: Scope): string | undefined =>
+  actor?.kind === 'user' ? actor.id : undefined
+
 /** Whether somebody acts whose rights are checked. Backend code and jobs have all of them. */
 export const isChecked = ({ context: { actor } }: Scope): boolean => actor !== undefined && !actor.isTrusted
 

@@ -12,8 +12,9 @@ import type { ListOptions, Page } from '../core/statements/pages.js'
 import { parseInput } from '../core/values.js'
 import { newUserSession, type NewUserSession, type UserSession, userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
-import { isLivePerson, userAuditLogs } from '../schema/users.js'
+import { isLivePerson } from '../schema/users.js'
 import type { IssuedSession } from './authenticate-session.js'
+import { noteFor } from './my-audit-log.js'
 import type { SessionPolicy } from './session-policy.js'
 
 /** A person's sessions, the ended ones too. */
@@ -97,13 +98,6 @@ export class Sessions {
       return count
     })
   }
-}
-
-/** An entry in the person's own log. */
-export async function noteFor(scope: Scope, eventType: string, sessionId: string | null): Promise<void> {
-  const { request } = scope.context
-  const managed = { eventType, sessionId, ipAddress: request?.ip ?? null, userAgent: request?.userAgent ?? null }
-  await new ScopedTable(scope, userAuditLogs).appendRows(shape.noInput, [{}], { managed })
 }
 
 // An ended session keeps the moment and the reason of its end.

@@ -15,7 +15,8 @@ import { type Invitation, organizationInvitations } from '../schema/invitations.
 import { organizationMembers } from '../schema/members.js'
 import { userSessions } from '../schema/sessions.js'
 import * as shape from '../schema/shared/shapes.js'
-import { isLivePerson, newUser, type User, userAuditLogs, users } from '../schema/users.js'
+import { isLivePerson, newUser, type User, users } from '../schema/users.js'
+import { noteFor } from './my-audit-log.js'
 import { revokeInvitations } from './revoke-invitations.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
@@ -149,7 +150,7 @@ export class Users {
   restore(id: string): Promise<User> {
     return this.operation('restore', id, async (scope) => {
       const user = await new ScopedTable<User>(scope, users).restoreRow(id)
-      await note(scope, 'restore')
+      await noteFor(scope, 'system.restore')
       return user
     })
   }
@@ -193,7 +194,7 @@ export class Users {
       const rows = new ScopedTable<User>(scope, users)
       const user = await rows.lockRow(id)
       const result = await work({ rows, scope, user })
-      await note(scope, name)
+      await noteFor(scope, `system.${name}`)
       return result
     })
   }
@@ -220,11 +221,6 @@ const newCredentials = z.strictObject({
   passwordHash: shape.text(1000).min(1).nullish(),
   mfaEnabled: z.boolean().optional(),
 })
-
-async function note(scope: Scope, event: string): Promise<void> {
-  const log = new ScopedTable(scope, userAuditLogs)
-  await log.appendRows(shape.noInput, [{}], { managed: { eventType: `system.${event}` } })
-}
 
 /** Whether the address of a deleted person belongs to somebody else by now. */
 async function isAnothers(scope: Scope, id: string, email: string): Promise<boolean> {

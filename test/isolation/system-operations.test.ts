@@ -48,6 +48,7 @@ const organizationCalls: Calls<Organizations> = {
     await all.delete(team.id)
     return all.restore(team.id)
   },
+  setUserManagement: (all, { team }) => all.setUserManagement(team.id, false),
   revokeInvitations: (all, { team }) => all.revokeInvitations(team.id),
 }
 

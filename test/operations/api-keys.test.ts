@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { crc32 } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import {
   ConflictError,
@@ -8,6 +9,9 @@ import {
   UnauthorizedError,
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import { numberInBase62, textOfId } from '../../src/encryption/base62.js'
+import { loadKeyring } from '../../src/encryption/keyring.js'
+import { tokensOf } from '../../src/encryption/tokens.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { contend, refusalsOf, race } from '../support/contenders.js'
 import { keys, type Team, useTeams } from '../support/use-teams.js'
@@ -197,10 +201,14 @@ describe('refused in the same words are', () => {
       keys,
       onQuery: ({ statements }) => counts.push(statements.length),
     })
-    const { tokensOf } = await import('../../src/encryption/tokens.js')
-    const { loadKeyring } = await import('../../src/encryption/keyring.js')
-    const unknown = [one.id, other.id, newId()].map((id) => tokensOf(loadKeyring(keys)).makeKey(id).token)
-    for (const token of unknown) await expect(watched.authenticateApiKey(token)).rejects.toThrow(unauthorized)
+    const { token } = await newKey(one)
+    const [secret = ''] = token.split('_').slice(3)
+    const body = `tk_live_${textOfId(other.id)}_${secret}`
+    const moved = `${body}_${numberInBase62(crc32(body), 6)}`
+    const unknown = [one.id, newId()].map((id) => tokensOf(loadKeyring(keys)).makeKey(id).token)
+    for (const refused of [moved, ...unknown])
+      await expect(watched.authenticateApiKey(refused)).rejects.toThrow(unauthorized)
+    expect(counts).toHaveLength(3)
     expect(new Set(counts).size).toBe(1)
     await watched.close()
   })

@@ -132,6 +132,13 @@ describe('inviting', () => {
     await expect(owner.invitations.resend(invitation.id)).rejects.toThrow(ForbiddenError)
     await expect(owner.invitations.revoke(invitation.id)).rejects.toThrow(ForbiddenError)
     await expect(guest.user.invitations.accept(token)).resolves.toMatchObject({ role: 'member' })
+
+    const { organizations } = teams.system()
+    expect(await organizations.setUserManagement(team.id, true)).toMatchObject({ allowUserManagement: true })
+    await expect(owner.invitations.create({ email: address(), role: 'member' })).resolves.toBeDefined()
+    await organizations.setUserManagement(team.id, false)
+    await expect(owner.invitations.create({ email: address(), role: 'member' })).rejects.toThrow(ForbiddenError)
+    await expect(organizations.setUserManagement(team.id, 'yes' as never)).rejects.toThrow(InvalidInputError)
   })
 })
 

@@ -77,6 +77,9 @@ describe('roles', () => {
       'roles: this role is in use by 2 members, 1 pending invitations and 1 project members',
     )
     await expect(team.org.roles.delete('support', { reassignTo: 'support' })).rejects.toThrow(InvalidInputError)
+    await expect(team.org.roles.delete('support', { reassignTo: 'owner' })).rejects.toThrow(
+      'reassignTo: cannot be owner',
+    )
     await expect(team.org.roles.delete('support', { reassignTo: 'member' })).rejects.toThrow(
       'reassignTo: must be a role that applies to projects',
     )
