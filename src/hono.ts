@@ -81,8 +81,9 @@ export function signedIn(tenancy: Tenancy, options?: AuthenticationOptions): Mid
 }
 
 /**
- * Lets every request through, for public routes. A bearer token that is not accepted throws UnauthorizedError; a cookie that is not
- * accepted counts as none, because browsers keep those of sessions that have ended.
+ * For public routes: lets every request through, except one with a bearer token that is not accepted (UnauthorizedError) or with a key
+ * over its hourly limit (RateLimitedError). A cookie that is not accepted counts as none, because browsers keep those of sessions that
+ * have ended.
  */
 export function anyone(tenancy: Tenancy, options?: AuthenticationOptions): MiddlewareHandler<AnyoneEnv> {
   const authenticate = authenticator(tenancy, options)

@@ -8,7 +8,7 @@ import { Catalogs } from './operations/catalogs.js'
 import { Maintenance } from './operations/maintenance.js'
 import { Organizations } from './operations/organizations.js'
 import { Users } from './operations/users.js'
-import type { Operator, SystemWork } from './operations/system-operation.js'
+import type { SystemOptions, SystemWork } from './operations/system-operation.js'
 import * as shape from './schema/shared/shapes.js'
 
 /** Named operations across organizations. Each is recorded with its actor and its reason. */
@@ -32,16 +32,11 @@ export class System {
   }
 }
 
-/** Who works across organizations, and why. */
-export interface SystemOptions extends Operator {}
-
 const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
 
-export interface SystemSettings {
+export interface SystemSettings extends Pick<SystemWork, 'partitioned'> {
   readonly executor: Executor
   readonly secrets: Secrets
-  /** The names of the tables that this build declares as partitioned by month, the host's too. */
-  readonly partitioned: readonly string[]
   readonly debug: boolean
 }
 

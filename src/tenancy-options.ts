@@ -35,7 +35,7 @@ export interface TenancyOptions {
   readonly sessions?: SessionOptions | undefined
   /**
    * The id of the billing plan whose limits count while a subscription is canceled or incomplete, after a trial has ended, and for an
-   * organization without a subscription. Default: the limits of its own plan stay.
+   * organization without a subscription. Default: the limits of its own plan stay, and without a subscription there are no limits.
    */
   readonly fallbackPlan?: string | undefined
   /** Your own tables and permissions, as in your tenantry.config.ts. */

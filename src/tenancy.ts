@@ -34,7 +34,8 @@ import { platformTables } from './schema/tables.js'
 import { User } from './user.js'
 import { openServer, openServers, systemPool } from './open-servers.js'
 import { checkedOptions, type TenancyOptions } from './tenancy-options.js'
-import { type System, systemOf, type SystemOptions } from './system.js'
+import { type System, systemOf } from './system.js'
+import type { SystemOptions } from './operations/system-operation.js'
 
 export interface OrgOptions {
   /** Who acts, from `org.actorFor` or `tenancy.job`: every call is checked. Default: trusted code of the backend. */

@@ -4,8 +4,8 @@ import { pinned, type SqlFunction, unfiltered } from './sql-function.js'
 // One function of few simple queries takes less than half as long as one statement of five CTEs: 293 against 734 µs for a session, side by
 // side on a busy machine. Columns keep the names of the tables; variables are `given_…` or `found_…`.
 
-// What an authentication writes is a note of it. A crash of the server may lose the notes of the last second, so none waits for the disk or
-// for a standby.
+// Authentication writes only when a key or session was used, how often, and under which pepper. The commit waits neither for the disk nor
+// for a standby: a crash may lose the last second.
 const withoutWaiting = 'set local synchronous_commit = off;'
 
 /** The permissions of a role in the organization. */
@@ -32,8 +32,8 @@ const projectRights = (org: string, person: string, and = ''): string => `
 
 /**
  * The bound person's session with that token: its end and, where they may still act in the organization that it has chosen, their rights
- * there. Returns no row for an ended session, nor for a person who is suspended, banned or deleted. The use is noted once a minute at most,
- * and often enough that a short idle time does not end a session in use.
+ * there. Returns no row for an ended session, nor for a person who is suspended, banned or deleted. The use is noted when the last note is
+ * older than a minute or than a tenth of the idle time, whichever is shorter.
  */
 const authenticateSession: SqlFunction = {
   signature: 'platform.authenticate_session(uuid,bytea[],integer)',

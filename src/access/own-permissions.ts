@@ -83,8 +83,8 @@ export interface UncoveredTable {
 }
 
 /**
- * The tables whose permissions are in no catalog. A host that has no permissions of its own serves trusted code alone, so that only
- * a resource counts which `declareTable` names.
+ * The tables whose permissions are in no catalog. Without permissions of its own, a host has only the tables with `permission` in
+ * `declareTable` checked.
  */
 export function uncoveredTables(tables: readonly PgTable[], own: readonly OwnPermission[]): UncoveredTable[] {
   const known = new Set([...Object.keys(permissionCatalog), ...own.map(({ key }) => key)])

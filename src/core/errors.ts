@@ -174,14 +174,16 @@ export class UnauthorizedError extends TenantryError {
 }
 
 /**
- * The session has no active organization: none was chosen, the person may not act there any more, or it is suspended. Thrown where a
- * request needs one.
+ * The session has no active organization: none is chosen, the organization is suspended or deleted, or the person is not an active
+ * member of it. Thrown where a request needs one.
  */
 export class NoActiveOrganizationError extends TenantryError {
   readonly code = 'no_active_organization'
   readonly status = 403
   constructor() {
-    super('this session has no active organization; choose one of which the person is an active member')
+    super(
+      'this session has no active organization: none is chosen, the organization is suspended or deleted, or the person is not an active member of it; choose an organization',
+    )
   }
 }
 

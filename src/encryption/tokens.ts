@@ -16,7 +16,7 @@ export interface TokenFormat {
 const [idLength, secretLength, sumLength, generationLength, shownLength] = [22, 43, 6, 6, 8]
 const secretBytes = 32
 
-/** The tokens of API keys, invitations and sessions. Each part of a token has one spelling only. */
+/** The tokens of API keys, invitations and sessions. Each token has exactly one valid text. */
 export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: TokenFormat = {}): Tokens {
   if (!/^[a-z][a-z0-9]{0,11}$/.test(prefix)) {
     throw new InvalidInputError('tokens.prefix', 'must be 1 to 12 lower-case letters and digits, a letter first')
@@ -28,6 +28,10 @@ export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: Toke
   }
 }
 
+/**
+ * A pepper is a key under which tokens are hashed. It is derived from a master key, so the database does not have it. The first is the
+ * active one; the others still read the tokens of older master keys.
+ */
 type Peppers = readonly [DerivedKey, ...DerivedKey[]]
 
 const hmac = (secret: Uint8Array, text: string): Buffer => createHmac('sha256', secret).update(text).digest()

@@ -34,7 +34,7 @@ export function actorFor(scope: Scope, userId: string, options?: ImpersonationOp
         throw new ForbiddenError(undefined, 'this person is not an active member of the organization')
       const [epoch, permissions, projects, isPast] = row as [number, string[], Record<string, string[]>, boolean]
       if (isPast) throw new InvalidInputError('until', 'is in the past')
-      const kept = as === undefined ? everything : isLeftTo
+      const kept = as === undefined ? everything : isAllowedInName
       return makeActor({
         kind: 'user',
         id: person,
@@ -73,5 +73,9 @@ const neverImpersonated = new Set(
   ].map((name) => `${name}:write`),
 )
 
-/** What stays with the person alone: secrets, keys, members and how the organization pays. */
-const isLeftTo = (permission: string): boolean => !permission.endsWith(':reveal') && !neverImpersonated.has(permission)
+/**
+ * Whether somebody who acts in a person's name has the permission: all but revealing secrets and changing keys, members, roles,
+ * invitations, the organization and payments.
+ */
+const isAllowedInName = (permission: string): boolean =>
+  !permission.endsWith(':reveal') && !neverImpersonated.has(permission)

@@ -27,7 +27,7 @@ export interface RateLimit {
   readonly resetAfter: number
 }
 
-/** One write: the key is looked up, its use is counted, and the moment is noted. */
+/** In one round trip: finds the key, reads its rights, counts the use and, once a minute, sets `last_used_at`. */
 export async function authenticateApiKey(
   executor: Executor,
   tokens: Tokens,

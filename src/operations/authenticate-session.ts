@@ -17,7 +17,7 @@ export interface AcceptedSession {
 
 export interface SessionFacts {
   readonly id: string
-  /** However much it is used. */
+  /** The end, which use does not extend. */
   readonly expiresAt: Date
 }
 
@@ -37,7 +37,7 @@ export interface SessionWork {
   readonly policy: SessionPolicy
 }
 
-/** One write: the session and its person are checked, their rights are read, and the use is noted. */
+/** In one round trip: checks the session and its person, reads their rights and notes the use. */
 export async function authenticateSession(
   { executor, tokens, policy }: SessionWork,
   token: unknown,
@@ -98,7 +98,7 @@ export async function refreshSession(
   }
 }
 
-/** All null where no organization is chosen. */
+/** All null where no organization is chosen, the membership has ended, or the organization is suspended or deleted. */
 type Rights = [orgId: string | null, epoch: number, permissions: string[], projects: Record<string, string[]>]
 
 function actorOf(userId: string, [orgId, epoch, permissions, projects]: Rights): Actor | undefined {

@@ -51,9 +51,9 @@ export class Entitlements {
   }
 
   /**
-   * Throws PlanLimitError when the plan has no room for so much more: `await org.entitlements.assert('bandwidth_gb', 2)`. What is metered
-   * is refused unless `spend_cap_enabled` of the subscription is false. It needs no permission, and reserves nothing: of two callers at
-   * once both may pass. What is in use of your own tables it does not know: their repositories refuse rows by themselves.
+   * Throws PlanLimitError when the plan has no room for so much more: `await org.entitlements.assert('bandwidth_gb', 2)`. Metrics are
+   * refused too, unless the subscription has `spend_cap_enabled: false`. It locks nothing: two callers at once may both pass. It needs no
+   * permission. It does not know what is in use of your own tables: their repositories refuse rows themselves.
    */
   assert(key: string, amount = 1): Query<void> {
     return this.read(

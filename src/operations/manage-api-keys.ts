@@ -49,8 +49,8 @@ export class ManagedApiKeys extends ApiKeys {
   }
 
   /**
-   * A successor with another token and the same rights. The old key is accepted until `graceUntil`, by default no longer. Throws
-   * ConflictError for a key that was revoked or rotated, or has expired.
+   * A successor with another token and the same rights. The old key is accepted until `graceUntil`. Without `graceUntil` the old key is
+   * revoked at once. Throws ConflictError for a key that was revoked or rotated, or has expired.
    */
   rotate(id: string, options?: { readonly graceUntil?: Date | undefined }): Promise<CreatedApiKey> {
     return this.drawn(async (inner) => {

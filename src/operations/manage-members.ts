@@ -84,7 +84,7 @@ export class ManagedMembers extends Members {
     return this.managing(id, async (inner) => inner.updateRow(memberPatch, id, patch))
   }
 
-  /** Throws ConflictError for the last active owner. */
+  /** Throws ConflictError for the last active owner, and when anybody but an active person would become an owner. */
   changeRole(id: string, role: string): Promise<Member> {
     return this.managing(id, async (inner, member) => {
       const { key } = await grantableRole(inner.scope, parseRole(role), asMembers)

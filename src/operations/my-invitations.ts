@@ -80,7 +80,8 @@ export class MyInvitations {
 
   /**
    * Makes the person a member. With the token of the message the address must be the person's; with an entry of `list()` it must be
-   * confirmed too. Throws NotFoundError, always the same, for an invitation that is not theirs, is settled or has expired.
+   * confirmed too. Throws NotFoundError, always the same, for an invitation that is not theirs, is settled or has expired. Throws
+   * ConflictError when the role is gone or the inviter may no longer give it, and PlanLimitError when the plan has no seat left.
    */
   accept(invitation: string | InvitationReference): Promise<Member> {
     return this.settling(invitation, async (scope, rows, pending, userId) => {

@@ -55,7 +55,10 @@ export class Organizations {
     return this.change('reactivate', id, (rows) => rows.guardedRow('reactivate', id, reactivating, () => []))
   }
 
-  /** Hides the organization and frees its name and slug. Nothing is removed: `restore` brings all of it back. */
+  /**
+   * Hides the organization and frees its name and slug, but not the `key` of `provision`. Nothing is removed: `restore` brings all of it
+   * back.
+   */
   delete(id: string): Promise<Organization> {
     return this.change('delete', id, (rows) => rows.hideRow(id))
   }

@@ -12,7 +12,7 @@ import { organizations } from '../schema/organizations.js'
 import { type Role, rolePermissions, roles } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
 
-/** In whose name roles are read and given: the resource in permissions and, for roles in a project, that project. */
+/** The permission under which roles are read and given and, for roles in a project, that project. */
 export interface Managing {
   readonly permission: string
   readonly project?: string | undefined

@@ -8,8 +8,8 @@ export interface SessionOptions {
   /** Without any use. Default: 7 days. */
   readonly maxIdle?: number | undefined
   /**
-   * For so long the refresh token that was just replaced gets the same successor, instead of ending the session: for browser tabs
-   * that refresh at once. At most 10. Default: 0.
+   * For this many seconds after a refresh, the replaced refresh token gets the same new tokens and does not end the session (browser
+   * tabs that refresh at once). 0 to 10. Default: 0.
    */
   readonly refreshGrace?: number | undefined
 }

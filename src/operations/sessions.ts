@@ -29,7 +29,7 @@ export class Sessions {
 
   /**
    * Starts a session, once the host has authenticated the person. The tokens are shown only now. Throws UnauthorizedError for somebody
-   * who is suspended, banned or deleted, or is no person.
+   * who is suspended, banned or deleted, or is no person, and ForbiddenError for an `activeOrg` that `activate` would refuse.
    */
   start(values: NewUserSession = {}): Promise<IssuedSession> {
     return this.scope.steps(async (scope) => {
@@ -52,7 +52,10 @@ export class Sessions {
     })
   }
 
-  /** Chooses the organization in which the session acts. Throws ForbiddenError for one in which the person is no active member. */
+  /**
+   * Chooses the organization in which the session acts. Throws ForbiddenError for one that is suspended or deleted, or in which the
+   * person is not an active member.
+   */
   activate(id: string, orgId: string): Query<void> {
     return activate(this.scope, id, orgId)
   }
@@ -110,7 +113,7 @@ function activate(scope: Scope, id: string, orgId: string): Query<void> {
       if (rowCount === 0) {
         throw new ForbiddenError(
           undefined,
-          'the session has ended, or this person is not an active member of that organization',
+          'the session has ended, the organization is suspended or deleted, or this person is not an active member of it',
         )
       }
     })

@@ -8,14 +8,14 @@ import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 
 /** Who works across organizations, and why. Both are recorded with each operation. */
-export interface Operator {
+export interface SystemOptions {
   readonly actor: string
   readonly reason: string
 }
 
 /** What operations of the system work with. */
 export interface SystemWork {
-  readonly operator: Operator
+  readonly operator: SystemOptions
   /** A scope of the system's login. Its statements name the owner in their predicates. */
   readonly scopeAbout: (owner: Owner | undefined) => Scope
   /** The names of the tables that this build declares as partitioned by month, the host's too. */

@@ -124,8 +124,8 @@ export class Users {
   }
 
   /**
-   * Ends every session and key until that moment, by the clock of the database. Unlike `suspend` it does not refuse the last active owner
-   * of an organization: see `withoutOwner`.
+   * Until that moment, by the clock of the database, the person can neither sign in nor act. Every session and key ends for good. Unlike
+   * `suspend` it does not refuse the last active owner of an organization: see `withoutOwner`.
    */
   ban(id: string, until: Date): Promise<ChangedPerson> {
     return this.end('ban', id, { force: true }, `"banned_until" = $3::timestamptz`, () => [

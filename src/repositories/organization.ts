@@ -6,7 +6,7 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { type Organization, organizationPatch, type OrganizationPatch, organizations } from '../schema/organizations.js'
 
-/** The organization itself. Its status, its plan and whether it manages its members are changed by the system. */
+/** The organization itself. The system changes its status and whether it manages its members. Its plan is in `subscriptions`. */
 export class OrganizationProfile {
   private readonly row: ScopedTable<Organization>
   private readonly id: string

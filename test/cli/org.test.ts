@@ -50,7 +50,7 @@ test('an organization is created once, listed, suspended and served again', asyn
 test('wrong usage is told before anything is opened', async () => {
   expect(await tenantry(['org', 'create', 'acme'], { env })).toMatchObject({
     code: 2,
-    stderr: containing('--owner: or --owner-id is needed'),
+    stderr: containing('Pass either --owner <address> or --owner-id <id of a person>'),
   })
   expect(await tenantry(['org', 'create'], { env })).toMatchObject({
     code: 2,
@@ -100,7 +100,7 @@ test('a key is created for a service or a member, and opens the organization', a
 
   const beyond = ['key', 'create', '--org', 'keyed', '--scopes', 'agents:read,invoices:write', '--name', 'beyond']
   expect((await tenantry([...beyond, '--role', 'developer'], around)).stdout).toContain(
-    'The key cannot use invoices:write: the role of its member does not have that in the organization.',
+    'The key cannot use invoices:write: the role of its member does not have them in the organization.',
   )
 
   const owners = await tenantry(
@@ -110,7 +110,7 @@ test('a key is created for a service or a member, and opens the organization', a
   expect(owners.json()).toMatchObject({ apiKey: { name: 'own', rateLimitPerHour: 10 } })
   expect(await tenantry([...create, '--name', 'x'], around)).toMatchObject({
     code: 2,
-    stderr: containing('--member: or --role is needed'),
+    stderr: containing('Pass either --member <address of a member> or --role <role of a new service>'),
   })
   expect(await tenantry([...create, '--name', 'x', '--member', 'no@acme.example'], around)).toMatchObject({
     code: 2,

@@ -64,10 +64,7 @@ const addCreate: AddCommand = (group, run) =>
         ),
     run(async ({ org: slug, name, scopes, member, role, rate, url }, context) => {
       if ((member === undefined) === (role === undefined)) {
-        throw new InvalidInputError(
-          '--member',
-          'or --role is needed: the address of a member, or the role of a new service; not both',
-        )
+        throw new InvalidInputError('', 'Pass either --member <address of a member> or --role <role of a new service>')
       }
       const { openTenancy } = await import('../../tenancy.js')
       const { openingOptions } = await import('../config-file.js')
@@ -95,7 +92,7 @@ const addCreate: AddCommand = (group, run) =>
             ...(useless.length === 0
               ? []
               : [
-                  `The key cannot use ${useless.join(', ')}: the role of its member does not have that in the organization.`,
+                  `The key cannot use ${useless.join(', ')}: the role of its member does not have them in the organization.`,
                 ]),
           ],
           document: { apiKey, token, useless },

@@ -17,7 +17,7 @@ export const addMaintain: AddCommand = (program, run) =>
             'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
             'expired invitations and ended sessions. Run it by cron, for example every hour: it goes in short',
             'transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
-            'partition is missing, which the owner mends with `tenantry partitions ensure`.',
+            'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`.',
           ),
         )
         .option('limit', {

@@ -47,10 +47,7 @@ const addCreate: AddCommand = (group, run) =>
       const { slug, owner, ownerId, name, plan, externalId, key } = args
       if (slug === undefined) throw new InvalidInputError('', 'Name the organization: tenantry org create <slug>')
       if ((owner === undefined) === (ownerId === undefined)) {
-        throw new InvalidInputError(
-          '--owner',
-          'or --owner-id is needed: an address, or the id of an existing person; not both',
-        )
+        throw new InvalidInputError('', 'Pass either --owner <address> or --owner-id <id of a person>')
       }
       const { organization, isNew } = await withSystem(context, args, (system) =>
         system.organizations.provision({
@@ -98,7 +95,13 @@ const addSuspend: AddCommand = (group, run) =>
     'Refuses every read and write of an organization',
     (command) =>
       systemOptions(command)
-        .usage(usageOf('org suspend <slug>', 'From now on every read and write of the organization is refused.'))
+        .usage(
+          usageOf(
+            'org suspend <slug>',
+            'From now on every read and write of the organization is refused. The reason is also stored in the organization, as',
+            '`suspended_reason`, which `org list` prints.',
+          ),
+        )
         .positional('slug', { type: 'string', describe: 'The slug of the organization' })
         .demandOption('reason'),
     run(async (args, context) => {

@@ -30,7 +30,7 @@ export class RoomInPlan {
     return this.reserve(`(select coalesce(sum(${stored('a', sum)}), 0) from unnest(${place}::numeric[]) a)`, [amounts])
   }
 
-  /** For a row that is kept, or changed, where one with the same unique key is there already. */
+  /** For an insert with ON CONFLICT on `keyName`, which keeps or changes an existing row. */
   forUnique(values: Values, keyName: string, onConflict: 'keeps' | 'changes'): readonly Call[] {
     const { sum } = this.limit
     const { plan } = this.target
