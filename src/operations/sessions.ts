@@ -127,6 +127,7 @@ const insert = statement(
      statement_timestamp() + least($6, $7) * interval '1 second', $8, $9
    from platform.users u
    where u.id = $1 and u.kind = 'person' and ${isLivePerson('u')}
+   for key share of u
    returning expires_at`,
   'change',
 )

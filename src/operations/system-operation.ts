@@ -29,7 +29,10 @@ export interface EntryFacts<T> {
   readonly metadata?: (result: T) => JsonObject
 }
 
-/** One operation: its work and its entry in `system_audit_logs` take effect together. */
+/**
+ * One operation: its work and its entry in `system_audit_logs` take effect together. In read committed, whatever the login has: what
+ * changed while an operation waited for a lock is seen by its next statement.
+ */
 export function operate<T>(
   { operator, scopeAbout }: SystemWork,
   operation: string,
@@ -37,7 +40,7 @@ export function operate<T>(
   work: (scope: Scope) => Promise<T>,
   { targetOf = () => about?.id, metadata = () => ({}) }: EntryFacts<T> = {},
 ): Promise<T> {
-  return scopeAbout(about).steps(async (scope) => {
+  const run = async (scope: Scope): Promise<T> => {
     const result = await work(scope)
     const id = targetOf(result)
     const target = about?.kind === 'user' ? { targetUserId: id } : { targetOrgId: id }
@@ -50,7 +53,8 @@ export function operate<T>(
     }
     await new ScopedTable<SystemAuditEntry>(scope, systemAuditLogs).insertRow(shape.noInput, {}, { managed })
     return result
-  })
+  }
+  return scopeAbout(about).transaction(run, { isolation: 'read committed' })
 }
 
 /** A table over the rows of every owner. */

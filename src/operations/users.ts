@@ -161,16 +161,15 @@ export class Users {
    */
   erase(id: string, options?: ForceOption): Promise<readonly string[]> {
     return this.operation('erase', id, async (scope) => {
-      const rows = new ScopedTable<User>(scope, users)
-      // The organizations first: whoever changes their members holds them, and waits for the person.
-      const withoutOwner = await ownedAlone(scope, id, options)
-      const email = await anyAddress(rows)
-      if (email === undefined) throw new NotFoundError('users')
+      const { email, isConfirmed } = await holdPerson(scope, id)
+      const withoutOwner = await ownedAlone(scope, id, options, { deletedToo: true })
       await removeWhere(scope, apiKeys, '"user_id"', id)
       // Without their inviter, who is checked, anybody could accept them.
       await revokeInvitations(allRows<Invitation>(scope, organizationInvitations), 'of an inviter', id)
       await removeWhere(scope, organizationMembers, '"user_id"', id)
-      if (!(await isAnothers(scope, id, email))) await removeWhere(scope, organizationInvitations, '"email"', email)
+      // Invitations to an address that the person has not confirmed may be for somebody else.
+      if (isConfirmed && !(await isAnothers(scope, id, email)))
+        await removeWhere(scope, organizationInvitations, '"email"', email)
       await removeWhere(scope, users, '"id"', id)
       return withoutOwner
     })
@@ -206,10 +205,12 @@ export class Users {
     set: string,
     values: () => readonly unknown[] = () => [],
   ): Promise<ChangedPerson> {
-    return this.change(name, id, async ({ rows, scope }) => {
+    return this.operation(name, id, async (scope) => {
+      await holdPerson(scope, id)
       const withoutOwner = await ownedAlone(scope, id, options)
-      const user = await rows.guardedRow(name, id, unguarded('users', set), values)
+      const user = await new ScopedTable<User>(scope, users).guardedRow(name, id, unguarded('users', set), values)
       await endEverything(scope, id)
+      await noteFor(scope, `system.${name}`)
       return { user, withoutOwner }
     })
   }
@@ -228,44 +229,73 @@ async function isAnothers(scope: Scope, id: string, email: string): Promise<bool
   return holder !== undefined && holder.id !== id
 }
 
-/** The address of the person, deleted or not. */
-function anyAddress(rows: ScopedTable<User>): Query<string | undefined> {
-  const text = ({ sql, owned }: TablePlan) => `select "email" from ${sql} where ${owned} for update`
-  return rows.run(
-    ownStatement(rows.plan, anyAddress, 'address', false, text),
-    () => [],
-    ({ rows: [row] }) => row?.[0] as string | undefined,
-  )
+interface HeldPerson {
+  readonly email: string
+  readonly isConfirmed: boolean
 }
 
 /**
- * The organizations of which the person is the only active owner. They are locked in the order of their ids, so that nobody takes the
- * other owner away meanwhile, and no two such operations wait for each other.
+ * Locks the person, deleted or not, and the organizations of their memberships. Until the operation ends nobody makes the person an
+ * owner or a member, takes another owner away from these organizations, or starts a session. The organizations are locked first, in
+ * the order of their ids, since whoever changes members holds one of them when they wait for a person; a second time, for the
+ * memberships that came about until the person was locked.
  */
-async function ownedAlone(scope: Scope, id: string, options: ForceOption | undefined): Promise<readonly string[]> {
-  const { force } = readOptions(options, ['force'])
+async function holdPerson(scope: Scope, id: string): Promise<HeldPerson> {
+  await holdOrganizations(scope, id)
+  const rows = new ScopedTable<User>(scope, users)
+  const lock = ownStatement(
+    rows.plan,
+    holdPerson,
+    'hold',
+    false,
+    ({ sql, owned }: TablePlan) =>
+      `select "email", "email_confirmed_at" is not null from ${sql} where ${owned} for update`,
+  )
+  const person = await rows.run(
+    lock,
+    () => [],
+    ({ rows: [row] }) => row as [string, boolean] | undefined,
+  )
+  if (person === undefined) throw new NotFoundError('users')
+  await holdOrganizations(scope, id)
+  const [email, isConfirmed] = person
+  return { email, isConfirmed }
+}
+
+function holdOrganizations(scope: Scope, id: string): Query<void> {
   const members = allRows<object>(scope, organizationMembers)
-  const owned = `"user_id" = $1 and "role" = 'owner' and "status" = 'active' and "deleted_at" is null`
   const lock = ownStatement(
     members.plan,
-    ownedAlone,
-    'lock',
+    holdOrganizations,
+    'hold',
     false,
     ({ sql }) =>
-      `select from platform.organizations o where o.id = any(array(select "org_id" from ${sql} where ${owned})) order by o.id for no key update`,
+      `select from platform.organizations o where o.id = any(array(select "org_id" from ${sql} where "user_id" = $1 and "deleted_at" is null))
+       order by o.id for no key update`,
   )
-  await members.run(
+  return members.run(
     lock,
     () => [id],
     () => undefined,
   )
+}
+
+/** The organizations of which the person is the only active owner. The deleted ones count where that cannot be undone. */
+async function ownedAlone(
+  scope: Scope,
+  id: string,
+  options: ForceOption | undefined,
+  { deletedToo = false } = {},
+): Promise<readonly string[]> {
+  const { force } = readOptions(options, ['force'])
+  const members = allRows<object>(scope, organizationMembers)
   const alone = ownStatement(
     members.plan,
     ownedAlone,
     'alone',
     false,
     (plan) => `select m."org_id" from ${plan.as('m').sql}
-      join platform.organizations o on o.id = m.org_id and o.deleted_at is null
+      join platform.organizations o on o.id = m.org_id and (o.deleted_at is null or $2)
       where m."user_id" = $1 and m."role" = 'owner' and m."status" = 'active' and m."deleted_at" is null
         and not exists (
           select from ${plan.as('x').sql} join platform.users u on u.id = x."user_id" and u.kind = 'person' and ${isLivePerson('u')}
@@ -276,7 +306,7 @@ async function ownedAlone(scope: Scope, id: string, options: ForceOption | undef
   )
   const found = await members.run(
     alone,
-    () => [id],
+    () => [id, deletedToo],
     ({ rows }) => rows.map(([org]) => org as string),
   )
   if (found.length === 0 || force === true) return found

@@ -132,6 +132,7 @@ test('an erased person leaves nothing but what they made', async () => {
   await team.org.projects.members.add(project.id, { userId, role: 'developer' })
   await team.org.apiKeys.create({ userId, name: 'ci' })
   await sessionOf(userId)
+  await users().confirmEmail(userId)
   await admin(
     `insert into platform.organization_invitations (org_id, id, email, role, token_hash, pepper_id, invited_by, expires_at)
      values ($1, gen_random_uuid(), 'new@example.com', 'member', '\\x01', 'test', $2, now()),
