@@ -1,11 +1,13 @@
+import { createHmac } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { numberInBase62 } from '../../src/encryption/base62.js'
-import { passingKeyring } from '../../src/encryption/keyring.js'
+import { derivedKeys, passingKeyring } from '../../src/encryption/keyring.js'
 import { tokensOf } from '../../src/encryption/tokens.js'
 
-const tokens = tokensOf(passingKeyring())
+const keyring = passingKeyring()
+const tokens = tokensOf(keyring)
 
 /** With the checksum that belongs to it. */
 const summed = (body: string) => `${body}_${numberInBase62(crc32(body), 6)}`
@@ -35,4 +37,17 @@ test('a token of one kind is none of another', () => {
     readers.filter((name) => tokens[name](one) !== undefined),
   )
   expect(read).toEqual(readers.map((name) => [name]))
+})
+
+test('of a token only its HMAC-SHA256 is stored, over the whole of it and under a key of its kind', () => {
+  const hashed = (purpose: string, token: string) =>
+    createHmac('sha256', derivedKeys(keyring, purpose)[0].secret).update(token).digest('hex')
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+  const [key, invitation] = [tokens.makeKey(newId()), tokens.makeInvitation(newId())]
+  const [session] = tokens.makeSession(newId(), newId(), 0)
+  expect(hex(key.keyHash)).toBe(hashed('api keys', key.token))
+  expect(hex(invitation.tokenHash)).toBe(hashed('invitations', invitation.token))
+  expect(hex(session.tokenHash)).toBe(hashed('stored sessions', session.token))
+  expect(hex(session.refreshHash)).toBe(hashed('stored sessions', session.refreshToken))
+  expect([key, invitation, session].map(({ pepperId }) => pepperId)).toEqual(['dev', 'dev', 'dev'])
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { builtInRoles } from '../../src/schema/built-in-roles.js'
+import { builtInRoles, permissionCatalog } from '../../src/schema/built-in-roles.js'
 import { refusalsOf } from '../support/contenders.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -230,6 +230,25 @@ describe('a role in a project', () => {
     }
   })
 
+  test('that exceeds the own one in that project is neither given, changed nor taken', async () => {
+    const team = await teams.newTeam()
+    const [lead, chief, guest] = [await team.join('customer'), await team.join('customer'), await team.join('customer')]
+    const { id } = await team.org.projects.create({ name: 'Mine', slug: 'mine' })
+    await team.org.projects.members.add(id, { userId: lead.userId, role: 'developer' })
+    await team.org.projects.members.add(id, { userId: chief.userId, role: 'owner' })
+    const { members } = (await team.as(lead.userId)).projects
+    for (const refused of await refusalsOf([
+      members.add(id, { userId: guest.userId, role: 'owner' }),
+      members.changeRole(id, chief.userId, 'read_only'),
+      members.remove(id, chief.userId),
+    ])) {
+      expect(() => {
+        throw refused as Error
+      }).toThrow(/^the role owner has permissions that you lack/)
+    }
+    expect(await team.org.projects.members.find(id, chief.userId)).toMatchObject({ role: 'owner' })
+  })
+
   test('must be one that applies to projects, and its holder a member of the organization', async () => {
     const team = await teams.newTeam()
     const { userId } = await team.join('member')
@@ -257,15 +276,27 @@ describe('acting in a person’s name', () => {
     expect(actor).toMatchObject({ id: team.owner.userId, impersonation: { by: support, reason: 'ticket 12', until } })
     const org = teams.tenancy.forOrg(team.id, { actor })
     expect([org.can('agents:write'), org.can('members:read')]).toEqual([true, true])
-    const refused = ['credentials:reveal', 'llms:reveal', 'api_keys:write', 'members:write', 'roles:write'] as const
-    for (const permission of [
-      ...refused,
-      'invitations:write',
-      'subscriptions:write',
-      'payment_methods:write',
-    ] as const) {
-      expect(org.can(permission), permission).toBe(false)
+    const members = ['api_keys', 'members', 'roles', 'invitations']
+    const payments = ['subscriptions', 'payment_methods', 'tax_ids', 'customer_profiles', 'credits', 'billing_events']
+    const refused = [...members, ...payments, 'invoices', 'organization'].map((name) => `${name}:write`)
+    const missing = Object.keys(permissionCatalog).filter((permission) => !actor.can(permission))
+    const secrets = Object.keys(permissionCatalog).filter((permission) => permission.endsWith(':reveal'))
+    expect(secrets).toContain('credentials:reveal')
+    expect(missing.sort()).toEqual([...refused, ...secrets].sort())
+  })
+
+  test('leaves out the secrets of projects too', async () => {
+    const team = await teams.newTeam()
+    const { userId } = await team.join('customer')
+    const { id: project } = await team.org.projects.create({ name: 'One', slug: 'one' })
+    await team.org.projects.members.add(project, { userId, role: 'owner' })
+    const permissions = ['projects:write', 'credentials:reveal', 'payment_methods:write'] as const
+    const allowed = async (as?: { by: string; reason: string; until: Date }) => {
+      const org = teams.tenancy.forOrg(team.id, { actor: await team.org.actorFor(userId, as) })
+      return permissions.map((permission) => org.can(permission, { project }))
     }
+    expect(await allowed()).toEqual([true, true, true])
+    expect(await allowed({ by: await teams.newUser(), reason: 'ticket 12', until })).toEqual([true, false, false])
   })
 
   test('changes no members of projects either, and ends at its time', async () => {

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { contend, race } from '../support/contenders.js'
-import { useTeams } from '../support/use-teams.js'
+import { openTenancy } from '../../src/tenancy.js'
+import { keys, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const admin = (text: string, ...values: unknown[]) => teams.database.admin.query(text, values)
@@ -108,6 +109,23 @@ describe('looking up', () => {
       expect(await users.findIdByEmail(email), set).toBeUndefined()
       expect(await users.findIdByExternalId(externalId), set).toBeUndefined()
     }
+  })
+
+  test('sends as much for somebody who is known as for nobody', async () => {
+    const email = address()
+    await teams.tenancy.users.register({ email })
+    const trips: number[] = []
+    const watched = await openTenancy({
+      url: teams.database.appUrl,
+      keys,
+      onQuery: ({ statements }) => trips.push(statements.length),
+    })
+    for (const one of [email, address()]) {
+      trips.length = 0
+      await watched.users.findIdByEmail(one)
+      expect(trips).toEqual([1])
+    }
+    await watched.close()
   })
 
   test('gives the id of a live organization by its slug, a suspended one too', async () => {

@@ -178,12 +178,29 @@ describe('with an actor, nobody', () => {
     const team = await teams.newTeam({ allowUserManagement: false })
     const org = await team.as(team.owner.userId)
     const { memberId } = await team.join('member')
+    const userId = await teams.newUser()
+    const project = await team.org.projects.create({ name: 'One', slug: 'one' })
+    await team.org.projects.members.add(project.id, { userId: team.owner.userId, role: 'developer' })
+    const added = { userId: (await team.join('member')).userId, role: 'developer' }
     for (const refused of await refusalsOf([
+      org.members.add({ userId, email: `${userId}@example.com`, role: 'member' }),
+      org.members.addService({ name: 'bot', role: 'member' }),
+      org.members.update(memberId, { displayName: 'Ada' }),
       org.members.changeRole(memberId, 'customer'),
+      org.members.deactivate(memberId),
+      org.members.reactivate(memberId),
       org.members.remove(memberId),
+      org.members.transferOwnership(memberId),
       org.roles.create({ key: 'support', name: 'Support' }),
+      org.roles.update('customer', { name: 'Guest' }),
+      org.roles.grant('customer', 'agents:read'),
+      org.roles.revoke('customer', 'agents:read'),
       org.roles.delete('customer'),
+      org.projects.members.add(project.id, added),
+      org.projects.members.changeRole(project.id, team.owner.userId, 'read_only'),
+      org.projects.members.remove(project.id, team.owner.userId),
     ])) {
+      expect(refused).toBeInstanceOf(ForbiddenError)
       expect(() => {
         throw refused as Error
       }).toThrow('allow_user_management is false')
@@ -238,6 +255,17 @@ describe('the last active owner', () => {
     const back = await team.org.members.transferOwnership(team.owner.memberId, { from: memberId, role: 'customer' })
     expect(back).toMatchObject({ role: 'owner' })
     expect(await team.org.members.get(memberId)).toMatchObject({ role: 'customer' })
+  })
+
+  race('hands over to one of 20 at once', async () => {
+    const team = await teams.newTeam()
+    const heirs: string[] = []
+    while (heirs.length < 20) heirs.push((await team.join('admin')).memberId)
+    const from = team.owner.memberId
+    const { won, lost } = await contend((heir) => team.org.members.transferOwnership(heirs[heir] ?? '', { from }))
+    expect(won).toHaveLength(1)
+    expect(lost.every((error) => error instanceof ConflictError)).toBe(true)
+    expect((await team.org.members.list({ role: 'owner' })).items).toEqual(won)
   })
 
   test('cannot hand over to themselves, an inactive member or a service, nor on behalf of somebody who is none', async () => {
@@ -363,4 +391,39 @@ test('bad input of any kind is refused by its name', async () => {
   await expect(org.roles.create(undefined as never)).rejects.toThrow(InvalidInputError)
   await expect(org.apiKeys.create(null as never)).rejects.toThrow(InvalidInputError)
   expect(await team.org.members.get(team.owner.memberId)).toMatchObject({ role: 'owner' })
+})
+
+describe('where the last step fails', () => {
+  /** Refuses rows of members that are so, while `work` runs. */
+  async function refusing(row: string, work: () => Promise<unknown>): Promise<void> {
+    const { admin } = teams.database
+    await admin.query(
+      `alter table platform.organization_members add constraint refused check (not coalesce(${row}, false)) not valid`,
+    )
+    try {
+      await expect(work()).rejects.toThrow(InvalidInputError)
+    } finally {
+      await admin.query('alter table platform.organization_members drop constraint refused')
+    }
+  }
+
+  test('nobody is promoted', async () => {
+    const team = await teams.newTeam()
+    const { memberId } = await team.join('member')
+    const from = team.owner.memberId
+    await refusing(`id = '${from}' and role = 'admin'`, () => team.org.members.transferOwnership(memberId, { from }))
+    expect(await team.org.members.get(memberId)).toMatchObject({ role: 'member' })
+    expect(await team.org.members.get(from)).toMatchObject({ role: 'owner' })
+  })
+
+  test('a member who is not removed keeps their keys and projects', async () => {
+    const team = await teams.newTeam()
+    const { userId, memberId } = await team.join('developer')
+    const project = await team.org.projects.create({ name: 'One', slug: 'one' })
+    await team.org.projects.members.add(project.id, { userId, role: 'developer' })
+    const { token } = await team.org.apiKeys.create({ userId, name: 'ci' })
+    await refusing(`id = '${memberId}' and deleted_at is not null`, () => team.org.members.remove(memberId))
+    expect(await team.org.projects.members.find(project.id, userId)).toMatchObject({ role: 'developer' })
+    await expect(teams.tenancy.authenticateApiKey(token)).resolves.toBeDefined()
+  })
 })

@@ -122,6 +122,23 @@ describe('with an actor, nobody', () => {
     })
   })
 
+  test('hands the members of a deleted role one that exceeds their own', async () => {
+    const team = await teams.newTeam()
+    const permissions = ['roles:read', 'roles:write', 'agents:read']
+    await team.org.roles.create({ key: 'keeper', name: 'Keeper', permissions })
+    await team.org.roles.create({ key: 'guest', name: 'Guest', appliesTo: 'both', permissions: ['agents:read'] })
+    const { userId, memberId } = await team.join('guest')
+    const { roles } = await team.as((await team.join('keeper')).userId)
+    await expect(roles.delete('guest', { reassignTo: 'admin' })).rejects.toThrow(/^the role admin has permissions that/)
+    const project = await team.org.projects.create({ name: 'One', slug: 'one' })
+    await team.org.projects.members.add(project.id, { userId, role: 'guest' })
+    await team.org.members.changeRole(memberId, 'customer')
+    await expect(roles.delete('guest', { reassignTo: 'developer' })).rejects.toThrow(
+      /^the role developer has permissions that/,
+    )
+    expect(await team.org.projects.members.find(project.id, userId)).toMatchObject({ role: 'guest' })
+  })
+
   test('manages roles without the permission', async () => {
     const team = await teams.newTeam()
     const { roles } = await team.as((await team.join('manager')).userId)

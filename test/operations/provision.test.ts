@@ -1,11 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ConflictError, IdempotencyMismatchError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { declare } from '../../src/declared.js'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
 import { seed } from '../../src/migrations/seed.js'
 import type { NewProvision } from '../../src/operations/provision.js'
 import type { Organizations } from '../../src/operations/organizations.js'
+import { agents } from '../../src/schema/agents.js'
 import { builtInRoles } from '../../src/schema/built-in-roles.js'
-import { openTenancy, type Tenancy } from '../../src/tenancy.js'
+import { openTenancy, Tenancy } from '../../src/tenancy.js'
 import { createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 
@@ -84,9 +89,14 @@ describe('provision', () => {
     )
   })
 
-  test('of 20 callers with one key, one makes it, and all get it', async () => {
+  test('of 20 callers with one key, on 20 connections, one makes it, and all get it', async () => {
+    const { lookup } = await declare(undefined)
     const given = values()
-    const made = await Promise.all(Array.from({ length: 20 }, () => organizations.provision(given)))
+    const executor = openNodePostgres({ pool: { connectionString: database.systemUrl, max: 20 }, lookup })
+    const many = new Tenancy(executor, secretsOf(passingKeyring()), {}, executor)
+    const all = many.system({ actor: 'ops', reason: 'signed up' }).organizations
+    const made = await Promise.all(Array.from({ length: 20 }, () => all.provision(given)))
+    await many.close()
     expect(new Set(made.map(({ organization }) => organization.id)).size).toBe(1)
     expect(made.filter(({ isNew }) => isNew)).toHaveLength(1)
     const strays = await database.admin.query(
@@ -113,8 +123,29 @@ describe('provision', () => {
     expect(people).toEqual({ count: 0 })
   })
 
-  test('an unknown plan is refused', async () => {
-    await expect(organizations.provision(values({ plan: 'tier_none' }))).rejects.toThrow(InvalidInputError)
+  test('an unknown plan is refused, and nothing that was made before is there', async () => {
+    const given = values({ plan: 'tier_none' })
+    const rows = () =>
+      database.admin.query(
+        `select (select count(*) from platform.organizations) as organizations, (select count(*) from platform.roles) as roles,
+           (select count(*) from platform.role_permissions) as permissions, (select count(*) from platform.users) as users,
+           (select count(*) from platform.organization_members) as members, (select count(*) from platform.system_audit_logs) as entries`,
+      )
+    const before = await rows()
+    await expect(organizations.provision(given)).rejects.toThrow(InvalidInputError)
+    expect(await rows()).toEqual(before)
+    await expect(organizations.provision({ ...given, plan: 'tier_free' })).resolves.toMatchObject({ isNew: true })
+  })
+
+  test('takes the temporal namespace that is given, which no other organization has', async () => {
+    const temporalNamespace = `workflows-${newId()}`
+    const { organization } = await organizations.provision(values({ temporalNamespace }))
+    expect(organization).toMatchObject({ temporalNamespace })
+    await organizations.delete(organization.id)
+    await expect(organizations.provision(values({ temporalNamespace }))).rejects.toMatchObject({
+      code: 'conflict',
+      fields: ['temporalNamespace'],
+    })
   })
 
   test('a person who is there becomes the owner by id, and by address only when it is confirmed', async () => {
@@ -186,7 +217,17 @@ describe('an organization', () => {
     const { id } = await provisioned()
     const org = tenancy.forOrg(id)
     expect(await organizations.suspend(id, 'unpaid')).toMatchObject({ status: 'suspended', suspendedReason: 'unpaid' })
-    await expect(org.agents.count()).rejects.toMatchObject({ code: 'organization_suspended' })
+    const agent = { name: 'Ada', username: 'ada' }
+    for (const call of [
+      () => org.agents.count(),
+      () => org.agents.create(agent),
+      () => org.batch((inner) => [inner.agents.create(agent)]),
+      () => org.transaction((inner) => inner.agents.create(agent)),
+      () => org.db.select().from(agents),
+      () => org.roles.create({ key: 'support', name: 'Support' }),
+    ]) {
+      await expect((async () => call())()).rejects.toMatchObject({ code: 'organization_suspended' })
+    }
     await expect(organizations.suspend(id, 'again')).rejects.toThrow('cannot suspend while it is suspended')
     expect(await organizations.reactivate(id)).toMatchObject({
       status: 'active',

@@ -22,7 +22,7 @@ const events = async (userId: string) =>
   )
 
 async function withGrace<T>(refreshGrace: number, work: (tenancy: Tenancy) => Promise<T>): Promise<T> {
-  const tenancy = await openTenancy({ url: teams.database.appUrl, keys, pool: { max: 8 }, sessions: { refreshGrace } })
+  const tenancy = await openTenancy({ url: teams.database.appUrl, keys, pool: { max: 20 }, sessions: { refreshGrace } })
   try {
     return await work(tenancy)
   } finally {
@@ -42,7 +42,10 @@ describe('a session', () => {
       'select row_to_json(s)::text as all from platform.user_sessions s where id = $1',
       session.id,
     )
-    for (const secret of [token, refreshToken]) expect(row?.all).not.toContain(secret.slice(-43))
+    for (const secret of [token, refreshToken]) {
+      expect(row?.all).not.toContain(secret.slice(-43))
+      expect(row?.all).not.toContain(Buffer.from(secret).toString('hex'))
+    }
     const listed = await accepted.user.sessions.list()
     expect(listed.items).toMatchObject([
       { id: session.id, ipAddress: '192.0.2.1', userAgent: 'Firefox', generation: 0 },
@@ -85,11 +88,58 @@ describe('a session', () => {
     await expect(stranger.sessions.activate(session.id, other.id)).rejects.toThrow(ForbiddenError)
   })
 
+  test('keeps no organization for somebody who was deactivated or removed and came back, until they choose it again', async () => {
+    const team = await teams.newTeam()
+    const { userId, memberId } = await team.join('member')
+    const { sessions } = teams.tenancy.forUser(userId)
+    const { token, session } = await sessions.start({ activeOrg: team.id })
+    const { members } = team.org
+    for (const comeBack of [
+      async () => (await members.deactivate(memberId), members.reactivate(memberId)),
+      async () => (
+        await members.remove(memberId),
+        members.add({ userId, email: `${userId}@example.com`, role: 'member' })
+      ),
+    ]) {
+      await comeBack()
+      expect(await authenticate(token)).toMatchObject({ org: undefined, actor: undefined })
+      await sessions.activate(session.id, team.id)
+      expect((await authenticate(token)).org?.id).toBe(team.id)
+    }
+  })
+
+  test.each([
+    ['was revoked', 'revoked_at = now()'],
+    ['has expired', 'expires_at = now()'],
+    ['was idle for too long', 'idle_expires_at = now()'],
+  ])('that %s cannot choose an organization', async (_, set) => {
+    const team = await teams.newTeam()
+    const { userId } = await team.join('member')
+    const { sessions } = teams.tenancy.forUser(userId)
+    const { session } = await sessions.start()
+    await admin(`update platform.user_sessions set ${set} where id = $1`, session.id)
+    await expect(sessions.activate(session.id, team.id)).rejects.toThrow(ForbiddenError)
+    expect((await sessions.find(session.id))?.activeOrgId).toBeNull()
+  })
+
   test.each([
     [
       'a deactivated member',
       (id: string) =>
         teams.database.admin.query(`update platform.organization_members set status = 'inactive' where id = $1`, [id]),
+    ],
+    [
+      'a removed member',
+      (id: string) =>
+        teams.database.admin.query('update platform.organization_members set deleted_at = now() where id = $1', [id]),
+    ],
+    [
+      'a deleted organization',
+      (id: string) =>
+        teams.database.admin.query(
+          'update platform.organizations set deleted_at = now() where id = (select org_id from platform.organization_members where id = $1)',
+          [id],
+        ),
     ],
     [
       'an older epoch',
@@ -304,6 +354,7 @@ describe('ending', () => {
     expect(await user.sessions.revokeAllExcept(session.id)).toBe(2)
     for (const other of others) await expect(authenticate(other.token)).rejects.toThrow(unauthorized)
     await authenticate(token)
+    expect(await events(user.id)).toEqual([...Array<string>(3).fill('session.started'), 'sessions.revoked'])
     await authenticate(stranger.token)
     await expect(user.sessions.revoke(stranger.session.id)).rejects.toThrow(NotFoundError)
     await authenticate(stranger.token)

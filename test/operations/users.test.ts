@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, InvalidInputError, NotFoundError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import { openSession } from '../../src/database/session.js'
 import { contend, refusalsOf, race } from '../support/contenders.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -72,8 +73,17 @@ describe('a person', () => {
     expect(JSON.stringify(user)).not.toContain('argon2id')
     expect(await users().passwordHash(id)).toBe('$argon2id$secret')
     await expect(users().passwordHash(newId())).rejects.toThrow(NotFoundError)
-    const [logs] = await admin('select json_agg(l)::text as all from platform.user_audit_logs l where user_id = $1', id)
-    expect(logs?.all).not.toContain('argon2id')
+    for (const log of ['user_audit_logs l where user_id', 'system_audit_logs l where target_user_id']) {
+      const [entries] = await admin(`select json_agg(l)::text as all from platform.${log} = $1`, id)
+      expect(entries?.all).toContain('setCredentials')
+      expect(entries?.all).not.toContain('argon2id')
+    }
+    expect(JSON.stringify(await teams.tenancy.forUser(id).profile.get())).not.toContain('argon2id')
+    const session = await openSession({ url: teams.database.appUrl })
+    await session.query('begin')
+    await session.query('select platform.enter_user($1)', [id])
+    await expect(session.query('select password_hash from platform.users')).rejects.toMatchObject({ code: '42501' })
+    await session.close()
   })
 })
 
@@ -100,6 +110,24 @@ describe.each([
     expect(sessions).toEqual([{ revoked: true }])
     expect(await other.org.members.count({ userId, authEpoch: 1 })).toBe(1)
   })
+
+  test('is that and loses all of it, or nothing', async () => {
+    const team = await teams.newTeam()
+    const { userId } = await team.join('member')
+    const key = await team.org.apiKeys.create({ userId, name: 'ci' })
+    const session = await teams.tenancy.forUser(userId).sessions.start()
+    await admin(
+      `alter table platform.organization_members add constraint refused check (user_id <> '${userId}' or auth_epoch = 0) not valid`,
+    )
+    try {
+      await expect(end(userId)).rejects.toThrow(InvalidInputError)
+    } finally {
+      await admin('alter table platform.organization_members drop constraint refused')
+    }
+    await expect(teams.tenancy.authenticateSession(session.token)).resolves.toBeDefined()
+    await expect(teams.tenancy.authenticateApiKey(key.token)).resolves.toBeDefined()
+    expect(await users().find(userId)).toMatchObject({ status: 'active', bannedUntil: null })
+  })
 })
 
 test('a person is back after a suspension and a ban; the ended keys are not', async () => {
@@ -111,6 +139,18 @@ test('a person is back after a suspension and a ban; the ended keys are not', as
   expect(await users().reactivate(userId)).toMatchObject({ status: 'active', bannedUntil: null })
   expect(await team.org.actorFor(userId)).toMatchObject({ id: userId, epoch: 2 })
   await expect(teams.tenancy.authenticateApiKey(token)).rejects.toThrow(UnauthorizedError)
+})
+
+test('the keys and sessions of a person who was deleted and restored stay ended', async () => {
+  const team = await teams.newTeam()
+  const { userId } = await team.join('member')
+  const key = await team.org.apiKeys.create({ userId, name: 'ci' })
+  const session = await teams.tenancy.forUser(userId).sessions.start()
+  await users().delete(userId)
+  await users().restore(userId)
+  await expect(teams.tenancy.authenticateApiKey(key.token)).rejects.toThrow(UnauthorizedError)
+  await expect(teams.tenancy.authenticateSession(session.token)).rejects.toThrow(UnauthorizedError)
+  await expect(team.org.apiKeys.rotate(key.apiKey.id)).resolves.toBeDefined()
 })
 
 test('a deleted person frees the address, and is restored while nobody has taken it', async () => {
@@ -172,11 +212,28 @@ describe('the last active owner of an organization', () => {
     expect(await users().erase(userId, { force: true })).toEqual([team.id])
   })
 
-  race('is the only one left when all owners are suspended at once', async () => {
+  race('is the only one left when all owners are suspended or deleted at once', async () => {
     const team = await teams.newTeam()
     const owners = [team.owner.userId]
     while (owners.length < 20) owners.push((await team.join('owner')).userId)
-    // A suspended person stays an active owner, so that the host may bring them back; a deactivated member is none.
+    const verbs = [
+      (userId: string) => users().suspend(userId),
+      (userId: string) => users().delete(userId),
+      async (userId: string) =>
+        team.org.members.changeRole((await team.org.members.findByUser(userId))?.id ?? '', 'admin'),
+    ]
+    const { won, lost } = await contend(async (index) => verbs[index % 3]?.(owners[index] ?? ''))
+    expect(won).toHaveLength(19)
+    expect(lost).toEqual([expect.any(ConflictError)])
+    const left = await Promise.allSettled(owners.map((userId) => team.as(userId)))
+    const owning = left.filter((one) => one.status === 'fulfilled' && one.value.can('payment_methods:write'))
+    expect(owning).toHaveLength(1)
+  })
+
+  race('is the only one left when all owners are deactivated or erased at once', async () => {
+    const team = await teams.newTeam()
+    const owners = [team.owner.userId]
+    while (owners.length < 20) owners.push((await team.join('owner')).userId)
     const { won, lost } = await contend(async (index) => {
       const member = await team.org.members.findByUser(owners[index] ?? '')
       return index % 2 === 0 ? team.org.members.deactivate(member?.id ?? '') : users().erase(owners[index] ?? '')

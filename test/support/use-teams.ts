@@ -33,7 +33,7 @@ export function useTeams() {
   let opened: Tenancy | undefined
   beforeAll(async () => {
     await seed(database.admin)
-    opened = await openTenancy({ url: database.appUrl, pool: { max: 8 }, systemUrl: database.systemUrl, keys })
+    opened = await openTenancy({ url: database.appUrl, pool: { max: 20 }, systemUrl: database.systemUrl, keys })
   })
   afterAll(() => opened?.close({ drain: 0 }))
   const tenancy = (): Tenancy => {
