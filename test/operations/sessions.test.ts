@@ -196,12 +196,19 @@ describe('a session', () => {
 
   test('ends with its absolute end, however much it is used', async () => {
     const tenancy = await openTenancy({ url: teams.database.appUrl, keys, sessions: { maxAge: 3600, maxIdle: 86_400 } })
-    const { session } = await tenancy.forUser(await teams.newUser()).sessions.start()
-    const [row] = await admin(
-      'select expires_at = idle_expires_at as same from platform.user_sessions where id = $1',
+    const { session, token } = await tenancy.forUser(await teams.newUser()).sessions.start()
+    const ends = async () =>
+      admin(
+        'select expires_at = idle_expires_at as same, last_activity_at > created_at as used from platform.user_sessions where id = $1',
+        session.id,
+      )
+    expect(await ends()).toEqual([{ same: true, used: false }])
+    await admin(
+      "update platform.user_sessions set created_at = now() - interval '1 h', last_activity_at = now() - interval '1 h' where id = $1",
       session.id,
     )
-    expect(row).toEqual({ same: true })
+    await tenancy.authenticateSession(token)
+    expect(await ends()).toEqual([{ same: true, used: true }])
     await tenancy.close()
   })
 })
@@ -253,7 +260,7 @@ describe('refused in the same words are', () => {
     await expect(teams.tenancy.refreshSession(refreshToken)).rejects.toThrow(unauthorized)
   })
 
-  test('a session that ends inside of a transaction which began before its end', async () => {
+  test('a session that was ended with all the others', async () => {
     const { userId, token } = await signedIn()
     await teams.tenancy.forUser(userId).sessions.revokeAllExcept(newId())
     await expect(authenticate(token)).rejects.toThrow(unauthorized)
