@@ -1,32 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
-import { newId } from '../../src/core/ids.js'
 import { invitationState } from '../../src/schema/invitations.js'
 import type { Tenancy } from '../../src/tenancy.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { contend, race } from '../support/contenders.js'
-import { keys, type Team, useTeams } from '../support/use-teams.js'
+import { useGuests } from '../support/guests.js'
+import { keys, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
+const { address, person, invite, expire } = useGuests(teams)
 const admin = () => teams.database.admin
 const notFound = 'organization_invitations'
-
-let made = 0
-const address = () => `guest-${++made}-${newId()}@example.com`
-
-/** Somebody who has an account with that address. */
-async function person(email = address(), confirmed = true) {
-  const userId = await teams.newUser({ email })
-  if (confirmed) await teams.system().users.confirmEmail(userId)
-  return { email, userId, user: teams.tenancy.forUser(userId) }
-}
-
-const invite = (team: Team, email: string, role = 'member') => team.org.invitations.create({ email, role })
-
-const expire = (id: string) =>
-  admin().query(`update platform.organization_invitations set expires_at = now() - interval '1 second' where id = $1`, [
-    id,
-  ])
 
 describe('inviting', () => {
   test('gives a token that is shown once, for seven days', async () => {

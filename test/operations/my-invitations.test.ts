@@ -5,28 +5,13 @@ import { newId } from '../../src/core/ids.js'
 import { numberInBase62 } from '../../src/encryption/base62.js'
 import { invitationState } from '../../src/schema/invitations.js'
 import { contend, race } from '../support/contenders.js'
+import { useGuests } from '../support/guests.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
+const { address, person, invite, expire } = useGuests(teams)
 const admin = () => teams.database.admin
 const notFound = 'organization_invitations'
-
-let made = 0
-const address = () => `guest-${++made}-${newId()}@example.com`
-
-/** Somebody who has an account with that address. */
-async function person(email = address(), confirmed = true) {
-  const userId = await teams.newUser({ email })
-  if (confirmed) await teams.system().users.confirmEmail(userId)
-  return { email, userId, user: teams.tenancy.forUser(userId) }
-}
-
-const invite = (team: Team, email: string, role = 'member') => team.org.invitations.create({ email, role })
-
-const expire = (id: string) =>
-  admin().query(`update platform.organization_invitations set expires_at = now() - interval '1 second' where id = $1`, [
-    id,
-  ])
 
 describe('the own list', () => {
   test('shows the pending ones of every organization that can be entered', async () => {
