@@ -3,14 +3,16 @@ import { ConflictError, ForbiddenError, InvalidInputError } from '../core/errors
 import { parseId } from '../core/ids.js'
 import { ownerId } from '../core/owner-id.js'
 import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
 import { unguarded } from '../core/statements/updates.js'
 import { planOf } from '../core/statements/table-plan.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { ApiKeys } from '../repositories/api-keys.js'
-import { type ApiKey, apiKeyPatch, type ApiKeyPatch, newApiKey, type NewApiKey } from '../schema/api-keys.js'
+import { type ApiKey, apiKeyPatch, type ApiKeyPatch, apiKeys, newApiKey, type NewApiKey } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
-import { actingUser, assertPermissions, isLiveMember } from './role-rights.js'
+import { actingUser, assertPermissions, isLiveMember, lockAsActor } from './role-rights.js'
 
 /** A new key with its token, which is shown only now: it is not stored. */
 export interface CreatedApiKey {
@@ -92,10 +94,10 @@ export class ManagedApiKeys extends ApiKeys {
     })
   }
 
-  /** Locks the key. Throws ForbiddenError when it has a scope that the actor lacks. */
+  /** Locks the key. Throws ForbiddenError when it has a scope that the actor lacks, or the actor may not act any more. */
   private async lockKey(id: string): Promise<ApiKey> {
     this.authorize()
-    const key = await this.lockRow(parseId(id))
+    const key = await lockAsActor(this.scope, (scope) => keysIn(scope).lockRow(parseId(id)))
     this.assertScopes(key.scopes)
     return key
   }
@@ -144,10 +146,12 @@ export class ManagedApiKeys extends ApiKeys {
       'lock user of record',
       () => `select from ${member.sql} where ${member.visible} and "user_id" = $2 for share`,
     )
-    await this.run(
-      lock,
-      () => [userId],
-      () => undefined,
+    await lockAsActor(this.scope, (scope) =>
+      keysIn(scope).run(
+        lock,
+        () => [userId],
+        () => undefined,
+      ),
     )
     // Only now, so that it sees what somebody has changed who held the member before.
     const live = this.query(
@@ -172,6 +176,9 @@ export class ManagedApiKeys extends ApiKeys {
     return this.guardedRow('rotate', id, { ...replaceable, set }, () => values)
   }
 }
+
+const keysIn = (scope: Scope) => new ScopedTable<ApiKey>(scope, apiKeys)
+
 const rotation = z.strictObject({ graceUntil: shape.instant.optional() })
 
 // A revoked key keeps the moment at which it was revoked.

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { DefinitionError, ForbiddenError, InvalidInputError } from '../core/errors.js'
+import { ownerId } from '../core/owner-id.js'
 import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
@@ -20,26 +21,13 @@ export interface Managing {
 
 /**
  * Locks the organization until the transaction ends, so that changes of its members and roles come one after another: none of them
- * counts owners that another one is removing. Throws ForbiddenError where an actor may not manage them.
+ * counts owners that another one is removing. Throws ForbiddenError where an actor may not manage them, or may not act any more.
  */
 export async function lockForManagement(scope: Scope, managing: Managing): Promise<void> {
   scope.context.rules.authorize(`${managing.permission}:write`, managing.project)
   const { isolation: asked = 'read committed' } = scope.context
   if (asked !== 'read committed') throw needsReadCommitted(asked)
-  const table = new ScopedTable(scope, organizations, undefined, managing)
-  const lock = ownStatement(
-    table.plan,
-    lockForManagement,
-    'lock',
-    false,
-    ({ sql, visible }) =>
-      `select "allow_user_management", current_setting('transaction_isolation') from ${sql} where ${visible} for no key update`,
-  )
-  const [mayActors, isolation] = await table.run(
-    lock,
-    () => [],
-    ({ rows: [row] }) => row ?? [],
-  )
+  const [mayActors, isolation] = await lockAsActor(scope, (inner) => lockOrganization(inner, managing))
   // The default of the login.
   if (isolation !== 'read committed') throw needsReadCommitted(String(isolation))
   const { actor } = scope.context
@@ -57,6 +45,48 @@ export async function lockForManagement(scope: Scope, managing: Managing): Promi
     )
   }
 }
+
+function lockOrganization(scope: Scope, managing: Managing): Query<readonly unknown[]> {
+  const table = new ScopedTable(scope, organizations, undefined, managing)
+  const lock = ownStatement(
+    table.plan,
+    lockForManagement,
+    'lock',
+    false,
+    ({ sql, visible }) =>
+      `select "allow_user_management", current_setting('transaction_isolation') from ${sql} where ${visible} for no key update`,
+  )
+  return table.run(
+    lock,
+    () => [],
+    ({ rows: [row] }) => row ?? [],
+  )
+}
+
+/**
+ * Makes the call that locks and, behind it in the same round trip, asks whether whoever acts may still do so: an actor has the rights of
+ * when the request began, and could give back what was taken since. The call cannot ask itself: a statement that has waited for a lock
+ * sees other tables as they were before. Nothing is asked where nobody acts. Throws ForbiddenError.
+ */
+export async function lockAsActor<T>(scope: Scope, lock: (scope: Scope) => Query<T>): Promise<T> {
+  if (!isChecked(scope)) return lock(scope)
+  const [locked, mayAct] = await scope.batch((inner) => [lock(inner), mayStillAct(inner)])
+  if (mayAct) return locked
+  throw new ForbiddenError(
+    undefined,
+    'this actor may no longer act: the rights of the person or the key have ended since the request began',
+  )
+}
+
+const mayStillAct = (scope: Scope): Query<boolean> =>
+  scope.query(() => {
+    const { actor } = scope.context
+    const values = [ownerId(scope, 'org'), actor?.id, actor?.epoch]
+    return planned(
+      { statement: actor?.kind === 'api_key' ? liveKey : liveActor, values },
+      ({ rowCount }) => rowCount === 1,
+    )
+  })
 
 /** It would count and compare what was there before it got the lock. */
 const needsReadCommitted = (isolation: string): DefinitionError =>
@@ -131,6 +161,23 @@ export function assertHeld(scope: Scope, role: Pick<RoleRights, 'key' | 'permiss
  * Whether the person is a live member: active here, and neither suspended, banned nor deleted. Only such an owner counts as one.
  */
 export const isLiveMember = (userId: string): string => `platform.is_live_member(${userId})`
+
+const liveActor = statement(
+  `select from platform.organization_members m
+   where m.org_id = $1 and m.user_id = $2 and m.auth_epoch = $3 and ${isLiveMember('m.user_id')}`,
+  'read',
+)
+
+/** The same for the member whom the key belongs to. */
+const liveKey = statement(
+  `select from platform.api_keys k
+   join platform.organization_members m on m.org_id = $1 and m.user_id = k.user_id and m.auth_epoch = k.auth_epoch
+   where k.org_id = $1 and k.id = $2 and k.auth_epoch = $3 and k.deleted_at is null and k.status = 'active'
+     and (k.expires_at is null or k.expires_at > statement_timestamp())
+     and (k.grace_until is null or k.grace_until > statement_timestamp())
+     and ${isLiveMember('m.user_id')}`,
+  'read',
+)
 
 /** Throws InvalidInputError for text that is no permission of the catalog. */
 export async function assertPermissions(scope: Scope, field: string, permissions: readonly string[]): Promise<void> {
