@@ -61,12 +61,14 @@ export class ManagedInvitations extends Invitations {
       await inner.assertNoMember(email)
       if (unsettled !== undefined) return inner.renew(unsettled.id, role, expiresAt)
       const { token, ...stored } = inner.scope.context.tokens.makeInvitation(ownerId(inner.scope, 'org'))
+      const now = await databaseTime(inner.scope)
       const managed = {
         email,
         role,
         ...stored,
         invitedBy: await inner.inviter(),
-        expiresAt: await inner.end(expiresAt),
+        expiresAt: endOf(now, expiresAt),
+        updatedAt: now,
       }
       return { invitation: await inner.insertRow(shape.noInput, {}, { managed }), token }
     })
@@ -169,18 +171,17 @@ export class ManagedInvitations extends Invitations {
     const { token, tokenHash, pepperId } = this.scope.context.tokens.makeInvitation(ownerId(this.scope, 'org'))
     const set = `"token_hash" = $3::bytea, "pepper_id" = $4::text, "role" = $5::text, "invited_by" = $6::uuid,
       "expires_at" = $7::timestamptz, "sent_count" = "sent_count" + 1`
-    const end = (await this.end(expiresAt)).toISOString()
+    const end = endOf(await databaseTime(this.scope), expiresAt).toISOString()
     const values = [tokenHash, pepperId, role, await this.inviter(), end]
     return { invitation: await this.guardedRow('resend', id, unguarded(resource, set), () => values), token }
   }
+}
 
-  /** By the database's clock. */
-  private async end(asked: Date | undefined): Promise<Date> {
-    const now = (await databaseTime(this.scope)).getTime()
-    const end = asked?.getTime() ?? now + usualDays * day
-    if (end > now && end <= now + mostDays * day) return new Date(end)
-    throw new InvalidInputError('expiresAt', `must be in the future, and at most ${mostDays} days from now`)
-  }
+function endOf(now: Date, asked: Date | undefined): Date {
+  const from = now.getTime()
+  const end = asked?.getTime() ?? from + usualDays * day
+  if (end > from && end <= from + mostDays * day) return new Date(end)
+  throw new InvalidInputError('expiresAt', `must be in the future, and at most ${mostDays} days from now`)
 }
 
 interface UnsettledInvitation {

@@ -235,7 +235,8 @@ export class ManagedMembers extends Members {
       () => [userId],
       () => undefined,
     )
-    const set = `"deleted_at" = now(), "auth_epoch" = "auth_epoch" + 1`
+    // Not the start of the transaction: an invitation that was sent since then must not bring the member back.
+    const set = `"deleted_at" = statement_timestamp(), "auth_epoch" = "auth_epoch" + 1`
     return this.guardedRow('remove', id, unguarded(resource, set), () => [])
   }
 }

@@ -162,7 +162,7 @@ export class ManagedRoles extends Roles {
         )
       assertHeld(this.scope, role)
     }
-    for (const [table, condition] of holding) {
+    for (const [table, condition, touched] of holding) {
       const rows = new ScopedTable(this.scope, table, undefined, asRoles)
       const move = ownStatement(
         rows.plan,
@@ -172,7 +172,7 @@ export class ManagedRoles extends Roles {
         ({ sql, visible }) => ({
           verb: 'update',
           ctes: [],
-          head: `update ${sql} set "role" = $3::text, "updated_at" = now()`,
+          head: `update ${sql} set "role" = $3::text${touched}`,
           where: `${visible} and "role" = $2::text and ${condition}`,
           returning: '',
         }),
@@ -193,10 +193,13 @@ interface Holders {
   readonly projects: number
 }
 
+const touched = ', "updated_at" = statement_timestamp()'
+
+// An invitation keeps its moment: it brings back nobody who was removed after it was sent.
 const holding = [
-  [organizationMembers, 'true'],
-  [projectMembers, 'true'],
-  [organizationInvitations, isUnsettled('organization_invitations')],
+  [organizationMembers, 'true', touched],
+  [projectMembers, 'true', touched],
+  [organizationInvitations, isUnsettled('organization_invitations'), ''],
 ] as const
 
 const roleKey = z.strictObject({ key: shape.label(63) })

@@ -87,8 +87,8 @@ export class MyInvitations {
     return this.settling(invitation, async (scope, rows, pending, userId) => {
       const members = new ScopedTable<Member>(scope, organizationMembers)
       const before = await membershipOf(members, userId)
-      // Whoever was removed or deactivated after the invitation was sent is not invited back by it.
-      if (before !== undefined && before.status !== 'active' && before.changedAt > pending.updatedAt)
+      // Whoever was removed or deactivated after the invitation was sent is not invited back by it. Both moments are cut to a millisecond.
+      if (before !== undefined && before.status !== 'active' && before.changedAt >= pending.updatedAt)
         throw new NotFoundError(resource)
       if (before?.status === 'active') {
         await settle(rows, pending.id, userId)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ForbiddenError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { invitationState } from '../../src/schema/invitations.js'
+import type { Org } from '../../src/org.js'
 import { waitersFor } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
@@ -45,6 +46,85 @@ describe('an invitation', () => {
       await expect(bob.user.invitations.accept(again.token)).resolves.toMatchObject({ role: 'developer' })
     },
   )
+
+  test.each(['remove', 'deactivate'] as const)(
+    'from before %s does not let them back in, though the transaction had begun before',
+    async (end) => {
+      const team = await teams.newTeam()
+      const bob = await guest()
+      const member = await memberOf(team, { ...bob, email: address() }, 'member')
+      const { token } = await team.org.transaction(async (org) => {
+        await org.members.find(member.id)
+        const sent = await team.org.invitations.create({ email: bob.email, role: 'developer' })
+        await org.members[end](member.id)
+        return sent
+      })
+      await expect(bob.user.invitations.accept(token)).rejects.toThrow(NotFoundError)
+      const again = await team.org.transaction(async (org) => {
+        const sent = await org.invitations.create({ email: bob.email, role: 'member' })
+        if (end === 'deactivate') await org.members.reactivate(member.id)
+        else await org.members.add({ userId: bob.userId, email: address(), role: 'member' })
+        await org.members[end](member.id)
+        return sent
+      })
+      await expect(bob.user.invitations.accept(again.token)).rejects.toThrow(NotFoundError)
+    },
+  )
+
+  test.each(['remove', 'deactivate'] as const)(
+    'from after %s lets them back in, though the transaction had begun before',
+    async (end) => {
+      const team = await teams.newTeam()
+      for (const verb of ['create', 'resend'] as const) {
+        const bob = await guest()
+        const member = await memberOf(team, { ...bob, email: address() }, 'member')
+        const values = { email: bob.email, role: 'developer' }
+        const before = verb === 'resend' ? await team.org.invitations.create(values) : undefined
+        const { token } = await team.org.transaction(async (org) => {
+          await org.members.find(member.id)
+          await team.org.members[end](member.id)
+          return before === undefined ? org.invitations.create(values) : org.invitations.resend(before.invitation.id)
+        })
+        await expect(bob.user.invitations.accept(token), verb).resolves.toMatchObject({ role: 'developer' })
+      }
+    },
+  )
+
+  test('from before somebody was deactivated does not let them back in after another change of theirs', async () => {
+    const team = await teams.newTeam()
+    const bob = await guest()
+    await team.org.roles.create({ key: 'guest', name: 'Guest' })
+    const member = await memberOf(team, { ...bob, email: address() }, 'guest')
+    const changes: ((org: Org) => Promise<unknown>)[] = [
+      (org) => org.members.update(member.id, { displayName: 'Bob' }),
+      (org) => org.roles.delete('guest', { reassignTo: 'member' }),
+      (org) => org.members.changeRole(member.id, 'customer'),
+    ]
+    for (const change of changes) {
+      const { token } = await team.org.transaction(async (org) => {
+        await org.members.find(member.id)
+        const sent = await team.org.invitations.create({ email: bob.email, role: 'developer' })
+        await team.org.members.deactivate(member.id)
+        await change(org)
+        return sent
+      })
+      await expect(bob.user.invitations.accept(token)).rejects.toThrow(NotFoundError)
+      await team.org.members.reactivate(member.id)
+    }
+  })
+
+  test('from before somebody was removed does not let them back in with the role that took over from a deleted one', async () => {
+    const team = await teams.newTeam()
+    const bob = await guest()
+    await team.org.roles.create({ key: 'guest', name: 'Guest' })
+    const member = await memberOf(team, { ...bob, email: address() }, 'member')
+    const { token, invitation } = await team.org.invitations.create({ email: bob.email, role: 'guest' })
+    await team.org.members.remove(member.id)
+    await team.org.roles.delete('guest', { reassignTo: 'customer' })
+    await expect(bob.user.invitations.accept(token)).rejects.toThrow(NotFoundError)
+    const again = await team.org.invitations.resend(invitation.id)
+    await expect(bob.user.invitations.accept(again.token)).resolves.toMatchObject({ role: 'customer' })
+  })
 
   test('brings back an inactive member only where the inviter may change their role', async () => {
     const team = await teams.newTeam()

@@ -36,6 +36,9 @@ export const valuesOf = (all: readonly Given[]): unknown[] => all.map(({ value }
 export const places = (all: readonly Given[], offset: number): string[] =>
   all.map(({ column }, index) => `$${offset + index + 1}::${column.writtenAs}`)
 
+/** The moment of a change. Unlike `now()`, the start of the transaction, it is after every lock that was taken before. */
+export const moment = 'statement_timestamp()'
+
 /** The columns that every update sets: `updated_at` and `revision`. */
 export function automatic(plan: TablePlan, now: string): string[] {
   return [
@@ -47,5 +50,5 @@ export function automatic(plan: TablePlan, now: string): string[] {
 export const setList = (plan: TablePlan, all: readonly Given[], offset: number): string =>
   [
     ...places(all, offset).map((place, index) => `${all[index]?.column.sql ?? ''} = ${place}`),
-    ...automatic(plan, 'now()'),
+    ...automatic(plan, moment),
   ].join(', ')

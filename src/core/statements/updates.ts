@@ -2,7 +2,7 @@ import { ConflictError, DefinitionError, NotFoundError, type TenantryError, Vers
 import type { Call, Result } from '../executor.js'
 import type { Values } from '../values.js'
 import type { Condition } from './filters.js'
-import { automatic, changes, type Given, setList, shapeOf, valuesOf } from './given-values.js'
+import { automatic, changes, type Given, moment, setList, shapeOf, valuesOf } from './given-values.js'
 import { changeCall, type PlannedChange } from './inserts.js'
 import { aliveColumns, assertAlive, noLocks, parentIds, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { TablePlan } from './table-plan.js'
@@ -168,7 +168,7 @@ export function planGuardedChange<Row>(
   const statement = plan.statements.change(`guarded ${set}${from} ${when}`, () => ({
     verb: 'update',
     ctes: [],
-    head: `update ${plan.sql} set ${[set, ...automatic(plan, 'now()')].join(', ')}${from}`,
+    head: `update ${plan.sql} set ${[set, ...automatic(plan, moment)].join(', ')}${from}`,
     where: `${row} and (${when})`,
     returning: plan.selected,
   }))
