@@ -3,23 +3,17 @@ import { databaseTime } from '../core/database-time.js'
 import { ConflictError, InvalidInputError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import { ownerId } from '../core/owner-id.js'
-import type { Query } from '../core/query.js'
 import { planOf } from '../core/statements/table-plan.js'
 import { unguarded } from '../core/statements/updates.js'
 import { parseInput } from '../core/values.js'
 import { Invitations } from '../repositories/invitations.js'
-import {
-  type Invitation,
-  invitationState,
-  isUnsettled,
-  newInvitation,
-  type NewInvitation,
-} from '../schema/invitations.js'
+import { type Invitation, invitationState, newInvitation, type NewInvitation } from '../schema/invitations.js'
 import { apiKeys } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
 import { actingUser, assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
 import { reserveSeat } from './seats.js'
+import { findUnsettled, type UnsettledInvitation } from './unsettled-invitation.js'
 
 const asInvitations = { permission: 'invitations' }
 const resource = 'organization_invitations'
@@ -55,7 +49,7 @@ export class ManagedInvitations extends Invitations {
       const { email, role, expiresAt } = parseInput(newInvitation, values)
       await lockForManagement(inner.scope, asInvitations)
       await grantableRole(inner.scope, role, asInvitations)
-      const unsettled = await inner.unsettledFor(email)
+      const unsettled = await findUnsettled(inner.rows, email)
       if (unsettled !== undefined) await assertHoldsRole(inner.scope, unsettled.role, asInvitations)
       if (unsettled?.isPending !== true) await reserveSeat(inner.scope)
       await inner.assertNoMember(email)
@@ -137,28 +131,9 @@ export class ManagedInvitations extends Invitations {
       throw new ConflictError(resource, ['email'], `${resource}: this address is that of an active member`)
   }
 
-  /** The invitation to that address which is not settled. It may have expired. */
-  private unsettledFor(email: string): Query<UnsettledInvitation | undefined> {
-    const unsettled = this.query(
-      'unsettled',
-      ({ sql, visible }) =>
-        `select "id", "role", "expires_at" > statement_timestamp() from ${sql}
-           where ${visible} and "email" = $2::text and ${isUnsettled(resource)} for no key update`,
-    )
-    return this.run(
-      unsettled,
-      () => [email],
-      ({ rows: [row] }) => {
-        if (row === undefined) return undefined
-        const [id, role, isPending] = row as [string, string, boolean]
-        return { id, role, isPending }
-      },
-    )
-  }
-
   private async stillUnsettled(invitation: Invitation): Promise<UnsettledInvitation> {
     const isSettled = ['accepted', 'declined', 'revoked'].includes(invitationState(invitation))
-    const unsettled = isSettled ? undefined : await this.unsettledFor(invitation.email)
+    const unsettled = isSettled ? undefined : await findUnsettled(this.rows, invitation.email)
     if (unsettled !== undefined) return unsettled
     throw new ConflictError(
       resource,
@@ -182,12 +157,6 @@ function endOf(now: Date, asked: Date | undefined): Date {
   const end = asked?.getTime() ?? from + usualDays * day
   if (end > from && end <= from + mostDays * day) return new Date(end)
   throw new InvalidInputError('expiresAt', `must be in the future, and at most ${mostDays} days from now`)
-}
-
-interface UnsettledInvitation {
-  readonly id: string
-  readonly role: string
-  readonly isPending: boolean
 }
 
 const day = 86_400_000

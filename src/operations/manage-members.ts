@@ -26,6 +26,7 @@ import {
 } from './role-rights.js'
 import { revokeInvitations } from './revoke-invitations.js'
 import { reserveSeat } from './seats.js'
+import { findUnsettled } from './unsettled-invitation.js'
 
 const asMembers = { permission: 'members' }
 const newService = z.strictObject({ name: shape.label(), role: shape.label(63) })
@@ -54,8 +55,7 @@ export class ManagedMembers extends Members {
       const given = parseInput(newMember, values)
       await lockForManagement(inner.scope, asMembers)
       await grantableRole(inner.scope, given.role, asMembers)
-      // It would take a seat beside that of the member.
-      await revokeInvitations(inner.child(organizationInvitations), 'to an address', given.email)
+      await inner.revokeInvitationTo(given.email)
       await reserveSeat(inner.scope)
       const known = await membershipOf(inner.rows, given.userId)
       if (known?.status === 'active' || known?.status === 'inactive') throw alreadyMember(known.status)
@@ -153,6 +153,16 @@ export class ManagedMembers extends Members {
 
   private authorize(): void {
     this.scope.context.rules.authorize(`${asMembers.permission}:write`, undefined)
+  }
+
+  /** It would take a seat beside that of the member. Throws ForbiddenError when its role has a permission that the actor lacks. */
+  private async revokeInvitationTo(email: string): Promise<void> {
+    const invitations = this.child(organizationInvitations)
+    if (isChecked(this.scope)) {
+      const unsettled = await findUnsettled(invitations, email)
+      if (unsettled !== undefined) await assertHoldsRole(this.scope, unsettled.role, asMembers)
+    }
+    await revokeInvitations(invitations, 'to an address', email)
   }
 
   private async assertAnotherOwner({ id, role, status }: Member): Promise<void> {

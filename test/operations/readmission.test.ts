@@ -171,6 +171,28 @@ describe('an invitation', () => {
     expect(await teams.tenancy.invitations.preview(token)).toMatchObject({ role: { key: 'admin' } })
   })
 
+  test('to a role that exceeds the own one is not revoked by adding somebody else under its address', async () => {
+    const team = await teams.newTeam()
+    const email = address()
+    const { token } = await (await team.as(team.owner.userId)).invitations.create({ email, role: 'admin' })
+    const manager = await team.as((await team.join('manager')).userId)
+    const straw = { userId: await teams.newUser(), email, role: 'customer' }
+    await expect(manager.members.add(straw)).rejects.toThrow(ForbiddenError)
+    expect(await teams.tenancy.invitations.preview(token)).toMatchObject({ role: { key: 'admin' } })
+    await expect((await team.as(team.owner.userId)).members.add(straw)).resolves.toMatchObject({ email })
+    expect(await teams.tenancy.invitations.preview(token)).toBeUndefined()
+  })
+
+  test('to a role that the actor holds is revoked by adding somebody under its address', async () => {
+    const team = await teams.newTeam()
+    const email = address()
+    const { token } = await team.org.invitations.create({ email, role: 'customer' })
+    const manager = await team.as((await team.join('manager')).userId)
+    const values = { userId: await teams.newUser(), email, role: 'customer' }
+    await expect(manager.members.add(values)).resolves.toMatchObject({ email })
+    expect(await teams.tenancy.invitations.preview(token)).toBeUndefined()
+  })
+
   test('is refused when the person is suspended while they wait', async () => {
     const team = await teams.newTeam()
     const bob = await guest()
