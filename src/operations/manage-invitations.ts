@@ -11,7 +11,7 @@ import { type Invitation, invitationState, newInvitation, type NewInvitation } f
 import { apiKeys } from '../schema/api-keys.js'
 import { organizationMembers } from '../schema/members.js'
 import * as shape from '../schema/shared/shapes.js'
-import { actingUser, assertHoldsRole, grantableRole, lockForManagement } from './role-rights.js'
+import { actingUser, assertHoldsRole, grantableRole, lockForManagement, rightsEnded } from './role-rights.js'
 import { reserveSeat } from './seats.js'
 import { findUnsettled, type UnsettledInvitation } from './unsettled-invitation.js'
 
@@ -102,7 +102,10 @@ export class ManagedInvitations extends Invitations {
     this.scope.context.rules.authorize(`${asInvitations.permission}:write`, undefined)
   }
 
-  /** The person who acts, or the one whose key does. Null for backend code and jobs. */
+  /**
+   * The person who acts, or the one whose key does. Null for backend code and jobs alone: an invitation without an inviter can be accepted
+   * whatever they may still do. Throws ForbiddenError for a key that is not there any more.
+   */
   private async inviter(): Promise<string | null> {
     const { actor } = this.scope.context
     if (actor?.kind !== 'api_key') return actingUser(this.scope) ?? null
@@ -113,7 +116,10 @@ export class ManagedInvitations extends Invitations {
     return this.run(
       key,
       () => [actor.id],
-      ({ rows: [row] }) => (row?.[0] as string | undefined) ?? null,
+      ({ rows: [row] }) => {
+        if (row === undefined) throw rightsEnded()
+        return row[0] as string
+      },
     )
   }
 

@@ -72,11 +72,14 @@ export async function lockAsActor<T>(scope: Scope, lock: (scope: Scope) => Query
   if (!isChecked(scope)) return lock(scope)
   const [locked, mayAct] = await scope.batch((inner) => [lock(inner), mayStillAct(inner)])
   if (mayAct) return locked
-  throw new ForbiddenError(
+  throw rightsEnded()
+}
+
+export const rightsEnded = (): ForbiddenError =>
+  new ForbiddenError(
     undefined,
     'this actor may no longer act: the rights of the person or the key have ended since the request began',
   )
-}
 
 const mayStillAct = (scope: Scope): Query<boolean> =>
   scope.query(() => {

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { ForbiddenError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
@@ -78,8 +79,11 @@ describe('a request that has begun changes no rights', () => {
     ['was revoked', (team, { id }) => team.org.apiKeys.revoke(id)],
     ['was deleted', (team, { id }) => team.org.apiKeys.delete(id)],
     ['was rotated', (team, { id }) => team.org.apiKeys.rotate(id)],
-    ['has expired', (_, { id }) => sql('update platform.api_keys set expires_at = now() where id = $1', id)],
-    ['is past its grace', (_, { id }) => sql('update platform.api_keys set grace_until = now() where id = $1', id)],
+    ['has expired', (_, { id }) => administer('update platform.api_keys set expires_at = now() where id = $1', id)],
+    [
+      'is past its grace',
+      (_, { id }) => administer('update platform.api_keys set grace_until = now() where id = $1', id),
+    ],
   ]
   test.each(keyEnds)('once the key that acts %s', async (_, end) => {
     const team = await teams.newTeam()
@@ -109,6 +113,24 @@ describe('a request that has begun changes no rights', () => {
     expect(await adding).toEqual(refusal)
     expect(await team.org.members.findByUser(admin.userId)).toBeUndefined()
   })
+})
+
+test('an invitation has an inviter, also where the one of the key is erased while it waits', async () => {
+  const team = await teams.newTeam()
+  const { userId } = await team.join('admin')
+  const { permissions } = await team.org.actorFor(userId)
+  const { token } = await team.org.apiKeys.create({ userId, name: 'ci', scopes: [...permissions] })
+  const { org } = await teams.tenancy.authenticateApiKey(token)
+  const { invitation } = await team.org.invitations.create({ email: address(), role: 'member' })
+  let inviting: Promise<unknown> | undefined
+  await team.org.transaction(async ({ db }) => {
+    await db.execute(sql`select from platform.organization_invitations where id = ${invitation.id} for update`)
+    inviting = org.invitations.create({ email: invitation.email, role: 'developer' }).catch((error: unknown) => error)
+    await waitersFor(teams.database.admin, '%organization_invitations%for no key update%', 1)
+    await teams.system().users.erase(userId)
+  })
+  expect(await inviting).toEqual(refusal)
+  expect(await team.org.invitations.get(invitation.id)).toEqual(invitation)
 })
 
 race('nobody adds themselves again while they are removed', async () => {
@@ -145,6 +167,6 @@ test('whoever may still act is asked in the round trip of the lock', async () =>
   await tenancy.close({ drain: 0 })
 })
 
-function sql(text: string, id: string): Promise<unknown> {
+function administer(text: string, id: string): Promise<unknown> {
   return teams.database.admin.query(text, [id])
 }
