@@ -1,4 +1,4 @@
-import { NotFoundError } from '../core/errors.js'
+import { NotFoundError, OrganizationSuspendedError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import { ownerId } from '../core/owner-id.js'
 import { planned } from '../core/planned.js'
@@ -36,18 +36,27 @@ export class MyOrganizations {
 
   /**
    * Ends the person's membership, with their roles in projects and their keys. It needs no permission. Throws ConflictError for the last
-   * active owner, NotFoundError where they are no member.
+   * active owner, NotFoundError where they are no member, whether the organization is there or not.
    */
   async leave(orgId: string): Promise<Member> {
     const userId = ownerId(this.scope, 'user')
-    return this.openOrg(parseId(orgId, 'orgId')).steps(async (scope) => {
+    const left = this.openOrg(parseId(orgId, 'orgId')).steps(async (scope) => {
       const members = new ManagedMembers(scope)
       const member = await members.findByUser(userId)
-      if (member === undefined) throw new NotFoundError('organization_members')
+      if (member === undefined) throw new NotFoundError(resource)
       return members.remove(member.id)
+    })
+    return left.catch(async (error: unknown) => {
+      // An organization that cannot be entered is no other answer than one of others.
+      if (error instanceof NotFoundError) throw new NotFoundError(resource)
+      if (!(error instanceof OrganizationSuspendedError)) throw error
+      const isMember = (await this.list()).some(({ id }) => id === orgId)
+      throw isMember ? error : new NotFoundError(resource)
     })
   }
 }
+
+const resource = 'organization_members'
 
 const mine = statement(
   'select o.id, o.slug, o.name, o.role, o.status from platform.my_organizations() o order by o.name, o.id',

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ConflictError, NotFoundError } from '../../src/core/errors.js'
+import { ConflictError, NotFoundError, OrganizationSuspendedError } from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
 import { contend, race } from '../support/contenders.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -32,6 +33,35 @@ describe('leaving', () => {
     const { userId } = await team.join('member')
     await expect(teams.tenancy.forUser(userId).organizations.leave(other.id)).rejects.toThrow(NotFoundError)
     expect(await other.org.members.count()).toBe(1)
+  })
+
+  test('answers the same for an organization of others, whether it is suspended, deleted or not there', async () => {
+    const [other, suspended, deleted] = [await teams.newTeam(), await teams.newTeam(), await teams.newTeam()]
+    await teams.system().organizations.suspend(suspended.id, 'unpaid')
+    await teams.system().organizations.delete(deleted.id)
+    const { organizations } = teams.tenancy.forUser(await teams.newUser())
+    for (const id of [other.id, suspended.id, deleted.id, newId()])
+      await expect(organizations.leave(id), id).rejects.toEqual(new NotFoundError('organization_members'))
+  })
+
+  test('tells a member that the organization is suspended', async () => {
+    const team = await teams.newTeam()
+    const { userId, memberId } = await team.join('member')
+    const removed = await team.join('member')
+    await team.org.members.remove(removed.memberId)
+    await teams.system().organizations.suspend(team.id, 'unpaid')
+    const leave = (id: string) => teams.tenancy.forUser(id).organizations.leave(team.id)
+    await expect(leave(userId)).rejects.toThrow(OrganizationSuspendedError)
+    await expect(leave(removed.userId)).rejects.toEqual(new NotFoundError('organization_members'))
+    await teams.system().organizations.reactivate(team.id)
+    await expect(leave(userId)).resolves.toMatchObject({ id: memberId })
+  })
+
+  test('is open to a member who was deactivated', async () => {
+    const team = await teams.newTeam()
+    const { userId, memberId } = await team.join('member')
+    await team.org.members.deactivate(memberId)
+    await expect(teams.tenancy.forUser(userId).organizations.leave(team.id)).resolves.toMatchObject({ id: memberId })
   })
 })
 
