@@ -55,10 +55,16 @@ const maxText = 10_000
 
 /**
  * Compiles a filter. Its parameters are numbered from `offset + 1`; the caller puts parentheses around it. In a change, a field that
- * is undefined is refused: leaving it out would change more rows than were meant.
+ * is undefined is refused: leaving it out would change more rows than were meant. Only a key, which the repository itself names, may be
+ * of hidden columns: whoever filters by one learns what it holds.
  */
-export function compileFilter(plan: TablePlan, filter: unknown, offset: number, use: 'read' | 'change'): Condition {
-  const compiler = new FilterCompiler(plan, offset, use === 'read')
+export function compileFilter(
+  plan: TablePlan,
+  filter: unknown,
+  offset: number,
+  use: 'read' | 'change' | 'key',
+): Condition {
+  const compiler = new FilterCompiler(plan, offset, use)
   const sql = compiler.all(ownProperties(filter, 'filter'), 0)
   return { sql, values: compiler.values }
 }
@@ -76,8 +82,7 @@ class FilterCompiler {
   constructor(
     private readonly plan: TablePlan,
     private readonly offset: number,
-    /** Whether undefined fields at the top of the filter are left out, as in reads. Inside groups they are always refused. */
-    private readonly leavesOutUndefined: boolean,
+    private readonly use: 'read' | 'change' | 'key',
   ) {}
 
   /** The conjunction of an object's fields. */
@@ -99,8 +104,9 @@ class FilterCompiler {
     return this.field(key, value, depth)
   }
 
+  /** Reads leave out what is undefined at the top of the filter. Inside groups it is always refused. */
   private undefinedPart(key: string, depth: number): string {
-    if (depth === 0 && this.leavesOutUndefined) return ''
+    if (depth === 0 && this.use !== 'change') return ''
     throw new InvalidInputError(key.slice(0, 60), 'is undefined; leave the field out, or pass null to match NULL')
   }
 
@@ -119,7 +125,8 @@ class FilterCompiler {
 
   private field(key: string, value: unknown, depth: number): string {
     const column = this.plan.byProperty.get(key)
-    if (column === undefined) throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
+    if (column === undefined || (this.use !== 'key' && this.plan.isHidden(column)))
+      throw new InvalidInputError(key.slice(0, 60), 'is not a field that can be filtered by')
     if (column.comparedAs === undefined) {
       throw new InvalidInputError(key, 'has a type that filters cannot compare; write a statement of your own')
     }

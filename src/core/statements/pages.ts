@@ -108,7 +108,7 @@ function readOrder(plan: TablePlan, orderBy: unknown): Order {
   if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', `must be text; ${ordersOf(plan)}`)
   const descending = orderBy.startsWith('-')
   const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
-  if (column === undefined || !canOrder(column)) {
+  if (column === undefined || plan.isHidden(column) || !canOrder(column)) {
     throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is not a field to order by; ${ordersOf(plan)}`)
   }
   return { name: orderBy, columns: [column, ...plan.key.filter((other) => other !== column)], descending }

@@ -21,7 +21,7 @@ export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row |
   const { plan } = target
   for (const [property, value] of Object.entries(key)) comparableValue(columnOf(plan, property), value)
   const text = (where: string) => `select ${plan.selected} from ${plan.sql} where ${where} limit 1`
-  return planned(filteredCall(target, 'find', key, text), (result) => firstRow(target, result))
+  return planned(filteredCall(target, 'find', key, text, 'key'), (result) => firstRow(target, result))
 }
 
 /** The rows with these ids, in the order of the ids; undefined for an id without a row. */
@@ -67,9 +67,15 @@ export function planExists(target: Target<unknown>, filter: object | undefined):
   return planned(filteredCall(target, 'exists', filter, text), ({ rowCount }) => rowCount === 1)
 }
 
-function filteredCall(target: Target<unknown>, name: string, filter: object = {}, text: (where: string) => string) {
+function filteredCall(
+  target: Target<unknown>,
+  name: string,
+  filter: object = {},
+  text: (where: string) => string,
+  use: 'read' | 'key' = 'read',
+) {
   const { plan } = target
-  const { sql, values } = compileFilter(plan, filter, plan.ownerPlaces, 'read')
+  const { sql, values } = compileFilter(plan, filter, plan.ownerPlaces, use)
   const where = sql === '' ? plan.visible : `${plan.visible} and (${sql})`
   return callOf(
     target,

@@ -33,6 +33,8 @@ export interface TablePlan extends TableNames {
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
   /** The sealed columns, which only the rule that seals may write. */
   readonly sealed: ReadonlySet<string>
+  /** Whether no default read returns the column, though it is not sealed: a list neither filters nor orders by it. */
+  isHidden(column: ColumnPlan): boolean
   /** The column that names the owner of a row. Undefined for catalogs and other tables without owners. */
   readonly owner: { readonly column: ColumnPlan; readonly kind: 'org' | 'user' } | undefined
   /** The primary key without the owner's column: `id`, or the columns of a link between two tables. */
@@ -116,10 +118,8 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
   const named = (column: string) => byProperty.get(all.find((one) => one.column.name === column)?.property ?? '')
   const sealed = new Set(all.filter(({ column }) => isSealed(column)).map(({ property }) => property))
-  const hidden = factsOf(table)?.hidden ?? []
-  const columns = all
-    .filter(({ property, column }) => !sealed.has(property) && !hidden.includes(column.name))
-    .map(({ property }) => byProperty.get(property) as ColumnPlan)
+  const hidden = new Set(factsOf(table)?.hidden?.map(quoted))
+  const columns = [...byProperty.values()].filter(({ property, sql }) => !sealed.has(property) && !hidden.has(sql))
   const qualified = schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`
   const owner = findOwner(table, named)
   const softDelete = named('deleted_at') !== undefined
@@ -143,6 +143,7 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
     columns,
     byProperty,
     sealed,
+    isHidden: ({ sql }) => hidden.has(sql),
     owner,
     ownerPlaces: owner === undefined ? 0 : 1,
     key: hasId ? [named('id') as ColumnPlan] : primaryKeyOf(keys),
