@@ -11,6 +11,8 @@ export interface Statement {
   readonly effect: Effect
   /** Its name in errors. Undefined for statements of the library and of Drizzle's builder. */
   readonly label?: string | undefined
+  /** Whether it may name functions that SQL of the caller may not: it is not guarded. */
+  readonly isUnguarded?: boolean
 }
 
 export interface Call {

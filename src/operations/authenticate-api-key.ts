@@ -9,7 +9,7 @@ import {
 import type { Executor } from '../core/executor.js'
 import { parseOrgId } from '../core/ids.js'
 import type { Tokens } from '../core/scope.js'
-import { statement } from '../core/statement.js'
+import { unguardedStatement } from '../core/statement.js'
 
 /** A key that was accepted. */
 export interface AcceptedKey {
@@ -70,7 +70,7 @@ function refused(error: unknown): never {
   throw error
 }
 
-const authenticate = statement(
+const authenticate = unguardedStatement(
   `select a.id, a.name, a.auth_epoch, a.allowed, a.permissions, a.projects, a.retry_after, a.reset_at, a.used
    from platform.authenticate_api_key($1, $2) a`,
   'change',

@@ -3,7 +3,7 @@ import { UnauthorizedError } from '../core/errors.js'
 import type { Executor } from '../core/executor.js'
 import { newId } from '../core/ids.js'
 import type { RequestContext, Tokens } from '../core/scope.js'
-import { statement } from '../core/statement.js'
+import { statement, unguardedStatement } from '../core/statement.js'
 import { isLivePerson } from '../schema/users.js'
 import type { SessionPolicy } from './session-policy.js'
 
@@ -112,7 +112,7 @@ const live = `s.user_id = $1 and s.id = $2 and s.revoked_at is null
 
 const person = `u.id = $1 and ${isLivePerson('u')}`
 
-const authenticate = statement(
+const authenticate = unguardedStatement(
   `select a.expires_at, a.org_id, a.auth_epoch, a.permissions, a.projects from platform.authenticate_session($1, $2, $3) a`,
   'change',
 )

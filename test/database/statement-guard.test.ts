@@ -42,6 +42,7 @@ test.each([
   "select 'it''s lo_unlink(1)', e'\\'ts_stat(1)'",
   'insert into temperatures values (1)',
   'insert into "temp" values (1)',
+  "select 'authenticate_session' as event, authenticate_sessions from authenticate_api_keys",
   'select pg_advisory_xact_lock(1)',
   'select "tenantry"."t"."a" from "tenantry"."t"',
   "select 'https://example.com/tenantry. A sentence'",
@@ -165,6 +166,8 @@ test.each([
   'select pg_terminate_backend(1)',
   'select pg_cancel_backend(1)',
   'select lo_create(0)',
+  'select a.id from platform.authenticate_api_key($1, $2) a',
+  'select (platform."authenticate_session"($1, $2, 600)).org_id',
   'select lo_from_bytea(0, $1)',
   'explain analyze select lo_unlink(1)',
   'explain (analyze) select pg_advisory_lock(1)',
@@ -198,6 +201,8 @@ const refusedNames = [
   'pg_cancel_backend',
   'lo_get',
   'lowrite',
+  'authenticate_api_key',
+  'authenticate_session',
 ]
 const refusedAnywhere = [
   'set_config',

@@ -1,6 +1,7 @@
+import { sql } from 'drizzle-orm'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { InvalidInputError, RateLimitedError, UnauthorizedError } from '../../src/core/errors.js'
+import { InvalidInputError, RateLimitedError, UnauthorizedError, UnsafeStatementError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { keys, useTeams } from '../support/use-teams.js'
@@ -49,6 +50,37 @@ test('what is left of the hour is told by the clock of the database', async () =
   const [now] = await teams.database.admin.query('select extract(epoch from now())::float8 as seconds')
   const left = (rateLimit?.resetAt.getTime() ?? 0) / 1000 - Number(now?.seconds)
   expect(Math.abs((rateLimit?.resetAfter ?? 0) - left)).toBeLessThan(60)
+})
+
+test('SQL of the host authenticates nobody, though the library has prepared the same text', async () => {
+  const { appUrl } = teams.database
+  const texts: string[] = []
+  const tenancy = await openTenancy({
+    url: appUrl,
+    keys,
+    pool: { max: 1 },
+    onQuery: ({ statements }) => texts.push(...statements.map((one) => one.text)),
+  })
+  const team = await teams.newTeam()
+  const { userId } = await team.join('developer')
+  const { token } = await team.org.apiKeys.create({ userId, name: newId() })
+  await tenancy.authenticateApiKey(token)
+  const [text = ''] = texts.splice(0)
+  expect(text).toContain('platform.authenticate_api_key(')
+
+  const org = tenancy.forOrg(team.id)
+  await org.transaction(async ({ db }) => {
+    // The function turns off synchronous_commit until the transaction ends, for whatever is written in it.
+    const [head = '', middle = '', tail = ''] = text.split(/\$[12]/)
+    const same = sql`${sql.raw(head)}${sql.param(['x'])}${sql.raw(middle)}${'test'}${sql.raw(tail)}`
+    await expect(db.execute(same)).rejects.toThrow(UnsafeStatementError)
+    await expect(db.execute(sql`select platform.authenticate_session(null, null, 1)`)).rejects.toThrow(
+      'a scope does not send SQL that names authenticate_session',
+    )
+  })
+  const authenticated = await tenancy.authenticateApiKey(token)
+  expect(authenticated.actor.kind).toBe('api_key')
+  await tenancy.close({ drain: 0 })
 })
 
 test('what an authentication writes does not wait for the disk', async () => {
