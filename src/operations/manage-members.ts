@@ -13,7 +13,7 @@ import { type Member, memberPatch, type MemberPatch, newMember, type NewMember }
 import { projectMembers } from '../schema/project-members.js'
 import { rolePermissions } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
-import { admit, alreadyMember, membershipOf, membersResource } from './membership.js'
+import { admit, alreadyMember, membershipOf, membersResource as resource } from './membership.js'
 import {
   actingUser,
   assertHeld,
@@ -250,8 +250,6 @@ export class ManagedMembers extends Members {
     return this.guardedRow('remove', id, unguarded(resource, set), () => [])
   }
 }
-
-const resource = membersResource
 
 /** The row of a service, of which only the id and the name are known. Its organization must be bound. */
 const registerService = statement('select platform.register_service($1, $2)', 'insert')

@@ -325,7 +325,7 @@ async function endEverything(scope: Scope, id: string): Promise<void> {
     userSessions,
     'end',
     ({ sql }) => ({
-      head: `update ${sql} set "revoked_at" = now(), "revoked_reason" = 'system', "updated_at" = now()`,
+      head: `update ${sql} set "revoked_at" = now(), "revoked_reason" = 'system', "updated_at" = statement_timestamp()`,
       where: '"user_id" = $1 and "revoked_at" is null',
     }),
     id,
@@ -335,7 +335,7 @@ async function endEverything(scope: Scope, id: string): Promise<void> {
     organizationMembers,
     'end',
     ({ sql }) => ({
-      head: `update ${sql} set "auth_epoch" = "auth_epoch" + 1, "updated_at" = now()`,
+      head: `update ${sql} set "auth_epoch" = "auth_epoch" + 1, "updated_at" = statement_timestamp()`,
       where: '"user_id" = $1',
     }),
     id,
@@ -366,7 +366,7 @@ async function carryAddress(scope: Scope, id: string, from: string, to: string):
     organizationMembers,
     'carry address',
     ({ sql }) => ({
-      head: `update ${sql} m set "email" = $3::text, "updated_at" = now()`,
+      head: `update ${sql} m set "email" = $3::text, "updated_at" = statement_timestamp()`,
       where: `m."user_id" = $1 and m."email" = $2::text and not ${isTaken}`,
     }),
     id,
