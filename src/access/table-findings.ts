@@ -73,7 +73,7 @@ export const tableFindings: readonly string[] = [
   from (
     select f.oid, pg_catalog.string_agg(distinct pg_catalog.quote_ident(f."column"), ', ') as columns
     from difference f where f.state = 'missing' and ${isMissingColumn} group by f.oid
-  ) seen join declared d on d.oid = seen.oid`,
+  ) seen join declared d on d.oid = seen.oid where d.relkind in ('r', 'p')`,
 
   `select 'is not a table', d.label, 'rename the relation that has its name, and restore the table from a backup', true
   from declared d where d.relkind not in ('r', 'p') and d.origin is distinct from 'record'`,
