@@ -16,13 +16,15 @@ export function failed(where: string, error: unknown): MigrationError {
     return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
-  const hint = isFilteredRows(error) ? `. ${filteredRows}` : ''
+  const hint = isFilteredRows(error) ? `. ${filteredRows}` : code === '42501' ? `. ${notTheOwner}` : ''
   return new MigrationError(`${where}: ${String(message)} (${code})${hint}`)
 }
 
 const filteredRows =
   'The statement changed nothing: row security binds the role that migrates, so it would leave out rows. Migrate as the owner of ' +
   'the table; where the table has FORCE, run `alter table <name> no force row level security`, or give that role bypassrls'
+
+const notTheOwner = 'Migrations are for the role that owns the tables: its url belongs in DATABASE_ADMIN_URL'
 
 /** A session whose errors name `where`. */
 export function withContext(session: Session, where: string): Session {

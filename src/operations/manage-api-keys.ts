@@ -42,8 +42,9 @@ export class ManagedApiKeys extends ApiKeys {
         ...given,
         userId: given.userId ?? actingUser(inner.scope),
       })
-      inner.assertScopes(scopes)
+      // First whether they exist: nobody has a permission that is misspelt.
       await assertPermissions(inner.scope, 'scopes', scopes)
+      inner.assertScopes(scopes)
       const { epoch, kind } = await inner.lockUserOfRecord(key.userId)
       inner.assertMadeOut(key.userId, kind)
       return inner.insertKey({ ...key, scopes, authEpoch: epoch })

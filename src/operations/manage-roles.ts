@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { ownItems, ownProperties, parseInput, readOptions } from '../core/values.js'
@@ -41,9 +42,8 @@ export class ManagedRoles extends Roles {
       const { permissions = [], ...given } = ownProperties(values)
       const role = parseInput(newRole, given)
       const held = permissionsFrom(role.key, permissions as readonly string[])
-      assertHeld(inner.scope, { key: role.key, permissions: permissionsIn(held) })
       await lockForManagement(inner.scope, asRoles)
-      await assertPermissions(inner.scope, 'permissions', permissionsIn(held))
+      await assertGivable(inner.scope, role.key, permissionsIn(held))
       const made = (await inner.revive(role)) ?? (await inner.insertRow(newRole, role))
       await inner.permissions.linkRows(heldPermission, held)
       return made
@@ -60,8 +60,7 @@ export class ManagedRoles extends Roles {
     return this.managing(key, async (inner, role) => {
       assertCustom(role)
       const held = permissionsFrom(role.key, permissions)
-      assertHeld(inner.scope, { key: role.key, permissions: permissionsIn(held) })
-      await assertPermissions(inner.scope, 'permissions', permissionsIn(held))
+      await assertGivable(inner.scope, role.key, permissionsIn(held))
       await inner.permissions.linkRows(heldPermission, held)
       return inner.permissionsOf(role.key)
     })
@@ -211,6 +210,12 @@ const permissionsFrom = (roleKey: string, permissions: string | readonly string[
 
 const permissionsIn = (held: readonly { readonly permission: string }[]): string[] =>
   held.map(({ permission }) => permission)
+
+/** First whether they exist: nobody has a permission that is misspelt. */
+async function assertGivable(scope: Scope, key: string, permissions: readonly string[]): Promise<void> {
+  await assertPermissions(scope, 'permissions', permissions)
+  assertHeld(scope, { key, permissions })
+}
 
 function assertCustom({ builtIn }: RoleRights): void {
   if (builtIn) throw new ConflictError('roles', ['key'], 'roles: the permissions of a built-in role cannot be changed')

@@ -100,8 +100,13 @@ test('a key is created for a service or a member, and opens the organization', a
 
   const beyond = ['key', 'create', '--org', 'keyed', '--scopes', 'agents:read,invoices:write', '--name', 'beyond']
   expect((await tenantry([...beyond, '--role', 'developer'], around)).stdout).toContain(
-    'The key cannot use invoices:write: the role of its member does not have them in the organization.',
+    'The key cannot use invoices:write: the role of its member does not have them.',
   )
+  const nothing = ['key', 'create', '--org', 'keyed', '--scopes', 'invoices:write', '--name', 'nothing']
+  expect(await tenantry([...nothing, '--role', 'developer'], around)).toMatchObject({
+    code: 2,
+    stderr: containing('--scopes: has none of the permissions that the role of the member has'),
+  })
 
   const owners = await tenantry(
     [...create, '--name', 'own', '--member', 'Keyed@acme.example', '--json', '--rate', '10'],

@@ -130,7 +130,7 @@ test('a permission of tenantry.config.ts is held by the owner, and by a member a
   const [owner, member, developer] = await Promise.all([
     newKey('acme', `--name owner --member ada@acme.example ${scopes}`),
     newKey('acme', `--name member --role member ${scopes}`),
-    newKey('acme', `--name developer --role developer ${scopes}`),
+    newKey('acme', `--name developer --role developer ${scopes},agents:read`),
   ])
   const ticket = { subject: 'It is dark in here' }
   expect(await ask(owner, 'POST', '/tickets', ticket)).toMatchObject({ status: 201, body: ticket })

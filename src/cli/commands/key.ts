@@ -69,6 +69,7 @@ const addCreate: AddCommand = (group, run) =>
       const { openTenancy } = await import('../../tenancy.js')
       const { openingOptions } = await import('../config-file.js')
       const project = await context.project()
+      const hasKeys = (context.env.TENANTRY_KEYS ?? '') !== ''
       const place = loginsPlace(url, 'DATABASE_URL', context.env)
       const tenancy = await openTenancy({
         url: 'url' in place ? place.url : undefined,
@@ -79,21 +80,26 @@ const addCreate: AddCommand = (group, run) =>
         const id = await tenancy.organizations.findIdBySlug(slug)
         if (id === undefined) throw new NotFoundError('organizations')
         const granted = scopes.split(',').map((scope) => scope.trim())
-        const { apiKey, token, held } = await tenancy.forOrg(id).transaction(async (org) => {
+        const { apiKey, token, useless } = await tenancy.forOrg(id).transaction(async (org) => {
           const userId = member === undefined ? await service(org, name, role ?? '') : await userOf(org, member)
           const created = await org.apiKeys.create({ userId, name, scopes: granted, rateLimitPerHour: rate ?? null })
-          return { ...created, held: await org.actorFor(userId) }
+          const held = await org.actorFor(userId)
+          const useless = granted.filter((scope) => held.projectsWith(scope)?.length === 0)
+          // It would open nothing and take the name.
+          if (useless.length === granted.length)
+            throw new InvalidInputError('--scopes', 'has none of the permissions that the role of the member has')
+          return { ...created, useless }
         })
-        const useless = granted.filter((scope) => !held.can(scope))
         return {
           lines: [
             token,
             'The token is shown only this once.',
             ...(useless.length === 0
               ? []
-              : [
-                  `The key cannot use ${useless.join(', ')}: the role of its member does not have them in the organization.`,
-                ]),
+              : [`The key cannot use ${useless.join(', ')}: the role of its member does not have them.`]),
+            ...(hasKeys
+              ? []
+              : ['TENANTRY_KEYS is not set: only a server with the keys in .tenantry/keys of this folder accepts it.']),
           ],
           document: { apiKey, token, useless },
         }
