@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
 import type { PGlite } from '@electric-sql/pglite'
+import { proveStartup } from './access/startup-proof.js'
+import { UnsafeRoleError } from './core/errors.js'
 import type { Executor } from './core/executor.js'
 import { openEmbedded } from './database/embedded.js'
 import type { Contents } from './database/pglite-image.js'
@@ -20,12 +22,24 @@ export async function openEmbeddedDatabase(
 ): Promise<Executor> {
   const database = await openMigrated(place, declared)
   try {
-    await prepare?.(sessionOf(database))
-    return await openEmbedded(database, { lookup: declared.lookup, debug })
+    const session = sessionOf(database)
+    await prepare?.(session)
+    const executor = await openEmbedded(database, { lookup: declared.lookup, debug })
+    if (declared.sets.length > 1) await assertMigrated(session, declared)
+    return executor
   } catch (error) {
     await database.close()
     throw error
   }
+}
+
+const unmigrated = ['a table is missing', 'a column is missing']
+
+/** Throws UnsafeRoleError for a definition of the host's that no migration has. Nothing else is proved: there is one role, and no server. */
+async function assertMigrated(session: Session, { declarations }: Declared): Promise<void> {
+  const { faults } = await proveStartup(session, declarations, { role: 'tenantry_app' })
+  const missing = faults.filter(({ fault }) => unmigrated.includes(fault))
+  if (missing.length > 0) throw new UnsafeRoleError(missing)
 }
 
 /** The same under the role of its owner. */

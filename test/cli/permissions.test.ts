@@ -95,6 +95,14 @@ test('up brings the permissions of the config, org create gives them, and what i
   expect(await run('migrate', 'verify')).toMatchObject({ code: 3 })
 })
 
+test('migrate up by the login of the application says whose url is needed', async () => {
+  const { appUrl } = await newDatabase()
+  expect(await tenantry(['migrate', 'up'], { cwd: project, env: { DATABASE_URL: appUrl } })).toMatchObject({
+    code: 1,
+    stderr: containing('the role that owns the tables: its url belongs in DATABASE_ADMIN_URL'),
+  })
+})
+
 test.for([
   ["'tickets:read': 'See tickets'", "'Tickets': 'See tickets'", 'permissions: Tickets must be two words'],
   ["'tickets:read': 'See tickets'", "'agents:read': 'See'", 'permissions: agents:read is a permission of the library'],

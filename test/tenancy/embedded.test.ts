@@ -1,10 +1,22 @@
 import { copyFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
+import { pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { ConflictError, NotFoundError, PoolTimeoutError, UnavailableError } from '../../src/core/errors.js'
+import {
+  ConflictError,
+  NotFoundError,
+  PoolTimeoutError,
+  UnavailableError,
+  UnsafeRoleError,
+} from '../../src/core/errors.js'
 import { agents, subscriptions } from '../../src/schema/index.js'
+import { id, orgId } from '../../src/schema/shared/columns.js'
+import { tenantTable } from '../../src/schema/shared/isolation.js'
+import { declareTable } from '../../src/schema/shared/kinds.js'
+import { access } from '../../examples/your-own-tables/src/permissions.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { type EmbeddedTenancy, openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 
@@ -122,6 +134,19 @@ test('another handle inside a transaction waits for the one connection in vain, 
     await expect(org.agents.count()).rejects.toThrow(PoolTimeoutError)
   })
   await expect(org.agents.count()).resolves.toBe(0)
+})
+
+test('a column of the host without a migration is found when the database is opened', async () => {
+  const migrations = fileURLToPath(new URL('../../examples/your-own-tables/drizzle', import.meta.url))
+  const tickets = pgSchema('helpdesk').table(
+    'tickets',
+    { orgId: orgId(), id: id(), subject: text('subject').notNull(), color: text('color') },
+    (t) => [primaryKey({ name: 'tickets_pkey', columns: [t.orgId, t.id] }), ...tenantTable('tickets', t)],
+  )
+  declareTable(tickets, { kind: 'tenant' })
+  const refused = openEmbeddedTenancy({ schema: { tickets }, migrations, ...access })
+  await expect(refused).rejects.toThrow(UnsafeRoleError)
+  await expect(refused).rejects.toThrow('- a column is missing: color of helpdesk.tickets\n  write its migration by')
 })
 
 test('a directory serves one process at a time, and keeps what was written', async () => {
