@@ -48,6 +48,7 @@ declare const { orgId, userId, customerId, projectId, supporterId, providerId, s
 declare const { ip, userAgent, token, refreshToken }: Readonly<Record<'ip' | 'userAgent' | 'token' | 'refreshToken', string>>
 declare const { inTenMinutes, tomorrow }: Readonly<Record<'inTenMinutes' | 'tomorrow', Date>>
 declare const tenancy: import('tenantry').Tenancy
+declare const checkPassword: (email: string, password: string) => Promise<string | undefined>
 declare const user: import('tenantry').User
 declare const apiKey: import('tenantry/schema').ApiKey
 declare const org: import('tenantry').Org

@@ -20,11 +20,14 @@ afterAll(() => Promise.all(closing.map((close) => close())))
 
 const modules: Readonly<Record<string, () => Promise<object>>> = {
   hono: () => import('hono'),
+  'hono/cookie': () => import('hono/cookie'),
+  'hono/csrf': () => import('hono/csrf'),
   'hono/validator': () => import('hono/validator'),
   express: () => import('express'),
   fastify: () => import('fastify'),
   tenantry: () => import('../../src/index.js'),
   'tenantry/hono': () => import('../../src/hono.js'),
+  zod: () => import('zod'),
 }
 
 /** Runs the block of the document that has this line, and gives what it exports. */
@@ -41,9 +44,11 @@ async function recipe(
   for (const [name, load] of Object.entries(modules)) loaded.set(name, { __esModule: true, ...(await load()) })
   const exported = {}
   const log = { error: (what: object) => logged.push(what) }
-  const names = ['require', 'exports', 'tenancy', 'log']
+  const checkPassword = (email: string, password: string) =>
+    password === 'right' ? tenancy.users.findIdByEmail(email) : undefined
+  const names = ['require', 'exports', 'tenancy', 'log', 'checkPassword']
   const run = compileFunction(outputText, names) as (...values: unknown[]) => void
-  run((name: string) => loaded.get(name), exported, tenancy, log)
+  run((name: string) => loaded.get(name), exported, tenancy, log, checkPassword)
   return exported
 }
 
@@ -158,7 +163,7 @@ describe.each([
     const { userId } = await team.join('developer')
     const { sessions } = teams.tenancy.forUser(userId)
     const { token, session } = await sessions.start()
-    const headers = { cookie: `theme=dark; session=${token}` }
+    const headers = { cookie: `theme=dark; __Host-session=${token}` }
     expect((await problem(serve({ headers }))).body).toMatchObject({ status: 403, code: 'no_active_organization' })
     await sessions.activate(session.id, team.id)
     expect((await serve({ headers })).status).toBe(200)
@@ -176,6 +181,62 @@ describe.each([
     expect(body.status).toBeGreaterThanOrEqual(500)
     expect(body).not.toHaveProperty('detail')
     expect(logged.slice(told)).toMatchObject([{ error: { code: body.code } }])
+  })
+})
+
+describe('the application for people and keys', () => {
+  let app: { request(path: string, init?: RequestInit): Promise<Response> }
+  beforeAll(async () => {
+    const { app: made } = await recipe("from 'hono/csrf'", teams.tenancy)
+    app = made as typeof app
+  })
+  const signIn = (email: string, password: string) =>
+    app.request('/session', { method: 'POST', headers: json, body: JSON.stringify({ email, password }) })
+  /** The cookies of the answer, as a browser sends them to the path. */
+  const cookiesOf = (response: Response, path: string) =>
+    response.headers
+      .getSetCookie()
+      .filter((cookie) => path.startsWith(/Path=([^;]*)/.exec(cookie)?.[1] ?? '/'))
+      .map((cookie) => cookie.split(';')[0])
+      .join('; ')
+
+  const origin = 'http://localhost'
+  const browse = (path: string, cookie: string, method = 'GET') =>
+    app.request(path, { method, headers: { cookie, ...(method !== 'GET' && { origin }) } })
+
+  test('signs a person in, who chooses an organization, refreshes and signs out', async () => {
+    const team = await teams.newTeam()
+    const { userId } = await team.join('developer')
+    const { email } = await teams.tenancy.forUser(userId).profile.get()
+    const first = await signIn(email, 'right')
+    expect(first.status).toBe(204)
+    const cookie = cookiesOf(first, '/me')
+    expect(await (await browse('/me', cookie)).json()).toMatchObject({ id: userId })
+    expect((await browse('/api/agents', cookie)).status).toBe(403)
+    await browse(`/me/organizations/${team.id}/activate`, cookie, 'POST')
+    expect((await browse('/api/agents', cookie)).status).toBe(200)
+
+    const refreshed = await browse('/session/refresh', cookiesOf(first, '/session/refresh'), 'POST')
+    const next = cookiesOf(refreshed, '/session')
+    expect((await browse('/me', cookie)).status).toBe(401)
+    const gone = await browse('/session', next, 'DELETE')
+    expect([gone.status, gone.headers.getSetCookie().length]).toEqual([204, 2])
+    expect((await browse('/me', next)).status).toBe(401)
+  })
+
+  test('refuses a wrong password, a body without one, a cookie that is none, and another origin', async () => {
+    expect((await signIn('ada@acme.example', 'wrong')).status).toBe(401)
+    expect((await app.request('/session', { method: 'POST', headers: json, body: '{}' })).status).toBe(400)
+    expect((await browse('/session/refresh', '', 'POST')).status).toBe(401)
+    const foreign = { origin: 'https://elsewhere.example' }
+    expect((await app.request('/session/refresh', { method: 'POST', headers: foreign })).status).toBe(403)
+  })
+
+  test('serves a key under /api alone', async () => {
+    const headers = bearer(await newKey(await teams.newTeam()))
+    expect((await app.request('/api/agents', { headers })).status).toBe(200)
+    expect((await app.request('/me', { headers })).status).toBe(401)
+    expect((await app.request('/api/agents', { method: 'POST', headers })).status).toBe(404)
   })
 })
 

@@ -112,6 +112,13 @@ test('the token of npx tenantry key create --org acme --name ci --role developer
   expect(await ask('no key', 'GET', '/agents')).toMatchObject({ status: 401, body: { code: 'unauthorized' } })
 })
 
+test('a body that is no JSON is a mistake of the client', async () => {
+  const headers = { authorization: `Bearer ${acme}`, 'content-type': 'application/json' }
+  for (const path of ['/agents', '/tickets']) {
+    expect(await fetch(`${address}${path}`, { method: 'POST', headers, body: '{' })).toMatchObject({ status: 400 })
+  }
+})
+
 test('a key without a permission is refused, whether its scopes lack it or the role of its member', async () => {
   const [scoped, guest] = await Promise.all([
     newKey('acme', '--name reader --role developer --scopes agents:read'),
