@@ -69,7 +69,7 @@ function optionalText(value: unknown, name: string): string | undefined {
 function readLimit(plan: TablePlan, given: unknown): TableLimit {
   if (plan.owner?.kind !== 'org')
     throw new DefinitionError(`${plan.resource} belongs to no organization, so no plan can limit it`)
-  if (typeof given === 'string') return { name: given, sum: undefined }
+  if (typeof given === 'string') return { name: limitName(given), sum: undefined }
   const { name, sum } = readOptions(given, ['name', 'sum'], 'limit')
   if (typeof name !== 'string' || typeof sum !== 'string')
     throw new InvalidInputError(
@@ -79,7 +79,13 @@ function readLimit(plan: TablePlan, given: unknown): TableLimit {
   const column = columnOf(plan, sum)
   if (!/^(?:smallint|integer|bigint|numeric|real|double precision)\b/.test(column.storedAs))
     throw new DefinitionError(`${plan.resource}.${sum} holds no numbers, so a limit cannot add it up`)
-  return { name, sum: column }
+  return { name: limitName(name), sum: column }
+}
+
+/** As in the limits of a plan. */
+function limitName(name: string): string {
+  if (/^[a-z][a-z0-9_]{0,62}$/.test(name)) return name
+  throw new InvalidInputError('limit', 'must be at most 63 lower-case letters, digits and underscores, a letter first')
 }
 
 function readReference(given: unknown): Reference {

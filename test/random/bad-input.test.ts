@@ -365,6 +365,8 @@ test('a repository is refused where it is defined', async () => {
     'references: must be a table',
   )
   await expectRefused(define(tasks, { create, patch, permission: 5 }), 'permission: must be the name')
+  for (const limit of ['max tasks', '\0', '', { name: 'Max', sum: 'priority' }])
+    await expectRefused(define(tasks, { create, patch, limit }), 'limit: must be at most 63 lower-case letters')
   expect(define(tasks, { create, patch, unlockedParents: {}, references: [], permission: 'tasks' })).not.toThrow()
 })
 
