@@ -195,8 +195,8 @@ export class Pipeline implements Submittable {
     const { name, text } = prepared.statement
     let expected = bindComplete
     // Checked even if it is prepared already: the library may have prepared the same text for itself, such as `commit`.
-    const isOwn = own || Object.hasOwn(statement, 'isUnguarded')
-    if (!isOwn && !prepared.isGuarded) prepared.isGuarded = guard(text, this.debug)
+    if (!own && !prepared.isGuarded && !Object.hasOwn(statement, 'isUnguarded'))
+      prepared.isGuarded = guard(text, this.debug)
     if (!prepared.ready && prepared.pipeline !== this) {
       // The name may exist: from a failed pipeline, or from another user of this connection.
       if (name !== '') this.close(name)
