@@ -16,9 +16,14 @@ export function failed(where: string, error: unknown): MigrationError {
     return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
-  const hint = isFilteredRows(error) ? `. ${filteredRows}` : code === '42501' ? `. ${notTheOwner}` : ''
-  return new MigrationError(`${where}: ${String(message)} (${code})${hint}`)
+  const text = String(message)
+  const hint = isFilteredRows(error) ? filteredRows : lacksOwnership(code, text) ? notTheOwner : undefined
+  return new MigrationError(`${where}: ${text} (${code})${hint === undefined ? '' : `. ${hint}`}`)
 }
+
+/** Not for what an owner may be refused too, such as to create an extension. */
+const lacksOwnership = (code: string, message: string): boolean =>
+  code === '42501' && /^(?:permission denied for (?:table|view|schema) |must be owner of )/.test(message)
 
 const filteredRows =
   'The statement changed nothing: row security binds the role that migrates, so it would leave out rows. Migrate as the owner of ' +
