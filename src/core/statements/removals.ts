@@ -2,7 +2,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Call } from '../executor.js'
 import type { ChangeText } from './change-text.js'
 import type { Condition } from './filters.js'
-import { automatic } from './given-values.js'
+import { automatic, moment } from './given-values.js'
 import { changeCall, type PlannedChange } from './inserts.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
 import { callOf, firstPlace, onlyRow, type Target } from './target.js'
@@ -22,7 +22,7 @@ export function planRemoval<Row>(target: Target<Row>, removal: Removal, id: stri
 
 function removalText(plan: TablePlan, removal: Removal): ChangeText {
   const isId = `"id" = $${firstPlace(plan)}`
-  const touched = ['', ...automatic(plan, 'now()')].join(', ')
+  const touched = ['', ...automatic(plan, moment)].join(', ')
   const text = { ctes: [], returning: plan.selected }
   switch (removal) {
     case 'delete':
@@ -33,7 +33,7 @@ function removalText(plan: TablePlan, removal: Removal): ChangeText {
       return {
         ...text,
         verb: 'update',
-        head: `update ${plan.sql} set "deleted_at" = now()${touched}`,
+        head: `update ${plan.sql} set "deleted_at" = ${moment}${touched}`,
         where: `${plan.visible} and ${isId}`,
       }
     case 'restore':
