@@ -4,8 +4,8 @@ import { pinned, type SqlFunction, unfiltered } from './sql-function.js'
 // One function of few simple queries takes less than half as long as one statement of five CTEs: 293 against 734 µs for a session, side by
 // side on a busy machine. Columns keep the names of the tables; variables are `given_…` or `found_…`.
 
-// Authentication writes only when a key or session was used, how often, and under which pepper. The commit waits neither for the disk nor
-// for a standby: a crash may lose the last second.
+// All that authentication writes is when and how often a key or a session was used, and under which pepper. The commit waits neither for
+// the disk nor for a standby: a crash may lose the last second.
 const withoutWaiting = 'set local synchronous_commit = off;'
 
 /** The permissions of a role in the organization. */

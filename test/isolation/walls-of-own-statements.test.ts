@@ -5,7 +5,8 @@ import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { openWithout, type Wall } from '../../src/testing/walls.js'
 
-// What operations send beside the repositories: the counts of a plan, the preview of an invitation, the authentication of a key.
+// What operations send beside the repositories: the counts of a plan, the preview of an invitation, the authentication of a
+// key, and the invitation that a new member takes the place of.
 const database = useDatabase()
 const walls: [string, Wall | undefined][] = [
   ['both walls', undefined],
@@ -92,5 +93,21 @@ describe.each(walls)('%s', (_, without) => {
     expect(await tenancy.invitations.preview(ours.token)).toBeUndefined()
     const used = await database.admin.query<{ org_id: string }>('select org_id from platform.api_key_windows')
     expect(used.filter(({ org_id }) => org_id === theirs.org.id)).toEqual([])
+  })
+
+  test('an invitation of another organization to the address of a new member is none', async () => {
+    const newOrg = async () => tenancy.forOrg(await createOrganization(database.admin))
+    const [ours, theirs] = [await newOrg(), await newOrg()]
+    await database.admin.query('update platform.organizations set allow_user_management = true')
+    for (const org of [ours, theirs])
+      await org.roles.create({ key: 'boss', name: 'Boss', permissions: ['agents:write'] })
+    await ours.roles.create({ key: 'manager', name: 'Manager', permissions: ['members:read', 'members:write'] })
+    const [manager, guest] = [await createUser(database.admin), await createUser(database.admin)]
+    await ours.members.add({ userId: manager, email: `${manager}@example.com`, role: 'manager' })
+    const email = `${guest}@example.com`
+    const sent = await theirs.invitations.create({ email, role: 'boss' })
+    const acting = tenancy.forOrg(ours.id, { actor: await ours.actorFor(manager) })
+    await expect(acting.members.add({ userId: guest, email, role: 'manager' })).resolves.toMatchObject({ email })
+    expect(await tenancy.invitations.preview(sent.token)).toMatchObject({ email })
   })
 })

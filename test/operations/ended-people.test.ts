@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { ConflictError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
@@ -46,22 +47,24 @@ describe.each(ends)('%s of a person', (end) => {
     expect(await ownersOf(team.id)).toHaveLength(1)
   })
 
-  race('and provisions for them at once leave no organization without an owner', async () => {
+  test('waits for the provision of an organization of theirs, and is refused then', async () => {
     const userId = await teams.newUser()
-    const made: string[] = []
-    await contend(async (contender) => {
-      if (contender === 10) return users()[end](userId)
-      const key = newId()
-      const { organization } = await teams.system().organizations.provision({
-        key,
-        name: key,
-        slug: `s-${key}`,
-        plan: 'tier_free',
-        owner: { userId },
-      })
-      return made.push(organization.id)
-    })
-    for (const id of made) expect(await ownersOf(id), id).toHaveLength(1)
+    const key = newId()
+    const holder = new pg.Client({ connectionString: teams.database.adminUrl })
+    await holder.connect()
+    // The last step of the provision waits for the plan.
+    await holder.query("begin; select from platform.billing_plans where id = 'tier_free' for update")
+    const provisioned = teams
+      .system()
+      .organizations.provision({ key, name: key, slug: `s-${key}`, plan: 'tier_free', owner: { userId } })
+    await waitersFor(teams.database.admin, 'insert into %subscriptions%', 1)
+    const ended = users()[end](userId)
+    ended.catch(() => undefined)
+    await waitersFor(teams.database.admin, '%"email"%for update%', 1)
+    await holder.query('commit')
+    await holder.end()
+    await expect(ended).rejects.toThrow(ConflictError)
+    expect(await ownersOf((await provisioned).organization.id)).toEqual([{ id: userId }])
   })
 })
 
