@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { contend, refusalsOf, race } from '../support/contenders.js'
+import { endedPeople } from '../support/ended-people.js'
 import type { Org } from '../../src/org.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -330,11 +331,7 @@ describe('in a transaction of isolation', () => {
 })
 
 describe('an owner who cannot act', () => {
-  test.each([
-    ['suspended', `status = 'suspended'`],
-    ['banned', `banned_until = now() + interval '1 h'`],
-    ['deleted', 'deleted_at = now()'],
-  ])('%s counts as none', async (_, set) => {
+  test.each(endedPeople)('%s counts as none', async (_, set) => {
     const team = await teams.newTeam()
     const second = await team.join('owner')
     await teams.database.admin.query(`update platform.users set ${set} where id = $1`, [second.userId])

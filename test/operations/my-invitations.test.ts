@@ -5,6 +5,7 @@ import { newId } from '../../src/core/ids.js'
 import { numberInBase62 } from '../../src/encryption/base62.js'
 import { invitationState } from '../../src/schema/invitations.js'
 import { contend, race } from '../support/contenders.js'
+import { endedPeople } from '../support/ended-people.js'
 import { useGuests } from '../support/guests.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
@@ -35,11 +36,7 @@ describe('the own list', () => {
     expect(await shown()).toEqual([])
   })
 
-  test.each([
-    ['suspended', `status = 'suspended'`],
-    ['banned', `banned_until = now() + interval '1 h'`],
-    ['deleted', 'deleted_at = now()'],
-  ])('is empty for a person who is %s', async (_, set) => {
+  test.each(endedPeople)('is empty for a person who is %s', async (_, set) => {
     const team = await teams.newTeam()
     const guest = await person()
     await invite(team, guest.email)

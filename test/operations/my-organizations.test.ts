@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ConflictError, NotFoundError, OrganizationSuspendedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { contend, race } from '../support/contenders.js'
+import { endedPeople } from '../support/ended-people.js'
 import { useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -81,11 +82,7 @@ describe('the list', () => {
     await expect(organizations.list()).resolves.toMatchObject([{ id: other.id }])
   })
 
-  test.each([
-    ['suspended', `status = 'suspended'`],
-    ['banned', `banned_until = now() + interval '1 h'`],
-    ['deleted', 'deleted_at = now()'],
-  ])('is empty for a person who is %s', async (_, set) => {
+  test.each(endedPeople)('is empty for a person who is %s', async (_, set) => {
     const team = await teams.newTeam()
     const { userId } = await team.join('member')
     const { organizations } = teams.tenancy.forUser(userId)
