@@ -38,7 +38,7 @@ const leaks = {
   'a list': /^select .* from "platform"."tasks" where .* order by/,
   'a count': /^select count.* from "platform"."projects"/,
   'an update': /^update "platform"."projects" set .*"name" = /,
-  'a deletion': /^update "platform"."workflows" set "deleted_at" = now/,
+  'a deletion': /^update "platform"."workflows" set "deleted_at" = statement_timestamp/,
   'a transition': /"platform"."agents" set "status" = \$3/,
   'a claim': /for no key update of t skip locked/,
   'the tools of an agent': /"agent_tools"\s+where "org_id" = \$1 and "agent_id" = \$2/,
