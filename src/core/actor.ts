@@ -16,6 +16,8 @@ export class Actor {
   readonly orgId: string | undefined
   /** The name of a key or a job. A person has none here: names are personal data. */
   readonly label: string | undefined
+  /** The person of record of a key, or the service. Undefined for others. */
+  readonly onBehalfOf: string | undefined
   /** The member's epoch when the rights were read. */
   readonly epoch: number | undefined
   /** Whether every permission is held, as by a job. */
@@ -26,11 +28,12 @@ export class Actor {
   readonly #projects: ReadonlyMap<string, ReadonlySet<string>>
 
   constructor(facts: ActorFacts) {
-    const { kind, id, orgId, label, permissions, projects, epoch, isTrusted, impersonation } = ownOf(facts)
+    const { kind, id, orgId, label, onBehalfOf, permissions, projects, epoch, isTrusted, impersonation } = ownOf(facts)
     this.kind = kind ?? 'user'
     this.id = id
     this.orgId = orgId
     this.label = label
+    this.onBehalfOf = onBehalfOf
     this.epoch = epoch
     this.isTrusted = isTrusted === true
     this.#impersonation = impersonation
@@ -104,6 +107,7 @@ export interface ActorFacts {
   readonly id?: string | undefined
   readonly orgId?: string | undefined
   readonly label?: string | undefined
+  readonly onBehalfOf?: string | undefined
   readonly permissions: Iterable<string>
   readonly projects?: Readonly<Record<string, readonly string[]>> | undefined
   readonly epoch?: number | undefined

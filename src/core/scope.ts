@@ -6,8 +6,11 @@ import type { Rules } from './rules.js'
 
 /** Where the request came from, for the audit log. */
 export interface RequestContext {
+  /** At most 255 characters. */
   readonly id?: string | undefined
+  /** An IP address without a zone. */
   readonly ip?: string | undefined
+  /** Only its first 1,000 characters are stored. */
   readonly userAgent?: string | undefined
 }
 

@@ -1,6 +1,6 @@
-import { isIP } from 'node:net'
 import { InvalidInputError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
+import { isAddress, shortUserAgent } from '../core/request-context.js'
 import type { RequestContext } from '../core/scope.js'
 import { readOptions } from '../core/values.js'
 
@@ -35,7 +35,6 @@ export interface IncomingRequest {
 
 const cookieName = /^[\w!#$%&'*+.^`|~-]+$/
 const requestId = /^[\w=.-]{1,255}$/
-const longestUserAgent = 1000
 
 /** Reads the token and the origin of a request from its headers. `X-Forwarded-For` is not read: anybody can send it. */
 export function readRequest(headers: RequestHeaders, options?: ReadRequestOptions): IncomingRequest {
@@ -43,13 +42,14 @@ export function readRequest(headers: RequestHeaders, options?: ReadRequestOption
   const bearer = bearerOf(headerOf(headers, 'authorization'))
   const name = cookie === undefined ? undefined : checkedCookie(cookie)
   const kept = bearer === undefined && name !== undefined ? cookieOf(headers, name) : undefined
+  const userAgent = headerOf(headers, 'user-agent')
   return {
     token: bearer ?? kept,
     isFromCookie: kept !== undefined,
     request: {
       id: readRequestId(headers, id),
       ip: isAddress(ip) ? ip : undefined,
-      userAgent: headerOf(headers, 'user-agent')?.slice(0, longestUserAgent),
+      userAgent: userAgent === undefined ? undefined : shortUserAgent(userAgent),
     },
   }
 }
@@ -97,6 +97,3 @@ function cookieOf(headers: RequestHeaders, name: string): string | undefined {
   }
   return undefined
 }
-
-/** Postgres has no addresses with a zone, such as `fe80::1%eth0`. */
-const isAddress = (ip: unknown): boolean => typeof ip === 'string' && isIP(ip) > 0 && !ip.includes('%')

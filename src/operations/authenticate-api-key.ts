@@ -37,13 +37,14 @@ export async function authenticateApiKey(
   const read = tokens.readKey(token)
   if (read === undefined) throw new UnauthorizedError()
   const { orgId, hashes, pepperId } = read
-  const calls = [{ statement: authenticate, values: [hashes, pepperId] }]
+  const calls = [{ statement: authenticate, values: [hashes, pepperId, orgId] }]
   const [found] = await executor.run({ kind: 'org', id: parseOrgId(orgId) }, calls, { signal }).catch(refused)
   const [row] = found?.rows ?? []
   if (row === undefined) throw new UnauthorizedError()
-  const [id, name, epoch, limit, permissions, projects, left, resetAt, used] = row as FoundKey
+  const [id, name, epoch, limit, permissions, projects, left, resetAt, used, userId] = row as FoundKey
   if (limit !== null && used === null) throw new RateLimitedError(left, limit)
-  const actor = makeActor({ kind: 'api_key', id, orgId, label: name, permissions, projects, epoch })
+  const onBehalfOf = userId ?? undefined
+  const actor = makeActor({ kind: 'api_key', id, orgId, label: name, onBehalfOf, permissions, projects, epoch })
   const rateLimit =
     limit === null
       ? undefined
@@ -61,6 +62,7 @@ type FoundKey = [
   left: number,
   resetAt: string,
   used: number | null,
+  userId: string | null,
 ]
 
 /** An organization that cannot be entered, and a key that was removed meanwhile, are no other answer than an unknown key. */
@@ -71,7 +73,8 @@ function refused(error: unknown): never {
 }
 
 const authenticate = unguardedStatement(
-  `select a.id, a.name, a.auth_epoch, a.allowed, a.permissions, a.projects, a.retry_after, a.reset_at, a.used
-   from platform.authenticate_api_key($1, $2) a`,
+  `select a.id, a.name, a.auth_epoch, a.allowed, a.permissions, a.projects, a.retry_after, a.reset_at, a.used, k.user_id
+   from platform.authenticate_api_key($1, $2) a
+   left join platform.api_keys k on k.org_id = $3 and k.id = a.id`,
   'change',
 )

@@ -52,7 +52,14 @@ describe('a key', () => {
     const { apiKey, token } = await team.org.apiKeys.create({ userId, name: 'ci', scopes })
     const { org, actor, rateLimit } = await authenticate(token)
     expect(org.id).toBe(team.id)
-    expect(actor).toMatchObject({ kind: 'api_key', id: apiKey.id, orgId: team.id, label: 'ci', epoch: 0 })
+    expect(actor).toMatchObject({
+      kind: 'api_key',
+      id: apiKey.id,
+      orgId: team.id,
+      label: 'ci',
+      epoch: 0,
+      onBehalfOf: userId,
+    })
     expect([...actor.permissions].sort()).toEqual(['agents:read', 'tasks:write'])
     expect(rateLimit).toBeUndefined()
     expect(await org.agents.count()).toBe(0)

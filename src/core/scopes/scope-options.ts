@@ -1,5 +1,6 @@
 import { isActor } from '../actor.js'
 import { InvalidInputError } from '../errors.js'
+import { readRequestContext } from '../request-context.js'
 import type { ScopeContext } from '../scope.js'
 import { readOptions } from '../values.js'
 
@@ -14,16 +15,12 @@ export function readScopeOptions(options: unknown): ScopeOptions {
   if (actor !== undefined && !isActor(actor)) {
     throw new InvalidInputError('actor', 'must be an actor, such as `await org.actorFor(userId)` gives')
   }
-  if (!isObjectOrAbsent(request)) throw new InvalidInputError('request', 'must be an object')
   if (signal !== undefined && !isSignal(signal)) throw new InvalidInputError('signal', 'must be an AbortSignal')
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
     throw new InvalidInputError('readOnly', 'must be true or false')
   }
-  return { actor, request, signal, readOnly: readOnly === true } as ScopeOptions
+  return { actor, request: readRequestContext(request), signal, readOnly: readOnly === true } as ScopeOptions
 }
-
-const isObjectOrAbsent = (value: unknown): boolean =>
-  value === undefined || (typeof value === 'object' && value !== null)
 
 /** Tests the class itself: an object that only has the prototype of AbortSignal fails when a listener is added. */
 function isSignal(value: unknown): boolean {

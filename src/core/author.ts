@@ -1,0 +1,33 @@
+import type { ActorKind } from './actor.js'
+import type { ScopeContext } from './scope.js'
+
+/** Who made a change, as an entry of the audit log names them. */
+export interface Author {
+  readonly actorKind: ActorKind
+  /** The id of the person or the key. Undefined for a job and for the backend. */
+  readonly actorId: string | undefined
+  /** The name of a key or a job, or `backend`. Undefined for a person: names are looked up when the log is read. */
+  readonly actorLabel: string | undefined
+  /** The person of record of a key, or the person in whose name somebody else acts. */
+  readonly onBehalfOf: string | undefined
+  /** Why somebody acts in the name of that person. */
+  readonly reason: string | undefined
+  readonly ipAddress: string | undefined
+  readonly userAgent: string | undefined
+  readonly requestId: string | undefined
+}
+
+/** The author of what a scope does. Whoever acts in another person's name is the actor. */
+export function authorOf({ actor, request }: Pick<ScopeContext, 'actor' | 'request'>): Author {
+  const impersonation = actor?.impersonation
+  return {
+    actorKind: actor?.kind ?? 'system',
+    actorId: impersonation?.by ?? actor?.id,
+    actorLabel: actor === undefined ? 'backend' : actor.label,
+    onBehalfOf: impersonation === undefined ? actor?.onBehalfOf : actor?.id,
+    reason: impersonation?.reason,
+    ipAddress: request?.ip,
+    userAgent: request?.userAgent,
+    requestId: request?.id,
+  }
+}
