@@ -2,6 +2,7 @@
 // --write` updates docs/performance.md, `-- --quick` takes half a minute and gives a first impression only.
 import { parseArgs } from 'node:util'
 import { openAccess } from './access.js'
+import { openAudited } from './audited.js'
 import { behindDelay, openBenchDatabase } from './database.js'
 import { latency, type Measured, throughput } from './measure.js'
 import { pinToOneProcessor } from './one-processor.js'
@@ -24,6 +25,7 @@ try {
   await direct()
   await delayed()
   await access()
+  await audited()
   await crowded()
   const own = await ownJavaScript(bench, asked.quick ? 1 : 11)
   goals.push({ what: 'own JavaScript of a hot point read', figure: own, limit: 5, unit: 'µs' })
@@ -79,6 +81,16 @@ async function access(): Promise<void> {
   const entries = await compare('authentication', [read, key, session])
   goal('API key authentication, against a scoped read', ratio(entries, key.name), 1.6)
   goal('session authentication, against a scoped read', ratio(entries, session.name), 1.6)
+  await variants.close()
+}
+
+async function audited(): Promise<void> {
+  const variants = await openAudited(bench)
+  const { update, auditedUpdate, create, auditedCreate } = variants
+  const updates = await compare('audited update', [update, auditedUpdate])
+  goal('audited update, against a plain one', ratio(updates, auditedUpdate.name), 1.65)
+  const creates = await compare('audited create', [create, auditedCreate])
+  goal('audited create, against a plain one', ratio(creates, auditedCreate.name), 1.65)
   await variants.close()
 }
 

@@ -1,9 +1,11 @@
 import { z } from 'zod'
+import type { NamedAuthor } from './core/author.js'
 import type { Executor } from './core/executor.js'
 import { trusted } from './core/rules.js'
 import type { Secrets } from './core/scope.js'
 import { openScope } from './core/scopes/open-scope.js'
 import { parseInput } from './core/values.js'
+import { auditTrail } from './operations/audit-trail.js'
 import { Catalogs } from './operations/catalogs.js'
 import { Maintenance } from './operations/maintenance.js'
 import { Organizations } from './operations/organizations.js'
@@ -32,6 +34,9 @@ export class System {
   }
 }
 
+/** The operator stands in `system_audit_logs`: the audit log of an organization is read by its members. */
+const operations: NamedAuthor = { actorKind: 'system', actorId: undefined, actorLabel: 'system' }
+
 const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
 
 export interface SystemSettings extends Pick<SystemWork, 'partitioned'> {
@@ -44,12 +49,13 @@ export interface SystemSettings extends Pick<SystemWork, 'partitioned'> {
 export function systemOf({ executor, secrets, partitioned, debug }: SystemSettings, given: SystemOptions): System {
   const context = {
     actor: undefined,
+    author: operations,
     request: undefined,
     signal: undefined,
     readOnly: false,
     isolation: undefined,
     ...secrets,
-    rules: trusted,
+    rules: { ...trusted, audit: auditTrail },
   }
   return new System({
     operator: parseInput(operator, given),

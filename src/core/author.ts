@@ -1,5 +1,5 @@
-import type { ActorKind } from './actor.js'
-import type { ScopeContext } from './scope.js'
+import type { Actor, ActorKind } from './actor.js'
+import type { RequestContext } from './request-context.js'
 
 /** Who made a change, as an entry of the audit log names them. */
 export interface Author {
@@ -17,8 +17,19 @@ export interface Author {
   readonly requestId: string | undefined
 }
 
+/** Who acts in a scope without an actor. */
+export type NamedAuthor = Pick<Author, 'actorKind' | 'actorId' | 'actorLabel'>
+
+/** What a scope knows of who acts in it. */
+export interface Acting {
+  readonly actor: Actor | undefined
+  /** Where there is no actor, and it is not the backend that acts. */
+  readonly author: NamedAuthor | undefined
+  readonly request: RequestContext | undefined
+}
+
 /** The author of what a scope does. Whoever acts in another person's name is the actor. */
-export function authorOf({ actor, request }: Pick<ScopeContext, 'actor' | 'request'>): Author {
+export function authorOf({ actor, author, request }: Acting): Author {
   const impersonation = actor?.impersonation
   return {
     actorKind: actor?.kind ?? 'system',
@@ -26,6 +37,7 @@ export function authorOf({ actor, request }: Pick<ScopeContext, 'actor' | 'reque
     actorLabel: actor === undefined ? 'backend' : actor.label,
     onBehalfOf: impersonation === undefined ? actor?.onBehalfOf : actor?.id,
     reason: impersonation?.reason,
+    ...author,
     ipAddress: request?.ip,
     userAgent: request?.userAgent,
     requestId: request?.id,

@@ -1,7 +1,16 @@
 import { isIP } from 'node:net'
 import { InvalidInputError } from './errors.js'
-import type { RequestContext } from './scope.js'
 import { readOptions, touch } from './values.js'
+
+/** Where the request came from, for the audit log. */
+export interface RequestContext {
+  /** At most 255 characters. */
+  readonly id?: string | undefined
+  /** An IP address without a zone. */
+  readonly ip?: string | undefined
+  /** Only its first 1,000 characters are stored. */
+  readonly userAgent?: string | undefined
+}
 
 const longestId = 255
 const longestUserAgent = 1000

@@ -12,6 +12,8 @@ export interface ManagedValues {
 export interface InsertOptions extends ManagedValues {
   /** The name of a unique key: a row that has it already is returned, unchanged, instead of a second one. */
   readonly existing?: string | undefined
+  /** The domain's word for it in the audit log. Default: `create`. */
+  readonly event?: string | undefined
 }
 
 export interface UpdateRowOptions {
@@ -21,6 +23,8 @@ export interface UpdateRowOptions {
   readonly managed?: Values | undefined
   /** A state that the row must be in. */
   readonly guard?: Guard | undefined
+  /** The domain's word for it in the audit log. Default: `update`. */
+  readonly event?: string | undefined
 }
 
 /** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */

@@ -1,17 +1,21 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Actor } from './actor.js'
+import type { Acting } from './author.js'
 import { DefinitionError, ForbiddenError, InvalidInputError } from './errors.js'
 import type { Call } from './executor.js'
+import type { ChangeCall } from './statements/inserts.js'
+import type { TablePlan } from './statements/table-plan.js'
 import type { Values } from './values.js'
 
-/** A change of an audited table, as the audit log names it. */
+/** A change of an audited table. */
 export interface Change {
-  /** What was done, in the domain's own word: `agents.activate`. */
-  readonly event: string
-  readonly action: 'create' | 'update' | 'delete' | 'restore'
-  readonly resource: string
-  /** Undefined where the call does not name one row. */
-  readonly id: string | undefined
+  readonly plan: TablePlan
+  /** What was done, in the domain's own word: `activate`. */
+  readonly verb: string
+  /** Whether the call changes one row. Otherwise the entry lists the rows, and their old and new values only where it is one. */
+  readonly isOne: boolean
+  /** Which rows, where the call names them by a filter. */
+  readonly filter: unknown
 }
 
 /** A write that counts towards a limit of the plan, as SQL over the rows of one organization. */
@@ -28,15 +32,15 @@ export interface Reservation {
 
 /**
  * The checks and additions of every scope: permissions, audit entries, plan limits, sealed columns. The core only calls them;
- * whoever makes a scope provides them. Audit entries and sealed columns are not written yet.
+ * whoever makes a scope provides them. Sealed columns are not written yet.
  */
 export interface Rules {
   /** Throws ForbiddenError when the actor has the permission neither in the organization nor in the project, where one is named. */
   authorize(permission: string, project: string | undefined): void
   /** The projects in which alone the actor has the permission. Undefined when they have it in the whole organization. */
   projectsWith(permission: string): readonly string[] | undefined
-  /** Returns the same change with its audit entry in the same statement. The statement returns the same rows. */
-  audit(change: Change, call: Call): Call
+  /** Returns the same call with its audit entry in the same statement. The statement returns the same rows. */
+  audit(change: Change, call: ChangeCall, acting: Acting): Call
   /** Calls to send in front of a write, in the same round trip. They fail when the plan leaves no room for it. */
   reserve(reservation: Reservation): readonly Call[]
   /** The id of the fallback plan, from `openTenancy`. */
@@ -44,6 +48,10 @@ export interface Rules {
   /** Encrypts the values of sealed columns for the row with that id. */
   seal(table: PgTable, rowId: string, values: Values): Promise<Values>
 }
+
+/** The call with its audit entry, where the table is audited. */
+export const auditedCall = (context: Acting & { readonly rules: Rules }, change: Change, call: ChangeCall): Call =>
+  change.plan.audited ? context.rules.audit(change, call, context) : call
 
 const nothing: readonly Call[] = []
 

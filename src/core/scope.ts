@@ -1,18 +1,8 @@
-import type { Actor } from './actor.js'
+import type { Acting } from './author.js'
 import type { Binding } from './executor.js'
 import type { Planned } from './planned.js'
 import type { Query } from './query.js'
 import type { Rules } from './rules.js'
-
-/** Where the request came from, for the audit log. */
-export interface RequestContext {
-  /** At most 255 characters. */
-  readonly id?: string | undefined
-  /** An IP address without a zone. */
-  readonly ip?: string | undefined
-  /** Only its first 1,000 characters are stored. */
-  readonly userAgent?: string | undefined
-}
 
 /** Signs cursors. The first key signs, every key verifies. */
 export interface CursorKeys {
@@ -81,10 +71,8 @@ export interface Secrets {
   readonly tokens: Tokens
 }
 
-export interface ScopeContext extends Secrets {
+export interface ScopeContext extends Secrets, Acting {
   readonly binding: Binding
-  readonly actor: Actor | undefined
-  readonly request: RequestContext | undefined
   readonly signal: AbortSignal | undefined
   readonly readOnly: boolean
   readonly rules: Rules

@@ -5,7 +5,7 @@ import type { Call, Result } from './executor.js'
 import { newId, parseId } from './ids.js'
 import { type Planned, planned } from './planned.js'
 import type { Query } from './query.js'
-import type { Change } from './rules.js'
+import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
 import { type Condition, compileFilter, type Filter, type KeyValues } from './statements/filters.js'
@@ -134,13 +134,12 @@ export class ScopedTable<Row extends object> {
   }
 
   insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {
-    const { managed, existing } = ownOf(options)
+    const { managed, existing, event = 'create' } = ownOf(options)
     return this.write(undefined, () => {
       const values = given(schema, input, managed)
       const before =
         existing === undefined ? this.room?.forRows([values]) : this.room?.forUnique(values, existing, 'keeps')
-      const plan = (values: Values) =>
-        this.audited('create', 'create', undefined, planInsert(this.target, values, existing), before)
+      const plan = (values: Values) => this.audited(event, true, planInsert(this.target, values, existing), before)
       if (!this.isSealed(values)) return plan(values)
       if (existing !== undefined)
         throw new DefinitionError(`${this.plan.resource}: an existing row cannot be returned where a column is sealed`)
@@ -174,7 +173,7 @@ export class ScopedTable<Row extends object> {
       const key = this.condition(parsed(schema, input) as Filter<Row>)
       const { call, read } = planDeleteWhere(this.target, key)
       const one = { call, diagnose: undefined, read: (result: Result) => read(result, undefined) > 0 }
-      return this.audited('unlink', 'delete', undefined, one)
+      return this.audited('unlink', true, one)
     })
   }
 
@@ -193,19 +192,19 @@ export class ScopedTable<Row extends object> {
           `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
         )
       const before = this.room?.forUnique(values, key, 'changes')
-      return this.audited('put', 'update', undefined, planPut(this.target, values, key), before)
+      return this.audited('put', true, planPut(this.target, values, key), before)
     })
   }
 
   updateRow(schema: z.ZodType, id: string, patch: unknown, options?: UpdateRowOptions): Query<Row> {
-    const { options: asked, managed, guard } = ownOf(options)
+    const { options: asked, managed, guard, event = 'update' } = ownOf(options)
     return this.write(id, () => {
       const values = given(schema, patch, managed)
       const revision = asked === undefined ? undefined : revisionOf(asked)
       const row = parseId(id)
       const before = this.room?.forChange(row, values)
       const plan = (values: Values) =>
-        this.audited('update', 'update', row, planUpdate(this.target, row, values, { revision, guard }), before)
+        this.audited(event, true, planUpdate(this.target, row, values, { revision, guard }), before)
       return this.isSealed(values)
         ? this.sealed({ ...values, id: row }).then((sealed) => plan(without(sealed, 'id')))
         : plan(values)
@@ -216,37 +215,41 @@ export class ScopedTable<Row extends object> {
   updateRows(filter: Filter<Row>, values: Values): Query<number> {
     return this.write(undefined, () => {
       this.room?.assertNotSummed(values)
-      return this.audited('update', 'update', undefined, planUpdateWhere(this.target, this.condition(filter), values))
+      const change = planUpdateWhere(this.target, this.condition(filter), values)
+      return this.audited('update', false, change, undefined, filter)
     })
   }
 
   /** Deletes the row for good. */
   deleteRow(id: string): Query<Row> {
-    return this.removal('delete', 'delete', id)
+    return this.removal('delete', id)
   }
 
   deleteRows(filter: Filter<Row>): Query<number> {
     return this.write(undefined, () =>
-      this.audited('delete', 'delete', undefined, planDeleteWhere(this.target, this.condition(filter))),
+      this.audited('delete', false, planDeleteWhere(this.target, this.condition(filter)), undefined, filter),
     )
   }
 
   /** Soft delete: every read hides the row from now on. */
   hideRow(id: string): Query<Row> {
-    return this.removal('hide', 'delete', id)
+    return this.removal('hide', id)
   }
 
   /** Brings a hidden row back. Throws ConflictError when its name was taken meanwhile. */
   restoreRow(id: string): Query<Row> {
-    return this.removal('restore', 'restore', id, (row) => this.room?.forRestored(row))
+    return this.removal('restore', id, (row) => this.room?.forRestored(row))
   }
 
   /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */
   purgeRow(id: string): Query<Row> {
     const { references } = this.options
-    return this.removal('purge', 'delete', id, (row) => [
+    return this.removal('purge', id, (row) => [
       ...lockCalls(this.target, references, row),
-      ...references.map((reference) => clearCall(this.target, reference, row)),
+      ...references.map((reference) => {
+        const change = { plan: planOf(reference.table), verb: 'update', isOne: false, filter: undefined }
+        return auditedCall(this.scope.context, change, clearCall(this.target, reference, row))
+      }),
     ])
   }
 
@@ -265,7 +268,7 @@ export class ScopedTable<Row extends object> {
   guardedRowOf(event: string, id: () => string, change: GuardedChange, values: () => readonly unknown[]): Query<Row> {
     return this.write(undefined, () => {
       const row = id()
-      return this.audited(event, 'update', row, planGuardedChange(this.target, row, change, values()))
+      return this.audited(event, true, planGuardedChange(this.target, row, change, values()))
     })
   }
 
@@ -280,7 +283,7 @@ export class ScopedTable<Row extends object> {
     }
     return this.write(undefined, () => {
       const call = callOf(this.target, statement, values()) as ChangeCall
-      return this.audited(statement.event, 'update', undefined, { call, diagnose: undefined, read })
+      return this.audited(statement.event, false, { call, diagnose: undefined, read })
     })
   }
 
@@ -295,13 +298,14 @@ export class ScopedTable<Row extends object> {
 
   private removal(
     removal: Removal,
-    action: Change['action'],
     id: string,
     before: (row: string) => readonly Call[] | undefined = () => undefined,
   ): Query<Row> {
     return this.write(id, () => {
       const row = parseId(id)
-      return this.audited(removal, action, row, planRemoval(this.target, removal, row), before(row))
+      // Hiding is how a row of the table is deleted.
+      const verb = removal === 'hide' ? 'delete' : removal
+      return this.audited(verb, true, planRemoval(this.target, removal, row), before(row))
     })
   }
 
@@ -325,7 +329,7 @@ export class ScopedTable<Row extends object> {
       const plan = (rows: readonly Values[]) => {
         const change = planInsertMany(this.target, rows, { returned, unless })
         const made: PlannedChange<T> = { ...change, read: (result, diagnosis) => read(change.read(result, diagnosis)) }
-        return this.audited('create', 'create', undefined, made, before)
+        return this.audited('create', false, made, before)
       }
       if (!rows.some((row) => this.isSealed(row))) return plan(rows)
       return Promise.all(rows.map((row) => this.sealed({ id: newId(), ...row }))).then(plan)
@@ -356,16 +360,14 @@ export class ScopedTable<Row extends object> {
   }
 
   private audited<T>(
-    event: string,
-    action: Change['action'],
-    id: string | undefined,
+    verb: string,
+    isOne: boolean,
     { call, diagnose, read }: PlannedChange<T>,
     before?: readonly Call[],
+    filter?: unknown,
   ): Planned<T> {
-    if (!this.plan.audited) return planned(call, read, diagnose, before)
-    const { resource } = this.plan
-    const change: Change = { event: `${resource}.${event}`, action, resource, id }
-    return planned(this.scope.context.rules.audit(change, call), read, diagnose, before)
+    const audited = auditedCall(this.scope.context, { plan: this.plan, verb, isOne, filter }, call)
+    return planned(audited, read, diagnose, before)
   }
 
   private isSealed(values: Values): boolean {

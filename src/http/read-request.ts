@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import { isAddress, shortUserAgent } from '../core/request-context.js'
-import type { RequestContext } from '../core/scope.js'
+import type { RequestContext } from '../core/request-context.js'
 import { readOptions } from '../core/values.js'
 
 /** Those of the web standard, or those of Node with names in lower case. */

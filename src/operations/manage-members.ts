@@ -75,7 +75,7 @@ export class ManagedMembers extends Members {
       const userId = newId()
       await inner.scope.query(() => planned({ statement: registerService, values: [userId, name] }, () => undefined))
       const managed = { userId, role, displayName: name, kind: 'service', email: `${userId}@service.invalid` }
-      return inner.insertRow(shape.noInput, {}, { managed })
+      return inner.insertRow(shape.noInput, {}, { managed, event: 'addService' })
     })
   }
 
@@ -90,7 +90,7 @@ export class ManagedMembers extends Members {
       const { key } = await grantableRole(inner.scope, parseRole(role), asMembers)
       if (key === 'owner') await inner.assertMayOwn(member)
       else await inner.assertAnotherOwner(member)
-      return inner.updateRow(shape.noInput, id, {}, { managed: { role: key } })
+      return inner.updateRow(shape.noInput, id, {}, { managed: { role: key }, event: 'changeRole' })
     })
   }
 
@@ -109,7 +109,7 @@ export class ManagedMembers extends Members {
     return this.managing(id, async (inner, member) => {
       if (member.status === 'active') return member
       if (member.kind === 'person') await reserveSeat(inner.scope)
-      return inner.updateRow(shape.noInput, id, {}, { managed: { status: 'active' } })
+      return inner.updateRow(shape.noInput, id, {}, { managed: { status: 'active' }, event: 'reactivate' })
     })
   }
 
@@ -130,8 +130,9 @@ export class ManagedMembers extends Members {
       if (source.id === member.id) throw new InvalidInputError('from', 'is the same member as the new owner')
       await grantableRole(inner.scope, 'owner', asMembers)
       const { key } = await grantableRole(inner.scope, parseRole(role), asMembers)
-      const owner = await inner.updateRow(shape.noInput, to, {}, { managed: { role: 'owner' } })
-      await inner.updateRow(shape.noInput, source.id, {}, { managed: { role: key } })
+      const event = 'transferOwnership'
+      const owner = await inner.updateRow(shape.noInput, to, {}, { managed: { role: 'owner' }, event })
+      await inner.updateRow(shape.noInput, source.id, {}, { managed: { role: key }, event })
       return owner
     })
   }

@@ -55,7 +55,8 @@ export async function admit(
   isNew: boolean,
 ): Promise<Member> {
   const invited = { invitedAt: invitedAt ?? null, invitedBy }
-  if (isNew) return rows.insertRow(shape.noInput, {}, { managed: { userId, email, displayName, role, ...invited } })
+  const managed = { userId, email, displayName, role, ...invited }
+  if (isNew) return rows.insertRow(shape.noInput, {}, { managed, event: 'add' })
   await new ScopedTable<ProjectMember>(rows.scope, projectMembers, undefined, { permission: 'members' }).deleteRows({
     userId,
   })

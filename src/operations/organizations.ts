@@ -75,7 +75,12 @@ export class Organizations {
   setUserManagement(id: string, isAllowed: boolean): Promise<Organization> {
     return this.change('setUserManagement', id, async (rows) => {
       const given = parseInput(management, { isAllowed })
-      return rows.updateRow(shape.noInput, id, {}, { managed: { allowUserManagement: given.isAllowed } })
+      return rows.updateRow(
+        shape.noInput,
+        id,
+        {},
+        { managed: { allowUserManagement: given.isAllowed }, event: 'setUserManagement' },
+      )
     })
   }
 

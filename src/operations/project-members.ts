@@ -43,7 +43,7 @@ export class ProjectMembers {
       await lockForManagement(scope, { permission, project: projectId })
       await grantableRole(scope, given.role, { permission, project: given.projectId })
       const managed = { addedBy: actingUser(scope) ?? null }
-      return rows.insertRow(newProjectMember, given, { managed })
+      return rows.insertRow(newProjectMember, given, { managed, event: 'add' })
     })
   }
 
@@ -52,7 +52,7 @@ export class ProjectMembers {
       const wanted = parseRole(role)
       const member = await this.held(rows, scope, projectId, userId)
       const { key } = await grantableRole(scope, wanted, { permission, project: projectId })
-      return rows.updateRow(shape.noInput, member.id, {}, { managed: { role: key } })
+      return rows.updateRow(shape.noInput, member.id, {}, { managed: { role: key }, event: 'changeRole' })
     })
   }
 

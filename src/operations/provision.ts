@@ -118,6 +118,7 @@ async function make(scope: Scope, id: string, asked: Provision): Promise<Organiz
       provisionKey: key,
       provisionHash: digestOf(asked),
     },
+    event: 'provision',
   })
   await addRoles(scope)
   await addOwner(scope, await ownerOf(scope, owner))

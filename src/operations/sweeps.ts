@@ -72,7 +72,7 @@ const pastWindows: Expired = {
 }
 
 const expiredInvitations: Expired = {
-  name: 'expired',
+  name: 'expire',
   table: organizationInvitations,
   key: '"org_id", "id"',
   when: `"accepted_at" is null and "declined_at" is null and "revoked_at" is null and "expires_at" < ${keptSince}`,

@@ -333,7 +333,7 @@ async function endEverything(scope: Scope, id: string): Promise<void> {
   await changeRows(
     scope,
     organizationMembers,
-    'end',
+    'endAccess',
     ({ sql }) => ({
       head: `update ${sql} set "auth_epoch" = "auth_epoch" + 1, "updated_at" = statement_timestamp()`,
       where: '"user_id" = $1',
@@ -344,8 +344,8 @@ async function endEverything(scope: Scope, id: string): Promise<void> {
 
 async function carryAddress(scope: Scope, id: string, from: string, to: string): Promise<string[]> {
   const members = allRows<object>(scope, organizationMembers)
-  const isTaken = `exists (select from ${members.plan.as('x').sql} where x."org_id" = m."org_id" and x."email" = $3::text
-    and x."user_id" <> $1 and x."deleted_at" is null)`
+  const isTaken = (row: string) => `exists (select from ${members.plan.as('x').sql} where x."org_id" = ${row}."org_id"
+    and x."email" = $3::text and x."user_id" <> $1 and x."deleted_at" is null)`
   const kept = ownStatement(
     members.plan,
     carryAddress,
@@ -354,7 +354,7 @@ async function carryAddress(scope: Scope, id: string, from: string, to: string):
     (
       plan,
     ) => `select m."org_id" from ${plan.as('m').sql} where m."user_id" = $1 and m."email" = $2::text and m."deleted_at" is null
-      and ${isTaken} order by m."org_id"`,
+      and ${isTaken('m')} order by m."org_id"`,
   )
   const keptIn = await members.run(
     kept,
@@ -364,10 +364,10 @@ async function carryAddress(scope: Scope, id: string, from: string, to: string):
   await changeRows(
     scope,
     organizationMembers,
-    'carry address',
-    ({ sql }) => ({
-      head: `update ${sql} m set "email" = $3::text, "updated_at" = statement_timestamp()`,
-      where: `m."user_id" = $1 and m."email" = $2::text and not ${isTaken}`,
+    'changeEmail',
+    ({ sql, resource }) => ({
+      head: `update ${sql} set "email" = $3::text, "updated_at" = statement_timestamp()`,
+      where: `"user_id" = $1 and "email" = $2::text and not ${isTaken(resource)}`,
     }),
     id,
     from,

@@ -30,7 +30,7 @@ export const taxIds = platform.table(
     ...tenantTable('tax_ids', t),
   ],
 )
-declareTable(taxIds, { kind: 'tenant', audited: true })
+declareTable(taxIds, { kind: 'tenant', audited: true, personal: ['value'] })
 
 /** The recipient of the invoices: one row for each organization. */
 export const customerProfiles = platform.table(
@@ -55,7 +55,11 @@ export const customerProfiles = platform.table(
     ...tenantTable('customer_profiles', t),
   ],
 )
-declareTable(customerProfiles, { kind: 'tenant', audited: true })
+declareTable(customerProfiles, {
+  kind: 'tenant',
+  audited: true,
+  personal: ['company_name', 'contact_name', 'phone', 'line1', 'line2', 'city', 'state', 'postal_code'],
+})
 
 export const newTaxId = z.strictObject({
   type: shape.label(63),

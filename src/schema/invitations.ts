@@ -49,6 +49,7 @@ declareTable(organizationInvitations, {
   kind: 'control',
   audited: true,
   hidden: ['token_hash', 'pepper_id'],
+  personal: ['email'],
   sweeps: ['organization_invitations_email_idx'],
 })
 

@@ -67,7 +67,7 @@ export const organizationMembers = platform.table(
     ...tenantTable('organization_members', t),
   ],
 )
-declareTable(organizationMembers, { kind: 'control', audited: true })
+declareTable(organizationMembers, { kind: 'control', audited: true, personal: ['email', 'display_name'] })
 
 export const newMember = z.strictObject({
   userId: shape.uuid,

@@ -52,7 +52,7 @@ export const organizations = platform.table(
     systemAccess(),
   ],
 )
-declareTable(organizations, { kind: 'control', audited: true, hidden: ['provision_hash'] })
+declareTable(organizations, { kind: 'control', audited: true, hidden: ['provision_hash'], personal: ['billing_email'] })
 
 export const newOrganization = z.strictObject({
   name: shape.label(),

@@ -28,7 +28,11 @@ export const paymentMethods = platform.table(
     ...tenantTable('payment_methods', t),
   ],
 )
-declareTable(paymentMethods, { kind: 'tenant', audited: true })
+declareTable(paymentMethods, {
+  kind: 'tenant',
+  audited: true,
+  personal: ['card_last4', 'card_exp_month', 'card_exp_year'],
+})
 
 export const newPaymentMethod = z.strictObject({
   stripePaymentMethodId: shape.label(255),

@@ -7,8 +7,6 @@ import type { Rules } from '../../src/core/rules.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import { ScopedTable } from '../../src/core/scoped-table.js'
 import { withEntry } from '../../src/core/statements/audited.js'
-import type { ChangeStatement } from '../../src/core/statements/statement-cache.js'
-import { planOf } from '../../src/core/statements/table-plan.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
@@ -27,21 +25,21 @@ interface Note {
 const anything = z.looseObject({})
 
 /** An audit log as small as one can be: the event, and the row before and after. */
-const audit: Rules['audit'] = ({ event, resource }, { statement: changed, values }): Call => {
-  const table = resource === 'notes' ? notes : links
-  const { change } = changed as ChangeStatement
-  const [before, source] =
-    change.verb === 'insert'
-      ? ['null::jsonb', 'changed']
-      : [
-          'to_jsonb(b)',
-          `changed join before b using (${planOf(table)
-            .key.map(({ sql }) => sql)
-            .join(', ')})`,
-        ]
+const audit: Rules['audit'] = ({ plan, verb }, { statement: changed, values }): Call => {
+  const { change } = changed
+  const title = plan.byProperty.get('title')
+  const old = change.verb === 'update' && title !== undefined ? [title] : []
+  const before = {
+    insert: 'null::jsonb',
+    update: `jsonb_build_object('title', "old title")`,
+    delete: 'to_jsonb(changed)',
+  }[change.verb]
   const entry = `insert into toys.entries (org_id, event, before, after)
-    select $1, $${values.length + 1}, ${before}, to_jsonb(changed) from ${source}`
-  return { statement: statement(withEntry(planOf(table), change, entry), changed.effect), values: [...values, event] }
+    select $1, $${values.length + 1}, ${before}, to_jsonb(changed) from changed`
+  return {
+    statement: statement(withEntry(plan, change, old, entry), changed.effect),
+    values: [...values, `${plan.resource}.${verb}`],
+  }
 }
 
 async function withNotes(work: (notes: ScopedTable<Note>, orgId: string, scope: DirectScope) => Promise<void>) {
@@ -79,7 +77,7 @@ test('each change writes its entry with the values before and after, in the same
       { event: 'notes.update', before: 'Two', after: 'Three' },
       { event: 'notes.update', before: 'Three', after: 'Four' },
       { event: 'notes.close', before: 'Four', after: 'Four' },
-      { event: 'notes.hide', before: 'Four', after: 'Four' },
+      { event: 'notes.delete', before: 'Four', after: 'Four' },
       { event: 'notes.restore', before: 'Four', after: 'Four' },
       { event: 'notes.delete', before: 'Four', after: 'Four' },
       { event: 'notes.create', before: null, after: 'a' },

@@ -232,7 +232,7 @@ describe('the parents that a repository names', () => {
       await inner.repository(AgentsOfProjects).createMany([agent('one', live)])
       deleting = org.projects.delete(live)
       const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-        and query like 'update "platform"."projects"%'`
+        and query like '%update "platform"."projects"%'`
       await expect.poll(() => bench.database.admin.query(waiting), { timeout: 20_000 }).toHaveLength(1)
     })
     await deleting

@@ -128,10 +128,13 @@ async function withNotes(
   }
 }
 
+const change = (verb: string, resource = 'notes') => ({ plan: { resource }, verb, isOne: true })
+const changeOfMany = (verb: string) => ({ ...change(verb), isOne: false })
+
 test('every verb asks for its permission, and every change of an audited table passes the audit log', () =>
   withNotes(async ({ notes, seen }) => {
     const { id } = await notes.create({ title: 'One', slug: 'one', code: 'c1' })
-    const calls: [name: string, call: () => PromiseLike<unknown>, asked: string, event?: Partial<Change>][] = [
+    const calls: [name: string, call: () => PromiseLike<unknown>, asked: string, change?: object][] = [
       ['find', () => notes.find(id), 'notes:read'],
       ['get', () => notes.get(id), 'notes:read'],
       ['findMany', () => notes.findMany([id]), 'notes:read'],
@@ -140,43 +143,28 @@ test('every verb asks for its permission, and every change of an audited table p
       ['count', () => notes.count(), 'notes:read'],
       ['exists', () => notes.exists(), 'notes:read'],
       ['open', () => notes.open(), 'notes:read'],
-      ['create', () => notes.create({ title: 'Two' }), 'notes:write', { event: 'notes.create', action: 'create' }],
-      [
-        'createMany',
-        () => notes.createMany([{ title: 'T' }]),
-        'notes:write',
-        { event: 'notes.create', action: 'create' },
-      ],
-      ['append', () => notes.append([{ title: 'T' }]), 'notes:write', { event: 'notes.create', action: 'create' }],
-      ['put', () => notes.put({ title: 'P', code: 'c1' }), 'notes:write', { event: 'notes.put', action: 'update' }],
-      ['rename', () => notes.rename(id, 'R'), 'notes:write', { event: 'notes.update', action: 'update', id }],
-      [
-        'renameAll',
-        () => notes.renameAll('A'),
-        'notes:write',
-        { event: 'notes.update', action: 'update', id: undefined },
-      ],
-      ['shout', () => notes.shout(), 'notes:write', { event: 'notes.shout', action: 'update' }],
-      ['close', () => notes.close(id), 'notes:write', { event: 'notes.close', action: 'update', id }],
-      ['hide', () => notes.hide(id), 'notes:write', { event: 'notes.hide', action: 'delete', id }],
-      ['restore', () => notes.restore(id), 'notes:write', { event: 'notes.restore', action: 'restore', id }],
-      ['link', () => notes.link({ fromId: id, toId: id }), 'notes:write', { event: 'links.create', action: 'create' }],
+      ['create', () => notes.create({ title: 'Two' }), 'notes:write', change('create')],
+      ['createMany', () => notes.createMany([{ title: 'T' }]), 'notes:write', changeOfMany('create')],
+      ['append', () => notes.append([{ title: 'T' }]), 'notes:write', changeOfMany('create')],
+      ['put', () => notes.put({ title: 'P', code: 'c1' }), 'notes:write', change('put')],
+      ['rename', () => notes.rename(id, 'R'), 'notes:write', change('update')],
+      ['renameAll', () => notes.renameAll('A'), 'notes:write', changeOfMany('update')],
+      ['shout', () => notes.shout(), 'notes:write', changeOfMany('shout')],
+      ['close', () => notes.close(id), 'notes:write', change('close')],
+      ['hide', () => notes.hide(id), 'notes:write', change('delete')],
+      ['restore', () => notes.restore(id), 'notes:write', change('restore')],
+      ['link', () => notes.link({ fromId: id, toId: id }), 'notes:write', change('create', 'links')],
       ['comment', () => notes.comment(id), 'notes:write'],
-      [
-        'removeAll',
-        () => notes.removeAll('T'),
-        'notes:write',
-        { event: 'notes.delete', action: 'delete', id: undefined },
-      ],
-      ['remove', () => notes.remove(newId()), 'notes:write', { event: 'notes.delete', action: 'delete' }],
-      ['purge', () => notes.purge(newId()), 'notes:write', { event: 'notes.purge', action: 'delete' }],
+      ['removeAll', () => notes.removeAll('T'), 'notes:write', changeOfMany('delete')],
+      ['remove', () => notes.remove(newId()), 'notes:write', change('delete')],
+      ['purge', () => notes.purge(newId()), 'notes:write', change('purge')],
     ]
-    for (const [name, call, asked, event] of calls) {
+    for (const [name, call, asked, change] of calls) {
       seen.asked.length = 0
       seen.changes.length = 0
       await Promise.allSettled([call()])
       expect({ name, asked: seen.asked }).toEqual({ name, asked: [asked] })
-      expect({ name, changes: seen.changes }).toMatchObject({ name, changes: event === undefined ? [] : [event] })
+      expect({ name, changes: seen.changes }).toMatchObject({ name, changes: change === undefined ? [] : [change] })
     }
   }))
 

@@ -77,7 +77,18 @@ const asksPerRow = (node: PlanNode): string[] =>
  * An insert of given rows reads nothing: row security checks each row that it writes. And the server knows of some statements
  * that they find nothing, such as those that look for an empty field where none can be.
  */
-const readsNothing = (plan: PlanNode): boolean => plan.Operation === 'Insert' || hasPartNeverRun(plan)
+const readsNothing = (plan: PlanNode): boolean => isInsert(plan) || hasPartNeverRun(plan)
+
+/** Whether it only inserts: a row, and its entry in the audit log. */
+function isInsert(plan: PlanNode): boolean {
+  const operations = operationsOf(plan)
+  return operations.length > 0 && operations.every((operation) => operation === 'Insert')
+}
+
+const operationsOf = ({ Operation, Plans = [] }: PlanNode): string[] => [
+  ...(Operation === undefined ? [] : [Operation]),
+  ...Plans.flatMap(operationsOf),
+]
 
 const isNeverRun = (node: PlanNode): boolean => node['One-Time Filter'] === 'false'
 

@@ -57,7 +57,7 @@ describe.each(ends)('%s of a person', (end) => {
     const provisioned = teams
       .system()
       .organizations.provision({ key, name: key, slug: `s-${key}`, plan: 'tier_free', owner: { userId } })
-    await waitersFor(teams.database.admin, 'insert into %subscriptions%', 1)
+    await waitersFor(teams.database.admin, '%insert into %subscriptions%', 1)
     const ended = users()[end](userId)
     ended.catch(() => undefined)
     await waitersFor(teams.database.admin, '%"email"%for update%', 1)

@@ -10,6 +10,7 @@ const secrets = secretsOf(passingKeyring())
 export const contextOf = (orgId: string, rules: Partial<Rules> = {}): ScopeContext => ({
   binding: { kind: 'org', id: parseOrgId(orgId) },
   actor: undefined,
+  author: undefined,
   request: undefined,
   signal: undefined,
   readOnly: false,

@@ -1,3 +1,5 @@
+import { ownOf } from '../values.js'
+
 /** An insert, update or delete in its pieces, so that an audit entry can be put between them. */
 export interface ChangeText {
   readonly verb: 'insert' | 'update' | 'delete'
@@ -5,16 +7,24 @@ export interface ChangeText {
   readonly ctes: readonly string[]
   /** The change up to its predicate: `update "platform"."agents" set "name" = $3`, or the whole insert. */
   readonly head: string
+  /** For an update: what it reads besides its table, such as a sub-select. Its columns have other names than those of the table. */
+  readonly from?: string
   /** Which rows are changed. Empty for an insert. */
   readonly where: string
   /** What it returns. Empty for nothing. */
   readonly returning: string
+  /** The properties of the columns that it may change. Undefined where the text alone knows. */
+  readonly sets?: readonly string[]
+  /** For an insert that meets a row which is there: the condition of that row, where it is changed then. */
+  readonly upsert?: { readonly changes: string | undefined }
 }
 
-export function renderChange({ ctes, head, where, returning }: ChangeText): string {
+export function renderChange(change: ChangeText): string {
+  const { ctes, head, from, where, returning } = ownOf(change) as ChangeText
   return [
     ...(ctes.length === 0 ? [] : [`with ${ctes.join(', ')}`]),
     head,
+    ...(from === undefined ? [] : [`from ${from}`]),
     ...(where === '' ? [] : [`where ${where}`]),
     ...(returning === '' ? [] : [`returning ${returning}`]),
   ].join(' ')

@@ -28,7 +28,9 @@ export function changes(plan: TablePlan, values: Values): Given[] {
 }
 
 /** The cache key of the given columns. */
-export const shapeOf = (all: readonly Given[]): string => all.map(({ column }) => column.property).join()
+export const shapeOf = (all: readonly Given[]): string => propertiesOf(all).join()
+
+export const propertiesOf = (all: readonly Given[]): string[] => all.map(({ column }) => column.property)
 
 export const valuesOf = (all: readonly Given[]): unknown[] => all.map(({ value }) => value)
 

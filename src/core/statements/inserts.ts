@@ -55,6 +55,7 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
       head: insertHead(plan, all, locks) + (wanted === undefined ? '' : keepExisting(plan, wanted)),
       where: '',
       returning: plan.selected,
+      ...(wanted === undefined ? {} : { upsert: { changes: undefined } }),
     }),
   )
   const existingRow = wanted === undefined || plan.changeable.length > 0 ? undefined : rowWith(target, wanted, values)
@@ -79,6 +80,7 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
       head: `${insertHead(plan, all, locks)} on conflict ${key.conflict} do update set ${update}`,
       where: '',
       returning: plan.selected,
+      upsert: { changes: rowWithKey(plan, all, key) },
     }
   })
   return insertion(target, statement, all, values)
@@ -98,6 +100,15 @@ const insertion = <Row>(
 
 const rowWith = <Row>(target: Target<Row>, { columns }: UniqueKey, values: Values): Call =>
   planFindBy(target, Object.fromEntries(columns.map(({ property }) => [property, values[property]]))).call
+
+/** The condition of the row that conflicts with the given one. */
+function rowWithKey(plan: TablePlan, all: readonly Given[], { columns, predicate }: UniqueKey): string {
+  const same = places(all, plan.ownerPlaces).flatMap((place, index) => {
+    const column = all[index]?.column
+    return column !== undefined && columns.includes(column) ? [`${column.sql} = ${place}`] : []
+  })
+  return [plan.owned, ...same, ...(predicate === undefined ? [] : [`(${predicate})`])].join(' and ')
+}
 
 const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)
 

@@ -4,7 +4,8 @@ import { classKey, type OwnStatement } from './statement-cache.js'
 import type { TablePlan } from './table-plan.js'
 
 /**
- * A statement that a repository writes itself, compiled once for each class and name. It must name the owner of its rows: otherwise
+ * A statement that a repository writes itself, compiled once for each class and name. The first word of the name is its event in the
+ * audit log. It must name the owner of its rows: otherwise
  * row security alone would keep owners apart. A change of an audited table is given in its parts, so that the same statement can
  * write the audit entry.
  */
@@ -16,7 +17,8 @@ export function ownStatement(
   text: (table: TablePlan) => string | ChangeText,
 ): OwnStatement {
   const label = `${type.name || plan.resource}: the statement ${name}`
-  return plan.statements.own(`own ${classKey(type)} ${name}`, { event: name, label, changes }, () => {
+  const [event = name] = name.split(' ')
+  return plan.statements.own(`own ${classKey(type)} ${name}`, { event, label, changes }, () => {
     const made = text(plan)
     if (typeof made === 'string' && changes && plan.audited) {
       throw new DefinitionError(`${label} changes an audited table, so it must be given in its parts`)

@@ -3,7 +3,7 @@ import type { Call } from '../executor.js'
 import type { ChangeText } from './change-text.js'
 import type { Condition } from './filters.js'
 import { automatic, moment } from './given-values.js'
-import { changeCall, type PlannedChange } from './inserts.js'
+import { type ChangeCall, changeCall, type PlannedChange } from './inserts.js'
 import { columnOf, planOf, type TablePlan } from './table-plan.js'
 import { callOf, firstPlace, onlyRow, type Target } from './target.js'
 
@@ -20,6 +20,8 @@ export function planRemoval<Row>(target: Target<Row>, removal: Removal, id: stri
   }
 }
 
+const deletedAt = ['deletedAt']
+
 function removalText(plan: TablePlan, removal: Removal): ChangeText {
   const isId = `"id" = $${firstPlace(plan)}`
   const touched = ['', ...automatic(plan, moment)].join(', ')
@@ -35,6 +37,7 @@ function removalText(plan: TablePlan, removal: Removal): ChangeText {
         verb: 'update',
         head: `update ${plan.sql} set "deleted_at" = ${moment}${touched}`,
         where: `${plan.visible} and ${isId}`,
+        sets: deletedAt,
       }
     case 'restore':
       return {
@@ -42,6 +45,7 @@ function removalText(plan: TablePlan, removal: Removal): ChangeText {
         verb: 'update',
         head: `update ${plan.sql} set "deleted_at" = null${touched}`,
         where: `${plan.owned} and "deleted_at" is not null and ${isId}`,
+        sets: deletedAt,
       }
   }
 }
@@ -72,17 +76,20 @@ export interface Reference {
 }
 
 /** Empties what refers to a row, so that it can be deleted and the referring rows stay. */
-export function clearCall(target: Target<unknown>, { table, property, through }: Reference, id: string): Call {
+export function clearCall(target: Target<unknown>, { table, property, through }: Reference, id: string): ChangeCall {
   const plan = planOf(table)
   const column = columnOf(plan, property).sql
   const place = firstPlace(plan)
   const gone = through === undefined ? `= $${place}` : `= any(array(${idsThrough(through)}))`
-  const statement = plan.statements.get(
-    `clear ${property} ${gone}`,
-    'change',
-    () => `update ${plan.sql} set ${column} = null where ${plan.owned} and ${column} ${gone}`,
-  )
-  return callOf(target, statement, [id])
+  const statement = plan.statements.change(`clear ${property} ${gone}`, () => ({
+    verb: 'update',
+    ctes: [],
+    head: `update ${plan.sql} set ${column} = null`,
+    where: `${plan.owned} and ${column} ${gone}`,
+    returning: '',
+    sets: [property],
+  }))
+  return changeCall(target, statement, [id])
 }
 
 /**

@@ -2,7 +2,7 @@ import { ConflictError, DefinitionError, NotFoundError, type TenantryError, Vers
 import type { Call, Result } from '../executor.js'
 import type { Values } from '../values.js'
 import type { Condition } from './filters.js'
-import { automatic, changes, type Given, moment, setList, shapeOf, valuesOf } from './given-values.js'
+import { automatic, changes, type Given, moment, propertiesOf, setList, shapeOf, valuesOf } from './given-values.js'
 import { changeCall, type PlannedChange } from './inserts.js'
 import { aliveColumns, assertAlive, noLocks, parentIds, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { TablePlan } from './table-plan.js'
@@ -65,6 +65,7 @@ function plainUpdate<Row>(target: Target<Row>, id: string, all: readonly Given[]
     head: `update ${plan.sql} set ${setList(plan, all, place)}`,
     where: `${plan.visible} and "id" = $${place}`,
     returning: plan.selected,
+    sets: propertiesOf(all),
   }))
   return {
     call: changeCall(target, statement, [id, ...valuesOf(all)]),
@@ -93,6 +94,7 @@ function checkedUpdate<Row>(
     head: `update ${plan.sql} set ${setList(plan, all, place)}`,
     where: [`${plan.visible} and "id" = $${place}`, ...state, ...locks.conditions].join(' and '),
     returning: plan.selected,
+    sets: propertiesOf(all),
   }))
   const ask = revision === undefined && guard !== undefined ? guard.ask : 'true'
   return {
@@ -137,6 +139,7 @@ export function planUpdateWhere(target: Target<unknown>, where: Condition, value
     head: `update ${plan.sql} set ${setList(plan, all, offset)}`,
     where: [plan.visible, `(${where.sql})`, ...locks.conditions].join(' and '),
     returning: '',
+    sets: propertiesOf(all),
   }))
   return {
     call: changeCall(target, statement, [...where.values, ...valuesOf(all)]),
@@ -164,11 +167,12 @@ export function planGuardedChange<Row>(
   const { plan, readRow } = target
   const { set, when, refuse, ask } = change
   const row = `${plan.visible} and "id" = $${firstPlace(plan)}`
-  const from = Object.hasOwn(change, 'from') ? ` from ${change.from ?? ''}` : ''
-  const statement = plan.statements.change(`guarded ${set}${from} ${when}`, () => ({
+  const from = Object.hasOwn(change, 'from') ? change.from : undefined
+  const statement = plan.statements.change(`guarded ${set} ${from ?? ''} ${when}`, () => ({
     verb: 'update',
     ctes: [],
-    head: `update ${plan.sql} set ${[set, ...automatic(plan, moment)].join(', ')}${from}`,
+    head: `update ${plan.sql} set ${[set, ...automatic(plan, moment)].join(', ')}`,
+    ...(from === undefined ? {} : { from }),
     where: `${row} and (${when})`,
     returning: plan.selected,
   }))

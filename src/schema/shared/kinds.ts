@@ -29,6 +29,8 @@ export interface TableFacts {
   readonly loose?: readonly string[]
   /** Columns, by SQL name, that default reads leave out: hashes of secrets. */
   readonly hidden?: readonly string[]
+  /** Columns, by SQL name, with personal data. The audit log says only that they were changed. */
+  readonly personal?: readonly string[]
   /** Its rows are projects: whoever has a role in one of them may read it without rights in the whole organization. */
   readonly isProject?: boolean
   /** Unique keys across owners. Only the system writes their columns, so that nobody learns from a conflict what another one has. */

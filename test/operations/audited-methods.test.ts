@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newId } from '../../src/core/ids.js'
+import type { Org } from '../../src/org.js'
+import { openTenancy, type Tenancy } from '../../src/tenancy.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+import type { ContractCase } from '../../src/testing/isolation-contract.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { orgCases } from '../isolation/contract-cases.js'
+import { auditedRows, type Entry, entriesOf, faultsOf } from '../support/audited-rows.js'
+import { keys } from '../support/use-teams.js'
+
+const database = useDatabase()
+const request = { id: 'request-1', ip: '192.0.2.7', userAgent: 'test' }
+const author = {
+  actor_kind: 'system',
+  actor_id: null,
+  actor_label: 'nightly',
+  request_id: request.id,
+  ip_address: request.ip,
+  user_agent: request.userAgent,
+}
+
+let tenancy: Tenancy
+beforeAll(async () => {
+  tenancy = await openTenancy({ url: database.appUrl, keys })
+})
+afterAll(() => tenancy.close({ drain: 0 }))
+
+interface Method {
+  readonly name: string
+  readonly repository: string
+  /** Calls it in the scope, or in one that `run` opens, on a row of a new organization. */
+  readonly on: (id: 'of its row' | 'of no row', run: Run) => Promise<Outcome>
+}
+
+type Call = (org: Org) => unknown
+type Run = (org: Org, call: Call) => Promise<unknown>
+
+interface Outcome {
+  readonly error: unknown
+  readonly entries: readonly Entry[]
+  readonly faults: readonly string[]
+  readonly isChanged: boolean
+}
+
+// A call of its case makes several changes of one row.
+const several = new Set(['members.add'])
+
+const methods = Object.entries(orgCases).flatMap(([name, one]) => methodsOf(name, one))
+
+function methodsOf(repository: string, one: ContractCase<object>): Method[] {
+  const calls = one.calls as Readonly<Record<string, (all: object, id: string) => unknown>>
+  return Object.keys(calls).map((name) => ({
+    name: `${repository}.${name}`,
+    repository,
+    async on(which, run) {
+      const orgId = await createOrganization(database.admin)
+      const backend = tenancy.forOrg(orgId)
+      const made = await one.make(backend, database.admin)
+      const prepare = one.prepare as Readonly<Record<string, (org: Org, id: string) => Promise<unknown>>> | undefined
+      const prepared = await prepare?.[name]?.(backend, made)
+      const own = typeof prepared === 'string' ? prepared : made
+      const id = which === 'of its row' ? own : newId()
+      const [before, earlier] = [await auditedRows(database.admin, orgId), await entriesOf(database.admin, orgId)]
+      const scope = tenancy.forOrg(orgId, { actor: tenancy.job('nightly'), request })
+      const call: Call = (org) => calls[name]?.(org.repository(one.repository), id)
+      const error = await run(scope, call).then(
+        () => undefined,
+        (failure: unknown) => failure,
+      )
+      const after = await auditedRows(database.admin, orgId)
+      const entries = (await entriesOf(database.admin, orgId)).slice(earlier.length)
+      const faults = faultsOf(before, after, entries).filter(
+        (fault) => !several.has(`${repository}.${name}`) || fault === '',
+      )
+      return {
+        error,
+        entries,
+        faults,
+        isChanged: [...before, ...after].length > 0 && faultsOf(before, after, []).length > 0,
+      }
+    },
+  }))
+}
+
+const finished = async (value: unknown): Promise<void> => {
+  const awaited = await value
+  if (typeof awaited !== 'object' || awaited === null || !(Symbol.asyncIterator in awaited)) return
+  for await (const _ of awaited as AsyncIterable<unknown>);
+}
+
+const alone: Run = (org, call) => finished(call(org))
+const inKeptSavepoint: Run = (org, call) =>
+  org.transaction((outer) => outer.transaction((inner) => finished(call(inner))))
+const inLostSavepoint: Run = (org, call) =>
+  org.transaction(async (outer) => {
+    const lost = outer.transaction(async (inner) => {
+      await finished(call(inner))
+      throw new Error('rolled back')
+    })
+    await expect(lost).rejects.toThrow('rolled back')
+  })
+const inBatch: Run = (org, call) => org.batch((inner) => [call(inner as never)] as never)
+
+const isRead = ({ name }: Method) => /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf)/.test(name)
+const reads = methods.filter(isRead)
+const writes = methods.filter((method) => !isRead(method))
+
+/** An entry that says that nothing is different: the call was made, and the row had these values before. */
+const isEmpty = ({ changes }: Entry) => Object.keys(changes ?? {}).length === 0
+
+test.each(reads)('$name writes no entry', async ({ on }) => {
+  expect((await on('of its row', alone)).entries).toEqual([])
+})
+
+describe.each(writes)('$name', ({ on, name }) => {
+  test.each([
+    ['alone', alone],
+    ['in a savepoint that is kept', inKeptSavepoint],
+  ] as const)('%s writes one entry for each row that it changes, with the old and the new values', async (_, run) => {
+    const { error, entries, faults, isChanged } = await on('of its row', run)
+    expect({ error, faults }).toEqual({ error: undefined, faults: [] })
+    if (isAudited(name)) expect(entries.length).toBeGreaterThan(0)
+    if (!isChanged) expect(entries.every(isEmpty)).toBe(true)
+    for (const entry of entries) expect(entry).toMatchObject(author)
+  })
+
+  test('in a savepoint that is rolled back it writes none', async () => {
+    const { error, entries, isChanged } = await on('of its row', inLostSavepoint)
+    expect({ error, entries, isChanged }).toEqual({ error: undefined, entries: [], isChanged: false })
+  })
+
+  test('in a batch it writes the same', async () => {
+    const { faults, entries, isChanged } = await on('of its row', inBatch)
+    expect(faults).toEqual([])
+    if (!isChanged) expect(entries.every(isEmpty)).toBe(true)
+  })
+
+  test('that is refused writes none', async () => {
+    const { error, entries, faults } = await on('of no row', alone)
+    expect(faults).toEqual([])
+    if (error !== undefined) expect(entries).toEqual([])
+  })
+})
+
+/** Tasks are not audited. These cases set no tool, and fire for a time that was fired before. */
+const isAudited = (name: string) => !name.startsWith('tasks.') && !['agents.setTools', 'schedules.fire'].includes(name)
