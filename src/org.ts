@@ -7,6 +7,7 @@ import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
+import { AuditLog } from './repositories/audit-logs.js'
 import { OrganizationProfile } from './repositories/organization.js'
 import type { Actor } from './core/actor.js'
 import { actorFor, type ImpersonationOptions } from './operations/actors.js'
@@ -58,6 +59,10 @@ export class Org {
 
   get apiKeys(): ManagedApiKeys {
     return this.repository(ManagedApiKeys)
+  }
+
+  get audit(): AuditLog {
+    return this.repository(AuditLog)
   }
 
   /** The limits of the plan beside what is in use. */

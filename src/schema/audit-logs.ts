@@ -37,7 +37,8 @@ export const auditLogs = platform.table(
     ipAddress: inet('ip_address'),
     userAgent: text('user_agent'),
     requestId: text('request_id'),
-    seq: bigint('seq', { mode: 'bigint' }),
+    /** Its place in the chain of the organization's entries. Null until it is sealed. */
+    seq: bigint('seq', { mode: 'number' }),
     prevHash: bytes('prev_hash'),
     hash: bytes('hash'),
     createdAt: createdAt(),
@@ -56,16 +57,22 @@ export const auditLogs = platform.table(
     systemAccess(),
   ],
 )
-declareTable(auditLogs, { kind: 'tenant', appendOnly: true, partitionedBy: 'created_at', outlives: true })
+declareTable(auditLogs, {
+  kind: 'tenant',
+  appendOnly: true,
+  partitionedBy: 'created_at',
+  outlives: true,
+  hidden: ['prev_hash', 'hash'],
+})
 
 /** The last entry of an organization's chain of audit entries, and the base at which the chain begins. */
 export const auditSeals = platform.table(
   'audit_seals',
   {
     orgId: orgId(),
-    seq: bigint('seq', { mode: 'bigint' }).notNull(),
+    seq: bigint('seq', { mode: 'number' }).notNull(),
     hash: bytes('hash').notNull(),
-    baseSeq: bigint('base_seq', { mode: 'bigint' }).notNull(),
+    baseSeq: bigint('base_seq', { mode: 'number' }).notNull(),
     baseHash: bytes('base_hash'),
     ...timestamps(),
   },
@@ -106,7 +113,7 @@ export const newAuditEntry = z.strictObject({
   severity: z.enum(auditSeverities).optional(),
 })
 
-export interface AuditEntry extends Row<typeof auditLogs> {}
+export interface AuditEntry extends Omit<Row<typeof auditLogs>, 'prevHash' | 'hash'> {}
 export interface NewAuditEntry extends z.input<typeof newAuditEntry> {}
 export interface AuditSeal extends Row<typeof auditSeals> {}
 export interface SystemAuditEntry extends Row<typeof systemAuditLogs> {}

@@ -1,5 +1,6 @@
 import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
+import { AuditLog } from '../../src/repositories/audit-logs.js'
 import { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import { ManagedApiKeys } from '../../src/operations/manage-api-keys.js'
 import { ManagedInvitations } from '../../src/operations/manage-invitations.js'
@@ -12,6 +13,7 @@ import type { Session } from '../../src/database/session.js'
 import {
   agents,
   apiKeys,
+  auditLogs,
   organizationInvitations,
   organizationMembers,
   projects,
@@ -289,6 +291,31 @@ const invitationsCase = {
   },
 } satisfies ContractCase<ManagedInvitations>
 
+const auditCase = {
+  repository: AuditLog,
+  tables: [auditLogs],
+  make: async (org, admin) => {
+    const { id } = await org.audit.record({ eventType: 'report.sent', metadata: { of: org.id } })
+    await admin.query('update platform.audit_logs set seq = 1 where org_id = $1 and id = $2', [org.id, id])
+    return id
+  },
+  calls: {
+    ...byId,
+    list: async (all, id) => [await all.list({ id }), await all.list({ afterSeq: 0 })],
+    stream: (all) => all.stream(),
+    count: (all, id) => all.count({ id }),
+    exists: (all, id) => all.exists({ id }),
+    record: (all) => all.record({ eventType: 'report.sent' }),
+    export: async (all) => linesOf(await all.export()),
+  },
+} satisfies ContractCase<AuditLog>
+
+/** The rows of an export. */
+async function linesOf(stream: ReadableStream<Uint8Array>): Promise<unknown[]> {
+  const lines = (await new Response(stream).text()).split('\n').filter((line) => line !== '')
+  return lines.map((line): unknown => JSON.parse(line))
+}
+
 /** A case for each repository of `Org`, under its name there. */
 export type OrgCases = {
   readonly [Name in keyof Org as Org[Name] extends ScopedRepository<object> ? Name : never]: ContractCase<Org[Name]>
@@ -297,6 +324,7 @@ export type OrgCases = {
 export const orgCases: OrgCases = {
   agents: agentsCase,
   apiKeys: apiKeysCase,
+  audit: auditCase,
   invitations: invitationsCase,
   members: membersCase,
   projects: projectsCase,
@@ -310,6 +338,7 @@ export const orgCases: OrgCases = {
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
   use(orgCases.agents),
   use(orgCases.apiKeys),
+  use(orgCases.audit),
   use(orgCases.invitations),
   use(orgCases.members),
   use(orgCases.projects),

@@ -40,8 +40,10 @@ export function examine(plan: PlanNode): string[] {
   return faults
 }
 
-const isRead = (node: PlanNode): boolean =>
-  node['Node Type'] !== 'ModifyTable' && tenantTables.has(node['Relation Name'] ?? '')
+const isRead = (node: PlanNode): boolean => node['Node Type'] !== 'ModifyTable' && tenantTables.has(tableOf(node))
+
+/** A partition counts as its table. */
+const tableOf = (node: PlanNode): string => (node['Relation Name'] ?? '').replace(/_(?:\d{4}_\d{2}|default)$/, '')
 
 /** It runs whether or not what stands around it does. */
 const isOfItsOwn = (node: PlanNode): boolean => ['InitPlan', 'SubPlan'].includes(node['Parent Relationship'] ?? '')

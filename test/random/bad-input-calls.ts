@@ -4,6 +4,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
+import type { AuditLog } from '../../src/repositories/audit-logs.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
 import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
@@ -209,6 +210,29 @@ const ofRepositories = resources.flatMap((resource): Entry[] => [
   },
 ])
 
+const event = () => ({
+  eventType: 'report.sent',
+  action: 'other',
+  projectId: newId(),
+  resourceType: 'reports',
+  resourceId: '7',
+  changes: { sent: [false, true] },
+  metadata: { to: ['you'] },
+  severity: 'info',
+})
+
+const ofAudit: Arguments<Pick<AuditLog, 'record' | 'list' | 'export'>> = {
+  record: () => [event()],
+  list: () => [{ afterSeq: 7, eventType: { prefix: 'report.' }, limit: 5 }],
+  export: () => [{ from: earlier, to: new Date(), actorKind: 'user' }],
+}
+
+const ofAuditLog = Object.entries(ofAudit as Readonly<Record<string, Entry['args']>>).map(([name, args]): Entry => ({
+  name: `audit.${name}`,
+  args,
+  call: ({ org }, given) => apply(org.audit, name, given),
+}))
+
 const strict = z.strictObject({ kind: z.string().max(50) })
 
 const ofTenancy: Entry[] = [
@@ -301,4 +325,4 @@ const ofTenancy: Entry[] = [
 
 const Defined = defineRepository(projects, { create: newProject.required({ ref: true }), patch: projectPatch })
 
-export const entries: readonly Entry[] = [...ofRepositories, ...ofTenancy]
+export const entries: readonly Entry[] = [...ofRepositories, ...ofAuditLog, ...ofTenancy]

@@ -5,7 +5,7 @@ import { ownProperties } from '../values.js'
 import type { ColumnPlan } from './column-plan.js'
 import { type CursorBinding, openCursor, sealCursor } from './cursor.js'
 import { type Condition, compileFilter, type Filter } from './filters.js'
-import type { TablePlan } from './table-plan.js'
+import { columnOf, type TablePlan } from './table-plan.js'
 import { callOf, type Target } from './target.js'
 
 /** A part of a list. `next` and `previous` go into `after` and `before`; undefined means there is nothing there. */
@@ -52,9 +52,15 @@ interface Order {
   readonly descending: boolean
 }
 
-export function planList<Row>(target: Target<Row>, cursorKeys: CursorKeys, options: unknown): Planned<Page<Row>> {
+/** `by` is a column that may be null, for a repository with a filter that leaves those rows out. Ascending. */
+export function planList<Row>(
+  target: Target<Row>,
+  cursorKeys: CursorKeys,
+  options: unknown,
+  by?: string,
+): Planned<Page<Row>> {
   const { plan } = target
-  const request = readListOptions(target, cursorKeys, options)
+  const request = readListOptions(target, cursorKeys, options, by)
   const { condition, order, backwards, position, limit } = request
   const literal = usualLimits.has(limit)
   const statement = plan.statements.get(
@@ -66,7 +72,12 @@ export function planList<Row>(target: Target<Row>, cursorKeys: CursorKeys, optio
   return planned(callOf(target, statement, values), ({ rows }) => readPage(target, cursorKeys, request, rows))
 }
 
-function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKeys, options: unknown): ListRequest {
+function readListOptions(
+  { plan, owner }: Target<unknown>,
+  cursorKeys: CursorKeys,
+  options: unknown,
+  by: string | undefined,
+): ListRequest {
   const given = ownProperties(options ?? {}, 'options')
   const { limit = defaultLimit, after, before, orderBy } = given
   for (const key of pageKeys) Reflect.deleteProperty(given, key)
@@ -75,7 +86,7 @@ function readListOptions({ plan, owner }: Target<unknown>, cursorKeys: CursorKey
   }
   if (after !== undefined && before !== undefined)
     throw new InvalidInputError('before', 'cannot be combined with after')
-  const order = readOrder(plan, orderBy)
+  const order = by === undefined ? readOrder(plan, orderBy) : orderOf(plan, by, columnOf(plan, by))
   const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
     owner: owner[0] ?? '',
@@ -106,13 +117,18 @@ const usualOrder = ({ hasId, key }: TablePlan): Order => ({
 function readOrder(plan: TablePlan, orderBy: unknown): Order {
   if (orderBy === undefined) return usualOrder(plan)
   if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', `must be text; ${ordersOf(plan)}`)
-  const descending = orderBy.startsWith('-')
-  const column = plan.byProperty.get(descending ? orderBy.slice(1) : orderBy)
+  const column = plan.byProperty.get(orderBy.startsWith('-') ? orderBy.slice(1) : orderBy)
   if (column === undefined || plan.isHidden(column) || !canOrder(column)) {
     throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is not a field to order by; ${ordersOf(plan)}`)
   }
-  return { name: orderBy, columns: [column, ...plan.key.filter((other) => other !== column)], descending }
+  return orderOf(plan, orderBy, column)
 }
+
+const orderOf = ({ key }: TablePlan, name: string, column: ColumnPlan): Order => ({
+  name,
+  columns: [column, ...key.filter((other) => other !== column)],
+  descending: name.startsWith('-'),
+})
 
 /** A nullable column cannot be in a row comparison, and some types lose their index under row security. */
 const canOrder = ({ comparedAs, notNull }: ColumnPlan): boolean => comparedAs !== undefined && notNull
