@@ -51,12 +51,13 @@ export {
   type RepositoryDefinition,
 } from './core/define-repository.js'
 export { type RepositoryOptions, ScopedRepository } from './core/scoped-repository.js'
-export type { InsertOptions, ManagedValues, PutSchema, UpdateRowOptions } from './core/row-options.js'
+export type { InsertOptions, ManagedValues, PutSchema, RevealOptions, UpdateRowOptions } from './core/row-options.js'
 export type { ScopedTable } from './core/scoped-table.js'
 export type { TableOptions } from './core/table-options.js'
 export type { Result } from './core/executor.js'
 export type { ChangeText } from './core/statements/change-text.js'
 export type { Reference } from './core/statements/removals.js'
+export type { Revealed } from './core/statements/reveals.js'
 export type { OwnStatement } from './core/statements/statement-cache.js'
 export type { TableNames, TablePlan } from './core/statements/table-plan.js'
 export type { Guard, GuardedChange, Transition } from './core/statements/updates.js'
@@ -78,6 +79,8 @@ export {
   type ReadRequestOptions,
   type RequestHeaders,
 } from './http/read-request.js'
+export { Secret } from './schema/shared/secret.js'
+export type { KeyContext, KeyProvider, WrappedKey } from './core/sealing.js'
 export { newId } from './core/ids.js'
 export { parseInput } from './core/values.js'
 export type { Query } from './core/query.js'

@@ -7,8 +7,10 @@ import { openScope } from './core/scopes/open-scope.js'
 import { parseInput } from './core/values.js'
 import { auditTrail } from './operations/audit-trail.js'
 import { Catalogs } from './operations/catalogs.js'
+import { Keys } from './operations/keys.js'
 import { Maintenance } from './operations/maintenance.js'
 import { Organizations } from './operations/organizations.js'
+import { sealing } from './operations/sealed-columns.js'
 import { Users } from './operations/users.js'
 import type { SystemOptions, SystemWork } from './operations/system-operation.js'
 import * as shape from './schema/shared/shapes.js'
@@ -29,6 +31,11 @@ export class System {
     return new Catalogs(this.work)
   }
 
+  /** The keys of sealed columns. */
+  get keys(): Keys {
+    return new Keys(this.work)
+  }
+
   get maintenance(): Maintenance {
     return new Maintenance(this.work)
   }
@@ -39,14 +46,16 @@ const operations: NamedAuthor = { actorKind: 'system', actorId: undefined, actor
 
 const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
 
-export interface SystemSettings extends Pick<SystemWork, 'partitioned'> {
+export interface SystemSettings extends Pick<SystemWork, 'tables'> {
   readonly executor: Executor
   readonly secrets: Secrets
   readonly debug: boolean
 }
 
 /** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
-export function systemOf({ executor, secrets, partitioned, debug }: SystemSettings, given: SystemOptions): System {
+export function systemOf(settings: SystemSettings, given: SystemOptions): System {
+  const { executor, secrets, tables, debug } = settings
+  const { cursorKeys, tokens, dataKeys } = secrets
   const context = {
     actor: undefined,
     author: operations,
@@ -54,12 +63,14 @@ export function systemOf({ executor, secrets, partitioned, debug }: SystemSettin
     signal: undefined,
     readOnly: false,
     isolation: undefined,
-    ...secrets,
-    rules: { ...trusted, audit: auditTrail },
+    cursorKeys,
+    tokens,
+    rules: { ...trusted, ...sealing(dataKeys), audit: auditTrail },
   }
   return new System({
     operator: parseInput(operator, given),
-    partitioned,
+    tables,
+    dataKeys,
     scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),
   })
 }

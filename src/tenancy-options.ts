@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { InvalidInputError } from './core/errors.js'
+import type { KeyProvider } from './core/sealing.js'
 import type { OnQuery } from './core/tracing.js'
 import { ownItems, readOptions } from './core/values.js'
 import type { OwnTables } from './declared.js'
@@ -23,10 +24,15 @@ export interface TenancyOptions {
   /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */
   readonly embedded?: true | string | undefined
   /**
-   * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first. Default: those of
-   * `TENANTRY_KEYS`. When that is missing too, it is an error in production, and otherwise a key file in `.tenantry` is used.
+   * The master keys: `<id>:<32 bytes in base64>`, several with commas between, the active one first; `{ file }` reads them from a
+   * file. Default: those of `TENANTRY_KEYS`. When that is missing too, it is an error in production, and otherwise a key file in `.tenantry` is used.
    */
-  readonly keys?: string | undefined
+  readonly keys?: string | { readonly file: string } | undefined
+  /**
+   * Wraps the organizations' data keys under a master key elsewhere, such as a key service. Default: the master keys of `keys` wrap
+   * them.
+   */
+  readonly keyProvider?: KeyProvider | undefined
   /**
    * How tokens begin, those of API keys, sessions and invitations: `{ prefix: 'acme', env: 'test' }`. Default: `tk` and `live`.
    */
@@ -96,7 +102,8 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
     'embedded',
     { what: 'true, or a directory', isOne: (value) => value === true || (typeof value === 'string' && value !== '') },
   ],
-  ['keys', text],
+  ['keys', { what: 'text, or an object with file', isOne: isKeys }],
+  ['keyProvider', { what: 'an object with activeId, ids, wrap and unwrap', isOne: isKeyProvider }],
   ['tokens', { what: 'an object with prefix and env', isOne: isTokenFormat }],
   ['own', { what: 'an object with schema and migrations, the folder of its migrations', isOne: isOwnTables }],
   ['sessions', { what: 'an object with maxAge, maxIdle and refreshGrace', isOne: isSessionOptions }],
@@ -108,6 +115,19 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
   ['allowRelations', names],
   ['allowFunctions', names],
 ])
+
+function isKeys(value: unknown): boolean {
+  return typeof value === 'string' || typeof readOptions(value, ['file'], 'keys').file === 'string'
+}
+
+/** It may be an instance of a class, so that its properties need not be its own. */
+function isKeyProvider(value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { activeId, ids, wrap, unwrap } = value as Partial<Record<keyof KeyProvider, unknown>>
+  const isId = (id: unknown) => typeof id === 'string' && id !== '' && id.length <= 255
+  const methods = typeof wrap === 'function' && typeof unwrap === 'function'
+  return methods && isId(activeId) && Array.isArray(ids) && ids.every(isId) && ids.includes(activeId)
+}
 
 function isSessionOptions(value: unknown): boolean {
   sessionPolicy(value)

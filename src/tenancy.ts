@@ -10,11 +10,13 @@ import { openScope } from './core/scopes/open-scope.js'
 import { readScopeOptions, type ScopeOptions } from './core/scopes/scope-options.js'
 import type { Scope, Secrets } from './core/scope.js'
 import type { RequestContext } from './core/request-context.js'
+import type { KeyProvider } from './core/sealing.js'
 import { traced } from './core/tracing.js'
 import { parseInput, readOptions } from './core/values.js'
 import { declare } from './declared.js'
 import { openEmbeddedDatabase } from './embedded.js'
 import { loadKeyring, passingKeyring } from './encryption/keyring.js'
+import { lateProvider } from './encryption/key-providers.js'
 import { secretsOf } from './encryption/secrets.js'
 import { authenticateApiKey, type RateLimit } from './operations/authenticate-api-key.js'
 import { auditTrail } from './operations/audit-trail.js'
@@ -27,8 +29,8 @@ import {
 } from './operations/authenticate-session.js'
 import { type InvitationPreview, previewInvitation } from './operations/my-invitations.js'
 import { Directory, findIdBySlug } from './operations/directory.js'
-import { partitionedNames } from './operations/partition-alarm.js'
 import { assertFallbackPlan, planLimits } from './operations/plan-limits.js'
+import { sealing } from './operations/sealed-columns.js'
 import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
 import { Org } from './org.js'
 import { permissionCatalog } from './schema/built-in-roles.js'
@@ -103,7 +105,7 @@ export class Tenancy {
   private readonly executor: Executor
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
-  private readonly partitioned: readonly string[]
+  private readonly tables: readonly PgTable[]
   private readonly allPermissions: ReadonlySet<string>
   private readonly policy: SessionPolicy
   /** The rules of a scope without an actor. */
@@ -121,10 +123,10 @@ export class Tenancy {
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
-    this.partitioned = partitionedNames(tables)
+    this.tables = tables
     this.allPermissions = allPermissions
     this.policy = sessionPolicy(sessions)
-    this.backend = { ...trusted, ...planLimits(fallbackPlan), audit: auditTrail }
+    this.backend = { ...trusted, ...planLimits(fallbackPlan), ...sealing(secrets.dataKeys), audit: auditTrail }
   }
 
   /** The scope of one organization. It costs nothing, so open one for each request. Throws InvalidOrgIdError. */
@@ -257,8 +259,8 @@ export class Tenancy {
         'is missing: create a login with `tenantry login create <name> --system`, set SYSTEM_DATABASE_URL, and pass it to openTenancy',
       )
     }
-    const { secrets, partitioned, debug } = this
-    return systemOf({ executor, secrets, partitioned, debug }, operator)
+    const { secrets, tables, debug } = this
+    return systemOf({ executor, secrets, tables, debug }, operator)
   }
 
   /** Resolves when the database answers. */
@@ -296,9 +298,9 @@ async function open(options: TenancyOptions): Promise<Tenancy> {
     const keyring =
       options.embedded === true && options.keys === undefined ? passingKeyring() : loadKeyring(options.keys)
     const executor = await openEmbeddedDatabase(options.embedded, declared, options.debug)
-    return openWith(executor, secretsOf(keyring, options.tokens), settings, executor)
+    return openWith(executor, secretsOf(keyring, options.tokens, options.keyProvider), settings, executor)
   }
-  const secrets = secretsOf(loadKeyring(options.keys), options.tokens)
+  const secrets = secretsOf(loadKeyring(options.keys), options.tokens, options.keyProvider)
   const { app, system } = await openServers(options, declared)
   return openWith(app, secrets, settings, system)
 }
@@ -328,16 +330,16 @@ export interface OpenSystem {
 export async function openSystem(
   place: { readonly url: string } | { readonly embedded: string },
   options: Pick<TenancyOptions, 'own' | 'allowRelations' | 'allowFunctions'>,
+  provider: () => KeyProvider,
 ): Promise<OpenSystem> {
   const declared = await declare(options.own)
   const executor =
     'embedded' in place
       ? await openEmbeddedDatabase(place.embedded, declared)
       : await openServer('tenantry_system', systemPool(place.url), options, declared)
-  const secrets = secretsOf(passingKeyring())
+  const secrets = secretsOf(passingKeyring(), undefined, lateProvider(provider))
   return {
-    system: (operator) =>
-      systemOf({ executor, secrets, partitioned: partitionedNames(declared.tables), debug: false }, operator),
+    system: (operator) => systemOf({ executor, secrets, tables: declared.tables, debug: false }, operator),
     close: () => executor.close({ drain: 0 }),
   }
 }

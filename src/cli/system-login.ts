@@ -33,9 +33,11 @@ export const systemOptions = <Args extends GlobalOptions>(command: Argv<Args>) =
     })
     .option('reason', { type: 'string', requiresArg: true, describe: 'Why, for the audit log' })
     .epilogue(
-      ['Environment:', '  SYSTEM_DATABASE_URL  the login of the system: tenantry login create <name> --system'].join(
-        '\n',
-      ),
+      [
+        'Environment:',
+        '  SYSTEM_DATABASE_URL  the login of the system: tenantry login create <name> --system',
+        '  TENANTRY_KEYS        the master keys of the application, for commands that use them',
+      ].join('\n'),
     )
 
 /** Runs `work` as the login of the system, or on the embedded database. */
@@ -45,11 +47,14 @@ export async function withSystem<T>(
   work: (system: System) => Promise<T>,
 ): Promise<T> {
   const { openSystem } = await import('../tenancy.js')
+  const { keyringProvider } = await import('../encryption/key-providers.js')
+  const { loadKeyring } = await import('../encryption/keyring.js')
   const { cwd, env } = context
   const { openingOptions } = await import('./config-file.js')
   const place =
     embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
-  const opened = await openSystem(place, openingOptions(await context.project()))
+  const masterKeys = () => keyringProvider(loadKeyring(undefined, env, cwd))
+  const opened = await openSystem(place, openingOptions(await context.project()), masterKeys)
   try {
     return await work(
       opened.system({ actor: actor ?? `command line: ${account()}`, reason: reason ?? 'from the command line' }),

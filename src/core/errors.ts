@@ -248,13 +248,13 @@ export class IdempotencyMismatchError extends TenantryError {
 }
 
 /**
- * Another transaction was in the way, or changed the schema (`reason` is `schema`). Nothing was written; the whole transaction
- * may be repeated.
+ * Another transaction was in the way, changed the schema (`reason` is `schema`) or rotated the organization's data key (`key`).
+ * Nothing was written; the whole transaction may be repeated.
  */
 export class RetryableError extends TenantryError {
   readonly code = 'retryable'
   readonly status = 503
-  constructor(readonly reason: 'serialization' | 'deadlock' | 'schema') {
+  constructor(readonly reason: 'serialization' | 'deadlock' | 'schema' | 'key') {
     super(`nothing was written: ${retryReasons[reason]}; repeat the whole transaction`)
   }
 }
@@ -263,6 +263,7 @@ const retryReasons = {
   serialization: 'a concurrent change was in the way',
   deadlock: 'a deadlock was in the way',
   schema: 'a table, type or function that the transaction uses was changed meanwhile',
+  key: "the organization's data key was rotated meanwhile",
 }
 
 /** The statement took longer than it may, or was cancelled. Nothing of it was written. */
@@ -335,12 +336,16 @@ export class MigrationError extends TenantryError {
   readonly status = 500
 }
 
-/** The ciphertext does not open: another key, another row, or it was changed. Not thrown yet. */
+/** The ciphertext does not open: its key is destroyed or missing, it belongs to another row, or it was changed. */
 export class DecryptError extends TenantryError {
   readonly code = 'decrypt'
   readonly status = 500
-  constructor() {
-    super('this value cannot be decrypted')
+  /** `reason` is for the log, and left out of JSON. */
+  constructor(reason?: string) {
+    super(
+      `this value cannot be decrypted${reason === undefined ? '' : `: ${reason}`}`,
+      'this value cannot be decrypted',
+    )
   }
 }
 

@@ -1,3 +1,5 @@
+import type { TenantryError } from './errors.js'
+
 /**
  * What a statement may do to rows. If its answer is lost, an `insert` or a `change` may have been written. Where a `change` matched
  * no row, the library throws after the server has run it; an `insert` never ends so.
@@ -13,6 +15,8 @@ export interface Statement {
   readonly label?: string | undefined
   /** Whether it may name functions that SQL of the caller may not: it is not guarded. */
   readonly isUnguarded?: boolean
+  /** The error for a refusal that the statement provokes itself, such as a division by zero. */
+  readonly refusal?: (sqlstate: string | undefined) => TenantryError | undefined
 }
 
 export interface Call {

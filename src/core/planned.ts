@@ -9,7 +9,21 @@ export interface Planned<T> {
   readonly diagnose: Call | undefined
   /** Makes the result. Throws the typed error when there is no row. */
   readonly read: (result: Result, diagnosis: Result | undefined) => T
+  /** Plans it again after a refusal because the data key that it sealed with was rotated meanwhile. */
+  readonly again?: () => Unplanned<T>
 }
+
+/** A call that cannot be planned without the answer to another query, such as that for the key of a sealed column. */
+export interface Unplanned<T> {
+  /** Undefined where the answer is known. */
+  readonly ask: Call | undefined
+  readonly plan: (answer: Result | undefined) => Promise<Planned<T>>
+}
+
+export type Plan<T> = Planned<T> | Promise<Planned<T>> | Unplanned<T>
+
+export const isPlanned = <T>(plan: Plan<T>): plan is Planned<T> => Object.hasOwn(plan, 'read')
+export const isUnplanned = <T>(plan: Plan<T>): plan is Unplanned<T> => Object.hasOwn(plan, 'ask')
 
 const none: readonly Call[] = []
 

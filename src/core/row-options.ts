@@ -27,6 +27,11 @@ export interface UpdateRowOptions {
   readonly event?: string | undefined
 }
 
+export interface RevealOptions {
+  /** The permission to ask for. Default: `<resource>:reveal`. */
+  readonly permission?: string | undefined
+}
+
 /** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */
 export type PutSchema<Row, Schema extends z.ZodType> = [Exclude<keyof z.output<Schema>, keyof Row>] extends [never]
   ? Schema

@@ -1,11 +1,10 @@
-import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Actor } from './actor.js'
 import type { Acting } from './author.js'
-import { DefinitionError, ForbiddenError, InvalidInputError } from './errors.js'
-import type { Call } from './executor.js'
+import { DefinitionError, ForbiddenError } from './errors.js'
+import type { Call, Result } from './executor.js'
+import type { SealedPlace } from './sealing.js'
 import type { ChangeCall } from './statements/inserts.js'
 import type { TablePlan } from './statements/table-plan.js'
-import type { Values } from './values.js'
 
 /** A change of an audited table. */
 export interface Change {
@@ -15,7 +14,9 @@ export interface Change {
   /** Whether the call changes one row. Otherwise the entry lists the rows, and their old and new values only where it is one. */
   readonly isOne: boolean
   /** Which rows, where the call names them by a filter. */
-  readonly filter: unknown
+  readonly filter?: unknown
+  /** Which columns, where it only reads. */
+  readonly columns?: readonly string[]
 }
 
 /** A write that counts towards a limit of the plan, as SQL over the rows of one organization. */
@@ -30,9 +31,40 @@ export interface Reservation {
   readonly values: readonly unknown[]
 }
 
+/** Texts for sealed columns: those of one statement, all of one organization. */
+export interface Sealing {
+  readonly orgId: string
+  /** In the order of the cells. */
+  readonly cells: readonly CellToSeal[]
+}
+
+export interface CellToSeal extends Omit<SealedPlace, 'orgId'> {
+  readonly text: string
+}
+
+/** What is written instead of the texts. */
+export interface Sealed {
+  readonly values: readonly Uint8Array[]
+  /** Sent in front of the write, in the same round trip: they fail when the key is not the organization's active one any more. */
+  readonly before: readonly Call[]
+}
+
+/** The steps of sealing. */
+export interface SealingSteps {
+  /** The query for the organization's key. Undefined where it is in memory. */
+  readonly ask: Call | undefined
+  readonly seal: (answer: Result | undefined) => Promise<Sealed>
+}
+
+/** A sealed cell as it was read, together with what `wrappedKey` selected for it. */
+export interface SealedCell extends SealedPlace {
+  readonly sealed: Uint8Array
+  readonly key: unknown
+}
+
 /**
  * The checks and additions of every scope: permissions, audit entries, plan limits, sealed columns. The core only calls them;
- * whoever makes a scope provides them. Sealed columns are not written yet.
+ * whoever makes a scope provides them.
  */
 export interface Rules {
   /** Throws ForbiddenError when the actor has the permission neither in the organization nor in the project, where one is named. */
@@ -45,8 +77,12 @@ export interface Rules {
   reserve(reservation: Reservation): readonly Call[]
   /** The id of the fallback plan, from `openTenancy`. */
   readonly fallbackPlan: string | undefined
-  /** Encrypts the values of sealed columns for the row with that id. */
-  seal(table: PgTable, rowId: string, values: Values): Promise<Values>
+  /** Encrypts texts under the organization's active data key. */
+  seal(sealing: Sealing): SealingSteps
+  /** A sub-select for the key of a sealed column, so that one statement reads both. `$1` is the organization. */
+  wrappedKey(column: string): string
+  /** Decrypts a cell. Throws DecryptError. */
+  open(cell: SealedCell): Promise<string>
 }
 
 /** The call with its audit entry, where the table is audited. */
@@ -62,10 +98,13 @@ export const trusted: Rules = {
   audit: (_change, call) => call,
   reserve: () => nothing,
   fallbackPlan: undefined,
-  seal: () =>
-    Promise.reject(
-      new InvalidInputError('', 'a column of this table is sealed, and there are no keys to seal it with'),
-    ),
+  seal: noKeys,
+  wrappedKey: noKeys,
+  open: noKeys,
+}
+
+function noKeys(): never {
+  throw new DefinitionError('a column of this table is sealed, and there are no keys to seal it with')
 }
 
 /** The rules of an organization's scope: the actor's permissions are checked in memory. Without an actor it is backend code. */

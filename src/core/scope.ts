@@ -1,8 +1,9 @@
 import type { Acting } from './author.js'
 import type { Binding } from './executor.js'
-import type { Planned } from './planned.js'
+import type { Plan } from './planned.js'
 import type { Query } from './query.js'
 import type { Rules } from './rules.js'
+import type { DataKeys } from './sealing.js'
 
 /** Signs cursors. The first key signs, every key verifies. */
 export interface CursorKeys {
@@ -65,13 +66,14 @@ export interface InvitationToken {
   readonly pepperId: string
 }
 
-/** What a scope needs of the master keys. */
+/** What a tenancy needs of the master keys. */
 export interface Secrets {
   readonly cursorKeys: CursorKeys
   readonly tokens: Tokens
+  readonly dataKeys: DataKeys
 }
 
-export interface ScopeContext extends Secrets, Acting {
+export interface ScopeContext extends Omit<Secrets, 'dataKeys'>, Acting {
   readonly binding: Binding
   readonly signal: AbortSignal | undefined
   readonly readOnly: boolean
@@ -90,10 +92,10 @@ export interface QueryOptions {
 export interface Scope {
   readonly context: ScopeContext
   /**
-   * Sends one planned call. What `plan` throws rejects the query, and nothing is sent. A plan that is a promise, such as one that
+   * Sends one planned call. What `plan` throws rejects the query, and nothing is sent. A plan that is not ready yet, such as one that
    * seals a secret, keeps its place in the order of the calls.
    */
-  query<T>(plan: () => Planned<T> | Promise<Planned<T>>, options?: QueryOptions): Query<T>
+  query<T>(plan: () => Plan<T>, options?: QueryOptions): Query<T>
   /** Several steps that take effect together: a transaction, or a savepoint of the one that is open. */
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**

@@ -4,12 +4,13 @@ import type { Row as RowOf } from '../schema/shared/rows.js'
 import type { Result } from './executor.js'
 import type { Query } from './query.js'
 import type { Scope } from './scope.js'
-import type { InsertOptions, ManagedValues, PutSchema, UpdateRowOptions } from './row-options.js'
+import type { InsertOptions, ManagedValues, PutSchema, RevealOptions, UpdateRowOptions } from './row-options.js'
 import { ScopedTable } from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
 import type { ChangeText } from './statements/change-text.js'
 import type { Filter, KeyValues } from './statements/filters.js'
 import { ownStatement } from './statements/own-statements.js'
+import type { Revealed } from './statements/reveals.js'
 import type { OwnStatement } from './statements/statement-cache.js'
 import type { ListOptions, Page } from './statements/pages.js'
 import type { TablePlan } from './statements/table-plan.js'
@@ -140,6 +141,18 @@ export abstract class ScopedRepository<Row extends object> {
   /** Changes every row that matches and returns their number. A filter that asks for nothing is refused. */
   protected updateRows(filter: Filter<Row>, values: Values): Query<number> {
     return this.rows.updateRows(filter, values)
+  }
+
+  /**
+   * Opens sealed columns of one row, which its id or a unique key names. Asks for `<resource>:reveal` unless told otherwise. Undefined
+   * stands for an empty column. Throws NotFoundError, and DecryptError for a value that does not open.
+   */
+  protected revealRow<Name extends string>(
+    key: string | KeyValues<Row>,
+    columns: readonly Name[],
+    options?: RevealOptions,
+  ): Promise<Revealed<Name>> {
+    return this.rows.revealRow(key, columns, options)
   }
 
   /** Deletes the row for good. */

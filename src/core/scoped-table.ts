@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { DefinitionError, InvalidInputError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import { newId, parseId } from './ids.js'
-import { type Planned, planned } from './planned.js'
+import { type Plan, type Planned, planned } from './planned.js'
 import type { Query } from './query.js'
 import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
@@ -11,12 +11,23 @@ import { planInsertMany } from './statements/bulk-inserts.js'
 import { type Condition, compileFilter, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
 import { type ListOptions, type Page, planList } from './statements/pages.js'
-import { planAllByIds, planByIds, planCount, planExists, planFind, planFindBy, planGet } from './statements/reads.js'
+import {
+  planAllByIds,
+  planByIds,
+  planCount,
+  planExists,
+  planFind,
+  planFindBy,
+  planGet,
+  planLock,
+} from './statements/reads.js'
 import { clearCall, lockCalls, planDeleteWhere, planRemoval, type Removal } from './statements/removals.js'
 import { RoomInPlan } from './statements/reservations.js'
+import { planReveal, type Revealed } from './statements/reveals.js'
+import { assertNoSecret, hasSecret, planSealed, type RowToSeal } from './statements/sealed-rows.js'
 import type { OwnStatement } from './statements/statement-cache.js'
-import { ownerValues, planOf, type TablePlan } from './statements/table-plan.js'
-import { callOf, firstPlace, onlyRow, type Target } from './statements/target.js'
+import { ownerValues, planOf, primaryKeyOf, type TablePlan } from './statements/table-plan.js'
+import { callOf, type Target } from './statements/target.js'
 import { allSeen, isAmong, narrowed, seen } from './statements/seen-projects.js'
 import {
   type GuardedChange,
@@ -27,9 +38,17 @@ import {
   transitionOf,
 } from './statements/updates.js'
 import { revisionOf } from './statements/update-options.js'
-import type { InsertOptions, ManagedValues, PutSchema, TableUse, UpdateRowOptions } from './row-options.js'
+import type {
+  InsertOptions,
+  ManagedValues,
+  PutSchema,
+  RevealOptions,
+  TableUse,
+  UpdateRowOptions,
+} from './row-options.js'
 import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
-import { ownItems, ownOf, ownProperties, parseInput, type Values } from './values.js'
+import { given, parsed, without } from './row-values.js'
+import { ownItems, ownOf, ownProperties, type Values } from './values.js'
 
 const maxRows = 50_000
 
@@ -124,13 +143,7 @@ export class ScopedTable<Row extends object> {
 
   /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
   lockRow(id: string): Query<Row> {
-    const text = () =>
-      `select ${this.plan.selected} from ${this.plan.sql} where ${this.plan.visible} and "id" = $${firstPlace(this.plan)} for no key update`
-    return this.scope.query(() => {
-      this.authorize('write', id)
-      const statement = this.plan.statements.get('lock row', 'read', text)
-      return planned(callOf(this.target, statement, [parseId(id)]), (result) => onlyRow(this.target, result))
-    })
+    return this.write(id, () => planLock(this.target, id))
   }
 
   insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {
@@ -139,11 +152,12 @@ export class ScopedTable<Row extends object> {
       const values = given(schema, input, managed)
       const before =
         existing === undefined ? this.room?.forRows([values]) : this.room?.forUnique(values, existing, 'keeps')
-      const plan = (values: Values) => this.audited(event, true, planInsert(this.target, values, existing), before)
-      if (!this.isSealed(values)) return plan(values)
+      const plan = (values: Values, before?: readonly Call[]) =>
+        this.audited(event, true, planInsert(this.target, values, existing), before)
+      if (!hasSecret(this.plan, values)) return plan(values, before)
       if (existing !== undefined)
         throw new DefinitionError(`${this.plan.resource}: an existing row cannot be returned where a column is sealed`)
-      return this.sealed({ id: newId(), ...values }).then(plan)
+      return this.sealed([{ id: newId(), ...values }], before, ([row = {}], before) => plan(row, before))
     })
   }
 
@@ -187,7 +201,7 @@ export class ScopedTable<Row extends object> {
     return this.write(undefined, () => {
       const { managed } = ownOf(options)
       const values = given(schema, input, managed)
-      if (this.isSealed(values))
+      if (hasSecret(this.plan, values))
         throw new DefinitionError(
           `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
         )
@@ -203,11 +217,12 @@ export class ScopedTable<Row extends object> {
       const revision = asked === undefined ? undefined : revisionOf(asked)
       const row = parseId(id)
       const before = this.room?.forChange(row, values)
-      const plan = (values: Values) =>
+      const plan = (values: Values, before?: readonly Call[]) =>
         this.audited(event, true, planUpdate(this.target, row, values, { revision, guard }), before)
-      return this.isSealed(values)
-        ? this.sealed({ ...values, id: row }).then((sealed) => plan(without(sealed, 'id')))
-        : plan(values)
+      if (!hasSecret(this.plan, values)) return plan(values, before)
+      return this.sealed([{ ...values, id: row }], before, ([sealed = {}], before) =>
+        plan(without(sealed, 'id'), before),
+      )
     })
   }
 
@@ -215,9 +230,27 @@ export class ScopedTable<Row extends object> {
   updateRows(filter: Filter<Row>, values: Values): Query<number> {
     return this.write(undefined, () => {
       this.room?.assertNotSummed(values)
+      assertNoSecret(this.plan, values)
       const change = planUpdateWhere(this.target, this.condition(filter), values)
       return this.audited('update', false, change, undefined, filter)
     })
+  }
+
+  /** Opens sealed columns of one row, which its id or a unique key names. Asks for `<resource>:reveal` unless told otherwise. */
+  revealRow<Name extends string>(
+    key: string | KeyValues<Row>,
+    columns: readonly Name[],
+    options?: RevealOptions,
+  ): Promise<Revealed<Name>> {
+    const { permission = `${this.permission}:reveal` } = ownOf(options)
+    const { rules } = this.scope.context
+    const read = this.scope.query(() => {
+      rules.authorize(permission, this.plan.isProject && typeof key === 'string' ? key : this.project)
+      const { call, read } = planReveal(this.target, rules, key, columns)
+      const reveal = { plan: this.plan, verb: 'reveal', isOne: true, columns }
+      return planned(auditedCall(this.scope.context, reveal, call), read)
+    })
+    return this.scope.track(Promise.resolve(read))
   }
 
   /** Deletes the row for good. */
@@ -247,7 +280,7 @@ export class ScopedTable<Row extends object> {
     return this.removal('purge', id, (row) => [
       ...lockCalls(this.target, references, row),
       ...references.map((reference) => {
-        const change = { plan: planOf(reference.table), verb: 'update', isOne: false, filter: undefined }
+        const change = { plan: planOf(reference.table), verb: 'update', isOne: false }
         return auditedCall(this.scope.context, change, clearCall(this.target, reference, row))
       }),
     ])
@@ -326,13 +359,17 @@ export class ScopedTable<Row extends object> {
           `${this.plan.resource}: linkRows cannot count towards a limit of the plan; use linkRow`,
         )
       const before = this.room?.forRows(rows)
-      const plan = (rows: readonly Values[]) => {
+      const plan = (rows: readonly Values[], before?: readonly Call[]) => {
         const change = planInsertMany(this.target, rows, { returned, unless })
         const made: PlannedChange<T> = { ...change, read: (result, diagnosis) => read(change.read(result, diagnosis)) }
         return this.audited('create', false, made, before)
       }
-      if (!rows.some((row) => this.isSealed(row))) return plan(rows)
-      return Promise.all(rows.map((row) => this.sealed({ id: newId(), ...row }))).then(plan)
+      if (!rows.some((row) => hasSecret(this.plan, row))) return plan(rows, before)
+      return this.sealed(
+        rows.map((row) => ({ id: newId(), ...row })),
+        before,
+        plan,
+      )
     })
   }
 
@@ -347,7 +384,7 @@ export class ScopedTable<Row extends object> {
     })
   }
 
-  private write<T>(id: string | undefined, plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+  private write<T>(id: string | undefined, plan: () => Plan<T>): Query<T> {
     return this.scope.query(() => {
       this.authorize('write', id)
       return plan()
@@ -370,12 +407,14 @@ export class ScopedTable<Row extends object> {
     return planned(audited, read, diagnose, before)
   }
 
-  private isSealed(values: Values): boolean {
-    return this.plan.sealed.size > 0 && Object.keys(values).some((name) => this.plan.sealed.has(name))
-  }
-
-  private sealed(values: Values & { readonly id: string }): Promise<Values> {
-    return this.scope.context.rules.seal(this.plan.table, values.id, values)
+  private sealed<T>(
+    rows: readonly RowToSeal[],
+    before: readonly Call[] | undefined,
+    plan: (rows: readonly Values[], before: readonly Call[]) => Planned<T>,
+  ): Plan<T> {
+    return planSealed(this.target, this.scope.context.rules, rows, (sealed, checks) =>
+      plan(sealed, [...(before ?? []), ...checks]),
+    )
   }
 
   private condition(filter: Filter<Row>): Condition {
@@ -384,18 +423,3 @@ export class ScopedTable<Row extends object> {
     return condition
   }
 }
-
-const parsed = (schema: z.ZodType, input: unknown): Values => parseInput(schema, input) as Values
-
-function primaryKeyOf({ keys, resource }: TablePlan): string {
-  for (const [name, { isPrimary }] of keys) if (isPrimary) return name
-  throw new DefinitionError(`${resource} has no primary key that begins with its owner`)
-}
-
-/** The parsed input with the values that the library sets, in an object without a prototype. */
-const given = (schema: z.ZodType, input: unknown, managed: Values | undefined): Values =>
-  Object.assign(parsed(schema, input), managed)
-
-/** Without the id: a secret is sealed for it, but an update does not write it. */
-const without = (values: Values, name: string): Values =>
-  Object.fromEntries(Object.entries(values).filter(([property]) => property !== name))

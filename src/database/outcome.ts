@@ -1,8 +1,9 @@
 import { aborted } from '../core/abort.js'
 import { CommitUnknownError, type TenantryError, UnavailableError } from '../core/errors.js'
+import type { Call } from '../core/executor.js'
 import type { Pipeline } from './pipeline.js'
 import { withDebug } from './error-debug.js'
-import { type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
+import { type DriverError, type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
 
 interface Circumstances {
   readonly lookup: FactsLookup | undefined
@@ -23,13 +24,18 @@ export function failureOf(pipeline: Pipeline, circumstances: Circumstances): Ten
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
     if (error.code === '57014' && signal?.aborted) return aborted()
     const refused = pipeline.steps[done]
-    const failure = (refused && wrongNumberOfValues(error, refused)) ?? refusal(error, lookup)
+    const failure =
+      (refused && (provoked(error, refused) ?? wrongNumberOfValues(error, refused))) ?? refusal(error, lookup)
     return debug ? withDebug(failure, error, refused?.statement.text) : failure
   }
   if (status !== undefined) return undefined
   if (mayBeWritten()) return new CommitUnknownError()
   return signal?.aborted ? aborted() : new UnavailableError('the connection to the database was lost')
 }
+
+/** The error that the statement has for this refusal. */
+const provoked = ({ code }: DriverError, { statement }: Call): TenantryError | undefined =>
+  Object.hasOwn(statement, 'refusal') ? statement.refusal?.(code) : undefined
 
 const misunderstood = (): UnavailableError =>
   new UnavailableError('the database sent an answer that does not fit this call; the connection was ended')

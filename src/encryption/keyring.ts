@@ -47,11 +47,24 @@ export const passingKeyring = (): Keyring => parseKeyring(generateKeyring())
  * The given keys, or those of the environment. In development a missing key is generated once and kept in `.tenantry/keys`, with a
  * warning; in production it is an error.
  */
-export function loadKeyring(given: string | undefined, env: NodeJS.ProcessEnv = process.env): Keyring {
+export function loadKeyring(
+  given: string | { readonly file: string } | undefined,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  folder: string = process.cwd(),
+): Keyring {
+  if (typeof given === 'object') return parseKeyring(textOf(given.file), 'keys.file')
   const text = given ?? env[variable]
   if (text !== undefined && text !== '') return parseKeyring(text, given === undefined ? variable : 'keys')
   if (env.NODE_ENV === 'production') throw new InvalidInputError(variable, `is missing; ${howTo}`)
-  return parseKeyring(keysInFile(join(process.cwd(), '.tenantry', 'keys')))
+  return parseKeyring(keysInFile(join(folder, '.tenantry', 'keys')))
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new InvalidInputError('keys.file', `cannot be read (${String((error as NodeJS.ErrnoException).code)})`)
+  }
 }
 
 function keysInFile(file: string): string {

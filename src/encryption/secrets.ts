@@ -1,12 +1,20 @@
 import type { CursorKeys, Secrets } from '../core/scope.js'
+import type { KeyProvider } from '../core/sealing.js'
+import { dataKeysOf } from './data-keys.js'
+import { keyringProvider } from './key-providers.js'
 import { derivedKeys, type Keyring } from './keyring.js'
 import { type TokenFormat, tokensOf } from './tokens.js'
 
-/** What is derived from the master keys. */
-export const secretsOf = (keyring: Keyring, format?: TokenFormat): Secrets => ({
+/** What is derived from the master keys. Without a provider of the host's, they wrap the data keys too. */
+export const secretsOf = (
+  keyring: Keyring,
+  format?: TokenFormat,
+  provider: KeyProvider = keyringProvider(keyring),
+): Secrets => ({
   // Not enumerable, so that no logger prints them with a tenancy or a scope.
   cursorKeys: Object.defineProperty({}, 'keys', {
     value: derivedKeys(keyring, 'cursor').map(({ secret }) => secret),
   }) as CursorKeys,
   tokens: tokensOf(keyring, format),
+  dataKeys: dataKeysOf(provider),
 })

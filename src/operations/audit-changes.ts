@@ -25,7 +25,8 @@ export interface AuditedFields {
 }
 
 export function auditedFields(plan: TablePlan, change: ChangeText): AuditedFields {
-  const { verb, sets, upsert } = ownOf(change) as ChangeText
+  const { verb, sets: given, upsert } = ownOf(change) as ChangeText
+  const sets = verb === 'select' ? [] : given
   const mayChange = upsert?.changes !== undefined
   const told = [...plan.byProperty.values()].filter(
     (column) => (sets?.includes(column.property) ?? true) && !isManaged(plan, column) && !plan.isHidden(column),

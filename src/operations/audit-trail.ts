@@ -39,7 +39,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'organization_invitations.resend': 'invite',
 }
 
-const ofVerb = { insert: 'create', update: 'update', delete: 'delete' } as const
+const ofVerb = { insert: 'create', update: 'update', delete: 'delete', select: 'other' } as const
 
 /** By the domain's word for the change, else by what the statement does. */
 function actionOf(resource: string, event: string, verb: ChangeText['verb']): AuditAction {
@@ -47,11 +47,13 @@ function actionOf(resource: string, event: string, verb: ChangeText['verb']): Au
   return name === undefined ? ofVerb[verb] : (actions[name] as AuditAction)
 }
 
-function entryValues({ plan, verb, filter }: Change, acting: Acting): unknown[] {
+function entryValues(change: Change, acting: Acting): unknown[] {
+  const { plan, verb, filter, columns } = ownOf(change) as Change
   const author = authorOf(acting)
   const facts = {
     ...(author.reason === undefined ? {} : { impersonationReason: author.reason }),
     ...(filter === undefined ? {} : { filter: toldFilter(plan, filter) }),
+    ...(columns === undefined ? {} : { columns }),
   }
   return [
     ...(plan.owner === undefined ? [] : [newId()]),
@@ -103,7 +105,12 @@ function auditedStatement({ plan, verb, isOne }: Change, { statement: changed, v
     }
     const text = withEntry(plan, changed.change, fields.old, isOne ? entryOfOne(entry) : entryOfRows(entry))
     const make = changed.name === '' ? foreignStatement : statement
-    found = { verb, isOne, statement: make(text, changed.effect, changed.label), parameters }
+    found = {
+      verb,
+      isOne,
+      statement: make(text, changed.effect === 'read' ? 'change' : changed.effect, changed.label),
+      parameters,
+    }
     made.set(changed, [...known, found])
   }
   return found.parameters === values.length ? found.statement : undefined
@@ -135,7 +142,7 @@ interface Entry {
   readonly resource: string
 }
 
-const columns = `"org_id", "id", "actor_kind", "actor_id", "actor_label", "on_behalf_of", "event_type", "action", "resource_type",
+const entryColumns = `"org_id", "id", "actor_kind", "actor_id", "actor_label", "on_behalf_of", "event_type", "action", "resource_type",
   "ip_address", "user_agent", "request_id", "project_id", "resource_id", "changes", "metadata"`
 
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`
@@ -147,7 +154,7 @@ function entryOfOne({ fields, change, places, action, resource }: Entry): string
   // A row that was there and is only returned is no change.
   const where = upsert !== undefined && upsert.changes === undefined ? ` where n.${isNew}` : ''
   const done = upsert?.changes === undefined ? `'${action}'` : `case when n.${isNew} then 'create' else 'update' end`
-  return `insert into "platform"."audit_logs" (${columns})
+  return `insert into "platform"."audit_logs" (${entryColumns})
     select ${org}, ${places.id}, ${places.actor}, ${places.event}, ${done}, ${resource},
       ${places.request}, ${project}, ${id}, ${changes}, ${places.metadata} from ${from}${where}`
 }
@@ -159,7 +166,7 @@ function entryOfOne({ fields, change, places, action, resource }: Entry): string
 function entryOfRows({ fields, places, action, resource }: Entry): string {
   const { org, id, project, changes, from } = fields
   const ofOne = (what: string) => `case when t.count = 1 then (select ${what} from ${from} where ${org} = t.org) end`
-  return `insert into "platform"."audit_logs" (${columns})
+  return `insert into "platform"."audit_logs" (${entryColumns})
     select t.org, ${places.id}, ${places.actor}, ${places.event}, '${action}', ${resource},
       ${places.request}, ${ofOne(project)}, case when t.count = 1 then t.ids[1] end, ${ofOne(changes)},
       case when t.count = 1 then ${places.metadata}

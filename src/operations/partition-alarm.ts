@@ -25,16 +25,16 @@ interface Monthly {
 }
 
 /** The names of the tables that are declared with `partitionedBy`, such as `platform.audit_logs`. */
-export const partitionedNames = (tables: readonly PgTable[]): string[] =>
+const partitionedNames = (tables: readonly PgTable[]): string[] =>
   tables.filter(isPartitioned).map((table) => {
     const { schema = 'public', name } = getTableConfig(table)
     return `${schema}.${name}`
   })
 
 /** Looks at the tables that are declared with `partitionedBy`: the command makes partitions of no others. */
-export async function checkPartitions({ scopeAbout, partitioned }: SystemWork): Promise<PartitionAlarm> {
+export async function checkPartitions({ scopeAbout, tables: declared }: SystemWork): Promise<PartitionAlarm> {
   const scope = scopeAbout(undefined)
-  const { tables, current } = await findMonthly(scope, partitioned)
+  const { tables, current } = await findMonthly(scope, partitionedNames(declared))
   const missing = tables.flatMap(({ name, months }) =>
     [current, current + 1].filter((month) => !months.includes(month)).map((month) => partitionName(name, month)),
   )

@@ -6,6 +6,7 @@ import { newId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
+import type { DataKeys } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
@@ -17,6 +18,7 @@ import { rolePermissions, rolePlaces, roles } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
 import { subscriptions } from '../schema/subscriptions.js'
 import { newUser, type User, users } from '../schema/users.js'
+import { addKey, newKey } from './stored-keys.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 const owner = z.union([
@@ -56,7 +58,7 @@ export async function provision(work: SystemWork, values: NewProvision): Promise
     const id = newId()
     const about = { kind: 'org', id } as const
     const made = async (scope: Scope): Promise<Provisioned> =>
-      (await knownBy(scope, asked)) ?? { organization: await make(scope, id, asked), isNew: true }
+      (await knownBy(scope, asked)) ?? { organization: await make(scope, id, asked, work.dataKeys), isNew: true }
     return operate(work, 'organizations.provision', about, made, { targetOf: ({ organization }) => organization.id })
   }
   try {
@@ -109,7 +111,9 @@ function sorted(value: unknown): unknown {
   )
 }
 
-async function make(scope: Scope, id: string, asked: Provision): Promise<Organization> {
+async function make(scope: Scope, id: string, asked: Provision, dataKeys: DataKeys): Promise<Organization> {
+  // First, since a key service may take a while, and nothing is locked yet.
+  const dataKey = await newKey(dataKeys, id)
   const { key, plan, owner, trialEndsAt, allowUserManagement = true, ...values } = asked
   const organization = await new ScopedTable<Organization>(scope, organizations).insertRow(newOrganization, values, {
     managed: {
@@ -120,6 +124,7 @@ async function make(scope: Scope, id: string, asked: Provision): Promise<Organiz
     },
     event: 'provision',
   })
+  await addKey(scope, dataKey)
   await addRoles(scope)
   await addOwner(scope, await ownerOf(scope, owner))
   await subscribe(scope, plan, trialEndsAt)

@@ -1,5 +1,6 @@
 import type { Owner } from '../core/executor.js'
 import type { Scope } from '../core/scope.js'
+import type { DataKeys } from '../core/sealing.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { planOfAllOwners } from '../core/statements/table-plan.js'
 import { type SystemAuditEntry, systemAuditLogs } from '../schema/audit-logs.js'
@@ -18,8 +19,9 @@ export interface SystemWork {
   readonly operator: SystemOptions
   /** A scope of the system's login. Its statements name the owner in their predicates. */
   readonly scopeAbout: (owner: Owner | undefined) => Scope
-  /** The names of the tables that this build declares as partitioned by month, the host's too. */
-  readonly partitioned: readonly string[]
+  /** Every table that this build declares, the host's too. */
+  readonly tables: readonly PgTable[]
+  readonly dataKeys: DataKeys
 }
 
 /** What the entry of an operation says beside the operator. */

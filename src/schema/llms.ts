@@ -58,7 +58,7 @@ export const llmPatch = newLlm.omit({ key: true }).partial()
 export const newOrganizationLlm = z.strictObject({
   llmId: shape.uuid,
   /** Encrypted before it is stored; only `reveal()` decrypts it. */
-  apiKey: shape.label(4096).optional(),
+  apiKey: shape.secret.optional(),
   defaultModel: shape.label().nullish(),
   models: shape.jsonObject.optional(),
 })

@@ -33,6 +33,7 @@ const audit: Rules['audit'] = ({ plan, verb }, { statement: changed, values }): 
     insert: 'null::jsonb',
     update: `jsonb_build_object('title', "old title")`,
     delete: 'to_jsonb(changed)',
+    select: 'null::jsonb',
   }[change.verb]
   const entry = `insert into toys.entries (org_id, event, before, after)
     select $1, $${values.length + 1}, ${before}, to_jsonb(changed) from changed`

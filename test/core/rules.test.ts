@@ -105,11 +105,13 @@ function recording(): { rules: Rules; seen: Recorded } {
       seen.reserved.push(`${limit} ${typeof rows === 'number' ? rows : 'for one that comes back'}`)
       return []
     },
-    async seal(_table, rowId, values) {
-      seen.sealed.push(rowId)
-      await Promise.resolve()
-      return { ...values, secret: text.encode(`${rowId}:${String(values.secret)}`) }
+    seal({ cells }) {
+      seen.sealed.push(...cells.map(({ rowId }) => rowId))
+      const values = cells.map((cell) => text.encode(`${cell.rowId}:${cell.text}`))
+      return { ask: undefined, seal: () => Promise.resolve({ values, before: [] }) }
     },
+    wrappedKey: () => 'null',
+    open: () => Promise.resolve(''),
   }
   return { rules, seen }
 }

@@ -8,6 +8,7 @@ import type { OwnTables } from '../../src/declared.js'
 import { seed } from '../../src/migrations/seed.js'
 import type { Org } from '../../src/org.js'
 import { builtInRoles } from '../../src/schema/built-in-roles.js'
+import { memoryKeyProvider } from '../../src/encryption/key-providers.js'
 import { openSystem, openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 import { createUser } from '../../src/testing/fixtures.js'
@@ -96,7 +97,7 @@ test('a new organization gets them, whether or not the process that makes it kno
 
   // As `tenantry org create` does. It gets an older config here, as a process has that still runs.
   const older = { ...own, roles: {} }
-  const system = await openSystem({ url: database.systemUrl }, { own: older })
+  const system = await openSystem({ url: database.systemUrl }, { own: older }, memoryKeyProvider)
   const second = await provisioned(system)
   await system.close()
   expect(await held(database.admin, second.id)).toEqual(asDeclared)
@@ -106,7 +107,7 @@ test('an organization is made also where migrate up has recorded nothing yet', a
   const { admin, systemUrl } = await newDatabase()
   await seed(admin)
   await admin.query('drop view platform_migrations.inventory')
-  const system = await openSystem({ url: systemUrl }, {})
+  const system = await openSystem({ url: systemUrl }, {}, memoryKeyProvider)
   const { id } = await provisioned(system)
   await system.close()
   expect(await held(admin, id)).toEqual([])

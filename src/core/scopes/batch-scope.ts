@@ -1,12 +1,10 @@
 import { types } from 'node:util'
 import { DefinitionError, ScopeClosedError } from '../errors.js'
-import type { Planned } from '../planned.js'
+import { isPlanned, type Plan, type Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext } from '../scope.js'
 import { ownItems, touch } from '../values.js'
-import { callsOf } from './send-planned.js'
-
-type Plan = Planned<unknown> | Promise<Planned<unknown>>
+import { callsOf, planAll } from './send-planned.js'
 
 const maxCalls = 10_000
 const oneStatementOnly =
@@ -20,12 +18,9 @@ export async function runBatch<Calls extends readonly unknown[]>(
 ): Promise<BatchResults<Calls>> {
   const plans = new BatchScope(context).collect(collect)
   // Without a plan to wait for, the batch takes its connection in the order in which it was called.
-  const all = plans.some(types.isPromise) ? await allOf(plans) : (plans as Planned<unknown>[])
+  const all = plans.every(isPlanned) ? plans : await planAll(await Promise.all(plans.map(async (plan) => plan)), send)
   return (all.length === 0 ? [] : await send(all)) as BatchResults<Calls>
 }
-
-const allOf = (plans: readonly Plan[]): Promise<Planned<unknown>[]> =>
-  Promise.all(plans.map((plan) => Promise.resolve(plan)))
 
 /**
  * Whether one of these calls can be refused after the server has run them all, because a row is missing. If others have written by
@@ -41,13 +36,13 @@ export function needsTransaction(all: readonly Planned<unknown>[]): boolean {
 
 /** Collects calls instead of sending them. */
 class BatchScope implements Scope {
-  private readonly plans = new Map<object, Plan>()
+  private readonly plans = new Map<object, Plan<unknown>>()
   private state: 'collecting' | 'ended' = 'collecting'
   private isRefused = false
 
   constructor(readonly context: ScopeContext) {}
 
-  query<T>(plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+  query<T>(plan: () => Plan<T>): Query<T> {
     return this.add(plan) as Query<T>
   }
 
@@ -67,7 +62,7 @@ class BatchScope implements Scope {
     return refused('batch: a batch cannot be made inside another')
   }
 
-  collect(make: (scope: Scope) => readonly unknown[]): Plan[] {
+  collect(make: (scope: Scope) => readonly unknown[]): Plan<unknown>[] {
     try {
       if (typeof make !== 'function')
         throw new DefinitionError('batch: the argument must be a function, such as (org) => [org.agents.find(id)]')
@@ -78,7 +73,7 @@ class BatchScope implements Scope {
     }
   }
 
-  private plansOf(made: unknown): Plan[] {
+  private plansOf(made: unknown): Plan<unknown>[] {
     if (types.isPromise(made)) made.catch(ignore)
     if (!touch('batch', () => Array.isArray(made))) throw new DefinitionError(oneStatementOnly)
     const items = ownItems(made, 'batch', maxCalls)
@@ -102,7 +97,7 @@ class BatchScope implements Scope {
     }
   }
 
-  private add(plan: () => Plan): unknown {
+  private add(plan: () => Plan<unknown>): unknown {
     if (this.state === 'ended') return Promise.reject(new ScopeClosedError())
     const call = new LazyCall(() => this.isRefused)
     const made = plan()

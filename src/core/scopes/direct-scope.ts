@@ -1,10 +1,9 @@
-import { types } from 'node:util'
 import type { BeginOptions, Call, Executor, Result } from '../executor.js'
-import type { Planned } from '../planned.js'
+import { isPlanned, type Plan, type Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, QueryOptions, Scope, ScopeContext, TransactionOptions } from '../scope.js'
 import { needsTransaction, runBatch } from './batch-scope.js'
-import { readAll, sendOne, sendPlanned } from './send-planned.js'
+import { isSealedTooLate, planAll, planOne, readAll, sendOne, sendPlanned } from './send-planned.js'
 import { runTransaction } from './run-transaction.js'
 import { assertWork, readTransactionOptions } from './transaction-options.js'
 import type { TransactionScope } from './transaction-scope.js'
@@ -19,7 +18,7 @@ export class DirectScope implements Scope {
     private readonly executor: Executor,
   ) {}
 
-  query<T>(plan: () => Planned<T> | Promise<Planned<T>>, options?: QueryOptions): Query<T> {
+  query<T>(plan: () => Plan<T>, options?: QueryOptions): Query<T> {
     return this.one(plan, options) as Query<T>
   }
 
@@ -42,14 +41,37 @@ export class DirectScope implements Scope {
 
   batch<Calls extends readonly unknown[]>(collect: (scope: Scope) => Calls): Promise<BatchResults<Calls>> {
     return runBatch(this.context, collect, async (all) => {
-      if (needsTransaction(all)) return this.transaction((scope) => scope.together(all))
-      return readAll(all, await sendPlanned(all, (calls) => this.run(calls)))
+      try {
+        return await this.together(all)
+      } catch (error) {
+        if (!isSealedTooLate(error, all)) throw error
+        const again = all.map((one) => one.again?.() ?? one)
+        return this.together(await planAll(again, (asked) => this.together(asked)))
+      }
     })
   }
 
-  private async one<T>(plan: () => Planned<T> | Promise<Planned<T>>, options?: QueryOptions): Promise<T> {
+  private async together(all: readonly Planned<unknown>[]): Promise<unknown[]> {
+    if (needsTransaction(all)) return this.transaction((scope) => scope.together(all))
+    return readAll(all, await sendPlanned(all, (calls) => this.run(calls)))
+  }
+
+  private async one<T>(plan: () => Plan<T>, options?: QueryOptions): Promise<T> {
     const made = plan()
-    const one = types.isPromise(made) ? await made : made
+    const one = isPlanned(made) ? made : await this.planned(await made)
+    try {
+      return await this.sent(one, options)
+    } catch (error) {
+      if (one.again === undefined || !isSealedTooLate(error, [one])) throw error
+      return this.sent(await this.planned(one.again()), options)
+    }
+  }
+
+  private planned<T>(plan: Plan<T>): Promise<Planned<T>> {
+    return planOne(plan, (asked) => this.sent(asked))
+  }
+
+  private async sent<T>(one: Planned<T>, options?: QueryOptions): Promise<T> {
     const { result, diagnosis } = await sendOne(one, (calls) => this.run(calls, options))
     return one.read(result, diagnosis)
   }

@@ -1,7 +1,37 @@
 import type { Call, Result } from '../executor.js'
-import type { Planned } from '../planned.js'
+import { RetryableError } from '../errors.js'
+import { isUnplanned, type Plan, type Planned, planned } from '../planned.js'
 
 type Run = (calls: readonly Call[]) => Promise<Result[]>
+
+/** Plans the calls that are not planned yet. What they have to ask goes out in one round trip, by `send`. */
+export async function planAll(
+  plans: readonly Plan<unknown>[],
+  send: (all: readonly Planned<unknown>[]) => Promise<readonly unknown[]>,
+): Promise<Planned<unknown>[]> {
+  const asked = plans.flatMap((plan) =>
+    isUnplanned(plan) && plan.ask !== undefined ? [planned(plan.ask, asItIs)] : [],
+  )
+  const answers = asked.length === 0 ? [] : [...(await send(asked))]
+  return Promise.all(
+    plans.map(async (plan) => {
+      if (!isUnplanned(plan)) return plan
+      return plan.plan(plan.ask === undefined ? undefined : (answers.shift() as Result))
+    }),
+  )
+}
+
+/** The same for one. */
+export async function planOne<T>(plan: Plan<T>, send: (one: Planned<Result>) => Promise<Result>): Promise<Planned<T>> {
+  if (!isUnplanned(plan)) return plan
+  return plan.plan(plan.ask === undefined ? undefined : await send(planned(plan.ask, asItIs)))
+}
+
+const asItIs = (result: Result): Result => result
+
+/** Whether the calls can be planned again and sent a second time: they sealed with a data key that was rotated meanwhile. */
+export const isSealedTooLate = (error: unknown, all: readonly Planned<unknown>[]): boolean =>
+  error instanceof RetryableError && error.reason === 'key' && all.some(({ again }) => again !== undefined)
 
 /** The answers to one planned call. */
 export interface Outcome {

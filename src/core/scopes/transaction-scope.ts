@@ -2,13 +2,13 @@
 import { setImmediate } from 'node:timers'
 import { types } from 'node:util'
 import { ScopeClosedError, TenantryError, TransactionAbortedError } from '../errors.js'
-import type { Planned } from '../planned.js'
+import type { Plan, Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext, TransactionOptions } from '../scope.js'
 import { Answer } from './answer.js'
 import { needsTransaction, runBatch } from './batch-scope.js'
 import { CallQueue } from './call-queue.js'
-import { type Outcome, readAll } from './send-planned.js'
+import { type Outcome, planOne, readAll } from './send-planned.js'
 import { patience, type SharedTransaction } from './shared-transaction.js'
 import { assertWork, refuseOwnOptions } from './transaction-options.js'
 
@@ -34,13 +34,16 @@ export class TransactionScope implements Scope {
     private readonly shared: SharedTransaction,
   ) {}
 
-  query<T>(plan: () => Planned<T> | Promise<Planned<T>>): Query<T> {
+  query<T>(plan: () => Plan<T>): Query<T> {
     const answer: Promise<T> = this.inTurn(() => {
       const made = plan()
       // It is waited for only in its turn; until then a rejection must not count as unhandled.
       if (types.isPromise(made)) made.catch(() => undefined)
       return async () => {
-        const one = await made
+        const one = await planOne(await made, async (asked) => {
+          const [outcome] = await this.send([asked])
+          return (outcome as Outcome).result
+        })
         const [value] = readAll([one], await this.send([one]))
         return value as T
       }

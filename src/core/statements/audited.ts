@@ -37,6 +37,8 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
     )
   } else if (verb === 'delete') {
     parts.push(`changed as (${head} where ${where} returning ${all})`)
+  } else if (verb === 'select') {
+    parts.push(`changed as materialized (${head} where ${where})`)
   } else {
     const mayChange = upsert?.changes !== undefined
     if (mayChange) parts.push(`before as materialized (${before([], upsert.changes)})`)

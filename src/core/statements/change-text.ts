@@ -2,7 +2,8 @@ import { ownOf } from '../values.js'
 
 /** An insert, update or delete in its pieces, so that an audit entry can be put between them. */
 export interface ChangeText {
-  readonly verb: 'insert' | 'update' | 'delete'
+  /** `select` for a read that the audit log notes, such as that of a secret. */
+  readonly verb: 'insert' | 'update' | 'delete' | 'select'
   /** Common table expressions in front, such as `parent_3 as (select …)`. */
   readonly ctes: readonly string[]
   /** The change up to its predicate: `update "platform"."agents" set "name" = $3`, or the whole insert. */
@@ -20,7 +21,8 @@ export interface ChangeText {
 }
 
 export function renderChange(change: ChangeText): string {
-  const { ctes, head, from, where, returning } = ownOf(change) as ChangeText
+  const { verb, ctes, head, from, where, returning } = ownOf(change) as ChangeText
+  if (verb === 'select') return `select ${returning} from (${head} where ${where}) as changed`
   return [
     ...(ctes.length === 0 ? [] : [`with ${ctes.join(', ')}`]),
     head,

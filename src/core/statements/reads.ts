@@ -16,6 +16,15 @@ export const planFind = <Row>(target: Target<Row>, id: string): Planned<Row | un
 export const planGet = <Row>(target: Target<Row>, id: string): Planned<Row> =>
   planned(callOf(target, findStatement(target.plan), [parseId(id)]), (result) => onlyRow(target, result))
 
+/** The row, locked against changes until the transaction ends. */
+export function planLock<Row>(target: Target<Row>, id: string): Planned<Row> {
+  const { plan } = target
+  const text = () =>
+    `select ${plan.selected} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)} for no key update`
+  const statement = plan.statements.get('lock row', 'read', text)
+  return planned(callOf(target, statement, [parseId(id)]), (result) => onlyRow(target, result))
+}
+
 /** The row with that unique key. Its values are compared as they are: an object from a request is not read as a filter. */
 export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row | undefined> {
   const { plan } = target

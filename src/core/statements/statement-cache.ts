@@ -46,7 +46,8 @@ export class StatementCache {
     const change = make()
     // With locks of parents in front, an insert returns nothing where a parent is missing.
     const isCertain = change.verb === 'insert' && change.ctes.length === 0
-    const made = { ...statement(renderChange(change), isCertain ? 'insert' : 'change'), change }
+    const effect = change.verb === 'select' ? 'read' : isCertain ? 'insert' : 'change'
+    const made = { ...statement(renderChange(change), effect), change }
     return this.keep(shape, made)
   }
 

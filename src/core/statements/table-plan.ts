@@ -146,7 +146,7 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
     isHidden: ({ sql }) => hidden.has(sql),
     owner,
     ownerPlaces: owner === undefined ? 0 : 1,
-    key: hasId ? [named('id') as ColumnPlan] : primaryKeyOf(keys),
+    key: hasId ? [named('id') as ColumnPlan] : primaryKeyColumns(keys),
     hasId,
     audited: factsOf(table)?.audited ?? false,
     softDelete,
@@ -161,8 +161,14 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
   }
 }
 
-const primaryKeyOf = (keys: ReadonlyMap<string, UniqueKey>): readonly ColumnPlan[] =>
+const primaryKeyColumns = (keys: ReadonlyMap<string, UniqueKey>): readonly ColumnPlan[] =>
   [...keys.values()].find(({ isPrimary }) => isPrimary)?.columns ?? []
+
+/** The name of the primary key. Throws DefinitionError where it does not begin with the owner. */
+export function primaryKeyOf({ keys, resource }: TablePlan): string {
+  for (const [name, { isPrimary }] of keys) if (isPrimary) return name
+  throw new DefinitionError(`${resource} has no primary key that begins with its owner`)
+}
 
 const isOwnRow = (table: PgTable): boolean => getTableConfig(table).policies.some(({ name }) => name === 'user_access')
 

@@ -18,7 +18,11 @@ const plain = (value: Uint8Array | string): Uint8Array =>
 /** A sealed column. Nullable, so that its key can be destroyed without deleting the row. */
 export const ciphertext = customType<{ data: Ciphertext; driverData: Uint8Array }>({
   dataType: () => 'bytea',
-  toDriver: (value) => value,
+  toDriver(value: unknown) {
+    // A text would be stored as it is.
+    if (value instanceof Uint8Array) return value
+    throw new TypeError('only ciphertext is written to a sealed column')
+  },
   fromDriver: open,
 })
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { copyJson, type JsonObject, type JsonValue } from './json.js'
+import { Secret } from './secret.js'
 
 // Shapes of input. None has a default: `.partial()` would copy it into a patch and reset fields that the caller did not pass.
 
@@ -27,8 +28,13 @@ export const key = z
   .max(63)
   .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and underscores')
 
-/** A plain secret before it is sealed. */
-export const secret = text(8192).min(1)
+const secretText = text(8192).min(1)
+
+/** A secret before it is sealed: its text, or a Secret. */
+export const secret = z.custom<string | Secret>().superRefine((value, context) => {
+  const { error } = secretText.safeParse(value instanceof Secret ? value.reveal() : value)
+  for (const { message } of error?.issues ?? []) context.addIssue({ code: 'custom', message })
+})
 
 export const username = z
   .string()

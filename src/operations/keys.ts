@@ -1,0 +1,182 @@
+import { InvalidInputError } from '../core/errors.js'
+import { parseId } from '../core/ids.js'
+import type { Scope } from '../core/scope.js'
+import { readScopeOptions } from '../core/scopes/scope-options.js'
+import { statement } from '../core/statement.js'
+import { readOptions } from '../core/values.js'
+import { destroyAll, ensureKey, rotateOrganization } from './rotate-keys.js'
+import { ask } from './stored-keys.js'
+import { operate, type SystemWork } from './system-operation.js'
+
+export interface KeyOptions {
+  /** Stops after the running batch. The next call goes on with the rest. */
+  readonly signal?: AbortSignal | undefined
+  /** Called after each batch. */
+  readonly onProgress?: ((progress: KeyProgress) => void | Promise<void>) | undefined
+}
+
+export interface KeyProgress {
+  /** How many organizations, or keys, are finished. */
+  readonly done: number
+  readonly total: number
+}
+
+/** What `ensure` did. */
+export interface EnsuredKeys {
+  /** How many organizations got their first key. */
+  readonly made: number
+  readonly isComplete: boolean
+}
+
+/** What `rotate` did. */
+export interface RotatedKeys {
+  /** When the rotation began: an earlier moment where this call went on with one that was interrupted. */
+  readonly since: Date
+  readonly isResumed: boolean
+  readonly organizations: number
+  /** Rows that were sealed again. */
+  readonly rows: number
+  /** Older keys that were destroyed, because nothing is sealed with them any more. */
+  readonly destroyed: number
+  /** Cells that do not open, or that this build does not know. The key that they name is kept. */
+  readonly left: number
+  /** False when the signal ended it. */
+  readonly isComplete: boolean
+}
+
+/** The organizations' keys for sealed columns, and the master keys. Each call is recorded in `system_audit_logs`. */
+export class Keys {
+  constructor(private readonly work: SystemWork) {}
+
+  /** Makes a key for each organization that has none, as `provision` does for new ones. */
+  async ensure(options?: KeyOptions): Promise<EnsuredKeys> {
+    const pass = new Pass(options)
+    const scope = this.work.scopeAbout(undefined)
+    await pass.begin(scope, countWithoutKey, [])
+    let made = 0
+    await pass.each(scope, findWithoutKey, [], async (orgId) => {
+      if (await ensureKey(this.work, orgId)) made += 1
+      return true
+    })
+    return { made, isComplete: pass.isComplete }
+  }
+
+  /**
+   * Gives every organization, or one, a new key, seals everything again in small batches, and destroys the older keys once nothing is
+   * sealed with them. It may be stopped at any moment: the next call goes on with what is left.
+   */
+  async rotate(orgId?: string, options?: KeyOptions): Promise<RotatedKeys> {
+    const only = orgId === undefined ? null : parseId(orgId, 'orgId')
+    const pass = new Pass(options)
+    const scope = this.work.scopeAbout(undefined)
+    const { since, isResumed } = await this.beginRotation(only)
+    const sum = { organizations: 0, rows: 0, destroyed: 0, left: 0 }
+    await pass.begin(scope, countDue, [since, only])
+    await pass.each(scope, findDue, [since, only], async (id) => {
+      const result = await rotateOrganization(this.work, id, since, () => pass.report())
+      sum.organizations += 1
+      sum.rows += result.rows
+      sum.destroyed += result.destroyed
+      sum.left += result.left
+      return result.isComplete
+    })
+    const { isComplete } = pass
+    if (isComplete) await this.record('keys.rotated', only, { ...sum })
+    return { since, isResumed, ...sum, isComplete }
+  }
+
+  /** Destroys the keys of one organization: its secrets are lost for good, at once and everywhere. Returns how many. */
+  destroy(orgId: string): Promise<number> {
+    return destroyAll(this.work, parseId(orgId, 'orgId'))
+  }
+
+  /** The moment at which the rotation began that was not finished, or now. */
+  private async beginRotation(only: string | null): Promise<{ since: Date; isResumed: boolean }> {
+    const scope = this.work.scopeAbout(undefined)
+    const last = () =>
+      ask(scope, findLastRotation, [only], ({ rows: [row] }) => ({
+        isOpen: row?.[0] === 'keys.rotate',
+        at: new Date(row?.[1] as string),
+      }))
+    const before = await last()
+    if (before.isOpen) return { since: before.at, isResumed: true }
+    await this.record('keys.rotate', only, {})
+    return { since: (await last()).at, isResumed: false }
+  }
+
+  private record(operation: string, orgId: string | null, metadata: Record<string, number>): Promise<void> {
+    const about = orgId === null ? undefined : ({ kind: 'org', id: orgId } as const)
+    return operate(this.work, operation, about, () => Promise.resolve(), { metadata: () => metadata })
+  }
+}
+
+const findLastRotation = statement(
+  `select operation, created_at from platform.system_audit_logs
+   where operation in ('keys.rotate', 'keys.rotated') and target_org_id is not distinct from $1::uuid
+   order by created_at desc, id desc limit 1`,
+  'read',
+)
+
+const withoutKey = `from platform.organizations o where o.deleted_at is null
+  and not exists (select from platform.org_keys k where k.org_id = o.id and k.state = 'active')`
+const countWithoutKey = statement(`select count(*)::int ${withoutKey}`, 'read')
+const findWithoutKey = statement(`select o.id ${withoutKey} and o.id > $1::uuid order by o.id limit 100`, 'read')
+
+/** `since` is a parameter before that of `only`. */
+const due = (since: string, only: string) => `from platform.org_keys k
+  where (k.state = 'decrypt_only' or (k.state = 'active' and k.created_at < ${since}::timestamptz))
+    and k.org_id = coalesce(${only}::uuid, k.org_id)`
+const countDue = statement(`select count(distinct k.org_id)::int ${due('$1', '$2')}`, 'read')
+const findDue = statement(
+  `select distinct k.org_id ${due('$2', '$3')} and k.org_id > $1::uuid order by k.org_id limit 100`,
+  'read',
+)
+
+const nobody = '00000000-0000-0000-0000-000000000000'
+
+/** One pass over organizations, in the order of their ids. */
+class Pass {
+  isComplete = false
+  private done = 0
+  private total = 0
+  private readonly signal: AbortSignal | undefined
+  private readonly onProgress: KeyOptions['onProgress']
+
+  constructor(options: unknown) {
+    const { signal, onProgress } = readOptions(options, ['signal', 'onProgress'])
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+      throw new InvalidInputError('onProgress', 'must be a function')
+    this.signal = readScopeOptions({ signal }).signal
+    this.onProgress = onProgress as KeyOptions['onProgress']
+  }
+
+  async begin(scope: Scope, count: ReturnType<typeof statement>, values: readonly unknown[]): Promise<void> {
+    this.total = await ask(scope, count, values, ({ rows }) => rows[0]?.[0] as number)
+  }
+
+  /** `find` gets the last id in front of the values. `act` returns false when it was stopped. */
+  async each(
+    scope: Scope,
+    find: ReturnType<typeof statement>,
+    values: readonly unknown[],
+    act: (orgId: string) => Promise<boolean>,
+  ): Promise<void> {
+    for (let last = nobody; ;) {
+      const ids = await ask(scope, find, [last, ...values], ({ rows }) => rows.map(([id]) => id as string))
+      for (const id of ids) {
+        if (this.signal?.aborted === true || !(await act(id))) return
+        last = id
+        this.done += 1
+        await this.report()
+      }
+      if (ids.length === 0) break
+    }
+    this.isComplete = true
+  }
+
+  /** Returns false when the pass must stop. */
+  async report(): Promise<boolean> {
+    await this.onProgress?.({ done: this.done, total: Math.max(this.total, this.done) })
+    return this.signal?.aborted !== true
+  }
+}

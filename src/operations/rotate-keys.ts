@@ -1,0 +1,145 @@
+import type { Scope } from '../core/scope.js'
+import { statement } from '../core/statement.js'
+import { cellsUnder, resealBatch, sealedTables } from './reseal.js'
+import { addKey, ask, lockForRotation, newKey } from './stored-keys.js'
+import { operate, type SystemWork } from './system-operation.js'
+
+/** What became of one organization's keys. */
+export interface RotatedOrganization {
+  /** Rows that were sealed again. */
+  readonly rows: number
+  /** False when the signal ended it. */
+  readonly isComplete: boolean
+  /** Older keys that were destroyed, because nothing is sealed with them any more. */
+  readonly destroyed: number
+  /** Cells that still name an older key. They do not open, or are in a column that this build does not know; their key is kept. */
+  readonly left: number
+}
+
+const nobody = '00000000-0000-0000-0000-000000000000'
+
+/**
+ * Gives the organization a new active key, unless its active one is newer than `since`, seals everything again, and destroys the older
+ * keys that nothing needs any more. It may be stopped at any moment: the next run goes on with what is left.
+ */
+export async function rotateOrganization(
+  work: SystemWork,
+  orgId: string,
+  since: Date,
+  onBatch: (rows: number) => Promise<boolean>,
+): Promise<RotatedOrganization> {
+  const activeId = await activate(work, orgId, since)
+  const scope = work.scopeAbout({ kind: 'org', id: orgId })
+  let rows = 0
+  for (const table of sealedTables(work.tables)) {
+    let after: string | undefined = nobody
+    while (after !== undefined) {
+      const batch = await resealBatch(scope, orgId, table, activeId, after)
+      rows += batch.rows
+      after = batch.last
+      if (!(await onBatch(batch.rows))) return { rows, isComplete: false, destroyed: 0, left: 0 }
+    }
+  }
+  const { destroyed, left } = await destroyUnused(work, orgId)
+  return { rows, isComplete: true, destroyed, left }
+}
+
+/** The id of the key to seal with: a new one, or the active one where that is newer than `since`. */
+async function activate(work: SystemWork, orgId: string, since: Date): Promise<string> {
+  const about = { kind: 'org', id: orgId } as const
+  const scope = work.scopeAbout(about)
+  const isDue = ({ createdAt }: ActiveKey) => createdAt < since
+  const known = await activeKeyOf(scope, orgId)
+  if (known !== undefined && !isDue(known)) return known.id
+  // Made before the lock, since a key service may take a while.
+  const fresh = await newKey(work.dataKeys, orgId)
+  return operate(work, 'keys.activate', about, async (inner) => {
+    await lockForRotation(inner, orgId)
+    const active = await activeKeyOf(inner, orgId)
+    if (active !== undefined && !isDue(active)) return active.id
+    await ask(inner, retireActive, [orgId], () => undefined)
+    return (await addKey(inner, fresh)).id
+  })
+}
+
+interface ActiveKey {
+  readonly id: string
+  readonly createdAt: Date
+}
+
+const activeKeyOf = (scope: Scope, orgId: string) =>
+  ask(scope, findActive, [orgId], ({ rows: [row] }): ActiveKey | undefined =>
+    row === undefined ? undefined : { id: row[0] as string, createdAt: new Date(row[1] as string) },
+  )
+
+const findActive = statement(
+  `select id, created_at from platform.org_keys where org_id = $1 and state = 'active'`,
+  'read',
+)
+const retireActive = statement(
+  `update platform.org_keys set state = 'decrypt_only', updated_at = statement_timestamp()
+   where org_id = $1 and state = 'active'`,
+  'change',
+)
+
+/** Counts and destroys in one transaction. Nothing can be sealed with these keys any more, since they are not active. */
+async function destroyUnused(work: SystemWork, orgId: string): Promise<{ destroyed: number; left: number }> {
+  const about = { kind: 'org', id: orgId } as const
+  const older = await ask(work.scopeAbout(about), findOlder, [orgId], ({ rows }) => rows.map(([id]) => id as string))
+  if (older.length === 0) return { destroyed: 0, left: 0 }
+  return operate(
+    work,
+    'keys.destroyUnused',
+    about,
+    async (scope) => {
+      let [destroyed, left] = [0, 0]
+      for (const id of older) {
+        const cells = await cellsUnder(scope, orgId, id, work.tables)
+        left += cells
+        if (cells === 0) destroyed += await ask(scope, destroyOlder, [orgId, id], ({ rowCount }) => rowCount)
+      }
+      return { destroyed, left }
+    },
+    { metadata: (result) => ({ ...result }) },
+  )
+}
+
+const findOlder = statement(
+  `select id from platform.org_keys where org_id = $1 and state = 'decrypt_only' order by id`,
+  'read',
+)
+const destroyed = `state = 'destroyed', wrapped = null, destroyed_at = statement_timestamp(), updated_at = statement_timestamp()`
+const destroyOlder = statement(
+  `update platform.org_keys set ${destroyed} where org_id = $1 and id = $2 and state = 'decrypt_only'`,
+  'change',
+)
+
+/** Destroys every key of the organization: what is sealed with them is lost at once, in every process. Returns how many. */
+export const destroyAll = (work: SystemWork, orgId: string): Promise<number> =>
+  operate(
+    work,
+    'keys.destroy',
+    { kind: 'org', id: orgId },
+    async (scope) => {
+      await lockForRotation(scope, orgId)
+      return ask(scope, destroyEvery, [orgId], ({ rowCount }) => rowCount)
+    },
+    { metadata: (keys) => ({ keys }) },
+  )
+
+const destroyEvery = statement(
+  `update platform.org_keys set ${destroyed} where org_id = $1 and state <> 'destroyed'`,
+  'change',
+)
+
+/** Makes the first key of an organization. Returns false where there is one. */
+export async function ensureKey(work: SystemWork, orgId: string): Promise<boolean> {
+  const about = { kind: 'org', id: orgId } as const
+  const fresh = await newKey(work.dataKeys, orgId)
+  return operate(work, 'keys.ensure', about, async (scope) => {
+    await lockForRotation(scope, orgId)
+    if ((await activeKeyOf(scope, orgId)) !== undefined) return false
+    await addKey(scope, fresh)
+    return true
+  })
+}

@@ -1,0 +1,126 @@
+import { DecryptError, DefinitionError, RetryableError } from '../core/errors.js'
+import type { Call, Result } from '../core/executor.js'
+import type { Rules, Sealed, SealedCell, Sealing } from '../core/rules.js'
+import type { DataKey, DataKeys } from '../core/sealing.js'
+import { statement } from '../core/statement.js'
+
+const capacity = 1000
+
+/**
+ * The rule that seals columns and opens them. It seals under the active key of the organization, which is kept in memory; the calls in
+ * front of the write fail when that key was rotated meanwhile.
+ */
+export function sealing(keys: DataKeys): Pick<Rules, 'seal' | 'wrappedKey' | 'open'> {
+  const active = new ActiveKeys()
+  return {
+    seal: (wanted) => {
+      const known = active.get(wanted.orgId)
+      return {
+        ask: known === undefined ? { statement: findActive, values: [wanted.orgId] } : undefined,
+        async seal(answer) {
+          const key = known ?? (await activeKey(keys, wanted.orgId, answer))
+          active.keep(wanted.orgId, key)
+          return sealed(keys, wanted, key, () => {
+            active.forget(wanted.orgId, key)
+          })
+        },
+      }
+    },
+    wrappedKey,
+    open: (cell) => open(keys, cell),
+  }
+}
+
+/** The active keys by organization, the newest thousand. */
+class ActiveKeys {
+  // Private to the language, so that nothing prints the keys.
+  readonly #keys = new Map<string, DataKey>()
+
+  get(orgId: string): DataKey | undefined {
+    return this.#keys.get(orgId)
+  }
+
+  keep(orgId: string, key: DataKey): void {
+    if (this.#keys.size >= capacity && !this.#keys.has(orgId)) {
+      for (const oldest of this.#keys.keys()) {
+        this.#keys.delete(oldest)
+        break
+      }
+    }
+    this.#keys.set(orgId, key)
+  }
+
+  forget(orgId: string, key: DataKey): void {
+    if (this.#keys.get(orgId)?.id === key.id) this.#keys.delete(orgId)
+  }
+}
+
+const findActive = statement(
+  `select id, kek_id, wrapped from platform.org_keys where org_id = $1 and state = 'active'`,
+  'read',
+)
+
+async function activeKey(keys: DataKeys, orgId: string, answer: Result | undefined): Promise<DataKey> {
+  const [row] = answer?.rows ?? []
+  if (row === undefined)
+    throw new DefinitionError('this organization has no key for its sealed columns: run `tenantry keys ensure`')
+  const [keyId, masterKeyId, wrapped] = row as [string, string, Uint8Array]
+  return keys.unwrap({ masterKeyId, wrapped }, { orgId, keyId })
+}
+
+function sealed(keys: DataKeys, { orgId, cells }: Sealing, key: DataKey, forget: () => void): Sealed {
+  return {
+    values: cells.map(({ column, rowId, text }) => keys.seal(key, { orgId, column, rowId }, text)),
+    before: holdActive(orgId, key.id, forget),
+  }
+}
+
+/**
+ * Calls in front of a write that is sealed under a key. A rotation waits for them, since it locks the organization's row for itself, and
+ * they wait for a rotation. In read committed the second statement sees what was committed while the first one waited. At a higher
+ * isolation it does not: there the stronger lock is refused, because a rotation also updates the row.
+ */
+const holdActive = (orgId: string, keyId: string, onRotated: () => void): readonly Call[] => [
+  { statement: holdOrganization, values: [orgId] },
+  {
+    statement: {
+      ...assertActive,
+      refusal(sqlstate) {
+        if (sqlstate !== divisionByZero) return undefined
+        onRotated()
+        return new RetryableError('key')
+      },
+    },
+    values: [orgId, keyId],
+  },
+]
+
+const holdOrganization = statement(
+  `with committed as materialized (
+     select 1 from platform.organizations
+     where id = $1 and current_setting('transaction_isolation') = 'read committed' for key share
+   ), repeatable as materialized (
+     select 1 from platform.organizations
+     where id = $1 and current_setting('transaction_isolation') <> 'read committed' for share
+   ) select 1 from committed union all select 1 from repeatable`,
+  'read',
+)
+
+const divisionByZero = '22012'
+const assertActive = statement(
+  `select 1 / count(*)::int from platform.org_keys where org_id = $1 and id = $2 and state = 'active'`,
+  'read',
+)
+
+/** `kek_id:wrapped in hex` of the key that the header of a ciphertext names. Null where it is destroyed, or of another organization. */
+const wrappedKey = (column: string): string =>
+  `(select k."kek_id" || ':' || encode(k."wrapped", 'hex') from "platform"."org_keys" k
+    where k."org_id" = $1 and uuid_send(k."id") = substring(${column} from 3 for 16))`
+
+async function open(keys: DataKeys, { orgId, column, rowId, sealed, key }: SealedCell): Promise<string> {
+  const keyId = keys.keyIdOf(sealed)
+  if (typeof key !== 'string') throw new DecryptError('its key is destroyed, or is not one of this organization')
+  const end = key.lastIndexOf(':')
+  const wrapped = { masterKeyId: key.slice(0, end), wrapped: Buffer.from(key.slice(end + 1), 'hex') }
+  return keys.open(await keys.unwrap(wrapped, { orgId, keyId }), { orgId, column, rowId }, sealed)
+}

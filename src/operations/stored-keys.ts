@@ -1,0 +1,49 @@
+import { NotFoundError } from '../core/errors.js'
+import type { Result } from '../core/executor.js'
+import { newId } from '../core/ids.js'
+import { planned } from '../core/planned.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import type { DataKeys } from '../core/sealing.js'
+import { statement } from '../core/statement.js'
+import { type OrgKey, orgKeys } from '../schema/org-keys.js'
+import * as shape from '../schema/shared/shapes.js'
+
+/** A data key that is not stored yet. */
+export interface NewKey {
+  readonly id: string
+  readonly kekId: string
+  readonly wrapped: Uint8Array
+}
+
+export async function newKey(keys: DataKeys, orgId: string): Promise<NewKey> {
+  const id = newId()
+  const { masterKeyId, wrapped } = await keys.make({ orgId, keyId: id })
+  return { id, kekId: masterKeyId, wrapped }
+}
+
+/** Stores it as the active key of the scope's organization, which must have no other. */
+export const addKey = (scope: Scope, key: NewKey): Query<OrgKey> =>
+  new ScopedTable<OrgKey>(scope, orgKeys).insertRow(shape.noInput, {}, { managed: { ...key } })
+
+/** One statement of the library's own over the key tables. */
+export const ask = <T>(
+  scope: Scope,
+  text: ReturnType<typeof statement>,
+  values: readonly unknown[],
+  read: (result: Result) => T,
+): Query<T> => scope.query(() => planned({ statement: text, values }, read))
+
+/**
+ * Locks the organization's row, so that writes under the active key have ended, and new ones wait. The update, which changes nothing,
+ * makes transactions fail that could not see what is done under the lock. Throws NotFoundError.
+ */
+export async function lockForRotation(scope: Scope, orgId: string): Promise<void> {
+  const found = await ask(scope, lockOrganization, [orgId], ({ rowCount }) => rowCount)
+  if (found === 0) throw new NotFoundError('organizations')
+  await ask(scope, touchOrganization, [orgId], () => undefined)
+}
+
+const lockOrganization = statement('select from platform.organizations where id = $1 for update', 'read')
+const touchOrganization = statement('update platform.organizations set updated_at = updated_at where id = $1', 'change')
