@@ -1,5 +1,5 @@
 const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-const values = new Uint8Array(128)
+const values = new Float64Array(128).fill(Number.NaN)
 for (let value = 0; value < 62; value++) values[digits.charCodeAt(value)] = value
 
 const idBytes = 16
@@ -29,22 +29,37 @@ export function inBase62(bytes: Uint8Array, length: number): string {
   return text.slice(-length)
 }
 
-/** The reverse, of text that has these digits only. Undefined for a number that so many bytes cannot hold. */
-export function fromBase62(text: string, bytes: number): Buffer | undefined {
-  if (isTooLarge(text, bytes)) return undefined
+/** The reverse, for a part of a text. Undefined for another character, and for a number that so many bytes cannot hold. */
+export function fromBase62(text: string, bytes: number, start = 0, end = text.length): Uint8Array | undefined {
+  const words = wordsFrom(text, bytes, start, end)
+  if (words === undefined) return undefined
+  const read = new Uint8Array(bytes)
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? 0
+    read[2 * index] = word >>> 8
+    read[2 * index + 1] = word & 255
+  }
+  return read
+}
+
+function wordsFrom(text: string, bytes: number, start: number, end: number): Uint16Array | undefined {
   const words = new Uint16Array(bytes / 2)
-  for (let start = 0, end = text.length % stepDigits; start < text.length; start = end, end += stepDigits) {
-    let carry = numberFromBase62(text, start, end)
-    const scale = end - start === stepDigits ? step : 62 ** (end - start)
-    for (let index = words.length - 1; index >= 0; index--) {
+  // The words before it are 0 so far.
+  let first = words.length
+  for (let from = start, to = start + ((end - start) % stepDigits); from < end; from = to, to += stepDigits) {
+    let carry = numberFromBase62(text, from, to)
+    if (Number.isNaN(carry)) return undefined
+    const scale = to - from === stepDigits ? step : 62 ** (to - from)
+    let index = words.length - 1
+    for (; index >= first || carry > 0; index--) {
+      if (index < 0) return undefined
       const value = (words[index] ?? 0) * scale + carry
       carry = Math.floor(value / wordSize)
       words[index] = value - carry * wordSize
     }
+    first = Math.min(first, index + 1)
   }
-  const read = Buffer.allocUnsafe(bytes)
-  for (let index = 0; index < words.length; index++) read.writeUInt16BE(words[index] ?? 0, 2 * index)
-  return read
+  return words
 }
 
 /** Whether text of these digits is a number that so many bytes cannot hold. The digits are in the order of their characters. */
@@ -71,20 +86,26 @@ export function numberInBase62(value: number, length: number): string {
   return text
 }
 
+/** NaN where another character is among the digits. */
 export function numberFromBase62(text: string, start = 0, end = text.length): number {
   let value = 0
-  for (let index = start; index < end; index++) value = value * 62 + (values[text.charCodeAt(index)] ?? 0)
+  for (let index = start; index < end; index++) value = value * 62 + (values[text.charCodeAt(index)] ?? Number.NaN)
   return value
 }
 
 export const textOfId = (uuid: string): string => inBase62(Buffer.from(uuid.replaceAll('-', ''), 'hex'), idLength)
 
-/** Undefined for a number that no UUID has. */
-export function idOf(text: string): string | undefined {
-  const bytes = fromBase62(text, idBytes)
-  if (bytes === undefined) return undefined
-  const hex = bytes.toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+const hexOfBytes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+/** Undefined for another character, and for a number that no UUID has. */
+export function idOf(text: string, start = 0, end = text.length): string | undefined {
+  const words = wordsFrom(text, idBytes, start, end)
+  if (words === undefined) return undefined
+  const hex = (index: number) => {
+    const word = words[index] ?? 0
+    return `${hexOfBytes[word >>> 8] ?? ''}${hexOfBytes[word & 255] ?? ''}`
+  }
+  return `${hex(0)}${hex(1)}-${hex(2)}-${hex(3)}-${hex(4)}-${hex(5)}${hex(6)}${hex(7)}`
 }
 
 function wordsOf(bytes: Uint8Array): Uint16Array {

@@ -2,7 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { InvalidInputError } from '../core/errors.js'
 import type { KeyToken, ReadSession, RoutedToken, SessionTokens, Tokens } from '../core/scope.js'
-import { idOf, inBase62, isTooLarge, numberFromBase62, numberInBase62, textOfId } from './base62.js'
+import { fromBase62, idOf, inBase62, isTooLarge, numberFromBase62, numberInBase62, textOfId } from './base62.js'
 import { type DerivedKey, derivedKeys, type Keyring } from './keyring.js'
 
 /** How tokens begin: `tk_live_` those of API keys, `tki_live_` those of invitations. A secret scanner recognises them by it. */
@@ -75,23 +75,22 @@ interface RoutedTokens {
  */
 function routedTokens(peppers: Peppers, head: string): RoutedTokens {
   const [active] = peppers
-  const shape = new RegExp(
-    `^${head}([0-9A-Za-z]{${idLength}})_([0-9A-Za-z]{${secretLength}})_([0-9A-Za-z]{${sumLength}})$`,
-  )
-  const checksum = (body: string) => numberInBase62(crc32(body), sumLength)
+  const shape = new RegExp(`^${head}[0-9A-Za-z]{${idLength}}_[0-9A-Za-z]{${secretLength}}_[0-9A-Za-z]{${sumLength}}$`)
+  const idEnd = head.length + idLength
+  const secretEnd = idEnd + 1 + secretLength
   return {
     make(orgId) {
       const secret = inBase62(randomBytes(secretBytes), secretLength)
       const body = `${head}${textOfId(orgId)}_${secret}`
-      const token = `${body}_${checksum(body)}`
+      const token = `${body}_${numberInBase62(crc32(body), sumLength)}`
       return { token, secret, hash: hmac(active.secret, token), pepperId: active.id }
     },
     read(token) {
-      if (typeof token !== 'string') return undefined
-      const [, id = '', secret = '', sum] = shape.exec(token) ?? []
-      if (sum === undefined || checksum(token.slice(0, -sumLength - 1)) !== sum) return undefined
-      const orgId = idOf(id)
-      if (orgId === undefined || isTooLarge(secret, secretBytes)) return undefined
+      if (typeof token !== 'string' || !shape.test(token)) return undefined
+      if (numberFromBase62(token, secretEnd + 1) !== crc32(token.slice(0, secretEnd))) return undefined
+      if (isTooLarge(token.slice(idEnd + 1, secretEnd), secretBytes)) return undefined
+      const orgId = idOf(token, head.length, idEnd)
+      if (orgId === undefined) return undefined
       return { orgId, hashes: peppers.map((pepper) => hmac(pepper.secret, token)), pepperId: active.id }
     },
   }
@@ -108,23 +107,27 @@ function sessionTokens(
   env: string,
 ): Pick<Tokens, 'makeSession' | 'readSession' | 'readRefresh' | 'isSession'> {
   const heads = { session: `${prefix}s_${env}_`, refresh: `${prefix}r_${env}_` }
-  const rest = `([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${idLength}})([0-9A-Za-z]{${generationLength}})_([0-9A-Za-z]{${secretLength}})`
-  const codeOf = (pepper: DerivedKey, body: string) => inBase62(hmac(pepper.secret, body), secretLength)
   const [active] = peppers
   const [activeStored] = stored
+  const codeOf = (pepper: DerivedKey, body: string) => inBase62(hmac(pepper.secret, body), secretLength)
 
   function reader(head: string): (token: unknown) => ReadSession | undefined {
-    const shape = new RegExp(`^${head}${rest}$`)
+    const userEnd = head.length + idLength
+    const sessionEnd = userEnd + idLength
+    const bodyEnd = sessionEnd + generationLength
+    const length = bodyEnd + 1 + secretLength
     return (token) => {
-      if (typeof token !== 'string') return undefined
-      const [, user = '', session = '', count = '', code] = shape.exec(token) ?? []
+      if (typeof token !== 'string' || token.length !== length || !token.startsWith(head)) return undefined
+      // Compared as bytes: to decode one code takes half as long as to encode one for each pepper.
+      const code = token[bodyEnd] === '_' ? fromBase62(token, secretBytes, bodyEnd + 1) : undefined
       if (code === undefined) return undefined
-      const body = token.slice(0, -secretLength - 1)
-      if (!peppers.some((pepper) => isSame(codeOf(pepper, body), code))) return undefined
-      const [userId, sessionId] = [idOf(user), idOf(session)]
-      if (userId === undefined || sessionId === undefined) return undefined
-      const hashes = stored.map((pepper) => hmac(pepper.secret, token))
-      return { userId, sessionId, generation: numberFromBase62(count), hashes }
+      const body = token.slice(0, bodyEnd)
+      if (!peppers.some((pepper) => timingSafeEqual(hmac(pepper.secret, body), code))) return undefined
+      const userId = idOf(token, head.length, userEnd)
+      const sessionId = idOf(token, userEnd, sessionEnd)
+      const generation = numberFromBase62(token, sessionEnd, bodyEnd)
+      if (userId === undefined || sessionId === undefined || Number.isNaN(generation)) return undefined
+      return { userId, sessionId, generation, hashes: stored.map((pepper) => hmac(pepper.secret, token)) }
     }
   }
 
@@ -150,5 +153,3 @@ function sessionTokens(
     isSession: (token) => typeof token === 'string' && token.startsWith(heads.session),
   }
 }
-
-const isSame = (one: string, other: string): boolean => timingSafeEqual(Buffer.from(one), Buffer.from(other))

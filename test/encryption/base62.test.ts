@@ -54,3 +54,21 @@ test('small numbers and ids come back', () => {
     }),
   )
 })
+
+test('text with another character is no number and no id', () => {
+  const others = ['_', '-', ' ', '/', ':', '@', '[', '`', '{', '\0', '\x7f', 'é', 'İ', '\ud800', '٣']
+  for (const other of others) {
+    for (let at = 0; at < 22; at++) {
+      const text = `${'0'.repeat(at)}${other}${'0'.repeat(21 - at)}`
+      expect([fromBase62(text, 16), idOf(text), numberFromBase62(text)]).toEqual([undefined, undefined, Number.NaN])
+    }
+  }
+})
+
+test('a part of a text is read alone', () => {
+  const id = '0198c1f0-7a3b-7c4d-8e5f-0123456789ab'
+  const text = `_${textOfId(id)}z`
+  expect(idOf(text, 1, 23)).toBe(id)
+  expect(fromBase62(text, 16, 1, 23)).toEqual(fromBase62(textOfId(id), 16))
+  expect(numberFromBase62('_0Az_', 1, 4)).toBe(10 * 62 + 61)
+})

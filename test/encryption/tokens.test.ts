@@ -29,6 +29,43 @@ test.each([
   expect(read(summed(`${head}${organization}_${secret}0`))).toBeUndefined()
 })
 
+test('a session token with any character changed, added or left out is none', () => {
+  const [{ token, refreshToken }] = tokens.makeSession(newId(), newId(), 3)
+  for (const [text, read] of [
+    [token, (given: string) => tokens.readSession(given)],
+    [refreshToken, (given: string) => tokens.readRefresh(given)],
+  ] as const) {
+    expect(read(text)).toMatchObject({ generation: 3 })
+    for (let at = 0; at <= text.length; at++) {
+      const [before, after] = [text.slice(0, at), text.slice(at + 1)]
+      for (const one of ['', '0', 'z', '_', 'é', '\0'].filter((sign) => sign !== text[at])) {
+        if (at < text.length) expect(read(before + one + after)).toBeUndefined()
+        if (one !== '') expect(read(before + one + text.slice(at))).toBeUndefined()
+      }
+    }
+  }
+})
+
+const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+test('the code of a session token has one spelling', () => {
+  // A larger number of 43 digits that is the same modulo 2^256. One code in fifty has such a one.
+  const twinOf = (code: string) => {
+    const read = Array.from(code).reduce((sum, digit) => sum * 62n + BigInt(digits.indexOf(digit)), 0n)
+    let rest = read + (1n << 256n)
+    let text = ''
+    for (; rest > 0n; rest /= 62n) text = digits.charAt(Number(rest % 62n)) + text
+    return text
+  }
+  let [token, twin] = ['', '']
+  for (let generation = 0; twin.length !== 43; generation++) {
+    token = tokens.makeSession(newId(), newId(), generation)[0].token
+    twin = twinOf(token.slice(-43))
+  }
+  expect(tokens.readSession(token)).toBeDefined()
+  expect(tokens.readSession(token.slice(0, -43) + twin)).toBeUndefined()
+})
+
 test('a token of one kind is none of another', () => {
   const [key, invitation] = [tokens.makeKey(newId()).token, tokens.makeInvitation(newId()).token]
   const [{ token, refreshToken }] = tokens.makeSession(newId(), newId(), 0)
