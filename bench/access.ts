@@ -13,8 +13,10 @@ export async function openAccess({ orgId, taskIds, database }: BenchDatabase) {
   await backend.roles.create({ key: 'bench', name: 'Bench', permissions })
   const userId = await createUser(database.admin)
   await backend.members.add({ userId, email: `${userId}@example.com`, role: 'bench' })
-  const key = { userId, name: 'bench', scopes: permissions, rateLimitPerHour: 1_000_000_000 }
+  const key = { userId, name: 'bench', scopes: permissions }
   const { token } = await backend.apiKeys.create(key)
+  const limit = { name: 'bench, limited', rateLimitPerHour: 1_000_000_000 }
+  const limited = await backend.apiKeys.create({ ...key, ...limit })
   const session = await tenancy.forUser(userId).sessions.start({ activeOrg: orgId })
   const actor = await backend.actorFor(userId)
   await database.admin.query('vacuum analyze')
@@ -26,6 +28,10 @@ export async function openAccess({ orgId, taskIds, database }: BenchDatabase) {
       call: (call) => tenancy.forOrg(orgId, { actor }).tasks.get(id(call)),
     } satisfies Variant,
     key: { name: 'authenticateApiKey', call: () => tenancy.authenticateApiKey(token) } satisfies Variant,
+    limited: {
+      name: 'authenticateApiKey, with an hourly limit',
+      call: () => tenancy.authenticateApiKey(limited.token),
+    } satisfies Variant,
     session: { name: 'authenticateSession', call: () => tenancy.authenticateSession(session.token) } satisfies Variant,
     close: () => tenancy.close(),
   }

@@ -75,11 +75,12 @@ async function delayed(): Promise<void> {
 
 async function access(): Promise<void> {
   const variants = await openAccess(bench)
-  const { read, checked, key, session } = variants
+  const { read, checked, key, limited, session } = variants
   const reads = await compare('a read with an actor', [read, checked])
   goal('read with an actor, against one without', ratio(reads, checked.name), 1.01)
-  const entries = await compare('authentication', [read, key, session])
+  const entries = await compare('authentication', [read, session, key, limited])
   goal('API key authentication, against a scoped read', ratio(entries, key.name), 1.6)
+  goal('API key authentication with an hourly limit', ratio(entries, limited.name), 1.6)
   goal('session authentication, against a scoped read', ratio(entries, session.name), 1.6)
   await variants.close()
 }

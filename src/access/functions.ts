@@ -1,4 +1,5 @@
 import { authenticationFunctions } from './authentication-functions.js'
+import { earlierAuthenticationFunctions } from './earlier-authentication-functions.js'
 import { peopleFunctions } from './people-functions.js'
 import { pinned, type SqlFunction } from './sql-function.js'
 
@@ -162,4 +163,5 @@ export const sqlFunctions: readonly SqlFunction[] = [
   ...peopleFunctions,
   assertRoom,
   ...authenticationFunctions,
+  ...earlierAuthenticationFunctions,
 ]

@@ -24,7 +24,7 @@ const refusedNames = new Map(
       dblink_send_query dblink_is_busy dblink_get_result dblink_get_notify dblink_cancel_query dblink_get_connections
       dblink_error_message`,
     [outlives]: 'setseed',
-    [authenticates]: 'authenticate_api_key authenticate_session',
+    [authenticates]: 'accept_api_key accept_session authenticate_api_key authenticate_session',
     [reaches]: 'pg_cancel_backend pg_terminate_backend pg_notify',
     [shows]: 'pg_stat_activity pg_stat_get_activity pg_stat_get_backend_activity pg_stat_statements',
     [shares]: `lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put

@@ -10,6 +10,7 @@ import type { Executor } from '../core/executor.js'
 import { parseOrgId } from '../core/ids.js'
 import type { Tokens } from '../core/scope.js'
 import { unguardedStatement } from '../core/statement.js'
+import { acceptedRights } from './accepted-rights.js'
 
 /** A key that was accepted. */
 export interface AcceptedKey {
@@ -37,33 +38,32 @@ export async function authenticateApiKey(
   const read = tokens.readKey(token)
   if (read === undefined) throw new UnauthorizedError()
   const { orgId, hashes, pepperId } = read
-  const calls = [{ statement: authenticate, values: [hashes, pepperId, orgId] }]
+  const calls = [{ statement: accept, values: [hashes, pepperId] }]
   const [found] = await executor.run({ kind: 'org', id: parseOrgId(orgId) }, calls, { signal }).catch(refused)
-  const [row] = found?.rows ?? []
-  if (row === undefined) throw new UnauthorizedError()
-  const [id, name, epoch, limit, permissions, projects, left, resetAt, used, userId] = row as FoundKey
-  if (limit !== null && used === null) throw new RateLimitedError(left, limit)
-  const onBehalfOf = userId ?? undefined
-  const actor = makeActor({ kind: 'api_key', id, orgId, label: name, onBehalfOf, permissions, projects, epoch })
+  const text = found?.rows[0]?.[0] as string | null | undefined
+  if (text === null || text === undefined) throw new UnauthorizedError()
+  const [id, userId, epoch, permissions = '', projects, limit, used, resetAt = '', left, ...name] = text.split('\n')
+  if (limit !== '' && used === '') throw new RateLimitedError(Number(left), Number(limit))
+  const actor = makeActor({
+    kind: 'api_key',
+    id,
+    onBehalfOf: userId,
+    orgId,
+    label: name.join('\n'),
+    epoch: Number(epoch),
+    ...acceptedRights(permissions, projects),
+  })
   const rateLimit =
-    limit === null
+    limit === ''
       ? undefined
-      : { limit, remaining: limit - (used ?? limit), resetAt: new Date(resetAt), resetAfter: left }
+      : {
+          limit: Number(limit),
+          remaining: Number(limit) - Number(used),
+          resetAt: new Date(resetAt),
+          resetAfter: Number(left),
+        }
   return { orgId, actor, rateLimit }
 }
-
-type FoundKey = [
-  id: string,
-  name: string,
-  epoch: number,
-  limit: number | null,
-  permissions: string[],
-  projects: Record<string, string[]>,
-  left: number,
-  resetAt: string,
-  used: number | null,
-  userId: string | null,
-]
 
 /** An organization that cannot be entered, and a key that was removed meanwhile, are no other answer than an unknown key. */
 function refused(error: unknown): never {
@@ -72,9 +72,4 @@ function refused(error: unknown): never {
   throw error
 }
 
-const authenticate = unguardedStatement(
-  `select a.id, a.name, a.auth_epoch, a.allowed, a.permissions, a.projects, a.retry_after, a.reset_at, a.used, k.user_id
-   from platform.authenticate_api_key($1, $2) a
-   left join platform.api_keys k on k.org_id = $3 and k.id = a.id`,
-  'change',
-)
+const accept = unguardedStatement('select platform.accept_api_key($1, $2)', 'change')

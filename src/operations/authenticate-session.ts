@@ -6,6 +6,7 @@ import type { Tokens } from '../core/scope.js'
 import type { RequestContext } from '../core/request-context.js'
 import { statement, unguardedStatement } from '../core/statement.js'
 import { isLivePerson } from '../schema/users.js'
+import { acceptedRights } from './accepted-rights.js'
 import type { SessionPolicy } from './session-policy.js'
 
 /** A session that was accepted. */
@@ -47,12 +48,16 @@ export async function authenticateSession(
   const read = tokens.readSession(token)
   if (read === undefined) throw new UnauthorizedError()
   const { userId, sessionId, hashes } = read
-  const calls = [{ statement: authenticate, values: [sessionId, hashes, policy.maxIdle] }]
+  const calls = [{ statement: accept, values: [sessionId, hashes, `${policy.maxIdle} seconds`] }]
   const [found] = await executor.run({ kind: 'user', id: userId }, calls, { signal })
-  const [row] = found?.rows ?? []
-  if (row === undefined) throw new UnauthorizedError()
-  const [expiresAt, ...rights] = row as [string, ...Rights]
-  return { userId, session: { id: sessionId, expiresAt: new Date(expiresAt) }, actor: actorOf(userId, rights) }
+  const text = found?.rows[0]?.[0] as string | null | undefined
+  if (text === null || text === undefined) throw new UnauthorizedError()
+  const [expiresAt = '', orgId, epoch, permissions = '', projects] = text.split('\n')
+  const actor =
+    orgId === undefined
+      ? undefined
+      : makeActor({ kind: 'user', id: userId, orgId, epoch: Number(epoch), ...acceptedRights(permissions, projects) })
+  return { userId, session: { id: sessionId, expiresAt: new Date(expiresAt) }, actor }
 }
 
 /**
@@ -99,24 +104,13 @@ export async function refreshSession(
   }
 }
 
-/** All null where no organization is chosen, the membership has ended, or the organization is suspended or deleted. */
-type Rights = [orgId: string | null, epoch: number, permissions: string[], projects: Record<string, string[]>]
-
-function actorOf(userId: string, [orgId, epoch, permissions, projects]: Rights): Actor | undefined {
-  if (orgId === null) return undefined
-  return makeActor({ kind: 'user', id: userId, orgId, permissions, projects, epoch })
-}
-
 // Every moment is compared with the clock of the database, at the statement: a transaction may have begun before the end.
 const live = `s.user_id = $1 and s.id = $2 and s.revoked_at is null
   and s.expires_at > statement_timestamp() and s.idle_expires_at > statement_timestamp()`
 
 const person = `u.id = $1 and ${isLivePerson('u')}`
 
-const authenticate = unguardedStatement(
-  `select a.expires_at, a.org_id, a.auth_epoch, a.permissions, a.projects from platform.authenticate_session($1, $2, $3) a`,
-  'change',
-)
+const accept = unguardedStatement('select platform.accept_session($1, $2, $3)', 'change')
 
 /** `rotated_at` is the start of the transaction, by which the next statement knows its own rotation. */
 const rotate = statement(

@@ -167,6 +167,7 @@ test.each([
   'select pg_cancel_backend(1)',
   'select lo_create(0)',
   'select a.id from platform.authenticate_api_key($1, $2) a',
+  'select platform.accept_api_key($1, $2)',
   'select (platform."authenticate_session"($1, $2, 600)).org_id',
   'select lo_from_bytea(0, $1)',
   'explain analyze select lo_unlink(1)',
@@ -201,6 +202,8 @@ const refusedNames = [
   'pg_cancel_backend',
   'lo_get',
   'lowrite',
+  'accept_api_key',
+  'accept_session',
   'authenticate_api_key',
   'authenticate_session',
 ]

@@ -66,7 +66,7 @@ test('SQL of the host authenticates nobody, though the library has prepared the 
   const { token } = await team.org.apiKeys.create({ userId, name: newId() })
   await tenancy.authenticateApiKey(token)
   const [text = ''] = texts.splice(0)
-  expect(text).toContain('platform.authenticate_api_key(')
+  expect(text).toContain('platform.accept_api_key(')
 
   const org = tenancy.forOrg(team.id)
   await org.transaction(async ({ db }) => {
@@ -74,8 +74,8 @@ test('SQL of the host authenticates nobody, though the library has prepared the 
     const [head = '', middle = '', tail = ''] = text.split(/\$[12]/)
     const same = sql`${sql.raw(head)}${sql.param(['x'])}${sql.raw(middle)}${'test'}${sql.raw(tail)}`
     await expect(db.execute(same)).rejects.toThrow(UnsafeStatementError)
-    await expect(db.execute(sql`select platform.authenticate_session(null, null, 1)`)).rejects.toThrow(
-      'a scope does not send SQL that names authenticate_session',
+    await expect(db.execute(sql`select platform.accept_session(null, null, '1 day')`)).rejects.toThrow(
+      'a scope does not send SQL that names accept_session',
     )
   })
   const authenticated = await tenancy.authenticateApiKey(token)
@@ -105,15 +105,86 @@ test('what an authentication writes does not wait for the disk', async () => {
     return [rows.length, settings[0]?.synchronous_commit]
   }
   const [key] = await admin.query('select key_hash from platform.api_keys where id = $1', [apiKey.id])
-  const byKey: [string, unknown[]] = ['authenticate_api_key(array[$1::bytea], $2)', [key?.key_hash, 'test']]
+  const byKey: [string, unknown[]] = ['accept_api_key(array[$1::bytea], $2)', [key?.key_hash, 'test']]
   const [kept] = await admin.query('select token_hash from platform.user_sessions where id = $1', [session.id])
   const bySession: [string, unknown[]] = [
-    'authenticate_session($1, array[$2::bytea], 600)',
+    "accept_session($1, array[$2::bytea], '10 minutes')",
     [session.id, kept?.token_hash],
   ]
   expect(await settingAfter('enter_org', team.id, ...byKey)).toEqual([1, 'off'])
+  expect(await settingAfter('enter_org', team.id, ...byKey)).toEqual([1, 'on'])
   expect(await settingAfter('enter_user', userId, ...bySession)).toEqual([1, 'off'])
   // Its use was noted just now.
   expect(await settingAfter('enter_user', userId, ...bySession)).toEqual([1, 'on'])
   await client.end()
+})
+
+test('the builds before this one authenticate by the functions that they know', async () => {
+  const { admin, appUrl } = teams.database
+  const team = await teams.newTeam()
+  const { userId } = await team.join('developer')
+  const { apiKey } = await team.org.apiKeys.create({ userId, name: newId(), scopes: ['agents:read'] })
+  const { session } = await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
+  const [hashes] = await admin.query(
+    'select k.key_hash, s.token_hash from platform.api_keys k, platform.user_sessions s where k.id = $1 and s.id = $2',
+    [apiKey.id, session.id],
+  )
+
+  const client = new pg.Client({ connectionString: appUrl })
+  await client.connect()
+  const answer = async (enter: string, id: string, authenticate: string, values: unknown[]): Promise<unknown> => {
+    await client.query('begin')
+    await client.query(`select platform.${enter}($1)`, [id])
+    const { rows } = await client.query(authenticate, values)
+    await client.query('commit')
+    return rows
+  }
+  const byKey = await answer(
+    'enter_org',
+    team.id,
+    'select a.id, a.permissions, a.projects from platform.authenticate_api_key($1, $2) a',
+    [[hashes?.key_hash], 'test'],
+  )
+  expect(byKey).toEqual([{ id: apiKey.id, permissions: ['agents:read'], projects: {} }])
+  const bySession = await answer(
+    'enter_user',
+    userId,
+    'select a.org_id, a.permissions from platform.authenticate_session($1, $2, $3) a',
+    [session.id, [hashes?.token_hash], 600],
+  )
+  const { permissions } = await team.org.actorFor(userId)
+  expect(bySession).toEqual([{ org_id: team.id, permissions: expect.arrayContaining([...permissions]) as unknown }])
+  await client.end()
+})
+
+test('an actor names the person of record of a key, and nobody for a person or a job', async () => {
+  const team = await teams.newTeam()
+  const { userId } = await team.join('developer')
+  const { apiKey, token } = await team.org.apiKeys.create({ userId, name: 'two\nlines\n' })
+  const started = await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
+
+  const { actor } = await teams.tenancy.authenticateApiKey(token)
+  expect(actor).toMatchObject({ id: apiKey.id, onBehalfOf: userId, label: 'two\nlines\n' })
+  const others = [
+    (await teams.tenancy.authenticateSession(started.token)).actor,
+    await team.org.actorFor(userId),
+    teams.tenancy.job('nightly'),
+  ]
+  expect(others.map((other) => [other?.kind, other?.onBehalfOf])).toEqual([
+    ['user', undefined],
+    ['user', undefined],
+    ['system', undefined],
+  ])
+})
+
+test('a person without permissions is accepted with none', async () => {
+  const team = await teams.newTeam()
+  await team.org.roles.create({ key: 'idle', name: 'Idle' })
+  const { userId } = await team.join('idle')
+  const { token } = await team.org.apiKeys.create({ userId, name: newId(), rateLimitPerHour: 3 })
+  const started = await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
+  const byKey = await teams.tenancy.authenticateApiKey(token)
+  const bySession = await teams.tenancy.authenticateSession(started.token)
+  expect([byKey.actor.permissions, bySession.actor?.permissions]).toEqual([new Set(), new Set()])
+  expect(byKey.rateLimit).toMatchObject({ limit: 3, remaining: 2 })
 })
