@@ -34,6 +34,17 @@ export type { TokenFormat } from './encryption/tokens.js'
 export type { BatchOrg, Org, PermissionName, Permissions } from './org.js'
 export type { System } from './system.js'
 export type { SystemOptions } from './operations/system-operation.js'
+export type {
+  AuditChains,
+  AuditHead,
+  AuditPlace,
+  AuditProgress,
+  Sealed,
+  SealOptions,
+  Verified,
+  VerifyOptions,
+} from './operations/audit-chains.js'
+export type { BrokenChain, ChainFault } from './operations/verify-audit-log.js'
 export type { Catalog, Catalogs } from './operations/catalogs.js'
 export type { Maintained, Maintenance, MaintenanceOptions, MaintenanceProgress } from './operations/maintenance.js'
 export type { PartitionAlarm } from './operations/partition-alarm.js'

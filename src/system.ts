@@ -6,6 +6,7 @@ import type { Secrets } from './core/scope.js'
 import { openScope } from './core/scopes/open-scope.js'
 import { parseInput } from './core/values.js'
 import { auditTrail } from './operations/audit-trail.js'
+import { AuditChains } from './operations/audit-chains.js'
 import { Catalogs } from './operations/catalogs.js'
 import { Keys } from './operations/keys.js'
 import { Maintenance } from './operations/maintenance.js'
@@ -18,6 +19,10 @@ import * as shape from './schema/shared/shapes.js'
 /** Named operations across organizations. Each is recorded with its actor and its reason. */
 export class System {
   constructor(private readonly work: SystemWork) {}
+
+  get audit(): AuditChains {
+    return new AuditChains(this.work)
+  }
 
   get users(): Users {
     return new Users(this.work)
@@ -55,7 +60,7 @@ export interface SystemSettings extends Pick<SystemWork, 'tables'> {
 /** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
 export function systemOf(settings: SystemSettings, given: SystemOptions): System {
   const { executor, secrets, tables, debug } = settings
-  const { cursorKeys, tokens, dataKeys } = secrets
+  const { cursorKeys, tokens, dataKeys, chainKeys } = secrets
   const context = {
     actor: undefined,
     author: operations,
@@ -71,6 +76,7 @@ export function systemOf(settings: SystemSettings, given: SystemOptions): System
     operator: parseInput(operator, given),
     tables,
     dataKeys,
+    chainKeys,
     scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),
   })
 }

@@ -15,7 +15,7 @@ import { traced } from './core/tracing.js'
 import { parseInput, readOptions } from './core/values.js'
 import { declare } from './declared.js'
 import { openEmbeddedDatabase } from './embedded.js'
-import { loadKeyring, passingKeyring } from './encryption/keyring.js'
+import { type Keyring, loadKeyring, passingKeyring } from './encryption/keyring.js'
 import { lateProvider } from './encryption/key-providers.js'
 import { secretsOf } from './encryption/secrets.js'
 import { authenticateApiKey, type RateLimit } from './operations/authenticate-api-key.js'
@@ -327,17 +327,26 @@ export interface OpenSystem {
   close(): Promise<void>
 }
 
+/** The master keys of a command. */
+export interface CommandKeys {
+  /** Undefined where there is none: then the audit log is not sealed, because other keys than the application's would break the chains. */
+  readonly keyring: Keyring | undefined
+  /** Called where a data key is wrapped or unwrapped. */
+  readonly provider: () => KeyProvider
+}
+
 export async function openSystem(
   place: { readonly url: string } | { readonly embedded: string },
   options: Pick<TenancyOptions, 'own' | 'allowRelations' | 'allowFunctions'>,
-  provider: () => KeyProvider,
+  { keyring, provider }: CommandKeys,
 ): Promise<OpenSystem> {
   const declared = await declare(options.own)
   const executor =
     'embedded' in place
       ? await openEmbeddedDatabase(place.embedded, declared)
       : await openServer('tenantry_system', systemPool(place.url), options, declared)
-  const secrets = secretsOf(passingKeyring(), undefined, lateProvider(provider))
+  const made = secretsOf(keyring ?? passingKeyring(), undefined, lateProvider(provider))
+  const secrets = keyring === undefined ? { ...made, chainKeys: undefined } : made
   return {
     system: (operator) => systemOf({ executor, secrets, tables: declared.tables, debug: false }, operator),
     close: () => executor.close({ drain: 0 }),

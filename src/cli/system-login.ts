@@ -48,12 +48,15 @@ export async function withSystem<T>(
 ): Promise<T> {
   const { openSystem } = await import('../tenancy.js')
   const { keyringProvider } = await import('../encryption/key-providers.js')
-  const { loadKeyring } = await import('../encryption/keyring.js')
+  const { findKeyring, loadKeyring } = await import('../encryption/keyring.js')
   const { cwd, env } = context
   const { openingOptions } = await import('./config-file.js')
   const place =
     embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
-  const masterKeys = () => keyringProvider(loadKeyring(undefined, env, cwd))
+  const masterKeys = {
+    keyring: findKeyring(cwd, env),
+    provider: () => keyringProvider(loadKeyring(undefined, env, cwd)),
+  }
   const opened = await openSystem(place, openingOptions(await context.project()), masterKeys)
   try {
     return await work(

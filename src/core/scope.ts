@@ -66,14 +66,27 @@ export interface InvitationToken {
   readonly pepperId: string
 }
 
+/** Chains the entries of the audit log. The first key seals, every key verifies. */
+export interface ChainKeys {
+  readonly keys: readonly [ChainKey, ...ChainKey[]]
+}
+
+export interface ChainKey {
+  readonly id: string
+  readonly secret: Uint8Array
+}
+
 /** What a tenancy needs of the master keys. */
 export interface Secrets {
   readonly cursorKeys: CursorKeys
   readonly tokens: Tokens
   readonly dataKeys: DataKeys
+  /** Undefined for a command that was given no keys. */
+  readonly chainKeys: ChainKeys | undefined
 }
 
-export interface ScopeContext extends Omit<Secrets, 'dataKeys'>, Acting {
+/** Only operations of the system seal the audit log, and the rules of a scope have the data keys. */
+export interface ScopeContext extends Omit<Secrets, 'dataKeys' | 'chainKeys'>, Acting {
   readonly binding: Binding
   readonly signal: AbortSignal | undefined
   readonly readOnly: boolean

@@ -67,6 +67,15 @@ function textOf(file: string): string {
   }
 }
 
+/** The keys of the environment of a command, or those that development keeps in its folder. It makes none. */
+export function findKeyring(cwd: string, env: NodeJS.ProcessEnv): Keyring | undefined {
+  const text = env[variable]
+  if (text !== undefined && text !== '') return parseKeyring(text)
+  const file = join(cwd, '.tenantry', 'keys')
+  if (env.NODE_ENV === 'production' || !existsSync(file)) return undefined
+  return parseKeyring(keysInFile(file))
+}
+
 function keysInFile(file: string): string {
   try {
     if (!existsSync(file)) makeKeyFile(file)

@@ -1,4 +1,4 @@
-import type { CursorKeys, Secrets } from '../core/scope.js'
+import type { ChainKeys, CursorKeys, Secrets } from '../core/scope.js'
 import type { KeyProvider } from '../core/sealing.js'
 import { dataKeysOf } from './data-keys.js'
 import { keyringProvider } from './key-providers.js'
@@ -11,10 +11,12 @@ export const secretsOf = (
   format?: TokenFormat,
   provider: KeyProvider = keyringProvider(keyring),
 ): Secrets => ({
-  // Not enumerable, so that no logger prints them with a tenancy or a scope.
-  cursorKeys: Object.defineProperty({}, 'keys', {
-    value: derivedKeys(keyring, 'cursor').map(({ secret }) => secret),
-  }) as CursorKeys,
+  cursorKeys: unlisted<CursorKeys>(derivedKeys(keyring, 'cursor').map(({ secret }) => secret)),
   tokens: tokensOf(keyring, format),
   dataKeys: dataKeysOf(provider),
+  chainKeys: unlisted<ChainKeys>(derivedKeys(keyring, 'audit log')),
 })
+
+/** Not enumerable, so that no logger prints the keys with a tenancy or a scope. */
+const unlisted = <Keys extends object>(keys: readonly unknown[]): Keys =>
+  Object.defineProperty({}, 'keys', { value: keys }) as Keys

@@ -153,10 +153,16 @@ async function make(session: Session, parent: Parent, month: number): Promise<nu
 /** Returns the reason when the partition has to stay. */
 async function drop(session: Session, parent: Parent, name: string): Promise<string | undefined> {
   const partition = qualified(parent.schema, name)
+  // First, as sealing does: it holds the head of a chain while it numbers entries.
+  if (parent.isAuditLog) await session.query('lock table platform.audit_seals in exclusive mode')
   await session.query(`lock table only ${parent.full} in access exclusive mode`)
   if (parent.isAuditLog) {
-    const unsealed = await session.query(`select from ${partition} where seq is null limit 1`)
-    if (unsealed.length > 0) return 'entries of it are not sealed'
+    const [unsealed] = await session.query<{ count: number }>(
+      `select count(*)::int as count from ${partition} where seq is null`,
+    )
+    const { count = 0 } = unsealed ?? {}
+    if (count > 0)
+      return `${count} ${count === 1 ? 'entry of it is' : 'entries of it are'} not sealed: run tenantry audit seal`
     // The chains now begin after the last entry that is dropped.
     await session.query(
       `update platform.audit_seals s set base_seq = gone.seq, base_hash = gone.hash, updated_at = now()

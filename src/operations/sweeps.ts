@@ -8,6 +8,7 @@ import { idempotencyKeys } from '../schema/idempotency-keys.js'
 import { organizationInvitations } from '../schema/invitations.js'
 import { userSessions } from '../schema/sessions.js'
 import { type Task, tasks } from '../schema/tasks.js'
+import { SealPass } from './seal-audit-log.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
 /** How many days rows are kept after their end, where they are kept. */
@@ -37,6 +38,8 @@ export const sweeps = {
     removing(work, expiredInvitations, invitationDays),
   sessions: (work: SystemWork, { sessionDays }: Retention): NextBatch =>
     inTurn([removing(work, expiredSessions, sessionDays), removing(work, revokedSessions, sessionDays)]),
+  /** Last: an entry that cannot be sealed must not stop the others. */
+  auditEntries: (work: SystemWork): NextBatch => sealing(work),
 } satisfies Readonly<Record<string, (work: SystemWork, retention: Retention) => NextBatch>>
 
 export type MaintenanceKind = keyof typeof sweeps
@@ -183,6 +186,17 @@ function requeueIn(work: SystemWork, id: string, size: number): Promise<BatchRes
       ({ rowCount }) => rowCount,
     ),
   )
+}
+
+/** Nothing where there are no keys: the command says so. */
+function sealing(work: SystemWork): NextBatch {
+  if (work.chainKeys === undefined) return () => Promise.resolve({ rows: 0, isLast: true })
+  const pass = new SealPass(work, work.chainKeys)
+  return async (size) => {
+    const before = pass.entries
+    await pass.next(size)
+    return { rows: pass.entries - before, isLast: pass.isComplete }
+  }
 }
 
 /** One after the other, as if they were one. */

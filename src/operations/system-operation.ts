@@ -1,5 +1,5 @@
 import type { Owner } from '../core/executor.js'
-import type { Scope } from '../core/scope.js'
+import type { ChainKeys, Scope } from '../core/scope.js'
 import type { DataKeys } from '../core/sealing.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { planOfAllOwners } from '../core/statements/table-plan.js'
@@ -22,6 +22,8 @@ export interface SystemWork {
   /** Every table that this build declares, the host's too. */
   readonly tables: readonly PgTable[]
   readonly dataKeys: DataKeys
+  /** Undefined where a command was given no master keys: it then seals nothing. */
+  readonly chainKeys: ChainKeys | undefined
 }
 
 /** What the entry of an operation says beside the operator. */

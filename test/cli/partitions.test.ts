@@ -180,7 +180,7 @@ describe('drop', () => {
     const partly = await partitions(...before)
     expect(partly).toMatchObject({ code: 3, stderr: '' })
     expect(partly.stdout).toBe(
-      `audit_logs_${month(-2)} dropped\naudit_logs_${month(-1)} stays: entries of it are not sealed\n`,
+      `audit_logs_${month(-2)} dropped\naudit_logs_${month(-1)} stays: 1 entry of it is not sealed: run tenantry audit seal\n`,
     )
     expect(await lying(month(-1))).toHaveLength(1)
     // The chain begins where the entries that are left begin.

@@ -1,0 +1,165 @@
+import { describe, expect, test } from 'vitest'
+import { openSession } from '../../src/database/session.js'
+import { contentHash } from '../../src/operations/audit-chain.js'
+import { useAuditChains } from '../support/use-audit-chains.js'
+
+const { teams, audit, sql, stored, write, newLog, sealed, verify } = useAuditChains()
+
+describe('sealing', () => {
+  test('numbers the entries of an organization by their time, once', async () => {
+    const { org, ids } = await sealed(5)
+    const byTime = await sql<{ id: string }>(
+      `select id from platform.audit_logs where org_id = $1 order by created_at, id`,
+      [org],
+    )
+    expect(ids).toEqual(byTime.map(({ id }) => id))
+    expect((await stored(org)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5])
+    expect(await audit().seal(org)).toEqual({ entries: 0, organizations: 0, isComplete: true })
+    await write(org, 3)
+    expect(await audit().seal(org)).toEqual({ entries: 3, organizations: 1, isComplete: true })
+    expect((await stored(org)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
+    expect(await audit().verify(org)).toEqual({
+      isIntact: true,
+      broken: [],
+      organizations: 1,
+      entries: 8,
+      unsealed: 0,
+      dropped: 0,
+      isAnchored: undefined,
+      isComplete: true,
+      next: undefined,
+    })
+  })
+
+  test('of every organization goes in batches, stops at the limit, and goes on', async () => {
+    await audit().seal()
+    for (const { id } of [await newLog(), await newLog()]) await write(id, 1200)
+    const heard: number[] = []
+    const first = await audit().seal(undefined, {
+      limit: 2100,
+      onProgress: ({ done, total }) => {
+        expect(total).toBe(2400)
+        heard.push(done)
+      },
+    })
+    expect(first).toEqual({ entries: 2100, organizations: 2, isComplete: false })
+    expect(heard).toEqual([1000, 1200, 2100])
+    expect(await audit().seal()).toEqual({ entries: 300, organizations: 1, isComplete: true })
+    const verified = await audit().verify()
+    expect(verified).toMatchObject({ isIntact: true, isComplete: true, unsealed: 0 })
+    expect(verified.entries).toBeGreaterThanOrEqual(2400)
+  })
+
+  test('is stopped between two batches by its signal', async () => {
+    const { id } = await newLog()
+    await write(id, 1500)
+    const stop = new AbortController()
+    const onProgress = () => {
+      stop.abort()
+    }
+    const stopped = await audit().seal(id, { signal: stop.signal, onProgress })
+    expect(stopped).toEqual({ entries: 1000, organizations: 1, isComplete: false })
+  })
+
+  test('is recorded once, and only when something was sealed', async () => {
+    const records = (org: string) =>
+      sql<{ metadata: unknown }>(
+        `select metadata from platform.system_audit_logs where operation = 'audit.seal' and target_org_id = $1`,
+        [org],
+      )
+    const { org } = await sealed(3)
+    await audit().seal(org)
+    expect(await records(org)).toEqual([{ metadata: { entries: 3, organizations: 1, isComplete: true } }])
+  })
+
+  test('takes entries with a moment without end, which the application can write', async () => {
+    const { org, ids } = await sealed(1)
+    for (const moment of ['infinity', '-infinity', '0044-03-15 BC'])
+      await sql(
+        `insert into platform.audit_logs (org_id, id, event_type, created_at) values ($1, gen_random_uuid(), 'odd', $2)`,
+        [org, moment],
+      )
+    await audit().seal(org)
+    expect(await audit().verify(org)).toMatchObject({ isIntact: true, entries: ids.length + 3 })
+    await sql(`delete from platform.audit_logs where org_id = $1`, [org])
+  })
+
+  test('by ten at once gives each number once', async () => {
+    const { id } = await newLog()
+    await write(id, 2500)
+    const sealers = await Promise.all(Array.from({ length: 10 }, () => audit().seal(id)))
+    const count = (await stored(id)).length
+    expect(sealers.reduce((sum, { entries }) => sum + entries, 0)).toBe(count)
+    expect((await stored(id)).map(({ seq }) => seq)).toEqual(Array.from({ length: count }, (_, n) => n + 1))
+    expect(await verify(id)).toBeUndefined()
+  })
+
+  test('while fifty write, of whom some give up, leaves no gap and no break', async () => {
+    const team = await newLog()
+    let isWriting = true
+    const sealer = async () => {
+      while (isWriting) await audit().seal(team.id)
+    }
+    const sealers = [sealer(), sealer()]
+    const written = await Promise.allSettled(
+      Array.from({ length: 50 }, async (_, contender) => {
+        for (let round = 0; round < 4; round++) {
+          await team.org
+            .transaction(async (org) => {
+              await org.audit.record({ eventType: 'report.sent', metadata: { contender, round } })
+              await org.audit.record({ eventType: 'report.read', metadata: { contender, round } })
+              if ((contender + round) % 3 === 0) throw new Error('given up')
+            })
+            .catch((error: unknown) => {
+              if (!(error instanceof Error && error.message === 'given up')) throw error
+            })
+        }
+      }),
+    )
+    isWriting = false
+    await Promise.all(sealers)
+    expect(written.filter(({ status }) => status === 'rejected')).toEqual([])
+    await audit().seal(team.id)
+    const rows = await stored(team.id)
+    const kept = await team.org.audit.count({ eventType: { prefix: 'report.' } })
+    expect(kept).toBe(
+      2 * Array.from({ length: 200 }, (_, n) => (Math.floor(n / 4) + (n % 4)) % 3).filter(Boolean).length,
+    )
+    expect(rows.map(({ seq }) => seq)).toEqual(rows.map((_, index) => index + 1))
+    expect(await audit().verify(team.id)).toMatchObject({ isIntact: true, entries: rows.length, unsealed: 0 })
+  })
+
+  test('gives an entry that was begun earlier and ends later a later number', async () => {
+    const { org, team, ids } = await sealed(2)
+    let late = ''
+    await team.org.transaction(async (inner) => {
+      late = (await inner.audit.record({ eventType: 'report.late' })).id
+      await team.org.audit.record({ eventType: 'report.early' })
+      await audit().seal(org)
+    })
+    await audit().seal(org)
+    const rows = await stored(org)
+    expect(rows.slice(0, 2).map(({ id }) => id)).toEqual(ids)
+    expect(rows.at(-1)).toEqual({ seq: rows.length, id: late })
+    expect(await verify(org)).toBeUndefined()
+  })
+
+  test('covers the same text whatever the session prints dates and numbers as', async () => {
+    const { org } = await sealed(3)
+    const session = await openSession({ url: teams.database.adminUrl })
+    const read = () =>
+      session.query(`select ${contentHash} as content from platform.audit_logs where org_id = $1 order by seq`, [org])
+    const before = await read()
+    expect(new Set(before.map((row) => JSON.stringify(row))).size).toBe(3)
+    for (const setting of [
+      "datestyle = 'German, DMY'",
+      "timezone = 'Asia/Kathmandu'",
+      'extra_float_digits = -15',
+      "intervalstyle = 'iso_8601'",
+      "bytea_output = 'escape'",
+    ])
+      await session.query(`set ${setting}`)
+    expect(await read()).toEqual(before)
+    await session.close()
+  })
+})
