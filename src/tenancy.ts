@@ -105,7 +105,8 @@ export class Tenancy {
   private readonly executor: Executor
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
-  private readonly tables: readonly PgTable[]
+  /** Not a property: the tables refer to each other, and nothing could write the tenancy as JSON. */
+  readonly #tables: readonly PgTable[]
   private readonly allPermissions: ReadonlySet<string>
   private readonly policy: SessionPolicy
   /** The rules of a scope without an actor. */
@@ -123,7 +124,7 @@ export class Tenancy {
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
-    this.tables = tables
+    this.#tables = tables
     this.allPermissions = allPermissions
     this.policy = sessionPolicy(sessions)
     this.backend = { ...trusted, ...planLimits(fallbackPlan), ...sealing(secrets.dataKeys), audit: auditTrail }
@@ -259,8 +260,8 @@ export class Tenancy {
         'is missing: create a login with `tenantry login create <name> --system`, set SYSTEM_DATABASE_URL, and pass it to openTenancy',
       )
     }
-    const { secrets, tables, debug } = this
-    return systemOf({ executor, secrets, tables, debug }, operator)
+    const { secrets, debug } = this
+    return systemOf({ executor, secrets, tables: this.#tables, debug }, operator)
   }
 
   /** Resolves when the database answers. */

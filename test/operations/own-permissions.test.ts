@@ -97,7 +97,11 @@ test('a new organization gets them, whether or not the process that makes it kno
 
   // As `tenantry org create` does. It gets an older config here, as a process has that still runs.
   const older = { ...own, roles: {} }
-  const system = await openSystem({ url: database.systemUrl }, { own: older }, memoryKeyProvider)
+  const system = await openSystem(
+    { url: database.systemUrl },
+    { own: older },
+    { keyring: undefined, provider: memoryKeyProvider },
+  )
   const second = await provisioned(system)
   await system.close()
   expect(await held(database.admin, second.id)).toEqual(asDeclared)
@@ -107,7 +111,7 @@ test('an organization is made also where migrate up has recorded nothing yet', a
   const { admin, systemUrl } = await newDatabase()
   await seed(admin)
   await admin.query('drop view platform_migrations.inventory')
-  const system = await openSystem({ url: systemUrl }, {}, memoryKeyProvider)
+  const system = await openSystem({ url: systemUrl }, {}, { keyring: undefined, provider: memoryKeyProvider })
   const { id } = await provisioned(system)
   await system.close()
   expect(await held(admin, id)).toEqual([])
