@@ -12,6 +12,7 @@ import { OrganizationProfile } from './repositories/organization.js'
 import type { Actor } from './core/actor.js'
 import { actorFor, type ImpersonationOptions } from './operations/actors.js'
 import { Entitlements } from './operations/entitlements.js'
+import { idempotent, type IdempotentOptions, type JsonOf } from './operations/idempotency.js'
 import { FirableSchedules } from './operations/fire-schedule.js'
 import { ManagedApiKeys } from './operations/manage-api-keys.js'
 import { ManagedInvitations } from './operations/manage-invitations.js'
@@ -161,6 +162,20 @@ export class Org {
    */
   batch<const Calls extends readonly unknown[]>(collect: (org: BatchOrg) => Calls): Promise<BatchResults<Calls>> {
     return this.scope.batch(ofScope(collect))
+  }
+
+  /**
+   * Runs `work` once for the key: its effects, the key and the answer are one transaction. Whoever comes with the same key waits for it
+   * and gets the same answer; with another request, IdempotencyMismatchError. An error of `work` is thrown, and the key can be used again.
+   * Everybody gets the answer in its JSON form.
+   */
+  idempotent<T>(
+    key: string,
+    request: unknown,
+    work: (org: Org) => Promise<T>,
+    options?: IdempotentOptions,
+  ): Promise<JsonOf<T>> {
+    return idempotent(this.scope, key, request, ofScope(work), options) as Promise<JsonOf<T>>
   }
 
   private databaseOver<Schema extends SchemaModule>(tables: Schema): ScopedDatabase<Schema> {

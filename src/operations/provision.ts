@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { z } from 'zod'
 import { databaseTime } from '../core/database-time.js'
 import { ConflictError, IdempotencyMismatchError, InvalidInputError } from '../core/errors.js'
@@ -19,6 +18,7 @@ import * as shape from '../schema/shared/shapes.js'
 import { subscriptions } from '../schema/subscriptions.js'
 import { newUser, type User, users } from '../schema/users.js'
 import { addKey, newKey } from './stored-keys.js'
+import { digestOf } from './request-digest.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 const owner = z.union([
@@ -83,7 +83,7 @@ async function knownBy(scope: Scope, asked: Provision): Promise<Provisioned | un
   )
   const found = await rows.run(
     statement,
-    () => [asked.key, digestOf(asked)],
+    () => [asked.key, digestOfAsked(asked)],
     (result) => ({ organization: rows.rowsOf(result)[0], isSame: result.rows[0]?.at(-1) === true }),
   )
   if (found.organization === undefined) return undefined
@@ -95,19 +95,9 @@ async function knownBy(scope: Scope, asked: Provision): Promise<Provisioned | un
 }
 
 /** The rows may have been changed since, so what was asked for is compared. */
-function digestOf(asked: Provision): Buffer {
-  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null && value !== undefined))
-  return hash('sha256', JSON.stringify(sorted(given)), 'buffer')
-}
-
-/** Objects with their keys in order, so that equal ones have one text. */
-function sorted(value: unknown): unknown {
-  if (value instanceof Date || typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(sorted)
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, one]) => [key, sorted(one)]),
+function digestOfAsked(asked: Provision): Buffer {
+  return digestOf(
+    Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null && value !== undefined)),
   )
 }
 
@@ -120,7 +110,7 @@ async function make(scope: Scope, id: string, asked: Provision, dataKeys: DataKe
       temporalNamespace: values.temporalNamespace ?? `org-${id}`,
       allowUserManagement,
       provisionKey: key,
-      provisionHash: digestOf(asked),
+      provisionHash: digestOfAsked(asked),
     },
     event: 'provision',
   })

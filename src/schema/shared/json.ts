@@ -1,4 +1,5 @@
 import { customType } from 'drizzle-orm/pg-core'
+import { types } from 'node:util'
 
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject
 export interface JsonObject {
@@ -24,9 +25,12 @@ const maxJsonBytes = 1_048_576
  * Copies plain data: own enumerable properties, each read once, without prototypes, `toJSON`, or getters that return something else
  * the second time. Works through a list instead of recursing, so that no depth breaks the stack.
  */
-export function copyJson(value: unknown): { value: JsonValue } | { fault: string } {
+export function copyJson(
+  value: unknown,
+  dates: 'refused' | 'as text' = 'refused',
+): { value: JsonValue } | { fault: string } {
   const root: Container = {}
-  const copying: Copying = { size: 0, open: [] }
+  const copying: Copying = { size: 0, open: [], dates }
   let fault = put(copying, root, 'value', value, 0)
   for (let next = copying.open.pop(); fault === undefined && next !== undefined; next = copying.open.pop()) {
     fault = Array.isArray(next.from) ? fillList(copying, next, next.from) : fillObject(copying, next)
@@ -95,6 +99,7 @@ interface Copying {
   size: number
   /** Containers that are in their place and still empty. */
   readonly open: Open[]
+  readonly dates: 'refused' | 'as text'
 }
 
 /** Read by index: a list may have an iterator that never ends. */
@@ -142,6 +147,7 @@ function put(
     return grow(copying, 8)
   }
   if (typeof value !== 'object') return `holds a ${typeof value}, which JSON has not`
+  if (copying.dates === 'as text' && types.isDate(value)) return put(copying, into, key, textOf(value), depth)
   const copy: Container | JsonValue[] = Array.isArray(value) ? [] : {}
   if (!Array.isArray(copy) && !isPlain(value)) return 'contains an object that is not plain data'
   set(into, key, copy)
@@ -159,6 +165,10 @@ function set(into: Container, key: string | number, value: JsonValue): void {
   if (key !== '__proto__') into[key] = value
   else Object.defineProperty(into, key, { value, enumerable: true, writable: true, configurable: true })
 }
+
+/** Null for a date that is none, as in JSON. */
+const textOf = (date: Date): string | null =>
+  Number.isNaN(Date.prototype.getTime.call(date)) ? null : Date.prototype.toISOString.call(date)
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -1,0 +1,132 @@
+import { z } from 'zod'
+import { IdempotencyMismatchError, InvalidInputError, RetryableError } from '../core/errors.js'
+import { newId } from '../core/ids.js'
+import { ownerId } from '../core/owner-id.js'
+import { planned } from '../core/planned.js'
+import type { Scope } from '../core/scope.js'
+import { statement } from '../core/statement.js'
+import { parseInput, readOptions } from '../core/values.js'
+import { copyJson, type JsonValue } from '../schema/shared/json.js'
+import * as shape from '../schema/shared/shapes.js'
+import { digestOf } from './request-digest.js'
+
+/** A value as JSON gives it back: a Date is text, and what is undefined is left out. */
+export type JsonOf<T> = T extends string | number | boolean | null
+  ? T
+  : T extends Date
+    ? string
+    : T extends undefined | void
+      ? null
+      : T extends readonly (infer Item)[]
+        ? JsonOf<Item>[]
+        : T extends object
+          ? { [Name in keyof T]: JsonOf<Exclude<T[Name], undefined>> }
+          : never
+
+export interface IdempotentOptions {
+  /** How many hours the answer is kept. Default: 24. */
+  readonly keepHours?: number | undefined
+  /** As in `transaction`: how often the whole function may run again after a RetryableError. Default: 0. */
+  readonly retries?: number | undefined
+}
+
+const keyOf = z.strictObject({ key: shape.label(255), keepHours: shape.int(1, 8760) })
+
+/**
+ * Runs `work` once for the key: its effects, the key and the answer are one transaction. Whoever comes with the same key waits for it, and
+ * gets the same answer.
+ */
+export function idempotent(
+  scope: Scope,
+  key: string,
+  request: unknown,
+  work: (scope: Scope) => Promise<unknown>,
+  options?: IdempotentOptions,
+): Promise<JsonValue> {
+  const asked = read(key, request, work, options)
+  if ('refusal' in asked) return scope.track(Promise.reject(asked.refusal))
+  const { actor } = scope.context
+  const owner = actor?.id ?? actor?.label ?? ''
+  const row = [ownerId(scope, 'org'), owner, asked.key] as const
+  return scope.transaction(
+    async (inner) => {
+      const id = newId()
+      if (!(await claim(inner, row, id, asked))) return answered(inner, row, asked.digest)
+      const answer = jsonOf('answer', await work(inner))
+      await inner.query(() =>
+        planned({ statement: settle, values: [row[0], id, JSON.stringify(answer)] }, ({ rowCount }) => rowCount),
+      )
+      return answer
+    },
+    { retries: asked.retries },
+  )
+}
+
+interface Asked {
+  readonly key: string
+  readonly digest: Buffer
+  readonly keepHours: number
+  readonly retries: number | undefined
+}
+
+function read(key: unknown, request: unknown, work: unknown, options: unknown): Asked | { readonly refusal: unknown } {
+  try {
+    const { keepHours = 24, retries } = readOptions(options, ['keepHours', 'retries']) as IdempotentOptions
+    const given = parseInput(keyOf, { key, keepHours })
+    if (typeof work !== 'function')
+      throw new InvalidInputError('work', 'must be a function, such as `(org) => org.agents.create(values)`')
+    return { ...given, digest: digestOf(jsonOf('request', request)), retries }
+  } catch (refusal) {
+    return { refusal }
+  }
+}
+
+/** A copy. Throws InvalidInputError for what JSON cannot store, and for a Secret, which would be stored as `[secret]`. */
+function jsonOf(field: string, value: unknown): JsonValue {
+  const copy = copyJson(value ?? null, 'as text')
+  if ('value' in copy) return copy.value
+  throw new InvalidInputError(field, copy.fault)
+}
+
+type Row = readonly [orgId: string, actor: string, key: string]
+
+/** Whether the key is this transaction's. Waits for another one that has it. */
+async function claim(scope: Scope, row: Row, id: string, { digest, keepHours }: Asked): Promise<boolean> {
+  const forget = { statement: forgetExpired, values: row }
+  const call = { statement: insert, values: [...row, id, digest, keepHours] }
+  return scope.query(() => planned(call, ({ rowCount }) => rowCount === 1, undefined, [forget]))
+}
+
+/** The answer of whoever had the key first. */
+async function answered(scope: Scope, row: Row, digest: Buffer): Promise<JsonValue> {
+  const found = await scope.query(() => planned({ statement: find, values: [...row, digest] }, ({ rows }) => rows[0]))
+  // It has expired and was removed since.
+  if (found === undefined) throw new RetryableError('serialization')
+  const [isSame, result] = found as [boolean, JsonValue]
+  if (isSame) return result
+  throw new IdempotencyMismatchError()
+}
+
+const forgetExpired = statement(
+  `delete from platform.idempotency_keys
+   where org_id = $1 and actor = $2::text and key = $3::text and expires_at <= statement_timestamp()`,
+  'change',
+)
+
+const insert = statement(
+  `insert into platform.idempotency_keys (org_id, id, key, actor, request_hash, expires_at)
+   values ($1, $4::uuid, $3::text, $2::text, $5::bytea, statement_timestamp() + make_interval(hours => $6::int))
+   on conflict (org_id, actor, key) do nothing returning 1`,
+  'change',
+)
+
+const settle = statement(
+  `update platform.idempotency_keys set state = 'done', result = $3::jsonb, updated_at = statement_timestamp()
+   where org_id = $1 and id = $2`,
+  'change',
+)
+
+const find = statement(
+  `select request_hash = $4::bytea, result from platform.idempotency_keys where org_id = $1 and actor = $2::text and key = $3::text`,
+  'read',
+)
