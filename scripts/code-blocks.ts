@@ -36,6 +36,8 @@ declare const session: { readonly orgId: string }
 declare const request: { readonly query: { readonly cursor: string | undefined } }
 declare const log: { info(what: object): void; error(what: object): void }
 declare const otherOrgId: string
+declare const key: string
+declare const body: unknown
 declare const id: string
 declare const ada: import('tenantry/schema').Agent
 declare const bob: import('tenantry/schema').Agent

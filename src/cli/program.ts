@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import yargs, { type Argv } from 'yargs'
 import { InvalidInputError, TenantryError } from '../core/errors.js'
+import { addAudit } from './commands/audit.js'
 import { addBootstrap } from './commands/bootstrap.js'
 import { addCheck } from './commands/check.js'
 import { contextOf, type GlobalOptions, type Host, type Run } from './command.js'
@@ -24,6 +25,7 @@ const commands = [
   addSeed,
   addOrg,
   addKey,
+  addAudit,
   addPartitions,
   addMaintain,
 ]

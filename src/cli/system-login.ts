@@ -1,6 +1,8 @@
 import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import type { Argv } from 'yargs'
+import { InvalidInputError, NotFoundError } from '../core/errors.js'
+import type { Organization } from '../schema/organizations.js'
 import type { System } from '../system.js'
 import type { Context, GlobalOptions } from './command.js'
 import { loginsPlace } from './sessions.js'
@@ -39,6 +41,14 @@ export const systemOptions = <Args extends GlobalOptions>(command: Argv<Args>) =
         '  TENANTRY_KEYS        the master keys of the application, for commands that use them',
       ].join('\n'),
     )
+
+/** The live organization with that slug. Throws NotFoundError. */
+export async function bySlug(system: System, slug: string | undefined): Promise<Organization> {
+  if (slug === undefined) throw new InvalidInputError('', 'Name the organization by its slug')
+  const organization = await system.organizations.findBySlug(slug)
+  if (organization === undefined) throw new NotFoundError('organizations')
+  return organization
+}
 
 /** Runs `work` as the login of the system, or on the embedded database. */
 export async function withSystem<T>(

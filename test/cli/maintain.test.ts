@@ -6,13 +6,14 @@ import { beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { openSession } from '../../src/database/session.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
+import { keys } from '../support/use-teams.js'
 import { containing, start, tenantry } from './command-line.js'
 
 const database = useDatabase()
 let env: Record<string, string>
 let org = ''
 beforeAll(async () => {
-  env = { SYSTEM_DATABASE_URL: database.systemUrl }
+  env = { SYSTEM_DATABASE_URL: database.systemUrl, TENANTRY_KEYS: keys }
   org = await createOrganization(database.admin)
 })
 beforeEach(() => database.admin.query('delete from platform.idempotency_keys'))
@@ -50,7 +51,7 @@ test('ends at the limit, and says that there may be more', async () => {
     stdout: '2 expired idempotency keys removed\nThere may be more: run it again, or raise --limit.\n',
   })
   expect((await maintain('--json')).json()).toEqual({
-    rows: { taskLeases: 0, idempotencyKeys: 1, apiKeyWindows: 0, invitations: 0, sessions: 0 },
+    rows: { taskLeases: 0, idempotencyKeys: 1, apiKeyWindows: 0, invitations: 0, sessions: 0, auditEntries: 0 },
     isComplete: true,
     partitions: { missing: [], inDefault: [] },
   })
@@ -90,6 +91,23 @@ test('that is interrupted ends its batch, and records what it did', async () => 
   expect((await runs()).slice(before)).toMatchObject([{ keys: 1200 }])
 })
 
+test('seals the audit log with the keys of the application, and without them says that it does not', async () => {
+  const entry = () =>
+    database.admin.query(
+      `insert into platform.audit_logs (org_id, id, event_type) values ($1, gen_random_uuid(), 'report.sent')`,
+      [org],
+    )
+  await entry()
+  const bare = { SYSTEM_DATABASE_URL: database.systemUrl }
+  expect(await tenantry(['maintain'], { env: bare })).toMatchObject({
+    code: 0,
+    stdout: 'Nothing is past.\nNo audit entries were sealed: TENANTRY_KEYS is not set.\n',
+  })
+  await entry()
+  expect(await maintain()).toMatchObject({ code: 0, stdout: '2 audit entries sealed\n', stderr: '' })
+  expect(await maintain()).toMatchObject({ code: 0, stdout: 'Nothing is past.\n' })
+})
+
 test('a missing partition is told, and ends with 3', async () => {
   const [month] = await database.admin.query<{ name: string }>(
     `select to_char(now() at time zone 'UTC' + interval '1 month', '"platform.audit_logs_"YYYY_MM') as name`,
@@ -107,6 +125,9 @@ test('maintains an embedded database', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'tenantry-maintain-'))
   const where = ['--embedded', join(directory, 'data')]
   await tenantry(['partitions', 'ensure', ...where])
-  expect(await tenantry(['maintain', ...where])).toMatchObject({ code: 0, stdout: 'Nothing is past.\n' })
+  expect(await tenantry(['maintain', ...where], { env: { TENANTRY_KEYS: keys } })).toMatchObject({
+    code: 0,
+    stdout: 'Nothing is past.\n',
+  })
   await rm(directory, { recursive: true })
 })

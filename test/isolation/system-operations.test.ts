@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { OrganizationProfile } from '../../src/repositories/organization.js'
 import { Entitlements } from '../../src/operations/entitlements.js'
+import { AuditChains } from '../../src/operations/audit-chains.js'
 import { Catalog } from '../../src/operations/catalogs.js'
 import { Maintenance } from '../../src/operations/maintenance.js'
 import { Organizations } from '../../src/operations/organizations.js'
@@ -115,10 +116,27 @@ const maintenanceCalls: Calls<Maintenance> = {
   },
 }
 
+const auditCalls: Calls<AuditChains> = {
+  seal: async (all, { team }) => {
+    expect(await all.seal(team.id)).toMatchObject({ isComplete: true })
+    await team.org.audit.record({ eventType: 'report.sent' })
+    const sealed = await all.seal(team.id)
+    expect(sealed.entries).toBeGreaterThan(0)
+    return sealed
+  },
+  verify: async (all, { team }) => {
+    const verified = await all.verify(team.id)
+    expect(verified.entries).toBeGreaterThan(0)
+    return verified
+  },
+  head: (all, { team }) => all.head(team.id),
+}
+
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
   ['users', bound(userCalls, () => teams.system().users), Users.prototype],
   ['catalog.addons', bound(catalogCalls, () => teams.system().catalog.addons), Catalog.prototype],
+  ['audit', bound(auditCalls, () => teams.system().audit), AuditChains.prototype],
   ['maintenance', bound(maintenanceCalls, () => teams.system().maintenance), Maintenance.prototype],
   ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
   ['org.entitlements', bound(entitlementCalls, ({ team }) => team.org.entitlements), Entitlements.prototype],
@@ -148,6 +166,9 @@ async function subject(): Promise<Subject> {
      values ($1, $2, $3, 'member', '\\x01', 'test', now() + interval '1 d')`,
     [team.id, newId(), `${userId}@example.com`],
   )
+  await team.org.audit.record({ eventType: 'report.sent' })
+  // A pass of maintenance seals what is not sealed, whoever it belongs to.
+  await teams.system().audit.seal(team.id)
   return { team, userId }
 }
 
@@ -186,7 +207,20 @@ describe.each(faces)('%s', (_, calls, prototype) => {
   })
 
   test('every method has a case', () => {
-    const isPrivate = new Set(['constructor', 'read', 'change', 'operation', 'end', 'setArchived', 'record'])
+    const isPrivate = new Set([
+      'constructor',
+      'read',
+      'change',
+      'operation',
+      'end',
+      'setArchived',
+      'record',
+      'recordSealed',
+      'progress',
+      'countUnsealed',
+      'nextChain',
+      'ask',
+    ])
     const methods = Object.getOwnPropertyNames(prototype).filter((name) => !isPrivate.has(name))
     expect(methods.sort()).toEqual(Object.keys(calls).sort())
   })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { openSession } from '../../src/database/session.js'
 import { contentHash } from '../../src/operations/audit-chain.js'
+import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 import { useAuditChains } from '../support/use-audit-chains.js'
 
 const { teams, audit, sql, stored, write, newLog, sealed, verify } = useAuditChains()
@@ -161,5 +162,16 @@ describe('sealing', () => {
       await session.query(`set ${setting}`)
     expect(await read()).toEqual(before)
     await session.close()
+  })
+
+  test('works on an embedded database', async () => {
+    const { tenancy, newOrg, close } = await openEmbeddedTenancy()
+    const org = await newOrg()
+    await org.audit.record({ eventType: 'report.sent', metadata: { to: ['you'] } })
+    const { audit } = tenancy.system({ actor: 'test', reason: 'a test' })
+    expect((await audit.seal()).entries).toBeGreaterThan(0)
+    const verified = await audit.verify(org.id, { anchor: await audit.head(org.id) })
+    expect(verified).toMatchObject({ isIntact: true, isAnchored: true, unsealed: 0 })
+    await close()
   })
 })

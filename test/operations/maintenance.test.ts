@@ -5,14 +5,19 @@ import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { openSession } from '../../src/database/session.js'
 import { passingKeyring } from '../../src/encryption/keyring.js'
 import { secretsOf } from '../../src/encryption/secrets.js'
-import type { Maintained, MaintenanceOptions, MaintenanceProgress } from '../../src/operations/maintenance.js'
+import type { MaintenanceOptions, MaintenanceProgress } from '../../src/operations/maintenance.js'
 import { declareTable } from '../../src/schema/shared/kinds.js'
 import { Tenancy } from '../../src/tenancy.js'
 import { recording } from '../support/recording-executor.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
-const run = (options?: MaintenanceOptions): Promise<Maintained> => teams.system().maintenance.run(options)
+/** Without the entries that it sealed: the audit log has tests of its own. */
+async function run(options?: MaintenanceOptions) {
+  const { rows, ...maintained } = await teams.system().maintenance.run(options)
+  const { auditEntries: _, ...others } = rows
+  return { rows: others, ...maintained }
+}
 const sql = <Row>(text: string, values: readonly unknown[] = []) => teams.database.admin.query<Row>(text, values)
 
 const nothing = { taskLeases: 0, idempotencyKeys: 0, apiKeyWindows: 0, invitations: 0, sessions: 0 }
@@ -109,7 +114,7 @@ async function photograph({ org, user }: Place): Promise<string[]> {
 }
 const entries = () =>
   sql<{ actor: string; metadata: unknown }>(
-    `select actor, metadata from platform.system_audit_logs where operation = 'maintenance.run' order by id`,
+    `select actor, metadata #- '{rows,auditEntries}' as metadata from platform.system_audit_logs where operation = 'maintenance.run' order by id`,
   )
 
 describe('a pass', () => {
@@ -174,7 +179,7 @@ describe('a pass', () => {
     const onProgress = (progress: MaintenanceProgress) => void heard.push(progress)
     const first = await run({ limit: 1050, onProgress })
     expect(first).toMatchObject({ isComplete: false, rows: { taskLeases: 1050, idempotencyKeys: 1050 } })
-    const total = 5
+    const total = 6
     expect(heard.filter(({ rows }) => rows > 0)).toEqual([
       { kind: 'taskLeases', rows: 1000, done: 0, total },
       { kind: 'taskLeases', rows: 1050, done: 0, total },

@@ -8,15 +8,15 @@ import { systemOptions, withSystem } from '../system-login.js'
 export const addMaintain: AddCommand = (program, run) =>
   program.command(
     'maintain',
-    'Queues tasks with expired leases again, and removes expired keys, sessions and invitations',
+    'Queues tasks with expired leases again, removes what has expired, and seals the audit log',
     (command) =>
       systemOptions(command)
         .usage(
           usageOf(
             'maintain',
             'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
-            'expired invitations and ended sessions. Run it by cron, for example every hour: it goes in short',
-            'transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
+            'expired invitations and ended sessions. Seals new entries of the audit logs where TENANTRY_KEYS is set. Run it by cron,',
+            'for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
             'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`.',
           ),
         )
@@ -45,8 +45,13 @@ export const addMaintain: AddCommand = (program, run) =>
         ),
       )
       const { missing, inDefault } = maintained.partitions
+      const { findKeyring } = await import('../../encryption/keyring.js')
+      const hasKeys = findKeyring(context.cwd, context.env) !== undefined
       return {
-        lines: linesOf(maintained),
+        lines: [
+          ...linesOf(maintained),
+          ...(hasKeys ? [] : ['No audit entries were sealed: TENANTRY_KEYS is not set.']),
+        ],
         document: maintained,
         exit: missing.length + inDefault.length === 0 ? exit.fine : exit.findings,
       }
@@ -74,13 +79,14 @@ async function withBar(
 }
 
 function linesOf({ rows, isComplete, partitions }: Maintained): string[] {
-  const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions } = rows
+  const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, auditEntries } = rows
   const ended: readonly (readonly [number, string])[] = [
     [taskLeases, 'tasks with an expired lease queued again, or failed'],
     [idempotencyKeys, 'expired idempotency keys removed'],
     [apiKeyWindows, 'past hours of API keys removed'],
     [invitations, 'expired invitations removed'],
     [sessions, 'ended sessions removed'],
+    [auditEntries, 'audit entries sealed'],
   ]
   const told = ended.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
   return [

@@ -1,9 +1,8 @@
-import { InvalidInputError, NotFoundError } from '../../core/errors.js'
+import { InvalidInputError } from '../../core/errors.js'
 import type { Organization } from '../../schema/organizations.js'
-import type { System } from '../../system.js'
 import type { AddCommand } from '../command.js'
 import { usageOf } from '../command.js'
-import { systemOptions, withSystem } from '../system-login.js'
+import { bySlug, systemOptions, withSystem } from '../system-login.js'
 
 export const addOrg: AddCommand = (program, run) =>
   program.command('org', 'Creates organizations, lists them, and suspends them', (group) =>
@@ -129,13 +128,6 @@ const addReactivate: AddCommand = (group, run) =>
       return { lines: [`Reactivated ${describe(organization)}`], document: { organization } }
     }),
   )
-
-async function bySlug(system: System, slug: string | undefined): Promise<Organization> {
-  if (slug === undefined) throw new InvalidInputError('', 'Name the organization by its slug')
-  const organization = await system.organizations.findBySlug(slug)
-  if (organization === undefined) throw new NotFoundError('organizations')
-  return organization
-}
 
 const describe = ({ slug, name, id, status, suspendedReason }: Organization): string =>
   `${slug}  ${id}  ${status}${suspendedReason === null ? '' : ` (${suspendedReason})`}${name === slug ? '' : `  ${name}`}`

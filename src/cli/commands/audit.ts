@@ -1,0 +1,198 @@
+import { InvalidInputError } from '../../core/errors.js'
+import type { AuditHead, AuditPlace, AuditProgress, Verified } from '../../operations/audit-chains.js'
+import type { BrokenChain, ChainFault } from '../../operations/verify-audit-log.js'
+import { type AddCommand, usageOf } from '../command.js'
+import type { Bar, Console } from '../console.js'
+import { exit } from '../report.js'
+import { bySlug, systemOptions, withSystem } from '../system-login.js'
+
+export const addAudit: AddCommand = (program, run) =>
+  program.command('audit', 'Seals the audit logs, and verifies them', (group) =>
+    [addSeal, addVerify, addHead]
+      .reduce((all, add) => add(all, run), group)
+      .demandCommand(1, 'Name a command: seal, verify or head'),
+  )
+
+const orgOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'The slug of an organization. Default: all of them',
+} as const
+
+const addSeal: AddCommand = (group, run) =>
+  group.command(
+    'seal',
+    'Numbers the entries that have no number yet, and chains them',
+    (command) =>
+      systemOptions(command)
+        .usage(
+          usageOf(
+            'audit seal',
+            'Numbers the entries of each organization that have no number yet, and chains them with a key that is derived from',
+            'TENANTRY_KEYS: use the keys of the application. It goes in short transactions, may be stopped at any moment, and does',
+            'nothing when everything is sealed. `tenantry maintain` seals too.',
+          ),
+        )
+        .option('org', orgOption)
+        .option('limit', { type: 'number', requiresArg: true, describe: 'The most entries. Default: 100,000' })
+        .example('$0 audit seal', 'every organization'),
+    run(async (args, context) => {
+      const sealed = await withSystem(context, args, (system) =>
+        context.stoppable((signal) =>
+          withBar(context.console, 'sealing', async (onProgress) => {
+            const id = args.org === undefined ? undefined : (await bySlug(system, args.org)).id
+            return system.audit.seal(id, { limit: args.limit, signal, onProgress })
+          }),
+        ),
+      )
+      const { entries, organizations, isComplete } = sealed
+      return {
+        lines: [
+          entries === 0 ? 'Everything is sealed.' : `${counted(entries)} of ${inOrganizations(organizations)} sealed`,
+          ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
+        ],
+        document: sealed,
+      }
+    }),
+  )
+
+const addVerify: AddCommand = (group, run) =>
+  group.command(
+    'verify',
+    'Finds the first entry of each chain that is not as it was sealed',
+    (command) =>
+      systemOptions(command)
+        .usage(
+          usageOf(
+            'audit verify',
+            'Walks the chain of each organization and names the first entry that is not as it was sealed. Ends with 3 when there is',
+            'one. It needs every master key that entries were sealed with. Whoever has the key could seal a whole chain anew, or cut off its',
+            'end: an anchor, the earlier output of `tenantry audit head`, finds that.',
+          ),
+        )
+        .option('org', orgOption)
+        .option('anchor', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'An earlier head of that organization, <number>:<hash>',
+        })
+        .option('from', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Where a verification was stopped: <organization>:<number>',
+        })
+        .example('$0 audit verify', 'every organization')
+        .example('$0 audit verify --org acme --anchor 1204:02…', 'against a head that was kept elsewhere'),
+    run(async (args, context) => {
+      const { org, anchor, from } = args
+      if (anchor !== undefined && org === undefined)
+        throw new InvalidInputError('--anchor', 'belongs to one organization: name it with --org')
+      const options = { anchor: anchorOf(anchor), from: placeOf(from) }
+      const verified = await withSystem(context, args, (system) =>
+        context.stoppable(async (signal) => {
+          const found = await withBar(context.console, 'verifying', async (onProgress) => {
+            const id = org === undefined ? undefined : (await bySlug(system, org)).id
+            return system.audit.verify(id, { ...options, signal, onProgress })
+          })
+          // Said now: when the command was interrupted, its report is not printed.
+          for (const line of stoppedAt(found)) context.console.fault(line)
+          return found
+        }),
+      )
+      return {
+        lines: linesOf(verified),
+        document: verified,
+        exit: verified.isIntact ? exit.fine : exit.findings,
+      }
+    }),
+  )
+
+const addHead: AddCommand = (group, run) =>
+  group.command(
+    'head',
+    'Prints the last sealed entry of an organization, to be kept elsewhere',
+    (command) =>
+      systemOptions(command)
+        .usage(
+          usageOf(
+            'audit head --org acme',
+            'Prints the number and the hash of the last sealed entry, as `tenantry audit verify --anchor` takes them. Keep them where',
+            'nobody who can write to the database can change them.',
+          ),
+        )
+        .option('org', { ...orgOption, demandOption: true, describe: 'The slug of the organization' }),
+    run(async (args, context) => {
+      const head = await withSystem(context, args, async (system) =>
+        system.audit.head((await bySlug(system, args.org)).id),
+      )
+      return {
+        lines: [head === undefined ? 'Nothing is sealed yet: run tenantry audit seal' : `${head.seq}:${head.hash}`],
+        document: { head: head ?? null },
+      }
+    }),
+  )
+
+function anchorOf(text: string | undefined): AuditHead | undefined {
+  if (text === undefined) return undefined
+  const [, seq, hash] = /^(\d{1,15}):([0-9a-f]+)$/.exec(text) ?? []
+  if (hash === undefined) throw new InvalidInputError('--anchor', 'must be what `tenantry audit head` printed')
+  return { seq: Number(seq), hash }
+}
+
+function placeOf(text: string | undefined): AuditPlace | undefined {
+  if (text === undefined) return undefined
+  const [, orgId, seq] = /^([0-9a-f-]{36}):(\d{1,15})$/.exec(text) ?? []
+  if (orgId === undefined) throw new InvalidInputError('--from', 'must be what a verification printed that was stopped')
+  return { orgId, seq: Number(seq) }
+}
+
+/** A bar on a terminal. The output of a cron job is the result alone. */
+async function withBar<T>(
+  console: Console,
+  title: string,
+  work: (onProgress: ((progress: AuditProgress) => void) | undefined) => Promise<T>,
+): Promise<T> {
+  if (!console.interactive) return work(undefined)
+  let bar: Bar | undefined
+  try {
+    const result = await work(({ done, total }) => {
+      bar ??= console.bar(title, total)
+      bar.at(done)
+    })
+    bar?.done(title)
+    return result
+  } catch (error) {
+    bar?.failed()
+    throw error
+  }
+}
+
+const faults: Readonly<Record<ChainFault, string>> = {
+  edited: 'its content or its hash was changed',
+  moved: 'it was not sealed in this place',
+  missing: 'it is gone',
+  inserted: 'it was inserted with a number of the chain',
+  truncated: 'it and all after it are gone',
+  'unknown key': 'none of the keys in TENANTRY_KEYS has the id that its hash names',
+  head: 'the head in platform.audit_seals is not that of the chain',
+  rewritten: 'the chain is not the one of the anchor: it was sealed anew',
+}
+
+const brokenLine = ({ orgId, fault, seq, id }: BrokenChain): string =>
+  `${orgId}  entry ${seq}${id === undefined ? '' : ` (${id})`}: ${faults[fault]}`
+
+const stoppedAt = ({ next }: Verified): string[] =>
+  next === undefined ? [] : [`Stopped. Go on with: tenantry audit verify --from ${next.orgId}:${next.seq}`]
+
+function linesOf({ broken, organizations, entries, unsealed, dropped, isAnchored }: Verified): string[] {
+  return [
+    ...broken.map(brokenLine),
+    `${counted(entries)} of ${inOrganizations(organizations)} verified${broken.length === 0 ? '' : `, ${broken.length} broken`}`,
+    ...(dropped === 0 ? [] : [`${counted(dropped)} went with the months that were dropped`]),
+    ...(unsealed === 0 ? [] : [`${counted(unsealed)} not sealed yet`]),
+    ...(isAnchored === false ? ['The anchor could not be compared: its entry went with its month.'] : []),
+  ]
+}
+
+const counted = (entries: number): string => (entries === 1 ? '1 entry' : `${entries} entries`)
+const inOrganizations = (count: number): string => (count === 1 ? '1 organization' : `${count} organizations`)
