@@ -11,17 +11,19 @@ import * as shape from '../schema/shared/shapes.js'
 import { digestOf } from './request-digest.js'
 
 /** A value as JSON gives it back: a Date is text, and what is undefined is left out. */
-export type JsonOf<T> = T extends string | number | boolean | null
-  ? T
-  : T extends Date
-    ? string
-    : T extends undefined | void
-      ? null
-      : T extends readonly (infer Item)[]
-        ? JsonOf<Item>[]
-        : T extends object
-          ? { [Name in keyof T]: JsonOf<Exclude<T[Name], undefined>> }
-          : never
+export type JsonOf<T> = unknown extends T
+  ? JsonValue
+  : T extends string | number | boolean | null
+    ? T
+    : T extends Date
+      ? string
+      : undefined extends T
+        ? null
+        : T extends readonly (infer Item)[]
+          ? JsonOf<Item>[]
+          : T extends object
+            ? { [Name in keyof T]: JsonOf<Exclude<T[Name], undefined>> }
+            : never
 
 export interface IdempotentOptions {
   /** How many hours the answer is kept. Default: 24. */
@@ -43,23 +45,27 @@ export function idempotent(
   work: (scope: Scope) => Promise<unknown>,
   options?: IdempotentOptions,
 ): Promise<JsonValue> {
-  const asked = read(key, request, work, options)
-  if ('refusal' in asked) return scope.track(Promise.reject(asked.refusal))
-  const { actor } = scope.context
-  const owner = actor?.id ?? actor?.label ?? ''
-  const row = [ownerId(scope, 'org'), owner, asked.key] as const
-  return scope.transaction(
-    async (inner) => {
-      const id = newId()
-      if (!(await claim(inner, row, id, asked))) return answered(inner, row, asked.digest)
-      const answer = jsonOf('answer', await work(inner))
-      await inner.query(() =>
-        planned({ statement: settle, values: [row[0], id, JSON.stringify(answer)] }, ({ rowCount }) => rowCount),
-      )
-      return answer
-    },
-    { retries: asked.retries },
-  )
+  const run = async (): Promise<JsonValue> => {
+    const asked = read(key, request, work, options)
+    const { actor } = scope.context
+    const row = [ownerId(scope, 'org'), actor?.id ?? actor?.label ?? '', asked.key] as const
+    return scope.transaction((inner) => once(inner, row, asked, work), { retries: asked.retries })
+  }
+  return scope.track(run())
+}
+
+async function once(
+  scope: Scope,
+  row: Row,
+  asked: Asked,
+  work: (scope: Scope) => Promise<unknown>,
+): Promise<JsonValue> {
+  const id = newId()
+  if (!(await claim(scope, row, id, asked))) return answered(scope, row, asked.digest)
+  const answer = jsonOf('answer', await work(scope))
+  const values = [row[0], id, JSON.stringify(answer)]
+  await scope.query(() => planned({ statement: settle, values }, () => undefined))
+  return answer
 }
 
 interface Asked {
@@ -69,16 +75,13 @@ interface Asked {
   readonly retries: number | undefined
 }
 
-function read(key: unknown, request: unknown, work: unknown, options: unknown): Asked | { readonly refusal: unknown } {
-  try {
-    const { keepHours = 24, retries } = readOptions(options, ['keepHours', 'retries']) as IdempotentOptions
-    const given = parseInput(keyOf, { key, keepHours })
-    if (typeof work !== 'function')
-      throw new InvalidInputError('work', 'must be a function, such as `(org) => org.agents.create(values)`')
-    return { ...given, digest: digestOf(jsonOf('request', request)), retries }
-  } catch (refusal) {
-    return { refusal }
+function read(key: unknown, request: unknown, work: unknown, options: unknown): Asked {
+  const { keepHours = 24, retries } = readOptions(options, ['keepHours', 'retries']) as IdempotentOptions
+  const given = parseInput(keyOf, { key, keepHours })
+  if (typeof work !== 'function') {
+    throw new InvalidInputError('work', 'must be a function, such as `(org) => org.agents.create(values)`')
   }
+  return { ...given, digest: digestOf(jsonOf('request', request)), retries }
 }
 
 /** A copy. Throws InvalidInputError for what JSON cannot store, and for a Secret, which would be stored as `[secret]`. */
