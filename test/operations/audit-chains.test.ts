@@ -1,4 +1,6 @@
+import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { derivedKeys } from '../../src/encryption/keyring.js'
 import { dropPartitions, partitionedTables } from '../../src/migrations/partitions.js'
 import type { AuditHead } from '../../src/operations/audit-chains.js'
 import { platformTables } from '../../src/schema/tables.js'
@@ -36,6 +38,17 @@ describe('an anchor', () => {
     await expect(audit().seal(id, { limit: 0 })).rejects.toThrow('limit: ')
     await expect(audit().seal(id, { onProgress: 1 } as object)).rejects.toThrow('onProgress: must be a function')
   })
+})
+
+test('no logger prints the key of the chains', () => {
+  const system = teams.system()
+  const derived = derivedKeys({ keys: [{ id: 'test', secret: Buffer.alloc(32, 7) }] }, 'audit log')[0].secret
+  const shown = inspect([system, system.audit, teams.tenancy], { depth: null, maxArrayLength: null })
+  // Bytes are printed in columns.
+  const printed = shown.replace(/\s+/g, ' ') + JSON.stringify(system)
+  expect(printed).toContain('chainKeys')
+  expect(printed).not.toContain(derived.slice(0, 5).join(', '))
+  expect(printed).not.toContain(Buffer.from(derived).toString('hex'))
 })
 
 describe('another master key', () => {
