@@ -7,6 +7,7 @@ import { addCheck } from './commands/check.js'
 import { contextOf, type GlobalOptions, type Host, type Run } from './command.js'
 import { withoutPasswords } from './console.js'
 import { addKey } from './commands/key.js'
+import { addKeys } from './commands/keys.js'
 import { addLogin } from './commands/login.js'
 import { addMaintain } from './commands/maintain.js'
 import { addMigrate } from './commands/migrate.js'
@@ -26,6 +27,7 @@ const commands = [
   addOrg,
   addKey,
   addAudit,
+  addKeys,
   addPartitions,
   addMaintain,
 ]

@@ -1,9 +1,19 @@
+import { z } from 'zod'
 import { InvalidInputError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { statement } from '../core/statement.js'
-import { readOptions } from '../core/values.js'
+import { parseInput, readOptions } from '../core/values.js'
+import * as shape from '../schema/shared/shapes.js'
+import {
+  countOthers,
+  masterKeys,
+  type MasterKeyStatus,
+  type RetiredMasterKey,
+  retireMasterKey,
+  rewrapBatch,
+} from './master-keys.js'
 import { destroyAll, ensureKey, rotateOrganization } from './rotate-keys.js'
 import { ask } from './stored-keys.js'
 import { operate, type SystemWork } from './system-operation.js'
@@ -44,6 +54,15 @@ export interface RotatedKeys {
   readonly isComplete: boolean
 }
 
+/** What `rewrap` did. */
+export interface RewrappedKeys {
+  readonly keys: number
+  readonly isComplete: boolean
+}
+
+const retirement = z.strictObject({ dropKeys: z.boolean().default(false) })
+const masterKey = z.strictObject({ id: shape.label(255) })
+
 /** The organizations' keys for sealed columns, and the master keys. Each call is recorded in `system_audit_logs`. */
 export class Keys {
   constructor(private readonly work: SystemWork) {}
@@ -83,6 +102,37 @@ export class Keys {
     const { isComplete } = pass
     if (isComplete) await this.record('keys.rotated', only, { ...sum })
     return { since, isResumed, ...sum, isComplete }
+  }
+
+  /** Wraps every data key under the active master key again. Nothing that is sealed changes. */
+  async rewrap(options?: KeyOptions): Promise<RewrappedKeys> {
+    const pass = new Pass(options)
+    await pass.begin(this.work.scopeAbout(undefined), countOthers, [this.work.dataKeys.provider.activeId])
+    let keys = 0
+    let after: readonly [string, string] | undefined = [nobody, nobody]
+    let isGoingOn = true
+    while (after !== undefined && isGoingOn) {
+      const batch = await rewrapBatch(this.work, after)
+      keys += batch.keys
+      after = batch.last
+      isGoingOn = await pass.report(batch.keys)
+    }
+    if (keys > 0) await this.record('keys.rewrap', null, { keys })
+    return { keys, isComplete: after === undefined }
+  }
+
+  /** What still needs each master key. */
+  status(): Promise<MasterKeyStatus[]> {
+    return operate(this.work, 'keys.status', undefined, () => masterKeys(this.work))
+  }
+
+  /**
+   * Checks that nothing needs a master key any more, so that it can be removed from the keyring. With `dropKeys` it ends the API keys,
+   * sessions and invitations that need it, and lists the API keys. It never drops a data key: wrap those again first.
+   */
+  async retire(masterKeyId: string, options?: { readonly dropKeys?: boolean | undefined }): Promise<RetiredMasterKey> {
+    const { dropKeys } = parseInput(retirement, { dropKeys: readOptions(options, ['dropKeys']).dropKeys })
+    return retireMasterKey(this.work, parseInput(masterKey, { id: masterKeyId }).id, dropKeys)
   }
 
   /** Destroys the keys of one organization: its secrets are lost for good, at once and everywhere. Returns how many. */
@@ -175,7 +225,8 @@ class Pass {
   }
 
   /** Returns false when the pass must stop. */
-  async report(): Promise<boolean> {
+  async report(finished = 0): Promise<boolean> {
+    this.done += finished
     await this.onProgress?.({ done: this.done, total: Math.max(this.total, this.done) })
     return this.signal?.aborted !== true
   }

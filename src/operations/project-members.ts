@@ -6,6 +6,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { withCondition } from '../core/statements/filters.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { ownProperties, parseInput } from '../core/values.js'
+import { ProjectCredentials } from '../repositories/credentials.js'
 import { Projects } from '../repositories/projects.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
 import { actingUser, assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
@@ -13,8 +14,13 @@ import * as shape from '../schema/shared/shapes.js'
 
 const permission = 'projects'
 
-/** The projects with their members. */
+/** The projects with their members and keys. */
 export class StaffedProjects extends Projects {
+  /** The keys of projects. */
+  get credentials(): ProjectCredentials {
+    return new ProjectCredentials(this.scope)
+  }
+
   /** The members of projects. */
   get members(): ProjectMembers {
     return new ProjectMembers(this.scope)

@@ -5,9 +5,8 @@ import { newId } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import type { Session } from '../database/session.js'
 import type { Org } from '../org.js'
-import type { Tenancy } from '../tenancy.js'
 import { createOrganization } from './fixtures.js'
-import { openWithout, type Wall } from './walls.js'
+import { type OpenedWithout, openWithout, type Wall } from './walls.js'
 
 /**
  * A call of each public method. `id` is that of a row which the repository may see, of another organization's row, or of no row.
@@ -70,7 +69,7 @@ async function faultsOf<Repository>(one: ContractCase<Repository>, options: Cont
     const faults: string[] = []
     const names = Object.keys(one.calls) as (keyof ContractCalls<Repository> & string)[]
     for (const name of names) {
-      const attempt = new Attempt(one, options.admin, served.tenancy, served.count)
+      const attempt = new Attempt(one, options.admin, served)
       const found = [...(await attempt.foreign(name)), ...(await attempt.twin(name))]
       faults.push(...found.map((fault) => `${one.repository.name}.${name}: ${fault}`))
     }
@@ -90,18 +89,17 @@ class Attempt<Repository> {
   constructor(
     private readonly one: ContractCase<Repository>,
     private readonly admin: Session,
-    private readonly tenancy: Tenancy,
-    private readonly count: () => number,
+    private readonly served: OpenedWithout,
   ) {}
 
   /** Another organization's row must behave like a missing one, with the same error text and the same number of queries. */
   async foreign(name: keyof ContractCalls<Repository>): Promise<string[]> {
-    const theirs = await createOrganization(this.admin)
+    const theirs = await this.newOrganization()
     const id = await this.make(name, theirs)
     const before = await this.photograph(theirs)
-    const ours = await createOrganization(this.admin)
+    const ours = await this.newOrganization()
     const foreign = await this.call(name, ours, id)
-    const nobodys = await this.call(name, await createOrganization(this.admin), newId())
+    const nobodys = await this.call(name, await this.newOrganization(), newId())
     return [
       ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed another organization’s rows']),
       ...strangersIn(foreign.value, ours),
@@ -114,8 +112,8 @@ class Attempt<Repository> {
 
   /** Both organizations have the same id: only our row may change. */
   async twin(name: keyof ContractCalls<Repository>): Promise<string[]> {
-    const ours = await createOrganization(this.admin)
-    const theirs = await createOrganization(this.admin)
+    const ours = await this.newOrganization()
+    const theirs = await this.newOrganization()
     const id = await this.make(name, ours)
     for (const table of this.one.tables) await this.copy(table, ours, theirs)
     const before = await this.photograph(theirs)
@@ -128,8 +126,14 @@ class Attempt<Repository> {
     ]
   }
 
+  private async newOrganization(): Promise<string> {
+    const id = await createOrganization(this.admin)
+    await this.served.addKey(id)
+    return id
+  }
+
   private async make(name: keyof ContractCalls<Repository>, orgId: string): Promise<string> {
-    const org = this.tenancy.forOrg(orgId)
+    const org = this.served.tenancy.forOrg(orgId)
     const id = await this.one.make(org, this.admin)
     const prepare: ((org: Org, id: string) => Promise<unknown>) | undefined = this.one.prepare?.[name]
     const prepared = await prepare?.(org, id)
@@ -137,13 +141,13 @@ class Attempt<Repository> {
   }
 
   private async call(name: keyof ContractCalls<Repository>, orgId: string, id: string): Promise<Outcome> {
-    const repository = this.tenancy.forOrg(orgId).repository(this.one.repository)
-    const before = this.count()
+    const repository = this.served.tenancy.forOrg(orgId).repository(this.one.repository)
+    const before = this.served.count()
     try {
       const value = await collected(this.one.calls[name](repository, id))
-      return { value, error: undefined, queries: this.count() - before }
+      return { value, error: undefined, queries: this.served.count() - before }
     } catch (error) {
-      return { value: undefined, error: String(error), queries: this.count() - before }
+      return { value: undefined, error: String(error), queries: this.served.count() - before }
     }
   }
 

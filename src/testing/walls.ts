@@ -5,6 +5,8 @@ import { declare, type OwnTables } from '../declared.js'
 import { passingKeyring } from '../encryption/keyring.js'
 import { secretsOf } from '../encryption/secrets.js'
 import type { Session } from '../database/session.js'
+import type { DataKeys } from '../core/sealing.js'
+import { newKey } from '../operations/stored-keys.js'
 import { Tenancy } from '../tenancy.js'
 
 /** One of the two checks that separate organizations: the `org_id = $1` of every statement, or row security. */
@@ -17,8 +19,15 @@ export interface WallOptions {
   readonly own?: OwnTables
 }
 
+export interface OpenedWithout {
+  readonly tenancy: Tenancy
+  readonly count: () => number
+  /** Gives an organization a key for its sealed columns. */
+  readonly addKey: (orgId: string) => Promise<void>
+}
+
 /** A tenancy that counts its round trips, and may lack one wall. Only tests can open it. */
-export async function openWithout(options: WallOptions): Promise<{ tenancy: Tenancy; count: () => number }> {
+export async function openWithout(options: WallOptions): Promise<OpenedWithout> {
   const declared = await declare(options.own)
   const url = options.without === 'row security' ? await unboundLogin(options) : options.appUrl
   const executor = openNodePostgres({ pool: { connectionString: url, max: 4 }, lookup: declared.lookup })
@@ -43,7 +52,19 @@ export async function openWithout(options: WallOptions): Promise<{ tenancy: Tena
   const rewrite: <T extends { statement: Statement }>(call: T) => T =
     options.without === 'predicates' ? withoutPredicate : (call) => call
   const { allPermissions } = declared
-  return { tenancy: new Tenancy(counting, secretsOf(passingKeyring()), { allPermissions }), count: () => queries }
+  const secrets = secretsOf(passingKeyring())
+  const tenancy = new Tenancy(counting, secrets, { allPermissions })
+  return { tenancy, count: () => queries, addKey: (orgId) => addKey(options.admin, secrets.dataKeys, orgId) }
+}
+
+async function addKey(admin: Session, keys: DataKeys, orgId: string): Promise<void> {
+  const { id, kekId, wrapped } = await newKey(keys, orgId)
+  await admin.query('insert into platform.org_keys (org_id, id, kek_id, wrapped) values ($1, $2, $3, $4)', [
+    orgId,
+    id,
+    kekId,
+    wrapped,
+  ])
 }
 
 /** The same statement, in which `$1`, the organization or the person, is compared with nothing. */

@@ -7,6 +7,7 @@ import { ManagedInvitations } from '../../src/operations/manage-invitations.js'
 import { ManagedMembers } from '../../src/operations/manage-members.js'
 import { ManagedRoles } from '../../src/operations/manage-roles.js'
 import { StaffedProjects } from '../../src/operations/project-members.js'
+import { ProjectCredentials } from '../../src/repositories/credentials.js'
 import { Tasks } from '../../src/repositories/tasks.js'
 import { Workflows } from '../../src/repositories/workflows.js'
 import type { Session } from '../../src/database/session.js'
@@ -14,6 +15,7 @@ import {
   agents,
   apiKeys,
   auditLogs,
+  credentials,
   organizationInvitations,
   organizationMembers,
   projects,
@@ -68,6 +70,30 @@ export const projectsCase = {
     restore: (org, id) => org.projects.delete(id),
   },
 } satisfies ContractCase<StaffedProjects>
+
+const secrets = { anonKey: 'anon', serviceRoleKey: 'role', jwtSecret: 'jwt' }
+
+const credentialsCase = {
+  repository: ProjectCredentials,
+  tables: [projects, credentials],
+  make: async (org: Org) => {
+    const id = await projectOf(org)
+    await org.projects.credentials.create(id, secrets)
+    return id
+  },
+  calls: {
+    find: (all, id) => all.find(id),
+    get: (all, id) => all.get(id),
+    create: (all, id) => all.create(id, secrets),
+    rotate: (all, id) => all.rotate(id, { anonKey: 'taken' }),
+    reveal: (all, id) => all.reveal(id),
+    setDatabasePassword: (all, id) => all.setDatabasePassword(id, 'taken'),
+    revealDatabasePassword: (all, id) => all.revealDatabasePassword(id),
+  },
+  prepare: {
+    create: async (org) => (await org.projects.create({ name: 'Two', slug: 'two' })).id,
+  },
+} satisfies ContractCase<ProjectCredentials>
 
 const agentsCase = {
   repository: Agents,
@@ -334,7 +360,7 @@ export const orgCases: OrgCases = {
   workflows: workflowsCase,
 }
 
-/** Does the same with each of the library's repositories. */
+/** Does the same with each of the library's repositories, and with the keys of projects. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
   use(orgCases.agents),
   use(orgCases.apiKeys),
@@ -342,6 +368,7 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.invitations),
   use(orgCases.members),
   use(orgCases.projects),
+  use(credentialsCase),
   use(orgCases.roles),
   use(orgCases.schedules),
   use(orgCases.tasks),

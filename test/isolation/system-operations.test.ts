@@ -5,6 +5,7 @@ import { OrganizationProfile } from '../../src/repositories/organization.js'
 import { Entitlements } from '../../src/operations/entitlements.js'
 import { AuditChains } from '../../src/operations/audit-chains.js'
 import { Catalog } from '../../src/operations/catalogs.js'
+import { Keys } from '../../src/operations/keys.js'
 import { Maintenance } from '../../src/operations/maintenance.js'
 import { Organizations } from '../../src/operations/organizations.js'
 import { Users } from '../../src/operations/users.js'
@@ -132,11 +133,30 @@ const auditCalls: Calls<AuditChains> = {
   head: (all, { team }) => all.head(team.id),
 }
 
+const keyCalls: Calls<Keys> = {
+  ensure: async (all, { team }) => {
+    await all.destroy(team.id)
+    return all.ensure()
+  },
+  rotate: (all, { team }) => all.rotate(team.id),
+  rewrap: (all) => all.rewrap(),
+  status: (all) => all.status(),
+  retire: async (all, { team }) => {
+    const pepper = `old-${team.id.slice(-8)}`
+    await teams.database.admin.query('update platform.api_keys set pepper_id = $2 where org_id = $1', [team.id, pepper])
+    const retired = await all.retire(pepper, { dropKeys: true })
+    expect(retired.apiKeys).toMatchObject([{ orgId: team.id }])
+    return retired
+  },
+  destroy: (all, { team }) => all.destroy(team.id),
+}
+
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
   ['users', bound(userCalls, () => teams.system().users), Users.prototype],
   ['catalog.addons', bound(catalogCalls, () => teams.system().catalog.addons), Catalog.prototype],
   ['audit', bound(auditCalls, () => teams.system().audit), AuditChains.prototype],
+  ['keys', bound(keyCalls, () => teams.system().keys), Keys.prototype],
   ['maintenance', bound(maintenanceCalls, () => teams.system().maintenance), Maintenance.prototype],
   ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
   ['org.entitlements', bound(entitlementCalls, ({ team }) => team.org.entitlements), Entitlements.prototype],
@@ -220,6 +240,7 @@ describe.each(faces)('%s', (_, calls, prototype) => {
       'countUnsealed',
       'nextChain',
       'ask',
+      'beginRotation',
     ])
     const methods = Object.getOwnPropertyNames(prototype).filter((name) => !isPrivate.has(name))
     expect(methods.sort()).toEqual(Object.keys(calls).sort())

@@ -29,6 +29,7 @@ export async function compileForProcesses(): Promise<{ folder: string; remove: (
     'test/database/take-lock.ts',
     'test/migrations/interrupted-migrator.ts',
     'test/migrations/migrations-folder.ts',
+    'test/operations/interrupted-rotation.ts',
     'test/testing/hold-server.ts',
   ]
   await transpile(

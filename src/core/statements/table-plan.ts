@@ -62,16 +62,38 @@ export interface TablePlan extends TableNames {
 
 const plans = new WeakMap<PgTable, TablePlan>()
 const unownedPlans = new WeakMap<PgTable, TablePlan>()
+const childPlans = new WeakMap<PgTable, TablePlan>()
 
 export const planOf = (table: PgTable): TablePlan => known(plans, table, ownerOf)
 
 /** The plan over the rows of every owner, which only a scope of the system may have. */
 export const planOfAllOwners = (table: PgTable): TablePlan => known(unownedPlans, table, () => undefined)
 
-function known(made: WeakMap<PgTable, TablePlan>, table: PgTable, owner: typeof ownerOf): TablePlan {
+/** A reference to a soft-deletable row, which hides the rows that refer to it once it is deleted. */
+export interface HidingParent {
+  readonly property: string
+  readonly parent: PgTable
+}
+
+/** The plan in which rows of a deleted parent are hidden, as deleted rows are. */
+export const planOfChildren = (table: PgTable, { property, parent }: HidingParent): TablePlan =>
+  known(childPlans, table, ownerOf, (prefix, find) => {
+    const { sql, visible } = planOf(parent).as('parent')
+    const column = find(property)
+    return ` and exists (select from ${sql} where ${visible} and parent."id" = ${prefix}${column.sql})`
+  })
+
+type HidesAlso = (prefix: string, column: (property: string) => ColumnPlan) => string
+
+function known(
+  made: WeakMap<PgTable, TablePlan>,
+  table: PgTable,
+  owner: typeof ownerOf,
+  hidesAlso: HidesAlso = () => '',
+): TablePlan {
   let plan = made.get(table)
   if (plan === undefined) {
-    plan = makePlan(table, owner)
+    plan = makePlan(table, owner, hidesAlso)
     made.set(table, plan)
   }
   return plan
@@ -112,7 +134,7 @@ export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
   return column
 }
 
-function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
+function makePlan(table: PgTable, findOwner: typeof ownerOf, hidesAlso: HidesAlso): TablePlan {
   const { name, schema } = getTableConfig(table)
   const all = Object.entries(getTableColumns(table)).map(([property, column]) => ({ property, column }))
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
@@ -123,13 +145,15 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf): TablePlan {
   const qualified = schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`
   const owner = findOwner(table, named)
   const softDelete = named('deleted_at') !== undefined
+  const self = `${quoted(name)}.`
+  const find = (property: string): ColumnPlan => byProperty.get(property) as ColumnPlan
   const names = (prefix: string, sql: string): TableNames => {
     const owned = owner === undefined ? 'true' : `${prefix}${owner.column.sql} = $1`
     return {
       sql,
       selected: columns.map((column) => prefix + column.sql).join(', '),
       owned,
-      visible: softDelete ? `${owned} and ${prefix}"deleted_at" is null` : owned,
+      visible: (softDelete ? `${owned} and ${prefix}"deleted_at" is null` : owned) + hidesAlso(prefix || self, find),
     }
   }
   const keys = keysOf(table, named, owner?.column)

@@ -1,0 +1,168 @@
+import { InvalidInputError, NotFoundError } from '../../core/errors.js'
+import type { KeyOptions } from '../../operations/keys.js'
+import type { MasterKeyStatus } from '../../operations/master-keys.js'
+import type { System } from '../../system.js'
+import { type AddCommand, type Context, usageOf } from '../command.js'
+import type { Bar } from '../console.js'
+import { systemOptions, withSystem } from '../system-login.js'
+
+export const addKeys: AddCommand = (program, run) =>
+  program.command('keys', 'The keys of sealed columns: makes, rotates, counts and retires them', (group) =>
+    [addEnsure, addRotate, addStatus, addRetire]
+      .reduce((all, add) => add(all, run), group)
+      .demandCommand(1, 'Name a command: ensure, rotate, status or retire'),
+  )
+
+const more = 'There is more: run it again.'
+
+const addEnsure: AddCommand = (group, run) =>
+  group.command(
+    'ensure',
+    'Makes a key for each organization that has none',
+    (command) =>
+      systemOptions(command).usage(
+        usageOf(
+          'keys ensure',
+          'Makes a key for the sealed columns of each organization that has none, as `org create` does for new ones.',
+        ),
+      ),
+    run(async (args, context) => {
+      const ensured = await withSystem(context, args, (system) =>
+        withBar(context, 'keys', (options) => system.keys.ensure(options)),
+      )
+      const { made, isComplete } = ensured
+      const line = made === 0 ? 'Every organization has a key.' : `${made} organizations got their first key`
+      return { lines: isComplete ? [line] : [line, more], document: ensured }
+    }),
+  )
+
+const addRotate: AddCommand = (group, run) =>
+  group.command(
+    'rotate',
+    'Gives organizations new keys, and seals everything again',
+    (command) =>
+      systemOptions(command)
+        .usage(
+          usageOf(
+            'keys rotate',
+            'Gives every organization a new key, seals everything again in small batches, and destroys the older keys once',
+            'nothing is sealed with them. It may be stopped at any moment, and goes on when it is run again. With --master it',
+            'wraps the keys of the organizations under the active master key instead, and nothing is sealed again.',
+          ),
+        )
+        .option('org', { type: 'string', requiresArg: true, describe: 'The slug of the only organization to rotate' })
+        .option('master', { type: 'boolean', default: false, describe: 'Wrap the keys under the active master key' })
+        .example('$0 keys rotate --master', 'after a new master key was put in front'),
+    run(async ({ org, master, ...args }, context) => {
+      if (master && org !== undefined) throw new InvalidInputError('', 'Pass either --org or --master')
+      if (master) {
+        const rewrapped = await withSystem(context, args, (system) =>
+          withBar(context, 'keys', (options) => system.keys.rewrap(options)),
+        )
+        const line = `${rewrapped.keys} keys were wrapped under the active master key`
+        return { lines: rewrapped.isComplete ? [line] : [line, more], document: rewrapped }
+      }
+      const rotated = await withSystem(context, args, async (system) => {
+        const orgId = org === undefined ? undefined : await idOf(system, org)
+        return withBar(context, 'organizations', (options) => system.keys.rotate(orgId, options))
+      })
+      const { since, isResumed, organizations, rows, destroyed, left, isComplete } = rotated
+      return {
+        lines: [
+          ...(isResumed ? [`Went on with the rotation of ${since.toISOString()}`] : []),
+          `${organizations} organizations rotated, ${rows} rows sealed again, ${destroyed} older keys destroyed`,
+          ...(left === 0 ? [] : [`${left} values still name an older key, which is kept: they do not open`]),
+          ...(isComplete ? [] : [more]),
+        ],
+        document: rotated,
+      }
+    }),
+  )
+
+const addStatus: AddCommand = (group, run) =>
+  group.command(
+    'status',
+    'Counts what still needs each master key',
+    (command) =>
+      systemOptions(command).usage(
+        usageOf(
+          'keys status',
+          'Counts the data keys, API keys, sessions, invitations and audit entries of each master key.',
+        ),
+      ),
+    run(async (args, context) => {
+      const keys = await withSystem(context, args, (system) => system.keys.status())
+      return { lines: keys.map(describe), document: { keys } }
+    }),
+  )
+
+const addRetire: AddCommand = (group, run) =>
+  group.command(
+    'retire [id]',
+    'Checks that a master key can be removed',
+    (command) =>
+      systemOptions(command)
+        .usage(
+          usageOf(
+            'keys retire <id>',
+            'Says whether a master key can be removed from TENANTRY_KEYS: nothing may need it any more.',
+          ),
+        )
+        .positional('id', { type: 'string', describe: 'The id of the master key' })
+        .option('drop-keys', {
+          type: 'boolean',
+          default: false,
+          describe: 'End the API keys, sessions and invitations that need it, and list the API keys',
+        }),
+    run(async ({ id, dropKeys, ...args }, context) => {
+      if (id === undefined) throw new InvalidInputError('', 'Name the master key: tenantry keys retire <id>')
+      const retired = await withSystem(context, args, (system) => system.keys.retire(id, { dropKeys }))
+      const { apiKeys, sessions, invitations, auditEntries } = retired
+      return {
+        lines: [
+          ...apiKeys.map(({ orgId, id, name }) => `revoked the API key ${id} of ${orgId}: ${name}`),
+          ...(sessions + invitations === 0 ? [] : [`ended ${sessions} sessions and ${invitations} invitations`]),
+          ...(auditEntries === 0 ? [] : [`${auditEntries} entries of audit logs cannot be verified without it`]),
+          `Nothing needs ${retired.id} any more: remove it from TENANTRY_KEYS`,
+        ],
+        document: retired,
+      }
+    }),
+  )
+
+const describe = (key: MasterKeyStatus): string => {
+  const { id, isActive, isKnown, dataKeys, apiKeys, sessions, invitations, auditEntries, lastUsedAt } = key
+  const marks = [...(isActive ? ['active'] : []), ...(isKnown ? [] : ['not in TENANTRY_KEYS'])]
+  const counts = `${dataKeys} data keys, ${apiKeys} API keys, ${sessions} sessions, ${invitations} invitations, ${auditEntries} audit entries`
+  const used = lastUsedAt === null ? '' : `, last used ${lastUsedAt.toISOString()}`
+  return `${id}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}  ${counts}${used}`
+}
+
+async function idOf(system: System, slug: string): Promise<string> {
+  const organization = await system.organizations.findBySlug(slug)
+  if (organization === undefined) throw new NotFoundError('organizations')
+  return organization.id
+}
+
+/** A bar on a terminal. An interruption ends the running batch. */
+function withBar<T>(context: Context, title: string, work: (options: KeyOptions) => Promise<T>): Promise<T> {
+  const { console } = context
+  let bar: Bar | undefined
+  return context.stoppable(async (signal) => {
+    try {
+      const result = await work({
+        signal,
+        onProgress({ done, total }) {
+          if (!console.interactive) return
+          bar ??= console.bar(title, total)
+          bar.at(done)
+        },
+      })
+      bar?.done(title)
+      return result
+    } catch (error) {
+      bar?.failed()
+      throw error
+    }
+  })
+}

@@ -1,0 +1,71 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { beforeAll, expect, test } from 'vitest'
+import { createOrganization } from '../../src/testing/fixtures.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { containing, tenantry } from './command-line.js'
+
+const database = useDatabase()
+const key = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString('base64')}`
+let env: Record<string, string>
+let org = ''
+beforeAll(async () => {
+  env = { SYSTEM_DATABASE_URL: database.systemUrl, TENANTRY_KEYS: key('one', 1) }
+  org = await createOrganization(database.admin)
+})
+
+const keys = (args: readonly string[], more: Record<string, string> = {}) =>
+  tenantry(['keys', ...args], { env: { ...env, ...more } })
+
+test('makes keys, rotates them and replaces the master key', async () => {
+  expect(await keys(['ensure'])).toMatchObject({ code: 0, stdout: '1 organizations got their first key\n', stderr: '' })
+  expect(await keys(['ensure'])).toMatchObject({ code: 0, stdout: 'Every organization has a key.\n' })
+  expect(await keys(['rotate', '--org', `org-${org}`])).toMatchObject({
+    code: 0,
+    stdout: '1 organizations rotated, 0 rows sealed again, 1 older keys destroyed\n',
+  })
+  expect((await keys(['rotate', '--json'])).json()).toMatchObject({ organizations: 1, destroyed: 1, isComplete: true })
+  const TENANTRY_KEYS = `${key('two', 2)},${key('one', 1)}`
+  expect(await keys(['retire', 'one'], { TENANTRY_KEYS })).toMatchObject({
+    code: 1,
+    stderr: containing('run `tenantry keys rotate --master` first'),
+  })
+  expect(await keys(['rotate', '--master'], { TENANTRY_KEYS })).toMatchObject({
+    code: 0,
+    stdout: '1 keys were wrapped under the active master key\n',
+  })
+  expect(await keys(['status'], { TENANTRY_KEYS })).toMatchObject({
+    code: 0,
+    stdout:
+      'one  0 data keys, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n' +
+      'two (active)  1 data keys, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n',
+  })
+  expect(await keys(['status'])).toMatchObject({ stdout: containing('two (not in TENANTRY_KEYS)  1 data keys') })
+  expect(await keys(['retire', 'one'], { TENANTRY_KEYS })).toMatchObject({
+    code: 0,
+    stdout: 'Nothing needs one any more: remove it from TENANTRY_KEYS\n',
+  })
+})
+
+test('refuses what it cannot do, and needs the master keys in production', async () => {
+  expect(await keys(['retire'])).toMatchObject({ code: 2, stderr: containing('Name the master key') })
+  expect(await keys(['rotate', '--org', 'nobody'])).toMatchObject({ code: 1, stderr: 'organizations: not found\n' })
+  expect(await keys(['rotate', '--org', 'a', '--master'])).toMatchObject({ code: 2 })
+  await createOrganization(database.admin)
+  const without = { env: { SYSTEM_DATABASE_URL: database.systemUrl, NODE_ENV: 'production' } }
+  expect(await tenantry(['keys', 'ensure'], without)).toMatchObject({
+    code: 2,
+    stderr: containing('TENANTRY_KEYS: is missing'),
+  })
+})
+
+test('works on an embedded database', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'tenantry-keys-'))
+  const where = ['--embedded', join(directory, 'data')]
+  expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: 'Every organization has a key.\n' })
+  await createOrganization({ embedded: join(directory, 'data') })
+  expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: '1 organizations got their first key\n' })
+  expect(await keys(['rotate', ...where])).toMatchObject({ code: 0 })
+  await rm(directory, { recursive: true })
+})
