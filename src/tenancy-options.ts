@@ -117,7 +117,8 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
 ])
 
 function isKeys(value: unknown): boolean {
-  return typeof value === 'string' || typeof readOptions(value, ['file'], 'keys').file === 'string'
+  if (!isObject(value)) return typeof value === 'string'
+  return typeof readOptions(value, ['file'], 'keys').file === 'string'
 }
 
 /** It may be an instance of a class, so that its properties need not be its own. */

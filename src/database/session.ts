@@ -25,7 +25,9 @@ async function openServer(url: string): Promise<Session> {
   return printingPlainNames({
     engine: 'postgres',
     async query<Row>(text: string, params: readonly unknown[] = []) {
-      const query: pg.QueryConfig & { queryMode: 'extended' } = { text, values: [...params], queryMode: 'extended' }
+      const values = [...params]
+      // With a name of its own, so that none is inherited.
+      const query: pg.QueryConfig & { queryMode: 'extended' } = { name: '', text, values, queryMode: 'extended' }
       return (await client.query(query)).rows as Row[]
     },
     close: () => client.end(),

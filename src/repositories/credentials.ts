@@ -56,7 +56,7 @@ export class ProjectCredentials {
       const rows = this.of(projectId, scope)
       const { id } = await found(rows.findRow({ projectId }))
       const managed = { rotatedAt: await databaseTime(scope) }
-      return rows.updateRow(credentialSecretsPatch, id, given, { managed })
+      return rows.updateRow(credentialSecretsPatch, id, given, { managed, event: 'rotate' })
     })
   }
 
@@ -70,7 +70,12 @@ export class ProjectCredentials {
 
   /** Stores the password of the project's database. Only `revealDatabasePassword` gives it. */
   setDatabasePassword(projectId: string, password: string | Secret): Query<Project> {
-    return this.projects.updateRow(projectSecrets, projectId, { databasePassword: password })
+    return this.projects.updateRow(
+      projectSecrets,
+      projectId,
+      { databasePassword: password },
+      { event: 'setDatabasePassword' },
+    )
   }
 
   /** The password of the project's database, undefined where none is set. Needs `credentials:reveal`. */

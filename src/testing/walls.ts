@@ -57,7 +57,8 @@ export async function openWithout(options: WallOptions): Promise<OpenedWithout> 
   return { tenancy, count: () => queries, addKey: (orgId) => addKey(options.admin, secrets.dataKeys, orgId) }
 }
 
-async function addKey(admin: Session, keys: DataKeys, orgId: string): Promise<void> {
+/** Gives an organization a key for its sealed columns, which `provision` makes for others. */
+export async function addKey(admin: Session, keys: DataKeys, orgId: string): Promise<void> {
   const { id, kekId, wrapped } = await newKey(keys, orgId)
   await admin.query('insert into platform.org_keys (org_id, id, kek_id, wrapped) values ($1, $2, $3, $4)', [
     orgId,

@@ -10,6 +10,7 @@ import { openTenancy, Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
 import { useDatabase } from '../../src/testing/vitest.js'
+import { addKey } from '../../src/testing/walls.js'
 import { eachCase, projectsCase } from '../isolation/contract-cases.js'
 import { writeEveryWay } from '../isolation/every-statement.js'
 import { polluted, type Pollution, pollutions } from '../support/pollution.js'
@@ -64,7 +65,11 @@ test.each(pollutions)(
 
 async function run(works: readonly Work[], inherited: readonly Pollution[]): Promise<Run> {
   const ids: string[] = []
-  while (ids.length < works.length) ids.push(await createOrganization(database.admin))
+  while (ids.length < works.length) {
+    const id = await createOrganization(database.admin)
+    await addKey(database.admin, secrets.dataKeys, id)
+    ids.push(id)
+  }
   const outcomes: unknown[] = []
   const from = log.length
   const restores: (() => void)[] = []
@@ -152,6 +157,7 @@ function normalizer(): (value: unknown) => string {
   const idOf = (id: string) => `id ${ids.get(id) ?? ids.set(id, ids.size).size}`
   return (value) =>
     JSON.stringify(value, (key, item: unknown) => {
+      if (isBytes(item)) return 'bytes'
       if (typeof item !== 'string') return item
       if (key === 'next' || key === 'previous') return 'a cursor'
       return item
@@ -160,6 +166,10 @@ function normalizer(): (value: unknown) => string {
         .replaceAll(/^[a-z]{20}$/g, 'a ref')
     })
 }
+
+/** A secret is sealed with random bytes. */
+const isBytes = (item: unknown): boolean =>
+  ArrayBuffer.isView(item) || (typeof item === 'object' && item !== null && Object.keys(item).join() === 'type,data')
 
 /** Every public method of every repository, every write of the core, and the scope's own methods. */
 const all: readonly Work[] = [...eachCase(callsOf), everyWrite, scopes]

@@ -338,7 +338,7 @@ const auditCase = {
 
 /** The rows of an export. */
 async function linesOf(stream: ReadableStream<Uint8Array>): Promise<unknown[]> {
-  const lines = (await new Response(stream).text()).split('\n').filter((line) => line !== '')
+  const lines = (await new Response(stream, { status: 200 }).text()).split('\n').filter((line) => line !== '')
   return lines.map((line): unknown => JSON.parse(line))
 }
 

@@ -11,6 +11,7 @@ import { secretsOf } from '../../src/encryption/secrets.js'
 import { Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
+import { addKey } from '../../src/testing/walls.js'
 import { fillOrganizations } from '../support/many-organizations.js'
 import { recording } from '../support/recording-executor.js'
 import { callEverything, usualLimits } from './every-statement.js'
@@ -32,7 +33,11 @@ beforeAll(async () => {
   const organizations = await fillOrganizations(database.admin)
   orgId = organizations[organizations.length / 2] ?? ''
   const empty: string[] = []
-  for (let made = 0; made < 180; made++) empty.push(await createOrganization(database.admin))
+  for (let made = 0; made < 180; made++) {
+    const id = await createOrganization(database.admin)
+    await addKey(database.admin, secrets.dataKeys, id)
+    empty.push(id)
+  }
   // Without statistics, each of its indexes looks as good as the primary key.
   await database.admin.query('vacuum analyze platform.organizations')
   const { executor, sent: recorded } = serve(4)

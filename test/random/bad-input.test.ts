@@ -406,7 +406,7 @@ describe('openTenancy', () => {
     [{ pool: {}, embedded: './data', keys }, 'embedded: cannot be combined'],
     [{ embedded: '', keys }, 'embedded: must be true'],
     [{ embedded: {}, keys }, 'embedded: must be true'],
-    [{ url: 'postgres://', keys: 5 }, 'keys: must be text'],
+    [{ url: 'postgres://', keys: 5 }, 'keys: must be text, or an object with file'],
     [{ url: 'postgres://', keys, own: null }, 'own: must be an object'],
     [{ url: 'postgres://', keys, own: { schema: 5, migrations: 'drizzle' } }, 'own: must be an object with schema'],
     [{ url: 'postgres://', keys, own: { schema: {} } }, 'own: must be an object with schema'],
