@@ -814,7 +814,7 @@ ALTER TABLE platform.audit_logs ENABLE ROW LEVEL SECURITY;
 CREATE INDEX audit_logs_actor_idx ON ONLY platform.audit_logs USING btree (org_id, actor_id, created_at);
 CREATE INDEX audit_logs_event_type_idx ON ONLY platform.audit_logs USING btree (org_id, event_type, created_at);
 CREATE INDEX audit_logs_resource_idx ON ONLY platform.audit_logs USING btree (org_id, resource_type, resource_id, created_at);
-CREATE INDEX audit_logs_seq_idx ON ONLY platform.audit_logs USING btree (org_id, seq);
+CREATE INDEX audit_logs_seq_idx ON ONLY platform.audit_logs USING btree (org_id, seq) WHERE (seq IS NOT NULL);
 CREATE INDEX audit_logs_unsealed_idx ON ONLY platform.audit_logs USING btree (org_id, created_at) WHERE (seq IS NULL);
 CREATE POLICY org_isolation ON platform.audit_logs TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.audit_logs TO tenantry_system USING (true) WITH CHECK (true);

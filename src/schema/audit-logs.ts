@@ -49,7 +49,7 @@ export const auditLogs = platform.table(
     index('audit_logs_resource_idx').on(t.orgId, t.resourceType, t.resourceId, t.createdAt),
     index('audit_logs_actor_idx').on(t.orgId, t.actorId, t.createdAt),
     index('audit_logs_unsealed_idx').on(t.orgId, t.createdAt).where(literal('seq is null')),
-    index('audit_logs_seq_idx').on(t.orgId, t.seq),
+    index('audit_logs_seq_idx').on(t.orgId, t.seq).where(literal('seq is not null')),
     stateCheck('audit_logs_actor_kind_check', 'actor_kind', actorKinds),
     stateCheck('audit_logs_action_check', 'action', auditActions),
     stateCheck('audit_logs_severity_check', 'severity', auditSeverities),
