@@ -8,6 +8,7 @@ import { latency, type Measured, throughput } from './measure.js'
 import { pinToOneProcessor } from './one-processor.js'
 import { ownJavaScript } from './own-javascript.js'
 import { type Comparison, describe, type Goal, isMet, write } from './report.js'
+import { openSealed } from './sealed.js'
 import { openVariants } from './variants.js'
 
 const boolean = { type: 'boolean', default: false } as const
@@ -26,6 +27,7 @@ try {
   await delayed()
   await access()
   await audited()
+  await sealed()
   await crowded()
   const own = await ownJavaScript(bench, asked.quick ? 1 : 11)
   goals.push({ what: 'own JavaScript of a hot point read', figure: own, limit: 5, unit: 'µs' })
@@ -92,6 +94,16 @@ async function audited(): Promise<void> {
   goal('audited update, against a plain one', ratio(updates, auditedUpdate.name), 1.65)
   const creates = await compare('audited create', [create, auditedCreate])
   goal('audited create, against a plain one', ratio(creates, auditedCreate.name), 1.65)
+  await variants.close()
+}
+
+async function sealed(): Promise<void> {
+  const variants = await openSealed(bench)
+  const { write, sealedWrite, read, reveal } = variants
+  const writes = await compare('write of a sealed column', [write, sealedWrite])
+  goal('sealed write, against a plain write', ratio(writes, sealedWrite.name), 2.5)
+  const reads = await compare('reveal of a sealed column', [read, reveal])
+  goal('reveal, against a point read', ratio(reads, reveal.name), 2.2)
   await variants.close()
 }
 

@@ -60,9 +60,19 @@ export function dataKeyOf(id: string, secret: Uint8Array): DataKey {
   return Object.defineProperty({ id }, 'secret', { value: secret }) as DataKey
 }
 
+/** Deriving takes as long as sealing. The columns of a build are few. */
+const derived = new WeakMap<DataKey, Map<string, Uint8Array>>()
+
 /** A key for each column, so that no two columns share nonces. */
-const columnKey = ({ secret }: DataKey, { column }: SealedPlace): Uint8Array =>
-  new Uint8Array(hkdfSync('sha256', secret, noSalt, `tenantry column ${column}`, keyBytes))
+function columnKey(key: DataKey, { column }: SealedPlace): Uint8Array {
+  const known = derived.get(key) ?? new Map<string, Uint8Array>()
+  let found = known.get(column)
+  if (found === undefined) {
+    found = new Uint8Array(hkdfSync('sha256', key.secret, noSalt, `tenantry column ${column}`, keyBytes))
+    derived.set(key, known.set(column, found))
+  }
+  return found
+}
 
 const authenticated = (header: Uint8Array, { orgId, column, rowId }: SealedPlace): Buffer =>
   lengthPrefixed([header, Buffer.from(orgId), Buffer.from(column), Buffer.from(rowId)])

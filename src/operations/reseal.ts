@@ -7,7 +7,6 @@ import type { Rules, SealedCell } from '../core/rules.js'
 import type { Scope } from '../core/scope.js'
 import { statement } from '../core/statement.js'
 import { quoted } from '../core/statements/column-plan.js'
-import { sealedName } from '../core/statements/sealed-rows.js'
 import { columnOf, planOf, type TablePlan } from '../core/statements/table-plan.js'
 import { factsOf } from '../schema/shared/kinds.js'
 import { ask } from './stored-keys.js'
@@ -37,10 +36,7 @@ export const sealedTables = (tables: readonly PgTable[]): SealedTable[] =>
     if (factsOf(table)?.kind !== 'tenant') return []
     const plan = planOf(table)
     if (plan.sealed.size === 0 || !plan.hasId) return []
-    const columns = [...plan.sealed].map((property) => ({
-      name: sealedName(plan, property),
-      sql: columnOf(plan, property).sql,
-    }))
+    const columns = [...plan.sealed].map(([property, name]) => ({ name, sql: columnOf(plan, property).sql }))
     return [{ plan, columns }]
   })
 

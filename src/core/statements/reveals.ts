@@ -7,7 +7,7 @@ import { ownItems } from '../values.js'
 import { quoted } from './column-plan.js'
 import { changeCall, type PlannedChange } from './inserts.js'
 import { comparableValue, compileFilter } from './filters.js'
-import { orgOf, sealedName } from './sealed-rows.js'
+import { orgOf } from './sealed-rows.js'
 import { columnOf, type TablePlan } from './table-plan.js'
 import { firstPlace, type Target } from './target.js'
 
@@ -54,7 +54,7 @@ export function planReveal<Name extends string>(
     const opened = columns.map(async (name, index): Promise<[string, Secret | undefined]> => {
       const [sealed, key] = cells.slice(index * 2) as [Uint8Array | null, unknown]
       if (sealed === null) return [name, undefined]
-      const text = await rules.open({ orgId, rowId: String(rowId), column: sealedName(plan, name), sealed, key })
+      const text = await rules.open({ orgId, rowId: String(rowId), column: plan.sealed.get(name) ?? '', sealed, key })
       return [name, new Secret(text)]
     })
     return Object.fromEntries(await Promise.all(opened)) as Revealed<Name>

@@ -1,11 +1,10 @@
-import { getTableConfig } from 'drizzle-orm/pg-core'
 import { Secret } from '../../schema/shared/secret.js'
 import { DefinitionError, InvalidInputError } from '../errors.js'
 import type { Call } from '../executor.js'
 import type { Planned, Unplanned } from '../planned.js'
 import type { CellToSeal, Rules } from '../rules.js'
 import type { Values } from '../values.js'
-import { columnOf, type TablePlan } from './table-plan.js'
+import type { TablePlan } from './table-plan.js'
 import type { Target } from './target.js'
 
 /** A row with the id that its secrets are sealed for. */
@@ -52,12 +51,6 @@ export function planSealed<T>(
   return again()
 }
 
-/** `schema.table.column`, which a ciphertext is bound to. */
-export function sealedName(plan: TablePlan, property: string): string {
-  const { schema = 'public', name } = getTableConfig(plan.table)
-  return `${schema}.${name}.${columnOf(plan, property).sql.slice(1, -1)}`
-}
-
 /** The organization whose key seals the rows. */
 export function orgOf({ plan, owner }: Target<unknown>): string {
   const [orgId] = owner
@@ -68,8 +61,9 @@ export function orgOf({ plan, owner }: Target<unknown>): string {
 function secretsOf(plan: TablePlan, row: RowToSeal): { property: string; cell: CellToSeal }[] {
   return Object.keys(row).flatMap((property) => {
     const value = row[property] ?? null
-    if (!plan.sealed.has(property) || value === null) return []
-    const cell = { column: sealedName(plan, property), rowId: row.id, text: textOf(property, value) }
+    const column = plan.sealed.get(property)
+    if (column === undefined || value === null) return []
+    const cell = { column, rowId: row.id, text: textOf(property, value) }
     return [{ property, cell }]
   })
 }

@@ -31,8 +31,8 @@ export interface TablePlan extends TableNames {
   /** The columns of a default read: all but the sealed and the hidden ones. */
   readonly columns: readonly ColumnPlan[]
   readonly byProperty: ReadonlyMap<string, ColumnPlan>
-  /** The sealed columns, which only the rule that seals may write. */
-  readonly sealed: ReadonlySet<string>
+  /** The sealed columns, which only the rule that seals may write, with the name that a ciphertext is bound to: `schema.table.column`. */
+  readonly sealed: ReadonlyMap<string, string>
   /** Whether no default read returns the column, though it is not sealed: a list neither filters nor orders by it. */
   isHidden(column: ColumnPlan): boolean
   /** The column that names the owner of a row. Undefined for catalogs and other tables without owners. */
@@ -139,7 +139,11 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf, hidesAlso: HidesAls
   const all = Object.entries(getTableColumns(table)).map(([property, column]) => ({ property, column }))
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
   const named = (column: string) => byProperty.get(all.find((one) => one.column.name === column)?.property ?? '')
-  const sealed = new Set(all.filter(({ column }) => isSealed(column)).map(({ property }) => property))
+  const sealed = new Map(
+    all
+      .filter(({ column }) => isSealed(column))
+      .map(({ property, column }) => [property, `${schema ?? 'public'}.${name}.${column.name}`]),
+  )
   const hidden = new Set(factsOf(table)?.hidden?.map(quoted))
   const columns = [...byProperty.values()].filter(({ property, sql }) => !sealed.has(property) && !hidden.has(sql))
   const qualified = schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`
