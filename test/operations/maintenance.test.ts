@@ -35,6 +35,8 @@ interface Place {
 async function newPlace(): Promise<Place & { readonly team: Team }> {
   const team = await teams.newTeam()
   const { apiKey } = await team.org.apiKeys.create({ userId: team.owner.userId, name: 'ci' })
+  // The entries of its audit log are no work of the pass that a test counts.
+  await teams.system().audit.seal(team.id)
   return { org: team.id, user: team.owner.userId, key: apiKey.id, team }
 }
 
@@ -390,7 +392,11 @@ describe('among many rows that are live', () => {
     await task(place, 'running', '1 d', 1, 20_000)
     // Found by the first pass, so that each statement is sent.
     await addPast(place)
-    for (const table of tables) await sql(`analyze platform.${table}`)
+    // Autovacuum would count the rows again between two plans.
+    for (const table of tables) {
+      await sql(`alter table platform.${table} set (autovacuum_enabled = off)`)
+      await sql(`vacuum analyze platform.${table}`)
+    }
   })
   afterAll(() => run())
 
