@@ -76,9 +76,10 @@ function sealed(keys: DataKeys, { orgId, cells }: Sealing, key: DataKey, forget:
 }
 
 /**
- * Calls in front of a write that is sealed under a key. A rotation waits for them, since it locks the organization's row for itself, and
- * they wait for a rotation. In read committed the second statement sees what was committed while the first one waited. At a higher
- * isolation it does not: there the stronger lock is refused, because a rotation also updates the row.
+ * Calls in front of a write that is sealed under a key. They take the lock that an insert takes on the organization's row, and a rotation
+ * takes that row for itself: it waits for such writes, and they wait for it. In read committed the second statement sees what was
+ * committed while the first one waited. At a higher isolation it does not: there the lock itself is refused, because the rotation has
+ * also updated the row.
  */
 const holdActive = (orgId: string, keyId: string, onRotated: () => void): readonly Call[] => [
   { statement: holdOrganization, values: [orgId] },
@@ -95,16 +96,7 @@ const holdActive = (orgId: string, keyId: string, onRotated: () => void): readon
   },
 ]
 
-const holdOrganization = statement(
-  `with committed as materialized (
-     select 1 from platform.organizations
-     where id = $1 and current_setting('transaction_isolation') = 'read committed' for key share
-   ), repeatable as materialized (
-     select 1 from platform.organizations
-     where id = $1 and current_setting('transaction_isolation') <> 'read committed' for share
-   ) select 1 from committed union all select 1 from repeatable`,
-  'read',
-)
+const holdOrganization = statement('select from platform.organizations where id = $1 for key share', 'read')
 
 const divisionByZero = '22012'
 const assertActive = statement(

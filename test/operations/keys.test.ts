@@ -168,6 +168,23 @@ describe('rotate', () => {
     expect(await system().rotate(team.id)).toMatchObject({ destroyed: 2, left: 0 })
   })
 
+  test('waits for a transaction that has sealed and not ended, and seals again what it wrote', async () => {
+    const { team, org, vault, row } = await newVault()
+    let rotating: Promise<unknown> = Promise.resolve()
+    const waiting = () =>
+      admin(
+        `select from pg_locks l join pg_stat_activity a using (pid)
+         where not l.granted and l.locktype = 'transactionid' and a.datname = current_database()`,
+      )
+    await org.transaction(async (inner) => {
+      await inner.repository(Vault).replace(row.id, { anonKey: 'slow' })
+      rotating = system().rotate(team.id)
+      await expect.poll(waiting, { interval: 5, timeout: 20_000 }).toHaveLength(1)
+    })
+    expect(await rotating).toMatchObject({ destroyed: 1, left: 0 })
+    expect((await vault.reveal(row.id)).anonKey?.reveal()).toBe('slow')
+  })
+
   test('K03: under load nothing is lost, and every read opens', async () => {
     const { team, ids } = await manyCells(60)
     const written = new Map<string, string>()

@@ -5,6 +5,7 @@ import { newId } from '../../src/core/ids.js'
 import { memoryKeyProvider } from '../../src/encryption/key-providers.js'
 import { Secret } from '../../src/schema/shared/secret.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
+import { openWithout } from '../../src/testing/walls.js'
 import { recordingProvider, SealedDatabases, useVault, Vault } from '../support/use-vault.js'
 
 const vaults = useVault()
@@ -154,6 +155,24 @@ describe('K01: a ciphertext that was moved', () => {
   })
 })
 
+test('the predicate alone keeps another organization’s key apart', async () => {
+  const { admin, appUrl } = teams.database
+  const { tenancy, addKey } = await openWithout({ admin, appUrl, without: 'row security' })
+  const newOne = async () => {
+    const orgId = await createOrganization(admin)
+    await addKey(orgId)
+    const org = tenancy.forOrg(orgId)
+    const { id } = await org.projects.create({ name: 'One', slug: 'one' })
+    return org.repository(Vault).create({ projectId: id, anonKey: 'marker' })
+  }
+  const [ours, theirs] = [await newOne(), await newOne()]
+  const stolen = await bytesOf(theirs.id)
+  await admin.query('update platform.credentials set anon_key = $2 where id = $1', [ours.id, stolen?.anon_key])
+  const reveal = tenancy.forOrg(ours.orgId).repository(Vault).reveal(ours.id)
+  await expect(reveal).rejects.toThrow('or is not one of this organization')
+  await tenancy.close({ drain: 0 })
+})
+
 test('K02: a stored value with a changed byte, or cut at any length, is never text and never empty', async () => {
   const { vault, row } = await newVault()
   const { anon_key: whole = Buffer.alloc(0) } = (await bytesOf(row.id)) ?? {}
@@ -241,7 +260,7 @@ describe('a key that was rotated meanwhile', () => {
   })
 
   test('is not sealed with by a transaction that still sees it as active', async () => {
-    const { team, row } = await newVault()
+    const { team, row, projectIds } = await newVault()
     const org = vaults.second.forOrg(team.id)
     await org.repository(Vault).replace(row.id, { anonKey: 'before' })
     for (const isolation of ['repeatable read', 'serializable'] as const) {
@@ -249,7 +268,8 @@ describe('a key that was rotated meanwhile', () => {
         async (inner) => {
           await inner.projects.count()
           await rotateByHand(team.id)
-          await inner.repository(Vault).replace(row.id, { anonKey: 'late' })
+          // A new row: the one that is there was changed by the rotation.
+          await inner.repository(Vault).create({ projectId: projectIds[1], anonKey: 'late' })
         },
         { isolation },
       )
