@@ -105,8 +105,8 @@ export class Tenancy {
   private readonly executor: Executor
   private readonly systemExecutor: Executor | undefined
   private readonly debug: boolean
-  /** Not a property: the tables refer to each other, and nothing could write the tenancy as JSON. */
-  readonly #tables: readonly PgTable[]
+  /** A function: tables refer to each other, and JSON cannot be written of them. */
+  private readonly tables: () => readonly PgTable[]
   private readonly allPermissions: ReadonlySet<string>
   private readonly policy: SessionPolicy
   /** The rules of a scope without an actor. */
@@ -124,7 +124,7 @@ export class Tenancy {
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
     this.debug = debug
-    this.#tables = tables
+    this.tables = () => tables
     this.allPermissions = allPermissions
     this.policy = sessionPolicy(sessions)
     this.backend = { ...trusted, ...planLimits(fallbackPlan), ...sealing(secrets.dataKeys), audit: auditTrail }
@@ -261,7 +261,7 @@ export class Tenancy {
       )
     }
     const { secrets, debug } = this
-    return systemOf({ executor, secrets, tables: this.#tables, debug }, operator)
+    return systemOf({ executor, secrets, tables: this.tables, debug }, operator)
   }
 
   /** Resolves when the database answers. */
@@ -349,7 +349,7 @@ export async function openSystem(
   const made = secretsOf(keyring ?? passingKeyring(), undefined, lateProvider(provider))
   const secrets = keyring === undefined ? { ...made, chainKeys: undefined } : made
   return {
-    system: (operator) => systemOf({ executor, secrets, tables: declared.tables, debug: false }, operator),
+    system: (operator) => systemOf({ executor, secrets, tables: () => declared.tables, debug: false }, operator),
     close: () => executor.close({ drain: 0 }),
   }
 }

@@ -34,7 +34,7 @@ const partitionedNames = (tables: readonly PgTable[]): string[] =>
 /** Looks at the tables that are declared with `partitionedBy`: the command makes partitions of no others. */
 export async function checkPartitions({ scopeAbout, tables: declared }: SystemWork): Promise<PartitionAlarm> {
   const scope = scopeAbout(undefined)
-  const { tables, current } = await findMonthly(scope, partitionedNames(declared))
+  const { tables, current } = await findMonthly(scope, partitionedNames(declared()))
   const missing = tables.flatMap(({ name, months }) =>
     [current, current + 1].filter((month) => !months.includes(month)).map((month) => partitionName(name, month)),
   )

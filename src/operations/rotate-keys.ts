@@ -31,7 +31,7 @@ export async function rotateOrganization(
   const activeId = await activate(work, orgId, since)
   const scope = work.scopeAbout({ kind: 'org', id: orgId })
   let rows = 0
-  for (const table of sealedTables(work.tables)) {
+  for (const table of sealedTables(work.tables())) {
     let after: string | undefined = nobody
     while (after !== undefined) {
       const batch = await resealBatch(scope, orgId, table, activeId, after)
@@ -94,7 +94,7 @@ async function destroyUnused(work: SystemWork, orgId: string): Promise<{ destroy
     async (scope) => {
       let [destroyed, left] = [0, 0]
       for (const id of older) {
-        const cells = await cellsUnder(scope, orgId, id, work.tables)
+        const cells = await cellsUnder(scope, orgId, id, work.tables())
         left += cells
         if (cells === 0) destroyed += await ask(scope, destroyOlder, [orgId, id], ({ rowCount }) => rowCount)
       }

@@ -19,8 +19,8 @@ export interface SystemWork {
   readonly operator: SystemOptions
   /** A scope of the system's login. Its statements name the owner in their predicates. */
   readonly scopeAbout: (owner: Owner | undefined) => Scope
-  /** Every table that this build declares, the host's too. */
-  readonly tables: readonly PgTable[]
+  /** Every table that this build declares, the host's too. A function: tables refer to each other, and JSON cannot be written of them. */
+  readonly tables: () => readonly PgTable[]
   readonly dataKeys: DataKeys
   /** Undefined where a command was given no master keys: it then seals nothing. */
   readonly chainKeys: ChainKeys | undefined
