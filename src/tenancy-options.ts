@@ -117,8 +117,7 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
 ])
 
 function isKeys(value: unknown): boolean {
-  if (!isObject(value)) return typeof value === 'string'
-  return typeof readOptions(value, ['file'], 'keys').file === 'string'
+  return typeof value === 'string' || (isObject(value) && typeof readOptions(value, ['file'], 'keys').file === 'string')
 }
 
 /** It may be an instance of a class, so that its properties need not be its own. */

@@ -5,9 +5,8 @@ import { declare, type OwnTables } from '../declared.js'
 import { passingKeyring } from '../encryption/keyring.js'
 import { secretsOf } from '../encryption/secrets.js'
 import type { Session } from '../database/session.js'
-import type { DataKeys } from '../core/sealing.js'
-import { newKey } from '../operations/stored-keys.js'
 import { Tenancy } from '../tenancy.js'
+import { insertDataKey } from './data-keys.js'
 
 /** One of the two checks that separate organizations: the `org_id = $1` of every statement, or row security. */
 export type Wall = 'predicates' | 'row security'
@@ -54,18 +53,7 @@ export async function openWithout(options: WallOptions): Promise<OpenedWithout> 
   const { allPermissions } = declared
   const secrets = secretsOf(passingKeyring())
   const tenancy = new Tenancy(counting, secrets, { allPermissions })
-  return { tenancy, count: () => queries, addKey: (orgId) => addKey(options.admin, secrets.dataKeys, orgId) }
-}
-
-/** Gives an organization a key for its sealed columns, which `provision` makes for others. */
-export async function addKey(admin: Session, keys: DataKeys, orgId: string): Promise<void> {
-  const { id, kekId, wrapped } = await newKey(keys, orgId)
-  await admin.query('insert into platform.org_keys (org_id, id, kek_id, wrapped) values ($1, $2, $3, $4)', [
-    orgId,
-    id,
-    kekId,
-    wrapped,
-  ])
+  return { tenancy, count: () => queries, addKey: (orgId) => insertDataKey(options.admin, secrets.dataKeys, orgId) }
 }
 
 /** The same statement, in which `$1`, the organization or the person, is compared with nothing. */

@@ -9,9 +9,9 @@ import { openSession, type Session } from '../../src/database/session.js'
 import { passingKeyring } from '../../src/encryption/keyring.js'
 import { secretsOf } from '../../src/encryption/secrets.js'
 import { Tenancy } from '../../src/tenancy.js'
+import { insertDataKey } from '../../src/testing/data-keys.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { addKey } from '../../src/testing/walls.js'
 import { fillOrganizations } from '../support/many-organizations.js'
 import { recording } from '../support/recording-executor.js'
 import { callEverything, usualLimits } from './every-statement.js'
@@ -33,11 +33,7 @@ beforeAll(async () => {
   const organizations = await fillOrganizations(database.admin)
   orgId = organizations[organizations.length / 2] ?? ''
   const empty: string[] = []
-  for (let made = 0; made < 180; made++) {
-    const id = await createOrganization(database.admin)
-    await addKey(database.admin, secrets.dataKeys, id)
-    empty.push(id)
-  }
+  for (let made = 0; made < 180; made++) empty.push(await newOrganization())
   // Without statistics, each of its indexes looks as good as the primary key.
   await database.admin.query('vacuum analyze platform.organizations')
   const { executor, sent: recorded } = serve(4)
@@ -55,6 +51,12 @@ beforeAll(async () => {
     ({ statement }) => !/^select (?:s from unnest|platform\.\w+\(|statement_timestamp\(\)$)/.test(statement.text),
   )
 })
+
+async function newOrganization(): Promise<string> {
+  const id = await createOrganization(database.admin)
+  await insertDataKey(database.admin, secrets.dataKeys, id)
+  return id
+}
 
 function noteCompilers() {
   const seen = new Set<string>()

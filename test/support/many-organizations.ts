@@ -137,6 +137,26 @@ const tables: readonly Table[] = [
     rowsEach,
   ],
   [
+    'org_keys',
+    [
+      ['id', idOf('data key', 'n')],
+      ['kek_id', `'test'`],
+      ['wrapped', 'sha256(n::text::bytea)'],
+      ['state', `case when n = 1 then 'active' else 'decrypt_only' end`],
+      ['created_at', moment],
+    ],
+    rowsEach,
+  ],
+  [
+    'credentials',
+    [
+      ['id', idOf('credentials', 'n')],
+      ['project_id', idOf('project', 'n')],
+      ['created_at', moment],
+    ],
+    rowsEach,
+  ],
+  [
     'agents',
     [
       ['id', idOf('agent', 'n')],
