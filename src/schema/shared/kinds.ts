@@ -43,8 +43,24 @@ const facts = new WeakMap<PgTable, TableFacts>()
 
 /** Declares a table's kind. Called once, directly below the table. */
 export function declareTable(table: PgTable, what: TableFacts): void {
+  assertColumns(table, what)
   // Without a prototype, so that an undeclared option is not inherited.
   facts.set(table, Object.assign(Object.create(null) as object, what))
+}
+
+const columnLists = ['hidden', 'personal'] as const
+
+/** A name that is no column would hide nothing. Throws TypeError. */
+function assertColumns(table: PgTable, what: TableFacts): void {
+  const columns = Object.entries(getTableColumns(table))
+  for (const list of columnLists) {
+    for (const name of (Object.hasOwn(what, list) ? what[list] : undefined) ?? []) {
+      if (columns.some(([, column]) => column.name === name)) continue
+      const meant = columns.find(([property]) => property === name)?.[1].name
+      const hint = meant === undefined ? 'name columns as in SQL' : `name columns as in SQL: ${meant}`
+      throw new TypeError(`declareTable(${getTableConfig(table).name}): ${list}: there is no column ${name}; ${hint}`)
+    }
+  }
 }
 
 /** Undefined for a table that was never declared: the checks then report it. */
