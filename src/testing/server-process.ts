@@ -16,6 +16,8 @@ export interface ServerProgram {
   /** The line in its log when it accepts connections. */
   readonly ready: string
   readonly stopSignal: 'QUIT' | 'TERM'
+  /** Called with each piece of its log. */
+  readonly onLog?: ((text: string) => void) | undefined
 }
 
 /** Database servers refuse to run as root, so root runs them as an account that every system has. */
@@ -76,6 +78,7 @@ export async function launch(program: ServerProgram): Promise<(signal?: 'INT') =
     let log = ''
     shell.once('error', reject)
     shell.stderr.setEncoding('utf8').on('data', (text: string) => {
+      program.onLog?.(text)
       log = (log + text).slice(-2000)
       if (log.includes(ready)) resolve()
     })
