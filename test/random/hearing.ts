@@ -1,6 +1,6 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { format } from 'node:util'
-import { propertiesOf, textsOf } from './secret-search.js'
+import { printedOf, textsOf } from './secret-search.js'
 
 /** The names of the library's channels. A test compares them with those in src. */
 export const channels = ['tenantry:call', 'tenantry:transaction', 'tenantry:acquire', 'tenantry:connect'] as const
@@ -37,7 +37,7 @@ export function hear(note: (place: string, text: string) => void, isPlanted: (te
   )
   const told = (event: object) => {
     const isFailure = 'error' in event && event.error !== undefined
-    note('channels', isFailure ? textsOf(event) : propertiesOf(event))
+    note('channels', isFailure ? textsOf(event) : printedOf(event))
   }
   const subscribers = { start: told, end: told, asyncStart: told, asyncEnd: told, error: told }
   for (const name of channels) {

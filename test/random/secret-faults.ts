@@ -1,4 +1,5 @@
 import { newId } from '../../src/core/ids.js'
+import { openTenancy } from '../../src/tenancy.js'
 import { createUser } from '../../src/testing/fixtures.js'
 import { orgOf, plainCalls, type SecretCall, sealed, systemOf, TakenBack, threeKeys } from './secret-calls.js'
 import { failing } from './secret-marks.js'
@@ -9,7 +10,10 @@ const contact = (hand: Hand) => ({ name: 'Ada', pin: sealed(hand), phone: hand.m
 /** Any error is an answer. */
 const settled = (...work: readonly Promise<unknown>[]): Promise<unknown> => Promise.allSettled(work)
 
-/** A secret as an argument that is none, which is refused before it is sent. */
+/**
+ * A secret as an argument of another kind, which is refused before it is sent. The names of fields and columns are left out: errors
+ * quote them.
+ */
 const misplaced: readonly ((hand: Hand, mark: string) => unknown)[] = [
   ({ tenancy }, mark) => tenancy.forOrg(mark),
   ({ tenancy }, mark) => tenancy.forUser(mark),
@@ -19,7 +23,6 @@ const misplaced: readonly ((hand: Hand, mark: string) => unknown)[] = [
   ({ tenancy, side }, mark) => tenancy.forUser(side.ownerId).invitations.accept(mark),
   (hand, mark) => orgOf(hand).agents.get(mark),
   (hand, mark) => orgOf(hand).agents.list({ after: mark }),
-  (hand, mark) => orgOf(hand).agents.list({ orderBy: mark as 'name' }),
   (hand, mark) => orgOf(hand).agents.list({ limit: mark as unknown as number }),
   (hand, mark) => orgOf(hand).agents.list({ createdAt: { gte: mark as unknown as Date } }),
   (hand, mark) => orgOf(hand).agents.list({ id: { in: mark as unknown as string[] } }),
@@ -43,9 +46,15 @@ const misplaced: readonly ((hand: Hand, mark: string) => unknown)[] = [
 
 /** Calls that are ended from outside, undone, or made where they cannot succeed. */
 export const faultyCalls: Readonly<Record<string, SecretCall>> = {
-  async 'a secret in another place'(hand) {
-    await hand.random.pick(misplaced)(hand, hand.marks.of('sealed column'))
-  },
+  ...Object.fromEntries(
+    misplaced.map((call, index): [string, SecretCall] => [
+      `a secret in another place (${index + 1})`,
+      // An async function, so that what it throws is a rejection.
+      async (hand) => {
+        await call(hand, hand.marks.of('sealed column'))
+      },
+    ]),
+  ),
   'a transaction that is taken back': (hand) =>
     orgOf(hand).transaction(async (org) => {
       const { id } = await org.projects.create({ name: 'One', slug: newId() })
@@ -142,6 +151,13 @@ export const faultyCalls: Readonly<Record<string, SecretCall>> = {
   'a connection that is ended': (hand) => waiting(hand, 'pg_terminate_backend'),
   // Seldom, since it takes two seconds.
   'a statement that takes too long': (hand) => waiting(hand, hand.random.chance(0.9) ? 'pg_cancel_backend' : undefined),
+  'a login that is refused': ({ server, marks, random }) => {
+    const password = marks.of('password of a login')
+    const { href: url } = Object.assign(new URL(server.appUrl), { username: 'nobody', password })
+    return openTenancy({ url, keys: marks.keys, debug: random.chance(0.5) })
+  },
+  'a master key that is cut off': ({ server, marks }) =>
+    openTenancy({ url: server.appUrl, keys: marks.keys.slice(0, -6) }),
   async 'a person who is gone'(hand) {
     const id = await createUser(hand.server.admin)
     await systemOf(hand).users.setCredentials(id, { passwordHash: hand.marks.of('password hash') })

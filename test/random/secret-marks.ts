@@ -123,7 +123,9 @@ export function failing(provider: KeyProvider): KeyProvider {
 }
 
 function telling(dataKey: Uint8Array): Error {
-  const bytes = Buffer.from(dataKey)
+  // With memory of its own: an inspector prints the whole pool that a small Buffer is a part of.
+  const copy = new Uint8Array(dataKey)
+  const bytes = Buffer.from(copy.buffer)
   const words = `cannot use ${bytes.toString('hex')} or ${bytes.toString('base64')}`
-  return Object.assign(new Error(words, { cause: new Error(words) }), { dataKey: bytes, [Symbol('key')]: words })
+  return Object.assign(new Error(words, { cause: new Error(words) }), { dataKey: copy, [Symbol('key')]: words })
 }

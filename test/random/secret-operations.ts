@@ -6,7 +6,7 @@ import { faultyCalls } from './secret-faults.js'
 import { SecretMarks } from './secret-marks.js'
 import { Found, plantedIn, searchTables } from './secret-places.js'
 import { places, plant, readLog } from './secret-plants.js'
-import { propertiesOf, textsOf } from './secret-search.js'
+import { printedOf, textsOf } from './secret-search.js'
 import { type Hand, newSide, openProcess, type Process, type Side } from './secret-world.js'
 import { startWatchedServer, type WatchedServer } from './watched-server.js'
 import { Random } from './world.js'
@@ -96,7 +96,7 @@ class Scan {
 
   private open(options: { debug: boolean; statementTimeout?: number }): Promise<Process> {
     const onQuery = (event: { readonly error: unknown }) => {
-      this.found.note('onQuery', event.error === undefined ? propertiesOf(event) : textsOf(event))
+      this.found.note('onQuery', event.error === undefined ? printedOf(event) : textsOf(event))
     }
     return openProcess(this.server, this.marks, { ...options, onQuery })
   }
@@ -148,7 +148,7 @@ class Scan {
   private async tried(name: string, call: () => Promise<unknown>): Promise<void> {
     this.calls.set(name, (this.calls.get(name) ?? 0) + 1)
     try {
-      this.found.note('rows', textsOf(await call()))
+      this.found.note('rows', printedOf(await call()))
     } catch (error) {
       this.found.note('errors', textsOf(error))
       const kind = error instanceof Error ? error.name : typeof error

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { newId } from '../../src/core/ids.js'
 import type { Tenancy } from '../../src/tenancy.js'
-import { textsOf } from './secret-search.js'
+import { printedOf, textsOf } from './secret-search.js'
 import { Contacts, newSide } from './secret-world.js'
 import type { WatchedServer } from './watched-server.js'
 
@@ -45,7 +45,7 @@ export async function plant(
   for (const place of ['channels', 'onQuery'] as const) {
     await org.db.execute(sql.raw(`select 1 as "${secretOf(place)}"`))
   }
-  note('rows', textsOf(await org.agents.create({ name: secretOf('rows'), username: newId() })))
+  note('rows', printedOf(await org.agents.create({ name: secretOf('rows'), username: newId() })))
   await org.repository(Contacts).create({ name: secretOf('table vault.contacts') })
   for (const place of ['audit.list', 'audit.export', 'table platform.audit_logs'] as const) {
     await org.audit.record({ eventType: 'planted', metadata: { deep: [secretOf(place)] } })
@@ -68,6 +68,6 @@ export async function readLog(
   note: (place: Place, text: string) => void,
 ): Promise<void> {
   const org = tenancy.forOrg(orgId)
-  for await (const entry of org.audit.stream({ limit: 500 })) note('audit.list', textsOf(entry))
+  for await (const entry of org.audit.stream({ limit: 500 })) note('audit.list', printedOf(entry))
   for await (const lines of await org.audit.export()) note('audit.export', Buffer.from(lines).toString())
 }

@@ -93,10 +93,15 @@ export function textsOf(value: unknown): string {
   return [...texts].join('\n')
 }
 
-/** The properties of a value to any depth alone, which is quicker. */
-export function propertiesOf(value: unknown): string {
+/**
+ * The properties of a value to any depth, and what a log prints of it. For what may hold bytes: with `showHidden` an inspector prints
+ * the memory that they are a part of.
+ */
+export function printedOf(value: unknown): string {
   const texts = new Set<string>()
   collect(value, texts, new Set())
+  for (const text of [attempt(() => inspect(value, { depth: null })), attempt(() => JSON.stringify(value))])
+    texts.add(String(text))
   return [...texts].join('\n')
 }
 
