@@ -37,3 +37,25 @@ export async function withProgress<T>(
     current?.bar.failed()
   }
 }
+
+/** Runs `work` and shows its progress: a bar on a terminal. The output of a cron job is the result alone. */
+export async function withBar<T>(
+  console: Console,
+  title: string,
+  work: (onProgress: ((progress: { readonly done: number; readonly total: number }) => void) | undefined) => Promise<T>,
+  ended: (result: T) => string = () => title,
+): Promise<T> {
+  if (!console.interactive) return work(undefined)
+  let bar: Bar | undefined
+  try {
+    const result = await work(({ done, total }) => {
+      bar ??= console.bar(title, total)
+      bar.at(done)
+    })
+    bar?.done(ended(result))
+    return result
+  } catch (error) {
+    bar?.failed()
+    throw error
+  }
+}

@@ -19,3 +19,6 @@ export const exit = {
 } as const
 
 export type ExitCode = (typeof exit)[keyof typeof exit]
+
+/** A number with its noun: `counted(2, 'entry', 'entries')` is `2 entries`. */
+export const counted = (count: number, one: string, more = `${one}s`): string => `${count} ${count === 1 ? one : more}`

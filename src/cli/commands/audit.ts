@@ -1,9 +1,9 @@
 import { InvalidInputError } from '../../core/errors.js'
-import type { AuditHead, AuditPlace, AuditProgress, Verified } from '../../operations/audit-chains.js'
+import type { AuditHead, AuditPlace, Verified } from '../../operations/audit-chains.js'
 import type { BrokenChain, ChainFault } from '../../operations/verify-audit-log.js'
 import { type AddCommand, usageOf } from '../command.js'
-import type { Bar, Console } from '../console.js'
-import { exit } from '../report.js'
+import { withBar } from '../progress.js'
+import { counted, exit } from '../report.js'
 import { bySlug, systemOptions, withSystem } from '../system-login.js'
 
 export const addAudit: AddCommand = (program, run) =>
@@ -48,7 +48,9 @@ const addSeal: AddCommand = (group, run) =>
       const { entries, organizations, isComplete } = sealed
       return {
         lines: [
-          entries === 0 ? 'Everything is sealed.' : `${counted(entries)} of ${inOrganizations(organizations)} sealed`,
+          entries === 0
+            ? 'Everything is sealed.'
+            : `${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')} sealed`,
           ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
         ],
         document: sealed,
@@ -146,27 +148,6 @@ function placeOf(text: string | undefined): AuditPlace | undefined {
   return { orgId, seq: Number(seq) }
 }
 
-/** A bar on a terminal. The output of a cron job is the result alone. */
-async function withBar<T>(
-  console: Console,
-  title: string,
-  work: (onProgress: ((progress: AuditProgress) => void) | undefined) => Promise<T>,
-): Promise<T> {
-  if (!console.interactive) return work(undefined)
-  let bar: Bar | undefined
-  try {
-    const result = await work(({ done, total }) => {
-      bar ??= console.bar(title, total)
-      bar.at(done)
-    })
-    bar?.done(title)
-    return result
-  } catch (error) {
-    bar?.failed()
-    throw error
-  }
-}
-
 const faults: Readonly<Record<ChainFault, string>> = {
   edited: 'its content or its hash was changed',
   moved: 'it was not sealed in this place',
@@ -187,12 +168,9 @@ const stoppedAt = ({ next }: Verified): string[] =>
 function linesOf({ broken, organizations, entries, unsealed, dropped, isAnchored }: Verified): string[] {
   return [
     ...broken.map(brokenLine),
-    `${counted(entries)} of ${inOrganizations(organizations)} verified${broken.length === 0 ? '' : `, ${broken.length} broken`}`,
-    ...(dropped === 0 ? [] : [`${counted(dropped)} went with the months that were dropped`]),
-    ...(unsealed === 0 ? [] : [`${counted(unsealed)} not sealed yet`]),
+    `${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')} verified${broken.length === 0 ? '' : `, ${broken.length} broken`}`,
+    ...(dropped === 0 ? [] : [`${counted(dropped, 'entry', 'entries')} went with the months that were dropped`]),
+    ...(unsealed === 0 ? [] : [`${counted(unsealed, 'entry', 'entries')} not sealed yet`]),
     ...(isAnchored === false ? ['The anchor could not be compared: its entry went with its month.'] : []),
   ]
 }
-
-const counted = (entries: number): string => (entries === 1 ? '1 entry' : `${entries} entries`)
-const inOrganizations = (count: number): string => (count === 1 ? '1 organization' : `${count} organizations`)

@@ -1,7 +1,7 @@
-import type { Maintained, MaintenanceProgress } from '../../operations/maintenance.js'
+import type { Maintained } from '../../operations/maintenance.js'
 import type { AddCommand } from '../command.js'
 import { usageOf } from '../command.js'
-import type { Bar, Console } from '../console.js'
+import { withBar } from '../progress.js'
 import { exit } from '../report.js'
 import { systemOptions, withSystem } from '../system-login.js'
 
@@ -41,7 +41,12 @@ export const addMaintain: AddCommand = (program, run) =>
       const options = { limit, keepSessionDays, keepInvitationDays }
       const maintained = await withSystem(context, args, (system) =>
         context.stoppable((signal) =>
-          withBar(context.console, (onProgress) => system.maintenance.run({ ...options, signal, onProgress })),
+          withBar(
+            context.console,
+            'maintenance',
+            (onProgress) => system.maintenance.run({ ...options, signal, onProgress }),
+            ({ isComplete }) => (isComplete ? 'maintenance' : 'maintenance, stopped'),
+          ),
         ),
       )
       const { missing, inDefault } = maintained.partitions
@@ -57,26 +62,6 @@ export const addMaintain: AddCommand = (program, run) =>
       }
     }),
   )
-
-/** A bar on a terminal. The output of a cron job is the result alone. */
-async function withBar(
-  console: Console,
-  work: (onProgress: (progress: MaintenanceProgress) => void) => Promise<Maintained>,
-): Promise<Maintained> {
-  if (!console.interactive) return work(() => undefined)
-  let bar: Bar | undefined
-  try {
-    const maintained = await work(({ done, total }) => {
-      bar ??= console.bar('maintenance', total)
-      bar.at(done)
-    })
-    bar?.done(maintained.isComplete ? 'maintenance' : 'maintenance, stopped')
-    return maintained
-  } catch (error) {
-    bar?.failed()
-    throw error
-  }
-}
 
 function linesOf({ rows, isComplete, partitions }: Maintained): string[] {
   const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, auditEntries } = rows
