@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { authorOf } from '../core/author.js'
 import { IdempotencyMismatchError, InvalidInputError, RetryableError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import { ownerId } from '../core/owner-id.js'
@@ -47,11 +48,17 @@ export function idempotent(
 ): Promise<JsonValue> {
   const run = async (): Promise<JsonValue> => {
     const asked = read(key, request, work, options)
-    const { actor } = scope.context
-    const row = [ownerId(scope, 'org'), actor?.id ?? actor?.label ?? '', asked.key] as const
+    const row = [ownerId(scope, 'org'), keeperOf(scope), asked.key] as const
     return scope.transaction((inner) => once(inner, row, asked, work), { retries: asked.retries })
   }
   return scope.track(run())
+}
+
+/** Whoever acts in a person's name has keys of their own: the stored answers are not the person's. The backend is ''. */
+function keeperOf({ context }: Scope): string {
+  if (context.actor === undefined) return ''
+  const { actorId, actorLabel } = authorOf(context)
+  return actorId ?? actorLabel ?? ''
 }
 
 async function once(

@@ -13,7 +13,7 @@ const keysOf = (orgId: string) =>
     orgId,
   ])
 
-race('of 20 at once with one key, one has the effect, and all get its answer', async () => {
+race('T06: of 20 at once with one key, one has the effect, and all get its answer', async () => {
   const { org, id } = await teams.newTeam()
   let ran = 0
   const { won, lost } = await contend((contender) =>
@@ -69,6 +69,29 @@ test('organizations and actors have keys of their own', async () => {
     await org.idempotent('key', place, (inner) => create(inner, `ada-${place}`))
   expect(await one.org.agents.count()).toBe(3)
   expect(await other.org.agents.count()).toBe(1)
+})
+
+test('whoever acts in the name of a person has keys of their own, and not the answers of the person', async () => {
+  const team = await teams.newTeam()
+  const { userId } = team.owner
+  const own = await team.as(userId)
+  await own.idempotent('key', 1, (inner) => create(inner))
+  const by = await teams.newUser()
+  const actor = await team.org.actorFor(userId, { by, reason: 'ticket 7', until: new Date(Date.now() + 60_000) })
+  const supporter = teams.tenancy.forOrg(team.id, { actor })
+  expect(await supporter.idempotent('key', 1, () => Promise.resolve('of the supporter'))).toBe('of the supporter')
+  const rows = await admin().query<{ actor: string }>('select actor from platform.idempotency_keys where org_id = $1', [
+    team.id,
+  ])
+  expect(rows.map(({ actor }) => actor).sort()).toEqual([userId, by].sort())
+})
+
+test('the keys of the backend have no name', async () => {
+  const { org, id } = await teams.newTeam()
+  await org.idempotent('key', 1, (inner) => create(inner))
+  expect(await admin().query('select actor from platform.idempotency_keys where org_id = $1', [id])).toEqual([
+    { actor: '' },
+  ])
 })
 
 test('a key is forgotten when its time is past, by the clock of the database', async () => {
