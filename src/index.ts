@@ -39,9 +39,9 @@ export type {
   AuditHead,
   AuditPlace,
   AuditProgress,
-  Sealed,
+  SealedEntries,
   SealOptions,
-  Verified,
+  VerifiedChains,
   VerifyOptions,
 } from './operations/audit-chains.js'
 export type { BrokenChain, ChainFault } from './operations/verify-audit-log.js'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { InvalidInputError } from '../core/errors.js'
+import { InvalidInputError, NotFoundError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
 import type { Statement } from '../core/executor.js'
@@ -11,7 +11,7 @@ import { statement } from '../core/statement.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import * as shape from '../schema/shared/shapes.js'
-import { readSeal } from './audit-chain.js'
+import { readSeal } from './chain-hash.js'
 import { SealPass } from './seal-audit-log.js'
 import { operate, type SystemWork } from './system-operation.js'
 import { type BrokenChain, walkChain } from './verify-audit-log.js'
@@ -56,18 +56,19 @@ export interface AuditPlace {
   readonly seq: number
 }
 
-export interface Sealed {
+export interface SealedEntries {
   readonly entries: number
   readonly organizations: number
   /** False when the limit or the signal ended the pass: there may be more. */
   readonly isComplete: boolean
 }
 
-export interface Verified {
+export interface VerifiedChains {
   /** Whether every entry that was looked at is as it was sealed, in its place. */
   readonly isIntact: boolean
   /** The first broken entry of each chain that has one. */
   readonly broken: readonly BrokenChain[]
+  /** How many chains were walked, the last one perhaps in part. */
   readonly organizations: number
   /** How many sealed entries were verified. */
   readonly entries: number
@@ -104,11 +105,13 @@ export class AuditChains {
    * Numbers the entries that have no number yet and chains them, of one organization or of all. It may be stopped, repeated, and run
    * twice at once.
    */
-  async seal(orgId?: string, options?: SealOptions): Promise<Sealed> {
+  async seal(orgId?: string, options?: SealOptions): Promise<SealedEntries> {
     const { signal, onProgress, ...asked } = readOptions(options, ['limit', 'signal', 'onProgress'])
     const { limit } = parseInput(sealing, asked)
-    const pass = new SealPass(this.work, keysOf(this.work), orgId === undefined ? undefined : parseId(orgId, 'orgId'))
+    const one = orgId === undefined ? undefined : parseId(orgId, 'orgId')
+    const pass = new SealPass(this.work, keysOf(this.work), one)
     const isStopped = stopOf(signal)
+    await this.assertKnown(one)
     const tell = await this.progress(onProgress, 'unsealed', orgId)
     try {
       while (pass.entries < limit && !isStopped() && !pass.isComplete) {
@@ -129,7 +132,7 @@ export class AuditChains {
    * Walks the chains, of one organization or of all, and names the first entry of each that is not as it was sealed. Entries that are
    * sealed meanwhile are verified too.
    */
-  async verify(orgId?: string, options?: VerifyOptions): Promise<Verified> {
+  async verify(orgId?: string, options?: VerifyOptions): Promise<VerifiedChains> {
     const { signal, onProgress, ...asked } = readOptions(options, ['anchor', 'from', 'signal', 'onProgress'])
     const { anchor, from } = parseInput(verifying, asked)
     const one = orgId === undefined ? undefined : parseId(orgId, 'orgId')
@@ -139,6 +142,9 @@ export class AuditChains {
       throw new InvalidInputError('from', 'is of another organization')
     const keys = keysOf(this.work)
     const isStopped = stopOf(signal)
+    await this.assertKnown(one ?? from?.orgId)
+    if (from !== undefined && from.seq > (await this.ask(headNumber, from.orgId, Number)))
+      throw new InvalidInputError('from', 'is behind the head')
     const tell = await this.progress(onProgress, 'sealed', orgId)
     const broken: BrokenChain[] = []
     let [organizations, entries, unsealed, dropped] = [0, 0, 0, 0]
@@ -155,7 +161,7 @@ export class AuditChains {
         isStopped,
         onBatch: (done) => tell?.(id, before + done),
       })
-      organizations++
+      if (!walked.isStopped || walked.entries > 0) organizations++
       entries += walked.entries
       dropped += walked.dropped
       unsealed += await this.countUnsealed(id)
@@ -199,6 +205,11 @@ export class AuditChains {
     return (id, done) => tell({ orgId: id, done, total })
   }
 
+  /** Entries and chains outlive their organization. */
+  private async assertKnown(orgId: string | undefined): Promise<void> {
+    if (orgId !== undefined && !(await this.ask(isKnown, orgId, Boolean))) throw new NotFoundError('organizations')
+  }
+
   private countUnsealed(orgId: string): Query<number> {
     return this.ask(counts.unsealed, orgId, Number)
   }
@@ -225,6 +236,18 @@ const counts = {
     'read',
   ),
 }
+
+const isKnown = statement(
+  `select exists (select from platform.organizations where id = $1::uuid)
+     or exists (select from platform.audit_logs where org_id = $1::uuid)
+     or exists (select from platform.audit_seals where org_id = $1::uuid)`,
+  'read',
+)
+
+const headNumber = statement(
+  'select coalesce((select seq from platform.audit_seals where org_id = $1::uuid), 0)',
+  'read',
+)
 
 const first = "coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')"
 const nextWithEntries = statement(

@@ -4,7 +4,7 @@ import type { ChainKeys } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
-import { contentHash, type Link, sealOf } from './audit-chain.js'
+import { contentHash, type Link, sealOf } from './chain-hash.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
 /** An entry that has no number yet. */

@@ -3,7 +3,7 @@ import type { ChainKeys } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
-import { contentHash, isSame, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './audit-chain.js'
+import { contentHash, isSame, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './chain-hash.js'
 import type { SystemWork } from './system-operation.js'
 
 /**
@@ -37,7 +37,7 @@ export interface WalkedChain {
   /** The numbers up to the base that have no entry, because their months were dropped. */
   readonly dropped: number
   readonly broken: BrokenChain | undefined
-  /** The last entry that was verified. */
+  /** Where another walk goes on: the last entry that was verified behind the base. */
   readonly seq: number
   /** Whether the anchor was compared: its entry may be gone with its month. */
   readonly isAnchored: boolean
@@ -83,8 +83,6 @@ class ChainWalk {
   /** The last entry that is known to be right, or the base. */
   private last: Link = this.base
   private entries = 0
-  /** Entries whose numbers lie before the base, of months that are still there. */
-  private beforeBase = 0
   private isAnchored = false
   private isStopped = false
   private readonly from: number
@@ -102,10 +100,11 @@ class ChainWalk {
 
   async run(): Promise<WalkedChain> {
     const broken = await this.find()
-    const { entries, isAnchored, isStopped } = this
-    // A walk that begins later has not seen which entries before the base are left.
-    const dropped = this.from > 0 ? 0 : this.base.seq - this.beforeBase
-    return { entries, dropped, broken, seq: this.last.seq, isAnchored, isStopped }
+    const { entries, isAnchored, isStopped, base } = this
+    // A walk that begins later goes on with another one, which has told it.
+    const dropped = this.from > 0 || base.seq === 0 ? 0 : base.seq - (await this.countUpTo(base.seq))
+    const seq = this.last.seq > base.seq ? this.last.seq : this.from
+    return { entries, dropped, broken, seq, isAnchored, isStopped }
   }
 
   private async find(): Promise<BrokenChain | undefined> {
@@ -161,8 +160,7 @@ class ChainWalk {
     if (key === undefined) return this.broken('unknown key', entry)
     if (!isSame(hash, sealOf(key, { ...entry, orgId: this.orgId }))) return this.broken('edited', entry)
     if (seq === this.base.seq && !isSame(hash, this.base.hash)) return this.broken('head', entry)
-    if (seq <= this.base.seq) this.beforeBase++
-    else this.last = entry
+    if (seq > this.base.seq) this.last = entry
     return undefined
   }
 
@@ -212,6 +210,23 @@ class ChainWalk {
 
   private broken(fault: ChainFault, { seq, id }: Pick<BrokenChain, 'seq' | 'id'>): BrokenChain {
     return { orgId: this.orgId, fault, seq, id }
+  }
+
+  /** How many numbers up to that one have an entry: of months that are still there. */
+  private countUpTo(seq: number): Query<number> {
+    const statement = ownStatement(
+      this.rows.plan,
+      ChainWalk,
+      'counted',
+      false,
+      ({ sql, visible }) =>
+        `select count(distinct "seq") from ${sql} where ${visible} and "seq" between 1 and $2::bigint`,
+    )
+    return this.rows.run(
+      statement,
+      () => [seq],
+      ({ rows: [row] }) => Number(row?.[0]),
+    )
   }
 
   private after({ seq, id }: Place): Query<SealedEntry[]> {

@@ -103,11 +103,14 @@ test('needs the keys of the application, and refuses what it cannot read', async
 test('a verification that is interrupted says where to go on', async () => {
   const { org, slug } = await newLog(1500)
   await audit('seal')
+  const anchor = (await audit('head', '--org', slug)).stdout.trim()
   const holder = await openSession({ url: database.adminUrl })
   await holder.query('begin')
   // The proof of the login may read it. The search for the slug, which is recorded in it, has to wait.
   await holder.query('lock table platform.system_audit_logs in exclusive mode')
-  const child = start(['audit', 'verify', '--org', slug], { env: { PATH: process.env.PATH, ...env } })
+  const child = start(['audit', 'verify', '--org', slug, '--anchor', anchor], {
+    env: { PATH: process.env.PATH, ...env },
+  })
   const said: string[] = []
   child.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text))
   const waiting = `select from pg_locks where not granted and relation = 'platform.system_audit_logs'::regclass`
@@ -125,7 +128,9 @@ test('a verification that is interrupted says where to go on', async () => {
   await holder.query('rollback')
   await holder.close()
   expect(await ended).toEqual([130, null])
-  expect(said.join('')).toContain(`Stopped. Go on with: tenantry audit verify --from ${org}:0\n`)
+  expect(said.join('')).toContain(
+    `Stopped. Go on with: tenantry audit verify --org ${slug} --anchor ${anchor} --from ${org}:0\n`,
+  )
   const rest = await audit('verify', '--org', slug, '--from', `${org}:1000`)
   expect(rest).toMatchObject({ code: 0, stdout: '501 entries of 1 organization verified\n' })
 })

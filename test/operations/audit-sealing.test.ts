@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { openSession } from '../../src/database/session.js'
-import { contentHash } from '../../src/operations/audit-chain.js'
+import { contentHash } from '../../src/operations/chain-hash.js'
 import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 import { useAuditChains } from '../support/use-audit-chains.js'
 

@@ -19,7 +19,7 @@ const words: Readonly<Record<string, string>> = { actor_kind: 'anonymous', actio
 
 const columns = Object.values(getTableColumns(auditLogs)).filter(({ name }) => !['org_id', 'seq'].includes(name))
 
-describe('verifying finds', () => {
+describe('K07: verifying finds', () => {
   test.each(columns.map(({ name }) => name))('an edited %s', async (name) => {
     const { org, ids } = await sealed()
     const column = columns.find((one) => one.name === name)

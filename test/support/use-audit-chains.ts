@@ -1,4 +1,4 @@
-import type { AuditChains, AuditHead, Verified } from '../../src/operations/audit-chains.js'
+import type { AuditChains, AuditHead, VerifiedChains } from '../../src/operations/audit-chains.js'
 import { type Team, useTeams } from './use-teams.js'
 
 export interface Stored {
@@ -71,6 +71,6 @@ export function useAuditChains() {
   }
 }
 
-export function firstFault({ broken: [first] }: Verified) {
+export function firstFault({ broken: [first] }: VerifiedChains) {
   return first && { fault: first.fault, seq: first.seq, id: first.id }
 }

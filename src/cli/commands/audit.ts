@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../core/errors.js'
-import type { AuditHead, AuditPlace, Verified } from '../../operations/audit-chains.js'
+import type { AuditHead, AuditPlace, VerifiedChains } from '../../operations/audit-chains.js'
 import type { BrokenChain, ChainFault } from '../../operations/verify-audit-log.js'
 import { type AddCommand, usageOf } from '../command.js'
 import { withBar } from '../progress.js'
@@ -97,7 +97,7 @@ const addVerify: AddCommand = (group, run) =>
             return system.audit.verify(id, { ...options, signal, onProgress })
           })
           // Said now: when the command was interrupted, its report is not printed.
-          for (const line of stoppedAt(found)) context.console.fault(line)
+          for (const line of stoppedAt(found, args)) context.console.fault(line)
           return found
         }),
       )
@@ -162,10 +162,15 @@ const faults: Readonly<Record<ChainFault, string>> = {
 const brokenLine = ({ orgId, fault, seq, id }: BrokenChain): string =>
   `${orgId}  entry ${seq}${id === undefined ? '' : ` (${id})`}: ${faults[fault]}`
 
-const stoppedAt = ({ next }: Verified): string[] =>
-  next === undefined ? [] : [`Stopped. Go on with: tenantry audit verify --from ${next.orgId}:${next.seq}`]
+/** With the options that were given. */
+function stoppedAt({ next }: VerifiedChains, given: { org: string | undefined; anchor: string | undefined }): string[] {
+  if (next === undefined) return []
+  const options = Object.entries({ org: given.org, anchor: given.anchor, from: `${next.orgId}:${next.seq}` })
+  const text = options.flatMap(([name, value]) => (value === undefined ? [] : [` --${name} ${value}`])).join('')
+  return [`Stopped. Go on with: tenantry audit verify${text}`]
+}
 
-function linesOf({ broken, organizations, entries, unsealed, dropped, isAnchored }: Verified): string[] {
+function linesOf({ broken, organizations, entries, unsealed, dropped, isAnchored }: VerifiedChains): string[] {
   return [
     ...broken.map(brokenLine),
     `${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')} verified${broken.length === 0 ? '' : `, ${broken.length} broken`}`,
