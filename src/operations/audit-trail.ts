@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { type Acting, authorOf } from '../core/author.js'
 import { newId } from '../core/ids.js'
 import type { Change, Rules } from '../core/rules.js'
@@ -52,7 +53,7 @@ function entryValues(change: Change, acting: Acting): unknown[] {
   const author = authorOf(acting)
   const facts = {
     ...(author.reason === undefined ? {} : { impersonationReason: author.reason }),
-    ...(filter === undefined ? {} : { filter: toldFilter(plan, filter) }),
+    ...toldFilter(plan, filter),
     ...(columns === undefined ? {} : { columns }),
   }
   return [
@@ -69,15 +70,25 @@ function entryValues(change: Change, acting: Acting): unknown[] {
   ]
 }
 
-/** Which rows a call has asked for, without the personal values that it names them by. */
-function toldFilter({ table, byProperty }: TablePlan, filter: unknown): unknown {
+/** Which rows a call has asked for, without the personal values that it names them by. Nothing where it cannot be read a second time. */
+function toldFilter(plan: TablePlan, filter: unknown): { readonly filter?: unknown } {
+  if (filter === undefined) return {}
+  try {
+    const told = filterAsJson(plan, filter)
+    const length = Buffer.byteLength(told)
+    return { filter: length > longest ? { length, sha256: hash('sha256', told) } : (JSON.parse(told) as unknown) }
+  } catch {
+    return {}
+  }
+}
+
+function filterAsJson({ table, byProperty }: TablePlan, filter: unknown): string {
   const personal = new Set(factsOf(table)?.personal)
   const isPersonal = (name: string) => personal.has(byProperty.get(name)?.sql.slice(1, -1) ?? '')
-  const told = JSON.stringify(filter, (name, value: unknown) => {
+  return JSON.stringify(filter, (name, value: unknown) => {
     if (isPersonal(name)) return 'personal'
     return typeof value === 'bigint' ? String(value) : value
   })
-  return told.length > longest ? { length: told.length } : (JSON.parse(told) as unknown)
 }
 
 interface Made {

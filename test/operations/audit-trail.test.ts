@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   bigint,
   integer,
@@ -385,6 +386,30 @@ describe('an entry', () => {
       expect(one?.metadata).toEqual({ filter: { code: 'c3' } })
       await ledgers.deleteWhere({ code: 'nothing' })
       expect(await newestOf(orgId)).toEqual(one)
+    }))
+
+  test('tells a filter of more than 2 KB by its length in bytes and its digest', () =>
+    withLedgers(async (ledgers, orgId) => {
+      await ledgers.createMany([{ code: 'é' }, { code: 'two' }])
+      const filter = { code: { in: ['two', 'é'.repeat(1100)] } }
+      await ledgers.updateWhere(filter, { size: 5 })
+      const text = JSON.stringify(filter)
+      const sha256 = createHash('sha256').update(text).digest('hex')
+      expect((await newestOf(orgId))?.metadata).toEqual({ filter: { length: Buffer.byteLength(text), sha256 } })
+    }))
+
+  test('leaves out a filter that cannot be read a second time', () =>
+    withLedgers(async (ledgers, orgId) => {
+      await ledgers.createMany([{ code: 'one' }, { code: 'two' }])
+      let reads = 0
+      const filter = {
+        get code() {
+          if (++reads > 1) throw new Error('read again')
+          return 'two'
+        },
+      }
+      await ledgers.updateWhere(filter, { size: 5 })
+      expect(await newestOf(orgId)).toMatchObject({ changes: { size: { old: 0, new: 5 } }, metadata: null })
     }))
 
   test('is written for a statement of a repository’s own, with what it reads besides the table', () =>
