@@ -38,7 +38,8 @@ export const systemOptions = <Args extends GlobalOptions>(command: Argv<Args>) =
       [
         'Environment:',
         '  SYSTEM_DATABASE_URL  the login of the system: tenantry login create <name> --system',
-        '  TENANTRY_KEYS        the master keys of the application, for commands that use them',
+        '  TENANTRY_KEYS        the master keys of the application, for commands that use them; without it, in development, those in',
+        '                       .tenantry/keys of this folder, which the application has made',
       ].join('\n'),
     )
 
@@ -58,14 +59,18 @@ export async function withSystem<T>(
 ): Promise<T> {
   const { openSystem } = await import('../tenancy.js')
   const { keyringProvider } = await import('../encryption/key-providers.js')
-  const { findKeyring, loadKeyring } = await import('../encryption/keyring.js')
+  const { findKeyring, hasGivenKeys, neededKeyring } = await import('../encryption/keyring.js')
   const { cwd, env } = context
   const { openingOptions } = await import('./config-file.js')
   const place =
     embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
   const masterKeys = {
     keyring: findKeyring(cwd, env),
-    provider: () => keyringProvider(loadKeyring(undefined, env, cwd)),
+    provider: () => {
+      const keyring = neededKeyring(cwd, env)
+      if (!hasGivenKeys(env)) context.console.fault('TENANTRY_KEYS is not set: using .tenantry/keys of this folder.')
+      return keyringProvider(keyring)
+    },
   }
   const opened = await openSystem(place, openingOptions(await context.project()), masterKeys)
   try {

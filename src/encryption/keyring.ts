@@ -67,13 +67,27 @@ function textOf(file: string): string {
   }
 }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Whether a command was given keys: otherwise it reads those that development keeps in its folder. */
+export const hasGivenKeys = (env: Environment): boolean => (env[variable] ?? '') !== ''
+
 /** The keys of the environment of a command, or those that development keeps in its folder. It makes none. */
-export function findKeyring(cwd: string, env: NodeJS.ProcessEnv): Keyring | undefined {
-  const text = env[variable]
-  if (text !== undefined && text !== '') return parseKeyring(text)
+export function findKeyring(cwd: string, env: Environment): Keyring | undefined {
   const file = join(cwd, '.tenantry', 'keys')
-  if (env.NODE_ENV === 'production' || !existsSync(file)) return undefined
-  return parseKeyring(keysInFile(file))
+  const isThere = hasGivenKeys(env) || (env.NODE_ENV !== 'production' && existsSync(file))
+  return isThere ? loadKeyring(undefined, env, cwd) : undefined
+}
+
+/**
+ * The same, for a command that needs keys. It throws where there are none: under keys that a command had made for itself, the data of the
+ * application's database would be lost with them.
+ */
+export function neededKeyring(cwd: string, env: Environment): Keyring {
+  const keyring = findKeyring(cwd, env)
+  if (keyring !== undefined) return keyring
+  const folder = env.NODE_ENV === 'production' ? '' : ', and this folder has no .tenantry/keys of an application'
+  throw new InvalidInputError(variable, `is missing${folder}: give the command the keys of the application; ${howTo}`)
 }
 
 function keysInFile(file: string): string {

@@ -1,4 +1,5 @@
 import type { Scope } from '../core/scope.js'
+import type { WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { cellsUnder, resealBatch, sealedTables } from './reseal.js'
 import { addKey, ask, lockForRotation, newKey } from './stored-keys.js'
@@ -51,32 +52,42 @@ async function activate(work: SystemWork, orgId: string, since: Date): Promise<s
   const isDue = ({ createdAt }: ActiveKey) => createdAt < since
   const known = await activeKeyOf(scope, orgId)
   if (known !== undefined && !isDue(known)) return known.id
+  await assertOpens(work, orgId, known)
   // Made before the lock, since a key service may take a while.
   const fresh = await newKey(work.dataKeys, orgId)
   return operate(work, 'keys.activate', about, async (inner) => {
     await lockForRotation(inner, orgId)
     const active = await activeKeyOf(inner, orgId)
     if (active !== undefined && !isDue(active)) return active.id
-    await ask(inner, retireActive, [orgId], () => undefined)
+    // Another one than was read in front of the lock is asked for here; the same one is in memory.
+    await assertOpens(work, orgId, active)
+    await ask(inner, supersedeActive, [orgId], () => undefined)
     return (await addKey(inner, fresh)).id
   })
 }
 
-interface ActiveKey {
+/** Throws for a key that this process cannot open: what is sealed under it could not be sealed again. */
+async function assertOpens({ dataKeys }: SystemWork, orgId: string, key: ActiveKey | undefined): Promise<void> {
+  if (key !== undefined) await dataKeys.unwrap(key, { orgId, keyId: key.id })
+}
+
+interface ActiveKey extends WrappedKey {
   readonly id: string
   readonly createdAt: Date
 }
 
 const activeKeyOf = (scope: Scope, orgId: string) =>
-  ask(scope, findActive, [orgId], ({ rows: [row] }): ActiveKey | undefined =>
-    row === undefined ? undefined : { id: row[0] as string, createdAt: new Date(row[1] as string) },
-  )
+  ask(scope, findActive, [orgId], ({ rows: [row] }): ActiveKey | undefined => {
+    if (row === undefined) return undefined
+    const [id, createdAt, masterKeyId, wrapped] = row as [string, string, string, Uint8Array]
+    return { id, createdAt: new Date(createdAt), masterKeyId, wrapped }
+  })
 
 const findActive = statement(
-  `select id, created_at from platform.org_keys where org_id = $1 and state = 'active'`,
+  `select id, created_at, kek_id, wrapped from platform.org_keys where org_id = $1 and state = 'active'`,
   'read',
 )
-const retireActive = statement(
+const supersedeActive = statement(
   `update platform.org_keys set state = 'decrypt_only', updated_at = statement_timestamp()
    where org_id = $1 and state = 'active'`,
   'change',

@@ -1,7 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { beforeAll, expect, test } from 'vitest'
+import { seed } from '../../src/migrations/seed.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { containing, tenantry } from './command-line.js'
@@ -58,6 +60,38 @@ test('refuses what it cannot do, and needs the master keys in production', async
     code: 2,
     stderr: containing('TENANTRY_KEYS: is missing'),
   })
+})
+
+test('a command uses the key file of its folder in development, and never makes one', async () => {
+  await createOrganization(database.admin)
+  const folder = await mkdtemp(join(tmpdir(), 'tenantry-folder-'))
+  const file = join(folder, '.tenantry', 'keys')
+  const bare = { SYSTEM_DATABASE_URL: database.systemUrl, DATABASE_URL: database.appUrl }
+  const run = (args: string, more: Record<string, string> = {}) =>
+    tenantry(args.split(' '), { cwd: folder, env: { ...bare, ...more } })
+  const needing = [
+    'keys ensure',
+    'keys rotate --master',
+    'org create fresh --owner ada@fresh.example',
+    'key create --org fresh --name ci --role developer --scopes agents:read',
+  ]
+  await seed(database.admin)
+  for (const command of needing)
+    expect(await run(command)).toMatchObject({
+      code: 2,
+      stderr: containing('TENANTRY_KEYS: is missing, and this folder has no .tenantry/keys of an application'),
+    })
+  expect(existsSync(file)).toBe(false)
+  expect(await run('org list')).toMatchObject({ code: 0 })
+
+  await mkdir(join(folder, '.tenantry'))
+  await writeFile(file, key('dev', 3))
+  expect(await run('keys ensure', { NODE_ENV: 'production' })).toMatchObject({ code: 2 })
+  const stderr = 'TENANTRY_KEYS is not set: using .tenantry/keys of this folder.\n'
+  expect(await run('keys ensure')).toMatchObject({ code: 0, stderr })
+  expect(await run('org create fresh --owner ada@fresh.example')).toMatchObject({ code: 0, stderr })
+  expect(await run(needing[3] ?? '')).toMatchObject({ code: 0 })
+  await rm(folder, { recursive: true })
 })
 
 test('works on an embedded database', async () => {

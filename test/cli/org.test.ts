@@ -5,10 +5,11 @@ import { useDatabase } from '../../src/testing/vitest.js'
 import { containing, tenantry } from './command-line.js'
 
 const database = useDatabase()
+const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 let env: Record<string, string>
 beforeAll(async () => {
   await seed(database.admin)
-  env = { SYSTEM_DATABASE_URL: database.systemUrl }
+  env = { SYSTEM_DATABASE_URL: database.systemUrl, TENANTRY_KEYS: keys }
 })
 
 test('an organization is created once, listed, suspended and served again', async () => {
@@ -84,8 +85,7 @@ test('what is wrong with the values or the login is said', async () => {
 })
 
 test('a key is created for a service or a member, and opens the organization', async () => {
-  const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
-  const around = { env: { ...env, DATABASE_URL: database.appUrl, TENANTRY_KEYS: keys } }
+  const around = { env: { ...env, DATABASE_URL: database.appUrl } }
   await tenantry(['org', 'create', 'keyed', '--owner', 'keyed@acme.example'], around)
   const create = ['key', 'create', '--org', 'keyed', '--scopes', 'agents:read,agents:write']
   const made = await tenantry([...create, '--name', 'ci', '--role', 'developer'], around)

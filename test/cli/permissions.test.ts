@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { useCatalogs } from '../support/use-desk.js'
+import { keys } from '../support/use-teams.js'
 import { containing, copyOfExample, tenantry } from './command-line.js'
 
 const newDatabase = useCatalogs()
@@ -30,7 +31,7 @@ const holders = async (admin: Session, slug: string): Promise<string[]> =>
 
 test('up brings the permissions of the config, org create gives them, and what is dropped is told', async () => {
   const { admin, adminUrl, systemUrl } = await newDatabase()
-  const env = { DATABASE_ADMIN_URL: adminUrl, SYSTEM_DATABASE_URL: systemUrl }
+  const env = { DATABASE_ADMIN_URL: adminUrl, SYSTEM_DATABASE_URL: systemUrl, TENANTRY_KEYS: keys }
   const run = (...args: string[]) => tenantry(args, { cwd: project, env })
 
   expect(await run('migrate', 'up')).toMatchObject({

@@ -8,6 +8,7 @@ import { useDatabase } from '../../src/testing/vitest.js'
 import { tenantry } from './command-line.js'
 
 const database = useDatabase()
+const keys = `test:${Buffer.alloc(32).toString('base64')}`
 
 test('npx tenantry migrate up, npx tenantry seed and npx tenantry login create app_login make what openTenancy serves', async () => {
   const env = { DATABASE_ADMIN_URL: database.adminUrl }
@@ -22,7 +23,7 @@ test('npx tenantry migrate up, npx tenantry seed and npx tenantry login create a
   expect(new URL(printed)).toMatchObject({ username: url.username, host: url.host, pathname: url.pathname })
 
   const orgId = await createOrganization(database.adminUrl, { name: 'Alpha' })
-  const tenancy = await openTenancy({ url: printed, keys: `test:${Buffer.alloc(32).toString('base64')}` })
+  const tenancy = await openTenancy({ url: printed, keys })
   expect(await tenancy.forOrg(orgId).agents.create({ name: 'Ada', username: 'ada' })).toMatchObject({ orgId })
   await tenancy.close()
 })
@@ -33,12 +34,12 @@ test('npx tenantry login create app_jobs --system and npx tenantry org create ac
   expect(await tenantry(['seed'], { env })).toMatchObject({ code: 0 })
   const { stdout } = await tenantry(['login', 'create', name, '--system'], { env })
   const [, systemUrl = ''] = /^SYSTEM_DATABASE_URL=(postgres:\/\/\S+)$/m.exec(stdout) ?? []
-  const around = { env: { SYSTEM_DATABASE_URL: systemUrl } }
+  const around = { env: { SYSTEM_DATABASE_URL: systemUrl, TENANTRY_KEYS: keys } }
   const made = await tenantry(['org', 'create', 'acme', '--owner', 'ada@acme.example', '--json'], around)
   expect(made).toMatchObject({ code: 0, stderr: '' })
   const { organization } = made.json() as { organization: { id: string } }
 
-  const tenancy = await openTenancy({ url: database.appUrl, keys: `test:${Buffer.alloc(32).toString('base64')}` })
+  const tenancy = await openTenancy({ url: database.appUrl, keys })
   const org = tenancy.forOrg(organization.id)
   expect((await org.members.list()).items).toMatchObject([{ email: 'ada@acme.example', role: 'owner' }])
   await tenancy.close()
@@ -48,7 +49,7 @@ test('createOrganization makes one in an embedded database', async () => {
   const embedded = await mkdtemp(join(tmpdir(), 'tenantry-readme-'))
   expect(await tenantry(['migrate', 'up', '--embedded', embedded])).toMatchObject({ code: 0 })
   const orgId = await createOrganization({ embedded })
-  const tenancy = await openTenancy({ embedded, keys: `test:${Buffer.alloc(32).toString('base64')}` })
+  const tenancy = await openTenancy({ embedded, keys })
   expect(await tenancy.forOrg(orgId).agents.list()).toMatchObject({ items: [] })
   await tenancy.close()
   await rm(embedded, { recursive: true })

@@ -168,6 +168,22 @@ describe('rotate', () => {
     expect(await system().rotate(team.id)).toMatchObject({ destroyed: 2, left: 0 })
   })
 
+  test('stops at a key that this process cannot open, and leaves it active', async () => {
+    const { team, vault, row } = await newVault()
+    const before = await keysOf(team.id)
+    const { appUrl: url, systemUrl } = teams.database
+    const other = await openTenancy({ url, systemUrl, keys: `other:${Buffer.alloc(32, 8).toString('base64')}` })
+    try {
+      const rotating = other.system({ actor: 'test', reason: 'a test' }).keys.rotate(team.id)
+      await expect(rotating).rejects.toThrow('the master key test, and this process has other')
+      expect(await keysOf(team.id)).toEqual(before)
+      await vault.replace(row.id, { anonKey: 'still sealed' })
+      expect((await vault.reveal(row.id)).anonKey?.reveal()).toBe('still sealed')
+    } finally {
+      await other.close()
+    }
+  })
+
   test('waits for a transaction that has sealed and not ended, and seals again what it wrote', async () => {
     const { team, org, vault, row } = await newVault()
     let rotating: Promise<unknown> = Promise.resolve()

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -15,8 +16,8 @@ import { installTarball } from './packed.js'
 const emptyDatabase = useEmptyDatabases()
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 const commands = commandsIn(read('README.md')).filter((command) => command.startsWith('npx tenantry '))
-/** What the commands print, as an environment has it. */
-const env: Record<string, string> = {}
+/** What the commands print and are given, as an environment has it. */
+const env: Record<string, string> = { TENANTRY_KEYS: `k1:${randomBytes(32).toString('base64')}` }
 let application: string
 let logins: string
 /** The token of the README's key. */
@@ -66,7 +67,7 @@ async function startServer(): Promise<string> {
   await compile(join(application, 'src'), join(application, 'dist'))
   const child = spawn(process.execPath, ['dist/server.js'], {
     cwd: application,
-    env: { PATH: process.env.PATH, DATABASE_URL: env.DATABASE_URL, PORT: '0' },
+    env: { PATH: process.env.PATH, DATABASE_URL: env.DATABASE_URL, TENANTRY_KEYS: env.TENANTRY_KEYS, PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   stop = () => child.kill()
@@ -99,7 +100,7 @@ test('the README makes the database, its logins, an organization and a key', () 
     'npx tenantry org create acme --owner ada@acme.example',
     'npx tenantry key create --org acme --name ci --role developer --scopes agents:read,agents:write',
   ])
-  expect(Object.keys(env)).toEqual(['DATABASE_ADMIN_URL', 'DATABASE_URL', 'SYSTEM_DATABASE_URL'])
+  expect(Object.keys(env)).toEqual(['TENANTRY_KEYS', 'DATABASE_ADMIN_URL', 'DATABASE_URL', 'SYSTEM_DATABASE_URL'])
 })
 
 test('the token of npx tenantry key create --org acme --name ci --role developer --scopes agents:read,agents:write opens acme alone', async () => {

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { InvalidInputError, NotFoundError } from '../../core/errors.js'
 import type { Org } from '../../org.js'
 import type { AddCommand } from '../command.js'
@@ -69,11 +70,14 @@ const addCreate: AddCommand = (group, run) =>
       const { openTenancy } = await import('../../tenancy.js')
       const { openingOptions } = await import('../config-file.js')
       const project = await context.project()
-      const hasKeys = (context.env.TENANTRY_KEYS ?? '') !== ''
+      const { hasGivenKeys, neededKeyring } = await import('../../encryption/keyring.js')
+      const hasKeys = hasGivenKeys(context.env)
+      // Otherwise the tenancy would make keys that no server has.
+      neededKeyring(context.cwd, context.env)
       const place = loginsPlace(url, 'DATABASE_URL', context.env)
       const tenancy = await openTenancy({
         url: 'url' in place ? place.url : undefined,
-        keys: context.env.TENANTRY_KEYS,
+        keys: hasKeys ? context.env.TENANTRY_KEYS : { file: join(context.cwd, '.tenantry', 'keys') },
         ...openingOptions(project),
       })
       try {
