@@ -6,14 +6,8 @@ import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { statement } from '../core/statement.js'
 import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
-import {
-  countOthers,
-  masterKeys,
-  type MasterKeyStatus,
-  type RetiredMasterKey,
-  retireMasterKey,
-  rewrapBatch,
-} from './master-keys.js'
+import { countOthers, masterKeys, type MasterKeyStatus, rewrapBatch } from './master-keys.js'
+import { type RetiredMasterKey, retireMasterKey } from './retire-master-key.js'
 import { destroyAll, ensureKey, rotateOrganization } from './rotate-keys.js'
 import { ask } from './stored-keys.js'
 import { operate, type SystemWork } from './system-operation.js'
@@ -123,12 +117,13 @@ export class Keys {
 
   /** What still needs each master key. */
   status(): Promise<MasterKeyStatus[]> {
-    return operate(this.work, 'keys.status', undefined, () => masterKeys(this.work))
+    return operate(this.work, 'keys.status', undefined, (scope) => masterKeys(scope, this.work))
   }
 
   /**
-   * Checks that nothing needs a master key any more, so that it can be removed from the keyring. With `dropKeys` it ends the API keys,
-   * sessions and invitations that need it, and lists the API keys. It never drops a data key: wrap those again first.
+   * Checks that nothing needs a master key any more, so that it can be removed from the servers: otherwise it throws ConflictError. With
+   * `dropKeys` it ends the API keys, sessions and invitations that need it, and lists the API keys. It never drops a data key: wrap those
+   * again first. Audit entries that were numbered under it are only counted: keep the key to verify them.
    */
   async retire(masterKeyId: string, options?: { readonly dropKeys?: boolean | undefined }): Promise<RetiredMasterKey> {
     const { dropKeys } = parseInput(retirement, { dropKeys: readOptions(options, ['dropKeys']).dropKeys })

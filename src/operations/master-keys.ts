@@ -1,9 +1,8 @@
-import { DefinitionError, InvalidInputError } from '../core/errors.js'
 import type { Scope } from '../core/scope.js'
 import type { WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { ask } from './stored-keys.js'
-import { operate, type SystemWork } from './system-operation.js'
+import type { SystemWork } from './system-operation.js'
 
 /** What still needs a master key. Tokens that have ended, and keys that are revoked, need none. */
 export interface MasterKeyNeeds {
@@ -12,13 +11,13 @@ export interface MasterKeyNeeds {
   readonly apiKeys: number
   readonly sessions: number
   readonly invitations: number
-  /** Entries of audit logs that it signed. Without it they cannot be verified. */
+  /** Entries of audit logs that were numbered under it. Without it they cannot be verified. */
   readonly auditEntries: number
 }
 
 export interface MasterKeyStatus extends MasterKeyNeeds {
   readonly id: string
-  /** Whether it wraps what is new. */
+  /** Whether it wraps new data keys, or hashes new tokens and numbers new audit entries. */
   readonly isActive: boolean
   /** Whether this process has it. */
   readonly isKnown: boolean
@@ -26,24 +25,17 @@ export interface MasterKeyStatus extends MasterKeyNeeds {
   readonly lastUsedAt: Date | null
 }
 
-/** What `retire` ended. */
-export interface RetiredMasterKey {
-  readonly id: string
-  readonly apiKeys: readonly { readonly orgId: string; readonly id: string; readonly name: string }[]
-  readonly sessions: number
-  readonly invitations: number
-  /** Entries of audit logs that cannot be verified without it. */
-  readonly auditEntries: number
-}
+export const isLiveKey = (key: string): string =>
+  `${key}.status = 'active' and ${key}.revoked_at is null and ${key}.deleted_at is null
+    and (${key}.expires_at is null or ${key}.expires_at > statement_timestamp())`
+export const isLiveSession = (session: string): string =>
+  `${session}.revoked_at is null and ${session}.expires_at > statement_timestamp()`
+export const isLiveInvitation = (invitation: string): string =>
+  `${invitation}.accepted_at is null and ${invitation}.declined_at is null and ${invitation}.revoked_at is null
+    and ${invitation}.expires_at > statement_timestamp()`
 
-const isLiveKey = `k.status = 'active' and k.revoked_at is null and k.deleted_at is null
-  and (k.expires_at is null or k.expires_at > statement_timestamp())`
-const isLiveSession = `s.revoked_at is null and s.expires_at > statement_timestamp()`
-const isLiveInvitation = `i.accepted_at is null and i.declined_at is null and i.revoked_at is null
-  and i.expires_at > statement_timestamp()`
-
-/** The id of the key in front of the 32 bytes of a signature. */
-const signer = `substring(encode(substring(a.hash from 1 for length(a.hash) - 32), 'escape') from '^[A-Za-z0-9_-]+')`
+/** The id of the key: it stands in the hash of an entry, behind its length. */
+const signer = `encode(substring(a.hash from 2 for get_byte(a.hash, 0)), 'escape')`
 
 const findNeeds = statement(
   `select n.id, sum(n.wrapped)::int, sum(n.api_keys)::int, sum(n.sessions)::int, sum(n.invitations)::int,
@@ -52,13 +44,13 @@ const findNeeds = statement(
      select o.kek_id as id, count(*) as wrapped, 0 as api_keys, 0 as sessions, 0 as invitations, 0 as entries,
        null::timestamptz as used from platform.org_keys o where o.wrapped is not null group by 1
      union all
-     select k.pepper_id, 0, count(*), 0, 0, 0, max(k.last_used_at) from platform.api_keys k where ${isLiveKey} group by 1
+     select k.pepper_id, 0, count(*), 0, 0, 0, max(k.last_used_at) from platform.api_keys k where ${isLiveKey('k')} group by 1
      union all
      select s.pepper_id, 0, 0, count(*), 0, 0, max(s.last_activity_at) from platform.user_sessions s
-     where ${isLiveSession} group by 1
+     where ${isLiveSession('s')} group by 1
      union all
      select i.pepper_id, 0, 0, 0, count(*), 0, null from platform.organization_invitations i
-     where ${isLiveInvitation} group by 1
+     where ${isLiveInvitation('i')} group by 1
      union all
      select ${signer}, 0, 0, 0, 0, count(*), null from platform.audit_logs a
      where a.seq is not null and length(a.hash) > 32 group by 1
@@ -66,15 +58,27 @@ const findNeeds = statement(
   'read',
 )
 
+type KeysOfProcess = Pick<SystemWork, 'dataKeys' | 'chainKeys'>
+
+/** The ids of the keyring, which hashes tokens and numbers audit entries. The first one is active. */
+const keyringIds = ({ chainKeys }: KeysOfProcess): readonly string[] => (chainKeys?.keys ?? []).map(({ id }) => id)
+
+/** The one that wraps data keys, and the one that hashes tokens: the same, unless the host has a KeyProvider of its own. */
+export const activeMasterKeys = (process: KeysOfProcess): readonly string[] => [
+  process.dataKeys.provider.activeId,
+  ...keyringIds(process).slice(0, 1),
+]
+
 /** What still needs each master key: those of this process, and those that rows name. */
-export async function masterKeys({ scopeAbout, dataKeys }: Pick<SystemWork, 'scopeAbout' | 'dataKeys'>) {
-  const { activeId, ids } = dataKeys.provider
-  const found = await ask(scopeAbout(undefined), findNeeds, [], ({ rows }) => rows.map(statusOf))
+export async function masterKeys(scope: Scope, process: KeysOfProcess): Promise<MasterKeyStatus[]> {
+  const activeIds = activeMasterKeys(process)
+  const ids = [...new Set([...process.dataKeys.provider.ids, ...keyringIds(process)])]
+  const found = await ask(scope, findNeeds, [], ({ rows }) => rows.map(statusOf))
   const unused = ids
     .filter((id) => !found.some((one) => one.id === id))
     .map((id) => statusOf([id, 0, 0, 0, 0, 0, null]))
   return [...found, ...unused]
-    .map((one): MasterKeyStatus => ({ ...one, isActive: one.id === activeId, isKnown: ids.includes(one.id) }))
+    .map((one): MasterKeyStatus => ({ ...one, isActive: activeIds.includes(one.id), isKnown: ids.includes(one.id) }))
     .sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
@@ -91,59 +95,6 @@ function statusOf(row: readonly unknown[]): Omit<MasterKeyStatus, 'isActive' | '
   const lastUsedAt = used === null ? null : new Date(used)
   return { id, dataKeys, apiKeys, sessions, invitations, auditEntries, lastUsedAt }
 }
-
-/** Ends what was hashed under a master key. Throws unless nothing needs it, or `dropKeys` is set. */
-export async function retireMasterKey(work: SystemWork, id: string, dropKeys: boolean): Promise<RetiredMasterKey> {
-  if (id === work.dataKeys.provider.activeId)
-    throw new InvalidInputError('id', `${id} is the active master key: put another one in front of it first`)
-  const needs = (await masterKeys(work)).find((one) => one.id === id)
-  if (needs === undefined) throw new InvalidInputError('id', `there is no master key ${id}`)
-  if (needs.dataKeys > 0)
-    throw new DefinitionError(
-      `${needs.dataKeys} data keys are wrapped by ${id}, and their secrets would be lost: run \`tenantry keys rotate --master\` first`,
-    )
-  const { apiKeys, sessions, invitations, auditEntries } = needs
-  if (apiKeys + sessions + invitations + auditEntries > 0 && !dropKeys)
-    throw new DefinitionError(
-      `${id} is still needed by ${apiKeys} API keys, ${sessions} sessions, ${invitations} invitations and ${auditEntries} entries of audit logs: wait until they have ended, or end them with --drop-keys`,
-    )
-  return operate(
-    work,
-    'keys.retire',
-    undefined,
-    async (scope) => {
-      const dropped = await ask(scope, dropApiKeys, [id], ({ rows }) =>
-        rows.map(([orgId, key, name]) => ({ orgId: orgId as string, id: key as string, name: name as string })),
-      )
-      const counted = {
-        sessions: await drop(scope, dropSessions, id),
-        invitations: await drop(scope, dropInvitations, id),
-      }
-      return { id, apiKeys: dropped, ...counted, auditEntries }
-    },
-    { metadata: (retired) => ({ ...retired, apiKeys: retired.apiKeys.length }) },
-  )
-}
-
-const drop = (scope: Scope, text: ReturnType<typeof statement>, id: string) =>
-  ask(scope, text, [id], ({ rowCount }) => rowCount)
-
-const now = 'statement_timestamp()'
-const dropApiKeys = statement(
-  `update platform.api_keys k set status = 'revoked', revoked_at = ${now}, updated_at = ${now}
-   where k.pepper_id = $1 and ${isLiveKey} returning k.org_id, k.id, k.name`,
-  'change',
-)
-const dropSessions = statement(
-  `update platform.user_sessions s set revoked_at = ${now}, revoked_reason = 'master key retired', updated_at = ${now}
-   where s.pepper_id = $1 and ${isLiveSession}`,
-  'change',
-)
-const dropInvitations = statement(
-  `update platform.organization_invitations i set revoked_at = ${now}, updated_at = ${now}
-   where i.pepper_id = $1 and ${isLiveInvitation}`,
-  'change',
-)
 
 interface StoredKey extends WrappedKey {
   readonly orgId: string

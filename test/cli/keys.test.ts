@@ -21,11 +21,11 @@ const keys = (args: readonly string[], more: Record<string, string> = {}) =>
   tenantry(['keys', ...args], { env: { ...env, ...more } })
 
 test('makes keys, rotates them and replaces the master key', async () => {
-  expect(await keys(['ensure'])).toMatchObject({ code: 0, stdout: '1 organizations got their first key\n', stderr: '' })
+  expect(await keys(['ensure'])).toMatchObject({ code: 0, stdout: '1 organization got a key\n', stderr: '' })
   expect(await keys(['ensure'])).toMatchObject({ code: 0, stdout: 'Every organization has a key.\n' })
   expect(await keys(['rotate', '--org', `org-${org}`])).toMatchObject({
     code: 0,
-    stdout: '1 organizations rotated, 0 rows sealed again, 1 older keys destroyed\n',
+    stdout: '1 organization rotated, 0 rows sealed again, 1 older key destroyed\n',
   })
   expect((await keys(['rotate', '--json'])).json()).toMatchObject({ organizations: 1, destroyed: 1, isComplete: true })
   const TENANTRY_KEYS = `${key('two', 2)},${key('one', 1)}`
@@ -35,18 +35,31 @@ test('makes keys, rotates them and replaces the master key', async () => {
   })
   expect(await keys(['rotate', '--master'], { TENANTRY_KEYS })).toMatchObject({
     code: 0,
-    stdout: '1 keys were wrapped under the active master key\n',
+    stdout: '1 key was wrapped under the active master key\n',
   })
   expect(await keys(['status'], { TENANTRY_KEYS })).toMatchObject({
     code: 0,
     stdout:
       'one  0 data keys, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n' +
-      'two (active)  1 data keys, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n',
+      'two (active)  1 data key, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n',
   })
-  expect(await keys(['status'])).toMatchObject({ stdout: containing('two (not in TENANTRY_KEYS)  1 data keys') })
+  expect(await keys(['status'])).toMatchObject({ stdout: containing('two (not in TENANTRY_KEYS)  1 data key') })
   expect(await keys(['retire', 'one'], { TENANTRY_KEYS })).toMatchObject({
     code: 0,
     stdout: 'Nothing needs one any more: remove it from TENANTRY_KEYS\n',
+  })
+  await database.admin.query(
+    `insert into platform.audit_logs (org_id, id, event_type) select $1, gen_random_uuid(), 'x' from generate_series(1, 2)`,
+    [org],
+  )
+  expect(await tenantry(['audit', 'seal'], { env })).toMatchObject({ code: 0 })
+  const [{ count } = { count: 0 }] = await database.admin.query<{ count: number }>(
+    'select count(*)::int as count from platform.audit_logs where seq is not null',
+  )
+  expect(count).toBeGreaterThan(1)
+  expect(await keys(['retire', 'one'], { TENANTRY_KEYS })).toMatchObject({
+    code: 0,
+    stdout: `Remove one from the servers. Keep it for \`audit verify\`: ${count} entries were numbered under it.\n`,
   })
 })
 
@@ -99,7 +112,7 @@ test('works on an embedded database', async () => {
   const where = ['--embedded', join(directory, 'data')]
   expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: 'Every organization has a key.\n' })
   await createOrganization({ embedded: join(directory, 'data') })
-  expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: '1 organizations got their first key\n' })
+  expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: '1 organization got a key\n' })
   expect(await keys(['rotate', ...where])).toMatchObject({ code: 0 })
   await rm(directory, { recursive: true })
 })

@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { DecryptError, NotFoundError } from '../../src/core/errors.js'
+import { ConflictError, DecryptError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import { memoryKeyProvider } from '../../src/encryption/key-providers.js'
+import type { KeyProvider } from '../../src/core/sealing.js'
+import type { OnQuery } from '../../src/core/tracing.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { compiled } from '../support/compiled.js'
@@ -230,7 +233,8 @@ describe('rotate', () => {
     expect(states).toEqual([...Array.from({ length: 6 }, () => 'destroyed'), 'active'])
   })
 
-  test.each([0, 1, 2, 3])('killed at batch %s is made good by the next run', { timeout: 1_800_000 }, async (moment) => {
+  // A process of its own is started and killed.
+  test.each([0, 1, 2, 3])('killed at batch %s is finished by the next run', { timeout: 60_000 }, async (moment) => {
     const { team, sealed, ids } = await manyCells(450)
     const program = compiled('test/operations/interrupted-rotation.js')
     const { appUrl, systemUrl } = teams.database
@@ -316,6 +320,8 @@ describe('the master key', () => {
     const { userId } = await team.join('member')
     const session = await teams.tenancy.forUser(userId).sessions.start({})
     await admin(`update platform.user_sessions set pepper_id = 'old' where user_id = $1`, [userId])
+    const { invitation } = await team.org.invitations.create({ email: 'eve@old.example', role: 'member' })
+    await admin(`update platform.organization_invitations set pepper_id = 'old' where org_id = $1`, [team.id])
     const [status] = (await system().status()).filter(({ id }) => id === 'old')
     expect(status).toMatchObject({
       id: 'old',
@@ -324,32 +330,81 @@ describe('the master key', () => {
       dataKeys: 0,
       apiKeys: 1,
       sessions: 1,
-      invitations: 0,
+      invitations: 1,
       auditEntries: 0,
     })
     expect(status?.lastUsedAt).toBeInstanceOf(Date)
-    await expect(system().retire('test')).rejects.toThrow('is the active master key')
+    await expect(system().retire('test')).rejects.toThrow('is an active master key')
     await expect(system().retire('nobody')).rejects.toThrow('there is no master key nobody')
-    await expect(system().retire('old')).rejects.toThrow('still needed by 1 API keys, 1 sessions')
+    const refused = await system()
+      .retire('old')
+      .catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(ConflictError)
+    expect(String(refused)).toContain('still needed by 1 API keys, 1 sessions and 1 invitations: wait until')
+    const live = `select from platform.api_keys where pepper_id = 'old' and status = 'active'`
+    expect(await admin(live)).toHaveLength(1)
     expect(await system().retire('old', { dropKeys: true })).toEqual({
       id: 'old',
       apiKeys: [{ orgId: team.id, id: apiKey.id, name: apiKey.name }],
       sessions: 1,
-      invitations: 0,
+      invitations: 1,
       auditEntries: 0,
     })
     await expect(teams.tenancy.authenticateSession(session.token)).rejects.toThrow('not accepted')
+    // The organization and the person see it in their own logs.
+    const entries = await admin<{ event_type: string; resource_id: string }>(
+      `select event_type, resource_id from platform.audit_logs
+       where org_id = $1 and event_type in ('api_keys.revoke', 'organization_invitations.revoke') order by 1`,
+      [team.id],
+    )
+    expect(entries).toEqual([
+      { event_type: 'api_keys.revoke', resource_id: apiKey.id },
+      { event_type: 'organization_invitations.revoke', resource_id: invitation.id },
+    ])
+    expect(
+      await admin(
+        `select session_id from platform.user_audit_logs where user_id = $1 and event_type = 'system.retireMasterKey'`,
+        [userId],
+      ),
+    ).toEqual([{ session_id: session.session.id }])
     await admin(`update platform.org_keys set kek_id = 'old' where org_id = $1`, [team.id])
     await expect(system().retire('old', { dropKeys: true })).rejects.toThrow('1 data keys are wrapped by old')
   })
 
-  test('that signed entries of an audit log is counted by the id in front of their hash', async () => {
+  test('that signed entries of an audit log is counted by the id in their hash', async () => {
     const team = await teams.newTeam()
     await admin(
       `insert into platform.audit_logs (org_id, id, event_type, seq, hash)
-       values ($1, gen_random_uuid(), 'x', 1, convert_to('signer', 'UTF8') || decode(repeat('ab', 32), 'hex'))`,
+       values ($1, gen_random_uuid(), 'x', 1, '\\x06'::bytea || convert_to('signer', 'UTF8') || decode(repeat('ab', 32), 'hex'))`,
       [team.id],
     )
     expect((await system().status()).find(({ id }) => id === 'signer')?.auditEntries).toBe(1)
+    // They never end, so they must not keep the key on the servers for good.
+    const statements: string[] = []
+    const onQuery: OnQuery = (event) => {
+      if (event.kind === 'call') statements.push(...event.statements.map(({ text }) => text))
+    }
+    const watched = (await vaults.open({ onQuery })).system({ actor: 'test', reason: 'a test' }).keys
+    expect(await watched.retire('signer')).toMatchObject({ auditEntries: 1, apiKeys: [] })
+    // A token that is made while it counts is not ended either.
+    expect(statements.filter((text) => /update "?platform"?\./.test(text))).toEqual([])
+    const before = statements.length
+    await watched.retire('signer', { dropKeys: true })
+    expect(statements.slice(before).filter((text) => /update "?platform"?\./.test(text))).toHaveLength(3)
+  })
+
+  test('of the keyring and of a KeyProvider are both active, and neither is retired', async () => {
+    const inner = memoryKeyProvider()
+    const service: KeyProvider = { ...inner, activeId: 'service', ids: ['service', 'older'] }
+    const keyring = teams.tenancy
+    const { userId } = await (await teams.newTeam()).join('member')
+    const { token } = await keyring.forUser(userId).sessions.start({})
+    const other = (await vaults.open({ keyProvider: service })).system({ actor: 'test', reason: 'a test' }).keys
+    const status = await other.status()
+    expect(status.filter(({ isActive }) => isActive).map(({ id }) => id)).toEqual(['service', 'test'])
+    expect(status.filter(({ isKnown }) => isKnown).map(({ id }) => id)).toEqual(['older', 'service', 'test'])
+    for (const id of ['service', 'test'])
+      await expect(other.retire(id, { dropKeys: true })).rejects.toThrow(`${id} is an active master key`)
+    expect((await keyring.authenticateSession(token)).user.id).toBe(userId)
   })
 })

@@ -1,10 +1,10 @@
-import { InvalidInputError, NotFoundError } from '../../core/errors.js'
+import { InvalidInputError } from '../../core/errors.js'
 import type { KeyOptions } from '../../operations/keys.js'
 import type { MasterKeyStatus } from '../../operations/master-keys.js'
-import type { System } from '../../system.js'
 import { type AddCommand, type Context, usageOf } from '../command.js'
 import type { Bar } from '../console.js'
-import { systemOptions, withSystem } from '../system-login.js'
+import { counted } from '../report.js'
+import { bySlug, systemOptions, withSystem } from '../system-login.js'
 
 export const addKeys: AddCommand = (program, run) =>
   program.command('keys', 'The keys of sealed columns: makes, rotates, counts and retires them', (group) =>
@@ -31,7 +31,7 @@ const addEnsure: AddCommand = (group, run) =>
         withBar(context, 'keys', (options) => system.keys.ensure(options)),
       )
       const { made, isComplete } = ensured
-      const line = made === 0 ? 'Every organization has a key.' : `${made} organizations got their first key`
+      const line = made === 0 ? 'Every organization has a key.' : `${counted(made, 'organization')} got a key`
       return { lines: isComplete ? [line] : [line, more], document: ensured }
     }),
   )
@@ -59,18 +59,18 @@ const addRotate: AddCommand = (group, run) =>
         const rewrapped = await withSystem(context, args, (system) =>
           withBar(context, 'keys', (options) => system.keys.rewrap(options)),
         )
-        const line = `${rewrapped.keys} keys were wrapped under the active master key`
+        const line = `${counted(rewrapped.keys, 'key was', 'keys were')} wrapped under the active master key`
         return { lines: rewrapped.isComplete ? [line] : [line, more], document: rewrapped }
       }
       const rotated = await withSystem(context, args, async (system) => {
-        const orgId = org === undefined ? undefined : await idOf(system, org)
+        const orgId = org === undefined ? undefined : (await bySlug(system, org)).id
         return withBar(context, 'organizations', (options) => system.keys.rotate(orgId, options))
       })
       const { since, isResumed, organizations, rows, destroyed, left, isComplete } = rotated
       return {
         lines: [
           ...(isResumed ? [`Went on with the rotation of ${since.toISOString()}`] : []),
-          `${organizations} organizations rotated, ${rows} rows sealed again, ${destroyed} older keys destroyed`,
+          `${counted(organizations, 'organization')} rotated, ${counted(rows, 'row')} sealed again, ${counted(destroyed, 'older key')} destroyed`,
           ...(left === 0 ? [] : [`${left} values still name an older key, which is kept: they do not open`]),
           ...(isComplete ? [] : [more]),
         ],
@@ -105,7 +105,8 @@ const addRetire: AddCommand = (group, run) =>
         .usage(
           usageOf(
             'keys retire <id>',
-            'Says whether a master key can be removed from TENANTRY_KEYS: nothing may need it any more.',
+            'Says whether a master key can be removed from TENANTRY_KEYS: no data key, API key, session or invitation may need it any',
+            'more. Audit entries that were numbered under it are counted: keep the key for `audit verify`, outside of the servers.',
           ),
         )
         .positional('id', { type: 'string', describe: 'The id of the master key' })
@@ -121,9 +122,12 @@ const addRetire: AddCommand = (group, run) =>
       return {
         lines: [
           ...apiKeys.map(({ orgId, id, name }) => `revoked the API key ${id} of ${orgId}: ${name}`),
-          ...(sessions + invitations === 0 ? [] : [`ended ${sessions} sessions and ${invitations} invitations`]),
-          ...(auditEntries === 0 ? [] : [`${auditEntries} entries of audit logs cannot be verified without it`]),
-          `Nothing needs ${retired.id} any more: remove it from TENANTRY_KEYS`,
+          ...(sessions + invitations === 0
+            ? []
+            : [`ended ${counted(sessions, 'session')} and ${counted(invitations, 'invitation')}`]),
+          auditEntries === 0
+            ? `Nothing needs ${retired.id} any more: remove it from TENANTRY_KEYS`
+            : `Remove ${retired.id} from the servers. Keep it for \`audit verify\`: ${counted(auditEntries, 'entry was', 'entries were')} numbered under it.`,
         ],
         document: retired,
       }
@@ -133,15 +137,15 @@ const addRetire: AddCommand = (group, run) =>
 const describe = (key: MasterKeyStatus): string => {
   const { id, isActive, isKnown, dataKeys, apiKeys, sessions, invitations, auditEntries, lastUsedAt } = key
   const marks = [...(isActive ? ['active'] : []), ...(isKnown ? [] : ['not in TENANTRY_KEYS'])]
-  const counts = `${dataKeys} data keys, ${apiKeys} API keys, ${sessions} sessions, ${invitations} invitations, ${auditEntries} audit entries`
+  const counts = [
+    counted(dataKeys, 'data key'),
+    counted(apiKeys, 'API key'),
+    counted(sessions, 'session'),
+    counted(invitations, 'invitation'),
+    counted(auditEntries, 'audit entry', 'audit entries'),
+  ].join(', ')
   const used = lastUsedAt === null ? '' : `, last used ${lastUsedAt.toISOString()}`
   return `${id}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}  ${counts}${used}`
-}
-
-async function idOf(system: System, slug: string): Promise<string> {
-  const organization = await system.organizations.findBySlug(slug)
-  if (organization === undefined) throw new NotFoundError('organizations')
-  return organization.id
 }
 
 /** A bar on a terminal. An interruption ends the running batch. */
