@@ -236,7 +236,10 @@ export class ScopedTable<Row extends object> {
     })
   }
 
-  /** Opens sealed columns of one row, which its id or a unique key names. Asks for `<resource>:reveal` unless told otherwise. */
+  /**
+   * Opens sealed columns of one row, which its id or a unique key names. Asks for `<resource>:reveal` unless told otherwise. The audit log
+   * notes it, whether the table is audited or not.
+   */
   revealRow<Name extends string>(
     key: string | KeyValues<Row>,
     columns: readonly Name[],
@@ -248,7 +251,7 @@ export class ScopedTable<Row extends object> {
       rules.authorize(permission, this.plan.isProject && typeof key === 'string' ? key : this.project)
       const { call, read } = planReveal(this.target, rules, key, columns)
       const reveal = { plan: this.plan, verb: 'reveal', isOne: true, columns }
-      return planned(auditedCall(this.scope.context, reveal, call), read)
+      return planned(rules.audit(reveal, call, this.scope.context), read)
     })
     return this.scope.track(Promise.resolve(read))
   }
