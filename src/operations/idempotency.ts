@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { authorOf } from '../core/author.js'
-import { IdempotencyMismatchError, InvalidInputError, RetryableError } from '../core/errors.js'
+import { DefinitionError, IdempotencyMismatchError, InvalidInputError, RetryableError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import { ownerId } from '../core/owner-id.js'
 import { planned } from '../core/planned.js'
@@ -69,7 +69,7 @@ async function once(
 ): Promise<JsonValue> {
   const id = newId()
   if (!(await claim(scope, row, id, asked))) return answered(scope, row, asked.digest)
-  const answer = jsonOf('answer', await work(scope))
+  const answer = jsonOf(await work(scope), refusedAnswer)
   const values = [row[0], id, JSON.stringify(answer)]
   await scope.query(() => planned({ statement: settle, values }, () => undefined))
   return answer
@@ -88,15 +88,19 @@ function read(key: unknown, request: unknown, work: unknown, options: unknown): 
   if (typeof work !== 'function') {
     throw new InvalidInputError('work', 'must be a function, such as `(org) => org.agents.create(values)`')
   }
-  return { ...given, digest: digestOf(jsonOf('request', request)), retries }
+  return { ...given, digest: digestOf(jsonOf(request, refusedRequest)), retries }
 }
 
-/** A copy. Throws InvalidInputError for what JSON cannot store, and for a Secret, which would be stored as `[secret]`. */
-function jsonOf(field: string, value: unknown): JsonValue {
+/** A copy. Throws what `refuse` makes for what JSON cannot store, and for a Secret, which would be stored as `[secret]`. */
+function jsonOf(value: unknown, refuse: (fault: string) => Error): JsonValue {
   const copy = copyJson(value ?? null, 'as text')
   if ('value' in copy) return copy.value
-  throw new InvalidInputError(field, copy.fault)
+  throw refuse(copy.fault)
 }
+
+const refusedRequest = (fault: string) => new InvalidInputError('request', fault)
+/** It is not the client's. */
+const refusedAnswer = (fault: string) => new DefinitionError(`the answer of an idempotent call ${fault}`)
 
 type Row = readonly [orgId: string, actor: string, key: string]
 

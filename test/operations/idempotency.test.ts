@@ -1,5 +1,5 @@
 import { describe, expect, expectTypeOf, test } from 'vitest'
-import { IdempotencyMismatchError, InvalidInputError } from '../../src/core/errors.js'
+import { DefinitionError, IdempotencyMismatchError, InvalidInputError } from '../../src/core/errors.js'
 import type { Org } from '../../src/org.js'
 import { Secret } from '../../src/schema/shared/secret.js'
 import { contend, race } from '../support/contenders.js'
@@ -157,7 +157,7 @@ describe('the answer', () => {
       await create(inner)
       return answer
     })
-    await expect(refused).rejects.toThrow(InvalidInputError)
+    await expect(refused).rejects.toThrow(DefinitionError)
     expect(await keysOf(id)).toEqual([])
     expect(await org.agents.count()).toBe(0)
   })
