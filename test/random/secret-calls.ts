@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm'
+import { eq, type SQL, sql } from 'drizzle-orm'
 import { newId } from '../../src/core/ids.js'
 import { credentials } from '../../src/schema/index.js'
 import { Secret } from '../../src/schema/shared/secret.js'
@@ -89,6 +89,15 @@ const ofCredentials: Readonly<Record<string, SecretCall>> = {
   },
 }
 
+/** Statements that the server refuses, with a message that quotes the value or with one that does not. */
+const refused: readonly ((phone: string) => SQL)[] = [
+  (phone) => sql`select ${phone}::uuid`,
+  (phone) => sql`select ${phone}::int + 1`,
+  (phone) => sql`select ${phone}::regclass`,
+  (phone) => sql`select ${`{"${phone}`}::jsonb`,
+  (phone) => sql`select nothing from vault.contacts where phone = ${phone}`,
+]
+
 /** A host's own table. */
 const ofContacts: Readonly<Record<string, SecretCall>> = {
   async 'contacts.create'(hand) {
@@ -147,18 +156,12 @@ const ofContacts: Readonly<Record<string, SecretCall>> = {
       org.repository(Contacts).create(contact(hand, someContact(hand).phone)),
       org.agents.find(newId()),
     ]),
-  'contacts by SQL text': async (hand) => {
-    const { phone } = someContact(hand)
-    return orgOf(hand).db.execute(
-      hand.random.pick([
-        sql`select ${phone}::uuid`,
-        sql`select ${phone}::int + 1`,
-        sql`select ${phone}::regclass`,
-        sql`select nothing from vault.contacts where phone = ${phone}`,
-        sql`select ${`{"${phone}`}::jsonb`,
-      ]),
-    )
-  },
+  ...Object.fromEntries(
+    refused.map((statement, index): [string, SecretCall] => [
+      `contacts by SQL text (${index + 1})`,
+      async (hand) => orgOf(hand).db.execute(statement(someContact(hand).phone)),
+    ]),
+  ),
   'contacts by Drizzle’s builder': async (hand) =>
     orgOf(hand)
       .db.insert(contacts)
