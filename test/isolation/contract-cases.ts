@@ -13,11 +13,13 @@ import { Workflows } from '../../src/repositories/workflows.js'
 import type { Session } from '../../src/database/session.js'
 import {
   agents,
+  agentTools,
   apiKeys,
   auditLogs,
   credentials,
   organizationInvitations,
   organizationMembers,
+  organizationTools,
   projects,
   rolePermissions,
   roles,
@@ -73,7 +75,7 @@ export const projectsCase = {
 
 const secrets = { anonKey: 'anon', serviceRoleKey: 'role', jwtSecret: 'jwt' }
 
-const credentialsCase = {
+export const credentialsCase = {
   repository: ProjectCredentials,
   tables: [projects, credentials],
   make: async (org: Org) => {
@@ -97,9 +99,12 @@ const credentialsCase = {
 
 const agentsCase = {
   repository: Agents,
-  tables: [projects, agents, tasks],
-  make: async (org) => {
+  tables: [projects, organizationTools, agents, agentTools, tasks],
+  make: async (org, admin) => {
     const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
+    // A tool of the organization, with the id of the agent.
+    await admin.query('insert into platform.tools (id, key, name) values ($1, $2, $2)', [id, `tool_${id}`])
+    await admin.query('insert into platform.organization_tools (org_id, id, tool_id) values ($1, $2, $2)', [org.id, id])
     await org.tasks.enqueue({ kind: 'greet', agentId: id })
     return id
   },
@@ -116,7 +121,7 @@ const agentsCase = {
     pause: (all, id) => all.pause(id),
     duplicate: (all, id) => all.duplicate(id, { username: 'copy' }),
     toolsOf: (all, id) => all.toolsOf(id),
-    setTools: (all, id) => all.setTools(id, []),
+    setTools: (all, id) => all.setTools(id, [id]),
     delete: (all, id) => all.delete(id),
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
@@ -199,8 +204,8 @@ const schedulesCase = {
     update: (all, id) => all.update(id, { name: 'Taken' }),
     enable: (all, id) => all.enable(id),
     disable: (all, id) => all.disable(id),
-    due: (all) => all.due({ at: new Date(Date.UTC(2100, 0, 1)) }),
-    fire: (all, id) => all.fire(id, new Date(Date.UTC(2100, 0, 1))),
+    due: (all) => all.due({ at: new Date(Date.UTC(2100, 0, 1, 1)) }),
+    fire: (all, id) => all.fire(id, new Date(Date.UTC(2100, 0, 1, 1))),
     delete: (all, id) => all.delete(id),
     restore: (all, id) => all.restore(id),
     purge: (all, id) => all.purge(id),
