@@ -105,7 +105,7 @@ function faultsOfRow(key: string, was: Json | undefined, is: Json | undefined, e
         state[column] = is?.[column]
         continue
       }
-      if (secret.has(column)) faults.push(`${key}: ${event} tells ${property}`)
+      if (secret.has(column) || secret.has(property)) faults.push(`${key}: ${event} tells ${property}`)
       if (was !== undefined && !isSame(change.old, was[column])) faults.push(`${key}: ${event}: old ${property}`)
       state[column] = change.new
     }
