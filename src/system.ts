@@ -46,8 +46,8 @@ export class System {
   }
 }
 
-/** The operator stands in `system_audit_logs`: the audit log of an organization is read by its members. */
-const operations: NamedAuthor = { actorKind: 'system', actorId: undefined, actorLabel: 'system' }
+/** Members read this log, so it names `system`; the operator is in `system_audit_logs`. */
+const systemAuthor: NamedAuthor = { actorKind: 'system', actorId: undefined, actorLabel: 'system' }
 
 const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
 
@@ -63,7 +63,7 @@ export function systemOf(settings: SystemSettings, given: SystemOptions): System
   const { cursorKeys, tokens, dataKeys, chainKeys } = secrets
   const context = {
     actor: undefined,
-    author: operations,
+    author: systemAuthor,
     request: undefined,
     signal: undefined,
     readOnly: false,

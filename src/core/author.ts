@@ -23,7 +23,7 @@ export type NamedAuthor = Pick<Author, 'actorKind' | 'actorId' | 'actorLabel'>
 /** What a scope knows of who acts in it. */
 export interface Acting {
   readonly actor: Actor | undefined
-  /** Where there is no actor, and it is not the backend that acts. */
+  /** Who acts without an actor: a person in their own scope, or the system. Undefined for the backend. */
   readonly author: NamedAuthor | undefined
   readonly request: RequestContext | undefined
 }

@@ -6,6 +6,9 @@ declare const organization: unique symbol
 /** The id of an organization after validation. Only such an id can be bound. */
 export type OrgId = string & { readonly [organization]: true }
 
+/** Before every other id. */
+export const nilId = '00000000-0000-0000-0000-000000000000'
+
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** A UUID as Postgres prints it. Upper case is refused: one organization must not have two spellings. */

@@ -5,7 +5,7 @@ export interface Planned<T> {
   /** Sent before the call, in the same round trip: locks, reservations, references to be emptied. Their results are ignored. */
   readonly before: readonly Call[]
   readonly call: Call
-  /** The query that tells why the call returned and changed no row. It is sent only in that case, as one more round trip. */
+  /** The query that tells why the call returned no row and changed none. It is sent only in that case, as one more round trip. */
   readonly diagnose: Call | undefined
   /** Makes the result. Throws the typed error when there is no row. */
   readonly read: (result: Result, diagnosis: Result | undefined) => T

@@ -10,8 +10,8 @@ import type { TablePlan } from './statements/table-plan.js'
 export interface Change {
   readonly plan: TablePlan
   /** What was done, in the domain's own word: `activate`. */
-  readonly verb: string
-  /** Whether the call changes one row. Otherwise the entry lists the rows, and their old and new values only where it is one. */
+  readonly event: string
+  /** False: the entry lists ids, and has old and new values only if one row changed. */
   readonly isOne: boolean
   /** Which rows, where the call names them by a filter. */
   readonly filter?: unknown

@@ -250,7 +250,7 @@ export class ScopedTable<Row extends object> {
     const read = this.scope.query(() => {
       rules.authorize(permission, this.plan.isProject && typeof key === 'string' ? key : this.project)
       const { call, read } = planReveal(this.target, rules, key, columns)
-      const reveal = { plan: this.plan, verb: 'reveal', isOne: true, columns }
+      const reveal = { plan: this.plan, event: 'reveal', isOne: true, columns }
       return planned(rules.audit(reveal, call, this.scope.context), read)
     })
     return this.scope.track(Promise.resolve(read))
@@ -283,7 +283,7 @@ export class ScopedTable<Row extends object> {
     return this.removal('purge', id, (row) => [
       ...lockCalls(this.target, references, row),
       ...references.map((reference) => {
-        const change = { plan: planOf(reference.table), verb: 'update', isOne: false }
+        const change = { plan: planOf(reference.table), event: 'update', isOne: false }
         return auditedCall(this.scope.context, change, clearCall(this.target, reference, row))
       }),
     ])
@@ -340,8 +340,8 @@ export class ScopedTable<Row extends object> {
     return this.write(id, () => {
       const row = parseId(id)
       // Hiding is how a row of the table is deleted.
-      const verb = removal === 'hide' ? 'delete' : removal
-      return this.audited(verb, true, planRemoval(this.target, removal, row), before(row))
+      const event = removal === 'hide' ? 'delete' : removal
+      return this.audited(event, true, planRemoval(this.target, removal, row), before(row))
     })
   }
 
@@ -400,13 +400,13 @@ export class ScopedTable<Row extends object> {
   }
 
   private audited<T>(
-    verb: string,
+    event: string,
     isOne: boolean,
     { call, diagnose, read }: PlannedChange<T>,
     before?: readonly Call[],
     filter?: unknown,
   ): Planned<T> {
-    const audited = auditedCall(this.scope.context, { plan: this.plan, verb, isOne, filter }, call)
+    const audited = auditedCall(this.scope.context, { plan: this.plan, event, isOne, filter }, call)
     return planned(audited, read, diagnose, before)
   }
 

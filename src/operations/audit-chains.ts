@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { InvalidInputError, NotFoundError } from '../core/errors.js'
-import { parseId } from '../core/ids.js'
+import { nilId, parseId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
 import type { Statement } from '../core/executor.js'
 import type { Query } from '../core/query.js'
@@ -249,7 +249,7 @@ const headNumber = statement(
   'read',
 )
 
-const first = "coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')"
+const first = `coalesce($1::uuid, '${nilId}')`
 const nextWithEntries = statement(
   `select least(
      (select org_id from platform.audit_logs where org_id > ${first} order by org_id limit 1),

@@ -10,7 +10,7 @@ export const longest = 2048
 
 /** The fields of the rows that a change has touched, in SQL over `n`, a row of `changed`. */
 export interface AuditedFields {
-  /** A JSON object: for each field that differs the old and the new value, or `"changed"` where the values are nobody's business. */
+  /** A JSON object: for each field that differs the old and the new value, or `"changed"` for sealed and personal columns. */
   readonly changes: string
   /** The columns of which `changes` reads the old values. */
   readonly old: readonly ColumnPlan[]
@@ -89,7 +89,7 @@ function sidesOf(column: ColumnPlan, before: string, after: string, kind: Kind):
   return kind === 'put' ? `case when n.${isNew} then ${made} else ${changed} end` : changed
 }
 
-const literal = (text: string) => `'${text.replaceAll("'", "''")}'`
+export const literal = (text: string) => `'${text.replaceAll("'", "''")}'`
 
 /** Sealed values, and those that the table declares as personal: erasing a person must leave nothing of them in the log. */
 function secretColumns(plan: TablePlan): (column: ColumnPlan) => boolean {

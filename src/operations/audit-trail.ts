@@ -12,7 +12,7 @@ import { ownOf } from '../core/values.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
 import type { auditActions } from '../schema/audit-logs.js'
 import { factsOf } from '../schema/shared/kinds.js'
-import { type AuditedFields, auditedFields, longest } from './audit-changes.js'
+import { type AuditedFields, auditedFields, literal, longest } from './audit-changes.js'
 
 /** An entry of more rows lists the ids of these many. */
 const maxListed = 1000
@@ -49,7 +49,7 @@ function actionOf(resource: string, event: string, verb: ChangeText['verb']): Au
 }
 
 function entryValues(change: Change, acting: Acting): unknown[] {
-  const { plan, verb, filter, columns } = ownOf(change) as Change
+  const { plan, event, filter, columns } = ownOf(change) as Change
   const author = authorOf(acting)
   const facts = {
     ...(author.reason === undefined ? {} : { impersonationReason: author.reason }),
@@ -62,7 +62,7 @@ function entryValues(change: Change, acting: Acting): unknown[] {
     author.actorId ?? null,
     author.actorLabel ?? null,
     author.onBehalfOf ?? null,
-    `${plan.resource}.${verb}`,
+    `${plan.resource}.${event}`,
     Object.keys(facts).length === 0 ? null : JSON.stringify(facts),
     author.ipAddress ?? null,
     author.userAgent ?? null,
@@ -92,7 +92,7 @@ function filterAsJson({ table, byProperty }: TablePlan, filter: unknown): string
 }
 
 interface Made {
-  readonly verb: string
+  readonly event: string
   readonly isOne: boolean
   readonly statement: Statement
   readonly parameters: number
@@ -101,9 +101,9 @@ interface Made {
 const made = new WeakMap<ChangeStatement, Made[]>()
 
 /** Undefined for a call with another number of values than its text has parameters: the server refuses it, and says so. */
-function auditedStatement({ plan, verb, isOne }: Change, { statement: changed, values }: ChangeCall) {
+function auditedStatement({ plan, event, isOne }: Change, { statement: changed, values }: ChangeCall) {
   const known = made.get(changed) ?? []
-  let found = known.find((one) => one.verb === verb && one.isOne === isOne)
+  let found = known.find((one) => one.event === event && one.isOne === isOne)
   if (found === undefined) {
     const parameters = parametersOf(changed.text)
     const fields = auditedFields(plan, changed.change)
@@ -111,13 +111,13 @@ function auditedStatement({ plan, verb, isOne }: Change, { statement: changed, v
       fields,
       change: changed.change,
       places: placesAfter(parameters, plan),
-      action: actionOf(plan.resource, verb, changed.change.verb),
+      action: actionOf(plan.resource, event, changed.change.verb),
       resource: literal(plan.resource),
     }
     const text = withEntry(plan, changed.change, fields.old, isOne ? entryOfOne(entry) : entryOfRows(entry))
     const make = changed.name === '' ? foreignStatement : statement
     found = {
-      verb,
+      event,
       isOne,
       statement: make(text, changed.effect === 'read' ? 'change' : changed.effect, changed.label),
       parameters,
@@ -155,8 +155,6 @@ interface Entry {
 
 const entryColumns = `"org_id", "id", "actor_kind", "actor_id", "actor_label", "on_behalf_of", "event_type", "action", "resource_type",
   "ip_address", "user_agent", "request_id", "project_id", "resource_id", "changes", "metadata"`
-
-const literal = (text: string) => `'${text.replaceAll("'", "''")}'`
 
 /** The entry of a call that changes one row, or none. */
 function entryOfOne({ fields, change, places, action, resource }: Entry): string {

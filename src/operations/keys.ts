@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { InvalidInputError } from '../core/errors.js'
-import { parseId } from '../core/ids.js'
+import { nilId as nobody, parseId } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { statement } from '../core/statement.js'
@@ -176,8 +176,6 @@ const findDue = statement(
   `select distinct k.org_id ${due('$2', '$3')} and k.org_id > $1::uuid order by k.org_id limit 100`,
   'read',
 )
-
-const nobody = '00000000-0000-0000-0000-000000000000'
 
 /** One pass over organizations, in the order of their ids. */
 class Pass {

@@ -1,3 +1,4 @@
+import { nilId as nobody } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import type { WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
@@ -16,8 +17,6 @@ export interface RotatedOrganization {
   /** Cells that still name an older key. They do not open, or are in a column that this build does not know; their key is kept. */
   readonly left: number
 }
-
-const nobody = '00000000-0000-0000-0000-000000000000'
 
 /**
  * Gives the organization a new active key, unless its active one is newer than `since`, seals everything again, and destroys the older

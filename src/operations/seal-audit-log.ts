@@ -1,4 +1,5 @@
 import { RetryableError } from '../core/errors.js'
+import { nilId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { ChainKeys } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
@@ -10,8 +11,6 @@ import { allRows, type SystemWork } from './system-operation.js'
 /** An entry that has no number yet. */
 type Unsealed = [createdAt: string, id: string, content: Uint8Array]
 
-const beforeAll = '00000000-0000-0000-0000-000000000000'
-
 /** Seals the entries of every organization that has unsealed ones, or of one organization, batch by batch. */
 export class SealPass {
   entries = 0
@@ -19,7 +18,7 @@ export class SealPass {
   isComplete = false
   private current: string | undefined
   private isNew = true
-  private last = beforeAll
+  private last = nilId
 
   constructor(
     private readonly work: SystemWork,

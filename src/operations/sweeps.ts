@@ -1,3 +1,4 @@
+import { nilId } from '../core/ids.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Query } from '../core/query.js'
 import { ScopedTable } from '../core/scoped-table.js'
@@ -131,7 +132,7 @@ const runBatch = async (size: number, changed: Query<number>): Promise<BatchResu
 /** Organization by organization: each change of tasks names the one that they belong to. */
 function requeueing(work: SystemWork): NextBatch {
   let organizations: readonly string[] = []
-  let last = '00000000-0000-0000-0000-000000000000'
+  let last = nilId
   return async (size) => {
     if (organizations.length === 0) organizations = await organizationsAfter(work, last)
     const [id, ...others] = organizations

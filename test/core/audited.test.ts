@@ -25,7 +25,7 @@ interface Note {
 const anything = z.looseObject({})
 
 /** An audit log as small as one can be: the event, and the row before and after. */
-const audit: Rules['audit'] = ({ plan, verb }, { statement: changed, values }): Call => {
+const audit: Rules['audit'] = ({ plan, event }, { statement: changed, values }): Call => {
   const { change } = changed
   const title = plan.byProperty.get('title')
   const old = change.verb === 'update' && title !== undefined ? [title] : []

@@ -130,8 +130,8 @@ async function withNotes(
   }
 }
 
-const change = (verb: string, resource = 'notes') => ({ plan: { resource }, verb, isOne: true })
-const changeOfMany = (verb: string) => ({ ...change(verb), isOne: false })
+const change = (event: string, resource = 'notes') => ({ plan: { resource }, event, isOne: true })
+const changeOfMany = (event: string) => ({ ...change(event), isOne: false })
 
 test('every verb asks for its permission, and every change of an audited table passes the audit log', () =>
   withNotes(async ({ notes, seen }) => {

@@ -42,7 +42,7 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
   } else {
     const mayChange = upsert?.changes !== undefined
     if (mayChange) parts.push(`before as materialized (${before([], upsert.changes)})`)
-    // The condition of the update reads `before`, because the server reads it when it is asked for: afterwards the row is not in it.
+    // Reading `before` here makes Postgres evaluate it before the row is changed; afterwards it would skip the row.
     const first = mayChange ? ' where (select count(*) from before) >= 0' : ''
     // A row that an insert has made has no transaction that deleted or locked it.
     parts.push(`changed as (${head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${isNew}`})`)

@@ -1,6 +1,6 @@
 import { ownOf } from '../values.js'
 
-/** An insert, update or delete in its pieces, so that an audit entry can be put between them. */
+/** An insert, update or delete, or a read that is audited, in its pieces, so that an audit entry can be put between them. */
 export interface ChangeText {
   /** `select` for a read that the audit log notes, such as that of a secret. */
   readonly verb: 'insert' | 'update' | 'delete' | 'select'
