@@ -39,7 +39,7 @@ const audit: Rules['audit'] = ({ plan, event }, { statement: changed, values }):
     select $1, $${values.length + 1}, ${before}, to_jsonb(changed) from changed`
   return {
     statement: statement(withEntry(plan, change, old, entry), changed.effect),
-    values: [...values, `${plan.resource}.${verb}`],
+    values: [...values, `${plan.resource}.${event}`],
   }
 }
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { loadKeyring } from '../../src/encryption/keyring.js'
@@ -7,7 +8,7 @@ import { openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { addKey } from '../../src/testing/walls.js'
+import { insertDataKey } from '../../src/testing/data-keys.js'
 import { credentialsCase, orgCases } from '../isolation/contract-cases.js'
 import { auditedRows, type Entry, entriesOf, faultsOf } from '../support/audited-rows.js'
 import { keys } from '../support/use-teams.js'
@@ -66,7 +67,7 @@ function methodsOf(repository: string, one: ContractCase<object>): Method[] {
     repository,
     async on(which, run) {
       const orgId = await createOrganization(database.admin)
-      await addKey(database.admin, secrets.dataKeys, orgId)
+      await insertDataKey(database.admin, secrets.dataKeys, orgId)
       const backend = tenancy.forOrg(orgId)
       const made = await one.make(backend, database.admin)
       const prepare = one.prepare as Readonly<Record<string, (org: Org, id: string) => Promise<unknown>>> | undefined
@@ -145,7 +146,7 @@ describe.each(writes)('$name', ({ on, name }) => {
     const { error, faults, entries, isChanged } = await on('of its row', inBatch)
     expect(faults).toEqual([])
     if (error !== undefined) {
-      expect(String(error)).toContain('batch: only calls of one statement')
+      expect(inspect(error)).toContain('batch: only calls of one statement')
       expect({ entries, isChanged }).toEqual({ entries: [], isChanged: false })
       return
     }

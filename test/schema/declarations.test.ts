@@ -12,7 +12,9 @@ const contacts = () =>
 test.each(['personal', 'hidden'] as const)(
   'a name in %s that is no column is refused, since it would hide nothing',
   (list) => {
-    const declare = (name: string) => () => declareTable(contacts(), { kind: 'tenant', [list]: [name] })
+    const declare = (name: string) => () => {
+      declareTable(contacts(), { kind: 'tenant', [list]: [name] })
+    }
     expect(declare('full_name')).not.toThrow()
     expect(declare('fullName')).toThrow(
       new TypeError(`declareTable(contacts): ${list}: there is no column fullName; name columns as in SQL: full_name`),
