@@ -38,7 +38,7 @@ export interface RotatedKeys {
   readonly since: Date
   readonly isResumed: boolean
   readonly organizations: number
-  /** Rows that were sealed again. */
+  /** Rows with a cell that was sealed again. */
   readonly rows: number
   /** Older keys that were destroyed, because nothing is sealed with them any more. */
   readonly destroyed: number
@@ -51,13 +51,18 @@ export interface RotatedKeys {
 /** What `rewrap` did. */
 export interface RewrappedKeys {
   readonly keys: number
+  /** Keys that do not open, because their master key is not there or they were changed. They stay as they are. */
+  readonly left: number
   readonly isComplete: boolean
 }
 
 const retirement = z.strictObject({ dropKeys: z.boolean().default(false) })
 const masterKey = z.strictObject({ id: shape.label(255) })
 
-/** The organizations' keys for sealed columns, and the master keys. Each call is recorded in `system_audit_logs`. */
+/**
+ * The organizations' keys for sealed columns, and the master keys. Each operation is recorded in `system_audit_logs`, and what changes an
+ * organization's keys in its own audit log.
+ */
 export class Keys {
   constructor(private readonly work: SystemWork) {}
 
@@ -102,17 +107,22 @@ export class Keys {
   async rewrap(options?: KeyOptions): Promise<RewrappedKeys> {
     const pass = new Pass(options)
     await pass.begin(this.work.scopeAbout(undefined), countOthers, [this.work.dataKeys.provider.activeId])
-    let keys = 0
+    const sum = { keys: 0, left: 0 }
     let after: readonly [string, string] | undefined = [nobody, nobody]
     let isGoingOn = true
-    while (after !== undefined && isGoingOn) {
-      const batch = await rewrapBatch(this.work, after)
-      keys += batch.keys
-      after = batch.last
-      isGoingOn = await pass.report(batch.keys)
+    try {
+      while (after !== undefined && isGoingOn) {
+        const batch = await rewrapBatch(this.work, after)
+        sum.keys += batch.keys
+        sum.left += batch.left
+        after = batch.last
+        isGoingOn = await pass.report(batch.keys)
+      }
+    } finally {
+      // Also of what was wrapped before an error.
+      if (sum.keys + sum.left > 0) await this.record('keys.rewrap', null, sum)
     }
-    if (keys > 0) await this.record('keys.rewrap', null, { keys })
-    return { keys, isComplete: after === undefined }
+    return { ...sum, isComplete: after === undefined }
   }
 
   /** What still needs each master key. */
@@ -135,18 +145,17 @@ export class Keys {
     return destroyAll(this.work, parseId(orgId, 'orgId'))
   }
 
-  /** The moment at which the rotation began that was not finished, or now. */
+  /** The moment at which the rotation began that was not finished, or now. One that left nothing to do is over, whether it was recorded or not. */
   private async beginRotation(only: string | null): Promise<{ since: Date; isResumed: boolean }> {
     const scope = this.work.scopeAbout(undefined)
-    const last = () =>
-      ask(scope, findLastRotation, [only], ({ rows: [row] }) => ({
-        isOpen: row?.[0] === 'keys.rotate',
-        at: new Date(row?.[1] as string),
-      }))
-    const before = await last()
-    if (before.isOpen) return { since: before.at, isResumed: true }
+    const open = () => ask(scope, findOpenRotation, [only], ({ rows: [row] }) => new Date(row?.[0] as string))
+    const before = await open()
+    if (!Number.isNaN(before.getTime())) {
+      const due = await ask(scope, countDue, [before, only], ({ rows: [row] }) => row?.[0] as number)
+      if (due > 0) return { since: before, isResumed: true }
+    }
     await this.record('keys.rotate', only, {})
-    return { since: (await last()).at, isResumed: false }
+    return { since: await open(), isResumed: false }
   }
 
   private record(operation: string, orgId: string | null, metadata: Record<string, number>): Promise<void> {
@@ -155,10 +164,14 @@ export class Keys {
   }
 }
 
-const findLastRotation = statement(
-  `select operation, created_at from platform.system_audit_logs
-   where operation in ('keys.rotate', 'keys.rotated') and target_org_id is not distinct from $1::uuid
-   order by created_at desc, id desc limit 1`,
+/** The newest one of `$1`, unless a rotation of the same, or of every organization, has been finished after it began. */
+const findOpenRotation = statement(
+  `select b.created_at from platform.system_audit_logs b
+   where b.operation = 'keys.rotate' and b.target_org_id is not distinct from $1::uuid
+     and not exists (select from platform.system_audit_logs f
+       where f.operation = 'keys.rotated' and (f.target_org_id is null or f.target_org_id = $1::uuid)
+         and (f.created_at, f.id) > (b.created_at, b.id))
+   order by b.created_at desc, b.id desc limit 1`,
   'read',
 )
 
@@ -167,7 +180,7 @@ const withoutKey = `from platform.organizations o where o.deleted_at is null
 const countWithoutKey = statement(`select count(*)::int ${withoutKey}`, 'read')
 const findWithoutKey = statement(`select o.id ${withoutKey} and o.id > $1::uuid order by o.id limit 100`, 'read')
 
-/** `since` is a parameter before that of `only`. */
+/** Organizations with a key that a rotation since then has to replace or to destroy. The arguments are the places of its parameters. */
 const due = (since: string, only: string) => `from platform.org_keys k
   where (k.state = 'decrypt_only' or (k.state = 'active' and k.created_at < ${since}::timestamptz))
     and k.org_id = coalesce(${only}::uuid, k.org_id)`

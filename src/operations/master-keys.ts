@@ -1,8 +1,12 @@
+import { DecryptError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
-import type { WrappedKey } from '../core/sealing.js'
+import type { DataKeys, WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { ask } from './stored-keys.js'
-import type { SystemWork } from './system-operation.js'
+import { allRows, type SystemWork } from './system-operation.js'
 
 /** What still needs a master key. Tokens that have ended, and keys that are revoked, need none. */
 export interface MasterKeyNeeds {
@@ -105,28 +109,56 @@ const batchSize = 100
 
 /**
  * Wraps the next data keys again, those that another master key than the active one has wrapped, in the order of their ids. Returns the
- * last one, or undefined when there are no more.
+ * last one, or undefined when there are no more. Keys that do not open are left.
  */
 export async function rewrapBatch(
   { scopeAbout, dataKeys }: SystemWork,
   after: readonly [orgId: string, keyId: string],
-): Promise<{ keys: number; last: readonly [string, string] | undefined }> {
+): Promise<{ keys: number; left: number; last: readonly [string, string] | undefined }> {
   const scope = scopeAbout(undefined)
   const { activeId } = dataKeys.provider
   const found = await ask(scope, findOthers, [...after, activeId, batchSize], ({ rows }) =>
     rows.map(([orgId, keyId, masterKeyId, wrapped]) => ({ orgId, keyId, masterKeyId, wrapped }) as StoredKey),
   )
-  const fresh = await Promise.all(found.map((key) => dataKeys.rewrap(key, key)))
-  const columns = [
-    found.map(({ orgId }) => orgId),
-    found.map(({ keyId }) => keyId),
-    found.map(({ wrapped }) => wrapped),
-    fresh.map(({ masterKeyId }) => masterKeyId),
-    fresh.map(({ wrapped }) => wrapped),
-  ]
-  const keys = found.length === 0 ? 0 : await ask(scope, replaceWrapped, columns, ({ rowCount }) => rowCount)
+  const fresh = (await Promise.all(found.map((key) => wrappedAgain(dataKeys, key)))).filter((key) => key !== undefined)
+  const keys = fresh.length === 0 ? 0 : await replaceWrapped(scope, fresh)
   const last = found.length < batchSize ? undefined : found.at(-1)
-  return { keys, last: last === undefined ? undefined : [last.orgId, last.keyId] }
+  return { keys, left: found.length - fresh.length, last: last === undefined ? undefined : [last.orgId, last.keyId] }
+}
+
+interface RewrappedKey {
+  readonly before: StoredKey
+  readonly after: WrappedKey
+}
+
+async function wrappedAgain(dataKeys: DataKeys, key: StoredKey): Promise<RewrappedKey | undefined> {
+  try {
+    return { before: key, after: await dataKeys.rewrap(key, key) }
+  } catch (error) {
+    if (error instanceof DecryptError) return undefined
+    throw error
+  }
+}
+
+/** Only those that still are what was read. */
+function replaceWrapped(scope: Scope, keys: readonly RewrappedKey[]): Query<number> {
+  const rows = allRows<OrgKey>(scope, orgKeys)
+  const replace = ownStatement(rows.plan, replaceWrapped, 'rewrap', true, ({ sql }) => ({
+    verb: 'update',
+    ctes: [],
+    head: `update ${sql} set "kek_id" = given.fresh_kek, "wrapped" = given.fresh, "updated_at" = statement_timestamp()`,
+    from: `unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::bytea[]) as given(row_org, row_key, stale, fresh_kek, fresh)`,
+    where: `"org_id" = given.row_org and "id" = given.row_key and "wrapped" = given.stale`,
+    returning: '',
+  }))
+  const values = () => [
+    keys.map(({ before }) => before.orgId),
+    keys.map(({ before }) => before.keyId),
+    keys.map(({ before }) => before.wrapped),
+    keys.map(({ after }) => after.masterKeyId),
+    keys.map(({ after }) => after.wrapped),
+  ]
+  return rows.run(replace, values, ({ rowCount }) => rowCount)
 }
 
 const others = `from platform.org_keys where wrapped is not null and kek_id <> `
@@ -135,11 +167,4 @@ const findOthers = statement(
   `select org_id, id, kek_id, wrapped ${others}$3 and (org_id, id) > ($1::uuid, $2::uuid)
    order by org_id, id limit $4::int`,
   'read',
-)
-/** Only if it still is what was read. */
-const replaceWrapped = statement(
-  `update platform.org_keys k set kek_id = given.kek_id, wrapped = given.fresh, updated_at = statement_timestamp()
-   from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::bytea[]) as given(org_id, key_id, stale, kek_id, fresh)
-   where k.org_id = given.org_id and k.id = given.key_id and k.wrapped = given.stale`,
-  'change',
 )

@@ -1,6 +1,6 @@
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { DecryptError } from '../core/errors.js'
-import type { Statement } from '../core/executor.js'
+import type { Result, Statement } from '../core/executor.js'
 import { planned, type Unplanned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Rules, SealedCell } from '../core/rules.js'
@@ -24,6 +24,7 @@ interface SealedColumn {
 }
 
 export interface Resealed {
+  /** Those with a cell that was written. */
   readonly rows: number
   /** The id to go on after. Undefined when the table is done. */
   readonly last: string | undefined
@@ -54,6 +55,7 @@ export async function resealBatch(
   const { rules } = scope.context
   const find = findStale(rules, plan, columns)
   const rows = await ask(scope, find, [orgId, after, activeId, batchSize], (result) => result.rows)
+  const written = new Set<string>()
   for (const [index, column] of columns.entries()) {
     const cells = rows.flatMap((row): SealedCell[] => {
       const [sealed, key] = row.slice(1 + index * 2) as [Uint8Array | null, unknown]
@@ -62,10 +64,11 @@ export async function resealBatch(
     const opened = (await Promise.all(cells.map((cell) => openedCell(rules, cell)))).filter(
       (cell) => cell !== undefined,
     )
-    if (opened.length > 0) await rewrite(scope, orgId, rewriteOf(plan, column), opened)
+    if (opened.length === 0) continue
+    for (const id of await rewrite(scope, orgId, rewriteOf(plan, column), opened)) written.add(id)
   }
   const last = rows.length < batchSize ? undefined : String(rows.at(-1)?.[0])
-  return { rows: rows.length, last }
+  return { rows: written.size, last }
 }
 
 interface OpenedCell extends SealedCell {
@@ -81,15 +84,17 @@ async function openedCell(rules: Rules, cell: SealedCell): Promise<OpenedCell | 
   }
 }
 
-function rewrite(scope: Scope, orgId: string, text: Statement, cells: readonly OpenedCell[]): Query<void> {
-  const seal = (): Unplanned<void> => {
+/** Returns the ids of the rows that it has written. */
+function rewrite(scope: Scope, orgId: string, text: Statement, cells: readonly OpenedCell[]): Query<string[]> {
+  const seal = (): Unplanned<string[]> => {
     const steps = scope.context.rules.seal({ orgId, cells })
     return {
       ask: steps.ask,
       async plan(answer) {
         const { values: fresh, before } = await steps.seal(answer)
         const values = [orgId, cells.map(({ rowId }) => rowId), cells.map(({ sealed }) => sealed), fresh]
-        return { ...planned({ statement: text, values }, () => undefined, undefined, before), again: seal }
+        const read = (result: Result) => result.rows.map(([id]) => String(id))
+        return { ...planned({ statement: text, values }, read, undefined, before), again: seal }
       },
     }
   }
@@ -102,7 +107,8 @@ const rewriteOf = (plan: TablePlan, { sql }: SealedColumn): Statement =>
     'change',
     () => `update ${plan.sql} set ${sql} = given.fresh
       from unnest($2::uuid[], $3::bytea[], $4::bytea[]) as given(row_id, stale, fresh)
-      where "org_id" = $1 and "id" = given.row_id and ${sql} = given.stale`,
+      where "org_id" = $1 and "id" = given.row_id and ${sql} = given.stale
+      returning "id"`,
   )
 
 /** Rows with a cell under another key than `$3`: for each column the cell, if it is one, and its wrapped key. */

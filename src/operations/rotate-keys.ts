@@ -1,7 +1,11 @@
 import { nilId as nobody } from '../core/ids.js'
+import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import type { WrappedKey } from '../core/sealing.js'
+import { ScopedTable } from '../core/scoped-table.js'
 import { statement } from '../core/statement.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { cellsUnder, resealBatch, sealedTables } from './reseal.js'
 import { addKey, ask, lockForRotation, newKey } from './stored-keys.js'
 import { operate, type SystemWork } from './system-operation.js'
@@ -60,7 +64,7 @@ async function activate(work: SystemWork, orgId: string, since: Date): Promise<s
     if (active !== undefined && !isDue(active)) return active.id
     // Another one than was read in front of the lock is asked for here; the same one is in memory.
     await assertOpens(work, orgId, active)
-    await ask(inner, supersedeActive, [orgId], () => undefined)
+    await changeKeys(inner, 'supersede', `"state" = 'decrypt_only'`, `"state" = 'active'`)
     return (await addKey(inner, fresh)).id
   })
 }
@@ -86,11 +90,28 @@ const findActive = statement(
   `select id, created_at, kek_id, wrapped from platform.org_keys where org_id = $1 and state = 'active'`,
   'read',
 )
-const supersedeActive = statement(
-  `update platform.org_keys set state = 'decrypt_only', updated_at = statement_timestamp()
-   where org_id = $1 and state = 'active'`,
-  'change',
-)
+/** Changes keys of the scope's organization, with an entry in its audit log. Returns how many. */
+function changeKeys(
+  scope: Scope,
+  name: string,
+  set: string,
+  when: string,
+  ...values: readonly string[]
+): Query<number> {
+  const rows = new ScopedTable<OrgKey>(scope, orgKeys)
+  const change = ownStatement(rows.plan, rotateOrganization, name, true, ({ sql, visible }) => ({
+    verb: 'update',
+    ctes: [],
+    head: `update ${sql} set ${set}, "updated_at" = statement_timestamp()`,
+    where: `${visible} and ${when}`,
+    returning: '',
+  }))
+  return rows.run(
+    change,
+    () => values,
+    ({ rowCount }) => rowCount,
+  )
+}
 
 /** Counts and destroys in one transaction. Nothing can be sealed with these keys any more, since they are not active. */
 async function destroyUnused(work: SystemWork, orgId: string): Promise<{ destroyed: number; left: number }> {
@@ -102,13 +123,20 @@ async function destroyUnused(work: SystemWork, orgId: string): Promise<{ destroy
     'keys.destroyUnused',
     about,
     async (scope) => {
-      let [destroyed, left] = [0, 0]
+      const sum = { destroyed: 0, left: 0 }
       for (const id of older) {
         const cells = await cellsUnder(scope, orgId, id, work.tables())
-        left += cells
-        if (cells === 0) destroyed += await ask(scope, destroyOlder, [orgId, id], ({ rowCount }) => rowCount)
+        sum.left += cells
+        if (cells === 0)
+          sum.destroyed += await changeKeys(
+            scope,
+            'destroy unused',
+            destroyed,
+            `"id" = $2::uuid and "state" = 'decrypt_only'`,
+            id,
+          )
       }
-      return { destroyed, left }
+      return sum
     },
     { metadata: (result) => ({ ...result }) },
   )
@@ -118,11 +146,7 @@ const findOlder = statement(
   `select id from platform.org_keys where org_id = $1 and state = 'decrypt_only' order by id`,
   'read',
 )
-const destroyed = `state = 'destroyed', wrapped = null, destroyed_at = statement_timestamp(), updated_at = statement_timestamp()`
-const destroyOlder = statement(
-  `update platform.org_keys set ${destroyed} where org_id = $1 and id = $2 and state = 'decrypt_only'`,
-  'change',
-)
+const destroyed = `"state" = 'destroyed', "wrapped" = null, "destroyed_at" = statement_timestamp()`
 
 /** Destroys every key of the organization: what is sealed with them is lost at once, in every process. Returns how many. */
 export const destroyAll = (work: SystemWork, orgId: string): Promise<number> =>
@@ -132,15 +156,10 @@ export const destroyAll = (work: SystemWork, orgId: string): Promise<number> =>
     { kind: 'org', id: orgId },
     async (scope) => {
       await lockForRotation(scope, orgId)
-      return ask(scope, destroyEvery, [orgId], ({ rowCount }) => rowCount)
+      return changeKeys(scope, 'destroy', destroyed, `"state" <> 'destroyed'`)
     },
     { metadata: (keys) => ({ keys }) },
   )
-
-const destroyEvery = statement(
-  `update platform.org_keys set ${destroyed} where org_id = $1 and state <> 'destroyed'`,
-  'change',
-)
 
 /** Makes the first key of an organization. Returns false where there is one. */
 export async function ensureKey(work: SystemWork, orgId: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { DecryptError, DefinitionError, RetryableError } from '../core/errors.js'
+import { ConflictError, DecryptError, RetryableError } from '../core/errors.js'
 import type { Call, Result } from '../core/executor.js'
 import type { Rules, Sealed, SealedCell, Sealing } from '../core/rules.js'
 import type { DataKey, DataKeys } from '../core/sealing.js'
@@ -63,7 +63,11 @@ const findActive = statement(
 async function activeKey(keys: DataKeys, orgId: string, answer: Result | undefined): Promise<DataKey> {
   const [row] = answer?.rows ?? []
   if (row === undefined)
-    throw new DefinitionError('this organization has no key for its sealed columns: run `tenantry keys ensure`')
+    throw new ConflictError(
+      'org_keys',
+      ['state'],
+      'this organization has no key for its sealed columns: run `tenantry keys ensure`',
+    )
   const [keyId, masterKeyId, wrapped] = row as [string, string, Uint8Array]
   return keys.unwrap({ masterKeyId, wrapped }, { orgId, keyId })
 }
@@ -99,6 +103,7 @@ const holdActive = (orgId: string, keyId: string, onRotated: () => void): readon
 const holdOrganization = statement('select from platform.organizations where id = $1 for key share', 'read')
 
 const divisionByZero = '22012'
+/** Where the key is not the active one, the count is 0, and the division fails on purpose: so does the write behind it. */
 const assertActive = statement(
   `select 1 / count(*)::int from platform.org_keys where org_id = $1 and id = $2 and state = 'active'`,
   'read',

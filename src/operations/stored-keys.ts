@@ -13,14 +13,14 @@ import * as shape from '../schema/shared/shapes.js'
 /** A data key that is not stored yet. */
 export interface NewKey {
   readonly id: string
-  readonly kekId: string
+  readonly masterKeyId: string
   readonly wrapped: Uint8Array
 }
 
 export async function newKey(keys: DataKeys, orgId: string): Promise<NewKey> {
   const id = newId()
   const { masterKeyId, wrapped } = await keys.make({ orgId, keyId: id })
-  return { id, kekId: masterKeyId, wrapped }
+  return { id, masterKeyId, wrapped }
 }
 
 /** Stores it as the active key of the scope's organization, which must have no other. */
@@ -36,8 +36,8 @@ export const ask = <T>(
 ): Query<T> => scope.query(() => planned({ statement: text, values }, read))
 
 /**
- * Locks the organization's row, so that writes under the active key have ended, and new ones wait. The update, which changes nothing,
- * makes transactions fail that could not see what is done under the lock. Throws NotFoundError.
+ * Waits until writes under the active key have ended, and holds up new ones, by a lock of the organization's row. The update changes
+ * nothing: because of it, transactions of a higher isolation fail, which would not see the new key. Throws NotFoundError.
  */
 export async function lockForRotation(scope: Scope, orgId: string): Promise<void> {
   const found = await ask(scope, lockOrganization, [orgId], ({ rowCount }) => rowCount)

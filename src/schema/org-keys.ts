@@ -15,7 +15,7 @@ export const orgKeys = platform.table(
   {
     orgId: orgId(),
     id: id(),
-    kekId: text('kek_id').notNull(),
+    masterKeyId: text('kek_id').notNull(),
     wrapped: bytes('wrapped'),
     state: state('state', orgKeyStates).notNull().default('active'),
     destroyedAt: instant('destroyed_at'),
@@ -29,6 +29,6 @@ export const orgKeys = platform.table(
     ...tenantTable('org_keys', t),
   ],
 )
-declareTable(orgKeys, { kind: 'tenant' })
+declareTable(orgKeys, { kind: 'tenant', audited: true, hidden: ['wrapped'] })
 
 export interface OrgKey extends Row<typeof orgKeys> {}

@@ -144,6 +144,7 @@ describe('an operation of the system', () => {
     const provisioned = await entriesOf(admin(), team.id)
     expect(provisioned.map(({ event_type: event }) => event)).toEqual([
       'organizations.provision',
+      'org_keys.create',
       'roles.create',
       'role_permissions.create',
       'organization_members.create',

@@ -3,13 +3,10 @@ import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { ConflictError, DecryptError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { memoryKeyProvider } from '../../src/encryption/key-providers.js'
-import type { KeyProvider } from '../../src/core/sealing.js'
-import type { OnQuery } from '../../src/core/tracing.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { compiled } from '../support/compiled.js'
-import { keys, newKey } from '../support/use-teams.js'
+import { keys } from '../support/use-teams.js'
 import { SealedDatabases, useVault, Vault } from '../support/use-vault.js'
 
 const vaults = useVault()
@@ -152,8 +149,62 @@ describe('rotate', () => {
     expect(await keysOf(team.id)).toHaveLength(3)
   })
 
+  test('begins anew where one that was stopped is long over', async () => {
+    const { team } = await manyCells(250)
+    const stop = new AbortController()
+    const onProgress = () => {
+      stop.abort()
+    }
+    expect(await system().rotate(team.id, { signal: stop.signal, onProgress })).toMatchObject({ isComplete: false })
+    expect(await system().rotate()).toMatchObject({ isComplete: true, left: 0 })
+    expect(await system().rotate(team.id)).toMatchObject({ isResumed: false, destroyed: 1 })
+    // Killed when all was done, before it was recorded.
+    await admin(
+      `delete from platform.system_audit_logs where target_org_id = $1 and operation = 'keys.rotated'
+       or target_org_id is null and operation = 'keys.rotated'`,
+      [team.id],
+    )
+    expect(await system().rotate(team.id)).toMatchObject({ isResumed: false, destroyed: 1 })
+    expect((await keysOf(team.id)).map(({ state }) => state).filter((state) => state !== 'destroyed')).toEqual([
+      'active',
+    ])
+  })
+
+  test('is in the audit log of the organization, without the wrapped keys', async () => {
+    const bare = await createOrganization(teams.database.admin)
+    const changes = () =>
+      admin<{ event_type: string; changes: object }>(
+        `select event_type, changes from platform.audit_logs where org_id = $1 and resource_type = 'org_keys' order by created_at, id`,
+        [bare],
+      )
+    await system().ensure()
+    await system().rotate(bare)
+    await system().destroy(bare)
+    const entries = await changes()
+    expect(entries.map(({ event_type }) => event_type)).toEqual([
+      'org_keys.create',
+      'org_keys.supersede',
+      'org_keys.create',
+      'org_keys.destroy',
+      'org_keys.destroy',
+    ])
+    expect(entries[1]?.changes).toEqual({ state: { old: 'active', new: 'decrypt_only' } })
+    expect(JSON.stringify(entries)).not.toContain('wrapped')
+  })
+
   test('keeps a key that a value still names: one that does not open, and one of a table that this build does not know', async () => {
-    const { team, vault, row } = await newVault()
+    const { team, org, projectIds, vault, row } = await newVault()
+    const { id: other } = await org.repository(SealedDatabases).create({
+      projectId: projectIds[1],
+      name: 'other',
+      type: 'redis',
+      connectionString: 'secret',
+    })
+    await admin(
+      `update platform.databases set connection_string = set_byte(connection_string, 40, get_byte(connection_string, 40) # 1)
+       where id = $1`,
+      [other],
+    )
     await admin(
       `update platform.credentials set anon_key = set_byte(anon_key, 40, get_byte(anon_key, 40) # 1) where id = $1`,
       [row.id],
@@ -163,11 +214,12 @@ describe('rotate', () => {
     await admin('grant usage on schema later to tenantry_system')
     await admin('grant select on later.vault to tenantry_system')
     await admin('insert into later.vault select org_id, jwt_secret from platform.credentials where id = $1', [row.id])
-    expect(await system().rotate(team.id)).toMatchObject({ destroyed: 0, left: 2, isComplete: true })
+    expect(await system().rotate(team.id)).toMatchObject({ rows: 1, destroyed: 0, left: 3, isComplete: true })
     expect((await keysOf(team.id)).map(({ state }) => state)).toEqual(['decrypt_only', 'active'])
     await expect(vault.reveal(row.id)).rejects.toThrow(DecryptError)
     await vault.replace(row.id, { anonKey: 'new' })
     await admin('drop schema later cascade')
+    await admin('delete from platform.databases where id = $1', [other])
     expect(await system().rotate(team.id)).toMatchObject({ destroyed: 2, left: 0 })
   })
 
@@ -265,7 +317,9 @@ test('K04: a destroyed key opens nothing at once, in every process, and other or
   expect(await keys.destroy(ours.team.id)).toBe(1)
   await expect(elsewhere.reveal(ours.row.id)).rejects.toThrow(DecryptError)
   await expect(ours.vault.reveal(ours.row.id)).rejects.toThrow(DecryptError)
-  await expect(elsewhere.replace(ours.row.id, { anonKey: 'x' })).rejects.toThrow('run `tenantry keys ensure`')
+  const refused = await elsewhere.replace(ours.row.id, { anonKey: 'x' }).catch((error: unknown) => error)
+  expect(refused).toBeInstanceOf(ConflictError)
+  expect(String(refused)).toContain('run `tenantry keys ensure`')
   expect((await theirs.vault.reveal(theirs.row.id)).anonKey?.reveal()).toBe('anon-marker')
   expect(await keysOf(ours.team.id)).toMatchObject([{ state: 'destroyed', hasBytes: false }])
   const [entry] = await admin(
@@ -274,137 +328,4 @@ test('K04: a destroyed key opens nothing at once, in every process, and other or
   )
   expect(entry).toEqual({ actor: 'ada', reason: 'the customer asked for it', metadata: { keys: 1 } })
   await expect(keys.destroy(newId())).rejects.toThrow(NotFoundError)
-})
-
-describe('the master key', () => {
-  const both = `new:${Buffer.alloc(32, 9).toString('base64')},${keys}`
-
-  test('is replaced without sealing anything again', async () => {
-    const { team, row, vault } = await newVault()
-    const { appUrl: url, systemUrl } = teams.database
-    const tenancy = await openTenancy({ url, systemUrl, keys: both })
-    const only = await openTenancy({ url, systemUrl, keys: both.split(',')[0] })
-    try {
-      const cell = () => admin('select anon_key from platform.credentials where id = $1', [row.id])
-      const before = await cell()
-      const next = tenancy.system({ actor: 'test', reason: 'a test' }).keys
-      await expect(only.forOrg(team.id).repository(Vault).reveal(row.id)).rejects.toThrow('the master key test')
-      const wrapped = (await next.status()).find(({ id }) => id === 'test')?.dataKeys ?? 0
-      expect(wrapped).toBeGreaterThan(0)
-      expect(await next.rewrap()).toEqual({ keys: wrapped, isComplete: true })
-      expect(await next.rewrap()).toEqual({ keys: 0, isComplete: true })
-      expect(await cell()).toEqual(before)
-      for (const one of [tenancy, only])
-        expect((await one.forOrg(team.id).repository(Vault).reveal(row.id)).anonKey?.reveal()).toBe('anon-marker')
-      await expect(vault.reveal(row.id)).rejects.toThrow(DecryptError)
-      expect(
-        await teams
-          .system()
-          .keys.rewrap()
-          .catch((error: unknown) => error),
-      ).toBeInstanceOf(DecryptError)
-      // Back, for the other tests of this file.
-      const back = await openTenancy({ url, systemUrl, keys: [...both.split(',')].reverse().join() })
-      expect(await back.system({ actor: 'test', reason: 'a test' }).keys.rewrap()).toMatchObject({ isComplete: true })
-      await back.close()
-    } finally {
-      await tenancy.close()
-      await only.close()
-    }
-  })
-
-  test('is counted and retired: refused while something needs it, unless that is dropped and listed', async () => {
-    const team = await teams.newTeam()
-    const { apiKey } = await newKey(team)
-    await admin(`update platform.api_keys set pepper_id = 'old', last_used_at = now() where id = $1`, [apiKey.id])
-    const { userId } = await team.join('member')
-    const session = await teams.tenancy.forUser(userId).sessions.start({})
-    await admin(`update platform.user_sessions set pepper_id = 'old' where user_id = $1`, [userId])
-    const { invitation } = await team.org.invitations.create({ email: 'eve@old.example', role: 'member' })
-    await admin(`update platform.organization_invitations set pepper_id = 'old' where org_id = $1`, [team.id])
-    const [status] = (await system().status()).filter(({ id }) => id === 'old')
-    expect(status).toMatchObject({
-      id: 'old',
-      isActive: false,
-      isKnown: false,
-      dataKeys: 0,
-      apiKeys: 1,
-      sessions: 1,
-      invitations: 1,
-      auditEntries: 0,
-    })
-    expect(status?.lastUsedAt).toBeInstanceOf(Date)
-    await expect(system().retire('test')).rejects.toThrow('is an active master key')
-    await expect(system().retire('nobody')).rejects.toThrow('there is no master key nobody')
-    const refused = await system()
-      .retire('old')
-      .catch((error: unknown) => error)
-    expect(refused).toBeInstanceOf(ConflictError)
-    expect(String(refused)).toContain('still needed by 1 API keys, 1 sessions and 1 invitations: wait until')
-    const live = `select from platform.api_keys where pepper_id = 'old' and status = 'active'`
-    expect(await admin(live)).toHaveLength(1)
-    expect(await system().retire('old', { dropKeys: true })).toEqual({
-      id: 'old',
-      apiKeys: [{ orgId: team.id, id: apiKey.id, name: apiKey.name }],
-      sessions: 1,
-      invitations: 1,
-      auditEntries: 0,
-    })
-    await expect(teams.tenancy.authenticateSession(session.token)).rejects.toThrow('not accepted')
-    // The organization and the person see it in their own logs.
-    const entries = await admin<{ event_type: string; resource_id: string }>(
-      `select event_type, resource_id from platform.audit_logs
-       where org_id = $1 and event_type in ('api_keys.revoke', 'organization_invitations.revoke') order by 1`,
-      [team.id],
-    )
-    expect(entries).toEqual([
-      { event_type: 'api_keys.revoke', resource_id: apiKey.id },
-      { event_type: 'organization_invitations.revoke', resource_id: invitation.id },
-    ])
-    expect(
-      await admin(
-        `select session_id from platform.user_audit_logs where user_id = $1 and event_type = 'system.retireMasterKey'`,
-        [userId],
-      ),
-    ).toEqual([{ session_id: session.session.id }])
-    await admin(`update platform.org_keys set kek_id = 'old' where org_id = $1`, [team.id])
-    await expect(system().retire('old', { dropKeys: true })).rejects.toThrow('1 data keys are wrapped by old')
-  })
-
-  test('that signed entries of an audit log is counted by the id in their hash', async () => {
-    const team = await teams.newTeam()
-    await admin(
-      `insert into platform.audit_logs (org_id, id, event_type, seq, hash)
-       values ($1, gen_random_uuid(), 'x', 1, '\\x06'::bytea || convert_to('signer', 'UTF8') || decode(repeat('ab', 32), 'hex'))`,
-      [team.id],
-    )
-    expect((await system().status()).find(({ id }) => id === 'signer')?.auditEntries).toBe(1)
-    // They never end, so they must not keep the key on the servers for good.
-    const statements: string[] = []
-    const onQuery: OnQuery = (event) => {
-      if (event.kind === 'call') statements.push(...event.statements.map(({ text }) => text))
-    }
-    const watched = (await vaults.open({ onQuery })).system({ actor: 'test', reason: 'a test' }).keys
-    expect(await watched.retire('signer')).toMatchObject({ auditEntries: 1, apiKeys: [] })
-    // A token that is made while it counts is not ended either.
-    expect(statements.filter((text) => /update "?platform"?\./.test(text))).toEqual([])
-    const before = statements.length
-    await watched.retire('signer', { dropKeys: true })
-    expect(statements.slice(before).filter((text) => /update "?platform"?\./.test(text))).toHaveLength(3)
-  })
-
-  test('of the keyring and of a KeyProvider are both active, and neither is retired', async () => {
-    const inner = memoryKeyProvider()
-    const service: KeyProvider = { ...inner, activeId: 'service', ids: ['service', 'older'] }
-    const keyring = teams.tenancy
-    const { userId } = await (await teams.newTeam()).join('member')
-    const { token } = await keyring.forUser(userId).sessions.start({})
-    const other = (await vaults.open({ keyProvider: service })).system({ actor: 'test', reason: 'a test' }).keys
-    const status = await other.status()
-    expect(status.filter(({ isActive }) => isActive).map(({ id }) => id)).toEqual(['service', 'test'])
-    expect(status.filter(({ isKnown }) => isKnown).map(({ id }) => id)).toEqual(['older', 'service', 'test'])
-    for (const id of ['service', 'test'])
-      await expect(other.retire(id, { dropKeys: true })).rejects.toThrow(`${id} is an active master key`)
-    expect((await keyring.authenticateSession(token)).user.id).toBe(userId)
-  })
 })

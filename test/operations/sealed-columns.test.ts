@@ -23,8 +23,7 @@ const bytesOf = async (id: string) =>
     )
   )[0]
 
-/** Replaces the active key as a rotation does, with a key that the teams' master key has wrapped. */
-async function rotateByHand(orgId: string): Promise<void> {
+async function rotate(orgId: string): Promise<void> {
   await teams.system().keys.rotate(orgId)
 }
 
@@ -209,7 +208,7 @@ describe('a key that was rotated meanwhile', () => {
     const { team, row } = await newVault()
     const vault = vaults.second.forOrg(team.id).repository(Vault)
     await vault.replace(row.id, { anonKey: 'before' })
-    await rotateByHand(team.id)
+    await rotate(team.id)
     await vault.replace(row.id, { anonKey: 'after' })
     expect((await vault.reveal(row.id)).anonKey?.reveal()).toBe('after')
     const [active] = await admin<{ id: string }>(
@@ -224,7 +223,7 @@ describe('a key that was rotated meanwhile', () => {
     const { team, row, projectIds } = await newVault()
     const org = vaults.second.forOrg(team.id)
     await org.repository(Vault).replace(row.id, { anonKey: 'before' })
-    await rotateByHand(team.id)
+    await rotate(team.id)
     const [, made] = await org.batch((inner) => [
       inner.repository(Vault).replace(row.id, { anonKey: 'after' }),
       inner.repository(Vault).create({ projectId: projectIds[1], anonKey: 'new' }),
@@ -239,7 +238,7 @@ describe('a key that was rotated meanwhile', () => {
     const { team, row } = await newVault()
     const org = vaults.second.forOrg(team.id)
     await org.repository(Vault).replace(row.id, { anonKey: 'before' })
-    await rotateByHand(team.id)
+    await rotate(team.id)
     let runs = 0
     const change = (retries: number) =>
       org.transaction(
@@ -252,7 +251,7 @@ describe('a key that was rotated meanwhile', () => {
     await expect(change(0)).rejects.toMatchObject({ code: 'retryable', reason: 'key' })
     expect((await org.repository(Vault).reveal(row.id)).anonKey?.reveal()).toBe('before')
     await change(0)
-    await rotateByHand(team.id)
+    await rotate(team.id)
     runs = 0
     await change(1)
     expect(runs).toBe(2)
@@ -267,7 +266,7 @@ describe('a key that was rotated meanwhile', () => {
       const late = org.transaction(
         async (inner) => {
           await inner.projects.count()
-          await rotateByHand(team.id)
+          await rotate(team.id)
           // A new row: the one that is there was changed by the rotation.
           await inner.repository(Vault).create({ projectId: projectIds[1], anonKey: 'late' })
         },

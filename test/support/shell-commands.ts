@@ -7,7 +7,7 @@ export function commandsIn(document: string): string[] {
       line
         .replace(/(^|\s)#.*$/, '')
         .replace(/^\$ /, '')
-        .replace(/^export [A-Z_]+=\S+$/, '')
+        .replace(/^export [A-Z_]+=[^&]+$/, '')
         .replace(/^(?:[A-Z_]+=\S+ +)+/, '')
         .trim(),
     )

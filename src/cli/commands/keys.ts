@@ -60,7 +60,19 @@ const addRotate: AddCommand = (group, run) =>
           withBar(context, 'keys', (options) => system.keys.rewrap(options)),
         )
         const line = `${counted(rewrapped.keys, 'key was', 'keys were')} wrapped under the active master key`
-        return { lines: rewrapped.isComplete ? [line] : [line, more], document: rewrapped }
+        const { left } = rewrapped
+        return {
+          lines: [
+            line,
+            ...(left === 0
+              ? []
+              : [
+                  `${counted(left, 'key does', 'keys do')} not open with the keys of this process, and stay as they are`,
+                ]),
+            ...(rewrapped.isComplete ? [] : [more]),
+          ],
+          document: rewrapped,
+        }
       }
       const rotated = await withSystem(context, args, async (system) => {
         const orgId = org === undefined ? undefined : (await bySlug(system, org)).id
@@ -71,7 +83,11 @@ const addRotate: AddCommand = (group, run) =>
         lines: [
           ...(isResumed ? [`Went on with the rotation of ${since.toISOString()}`] : []),
           `${counted(organizations, 'organization')} rotated, ${counted(rows, 'row')} sealed again, ${counted(destroyed, 'older key')} destroyed`,
-          ...(left === 0 ? [] : [`${left} values still name an older key, which is kept: they do not open`]),
+          ...(left === 0
+            ? []
+            : [
+                `${counted(left, 'value')} still under an older key, which is kept: they do not open, or are in a column that this build does not know`,
+              ]),
           ...(isComplete ? [] : [more]),
         ],
         document: rotated,
