@@ -36,6 +36,8 @@ export interface Maintained {
   readonly rows: Readonly<Record<MaintenanceKind, number>>
   /** False when the limit or the signal ended the pass: there may be more. */
   readonly isComplete: boolean
+  /** False without master keys: no audit entries are sealed then. */
+  readonly hasKeys: boolean
   readonly partitions: PartitionAlarm
 }
 
@@ -68,7 +70,7 @@ export class Maintenance {
     }
     await this.record(pass)
     const partitions = await checkPartitions(this.work)
-    return { rows: pass.rows, isComplete: pass.isComplete, partitions }
+    return { rows: pass.rows, isComplete: pass.isComplete, hasKeys: this.work.chainKeys !== undefined, partitions }
   }
 
   private async record({ rows, isComplete }: Pass): Promise<void> {

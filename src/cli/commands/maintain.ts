@@ -15,7 +15,7 @@ export const addMaintain: AddCommand = (program, run) =>
           usageOf(
             'maintain',
             'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
-            'expired invitations and ended sessions. Seals new entries of the audit logs where TENANTRY_KEYS is set. Run it by cron,',
+            'expired invitations and ended sessions. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it by cron,',
             'for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
             'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`.',
           ),
@@ -50,20 +50,15 @@ export const addMaintain: AddCommand = (program, run) =>
         ),
       )
       const { missing, inDefault } = maintained.partitions
-      const { findKeyring } = await import('../../encryption/keyring.js')
-      const hasKeys = findKeyring(context.cwd, context.env) !== undefined
       return {
-        lines: [
-          ...linesOf(maintained),
-          ...(hasKeys ? [] : ['No audit entries were sealed: TENANTRY_KEYS is not set.']),
-        ],
+        lines: linesOf(maintained),
         document: maintained,
         exit: missing.length + inDefault.length === 0 ? exit.fine : exit.findings,
       }
     }),
   )
 
-function linesOf({ rows, isComplete, partitions }: Maintained): string[] {
+function linesOf({ rows, isComplete, hasKeys, partitions }: Maintained): string[] {
   const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, auditEntries } = rows
   const ended: readonly (readonly [number, string])[] = [
     [taskLeases, 'tasks with an expired lease queued again, or failed'],
@@ -78,6 +73,7 @@ function linesOf({ rows, isComplete, partitions }: Maintained): string[] {
     ...told,
     ...(told.length === 0 ? ['Nothing is past.'] : []),
     ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
+    ...(hasKeys ? [] : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']),
     ...partitions.missing.map((partition) => `${partition} is missing: the owner runs tenantry partitions ensure`),
     ...partitions.inDefault.map(
       (table) => `${table} has rows in its default partition: the owner runs tenantry partitions ensure`,
