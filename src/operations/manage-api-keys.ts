@@ -140,7 +140,7 @@ export class ManagedApiKeys extends ApiKeys {
     return { apiKey, token }
   }
 
-  /** Locks the member who will be the user of record. Throws InvalidInputError for one who cannot act. */
+  /** Locks the member who will be the person of record. Throws InvalidInputError for one who cannot act. */
   private async lockUserOfRecord(userId: string): Promise<{ readonly epoch: number; readonly kind: string }> {
     const member = planOf(organizationMembers)
     const lock = this.query(

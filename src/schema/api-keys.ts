@@ -11,7 +11,7 @@ import * as shape from './shared/shapes.js'
 
 export const apiKeyStatuses = ['active', 'revoked'] as const
 
-/** An API key of the organization. It ends with the member that it names, its user of record. */
+/** An API key of the organization. It ends with the member that it names, its person of record. */
 export const apiKeys = platform.table(
   'api_keys',
   {
