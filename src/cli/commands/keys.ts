@@ -2,7 +2,8 @@ import { InvalidInputError } from '../../core/errors.js'
 import type { KeyOptions } from '../../operations/keys.js'
 import type { MasterKeyStatus } from '../../operations/master-keys.js'
 import { type AddCommand, type Context, usageOf } from '../command.js'
-import type { Bar } from '../console.js'
+
+import { withBar } from '../progress.js'
 import { counted } from '../report.js'
 import { bySlug, systemOptions, withSystem } from '../system-login.js'
 
@@ -28,7 +29,7 @@ const addEnsure: AddCommand = (group, run) =>
       ),
     run(async (args, context) => {
       const ensured = await withSystem(context, args, (system) =>
-        withBar(context, 'keys', (options) => system.keys.ensure(options)),
+        stoppableWithBar(context, 'keys', (options) => system.keys.ensure(options)),
       )
       const { made, isComplete } = ensured
       const line = made === 0 ? 'Every organization has a key.' : `${counted(made, 'organization')} got a key`
@@ -57,7 +58,7 @@ const addRotate: AddCommand = (group, run) =>
       if (master && org !== undefined) throw new InvalidInputError('', 'Pass either --org or --master')
       if (master) {
         const rewrapped = await withSystem(context, args, (system) =>
-          withBar(context, 'keys', (options) => system.keys.rewrap(options)),
+          stoppableWithBar(context, 'keys', (options) => system.keys.rewrap(options)),
         )
         const line = `${counted(rewrapped.keys, 'key was', 'keys were')} wrapped under the active master key`
         const { left } = rewrapped
@@ -76,7 +77,7 @@ const addRotate: AddCommand = (group, run) =>
       }
       const rotated = await withSystem(context, args, async (system) => {
         const orgId = org === undefined ? undefined : (await bySlug(system, org)).id
-        return withBar(context, 'organizations', (options) => system.keys.rotate(orgId, options))
+        return stoppableWithBar(context, 'organizations', (options) => system.keys.rotate(orgId, options))
       })
       const { since, isResumed, organizations, rows, destroyed, left, isComplete } = rotated
       return {
@@ -165,24 +166,6 @@ const describe = (key: MasterKeyStatus): string => {
 }
 
 /** A bar on a terminal. An interruption ends the running batch. */
-function withBar<T>(context: Context, title: string, work: (options: KeyOptions) => Promise<T>): Promise<T> {
-  const { console } = context
-  let bar: Bar | undefined
-  return context.stoppable(async (signal) => {
-    try {
-      const result = await work({
-        signal,
-        onProgress({ done, total }) {
-          if (!console.interactive) return
-          bar ??= console.bar(title, total)
-          bar.at(done)
-        },
-      })
-      bar?.done(title)
-      return result
-    } catch (error) {
-      bar?.failed()
-      throw error
-    }
-  })
-}
+/** Stops between two batches when the command is interrupted. */
+const stoppableWithBar = <T>(context: Context, title: string, work: (options: KeyOptions) => Promise<T>): Promise<T> =>
+  context.stoppable((signal) => withBar(context.console, title, (onProgress) => work({ signal, onProgress })))
