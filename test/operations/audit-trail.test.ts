@@ -48,11 +48,8 @@ test('a lone write of an audited table is one round trip with one statement', as
   await agents.update(id, { name: 'Eve' })
   await agents.delete(id)
   expect(log).toHaveLength(3)
-  expect((await entriesOf(admin(), orgId)).map(({ event_type: event }) => event)).toEqual([
-    'agents.create',
-    'agents.update',
-    'agents.delete',
-  ])
+  const events = (await entriesOf(admin(), orgId)).map(({ event_type: event }) => event)
+  expect(events).toEqual(['agents.create', 'agents.update', 'agents.delete'])
   await executor.close({ drain: 0 })
 })
 
