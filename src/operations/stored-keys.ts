@@ -24,8 +24,8 @@ export async function newKey(keys: DataKeys, orgId: string): Promise<NewKey> {
 }
 
 /** Stores it as the active key of the scope's organization, which must have no other. */
-export const addKey = (scope: Scope, key: NewKey): Query<OrgKey> =>
-  new ScopedTable<OrgKey>(scope, orgKeys).insertRow(shape.noInput, {}, { managed: { ...key } })
+export const addKey = (scope: Scope, { id, masterKeyId: kekId, wrapped }: NewKey): Query<OrgKey> =>
+  new ScopedTable<OrgKey>(scope, orgKeys).insertRow(shape.noInput, {}, { managed: { id, kekId, wrapped } })
 
 /** One statement of the library's own over the key tables. */
 export const ask = <T>(

@@ -15,7 +15,7 @@ export const orgKeys = platform.table(
   {
     orgId: orgId(),
     id: id(),
-    masterKeyId: text('kek_id').notNull(),
+    kekId: text('kek_id').notNull(),
     wrapped: bytes('wrapped'),
     state: state('state', orgKeyStates).notNull().default('active'),
     destroyedAt: instant('destroyed_at'),
