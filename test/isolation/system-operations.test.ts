@@ -241,6 +241,7 @@ describe.each(faces)('%s', (_, calls, prototype) => {
       'nextChain',
       'ask',
       'beginRotation',
+      'assertKnown',
     ])
     const methods = Object.getOwnPropertyNames(prototype).filter((name) => !isPrivate.has(name))
     expect(methods.sort()).toEqual(Object.keys(calls).sort())
