@@ -20,6 +20,8 @@ export async function fillOrganizations(session: Session): Promise<string[]> {
      from generate_series(0, ${rowsEach}) n, unnest($1::uuid[]) o`,
     [ids],
   )
+  // Every row is read for the statistics: a sample would make some organizations look larger than others, each time other ones.
+  await session.query('set default_statistics_target = 1000')
   for (const [table, columns, rows] of tables) {
     await session.query(
       `insert into platform.${table} (org_id, ${columns.map(([name]) => name).join(', ')})
