@@ -1,30 +1,12 @@
-import {
-  Agents,
-  auditTrail,
-  DirectScope,
-  newId,
-  openNodePostgres,
-  parseOrgId,
-  passingKeyring,
-  secretsOf,
-  trusted,
-} from './built.js'
+import { Agents, auditTrail, DirectScope, newId, openNodePostgres, trusted } from './built.js'
 import type { BenchDatabase } from './database.js'
 import type { Variant } from './measure.js'
+import { contextIn } from './scope-context.js'
 
 /** Writes of an audited table with their entries in the audit log, and the same writes without. Over one connection. */
 export async function openAudited({ orgId, database }: BenchDatabase) {
   const executor = openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } })
-  const context = {
-    binding: { kind: 'org', id: parseOrgId(orgId) } as const,
-    actor: undefined,
-    author: undefined,
-    request: undefined,
-    signal: undefined,
-    readOnly: false,
-    isolation: undefined,
-    ...secretsOf(passingKeyring()),
-  }
+  const context = contextIn(orgId)
   const plain = new Agents(new DirectScope({ ...context, rules: trusted }, executor))
   const audited = new Agents(new DirectScope({ ...context, rules: { ...trusted, audit: auditTrail } }, executor))
   const ids: string[] = []

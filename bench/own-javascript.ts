@@ -1,7 +1,8 @@
 import type { Executor, Result } from '../src/core/executor.js'
-import { DirectScope, openNodePostgres, parseOrgId, passingKeyring, secretsOf, Tasks, trusted } from './built.js'
+import { DirectScope, openNodePostgres, Tasks, trusted } from './built.js'
 import type { BenchDatabase } from './database.js'
 import { median } from './measure.js'
+import { contextIn } from './scope-context.js'
 
 const calls = 50_000
 
@@ -14,17 +15,7 @@ export async function ownJavaScript({ database, orgId, taskIds }: BenchDatabase,
     ...executor,
     run: (...given) => (answer ??= executor.run(...given)),
   }
-  const context = {
-    binding: { kind: 'org', id: parseOrgId(orgId) } as const,
-    actor: undefined,
-    request: undefined,
-    signal: undefined,
-    readOnly: false,
-    author: undefined,
-    isolation: undefined,
-    ...secretsOf(passingKeyring()),
-    rules: trusted,
-  }
+  const context = { ...contextIn(orgId), rules: trusted }
   const tasks = new Tasks(new DirectScope(context, instant))
   await tasks.get(id)
   const figures: number[] = []

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { type Acting, authorOf } from '../core/author.js'
 import { newId } from '../core/ids.js'
 import type { Change, Rules } from '../core/rules.js'
+import { SqlTokens } from '../core/sql-tokens.js'
 import { foreignStatement, statement } from '../core/statement.js'
 import type { Statement } from '../core/executor.js'
 import { isNew, withEntry } from '../core/statements/audited.js'
@@ -127,8 +128,13 @@ function auditedStatement({ plan, event, isOne }: Change, { statement: changed, 
   return found.parameters === values.length ? found.statement : undefined
 }
 
-const parametersOf = (text: string): number =>
-  Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map(([, place]) => Number(place)))
+/** How many parameters a text has. A `$9` in a literal is none. */
+function parametersOf(text: string): number {
+  const tokens = new SqlTokens(text)
+  let last = 0
+  while (tokens.next()) if (tokens.kind === 'parameter') last = Math.max(last, Number(tokens.text.slice(1)))
+  return last
+}
 
 /** The parameters of an entry, in the order of `entryValues`. */
 function placesAfter(count: number, { owner }: TablePlan) {

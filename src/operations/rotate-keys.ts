@@ -90,6 +90,7 @@ const findActive = statement(
   `select id, created_at, kek_id, wrapped from platform.org_keys where org_id = $1 and state = 'active'`,
   'read',
 )
+
 /** Changes keys of the scope's organization, with an entry in its audit log. Returns how many. */
 function changeKeys(
   scope: Scope,

@@ -8,8 +8,8 @@ import type { SystemWork } from './system-operation.js'
 
 /**
  * `edited`: its content or its hash is not what was sealed. `moved`: it stands in a place where it was not sealed. `missing`: the entry
- * with that number is gone. `inserted`: another entry has its number, or it is greater than the next one after the head. `truncated`: the chain ends before its head, or before the anchor.
- * `unknown key`: none of the master keys has the id that its hash names. `head`: the head in `audit_seals` is not that of the chain.
+ * with that number is gone. `inserted`: another entry has its number, or it is greater than the next one after the head. `truncated`: the chain ends before
+ * its head, or before the anchor. `unknown key`: none of the master keys has the id that its hash names. `head`: the head in `audit_seals` is not that of the chain.
  * `rewritten`: the entries up to the anchor fit, but are not those that it was taken of.
  */
 export type ChainFault =

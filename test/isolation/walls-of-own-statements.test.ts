@@ -6,7 +6,8 @@ import { useDatabase } from '../../src/testing/vitest.js'
 import { openWithout, type Wall } from '../../src/testing/walls.js'
 
 // What operations send beside the repositories: the counts of a plan, the preview of an invitation, the authentication of a
-// key, and the invitation that a new member takes the place of.
+// key, and the invitation that a new member takes the place of. The function that authenticates passes by row security, whatever wall is
+// removed here: authentication.test.ts takes out each of its conditions.
 const database = useDatabase()
 const walls: [string, Wall | undefined][] = [
   ['both walls', undefined],

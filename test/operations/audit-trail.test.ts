@@ -244,7 +244,8 @@ class Ledgers extends ScopedRepository<Ledger> {
       verb: 'update',
       ctes: [],
       head: `update ${sql} set "size" = "size" + growth.step`,
-      from: '(select $2::int as step) as growth',
+      // A `$9` in a literal is no parameter.
+      from: `(select $2::int as step, '$9' as price) as growth`,
       where: `${owned} and "size" < growth.step`,
       returning: selected,
     }))
