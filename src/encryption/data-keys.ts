@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { BoundedMap } from '../core/bounded-map.js'
 import { TenantryError, UnavailableError } from '../core/errors.js'
 import type { DataKey, DataKeys, KeyContext, KeyProvider, WrappedKey } from '../core/sealing.js'
 import { dataKeyOf, keyIdOf, open, seal } from './envelope.js'
@@ -33,8 +34,7 @@ async function wrap(provider: KeyProvider, dataKey: Uint8Array, context: KeyCont
 
 /** What was unwrapped, by the bytes that are stored: a key that was destroyed or wrapped again is never found by its old ones. */
 class Unwrapped {
-  // Private to the language, so that nothing prints the keys.
-  readonly #keys = new Map<string, Promise<DataKey>>()
+  private readonly keys = new BoundedMap<string, Promise<DataKey>>(capacity)
   readonly #provider: KeyProvider
 
   constructor(provider: KeyProvider) {
@@ -44,27 +44,19 @@ class Unwrapped {
   get(key: WrappedKey, context: KeyContext): Promise<DataKey> {
     const { orgId, keyId } = context
     const name = [orgId, keyId, key.masterKeyId, Buffer.from(key.wrapped).toString('base64')].join(' ')
-    const known = this.#keys.get(name)
+    const known = this.keys.get(name)
     if (known !== undefined) return known
     const asked = this.unwrap(key, context)
-    this.keep(name, asked)
+    this.keys.set(name, asked)
     // A failure must not be cached: the key service may be back the next time.
-    asked.catch(() => this.#keys.delete(name))
+    asked.catch(() => {
+      this.keys.delete(name)
+    })
     return asked
   }
 
   private async unwrap(key: WrappedKey, context: KeyContext): Promise<DataKey> {
     return dataKeyOf(context.keyId, await answered(() => this.#provider.unwrap(key, context)))
-  }
-
-  private keep(name: string, key: Promise<DataKey>): void {
-    if (this.#keys.size >= capacity) {
-      for (const oldest of this.#keys.keys()) {
-        this.#keys.delete(oldest)
-        break
-      }
-    }
-    this.#keys.set(name, key)
   }
 }
 

@@ -4,6 +4,7 @@ import type { Scope } from '../core/scope.js'
 import type { DataKeys, WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { isPendingInvitation } from '../schema/invitations.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { ask } from './stored-keys.js'
 import { allRows, type SystemWork } from './system-operation.js'
@@ -34,9 +35,6 @@ export const isLiveKey = (key: string): string =>
     and (${key}.expires_at is null or ${key}.expires_at > statement_timestamp())`
 export const isLiveSession = (session: string): string =>
   `${session}.revoked_at is null and ${session}.expires_at > statement_timestamp()`
-export const isLiveInvitation = (invitation: string): string =>
-  `${invitation}.accepted_at is null and ${invitation}.declined_at is null and ${invitation}.revoked_at is null
-    and ${invitation}.expires_at > statement_timestamp()`
 
 /** The id of the key: it stands in the hash of an entry, behind its length. */
 const signer = `encode(substring(a.hash from 2 for get_byte(a.hash, 0)), 'escape')`
@@ -54,7 +52,7 @@ const findNeeds = statement(
      where ${isLiveSession('s')} group by 1
      union all
      select i.pepper_id, 0, 0, 0, count(*), 0, null from platform.organization_invitations i
-     where ${isLiveInvitation('i')} group by 1
+     where ${isPendingInvitation('i')} group by 1
      union all
      select ${signer}, 0, 0, 0, 0, count(*), null from platform.audit_logs a
      where a.seq is not null and length(a.hash) > 32 group by 1

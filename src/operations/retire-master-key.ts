@@ -4,8 +4,8 @@ import type { Scope } from '../core/scope.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { apiKeys } from '../schema/api-keys.js'
-import { organizationInvitations } from '../schema/invitations.js'
-import { activeMasterKeys, isLiveInvitation, isLiveKey, isLiveSession, masterKeys } from './master-keys.js'
+import { isPendingInvitation, organizationInvitations } from '../schema/invitations.js'
+import { activeMasterKeys, isLiveKey, isLiveSession, masterKeys } from './master-keys.js'
 import { ask } from './stored-keys.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
@@ -84,7 +84,7 @@ function revokeInvitations(scope: Scope, id: string): Query<number> {
     verb: 'update',
     ctes: [],
     head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
-    where: `"pepper_id" = $1::text and ${isLiveInvitation(resource)}`,
+    where: `"pepper_id" = $1::text and ${isPendingInvitation(resource)}`,
     returning: '',
   }))
   return rows.run(

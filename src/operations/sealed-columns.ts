@@ -1,9 +1,11 @@
+import { BoundedMap } from '../core/bounded-map.js'
 import { ConflictError, DecryptError, RetryableError } from '../core/errors.js'
 import type { Call, Result } from '../core/executor.js'
 import type { Rules, Sealed, SealedCell, Sealing } from '../core/rules.js'
 import type { DataKey, DataKeys } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 
+/** Active keys of organizations that are kept in memory. */
 const capacity = 1000
 
 /**
@@ -11,7 +13,7 @@ const capacity = 1000
  * front of the write fail when that key was rotated meanwhile.
  */
 export function sealing(keys: DataKeys): Pick<Rules, 'seal' | 'wrappedKey' | 'open'> {
-  const active = new ActiveKeys()
+  const active = new BoundedMap<string, DataKey>(capacity)
   return {
     seal: (wanted) => {
       const known = active.get(wanted.orgId)
@@ -19,39 +21,15 @@ export function sealing(keys: DataKeys): Pick<Rules, 'seal' | 'wrappedKey' | 'op
         ask: known === undefined ? { statement: findActive, values: [wanted.orgId] } : undefined,
         async seal(answer) {
           const key = known ?? (await activeKey(keys, wanted.orgId, answer))
-          active.keep(wanted.orgId, key)
+          active.set(wanted.orgId, key)
           return sealed(keys, wanted, key, () => {
-            active.forget(wanted.orgId, key)
+            if (active.get(wanted.orgId)?.id === key.id) active.delete(wanted.orgId)
           })
         },
       }
     },
     wrappedKey,
     open: (cell) => open(keys, cell),
-  }
-}
-
-/** The active keys by organization, the newest thousand. */
-class ActiveKeys {
-  // Private to the language, so that nothing prints the keys.
-  readonly #keys = new Map<string, DataKey>()
-
-  get(orgId: string): DataKey | undefined {
-    return this.#keys.get(orgId)
-  }
-
-  keep(orgId: string, key: DataKey): void {
-    if (this.#keys.size >= capacity && !this.#keys.has(orgId)) {
-      for (const oldest of this.#keys.keys()) {
-        this.#keys.delete(oldest)
-        break
-      }
-    }
-    this.#keys.set(orgId, key)
-  }
-
-  forget(orgId: string, key: DataKey): void {
-    if (this.#keys.get(orgId)?.id === key.id) this.#keys.delete(orgId)
   }
 }
 

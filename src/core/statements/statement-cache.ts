@@ -1,3 +1,4 @@
+import { BoundedMap } from '../bounded-map.js'
 import type { Effect, Statement } from '../executor.js'
 import { foreignStatement, statement } from '../statement.js'
 import { type ChangeText, renderChange } from './change-text.js'
@@ -26,7 +27,7 @@ const longest = 10_000
 
 /** Statements by their shape, so that a hot call builds no SQL. When it is full, the oldest is forgotten. */
 export class StatementCache {
-  private readonly known = new Map<string, Statement>()
+  private readonly known = new BoundedMap<string, Statement>(capacity)
 
   get(shape: string, effect: Effect, text: () => string): Statement {
     return this.known.get(shape) ?? this.keep(shape, statement(text(), effect))
@@ -62,12 +63,6 @@ export class StatementCache {
   }
 
   private keep<Kept extends Statement>(shape: string, made: Kept): Kept {
-    if (this.known.size >= capacity) {
-      for (const oldest of this.known.keys()) {
-        this.known.delete(oldest)
-        break
-      }
-    }
     this.known.set(shape, made)
     return made
   }
