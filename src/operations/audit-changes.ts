@@ -25,11 +25,13 @@ export interface AuditedFields {
 }
 
 export function auditedFields(plan: TablePlan, change: ChangeText): AuditedFields {
-  const { verb, sets: given, upsert } = ownOf(change) as ChangeText
-  const sets = verb === 'select' ? [] : given
+  const { verb, sets, upsert } = ownOf(change) as ChangeText
   const mayChange = upsert?.changes !== undefined
+  const mayDiffer = (column: ColumnPlan) =>
+    verb !== 'select' &&
+    (sets === undefined || sets.includes(column.property) || (verb === 'insert' && column.isFilled))
   const told = [...plan.byProperty.values()].filter(
-    (column) => (sets?.includes(column.property) ?? true) && !isManaged(plan, column) && !plan.isHidden(column),
+    (column) => mayDiffer(column) && !isManaged(plan, column) && !plan.isHidden(column),
   )
   const org = plan.owner === undefined ? 'n."org_id"' : `n.${plan.owner.column.sql}`
   const key = plan.key.map(({ sql }) => `n.${sql}`)

@@ -14,7 +14,7 @@ export interface ChangeText {
   readonly where: string
   /** What it returns. Empty for nothing. */
   readonly returning: string
-  /** The properties of the columns that it may change. Undefined where the text alone knows. */
+  /** The properties of the columns that it may change, or that an insert gives. Undefined where the text alone knows. */
   readonly sets?: readonly string[]
   /** For an insert that meets a row which is there: the condition of that row, where it is changed then. */
   readonly upsert?: { readonly changes: string | undefined }

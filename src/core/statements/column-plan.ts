@@ -14,6 +14,8 @@ export interface ColumnPlan {
   /** The type that it is stored as, which rounds a number to its scale. */
   readonly storedAs: string
   readonly notNull: boolean
+  /** Whether an insert without a value for it may fill it: by a default, or because it is computed. */
+  readonly isFilled: boolean
   /**
    * The SQL type that it is compared as, without a length too. Undefined for types whose operators Postgres does not run before row
    * security: under it such a column would not use its index.
@@ -39,6 +41,7 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
     writtenAs: withoutLength(type),
     storedAs: type,
     notNull: column.notNull,
+    isFilled: column.hasDefault || column.generated !== undefined || column.generatedIdentity !== undefined,
     comparedAs: comparedType(type),
     isText: column.dataType === 'string',
     words: column.enumValues,

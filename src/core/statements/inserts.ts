@@ -5,7 +5,7 @@ import { quoted } from './column-plan.js'
 import { planFindBy } from './reads.js'
 import type { Values } from '../values.js'
 import type { ChangeStatement } from './statement-cache.js'
-import { automatic, type Given, given, places, shapeOf, valuesOf } from './given-values.js'
+import { automatic, type Given, given, places, propertiesOf, shapeOf, valuesOf } from './given-values.js'
 import { givenParents, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { UniqueKey } from './table-keys.js'
 import type { TablePlan } from './table-plan.js'
@@ -55,6 +55,7 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
       head: insertHead(plan, all, locks) + (wanted === undefined ? '' : keepExisting(plan, wanted)),
       where: '',
       returning: plan.selected,
+      sets: propertiesOf(all),
       ...(wanted === undefined ? {} : { upsert: { changes: undefined } }),
     }),
   )
@@ -80,6 +81,7 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
       head: `${insertHead(plan, all, locks)} on conflict ${key.conflict} do update set ${update}`,
       where: '',
       returning: plan.selected,
+      sets: propertiesOf(all),
       upsert: { changes: rowWithKey(plan, all, key) },
     }
   })
