@@ -24,6 +24,8 @@ export interface Tokens {
   readRefresh(token: unknown): ReadSession | undefined
   /** Whether the text begins as a session token does. Nothing else of it is checked. */
   isSession(token: unknown): boolean
+  /** Whether a token of any kind stands somewhere in the text. */
+  isIn(text: string): boolean
 }
 
 /** A token that tells in which organization its row is. */

@@ -21,10 +21,12 @@ export function tokensOf(keyring: Keyring, { prefix = 'tk', env = 'live' }: Toke
   if (!/^[a-z][a-z0-9]{0,11}$/.test(prefix)) {
     throw new InvalidInputError('tokens.prefix', 'must be 1 to 12 lower-case letters and digits, a letter first')
   }
+  const anywhere = new RegExp(`${prefix}[irs]?_${env}_[0-9A-Za-z]{${idLength},}_[0-9A-Za-z]{${secretLength}}`)
   return {
     ...keyTokens(derivedKeys(keyring, 'api keys'), `${prefix}_${env}_`),
     ...invitationTokens(derivedKeys(keyring, 'invitations'), `${prefix}i_${env}_`),
     ...sessionTokens(derivedKeys(keyring, 'sessions'), derivedKeys(keyring, 'stored sessions'), prefix, env),
+    isIn: (text) => anywhere.test(text),
   }
 }
 

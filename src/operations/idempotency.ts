@@ -54,11 +54,12 @@ export function idempotent(
   return scope.track(run())
 }
 
-/** Whoever acts in a person's name has keys of their own: the stored answers are not the person's. The backend is ''. */
+/** Whoever acts in a person's name has keys of their own for each person: the stored answers are not theirs. The backend is ''. */
 function keeperOf({ context }: Scope): string {
   if (context.actor === undefined) return ''
-  const { actorId, actorLabel } = authorOf(context)
-  return actorId ?? actorLabel ?? ''
+  const { actorId, actorLabel, onBehalfOf } = authorOf(context)
+  const keeper = actorId ?? actorLabel ?? ''
+  return context.actor.impersonation === undefined ? keeper : `${keeper} for ${onBehalfOf}`
 }
 
 async function once(
@@ -69,10 +70,11 @@ async function once(
 ): Promise<JsonValue> {
   const id = newId()
   if (!(await claim(scope, row, id, asked))) return answered(scope, row, asked.digest)
-  const answer = jsonOf(await work(scope), refusedAnswer)
-  const values = [row[0], id, JSON.stringify(answer)]
-  await scope.query(() => planned({ statement: settle, values }, () => undefined))
-  return answer
+  const answer = JSON.stringify(jsonOf(await work(scope), refusedAnswer))
+  if (scope.context.tokens.isIn(answer)) throw refusedAnswer('has a token, which would be stored as it is')
+  const values = [row[0], id, answer]
+  // As it is stored: with its fields in the order in which everybody else gets them.
+  return scope.query(() => planned({ statement: settle, values }, ({ rows }) => rows[0]?.[0] as JsonValue))
 }
 
 interface Asked {
@@ -116,9 +118,11 @@ async function answered(scope: Scope, row: Row, digest: Buffer): Promise<JsonVal
   const found = await scope.query(() => planned({ statement: find, values: [...row, digest] }, ({ rows }) => rows[0]))
   // It has expired and was removed since.
   if (found === undefined) throw new RetryableError('serialization')
-  const [isSame, result] = found as [boolean, JsonValue]
-  if (isSame) return result
-  throw new IdempotencyMismatchError()
+  const [isSame, isDone, result] = found as [boolean, boolean, JsonValue]
+  if (!isSame) throw new IdempotencyMismatchError()
+  // No other transaction sees a row that is not done.
+  if (!isDone) throw new DefinitionError('an idempotent call has called itself, with its own key')
+  return result
 }
 
 const forgetExpired = statement(
@@ -136,11 +140,11 @@ const insert = statement(
 
 const settle = statement(
   `update platform.idempotency_keys set state = 'done', result = $3::jsonb, updated_at = statement_timestamp()
-   where org_id = $1 and id = $2`,
+   where org_id = $1 and id = $2 returning result`,
   'change',
 )
 
 const find = statement(
-  `select request_hash = $4::bytea, result from platform.idempotency_keys where org_id = $1 and actor = $2::text and key = $3::text`,
+  `select request_hash = $4::bytea, state = 'done', result from platform.idempotency_keys where org_id = $1 and actor = $2::text and key = $3::text`,
   'read',
 )

@@ -134,9 +134,9 @@ export async function cellsUnder(
   declared: readonly PgTable[],
 ): Promise<number> {
   const own = sealedTables(declared).flatMap(({ plan, columns }) => columns.map(({ sql }) => [plan.sql, sql] as const))
-  const names = declared.map((table) => {
-    const { schema = 'public', name } = getTableConfig(table)
-    return `${schema}.${name}`
+  const names = declared.flatMap((table) => {
+    const { schema = 'public', name, columns } = getTableConfig(table)
+    return columns.map((column) => `${schema}.${name}.${column.name}`)
   })
   const others = await ask(scope, findUndeclared, [names], ({ rows }) => rows as [string, string][])
   let cells = 0
@@ -161,7 +161,7 @@ const findUndeclared = statement(
    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
    where c.relkind in ('r', 'p') and not c.relispartition and n.nspname not in ('pg_catalog', 'information_schema')
-     and n.nspname || '.' || c.relname <> all ($1::text[])
+     and n.nspname || '.' || c.relname || '.' || a.attname <> all ($1::text[])
      and a.atttypid = 'pg_catalog.bytea'::pg_catalog.regtype
      and pg_catalog.has_table_privilege(c.oid, 'select')
      and exists (select from pg_catalog.pg_attribute o where o.attrelid = c.oid and o.attname = 'org_id'

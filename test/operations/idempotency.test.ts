@@ -83,7 +83,30 @@ test('whoever acts in the name of a person has keys of their own, and not the an
   const rows = await admin().query<{ actor: string }>('select actor from platform.idempotency_keys where org_id = $1', [
     team.id,
   ])
-  expect(rows.map(({ actor }) => actor).sort()).toEqual([userId, by].sort())
+  expect(rows.map(({ actor }) => actor).sort()).toEqual([userId, `${by} for ${userId}`].sort())
+})
+
+test('whoever acts in the names of two people, and as themselves, has the answers of none in the other', async () => {
+  const team = await teams.newTeam()
+  const { userId: by } = await team.join('owner')
+  const until = new Date(Date.now() + 60_000)
+  const named = async (userId: string) =>
+    teams.tenancy.forOrg(team.id, { actor: await team.org.actorFor(userId, { by, reason: 'ticket 7', until }) })
+  const orgs = [await named(team.owner.userId), await named((await team.join('admin')).userId), await team.as(by)]
+  for (const [place, org] of orgs.entries())
+    expect(await org.idempotent('key', 1, () => Promise.resolve(place))).toBe(place)
+})
+
+test('a call that makes itself again with its own key is refused, and writes nothing', async () => {
+  const { org, id } = await teams.newTeam()
+  const again = (inner: Org): Promise<unknown> =>
+    inner.idempotent('key', 1, async (deeper) => {
+      await create(deeper)
+      return again(deeper)
+    })
+  await expect(again(org)).rejects.toThrow('an idempotent call has called itself, with its own key')
+  expect(await keysOf(id)).toEqual([])
+  expect(await org.agents.count()).toBe(0)
 })
 
 test('the keys of the backend have no name', async () => {
@@ -122,6 +145,32 @@ describe('the answer', () => {
     expect([first, second]).toEqual([form, form])
     expectTypeOf(first.at).toEqualTypeOf<string>()
     expectTypeOf(first.deep.n).toEqualTypeOf<number>()
+  })
+
+  test('has its fields in the same order for everybody', async () => {
+    const { org } = await teams.newTeam()
+    const work = () => Promise.resolve({ longest: 1, a: { z: 1, y: -0 } })
+    const answers = [await org.idempotent('key', 1, work), await org.idempotent('key', 1, work)]
+    expect(JSON.stringify(answers[0])).toBe(JSON.stringify(answers[1]))
+    expect(Object.is(answers[0]?.a.y, answers[1]?.a.y)).toBe(true)
+  })
+
+  test('is refused where a token stands in it: whoever reads the database could use it', async () => {
+    const team = await teams.newTeam()
+    const org = await team.as(team.owner.userId)
+    const session = await teams.tenancy.forUser(team.owner.userId).sessions.start({})
+    const tokens: ((inner: Org) => Promise<unknown>)[] = [
+      async (inner) => (await inner.apiKeys.create({ name: 'ci' })).token,
+      async (inner) => {
+        const { token } = await inner.invitations.create({ email: 'eve@example.com', role: 'member' })
+        return { url: `https://acme.example/join?token=${token}` }
+      },
+      () => Promise.resolve([session.token]),
+      () => Promise.resolve({ [session.refreshToken]: 1 }),
+    ]
+    for (const work of tokens) await expect(org.idempotent('key', 1, work)).rejects.toThrow(/has a token/)
+    expect(await keysOf(team.id)).toEqual([])
+    expect(await org.apiKeys.count()).toBe(0)
   })
 
   test('may be nothing', async () => {

@@ -192,7 +192,7 @@ describe('rotate', () => {
     expect(JSON.stringify(entries)).not.toContain('wrapped')
   })
 
-  test('keeps a key that a value still names: one that does not open, and one of a table that this build does not know', async () => {
+  test('keeps a key that a value still names: one that does not open, and one of a table or a column that this build does not know', async () => {
     const { team, org, projectIds, vault, row } = await newVault()
     const { id: other } = await org.repository(SealedDatabases).create({
       projectId: projectIds[1],
@@ -214,11 +214,18 @@ describe('rotate', () => {
     await admin('grant usage on schema later to tenantry_system')
     await admin('grant select on later.vault to tenantry_system')
     await admin('insert into later.vault select org_id, jwt_secret from platform.credentials where id = $1', [row.id])
-    expect(await system().rotate(team.id)).toMatchObject({ rows: 1, destroyed: 0, left: 3, isComplete: true })
+    await admin('alter table platform.agents add column pin bytea')
+    await admin(
+      `insert into platform.agents (org_id, id, name, username, pin)
+       select org_id, gen_random_uuid(), 'Ada', 'ada', jwt_secret from platform.credentials where id = $1`,
+      [row.id],
+    )
+    expect(await system().rotate(team.id)).toMatchObject({ rows: 1, destroyed: 0, left: 4, isComplete: true })
     expect((await keysOf(team.id)).map(({ state }) => state)).toEqual(['decrypt_only', 'active'])
     await expect(vault.reveal(row.id)).rejects.toThrow(DecryptError)
     await vault.replace(row.id, { anonKey: 'new' })
     await admin('drop schema later cascade')
+    await admin('alter table platform.agents drop column pin')
     await admin('delete from platform.databases where id = $1', [other])
     expect(await system().rotate(team.id)).toMatchObject({ destroyed: 2, left: 0 })
   })
