@@ -8,6 +8,7 @@ import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
 import { AuditLog } from './repositories/audit-logs.js'
+import { Credits } from './repositories/credits.js'
 import { OrganizationProfile } from './repositories/organization.js'
 import type { Actor } from './core/actor.js'
 import { actorFor, type ImpersonationOptions } from './operations/actors.js'
@@ -19,6 +20,7 @@ import { ManagedInvitations } from './operations/manage-invitations.js'
 import { ManagedMembers } from './operations/manage-members.js'
 import { ManagedRoles } from './operations/manage-roles.js'
 import { StaffedProjects } from './operations/project-members.js'
+import { SummedUsage } from './operations/usage-summary.js'
 import { Tasks } from './repositories/tasks.js'
 import { Workflows } from './repositories/workflows.js'
 import { readOptions } from './core/values.js'
@@ -66,6 +68,11 @@ export class Org {
     return this.repository(AuditLog)
   }
 
+  /** Money granted to the organization, and what is left of it. */
+  get credits(): Credits {
+    return this.repository(Credits)
+  }
+
   /** The limits of the plan beside what is in use. */
   get entitlements(): Entitlements {
     return this.repository(Entitlements)
@@ -98,6 +105,11 @@ export class Org {
 
   get tasks(): Tasks {
     return this.repository(Tasks)
+  }
+
+  /** What was used of each metric. */
+  get usage(): SummedUsage {
+    return this.repository(SummedUsage)
   }
 
   get workflows(): Workflows {

@@ -143,12 +143,16 @@ export class RateLimitedError extends TenantryError {
   }
 }
 
-/** The organization has not enough credit left. Not thrown yet. */
+/** The organization has not enough credit of that currency left. Nothing was spent. Amounts are decimals, such as `12.50`. */
 export class InsufficientCreditError extends TenantryError {
   readonly code = 'insufficient_credit'
   readonly status = 402
-  constructor() {
-    super('not enough credit is left')
+  constructor(
+    readonly currency: string,
+    readonly needed: string,
+    readonly available: string,
+  ) {
+    super(`credits: ${needed} ${currency} are needed, and ${available} ${currency} are left`)
   }
 }
 

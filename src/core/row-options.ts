@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { OwnStatement } from './statements/statement-cache.js'
 import type { Guard } from './statements/updates.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { TablePlan } from './statements/table-plan.js'
@@ -30,6 +31,13 @@ export interface UpdateRowOptions {
 export interface RevealOptions {
   /** The permission to ask for. Default: `<resource>:reveal`. */
   readonly permission?: string | undefined
+}
+
+/** The query that tells why a statement of a repository's own returned no row and changed none. It is sent only in that case. */
+export interface Why {
+  readonly statement: OwnStatement
+  /** How many of the statement's values it takes, from the first. */
+  readonly takes: number
 }
 
 /** A schema whose fields are all columns of the row. Sealed columns are not: a row that is put has no id to seal them for. */

@@ -4,7 +4,7 @@ import type { Row as RowOf } from '../schema/shared/rows.js'
 import type { Result } from './executor.js'
 import type { Query } from './query.js'
 import type { Scope } from './scope.js'
-import type { InsertOptions, ManagedValues, PutSchema, RevealOptions, UpdateRowOptions } from './row-options.js'
+import type { InsertOptions, ManagedValues, PutSchema, RevealOptions, UpdateRowOptions, Why } from './row-options.js'
 import { ScopedTable } from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
 import type { ChangeText } from './statements/change-text.js'
@@ -208,9 +208,17 @@ export abstract class ScopedRepository<Row extends object> {
     return ownStatement(this.plan, this.constructor, name, true, text)
   }
 
-  /** Runs a statement of the repository's own. What `values` throws rejects the query. */
-  protected run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
-    return this.rows.run(statement, values, read)
+  /**
+   * Runs a statement of the repository's own. What `values` throws rejects the query. `read` gets the answer of `why` where the statement
+   * returned no row and changed none.
+   */
+  protected run<T>(
+    statement: OwnStatement,
+    values: () => readonly unknown[],
+    read: (result: Result, diagnosis: Result | undefined) => T,
+    why?: Why,
+  ): Query<T> {
+    return this.rows.run(statement, values, read, why)
   }
 
   /** The rows of this table that a statement of the repository's own returned. */

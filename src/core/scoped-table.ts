@@ -45,6 +45,7 @@ import type {
   RevealOptions,
   TableUse,
   UpdateRowOptions,
+  Why,
 } from './row-options.js'
 import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
 import { given, parsed, without } from './row-values.js'
@@ -309,7 +310,12 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Runs a statement of a repository's own. What `values` throws rejects the query. */
-  run<T>(statement: OwnStatement, values: () => readonly unknown[], read: (result: Result) => T): Query<T> {
+  run<T>(
+    statement: OwnStatement,
+    values: () => readonly unknown[],
+    read: (result: Result, diagnosis: Result | undefined) => T,
+    why?: Why,
+  ): Query<T> {
     if (!statement.changes) {
       // The statement may return anything, so a role in single projects is not enough.
       return this.scope.query(() => {
@@ -318,8 +324,10 @@ export class ScopedTable<Row extends object> {
       })
     }
     return this.write(undefined, () => {
-      const call = callOf(this.target, statement, values()) as ChangeCall
-      return this.audited(statement.event, false, { call, diagnose: undefined, read })
+      const all = values()
+      const call = callOf(this.target, statement, all) as ChangeCall
+      const diagnose = why === undefined ? undefined : callOf(this.target, why.statement, all.slice(0, why.takes))
+      return this.audited(statement.event, false, { call, diagnose, read })
     })
   }
 

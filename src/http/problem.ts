@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import {
   type ErrorStatus,
   ForbiddenError,
+  InsufficientCreditError,
   type InputFault,
   InvalidInputError,
   PlanLimitError,
@@ -37,6 +38,10 @@ export interface Problem {
   /** What the plan allows, and what is in use. */
   readonly limit?: number
   readonly current?: number
+  /** The credit that is missing: its currency, and how much was needed and is left, as decimals. */
+  readonly currency?: string
+  readonly needed?: string
+  readonly available?: string
 }
 
 /** An answer for any framework. `body` is to be sent as JSON, under the content type that `headers` has. */
@@ -80,7 +85,9 @@ export function problemOf(error: unknown, options?: ProblemOptions): ProblemAnsw
   return { status, headers: headersOf(error, retryAfter), body }
 }
 
-function factsOf(error: unknown): Pick<Problem, 'field' | 'faults' | 'permission' | 'limitName' | 'limit' | 'current'> {
+type Facts = 'field' | 'faults' | 'permission' | 'limitName' | 'limit' | 'current' | 'currency' | 'needed' | 'available'
+
+function factsOf(error: unknown): Pick<Problem, Facts> {
   if (error instanceof InvalidInputError) {
     const { faults } = error
     const [{ field } = { field: '' }, second] = faults
@@ -90,6 +97,10 @@ function factsOf(error: unknown): Pick<Problem, 'field' | 'faults' | 'permission
   if (error instanceof PlanLimitError) {
     const { limitName, limit, current } = error
     return { limitName, limit, current }
+  }
+  if (error instanceof InsufficientCreditError) {
+    const { currency, needed, available } = error
+    return { currency, needed, available }
   }
   return {}
 }

@@ -9,6 +9,7 @@ import { parseInput } from '../core/values.js'
 import type { BillingPlan, PlanLimits } from '../schema/billing-plans.js'
 import type { Subscription } from '../schema/subscriptions.js'
 import * as shape from '../schema/shared/shapes.js'
+import { currentPeriod, measuredUsage, periodOf } from './measured-usage.js'
 import { planInForce } from './plan-limits.js'
 import { seatsInUse } from './seats.js'
 
@@ -119,36 +120,17 @@ function foundIn(row: EntitlementRow): Found {
   }
 }
 
-/**
- * What was used of each metric in the current period. Whole UTC days are rolled up; the events of a day that the period has only a part
- * of are added up.
- */
-const usedMetrics = `
-  select metric, sum(quantity) as quantity from (
-    select m.metric_type as metric, m.metric_value as quantity
-    from platform.usage_metrics m, period
-    where m.org_id = $1 and m.period_start >= period.first_day and m.period_end <= period.last_day
-    union all
-    select e.metric_type, e.quantity
-    from platform.usage_events e, period
-    where e.org_id = $1 and e.occurred_at >= period.begins and e.occurred_at < period.ends
-      and not (e.occurred_at >= period.first_day and e.occurred_at < period.last_day)
-  ) measured group by metric`
-
 const entitlements = statement(
-  `with period as materialized (
-     select s.current_period_start as begins, s.current_period_end as ends,
-       date_trunc('day', s.current_period_start + interval '1 day' - interval '1 microsecond', 'UTC') as first_day,
-       date_trunc('day', s.current_period_end, 'UTC') as last_day
-     from platform.subscriptions s where s.org_id = $1
-   )
+  `with ${periodOf(currentPeriod)}
    select plan.id, plan.name, plan.max_projects, plan.max_members, plan.limits, subscription.plan_id, subscription.spend_cap_enabled,
      (select count(*) from platform.projects p where p.org_id = $1 and p.deleted_at is null),
      ${seatsInUse},
      (select coalesce(sum(d.size_gb), 0) from platform.disk_config d
       join platform.projects p on p.org_id = $1 and p.id = d.project_id and p.deleted_at is null
       where d.org_id = $1),
-     (select coalesce(jsonb_object_agg(metric, quantity), '{}') from (${usedMetrics}) used)
+     (select coalesce(jsonb_object_agg(metric, quantity), '{}') from (
+       select metric, sum(quantity) as quantity from (${measuredUsage}) measured group by metric
+     ) used)
    ${planInForce('$2::text')}`,
   'read',
 )

@@ -32,7 +32,7 @@ export const usageEvents = platform.table(
     ...tenantTable('usage_events', t),
   ],
 )
-declareTable(usageEvents, { kind: 'tenant', appendOnly: true, loose: ['project_id'] })
+declareTable(usageEvents, { kind: 'tenant', appendOnly: true, loose: ['project_id'], hidden: ['body_hash'] })
 
 /** The total of one metric, one project (null: none) and one UTC day, updated in the transaction that records an event. */
 export const usageMetrics = platform.table(
@@ -69,6 +69,6 @@ export const newUsageEvent = z.strictObject({
   at: shape.instant,
 })
 
-export interface UsageEvent extends Row<typeof usageEvents> {}
+export interface UsageEvent extends Omit<Row<typeof usageEvents>, 'bodyHash'> {}
 export interface NewUsageEvent extends z.input<typeof newUsageEvent> {}
 export interface UsageMetric extends Row<typeof usageMetrics> {}

@@ -42,6 +42,10 @@ test('limits tell their numbers, and a 401 how to authenticate', () => {
     status: 402,
     body: { code: 'plan_limit', limitName: 'max_members', limit: 5, current: 5 },
   })
+  expect(problemOf(new errors.InsufficientCreditError('EUR', '5.00', '1.20'))).toMatchObject({
+    status: 402,
+    body: { code: 'insufficient_credit', currency: 'EUR', needed: '5.00', available: '1.20' },
+  })
   expect(problemOf(new ForbiddenError('agents:write')).body).toMatchObject({ status: 403, permission: 'agents:write' })
   expect(problemOf(new ForbiddenError(undefined, 'not here')).body).not.toHaveProperty('permission')
   expect(problemOf(new RateLimitedError(90, 10))).toMatchObject({

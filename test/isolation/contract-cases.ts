@@ -31,19 +31,13 @@ import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
+import { byId } from './calls-by-id.js'
+import { creditsCase, usageCase } from './usage-cases.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
 const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.find(id))?.leaseToken ?? newId() })
 const claim = (org: Org) => org.tasks.claim({ owner: 'worker' })
 const projectOf = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
-
-/** The reads by id, which every repository has. */
-const byId = {
-  find: (all: ScopedRepository<object>, id: string) => all.find(id),
-  get: (all: ScopedRepository<object>, id: string) => all.get(id),
-  findMany: (all: ScopedRepository<object>, id: string) => all.findMany([id]),
-  getMany: (all: ScopedRepository<object>, id: string) => all.getMany([id]),
-}
 
 export const projectsCase = {
   repository: StaffedProjects,
@@ -356,12 +350,14 @@ export const orgCases: OrgCases = {
   agents: agentsCase,
   apiKeys: apiKeysCase,
   audit: auditCase,
+  credits: creditsCase,
   invitations: invitationsCase,
   members: membersCase,
   projects: projectsCase,
   roles: rolesCase,
   schedules: schedulesCase,
   tasks: tasksCase,
+  usage: usageCase,
   workflows: workflowsCase,
 }
 
@@ -370,6 +366,7 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.agents),
   use(orgCases.apiKeys),
   use(orgCases.audit),
+  use(orgCases.credits),
   use(orgCases.invitations),
   use(orgCases.members),
   use(orgCases.projects),
@@ -377,5 +374,6 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.roles),
   use(orgCases.schedules),
   use(orgCases.tasks),
+  use(orgCases.usage),
   use(orgCases.workflows),
 ]

@@ -1,6 +1,12 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
-import { BrokenReferenceError, ConflictError, NotFoundError } from '../../src/core/errors.js'
+import {
+  BrokenReferenceError,
+  ConflictError,
+  InsufficientCreditError,
+  InvalidInputError,
+  NotFoundError,
+} from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
@@ -25,6 +31,7 @@ export async function callEverything(organizations: Organizations): Promise<void
   await Promise.all([projects, agents, workflows, tasks, schedules].map((table) => readEveryWay(table, organizations)))
   await organizations.empty().organization.get()
   await organizations.usual().entitlements.get()
+  await measureEveryWay(organizations.usual())
   await writeEveryWay(organizations.empty())
 }
 
@@ -37,7 +44,7 @@ async function callContract<Repository>(one: ContractCase<Repository>, { empty, 
 }
 
 // As a task without a lease cannot be completed: its statement was sent.
-const refusals = [BrokenReferenceError, ConflictError, NotFoundError]
+const refusals = [BrokenReferenceError, ConflictError, InsufficientCreditError, InvalidInputError, NotFoundError]
 
 async function carryOut(call: () => unknown): Promise<void> {
   try {
@@ -48,6 +55,21 @@ async function carryOut(call: () => unknown): Promise<void> {
   } catch (error) {
     if (!refusals.some((refusal) => error instanceof refusal)) throw error
   }
+}
+
+/** Every sum of usage, and what tells why usage was not recorded and credits not spent or voided. */
+async function measureEveryWay({ usage, credits }: Org): Promise<void> {
+  const march = { from: new Date(Date.UTC(2026, 2, 1)), to: new Date(Date.UTC(2026, 3, 1)) }
+  for (const period of [{}, march]) {
+    for (const by of ['metric', 'project', 'day', 'month'] as const)
+      await carryOut(() => usage.summary({ ...period, by }))
+    await carryOut(() => usage.summary({ ...period, metric: 'mails', projectId: newId() }))
+  }
+  await carryOut(() =>
+    usage.record({ key: newId(), metric: 'mails', quantity: '1', at: march.from, projectId: newId() }),
+  )
+  await carryOut(() => credits.spend({ amount: '999999999999', currency: 'EUR' }))
+  await carryOut(() => credits.void(newId()))
 }
 
 type Row = Readonly<Record<string, unknown>>

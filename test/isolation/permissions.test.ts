@@ -21,15 +21,18 @@ const resources: Readonly<Record<keyof OrgCases, string>> = {
   agents: 'agents',
   apiKeys: 'api_keys',
   audit: 'audit',
+  credits: 'credits',
   invitations: 'invitations',
   members: 'members',
   projects: 'projects',
   roles: 'roles',
   schedules: 'schedules',
   tasks: 'tasks',
+  usage: 'usage',
   workflows: 'workflows',
 }
-const isRead = (verb: string) => /^(find|get|list|stream|count|exists|due$|permissionsOf|toolsOf)/.test(verb)
+const isRead = (verb: string) =>
+  /^(find|get|list|stream|count|exists|due$|permissionsOf|toolsOf|summary|balance|entries)/.test(verb)
 
 /** Verbs with a permission of their own, which the tests of their repositories try. */
 const hasItsOwn = new Set(['export'])

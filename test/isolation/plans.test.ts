@@ -33,7 +33,7 @@ beforeAll(async () => {
   const organizations = await fillOrganizations(database.admin)
   orgId = organizations[organizations.length / 2] ?? ''
   const empty: string[] = []
-  for (let made = 0; made < 180; made++) empty.push(await newOrganization())
+  for (let made = 0; made < 220; made++) empty.push(await newOrganization())
   // Without statistics, each of its indexes looks as good as the primary key.
   await database.admin.query('vacuum analyze platform.organizations')
   const { executor, sent: recorded } = serve(4)
@@ -185,6 +185,15 @@ test('due rows are found by their time, without reading all that wait', async ()
   const plan = await explain.generic(session, due?.statement.text ?? '', due?.values ?? [])
   await session.close()
   expect(JSON.stringify(plan)).toMatch(/"Index Cond":"[^"]*next_run_at <= /)
+})
+
+test('the events of a part of a day are found by their time, without reading the others of the period', async () => {
+  const summary = sent.find(({ statement }) => statement.text.includes('platform.usage_events e, period'))
+  const session = await enter()
+  const plan = JSON.stringify(await explain.generic(session, summary?.statement.text ?? '', summary?.values ?? []))
+  await session.close()
+  expect(plan.match(/"Index Cond":"[^"]*occurred_at >= [^"]*occurred_at < /g)).toHaveLength(2)
+  expect(plan).toMatch(/"Index Cond":"[^"]*period_start >= [^"]*period_start < /)
 })
 
 test('a page of a usual size is planned once for all organizations', async () => {

@@ -37,11 +37,7 @@ describe.each(walls)('%s', (_, without) => {
        values ($1, $2, $3, $3, now() - interval '1 day', now() + interval '1 day')`,
       [org.id, newId(), plan],
     )
-    await database.admin.query(
-      `insert into platform.usage_metrics (org_id, id, metric_type, metric_value, period_start, period_end)
-       values ($1, $2, 'mails', $3, date_trunc('day', now(), 'UTC'), date_trunc('day', now(), 'UTC') + interval '1 day')`,
-      [org.id, newId(), projects],
-    )
+    await org.usage.record({ key: 'one', metric: 'mails', quantity: String(projects), at: new Date() })
     for (let made = 0; made < projects; made++) await org.projects.create({ name: `P${made}`, slug: `p${made}` })
     await org.roles.create({ key: 'worker', name: `Worker of ${org.id}`, permissions: ['agents:read'] })
     const { userId } = await org.members.addService({ name: 'bot', role: 'worker' })
@@ -72,6 +68,22 @@ describe.each(walls)('%s', (_, without) => {
       current: 2,
     })
     expect((await theirs.org.entitlements.get()).limits.max_projects).toEqual({ limit: 9, used: 3 })
+  })
+
+  test('usage and credits are added up in the organization alone', async () => {
+    const ours = await organization({ projects: 1, maxProjects: 2 })
+    const theirs = await organization({ projects: 3, maxProjects: 9 })
+    const period = { from: new Date(Date.now() - 7_200_000), to: new Date(Date.now() + 7_200_000) }
+    for (const options of [{}, period, { ...period, by: 'project' }, { ...period, by: 'day' }] as const) {
+      const { totals } = await ours.org.usage.summary(options)
+      expect(totals.map(({ quantity }) => quantity)).toEqual(['1.000000'])
+    }
+    await ours.org.credits.grant({ amount: '2', currency: 'EUR' })
+    await theirs.org.credits.grant({ amount: '50', currency: 'EUR' })
+    expect(await ours.org.credits.balance()).toEqual([{ currency: 'EUR', amount: '2.00' }])
+    await expect(ours.org.credits.spend({ amount: '3', currency: 'EUR' })).rejects.toMatchObject({ available: '2.00' })
+    await ours.org.credits.spend({ amount: '2', currency: 'EUR' })
+    expect(await theirs.org.credits.balance()).toEqual([{ currency: 'EUR', amount: '50.00' }])
   })
 
   test('a key and an invitation are found in their organization alone', async () => {

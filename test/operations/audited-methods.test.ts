@@ -114,7 +114,8 @@ const inLostSavepoint: Run = (org, call) =>
   })
 const inBatch: Run = (org, call) => org.batch((inner) => [call(inner as never)] as never)
 
-const isRead = ({ name }: Method) => /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf)/.test(name)
+const isRead = ({ name }: Method) =>
+  /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf|summary|balance|entries)/.test(name)
 const reads = methods.filter(isRead)
 const writes = methods.filter((method) => !isRead(method))
 
@@ -161,5 +162,5 @@ describe.each(writes)('$name', ({ on, name }) => {
   })
 })
 
-/** Tasks are not audited. */
-const isAudited = (name: string) => !name.startsWith('tasks.')
+/** Tasks and usage are not audited. */
+const isAudited = (name: string) => !/^(?:tasks|usage)\./.test(name)

@@ -354,18 +354,8 @@ describe('entitlements', () => {
       'update platform.subscriptions set current_period_start = $2, current_period_end = $3 where org_id = $1',
       [team.id, from, to],
     )
-  const event = (team: Team, at: string, quantity: number) =>
-    admin().query(
-      `insert into platform.usage_events (org_id, id, idempotency_key, metric_type, quantity, occurred_at, body_hash)
-       values ($1, $2::uuid, $2::text, 'bandwidth_gb', $3, $4, '\\x00')`,
-      [team.id, newId(), quantity, at],
-    )
-  const day = (team: Team, date: string, value: number) =>
-    admin().query(
-      `insert into platform.usage_metrics (org_id, id, metric_type, metric_value, period_start, period_end)
-       values ($1, $2, 'bandwidth_gb', $3, $4::timestamptz, $4::timestamptz + interval '1 day')`,
-      [team.id, newId(), value, `${date} 00:00:00+00`],
-    )
+  const used = (team: Team, at: string, quantity: number) =>
+    team.org.usage.record({ key: at, metric: 'bandwidth_gb', quantity: String(quantity), at })
 
   test('show limits beside what is in use', async () => {
     const team = await teams.newTeam({
@@ -399,19 +389,22 @@ describe('entitlements', () => {
     ['2026-03-01 06:00:00+00', '2026-03-01 18:00:00+00', 2 + 3],
   ])('count a metric from %s to %s', async (from, to, expected) => {
     const team = await teams.newTeam({ plan: await planWith({ bandwidth_gb: 100 }) })
-    await day(team, '2026-03-01', 10)
-    await day(team, '2026-03-02', 20)
-    await day(team, '2026-04-01', 40)
-    const hours = { '2026-03-01 05:00': 5, '2026-03-01 11:00': 2, '2026-03-01 13:00': 3, '2026-03-02 11:00': 5 }
-    for (const [at, quantity] of Object.entries({ ...hours, '2026-03-02 13:00': 15 }))
-      await event(team, `${at}:00+00`, quantity)
+    const hours = {
+      '2026-03-01T05': 5,
+      '2026-03-01T11': 2,
+      '2026-03-01T13': 3,
+      '2026-03-02T11': 5,
+      '2026-03-02T13': 15,
+    }
+    for (const [at, quantity] of Object.entries({ ...hours, '2026-04-01T00': 40 }))
+      await used(team, `${at}:00:00Z`, quantity)
     await period(team, from, to)
     expect((await team.org.entitlements.get()).limits.bandwidth_gb).toEqual({ limit: 100, used: expected })
   })
 
   test('assert that there is room, for metrics only while spending is capped', async () => {
     const team = await teams.newTeam({ plan: await planWith({ bandwidth_gb: 100, maxProjects: 0 }) })
-    await day(team, '2026-03-01', 99)
+    await used(team, '2026-03-01T12:00:00Z', 99)
     await period(team, '2026-03-01 00:00:00+00', '2026-04-01 00:00:00+00')
     await team.org.entitlements.assert('bandwidth_gb')
     await expect(team.org.entitlements.assert('bandwidth_gb', 1.5)).rejects.toMatchObject({
@@ -424,6 +417,19 @@ describe('entitlements', () => {
     await expect(team.org.entitlements.assert('max_projects')).rejects.toThrow(PlanLimitError)
     await team.org.entitlements.assert('unknown')
     await expect(team.org.entitlements.assert('bandwidth_gb', 0)).rejects.toThrow('amount: must be more than 0')
+  })
+
+  test('show a metric once it is recorded, and the total of what callers record at once', async () => {
+    const team = await teams.newTeam({ plan: await planWith({ bandwidth_gb: 2 }) })
+    await period(team, '2026-03-01 06:00:00+00', '2026-04-01 00:00:00+00')
+    expect((await team.org.entitlements.get()).limits.bandwidth_gb).toEqual({ limit: 2, used: undefined })
+    const at = (minute: number) => `2026-03-0${(minute % 2) + 1}T07:${String(minute).padStart(2, '0')}:00Z`
+    await contend((minute) => used(team, at(minute), 0.1))
+    expect((await team.org.entitlements.get()).limits.bandwidth_gb).toEqual({ limit: 2, used: 2 })
+    await expect(team.org.entitlements.assert('bandwidth_gb', 0.1)).rejects.toMatchObject({ limit: 2, current: 2 })
+    await used(team, '2026-03-01T05:59:59Z', 5)
+    await used(team, '2026-03-03T00:00:00Z', 0.5)
+    expect((await team.org.entitlements.get()).limits.bandwidth_gb).toEqual({ limit: 2, used: 2.5 })
   })
 
   test('need the permission to see the plan, and none to be asked', async () => {

@@ -8,6 +8,8 @@ import type { AuditLog } from '../../src/repositories/audit-logs.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
 import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
+import type { SummedUsage } from '../../src/operations/usage-summary.js'
+import type { Credits } from '../../src/repositories/credits.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
 import type { Tenancy } from '../../src/tenancy.js'
@@ -233,6 +235,39 @@ const ofAuditLog = Object.entries(ofAudit as Readonly<Record<string, Entry['args
   call: ({ org }, given) => apply(org.audit, name, given),
 }))
 
+const usage = ({ ids }: Side) => ({
+  key: newId(),
+  metric: 'mails',
+  quantity: '1.5',
+  projectId: ids.projects,
+  at: earlier,
+})
+
+const ofUsage: Arguments<Pick<SummedUsage, 'findByKey' | 'record' | 'recordMany' | 'summary'>> = {
+  findByKey: () => ['one'],
+  record: (ours) => [usage(ours)],
+  recordMany: (ours) => [[usage(ours), usage(ours)]],
+  summary: ({ ids }) => [
+    { from: earlier, to: new Date(Date.UTC(2020, 1, 1)), by: 'day', metric: 'mails', projectId: ids.projects },
+  ],
+}
+
+const ofCredits: Arguments<Pick<Credits, 'grant' | 'spend' | 'void' | 'balance' | 'entries'>> = {
+  grant: () => [{ amount: '10.5', currency: 'EUR', reason: 'a gift', priority: 5, expiresAt: new Date() }],
+  spend: () => [{ amount: '0.01', currency: 'EUR', reference: 'one' }],
+  void: () => [newId(), { reference: 'one' }],
+  balance: () => [],
+  entries: () => [{ kind: 'spend', createdAt: { gte: earlier }, limit: 5, orderBy: '-createdAt' }],
+}
+
+const ofBilling = Object.entries({ usage: ofUsage, credits: ofCredits }).flatMap(([resource, methods]) =>
+  Object.entries(methods as Readonly<Record<string, Entry['args']>>).map(([name, args]): Entry => ({
+    name: `${resource}.${name}`,
+    args,
+    call: ({ org }, given) => apply(resource === 'usage' ? org.usage : org.credits, name, given),
+  })),
+)
+
 const strict = z.strictObject({ kind: z.string().max(50) })
 
 const ofTenancy: Entry[] = [
@@ -325,4 +360,4 @@ const ofTenancy: Entry[] = [
 
 const Defined = defineRepository(projects, { create: newProject.required({ ref: true }), patch: projectPatch })
 
-export const entries: readonly Entry[] = [...ofRepositories, ...ofAuditLog, ...ofTenancy]
+export const entries: readonly Entry[] = [...ofRepositories, ...ofAuditLog, ...ofBilling, ...ofTenancy]

@@ -108,7 +108,18 @@ function outcomeOf(settled: Settled, sent: () => number): { name: string; fault?
 
 /** Every byte of an organization. */
 async function photograph(admin: Session, { org }: Side): Promise<string> {
-  const tables = ['projects', 'agents', 'workflows', 'schedules', 'tasks', 'agent_tools']
+  const tables = [
+    'projects',
+    'agents',
+    'workflows',
+    'schedules',
+    'tasks',
+    'agent_tools',
+    'usage_events',
+    'usage_metrics',
+    'credits',
+    'credit_entries',
+  ]
   const rows = await admin.query(
     tables.map((table) => `select t::text from platform.${table} t where org_id = $1`).join(' union all ') +
       ' order by 1',

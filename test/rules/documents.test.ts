@@ -24,7 +24,7 @@ test('a reference that is out of date, a method without a doc comment and code t
   expect(stderr).not.toContain('docs/reference/errors.md')
 })
 
-test('the reference says which errors are not thrown yet, and has the options with their defaults', () => {
-  expect(read('docs/reference/errors.md')).toContain('has not enough credit left. Not thrown yet.\n')
+test('the reference says when errors are thrown, and has the options with their defaults', () => {
+  expect(read('docs/reference/errors.md')).toContain('has not enough credit of that currency left.\n')
   expect(read('docs/reference/options.md')).toContain('`retries?: number`: How often the whole function may run again')
 })

@@ -132,4 +132,5 @@ function fits(action: string, was: Json | undefined, is: Json | undefined): bool
 
 /** A number of any size is text in an entry. */
 const isSame = (one: unknown, other: unknown): boolean =>
-  isDeepStrictEqual(one ?? null, other ?? null) || (typeof other === 'number' && one === String(other))
+  isDeepStrictEqual(one ?? null, other ?? null) ||
+  (typeof other === 'number' && typeof one === 'string' && one !== '' && Number(one) === other)

@@ -271,4 +271,51 @@ const tables: readonly Table[] = [
     ],
     rowsEach * 4,
   ],
+  [
+    'usage_events',
+    [
+      ['id', idOf('event', 'n')],
+      ['idempotency_key', `'key-' || n`],
+      ['metric_type', oneOf('mails', 'calls', 'gigabytes')],
+      ['quantity', 'n'],
+      ['project_id', some(idOf('project', '(n % 200 + 1)'), 2)],
+      ['occurred_at', `now() - n * interval '6 hours'`],
+      ['body_hash', 'sha256(n::text::bytea)'],
+    ],
+    rowsEach * 2,
+  ],
+  [
+    'usage_metrics',
+    [
+      ['id', idOf('metric', 'n')],
+      ['metric_type', oneOf('mails', 'calls', 'gigabytes')],
+      ['metric_value', 'n'],
+      ['period_start', `date_trunc('day', now(), 'UTC') - n * interval '24 hours'`],
+      ['period_end', `date_trunc('day', now(), 'UTC') - (n - 1) * interval '24 hours'`],
+    ],
+    rowsEach,
+  ],
+  [
+    'credits',
+    [
+      ['id', idOf('credit', 'n')],
+      ['amount', '10'],
+      ['remaining', 'n % 10'],
+      ['currency', oneOf('EUR', 'USD')],
+      ['priority', 'n % 3'],
+      ['expires_at', some(`now() + n * interval '1 day'`, 2)],
+    ],
+    rowsEach,
+  ],
+  [
+    'credit_entries',
+    [
+      ['id', idOf('entry', 'n')],
+      ['credit_id', idOf('credit', '(n % 200 + 1)')],
+      ['kind', oneOf('grant', 'spend', 'void')],
+      ['amount', 'n'],
+      ['reference', `'invoice-' || n`],
+    ],
+    rowsEach * 2,
+  ],
 ]

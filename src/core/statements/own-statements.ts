@@ -35,7 +35,7 @@ function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): v
   )
 }
 
-/** `"org_id" = $1`, or an insert that gives `$1` to the column. */
+/** `"org_id" = $1`, or an insert that gives `$1` to the column, with or without other statements in front of it. */
 const saysOwner = (column: string, sql: string): boolean =>
   new RegExp(`\\b${column}"? = \\$1(?!\\d)`).test(sql) ||
-  new RegExp(`^\\s*insert into [^(]*\\(\\s*"?${column}"?\\s*[,)][^]*\\$1(?!\\d)`, 'i').test(sql)
+  new RegExp(`^\\s*(?:with\\b[^]*\\)\\s*)?insert into [^(]*\\(\\s*"?${column}"?\\s*[,)][^]*\\$1(?!\\d)`, 'i').test(sql)

@@ -1,0 +1,50 @@
+import { SummedUsage } from '../../src/operations/usage-summary.js'
+import type { Org } from '../../src/org.js'
+import { Credits } from '../../src/repositories/credits.js'
+import { creditEntries, credits, projects, usageEvents, usageMetrics } from '../../src/schema/index.js'
+import type { ContractCase } from '../../src/testing/isolation-contract.js'
+import { byId } from './calls-by-id.js'
+
+const newProject = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
+
+export const creditsCase = {
+  repository: Credits,
+  tables: [credits, creditEntries],
+  make: async (org) => (await org.credits.grant({ amount: '10', currency: 'EUR' })).id,
+  calls: {
+    ...byId,
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ currency: 'EUR' }),
+    exists: (all, id) => all.exists({ id }),
+    grant: (all) => all.grant({ amount: '5', currency: 'EUR' }),
+    spend: (all) => all.spend({ amount: '4', currency: 'EUR' }),
+    void: (all, id) => all.void(id),
+    balance: (all) => all.balance(),
+    entries: (all, id) => all.entries({ creditId: id }),
+  },
+} satisfies ContractCase<Credits>
+
+const measured = { metric: 'mails', quantity: '1', at: new Date(Date.UTC(2026, 2, 1)) }
+
+export const usageCase = {
+  repository: SummedUsage,
+  tables: [projects, usageEvents, usageMetrics],
+  make: async (org) => (await org.usage.record({ ...measured, key: 'one' })).id,
+  calls: {
+    ...byId,
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ metricType: 'mails' }),
+    exists: (all, id) => all.exists({ id }),
+    findByKey: (all) => all.findByKey('one'),
+    record: (all, id) => all.record({ ...measured, key: 'two', projectId: id }),
+    recordMany: (all, id) =>
+      all.recordMany([
+        { ...measured, key: 'two', projectId: id },
+        { ...measured, key: 'one' },
+      ]),
+    summary: (all) => all.summary({ from: new Date(Date.UTC(2026, 1, 1)), to: new Date(Date.UTC(2026, 3, 1)) }),
+  },
+  prepare: { record: newProject, recordMany: newProject },
+} satisfies ContractCase<SummedUsage>
