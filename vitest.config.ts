@@ -39,7 +39,7 @@ export default defineConfig({
     alias: [
       { find: /^tenantry$/, replacement: source('index.ts') },
       { find: /^tenantry\/(schema|testing)$/, replacement: source('$1/index.ts') },
-      { find: /^tenantry\/(hono|testing\/vitest)$/, replacement: source('$1.ts') },
+      { find: /^tenantry\/(hono|openfeature|testing\/vitest)$/, replacement: source('$1.ts') },
     ],
   },
   test: {

@@ -95,7 +95,7 @@ export function programOf(root: string, blocks: readonly CodeBlock[]): ts.Progra
       return source
     },
   }
-  const sources = ['index', 'hono', 'testing/index'].map((name) => join(root, `src/${name}.ts`))
+  const sources = ['index', 'hono', 'openfeature', 'testing/index'].map((name) => join(root, `src/${name}.ts`))
   const rootNames = [...sources, ...given.keys()]
   return ts.createProgram({ rootNames, host, options })
 }

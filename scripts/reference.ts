@@ -98,6 +98,7 @@ const options = [
   { from: 'src/repositories/schedules.ts', names: ['DueOptions'] },
   { from: 'src/index.ts', names: ['ReadRequestOptions', 'IncomingRequest', 'ProblemOptions', 'Problem'] },
   { from: 'src/hono.ts', names: ['AuthenticationOptions', 'ProblemsOptions'] },
+  { from: 'src/index.ts', names: ['FlagCacheOptions', 'EvaluationOptions', 'FlagEvaluation'] },
   { from: 'src/operations/maintenance.ts', names: ['MaintenanceOptions', 'MaintenanceProgress', 'Maintained'] },
   { from: 'src/operations/partition-alarm.ts', names: ['PartitionAlarm'] },
   { from: 'src/testing/index.ts', names: ['EmbeddedTenancy'] },

@@ -21,6 +21,8 @@ export type {
 export type { MyOrganization, MyOrganizations } from './operations/my-organizations.js'
 export type { Entitlement, Entitlements, PlanEntitlements } from './operations/entitlements.js'
 export type { SummedUsage, UsageSummary, UsageSummaryOptions, UsageTotal } from './operations/usage-summary.js'
+export { type EvaluationOptions, Flags, type KeyedFlagOverride } from './operations/flags.js'
+export type { FlagCacheOptions, FlagEvaluation, FlagReason } from './operations/flag-states.js'
 export type { ManagedInvitations, ResendOptions, SentInvitation } from './operations/manage-invitations.js'
 export type { IssuedSession, SessionFacts } from './operations/authenticate-session.js'
 export type { Directory, Registration } from './operations/directory.js'

@@ -14,6 +14,7 @@ import type { Actor } from './core/actor.js'
 import { actorFor, type ImpersonationOptions } from './operations/actors.js'
 import { Entitlements } from './operations/entitlements.js'
 import { idempotent, type IdempotentOptions, type JsonOf } from './operations/idempotency.js'
+import { Flags } from './operations/flags.js'
 import { FirableSchedules } from './operations/fire-schedule.js'
 import { ManagedApiKeys } from './operations/manage-api-keys.js'
 import { ManagedInvitations } from './operations/manage-invitations.js'
@@ -76,6 +77,11 @@ export class Org {
   /** The limits of the plan beside what is in use. */
   get entitlements(): Entitlements {
     return this.repository(Entitlements)
+  }
+
+  /** The platform's feature flags, as they are for this organization. */
+  get flags(): Flags {
+    return this.repository(Flags)
   }
 
   get invitations(): ManagedInvitations {

@@ -51,7 +51,7 @@ const systemAuthor: NamedAuthor = { actorKind: 'system', actorId: undefined, act
 
 const operator = z.strictObject({ actor: shape.label(200), reason: shape.label(1000) })
 
-export interface SystemSettings extends Pick<SystemWork, 'tables'> {
+export interface SystemSettings extends Pick<SystemWork, 'tables' | 'flags'> {
   readonly executor: Executor
   readonly secrets: Secrets
   readonly debug: boolean
@@ -59,7 +59,7 @@ export interface SystemSettings extends Pick<SystemWork, 'tables'> {
 
 /** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
 export function systemOf(settings: SystemSettings, given: SystemOptions): System {
-  const { executor, secrets, tables, debug } = settings
+  const { executor, secrets, tables, debug, flags } = settings
   const { cursorKeys, tokens, dataKeys, chainKeys } = secrets
   const context = {
     actor: undefined,
@@ -75,6 +75,7 @@ export function systemOf(settings: SystemSettings, given: SystemOptions): System
   return new System({
     operator: parseInput(operator, given),
     tables,
+    flags,
     dataKeys,
     chainKeys,
     scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),

@@ -5,6 +5,7 @@ import type { OnQuery } from './core/tracing.js'
 import { ownItems, readOptions } from './core/values.js'
 import type { OwnTables } from './declared.js'
 import type { TokenFormat } from './encryption/tokens.js'
+import { flagAge, type FlagCacheOptions } from './operations/flag-states.js'
 import { type SessionOptions, sessionPolicy } from './operations/session-policy.js'
 
 export interface TenancyOptions {
@@ -44,6 +45,8 @@ export interface TenancyOptions {
    * organization without a subscription. Default: the limits of its own plan stay, and without a subscription there are no limits.
    */
   readonly fallbackPlan?: string | undefined
+  /** How old an answer of `org.flags` may be: `{ maxAge }` in seconds, 30 by default. 0 reads each time. */
+  readonly flags?: FlagCacheOptions | undefined
   /** Your own tables and permissions, as in your tenantry.config.ts. */
   readonly own?: OwnTables | undefined
   /**
@@ -108,6 +111,7 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
   ['own', { what: 'an object with schema and migrations, the folder of its migrations', isOne: isOwnTables }],
   ['sessions', { what: 'an object with maxAge, maxIdle and refreshGrace', isOne: isSessionOptions }],
   ['fallbackPlan', text],
+  ['flags', { what: 'an object with maxAge', isOne: isFlagCacheOptions }],
   ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
   ['debug', flag],
   ['transactionPooler', flag],
@@ -131,6 +135,11 @@ function isKeyProvider(value: unknown): boolean {
 
 function isSessionOptions(value: unknown): boolean {
   sessionPolicy(value)
+  return true
+}
+
+function isFlagCacheOptions(value: unknown): boolean {
+  flagAge(value)
   return true
 }
 

@@ -10,6 +10,7 @@ import { openScope } from './core/scopes/open-scope.js'
 import { readScopeOptions, type ScopeOptions } from './core/scopes/scope-options.js'
 import type { Scope, Secrets } from './core/scope.js'
 import type { RequestContext } from './core/request-context.js'
+import type { SharedReads } from './core/shared-reads.js'
 import type { KeyProvider } from './core/sealing.js'
 import { traced } from './core/tracing.js'
 import { parseInput, readOptions } from './core/values.js'
@@ -29,6 +30,7 @@ import {
 } from './operations/authenticate-session.js'
 import { type InvitationPreview, previewInvitation } from './operations/my-invitations.js'
 import { Directory, findIdBySlug } from './operations/directory.js'
+import { type FlagStates, sharedFlags } from './operations/flag-states.js'
 import { assertFallbackPlan, planLimits } from './operations/plan-limits.js'
 import { sealing } from './operations/sealed-columns.js'
 import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
@@ -87,7 +89,7 @@ export interface InvitationPreviews {
   preview(token: string): Promise<InvitationPreview | undefined>
 }
 
-interface TenancySettings extends Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan'> {
+interface TenancySettings extends Pick<TenancyOptions, 'onQuery' | 'debug' | 'sessions' | 'fallbackPlan' | 'flags'> {
   /** Every table that there is. Default: those of the library. */
   readonly tables?: readonly PgTable[]
   /** Every permission that there is. Default: those of the library. */
@@ -109,6 +111,8 @@ export class Tenancy {
   private readonly tables: () => readonly PgTable[]
   private readonly allPermissions: ReadonlySet<string>
   private readonly policy: SessionPolicy
+  /** Undefined where each evaluation reads. */
+  private readonly flags: SharedReads<FlagStates> | undefined
   /** The rules of a scope without an actor. */
   private readonly backend: Rules
 
@@ -119,7 +123,7 @@ export class Tenancy {
     settings: TenancySettings = {},
     system?: Executor,
   ) {
-    const { onQuery, debug = false, sessions, fallbackPlan } = settings
+    const { onQuery, debug = false, sessions, fallbackPlan, flags } = settings
     const { tables = platformTables, allPermissions = libraryPermissions } = settings
     this.executor = traced(executor, onQuery)
     this.systemExecutor = system === executor ? this.executor : system && traced(system, onQuery)
@@ -127,7 +131,14 @@ export class Tenancy {
     this.tables = () => tables
     this.allPermissions = allPermissions
     this.policy = sessionPolicy(sessions)
-    this.backend = { ...trusted, ...planLimits(fallbackPlan), ...sealing(secrets.dataKeys), audit: auditTrail }
+    this.flags = sharedFlags(this.executor, flags)
+    this.backend = {
+      ...trusted,
+      ...planLimits(fallbackPlan),
+      ...sealing(secrets.dataKeys),
+      audit: auditTrail,
+      flags: this.flags,
+    }
   }
 
   /** The scope of one organization. It costs nothing, so open one for each request. Throws InvalidOrgIdError. */
@@ -260,8 +271,8 @@ export class Tenancy {
         'is missing: create a login with `tenantry login create <name> --system`, set SYSTEM_DATABASE_URL, and pass it to openTenancy',
       )
     }
-    const { secrets, debug } = this
-    return systemOf({ executor, secrets, tables: this.tables, debug }, operator)
+    const { secrets, tables, debug, flags } = this
+    return systemOf({ executor, secrets, tables, debug, flags }, operator)
   }
 
   /** Resolves when the database answers. */
@@ -276,6 +287,7 @@ export class Tenancy {
     if (!Number.isInteger(drain) || (drain as number) < 0 || (drain as number) > maxTimer) {
       throw new InvalidInputError('drain', 'must be an integer of milliseconds, 0 or more')
     }
+    this.flags?.forgetAll()
     return this.both((executor) => executor.close({ drain: drain as number }))
   }
 
@@ -349,7 +361,8 @@ export async function openSystem(
   const made = secretsOf(keyring ?? passingKeyring(), undefined, lateProvider(provider))
   const secrets = keyring === undefined ? { ...made, chainKeys: undefined } : made
   return {
-    system: (operator) => systemOf({ executor, secrets, tables: () => declared.tables, debug: false }, operator),
+    system: (operator) =>
+      systemOf({ executor, secrets, tables: () => declared.tables, debug: false, flags: undefined }, operator),
     close: () => executor.close({ drain: 0 }),
   }
 }

@@ -2,6 +2,23 @@ import { TimeoutError } from './errors.js'
 
 export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')
 
+/** The promise, or a TimeoutError as soon as the signal is aborted. What the promise stands for goes on. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  if (signal.aborted) throw aborted()
+  let unlisten: (() => void) | undefined
+  const abort = new Promise<never>((_, reject) => {
+    unlisten = onAbort(signal, () => {
+      reject(aborted())
+    })
+  })
+  try {
+    return await Promise.race([promise, abort])
+  } finally {
+    unlisten?.()
+  }
+}
+
 interface Shared {
   readonly listeners: Set<() => void>
   readonly dispatch: () => void

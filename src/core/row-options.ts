@@ -17,6 +17,11 @@ export interface InsertOptions extends ManagedValues {
   readonly event?: string | undefined
 }
 
+export interface PutOptions extends ManagedValues {
+  /** The domain's word for it in the audit log. Default: `put`. */
+  readonly event?: string | undefined
+}
+
 export interface UpdateRowOptions {
   /** The caller's options. */
   readonly options?: UpdateOptions | undefined

@@ -3,6 +3,7 @@ import type { Acting } from './author.js'
 import { DefinitionError, ForbiddenError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import type { SealedPlace } from './sealing.js'
+import type { SharedReads } from './shared-reads.js'
 import type { ChangeCall } from './statements/inserts.js'
 import type { TablePlan } from './statements/table-plan.js'
 
@@ -77,6 +78,8 @@ export interface Rules {
   reserve(reservation: Reservation): readonly Call[]
   /** The id of the fallback plan, from `openTenancy`. */
   readonly fallbackPlan: string | undefined
+  /** The reads of feature flags that callers share. Undefined: each evaluation reads for itself. */
+  readonly flags: SharedReads<unknown> | undefined
   /** Encrypts texts under the organization's active data key. */
   seal(sealing: Sealing): SealingSteps
   /** A sub-select for the key of a sealed column, so that one statement reads both. `$1` is the organization. */
@@ -98,6 +101,7 @@ export const trusted: Rules = {
   audit: (_change, call) => call,
   reserve: () => nothing,
   fallbackPlan: undefined,
+  flags: undefined,
   seal: noKeys,
   wrappedKey: noKeys,
   open: noKeys,

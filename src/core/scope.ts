@@ -106,6 +106,8 @@ export interface QueryOptions {
 /** What a repository works with: the owner of its rows, and a way to send statements that are bound to that owner. */
 export interface Scope {
   readonly context: ScopeContext
+  /** Whether each call takes effect by itself, in no transaction and in no batch. */
+  readonly isDirect: boolean
   /**
    * Sends one planned call. What `plan` throws rejects the query, and nothing is sent. A plan that is not ready yet, such as one that
    * seals a secret, keeps its place in the order of the calls.
@@ -115,9 +117,10 @@ export interface Scope {
   transaction<T>(work: (scope: Scope) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**
    * `transaction` for a method of several steps, such as `agents.duplicate`. Inside a transaction, calls beside it wait until it has
-   * ended. `work` must use the scope that it receives: a call with this one would wait for itself.
+   * ended. `work` must use the scope that it receives: a call with this one would wait for itself. `ended` is called when the
+   * outermost transaction has ended, committed or not, and before anybody learns of it.
    */
-  steps<T>(work: (scope: Scope) => Promise<T>): Promise<T>
+  steps<T>(work: (scope: Scope) => Promise<T>, ended?: () => void): Promise<T>
   /**
    * For the promise of a method that awaits other calls. If it fails inside a transaction and nobody awaits it, the transaction
    * reports that at its end, and the process does not end with an unhandled rejection.

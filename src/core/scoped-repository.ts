@@ -4,7 +4,15 @@ import type { Row as RowOf } from '../schema/shared/rows.js'
 import type { Result } from './executor.js'
 import type { Query } from './query.js'
 import type { Scope } from './scope.js'
-import type { InsertOptions, ManagedValues, PutSchema, RevealOptions, UpdateRowOptions, Why } from './row-options.js'
+import type {
+  InsertOptions,
+  ManagedValues,
+  PutOptions,
+  PutSchema,
+  RevealOptions,
+  UpdateRowOptions,
+  Why,
+} from './row-options.js'
 import { ScopedTable } from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
 import type { ChangeText } from './statements/change-text.js'
@@ -128,7 +136,7 @@ export abstract class ScopedRepository<Row extends object> {
     schema: PutSchema<Row, Schema>,
     input: unknown,
     key: string,
-    options?: ManagedValues,
+    options?: PutOptions,
   ): Query<Row> {
     return this.rows.putRow(schema, input, key, options)
   }

@@ -41,6 +41,7 @@ import { revisionOf } from './statements/update-options.js'
 import type {
   InsertOptions,
   ManagedValues,
+  PutOptions,
   PutSchema,
   RevealOptions,
   TableUse,
@@ -197,17 +198,17 @@ export class ScopedTable<Row extends object> {
     schema: PutSchema<Row, Schema>,
     input: unknown,
     key: string,
-    options?: ManagedValues,
+    options?: PutOptions,
   ): Query<Row> {
     return this.write(undefined, () => {
-      const { managed } = ownOf(options)
+      const { managed, event = 'put' } = ownOf(options)
       const values = given(schema, input, managed)
       if (hasSecret(this.plan, values))
         throw new DefinitionError(
           `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
         )
       const before = this.room?.forUnique(values, key, 'changes')
-      return this.audited('put', true, planPut(this.target, values, key), before)
+      return this.audited(event, true, planPut(this.target, values, key), before)
     })
   }
 

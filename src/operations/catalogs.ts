@@ -86,13 +86,14 @@ export class Catalog<Row extends object, NewRow extends object> {
 
   private operation(verb: string, key: string, work: (rows: ScopedTable<Row>) => Promise<Row>): Promise<Row> {
     const { name, table } = this.catalog
-    return operate(
+    const done = operate(
       this.work,
       `catalog.${name}.${verb}`,
       undefined,
       (scope) => work(new ScopedTable<Row>(scope, table)),
       { metadata: () => ({ key }) },
     )
+    return table === featureFlags ? done.finally(() => this.work.flags?.forgetAll()) : done
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Owner } from '../core/executor.js'
 import type { ChainKeys, Scope } from '../core/scope.js'
+import type { SharedReads } from '../core/shared-reads.js'
 import type { DataKeys } from '../core/sealing.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { planOfAllOwners } from '../core/statements/table-plan.js'
@@ -21,6 +22,8 @@ export interface SystemWork {
   readonly scopeAbout: (owner: Owner | undefined) => Scope
   /** Every table that this build declares, the host's too. A function: tables refer to each other, and JSON cannot be written of them. */
   readonly tables: () => readonly PgTable[]
+  /** The shared reads of feature flags in this process. Undefined where there are none. */
+  readonly flags: Pick<SharedReads<unknown>, 'forgetAll'> | undefined
   readonly dataKeys: DataKeys
   /** Undefined where a command was given no master keys: it then seals nothing. */
   readonly chainKeys: ChainKeys | undefined

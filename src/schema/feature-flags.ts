@@ -74,11 +74,13 @@ export const newFlagOverride = z.strictObject({
   reason: shape.text(1000).nullish(),
   expiresAt: shape.instant.nullish(),
 })
-export const flagOverridePatch = newFlagOverride.omit({ flagId: true }).partial()
+export const flagOverrideValues = newFlagOverride.omit({ flagId: true })
+export const flagOverridePatch = flagOverrideValues.partial()
 
 export interface FeatureFlag extends Row<typeof featureFlags> {}
 export interface NewFeatureFlag extends z.input<typeof newFeatureFlag> {}
 export interface FeatureFlagPatch extends z.input<typeof featureFlagPatch> {}
 export interface FlagOverride extends Row<typeof organizationFeatureFlags> {}
 export interface NewFlagOverride extends z.input<typeof newFlagOverride> {}
+export interface FlagOverrideValues extends z.input<typeof flagOverrideValues> {}
 export interface FlagOverridePatch extends z.input<typeof flagOverridePatch> {}

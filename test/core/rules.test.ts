@@ -97,6 +97,7 @@ function recording(): { rules: Rules; seen: Recorded } {
     authorize: (permission) => void seen.asked.push(permission),
     projectsWith: () => undefined,
     fallbackPlan: undefined,
+    flags: undefined,
     audit(change, call) {
       seen.changes.push(change)
       return call

@@ -1,6 +1,7 @@
 import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
 import { AuditLog } from '../../src/repositories/audit-logs.js'
+import { Flags } from '../../src/operations/flags.js'
 import { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import { ManagedApiKeys } from '../../src/operations/manage-api-keys.js'
 import { ManagedInvitations } from '../../src/operations/manage-invitations.js'
@@ -17,6 +18,7 @@ import {
   apiKeys,
   auditLogs,
   credentials,
+  organizationFeatureFlags,
   organizationInvitations,
   organizationMembers,
   organizationTools,
@@ -90,6 +92,29 @@ export const credentialsCase = {
     create: async (org) => (await org.projects.create({ name: 'Two', slug: 'two' })).id,
   },
 } satisfies ContractCase<ProjectCredentials>
+
+const flagKey = 'contract'
+
+export const flagsCase = {
+  repository: Flags,
+  tables: [organizationFeatureFlags],
+  make: async (org: Org, admin: Session) => {
+    await admin.query(
+      `insert into platform.feature_flags (id, flag_key, flag_name, enabled) values ($1, $2, $2, true)
+       on conflict do nothing`,
+      [newId(), flagKey],
+    )
+    return (await org.flags.override(flagKey, { enabled: true, reason: `for ${org.id}` })).id
+  },
+  calls: {
+    // Strictly, because a shared read may answer without sending anything.
+    evaluate: (all) => all.evaluate(flagKey, { strict: true }),
+    evaluateAll: (all) => all.evaluateAll({ strict: true }),
+    overrides: (all) => all.overrides(),
+    override: (all) => all.override(flagKey, { enabled: false }),
+    clear: (all) => all.clear(flagKey),
+  },
+} satisfies ContractCase<Flags>
 
 const agentsCase = {
   repository: Agents,
@@ -361,7 +386,7 @@ export const orgCases: OrgCases = {
   workflows: workflowsCase,
 }
 
-/** Does the same with each of the library's repositories, and with the keys of projects. */
+/** Does the same with each of the library's repositories, and with the keys of projects and the flags. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
   use(orgCases.agents),
   use(orgCases.apiKeys),
@@ -371,6 +396,7 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.members),
   use(orgCases.projects),
   use(credentialsCase),
+  use(flagsCase),
   use(orgCases.roles),
   use(orgCases.schedules),
   use(orgCases.tasks),

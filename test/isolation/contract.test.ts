@@ -31,7 +31,7 @@ describe.each(walls)('%s', (_, without) => {
 })
 
 /** Getters that are no repositories. */
-const others = ['id', 'db', 'organization', 'entitlements']
+const others = ['id', 'db', 'organization', 'entitlements', 'flags']
 
 test('every repository of an organization has a case', () => {
   const getters = Object.entries(Object.getOwnPropertyDescriptors(Org.prototype)).filter(

@@ -9,7 +9,7 @@ import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { insertDataKey } from '../../src/testing/data-keys.js'
-import { credentialsCase, orgCases } from '../isolation/contract-cases.js'
+import { credentialsCase, flagsCase, orgCases } from '../isolation/contract-cases.js'
 import { auditedRows, type Entry, entriesOf, faultsOf } from '../support/audited-rows.js'
 import { keys } from '../support/use-teams.js'
 
@@ -56,7 +56,7 @@ const single: Readonly<Record<string, { prepare: () => Promise<string>; call: (o
   },
 }
 
-const methods = Object.entries({ ...orgCases, credentials: credentialsCase }).flatMap(([name, one]) =>
+const methods = Object.entries({ ...orgCases, credentials: credentialsCase, flags: flagsCase }).flatMap(([name, one]) =>
   methodsOf(name, one),
 )
 
@@ -115,7 +115,9 @@ const inLostSavepoint: Run = (org, call) =>
 const inBatch: Run = (org, call) => org.batch((inner) => [call(inner as never)] as never)
 
 const isRead = ({ name }: Method) =>
-  /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf|summary|balance|entries)/.test(name)
+  /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf|summary|balance|entries|evaluate|overrides)/.test(
+    name,
+  )
 const reads = methods.filter(isRead)
 const writes = methods.filter((method) => !isRead(method))
 

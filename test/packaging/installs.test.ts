@@ -43,7 +43,7 @@ async function bundle(...options: string[]): Promise<string> {
 test('every subpath of the tarball loads without development dependencies and optional peers', async () => {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object }
   const subpaths = Object.keys(exports).filter((path) => !path.endsWith('.json') && path !== './testing/vitest')
-  expect(subpaths).toEqual(['.', './schema', './hono', './testing'])
+  expect(subpaths).toEqual(['.', './schema', './hono', './openfeature', './testing'])
   const script = subpaths.map((path) => `await import('${join('tenantry', path)}')`).join('\n')
   expect(await run(application, process.execPath, '--input-type=module', '-e', script)).toBe('')
   const commonjs = subpaths.map((path) => `require('${join('tenantry', path)}')`).join('\n')

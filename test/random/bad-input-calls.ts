@@ -5,6 +5,7 @@ import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
 import type { AuditLog } from '../../src/repositories/audit-logs.js'
+import type { Flags } from '../../src/operations/flags.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
 import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
@@ -28,6 +29,11 @@ export interface Side {
 
 export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> {
   const org = tenancy.forOrg(await createOrganization(admin))
+  await admin.query(
+    `insert into platform.feature_flags (id, flag_key, flag_name, enabled) values ($1, $2, $2, true)
+     on conflict do nothing`,
+    [newId(), flagKey],
+  )
   const ids = { projects: '', agents: '', workflows: '', schedules: '', tasks: '' }
   const cursors = { ...ids }
   // Two of each, so that there is a next page.
@@ -268,6 +274,24 @@ const ofBilling = Object.entries({ usage: ofUsage, credits: ofCredits }).flatMap
   })),
 )
 
+const flagKey = 'bad-input'
+
+const ofFlags: Arguments<Flags> = {
+  evaluate: () => [flagKey, { strict: true }],
+  evaluateAll: () => [{ strict: true }],
+  overrides: () => [],
+  override: () => [flagKey, { enabled: true, reason: 'a trial', expiresAt: new Date(Date.UTC(2100, 0, 1)) }],
+  clear: () => [flagKey],
+}
+
+const ofFeatureFlags = Object.entries(ofFlags as Readonly<Record<string, Entry['args']>>).map(
+  ([name, args]): Entry => ({
+    name: `flags.${name}`,
+    args,
+    call: ({ org }, given) => apply(org.flags, name, given),
+  }),
+)
+
 const strict = z.strictObject({ kind: z.string().max(50) })
 
 const ofTenancy: Entry[] = [
@@ -360,4 +384,10 @@ const ofTenancy: Entry[] = [
 
 const Defined = defineRepository(projects, { create: newProject.required({ ref: true }), patch: projectPatch })
 
-export const entries: readonly Entry[] = [...ofRepositories, ...ofAuditLog, ...ofBilling, ...ofTenancy]
+export const entries: readonly Entry[] = [
+  ...ofRepositories,
+  ...ofAuditLog,
+  ...ofBilling,
+  ...ofFeatureFlags,
+  ...ofTenancy,
+]

@@ -36,6 +36,7 @@ export function needsTransaction(all: readonly Planned<unknown>[]): boolean {
 
 /** Collects calls instead of sending them. */
 class BatchScope implements Scope {
+  readonly isDirect = false
   private readonly plans = new Map<object, Plan<unknown>>()
   private state: 'collecting' | 'ended' = 'collecting'
   private isRefused = false

@@ -22,6 +22,10 @@ export class DebugScope implements Scope {
     return this.scope.context
   }
 
+  get isDirect(): boolean {
+    return this.scope.isDirect
+  }
+
   /** The same scope for Drizzle's builder, which sends its statement from a microtask: the caller is the one who calls this. */
   here(): DebugScope {
     return new DebugScope(this.scope, this.isInner, capture())
@@ -35,10 +39,10 @@ export class DebugScope implements Scope {
     return this.placed(this.scope.transaction(own, options), capture())
   }
 
-  readonly steps: Scope['steps'] = (work) => {
+  readonly steps: Scope['steps'] = (work, ended) => {
     const place = capture()
     return this.placed(
-      this.scope.steps((inner) => work(new DebugScope(inner, true, place))),
+      this.scope.steps((inner) => work(new DebugScope(inner, true, place)), ended),
       place,
     )
   }

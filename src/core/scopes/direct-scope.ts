@@ -13,6 +13,8 @@ import type { TransactionScope } from './transaction-scope.js'
  * to say why.
  */
 export class DirectScope implements Scope {
+  readonly isDirect = true
+
   constructor(
     readonly context: ScopeContext,
     private readonly executor: Executor,
@@ -31,8 +33,9 @@ export class DirectScope implements Scope {
     return runTransaction(context, () => this.executor.begin(binding, begin), work, retries)
   }
 
-  steps<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
-    return this.transaction(work)
+  steps<T>(work: (scope: Scope) => Promise<T>, ended?: () => void): Promise<T> {
+    const done = this.transaction(work)
+    return ended === undefined ? done : done.finally(ended)
   }
 
   track<T>(promise: Promise<T>): Promise<T> {

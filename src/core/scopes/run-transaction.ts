@@ -27,7 +27,8 @@ async function attemptTransaction<T>(
   transaction: Transaction,
   work: (scope: TransactionScope) => Promise<T>,
 ): Promise<T> {
-  const scope = new TransactionScope(context, new SharedTransaction(transaction))
+  const shared = new SharedTransaction(transaction)
+  const scope = new TransactionScope(context, shared)
   try {
     const result = await work(scope)
     await scope.finish()
@@ -37,5 +38,7 @@ async function attemptTransaction<T>(
     await scope.stop()
     await transaction.rollback()
     throw error
+  } finally {
+    shared.ended()
   }
 }

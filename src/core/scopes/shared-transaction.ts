@@ -10,6 +10,7 @@ export class SharedTransaction {
   /** The call that is on its way. Never rejects. */
   private active: Promise<void> | undefined
   private sent = 0
+  private readonly listeners: (() => void)[] = []
 
   constructor(private readonly transaction: Transaction) {}
 
@@ -35,6 +36,15 @@ export class SharedTransaction {
       if (this.active === undefined && this.sent === sent) act()
       sent = this.sent
     }, patience)
+  }
+
+  /** Calls `act` when the transaction has ended, committed or not. */
+  whenEnded(act: () => void): void {
+    this.listeners.push(act)
+  }
+
+  ended(): void {
+    for (const act of this.listeners) act()
   }
 
   get isUsable(): boolean {

@@ -19,6 +19,7 @@ type Work<T> = (scope: TransactionScope) => Promise<T>
  * one after the other. The scope ends with the function that received it.
  */
 export class TransactionScope implements Scope {
+  readonly isDirect = false
   private readonly queue = new CallQueue()
   private state: 'open' | 'lent' | 'ended' = 'open'
   /** A statement failed and nothing took it back: the server will not commit. */
@@ -77,7 +78,8 @@ export class TransactionScope implements Scope {
     })
   }
 
-  steps<T>(work: Work<T>): Promise<T> {
+  steps<T>(work: Work<T>, ended?: () => void): Promise<T> {
+    if (ended !== undefined) this.shared.whenEnded(ended)
     return this.inTurn(() => () => this.nest(work))
   }
 
