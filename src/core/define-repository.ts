@@ -4,12 +4,13 @@ import { z } from 'zod'
 import type { Row } from '../schema/shared/rows.js'
 import { InvalidInputError } from './errors.js'
 import type { Query } from './query.js'
+import type { Filter } from './statements/filters.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
 import { readTableOptions, tableOptionNames } from './table-options.js'
 import { planOf } from './statements/table-plan.js'
-import { readOptions, touch } from './values.js'
+import { readOptions, touch, type Values } from './values.js'
 
 export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
   /** What `create` takes: a strict object, without the organization, the id, and the timestamps. */
@@ -27,6 +28,12 @@ export interface LinkDefinition<Link> extends RepositoryOptions {
 /** A table of the host's own, read and written inside one organization. */
 export type DefinedRepository<Row extends object, New, Patch> = ScopedRepository<Row> & {
   create(values: New): Query<Row>
+  /** All or none, in one statement: 50,000 rows at most, each with the same fields. They come back in their order. */
+  createMany(values: readonly New[]): Query<Row[]>
+  /** Changes every row that matches and returns their number. A filter that asks for nothing is refused. */
+  updateWhere(filter: Filter<Row>, patch: Patch): Query<number>
+  /** Hides or deletes every row that matches, as `delete` does, and returns their number. */
+  deleteWhere(filter: Filter<Row>): Query<number>
   /** Hides the row where the table has `deleted_at`; deletes it otherwise. */
   delete(id: string): Query<Row>
 } & (Row extends { readonly revision: unknown } ? Revised<Row, Patch> : Updatable<Row, Patch>) &
@@ -91,6 +98,18 @@ function rowsOver(table: PgTable, created: z.ZodType, patched: z.ZodType, option
       return this.insertRow(created, values)
     }
 
+    createMany(values: readonly unknown[]): Query<object[]> {
+      return this.insertRows(created, values)
+    }
+
+    updateWhere(filter: Filter<object>, patch: Values): Query<number> {
+      return this.updateRows(filter, patch, patched)
+    }
+
+    deleteWhere(filter: Filter<object>): Query<number> {
+      return this.deleteRows(filter)
+    }
+
     update(id: string, patch: unknown, given: UpdateOptions = {}): Query<object> {
       return this.updateRow(patched, id, patch, { options: given })
     }
@@ -103,6 +122,10 @@ function rowsOver(table: PgTable, created: z.ZodType, patched: z.ZodType, option
   return class extends Rows {
     override delete(id: string): Query<object> {
       return this.hideRow(id)
+    }
+
+    override deleteWhere(filter: Filter<object>): Query<number> {
+      return this.hideRows(filter)
     }
 
     restore(id: string): Query<object> {

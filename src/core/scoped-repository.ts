@@ -20,7 +20,8 @@ import type { Filter, KeyValues } from './statements/filters.js'
 import { ownStatement } from './statements/own-statements.js'
 import type { Revealed } from './statements/reveals.js'
 import type { OwnStatement } from './statements/statement-cache.js'
-import type { ListOptions, Page } from './statements/pages.js'
+import type { ListOptions, PageContent, PageOf, StreamOptions } from './statements/pages.js'
+import type { Field, Selected, SelectOptions } from './statements/selections.js'
 import type { TablePlan } from './statements/table-plan.js'
 import type { GuardedChange, Transition } from './statements/updates.js'
 import type { Values } from './values.js'
@@ -44,13 +45,22 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** The row, or undefined: missing, deleted and another organization's are the same. `select … where org_id = $1 and id = $2`. */
-  find(id: string): Query<Row | undefined> {
-    return this.rows.find(id)
+  find(id: string): Query<Row | undefined>
+  /** Some fields of the row: `org.agents.find(id, { select: ['id', 'name'] })`. */
+  find<Name extends Field<Row>>(
+    id: string,
+    options: SelectOptions<Name> | undefined,
+  ): Query<Selected<Row, Name> | undefined>
+  find(id: string, options?: SelectOptions<Field<Row>>): Query<object | undefined> {
+    return this.rows.find(id, options)
   }
 
   /** The row. Throws NotFoundError: missing, deleted and another organization's are the same. */
-  get(id: string): Query<Row> {
-    return this.rows.get(id)
+  get(id: string): Query<Row>
+  /** Some fields of the row: `org.agents.get(id, { select: ['id', 'name'] })`. */
+  get<Name extends Field<Row>>(id: string, options: SelectOptions<Name> | undefined): Query<Selected<Row, Name>>
+  get(id: string, options?: SelectOptions<Field<Row>>): Query<object> {
+    return this.rows.get(id, options)
   }
 
   /** The rows with these ids, in the order of the ids. Ids without a row are left out. */
@@ -64,12 +74,16 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** One page, newest first: `org.agents.list({ status: 'active', limit: 20, after: page.next })`. */
-  list(options?: ListOptions<Row>): Query<Page<Row>> {
+  list<Name extends Field<Row> = Field<Row>, Total extends boolean = false>(
+    options?: ListOptions<Row> & PageContent<Name, Total>,
+  ): Query<PageOf<Row, Name, Total>> {
     return this.rows.list(options)
   }
 
   /** Every row, page by page: `for await (const agent of org.agents.stream({ status: 'active' }))`. */
-  stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
+  stream<Name extends Field<Row> = Field<Row>>(
+    options?: StreamOptions<Row, Name>,
+  ): AsyncGenerator<Selected<Row, Name>, void, undefined> {
     return this.rows.stream(options)
   }
 
@@ -146,9 +160,12 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.updateRow(schema, id, patch, options)
   }
 
-  /** Changes every row that matches and returns their number. A filter that asks for nothing is refused. */
-  protected updateRows(filter: Filter<Row>, values: Values): Query<number> {
-    return this.rows.updateRows(filter, values)
+  /**
+   * Changes every row that matches and returns their number. A filter that asks for nothing is refused. With a schema the values are
+   * input, which it parses.
+   */
+  protected updateRows(filter: Filter<Row>, values: Values, schema?: z.ZodType): Query<number> {
+    return this.rows.updateRows(filter, values, schema)
   }
 
   /**
@@ -171,6 +188,11 @@ export abstract class ScopedRepository<Row extends object> {
   /** Deletes every row that matches and returns their number. A filter that asks for nothing is refused. */
   protected deleteRows(filter: Filter<Row>): Query<number> {
     return this.rows.deleteRows(filter)
+  }
+
+  /** Hides every row that matches and returns their number. A filter that asks for nothing is refused. */
+  protected hideRows(filter: Filter<Row>): Query<number> {
+    return this.rows.deleteRows(filter, 'hide')
   }
 
   /** Soft delete: every read hides the row from now on. */

@@ -1,16 +1,24 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { z } from 'zod'
-import { DefinitionError, InvalidInputError } from './errors.js'
+import { DefinitionError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import { newId, parseId } from './ids.js'
+import { pageByPage } from './page-by-page.js'
 import { type Plan, type Planned, planned } from './planned.js'
 import type { Query } from './query.js'
 import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
-import { type Condition, compileFilter, type Filter, type KeyValues } from './statements/filters.js'
+import { changeCondition, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
-import { type ListOptions, type Page, planList } from './statements/pages.js'
+import {
+  type ListOptions,
+  type Page,
+  type PageContent,
+  type PageOf,
+  planList,
+  type StreamOptions,
+} from './statements/pages.js'
 import {
   planAllByIds,
   planByIds,
@@ -21,10 +29,11 @@ import {
   planGet,
   planLock,
 } from './statements/reads.js'
-import { clearCall, lockCalls, planDeleteWhere, planRemoval, type Removal } from './statements/removals.js'
+import { clearCall, lockCalls, planRemoval, planRemovalWhere, type Removal } from './statements/removals.js'
 import { RoomInPlan } from './statements/reservations.js'
 import { planReveal, type Revealed } from './statements/reveals.js'
 import { assertNoSecret, hasSecret, planSealed, type RowToSeal } from './statements/sealed-rows.js'
+import type { Field, Selected, SelectOptions } from './statements/selections.js'
 import type { OwnStatement } from './statements/statement-cache.js'
 import { ownerValues, planOf, primaryKeyOf, type TablePlan } from './statements/table-plan.js'
 import { callOf, type Target } from './statements/target.js'
@@ -50,7 +59,7 @@ import type {
 } from './row-options.js'
 import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
 import { given, parsed, without } from './row-values.js'
-import { ownItems, ownOf, ownProperties, type Values } from './values.js'
+import { ownItems, ownOf, type Values } from './values.js'
 
 const maxRows = 50_000
 
@@ -87,12 +96,15 @@ export class ScopedTable<Row extends object> {
     this.room = limit === undefined ? undefined : new RoomInPlan(this.target, limit, scope.context)
   }
 
-  find(id: string): Query<Row | undefined> {
-    return this.read((among) => seen(planFind(this.target, id), among))
+  find<Name extends Field<Row> = Field<Row>>(
+    id: string,
+    options?: SelectOptions<Name>,
+  ): Query<Selected<Row, Name> | undefined> {
+    return this.read((among) => seen(planFind(this.target, id, options), among, { id }))
   }
 
-  get(id: string): Query<Row> {
-    return this.read((among) => allSeen(planGet(this.target, id), among, this.plan))
+  get<Name extends Field<Row> = Field<Row>>(id: string, options?: SelectOptions<Name>): Query<Selected<Row, Name>> {
+    return this.read((among) => allSeen(planGet(this.target, id, options), among, this.plan, { id }))
   }
 
   findMany(ids: readonly string[]): Query<Row[]> {
@@ -108,27 +120,20 @@ export class ScopedTable<Row extends object> {
     return this.read((among) => allSeen(planAllByIds(this.target, ids), among, this.plan))
   }
 
-  list(options?: ListOptions<Row>): Query<Page<Row>> {
+  list<Name extends Field<Row> = Field<Row>, Total extends boolean = false>(
+    options?: ListOptions<Row> & PageContent<Name, Total>,
+  ): Query<PageOf<Row, Name, Total>> {
+    return this.page(options) as Query<PageOf<Row, Name, Total>>
+  }
+
+  private page(options: object | undefined): Query<Page<Row>> {
     return this.read((among) => planList(this.target, this.scope.context.cursorKeys, narrowed(options, among)))
   }
 
-  stream(options?: Omit<ListOptions<Row>, 'after' | 'before'>): AsyncGenerator<Row, void, undefined> {
-    const rows = this.pageByPage(options)
-    const next = rows.next.bind(rows)
-    return Object.assign(rows, { next: () => this.scope.track(next()) })
-  }
-
-  private async *pageByPage(
-    options?: Omit<ListOptions<Row>, 'after' | 'before'>,
-  ): AsyncGenerator<Row, void, undefined> {
-    const given = ownProperties(options ?? {}, 'options')
-    const { limit = 500 } = given
-    let after: string | undefined
-    do {
-      const page: Page<Row> = await this.list({ ...given, limit, after } as ListOptions<Row>)
-      yield* page.items
-      after = page.next
-    } while (after !== undefined)
+  stream<Name extends Field<Row> = Field<Row>>(
+    options?: StreamOptions<Row, Name>,
+  ): AsyncGenerator<Selected<Row, Name>, void, undefined> {
+    return pageByPage(this.scope, (page) => this.page(page), options)
   }
 
   count(filter?: Filter<Row>): Query<number> {
@@ -186,8 +191,8 @@ export class ScopedTable<Row extends object> {
   /** Deletes a row of a table without an id. Returns whether it was there. */
   unlinkRow(schema: z.ZodType, input: unknown): Query<boolean> {
     return this.write(undefined, () => {
-      const key = this.condition(parsed(schema, input) as Filter<Row>)
-      const { call, read } = planDeleteWhere(this.target, key)
+      const key = changeCondition(this.plan, parsed(schema, input))
+      const { call, read } = planRemovalWhere(this.target, 'delete', key)
       const one = { call, diagnose: undefined, read: (result: Result) => read(result, undefined) > 0 }
       return this.audited('unlink', true, one)
     })
@@ -229,11 +234,12 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Changes every row that matches and returns their number. A filter that asks for nothing is refused. */
-  updateRows(filter: Filter<Row>, values: Values): Query<number> {
+  updateRows(filter: Filter<Row>, patch: Values, schema?: z.ZodType): Query<number> {
     return this.write(undefined, () => {
+      const values = schema === undefined ? patch : parsed(schema, patch)
       this.room?.assertNotSummed(values)
       assertNoSecret(this.plan, values)
-      const change = planUpdateWhere(this.target, this.condition(filter), values)
+      const change = planUpdateWhere(this.target, changeCondition(this.plan, filter), values)
       return this.audited('update', false, change, undefined, filter)
     })
   }
@@ -263,10 +269,12 @@ export class ScopedTable<Row extends object> {
     return this.removal('delete', id)
   }
 
-  deleteRows(filter: Filter<Row>): Query<number> {
-    return this.write(undefined, () =>
-      this.audited('delete', false, planDeleteWhere(this.target, this.condition(filter)), undefined, filter),
-    )
+  /** Deletes or hides every row that matches and returns their number. */
+  deleteRows(filter: Filter<Row>, removal: 'delete' | 'hide' = 'delete'): Query<number> {
+    return this.write(undefined, () => {
+      const change = planRemovalWhere(this.target, removal, changeCondition(this.plan, filter))
+      return this.audited('delete', false, change, undefined, filter)
+    })
   }
 
   /** Soft delete: every read hides the row from now on. */
@@ -427,11 +435,5 @@ export class ScopedTable<Row extends object> {
     return planSealed(this.target, this.scope.context.rules, rows, (sealed, checks) =>
       plan(sealed, [...(before ?? []), ...checks]),
     )
-  }
-
-  private condition(filter: Filter<Row>): Condition {
-    const condition = compileFilter(this.plan, filter, this.plan.ownerPlaces, 'change')
-    if (condition.sql === '') throw new InvalidInputError('filter', 'is empty, which would change every row')
-    return condition
   }
 }

@@ -7,7 +7,15 @@ import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { compileFilter, type Filter, withCondition } from '../core/statements/filters.js'
 import { planInsert } from '../core/statements/inserts.js'
-import { type ListOptions, type Page, planList } from '../core/statements/pages.js'
+import {
+  type ListOptions,
+  type Page,
+  type PageContent,
+  type PageOf,
+  planList,
+  type StreamOptions,
+} from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { ownerValues } from '../core/statements/table-plan.js'
 import type { Target } from '../core/statements/target.js'
 import { ownProperties, parseInput, type Values } from '../core/values.js'
@@ -47,7 +55,13 @@ export class AuditLog extends ScopedRepository<AuditEntry> {
    * One page, newest first. With `afterSeq` it is a feed without gaps: sealed entries in the order of their numbers, so that a reader
    * who keeps the last number misses none.
    */
-  override list(options?: AuditListOptions): Query<Page<AuditEntry>> {
+  override list<Name extends Field<AuditEntry> = Field<AuditEntry>, Total extends boolean = false>(
+    options?: AuditListOptions & PageContent<Name, Total>,
+  ): Query<PageOf<AuditEntry, Name, Total>> {
+    return this.listed(options) as Query<PageOf<AuditEntry, Name, Total>>
+  }
+
+  private listed(options: AuditListOptions | undefined): Query<Page<AuditEntry>> {
     return this.scope.query(() => {
       this.authorize('audit:read')
       const { afterSeq, orderBy, ...given } = ownProperties(options ?? {}, 'options')
@@ -58,11 +72,11 @@ export class AuditLog extends ScopedRepository<AuditEntry> {
   }
 
   /** Every entry, page by page, newest first. */
-  override stream(
-    options?: Omit<ListOptions<AuditEntry>, 'after' | 'before'>,
-  ): AsyncGenerator<AuditEntry, void, undefined> {
+  override stream<Name extends Field<AuditEntry> = Field<AuditEntry>>(
+    options?: StreamOptions<AuditEntry, Name>,
+  ): AsyncGenerator<Selected<AuditEntry, Name>, void, undefined> {
     const { orderBy, ...given } = ownProperties(options ?? {}, 'options')
-    return this.rows.stream({ ...given, orderBy: orderBy ?? '-createdAt' } as ListOptions<AuditEntry>)
+    return this.rows.stream({ ...given, orderBy: orderBy ?? '-createdAt' } as StreamOptions<AuditEntry, Name>)
   }
 
   /**

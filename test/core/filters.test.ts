@@ -279,7 +279,7 @@ const refused: readonly (readonly [filter: unknown, message: string])[] = [
   [{ small: { eq: 1 } }, `small: ${operators}`],
   [{ small: { prefix: '1' } }, `small: ${operators}`],
   [{ code: { prefix: 'U' } }, `code: ${operators}`],
-  [{ label: { like: 'U' } }, `label: ${operators}, prefix`],
+  [{ label: { like: 'U' } }, `label: ${operators}, prefix, contains`],
   [{ flag: { gt: false } }, 'flag: has no such operator; the operators are in, not'],
   [{ small: { in: 1 } }, 'small: must be a list'],
   [{ small: { in: [1, null] } }, `small: ${integer16}`],

@@ -102,7 +102,7 @@ test('a cursor behind which there is nothing any more gives an empty page', asyn
 })
 
 const orders =
-  'a list can be ordered by id, kind, status, priority, attempt, maxAttempts, runAt, createdAt, updatedAt; with - in front, descending'
+  'a list can be ordered by id, workflowId, agentId, scheduleId, scheduledFor, parentId, kind, status, priority, attempt, maxAttempts, runAt, leaseOwner, leaseToken, leaseExpiresAt, startedAt, finishedAt, dedupeKey, createdBy, createdAt, updatedAt; with - in front, descending'
 const noOrder = (given: string) => `${given} is not a field to order by; ${orders}`
 const noLimit = 'must be an integer from 1 to 1000'
 
@@ -110,12 +110,18 @@ test.each<[unknown, string, string]>([
   [{ orderBy: 'name; drop' }, noOrder('"name; drop"'), 'orderBy'],
   [{ orderBy: 'toString' }, noOrder('"toString"'), 'orderBy'],
   [{ orderBy: '--id' }, noOrder('"--id"'), 'orderBy'],
-  [{ orderBy: 'leaseOwner' }, noOrder('"leaseOwner"'), 'orderBy'],
   [{ orderBy: 'input' }, noOrder('"input"'), 'orderBy'],
   [{ orderBy: '' }, noOrder('""'), 'orderBy'],
   [{ orderBy: 'x'.repeat(100) }, noOrder(`"${'x'.repeat(60)}"`), 'orderBy'],
-  [{ orderBy: ['id'] }, `must be text; ${orders}`, 'orderBy'],
-  [{ orderBy: null }, `must be text; ${orders}`, 'orderBy'],
+  [{ orderBy: null }, `must be text or a list; ${orders}`, 'orderBy'],
+  [{ orderBy: { id: 'asc' } }, `must be text or a list; ${orders}`, 'orderBy'],
+  [{ orderBy: [] }, `is empty; ${orders}`, 'orderBy'],
+  [{ orderBy: ['kind', 7] }, `must hold text; ${orders}`, 'orderBy'],
+  [{ orderBy: ['kind', 'input'] }, noOrder('"input"'), 'orderBy'],
+  [{ orderBy: ['kind', '-kind'] }, 'names kind twice', 'orderBy'],
+  [{ orderBy: Array.from({ length: 9 }, () => 'kind') }, 'has more than 8 items', 'orderBy'],
+  [{ total: 1 }, 'must be true or false', 'total'],
+  [{ total: null }, 'must be true or false', 'total'],
   [{ limit: 0 }, noLimit, 'limit'],
   [{ limit: -1 }, noLimit, 'limit'],
   [{ limit: 1001 }, noLimit, 'limit'],

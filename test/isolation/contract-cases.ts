@@ -33,7 +33,7 @@ import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
-import { byId } from './calls-by-id.js'
+import { byId, listEveryWay } from './every-option.js'
 import { creditsCase, usageCase } from './usage-cases.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
@@ -52,7 +52,10 @@ export const projectsCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id: { in: [id] } }),
+    list: async (all, id) => [
+      await all.list({ id: { in: [id] } }),
+      await listEveryWay(all, ['region', '-name'], { name: { contains: 'n' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all, id) => all.count({ id }),
     exists: (all, id) => all.exists({ or: [{ id }, { not: { slug: 'one' } }] }),
@@ -129,7 +132,10 @@ const agentsCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id, orderBy: 'username' }),
+    list: async (all, id) => [
+      await all.list({ id, orderBy: 'username' }),
+      await listEveryWay(all, ['status', '-model'], { name: { contains: 'AD', ignoreCase: true } }),
+    ],
     stream: (all) => all.stream({ status: 'draft' }),
     count: (all, id) => all.count({ id }),
     exists: (all, id) => all.exists({ id }),
@@ -163,7 +169,10 @@ const workflowsCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ not: { id } }),
+    list: async (all, id) => [
+      await all.list({ not: { id } }),
+      await listEveryWay(all, ['-projectId', '-name'], { name: { contains: 'ria' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
     exists: (all, id) => all.exists({ id }),
@@ -188,7 +197,10 @@ const tasksCase = {
   make: async (org) => (await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })).id,
   calls: {
     ...byId,
-    list: (all, id) => all.list({ or: [{ id }, { kind: 'greet' }] }),
+    list: async (all, id) => [
+      await all.list({ or: [{ id }, { kind: 'greet' }] }),
+      await listEveryWay(all, ['priority', '-dedupeKey'], { kind: { contains: 'ree' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
     exists: (all, id) => all.exists({ id }),
@@ -215,7 +227,7 @@ const schedulesCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['nextRunAt', 'name'])],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
     exists: (all, id) => all.exists({ id }),
@@ -255,7 +267,7 @@ const membersCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['status', '-displayName'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ role: 'worker' }),
     exists: (all, id) => all.exists({ id }),
@@ -286,7 +298,7 @@ const rolesCase = {
   make: async (org) => (await org.roles.create(worker)).id,
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-description', 'key'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ key: 'worker' }),
     exists: (all, id) => all.exists({ id }),
@@ -310,7 +322,7 @@ const apiKeysCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-lastUsedAt', 'name'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ name: 'key' }),
     exists: (all, id) => all.exists({ id }),
@@ -331,7 +343,7 @@ const invitationsCase = {
   },
   calls: {
     ...byId,
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['acceptedAt', 'email'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ email: 'ada@example.com' }),
     exists: (all, id) => all.exists({ id }),
@@ -351,7 +363,11 @@ const auditCase = {
   },
   calls: {
     ...byId,
-    list: async (all, id) => [await all.list({ id }), await all.list({ afterSeq: 0 })],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ afterSeq: 0, total: true, select: ['orgId', 'seq'] }),
+      await listEveryWay(all, ['actorId', '-createdAt'], { eventType: { contains: 'report' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all, id) => all.count({ id }),
     exists: (all, id) => all.exists({ id }),

@@ -7,10 +7,11 @@ import type { Wall } from '../../src/testing/walls.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { Org } from '../../src/org.js'
 import { eachCase, orgCases, projectsCase } from './contract-cases.js'
+import { definedCases } from './defined-cases.js'
 
 const database = useDatabase()
 
-const cases = eachCase(isolationCase)
+const cases = [...eachCase(isolationCase), ...definedCases]
 
 const walls = [
   ['both walls', undefined],

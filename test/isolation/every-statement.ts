@@ -82,6 +82,8 @@ class Rows extends ScopedRepository<Row> {
   put = (values: Row, key: string) => this.putRow(anything as never, values, key)
   changeWhere = (filter: object, values: Row) => this.updateRows(filter, values)
   deleteWhere = (filter: object) => this.deleteRows(filter)
+  hideWhere = (filter: object) => this.hideRows(filter)
+  part = (id: string, options: { readonly select: readonly never[] }) => this.find(id, options)
   delete = (id: string) => this.deleteRow(id)
 }
 
@@ -109,6 +111,8 @@ async function readEveryWay(table: PgTable, { usual, empty }: Organizations): Pr
   for (const orderBy of ordered.flatMap(([{ property }]) => [property, `-${property}`])) {
     await pages(rows, { orderBy })
   }
+  for (const options of contentsOf(fields)) await pages(rows, options)
+  await rows.part(newId(), { select: ['id'] as never })
   for (const [{ property: orderBy }] of ordered) {
     for (const [{ property }, value] of fields) await rows.page({ orderBy, [property]: value })
   }
@@ -123,7 +127,25 @@ async function readEveryWay(table: PgTable, { usual, empty }: Organizations): Pr
     await rows.count(filter)
     await none.changeWhere(filter, change)
     await none.deleteWhere(filter)
+    if (planOf(table).softDelete) await none.hideWhere(filter)
   }
+}
+
+/** Orders with NULLs and of several fields, and what else a page may hold. */
+function contentsOf(fields: readonly Field[]): object[] {
+  const nullable = fields.filter(([{ notNull }]) => !notNull).map(([{ property }]) => property)
+  const [first = '', second = '', third = ''] = fields
+    .filter(([{ notNull }]) => notNull)
+    .map(([{ property }]) => property)
+  return [
+    ...nullable.flatMap((name) => [{ orderBy: name }, { orderBy: `-${name}` }]),
+    { orderBy: [second, third, first] },
+    { orderBy: [`-${third}`, second] },
+    { orderBy: [`-${nullable[0] ?? ''}`, second] },
+    { select: ['id'], orderBy: second },
+    { total: true },
+    { total: true, orderBy: [second, `-${third}`], select: [third] },
+  ]
 }
 
 /** The first page, one behind a row and one before a row. */
@@ -169,7 +191,9 @@ function operatorsOf({ comparedAs }: ColumnPlan, value: unknown): unknown[] {
   const any = [value, null, { not: value }, { not: null }, { in: [value] }]
   if (comparedAs === 'boolean') return any
   const ranges = [{ gt: value }, { gte: value }, { lt: value }, { lte: value }, { gte: value, lt: value }]
-  return [...any, ...ranges, ...(comparedAs === 'text' ? [{ prefix: (value as string).slice(0, 2) }] : [])]
+  if (comparedAs !== 'text') return [...any, ...ranges]
+  const piece = (value as string).slice(0, 2)
+  return [...any, ...ranges, { prefix: piece }, { contains: piece }, { contains: piece, ignoreCase: true }]
 }
 
 /** Every write that the core has, over one organization that nothing else uses. */

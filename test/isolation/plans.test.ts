@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test, vi } from 'vitest'
 import type { Call } from '../../src/core/executor.js'
+import type { ScopedRepository } from '../../src/core/scoped-repository.js'
 import { statement } from '../../src/core/statement.js'
 import { StatementCache } from '../../src/core/statements/statement-cache.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -202,7 +203,13 @@ test('the events of a part of a day are found by their time, without reading the
 test('a page of a usual size is planned once for all organizations', async () => {
   const { executor } = serve(1)
   const org = new Tenancy(executor, secrets).forOrg(orgId)
-  const repositories = [org.projects, org.agents, org.workflows, org.tasks, org.schedules]
+  const repositories: Pick<ScopedRepository<object>, 'list'>[] = [
+    org.projects,
+    org.agents,
+    org.workflows,
+    org.tasks,
+    org.schedules,
+  ]
   for (const limit of usualLimits) {
     for (let times = 0; times < 10; times++) await Promise.all(repositories.map((all) => all.list({ limit })))
   }

@@ -3,7 +3,7 @@ import type { Org } from '../../src/org.js'
 import { Credits } from '../../src/repositories/credits.js'
 import { creditEntries, credits, projects, usageEvents, usageMetrics } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { byId } from './calls-by-id.js'
+import { byId } from './every-option.js'
 
 const newProject = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { newId } from '../../src/core/ids.js'
+import type { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
@@ -44,7 +45,8 @@ export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> 
     ids.schedules = (await org.schedules.create({ name: slug, workflowId: ids.workflows, ...cron })).id
     ids.tasks = (await org.tasks.enqueue({ kind: slug })).id
   }
-  for (const name of resources) cursors[name] = (await org[name].list({ limit: 1 })).next ?? ''
+  const firstOf = async (all: Pick<ScopedRepository<object>, 'list'>) => (await all.list({ limit: 1 })).next ?? ''
+  for (const name of resources) cursors[name] = await firstOf(org[name])
   return { tenancy, org, ids, cursors }
 }
 
@@ -73,11 +75,13 @@ const reads = (resource: Resource) => {
     or: [{ id: ids[resource] }, { not: { updatedAt: { lt: earlier } } }],
   })
   return {
-    find: ({ ids }: Side) => [ids[resource]],
-    get: ({ ids }: Side) => [ids[resource]],
+    find: ({ ids }: Side) => [ids[resource], { select: ['id', 'createdAt'] }],
+    get: ({ ids }: Side) => [ids[resource], { select: ['id'] }],
     findMany: ({ ids }: Side) => [[ids[resource], newId()]],
     getMany: ({ ids }: Side) => [[ids[resource]]],
-    list: (ours: Side) => [{ ...filter(ours), limit: 5, orderBy: '-createdAt' }],
+    list: (ours: Side) => [
+      { ...filter(ours), limit: 5, orderBy: ['-createdAt', 'id'], select: ['id', 'updatedAt'], total: true },
+    ],
     stream: (ours: Side) => [{ ...filter(ours), limit: 5 }],
     count: (ours: Side) => [filter(ours)],
     exists: (ours: Side) => [filter(ours)],

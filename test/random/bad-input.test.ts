@@ -374,14 +374,13 @@ test('the owner of a row cannot be set, whatever the schema of a repository acce
   const org = await newOrg()
   const values = { kind: 'x', orgId: newId() }
   const schema = z.strictObject({ kind: z.string(), orgId: z.string() })
-  class Loose extends defineRepository(tasks, { create: schema, patch: schema }) {
-    createMany(rows: readonly unknown[]) {
-      return this.insertRows(schema, rows)
-    }
-  }
-  const loose = org.repository(Loose)
+  const loose = org.repository(defineRepository(tasks, { create: schema, patch: schema }))
   await expectRefused(() => loose.create(values), 'orgId: cannot be set: only the scope sets the owner')
   await expectRefused(() => loose.createMany([values]), 'orgId: cannot be set: only the scope sets the owner')
+  await expectRefused(
+    () => loose.updateWhere({ kind: 'x' }, values),
+    'orgId: cannot be set: only the scope sets the owner',
+  )
   await expectRefused(() => loose.update(newId(), values), 'orgId: cannot be set: only the scope sets the owner')
   const update = loose.update.bind(loose) as (...args: readonly unknown[]) => Promise<unknown>
   await expectRefused(

@@ -32,9 +32,15 @@ function reads(kind: Exclude<Kind, 'tools'>): Calls<Pick<Projects, Reads>> {
     getMany: (all, draw) => all.getMany([draw.target(kind), draw.target(kind)]),
     list: (all, draw) => {
       const filter = filters(draw)
-      const orderBy = draw.random.pick(['-id', 'createdAt', '-updatedAt'] as const)
-      const place = draw.cursor(`${kind} ${orderBy} ${JSON.stringify(filter)}`)
-      return all.list({ ...filter, orderBy, limit: 1 + draw.random.below(20), ...place })
+      const orderBy = draw.random.pick(['-id', 'createdAt', ['-updatedAt', 'createdAt']] as const)
+      const place = draw.cursor(`${kind} ${String(orderBy)} ${JSON.stringify(filter)}`)
+      return all.list({
+        ...filter,
+        orderBy,
+        limit: 1 + draw.random.below(20),
+        total: draw.random.chance(0.2),
+        ...place,
+      })
     },
     stream: (all, draw) => all.stream({ ...filters(draw), limit: 100 }),
     count: (all, draw) => all.count({ id: draw.target(kind) }),

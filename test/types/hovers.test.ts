@@ -16,7 +16,7 @@ test.each([
   ['const found', 'const found: Agent | undefined'],
   ['const agent', 'const agent: Agent'],
   ['const page', 'const page: Page<Task>'],
-  ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined>'],
+  ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined> (+1 overload)'],
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
   ['const values', 'const values: NewAgent'],
   ['const behindKey', 'const behindKey: MiddlewareHandler<AuthenticatedEnv>'],

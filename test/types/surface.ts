@@ -5,7 +5,7 @@ import { relations } from 'drizzle-orm'
 import { pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { Hono } from 'hono'
 import type { Agent, NewAgent, Task } from 'tenantry/schema'
-import { defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
+import { type CountedPage, defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
 import { anyone, authenticated, problems, signedIn } from 'tenantry/hono'
 import { agents, newAgent, projects } from 'tenantry/schema'
 import { z } from 'zod'
@@ -29,7 +29,37 @@ export async function reads(org: Org, id: string) {
   await org.tasks.list({ orderBy: 'colour' })
   // @ts-expect-error -- a number is no id
   await org.tasks.find(1)
+  await listsAndParts(org, id)
   return { repository, same }
+}
+
+async function listsAndParts(org: Org, id: string) {
+  await org.tasks.list({ orderBy: ['status', '-startedAt'] })
+  await org.tasks.list({ kind: { contains: 'a', ignoreCase: true } })
+  const counted: CountedPage<Task> = await org.tasks.list({ total: true })
+  const parts = await org.tasks.list({ select: ['id', 'kind'], total: true, limit: 5 })
+  const part: Pick<Task, 'id' | 'kind'> | undefined = parts.items[0]
+  const named: { readonly name: string } | undefined = await org.agents.find(id, { select: ['name'] })
+  const [batched] = await org.batch((org) => [org.agents.get(id, { select: ['name'] })])
+  const maybe: Page<Task> | CountedPage<Task> = await org.tasks.list({ total: id !== '' })
+  for await (const { kind } of org.tasks.stream({ select: ['kind'] })) void kind
+  // @ts-expect-error -- nobody asked for the total
+  void (await org.tasks.list()).total
+  // @ts-expect-error -- the field was not selected
+  void parts.items[0]?.status
+  // @ts-expect-error -- nor this one
+  void batched.id
+  // @ts-expect-error -- there is no such field
+  await org.tasks.list({ select: ['colour'] })
+  // @ts-expect-error -- a sealed column is not read
+  await org.projects.find(id, { select: ['databasePassword'] })
+  // @ts-expect-error -- a list cannot be ordered by what is not a field
+  await org.tasks.list({ orderBy: ['status', 'colour'] })
+  // @ts-expect-error -- a number contains no text
+  await org.tasks.list({ priority: { contains: '1' } })
+  // @ts-expect-error -- there is no such field, with whatever else is asked for
+  await org.tasks.list({ select: ['id'], colour: 'red' })
+  return [counted, part, named, maybe]
 }
 
 export async function writes(org: Org, id: string) {
@@ -103,6 +133,16 @@ export async function own(org: Org) {
   const made = await sites.create({ name: 'Site' })
   // @ts-expect-error -- not a field of what it takes
   await sites.create({ name: 'Site', orgId: '' })
+  const many = await sites.createMany([{ name: 'One' }, { name: 'Two' }])
+  const changed: number = await sites.updateWhere({ name: { contains: 'o' }, id: made.id }, {})
+  const gone: number = await sites.deleteWhere({ id: { in: many.map(({ id }) => id) } })
+  // @ts-expect-error -- not a field of what it takes
+  await sites.createMany([{ name: 'Site', orgId: '' }])
+  // @ts-expect-error -- not a field of a patch
+  await sites.updateWhere({ name: 'One' }, { orgId: '' })
+  // @ts-expect-error -- there is no such field
+  await sites.deleteWhere({ colour: 'red' })
+  void [changed, gone]
   // @ts-expect-error -- the table has no revision
   await sites.update(made.id, {}, { revision: 1 })
   const named = org.repository(NamedSites)

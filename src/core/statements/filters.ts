@@ -20,7 +20,9 @@ export type FieldFilter<Value> =
           readonly lt?: NonNullable<Value> | undefined
           readonly lte?: NonNullable<Value> | undefined
         })
-  | (NonNullable<Value> extends string ? { readonly prefix: string } : never)
+  | (NonNullable<Value> extends string
+      ? { readonly prefix: string } | { readonly contains: string; readonly ignoreCase?: boolean | undefined }
+      : never)
 
 /** The values of a unique key's fields. A key has values only: no ranges, lists or prefixes. */
 export type KeyValues<Row> = {
@@ -67,6 +69,13 @@ export function compileFilter(
   const compiler = new FilterCompiler(plan, offset, use)
   const sql = compiler.all(ownProperties(filter, 'filter'), 0)
   return { sql, values: compiler.values }
+}
+
+/** The rows that a change is for. A filter that asks for nothing is refused. */
+export function changeCondition(plan: TablePlan, filter: unknown): Condition {
+  const condition = compileFilter(plan, filter, plan.ownerPlaces, 'change')
+  if (condition.sql === '') throw new InvalidInputError('filter', 'is empty, which would change every row')
+  return condition
 }
 
 /** The caller's filter or list options with a further condition of the library's. */
@@ -136,13 +145,18 @@ class FilterCompiler {
   }
 
   private operators(column: ColumnPlan, operators: Record<string, unknown>, depth: number): string {
-    const all = Object.entries(operators)
+    const { ignoreCase = false, ...named } = operators
+    if (typeof ignoreCase !== 'boolean')
+      throw new InvalidInputError(column.property, 'ignoreCase must be true or false')
+    if (ignoreCase && !Object.hasOwn(named, 'contains'))
+      throw new InvalidInputError(column.property, 'has ignoreCase, which belongs to contains')
+    const all = Object.entries(named)
     if (all.length === 0) throw new InvalidInputError(column.property, 'has an empty condition')
-    const parts = all.map(([name, value]) => this.operator(column, name, value, depth))
+    const parts = all.map(([name, value]) => this.operator(column, name, value, depth, ignoreCase))
     return parts.filter((part) => part !== '').join(' and ')
   }
 
-  private operator(column: ColumnPlan, name: string, value: unknown, depth: number): string {
+  private operator(column: ColumnPlan, name: string, value: unknown, depth: number, ignoreCase: boolean): string {
     if (++this.terms > maxTerms) throw new InvalidInputError('filter', `has more than ${maxTerms} terms`)
     if (value === undefined) return this.undefinedPart(column.property, depth)
     if (name === 'in') return this.list(column, value)
@@ -151,15 +165,29 @@ class FilterCompiler {
       return `${column.sql} is distinct from ${this.place(column, value)}`
     }
     const isText = texts.has(column.comparedAs ?? '')
-    // The beginning of a word is none of the words.
-    if (name === 'prefix' && isText) return `${column.sql} ^@ ${this.place({ ...column, words: undefined }, value)}`
+    if (name === 'prefix' && isText) return `${column.sql} ^@ ${this.piece(column, value)}`
+    if (name === 'contains' && isText) {
+      // No index serves this, as none serves LIKE under row security. Unlike LIKE, strpos has no pattern to escape, and the estimate
+      // for it does not depend on the text, so that the plan is the same for a rare one: the index of the order, walked until the
+      // page is full.
+      if (!ignoreCase) return `strpos(${column.sql}, ${this.piece(column, value)}) > 0`
+      // A column that is sorted by bytes would fold A to Z alone.
+      return `strpos(lower(${column.sql} collate "default"), lower(${this.piece(column, value)})) > 0`
+    }
     const comparison = comparisons.get(name)
     if (comparison === undefined || column.comparedAs === 'boolean') {
       const ranges = column.comparedAs === 'boolean' ? '' : ', gt, gte, lt, lte'
-      const all = `in, not${ranges}${isText ? ', prefix' : ''}`
+      const all = `in, not${ranges}${isText ? ', prefix, contains' : ''}`
       throw new InvalidInputError(column.property, `has no such operator; the operators are ${all}`)
     }
     return this.compare(column, comparison, value)
+  }
+
+  /** A part of a text. A part of a word is none of the words. */
+  private piece(column: ColumnPlan, value: unknown): string {
+    if (value === '' && this.use === 'change')
+      throw new InvalidInputError(column.property, 'is compared with an empty text, which would match every row')
+    return this.place({ ...column, words: undefined }, value)
   }
 
   private compare(column: ColumnPlan, operator: string, value: unknown): string {

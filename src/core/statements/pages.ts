@@ -5,7 +5,19 @@ import { ownProperties } from '../values.js'
 import type { ColumnPlan } from './column-plan.js'
 import { type CursorBinding, openCursor, sealCursor } from './cursor.js'
 import { type Condition, compileFilter, type Filter } from './filters.js'
-import { columnOf, type TablePlan } from './table-plan.js'
+import {
+  behind,
+  nullsOf,
+  type Order,
+  orderByFilled,
+  placedValues,
+  type Position,
+  readOrder,
+  reversed,
+  sortText,
+} from './orders.js'
+import { readSelection, type Selected, type Selection, type SelectOptions } from './selections.js'
+import type { TablePlan } from './table-plan.js'
 import { callOf, type Target } from './target.js'
 
 /** A part of a list. `next` and `previous` go into `after` and `before`; undefined means there is nothing there. */
@@ -15,13 +27,19 @@ export interface Page<Row> {
   readonly previous: string | undefined
 }
 
+/** A page of a list with `total: true`. */
+export interface CountedPage<Row> extends Page<Row> {
+  /** The number of rows on all pages. */
+  readonly total: number
+}
+
 export interface PageOptions<Row> {
   /** 1 to 1,000; by default 50, and 500 for `stream`. */
   readonly limit?: number | undefined
   readonly after?: string | undefined
   readonly before?: string | undefined
-  /** A field, ascending, or `-field`, descending. By default newest first. */
-  readonly orderBy?: OrderBy<Row> | undefined
+  /** A field, ascending, or `-field`, descending; several in a list. By default newest first. Nulls are last, descending first. */
+  readonly orderBy?: OrderBy<Row> | readonly OrderBy<Row>[] | undefined
 }
 
 export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
@@ -29,27 +47,38 @@ export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
 /** Fields to filter by, beside which page to return. What is undefined counts as not given: `list({ status: query.status })`. */
 export type ListOptions<Row> = Filter<Row> & PageOptions<Row>
 
+/** What a page holds beside its rows, and which fields of them. */
+export interface PageContent<Name extends string, Total extends boolean> extends SelectOptions<Name> {
+  /** Also counts the rows of all pages, in the same round trip. */
+  readonly total?: Total | undefined
+}
+
+/** The page that a list with this content gives. */
+export type PageOf<Row, Name extends keyof Row, Total extends boolean> = Total extends true
+  ? CountedPage<Selected<Row, Name>>
+  : Page<Selected<Row, Name>>
+
+/** `limit` is the size of a page. */
+export type StreamOptions<Row, Name extends string> = Omit<ListOptions<Row>, 'after' | 'before'> & SelectOptions<Name>
+
 const defaultLimit = 50
 const maxLimit = 1000
-const pageKeys = ['limit', 'after', 'before', 'orderBy'] as const
+const pageKeys = ['limit', 'after', 'before', 'orderBy', 'select', 'total'] as const
 
 /** A requested page: the statement, and how a page is made of its rows. */
-interface ListRequest {
+interface ListRequest<Row> {
   readonly condition: Condition
   readonly order: Order
   readonly limit: number
   /** Whether the page ends before the cursor. The statement then sorts the other way round. */
   readonly backwards: boolean
   /** The sort key that the page starts after. */
-  readonly position: readonly string[] | undefined
+  readonly position: Position | undefined
   readonly binding: CursorBinding
-}
-
-interface Order {
-  readonly name: string
-  /** The columns of the sort: the field, and the key that makes it unique. All in one direction, so that a row comparison finds the place. */
+  readonly selection: Selection<Row>
+  /** The selected columns, and behind them those of the sort. */
   readonly columns: readonly ColumnPlan[]
-  readonly descending: boolean
+  readonly counted: boolean
 }
 
 /** `by` is a column that may be null, for a repository with a filter that leaves those rows out. Ascending. */
@@ -59,34 +88,37 @@ export function planList<Row>(
   options: unknown,
   by?: string,
 ): Planned<Page<Row>> {
-  const { plan } = target
   const request = readListOptions(target, cursorKeys, options, by)
-  const { condition, order, backwards, position, limit } = request
+  const { condition, order, backwards, position, limit, selection, counted } = request
   const literal = usualLimits.has(limit)
-  const statement = plan.statements.get(
-    `list ${order.name} ${backwards} ${position !== undefined} ${literal ? limit : ''} ${condition.sql}`,
+  const place = position === undefined ? '' : nullsOf(position)
+  const statement = target.plan.statements.get(
+    `list ${order.name} ${backwards} ${place} ${literal ? limit : ''} ${counted} ${selection.shape} ${condition.sql}`,
     'read',
-    () => listText(plan, request, literal),
+    () => listText(target.plan, request, literal),
   )
-  const values = [...condition.values, ...(position ?? []), ...(literal ? [] : [limit + 1])]
-  return planned(callOf(target, statement, values), ({ rows }) => readPage(target, cursorKeys, request, rows))
+  const values = [...condition.values, ...placedValues(position ?? []), ...(literal ? [] : [limit + 1])]
+  return planned(callOf(target, statement, values), ({ rows }) => readPage(cursorKeys, request, rows))
 }
 
-function readListOptions(
-  { plan, owner }: Target<unknown>,
+function readListOptions<Row>(
+  target: Target<Row>,
   cursorKeys: CursorKeys,
   options: unknown,
   by: string | undefined,
-): ListRequest {
+): ListRequest<Row> {
+  const { plan, owner } = target
   const given = ownProperties(options ?? {}, 'options')
-  const { limit = defaultLimit, after, before, orderBy } = given
+  const { limit = defaultLimit, after, before, orderBy, select, total = false } = given
   for (const key of pageKeys) Reflect.deleteProperty(given, key)
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > maxLimit) {
     throw new InvalidInputError('limit', `must be an integer from 1 to ${maxLimit}`)
   }
   if (after !== undefined && before !== undefined)
     throw new InvalidInputError('before', 'cannot be combined with after')
-  const order = by === undefined ? readOrder(plan, orderBy) : orderOf(plan, by, columnOf(plan, by))
+  if (typeof total !== 'boolean') throw new InvalidInputError('total', 'must be true or false')
+  const order = by === undefined ? readOrder(plan, orderBy) : orderByFilled(plan, by)
+  const selection = readSelection(target, select)
   const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
     owner: owner[0] ?? '',
@@ -100,42 +132,20 @@ function readListOptions(
     order,
     limit: limit as number,
     backwards: before !== undefined,
-    position: cursor === undefined ? undefined : openCursor(cursorKeys, binding, cursor, order.columns.length),
+    position: cursor === undefined ? undefined : openCursor(cursorKeys, binding, cursor, order.keys.length),
     binding,
+    selection,
+    columns: withKeys(selection.columns, order),
+    counted: total,
   }
 }
 
 const bigintAsText = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
 
-/** Newest first where a row has an id, which rises with time; the links of a table without one in the order of their key. */
-const usualOrder = ({ hasId, key }: TablePlan): Order => ({
-  name: hasId ? '-id' : 'key',
-  columns: key,
-  descending: hasId,
-})
-
-function readOrder(plan: TablePlan, orderBy: unknown): Order {
-  if (orderBy === undefined) return usualOrder(plan)
-  if (typeof orderBy !== 'string') throw new InvalidInputError('orderBy', `must be text; ${ordersOf(plan)}`)
-  const column = plan.byProperty.get(orderBy.startsWith('-') ? orderBy.slice(1) : orderBy)
-  if (column === undefined || plan.isHidden(column) || !canOrder(column)) {
-    throw new InvalidInputError('orderBy', `"${orderBy.slice(0, 60)}" is not a field to order by; ${ordersOf(plan)}`)
-  }
-  return orderOf(plan, orderBy, column)
-}
-
-const orderOf = ({ key }: TablePlan, name: string, column: ColumnPlan): Order => ({
-  name,
-  columns: [column, ...key.filter((other) => other !== column)],
-  descending: name.startsWith('-'),
-})
-
-/** A nullable column cannot be in a row comparison, and some types lose their index under row security. */
-const canOrder = ({ comparedAs, notNull }: ColumnPlan): boolean => comparedAs !== undefined && notNull
-
-function ordersOf({ columns, owner }: TablePlan): string {
-  const names = columns.filter((column) => canOrder(column) && column !== owner?.column).map(({ property }) => property)
-  return `a list can be ordered by ${names.join(', ')}; with - in front, descending`
+/** A cursor is made of the columns of the sort, so they are read although they are not selected. */
+function withKeys(columns: readonly ColumnPlan[], { keys }: Order): readonly ColumnPlan[] {
+  const others = keys.flatMap(({ column }) => (columns.includes(column) ? [] : [column]))
+  return others.length === 0 ? columns : [...columns, ...others]
 }
 
 /**
@@ -144,45 +154,52 @@ function ordersOf({ columns, owner }: TablePlan): string {
  */
 const usualLimits = new Set([10, 20, 25, 50, 100, 200, 500, 1000])
 
-/** A row comparison finds where the page starts. The primary key serves the default order. */
+/** The primary key serves the default order. */
 function listText(
   plan: TablePlan,
-  { condition, order, backwards, position, limit }: ListRequest,
+  { condition, order, backwards, position, limit, columns, counted }: ListRequest<unknown>,
   literal: boolean,
 ): string {
-  const direction = order.descending === backwards ? 'asc' : 'desc'
-  const keys = order.columns.map((column) => column.sql)
-  let place = plan.ownerPlaces + condition.values.length
-  const parts = [plan.visible]
-  if (condition.sql !== '') parts.push(`(${condition.sql})`)
-  if (position !== undefined) {
-    const places = order.columns.map((column) => `$${++place}::${column.comparedAs}`)
-    parts.push(`(${keys.join(', ')}) ${direction === 'asc' ? '>' : '<'} (${places.join(', ')})`)
-  }
-  const sort = keys.map((column) => `${column} ${direction}`).join(', ')
-  const rows = literal ? String(limit + 1) : `$${place + 1}`
-  return `select ${plan.selected} from ${plan.sql} where ${parts.join(' and ')} order by ${sort} limit ${rows}`
+  const sort = backwards ? reversed(order) : order
+  const place = plan.ownerPlaces + condition.values.length
+  const matches = condition.sql === '' ? plan.visible : `${plan.visible} and (${condition.sql})`
+  const where = position === undefined ? matches : `${matches} and ${behind(sort, position, place)}`
+  const rows = literal ? String(limit + 1) : `$${place + placedValues(position ?? []).length + 1}`
+  const page = (selected: string) =>
+    `select ${selected} from ${plan.sql} where ${where} order by ${sortText(sort)} limit ${rows}`
+  const selected = columns.map(({ sql }) => sql).join(', ')
+  if (!counted) return page(selected)
+  // Also where the page is empty there is one row, with the total. The second sort is that of a page.
+  const shown = columns.map(({ sql }) => `page.${sql}`).join(', ')
+  const total = `select count(*)::int as total from ${plan.sql} where ${matches}`
+  return `select ${shown}, page."is row", counted.total from (${total}) counted left join (${page(
+    `${selected}, true as "is row"`,
+  )}) page on true order by ${sortText(sort, 'page.')}`
 }
 
 /** Makes the page. The statement returns one row more than the limit when there are more pages. */
 function readPage<Row>(
-  { plan, readRow }: Target<Row>,
   cursorKeys: CursorKeys,
-  request: ListRequest,
-  rows: readonly unknown[][],
+  { order, columns, selection, limit, backwards, position, binding, counted }: ListRequest<Row>,
+  answered: readonly unknown[][],
 ): Page<Row> {
-  const more = rows.length > request.limit
-  const shown = rows.slice(0, request.limit)
-  if (request.backwards) shown.reverse()
+  const rows = counted ? answered.filter((row) => row.at(-2) === true) : answered
+  const more = rows.length > limit
+  const shown = rows.slice(0, limit)
+  if (backwards) shown.reverse()
   const cursor = (row: unknown[] | undefined) =>
-    row === undefined ? undefined : sealCursor(cursorKeys, request.binding, positionOf(plan, request.order, row))
-  return {
-    items: shown.map(readRow),
-    next: request.backwards || more ? cursor(shown.at(-1)) : undefined,
-    previous: (request.backwards ? more : request.position !== undefined) ? cursor(shown[0]) : undefined,
+    row === undefined ? undefined : sealCursor(cursorKeys, binding, positionOf(columns, order, row))
+  const page = {
+    items: shown.map(selection.readRow),
+    next: backwards || more ? cursor(shown.at(-1)) : undefined,
+    previous: (backwards ? more : position !== undefined) ? cursor(shown[0]) : undefined,
   }
+  return counted ? Object.assign(page, { total: answered[0]?.at(-1) as number }) : page
 }
 
 // The server's text: a Date would lose the microseconds.
-const positionOf = (plan: TablePlan, order: Order, row: readonly unknown[]): string[] =>
-  order.columns.map((column) => String(row[plan.columns.indexOf(column)]))
+const positionOf = (columns: readonly ColumnPlan[], { keys }: Order, row: readonly unknown[]): Position =>
+  keys.map(({ column }) => {
+    const value = row[columns.indexOf(column)] as string | number | boolean | null
+    return value === null ? null : String(value)
+  })

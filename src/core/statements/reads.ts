@@ -4,17 +4,25 @@ import { parseId } from '../ids.js'
 import { type Planned, planned } from '../planned.js'
 import { ownItems } from '../values.js'
 import { comparableValue, compileFilter } from './filters.js'
+import { type Selection, selectionOf } from './selections.js'
 import { columnOf, type TablePlan } from './table-plan.js'
 import { callOf, firstPlace, firstRow, onlyRow, type Target } from './target.js'
 
 const maxIds = 100_000
 
 /** `select … where org_id = $1 and id = $2`. */
-export const planFind = <Row>(target: Target<Row>, id: string): Planned<Row | undefined> =>
-  planned(callOf(target, findStatement(target.plan), [parseId(id)]), (result) => firstRow(target, result))
+export function planFind<Row>(target: Target<Row>, id: string, options?: unknown): Planned<Row | undefined> {
+  const selection = selectionOf(target, options)
+  const call = callOf(target, findStatement(target.plan, selection), [parseId(id)])
+  return planned(call, (result) => firstRow(selection, result))
+}
 
-export const planGet = <Row>(target: Target<Row>, id: string): Planned<Row> =>
-  planned(callOf(target, findStatement(target.plan), [parseId(id)]), (result) => onlyRow(target, result))
+export function planGet<Row>(target: Target<Row>, id: string, options?: unknown): Planned<Row> {
+  const { plan } = target
+  const { readRow, ...selection } = selectionOf(target, options)
+  const call = callOf(target, findStatement(plan, selection), [parseId(id)])
+  return planned(call, (result) => onlyRow({ plan, readRow }, result))
+}
 
 /** The row, locked against changes until the transaction ends. */
 export function planLock<Row>(target: Target<Row>, id: string): Planned<Row> {
@@ -93,9 +101,9 @@ function filteredCall(
   )
 }
 
-function findStatement(plan: TablePlan): Statement {
-  return plan.statements.get('find', 'read', () => {
+function findStatement(plan: TablePlan, { shape, sql }: Pick<Selection<unknown>, 'shape' | 'sql'>): Statement {
+  return plan.statements.get(`find ${shape}`, 'read', () => {
     if (!plan.hasId) throw new DefinitionError(`${plan.resource} has no id to find a row by: use list and exists`)
-    return `select ${plan.selected} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)}`
+    return `select ${sql} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)}`
   })
 }

@@ -50,13 +50,15 @@ function removalText(plan: TablePlan, removal: Removal): ChangeText {
   }
 }
 
-/** Deletes every row that matches, and returns their number. */
-export function planDeleteWhere(target: Target<unknown>, where: Condition): PlannedChange<number> {
+/** Deletes or hides every row that matches, and returns their number. */
+export function planRemovalWhere(
+  target: Target<unknown>,
+  removal: 'delete' | 'hide',
+  where: Condition,
+): PlannedChange<number> {
   const { plan } = target
-  const statement = plan.statements.change(`delete where ${where.sql}`, () => ({
-    verb: 'delete',
-    ctes: [],
-    head: `delete from ${plan.sql}`,
+  const statement = plan.statements.change(`${removal} where ${where.sql}`, () => ({
+    ...removalText(plan, removal),
     where: `${plan.visible} and (${where.sql})`,
     returning: '',
   }))

@@ -9,15 +9,22 @@ export type Among = readonly string[] | undefined
 export const isAmong = (row: object, among: Among): boolean =>
   among === undefined || among.includes((row as { readonly id: string }).id)
 
-/** The row, unless the actor may not read it. It is read in any case, so that both cases take the same time. */
-export const seen = <Row extends object>(plan: Planned<Row | undefined>, among: Among): Planned<Row | undefined> =>
+/**
+ * The row, unless the actor may not read it. It is read in any case, so that both cases take the same time. `by` has its id: the row
+ * itself may be read without it.
+ */
+export const seen = <Row extends object>(
+  plan: Planned<Row | undefined>,
+  among: Among,
+  by?: object,
+): Planned<Row | undefined> =>
   among === undefined
     ? plan
     : {
         ...plan,
         read(result, diagnosis) {
           const row = plan.read(result, diagnosis)
-          return row !== undefined && isAmong(row, among) ? row : undefined
+          return row !== undefined && isAmong(by ?? row, among) ? row : undefined
         },
       }
 
@@ -26,6 +33,7 @@ export const allSeen = <Rows extends object | readonly object[]>(
   plan: Planned<Rows>,
   among: Among,
   { resource }: TablePlan,
+  by?: object,
 ): Planned<Rows> =>
   among === undefined
     ? plan
@@ -33,7 +41,7 @@ export const allSeen = <Rows extends object | readonly object[]>(
         ...plan,
         read(result, diagnosis) {
           const rows = plan.read(result, diagnosis)
-          const all: readonly object[] = Array.isArray(rows) ? rows : [rows]
+          const all: readonly object[] = Array.isArray(rows) ? rows : [by ?? rows]
           if (!all.every((row) => isAmong(row, among))) throw new NotFoundError(resource)
           return rows
         },

@@ -20,11 +20,11 @@ export const callOf = (target: Target<unknown>, statement: Statement, values: re
 /** The number of the first parameter after the owner's. */
 export const firstPlace = ({ ownerPlaces }: TablePlan): number => ownerPlaces + 1
 
-export const firstRow = <Row>({ readRow }: Target<Row>, { rows: [row] }: Result): Row | undefined =>
+export const firstRow = <Row>({ readRow }: Pick<Target<Row>, 'readRow'>, { rows: [row] }: Result): Row | undefined =>
   row === undefined ? undefined : readRow(row)
 
 /** Throws NotFoundError: missing, deleted and another owner's are the same. */
-export function onlyRow<Row>({ plan, readRow }: Target<Row>, { rows: [row] }: Result): Row {
+export function onlyRow<Row>({ plan, readRow }: Pick<Target<Row>, 'plan' | 'readRow'>, { rows: [row] }: Result): Row {
   if (row === undefined) throw new NotFoundError(plan.resource)
   return readRow(row)
 }
