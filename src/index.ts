@@ -70,7 +70,15 @@ export {
   type RepositoryDefinition,
 } from './core/define-repository.js'
 export { type RepositoryOptions, ScopedRepository } from './core/scoped-repository.js'
-export type { InsertOptions, ManagedValues, PutSchema, RevealOptions, UpdateRowOptions } from './core/row-options.js'
+export type {
+  InsertOptions,
+  ManagedValues,
+  PutOptions,
+  PutSchema,
+  RestoreOptions,
+  RevealOptions,
+  UpdateRowOptions,
+} from './core/row-options.js'
 export type { ScopedTable } from './core/scoped-table.js'
 export type { TableOptions } from './core/table-options.js'
 export type { Result } from './core/executor.js'
@@ -79,7 +87,8 @@ export type { Reference } from './core/statements/removals.js'
 export type { Revealed } from './core/statements/reveals.js'
 export type { OwnStatement } from './core/statements/statement-cache.js'
 export type { TableNames, TablePlan } from './core/statements/table-plan.js'
-export type { Guard, GuardedChange, Transition } from './core/statements/updates.js'
+export type { Guard } from './core/statements/guard.js'
+export type { GuardedChange, Transition } from './core/statements/updates.js'
 export type { Actor, ActorKind, Impersonation } from './core/actor.js'
 export type { IdempotentOptions, JsonOf } from './operations/idempotency.js'
 export type { RequestContext } from './core/request-context.js'
@@ -87,7 +96,33 @@ export type { Scope, TransactionOptions } from './core/scope.js'
 export type { ImpersonationOptions } from './operations/actors.js'
 export type { ManagedMembers, NewServiceMember, Transfer } from './operations/manage-members.js'
 export type { ManagedRoles, NewCustomRole } from './operations/manage-roles.js'
+export type { BucketRange } from './core/time-buckets.js'
 export type { ProjectCredentials } from './repositories/credentials.js'
+export type {
+  DatabaseChanges,
+  DatabaseConnections,
+  DatabaseMetricQuery,
+  DatabaseMetrics,
+  DatabaseValues,
+  MetricAggregate,
+  MetricBucket,
+  ProjectDatabases,
+} from './repositories/databases.js'
+export type { ComputeValues, DiskValues, ProjectCompute, ProjectDisk } from './repositories/infrastructure.js'
+export type {
+  MeasuredValues,
+  ProjectMetricBucket,
+  ProjectMetricName,
+  ProjectMetricQuery,
+  ProjectMetrics,
+} from './repositories/project-metrics.js'
+export type {
+  AddonChoice,
+  AddonTotal,
+  PricedAddon,
+  ProjectAddonList,
+  ProjectAddons,
+} from './operations/project-addons.js'
 export type { ProjectMembers, StaffedProjects } from './operations/project-members.js'
 export type { Filter, KeyValues } from './core/statements/filters.js'
 export type { CountedPage, ListOptions, Page, PageContent, PageOf, StreamOptions } from './core/statements/pages.js'

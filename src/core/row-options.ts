@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { OwnStatement } from './statements/statement-cache.js'
-import type { Guard } from './statements/updates.js'
+import type { Call } from './executor.js'
+import type { Guard } from './statements/guard.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { TablePlan } from './statements/table-plan.js'
 import type { Values } from './values.js'
@@ -18,8 +19,15 @@ export interface InsertOptions extends ManagedValues {
 }
 
 export interface PutOptions extends ManagedValues {
+  /** A state that an existing row must be in to be changed. Its `when` is over the row as it is and `excluded`, the given one. */
+  readonly guard?: Guard | undefined
   /** The domain's word for it in the audit log. Default: `put`. */
   readonly event?: string | undefined
+}
+
+export interface RestoreOptions {
+  /** Calls that reserve room for what comes back with the row, in front of the change. */
+  readonly reserves?: ((id: string) => readonly Call[]) | undefined
 }
 
 export interface UpdateRowOptions {

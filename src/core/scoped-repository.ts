@@ -9,6 +9,7 @@ import type {
   ManagedValues,
   PutOptions,
   PutSchema,
+  RestoreOptions,
   RevealOptions,
   UpdateRowOptions,
   Why,
@@ -201,8 +202,8 @@ export abstract class ScopedRepository<Row extends object> {
   }
 
   /** Brings a hidden row back. Throws ConflictError when its name was taken meanwhile. */
-  protected restoreRow(id: string): Query<Row> {
-    return this.rows.restoreRow(id)
+  protected restoreRow(id: string, options?: RestoreOptions): Query<Row> {
+    return this.rows.restoreRow(id, options)
   }
 
   /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */

@@ -27,6 +27,7 @@ import {
   planFind,
   planFindBy,
   planGet,
+  planGetBy,
   planLock,
 } from './statements/reads.js'
 import { clearCall, lockCalls, planRemoval, planRemovalWhere, type Removal } from './statements/removals.js'
@@ -52,6 +53,7 @@ import type {
   ManagedValues,
   PutOptions,
   PutSchema,
+  RestoreOptions,
   RevealOptions,
   TableUse,
   UpdateRowOptions,
@@ -88,7 +90,10 @@ export class ScopedTable<Row extends object> {
     this.project = project
     this.target = {
       plan: this.plan,
-      owner: ownerValues(this.plan, scope.context.binding),
+      owner: [
+        ...ownerValues(this.plan, scope.context.binding),
+        ...(this.plan.ownerPlaces === 2 && project !== undefined ? [project] : []),
+      ],
       parents: this.options.parents,
       readRow: this.plan.readRow as Target<Row>['readRow'],
     }
@@ -146,6 +151,11 @@ export class ScopedTable<Row extends object> {
 
   findRow(key: KeyValues<Row>): Query<Row | undefined> {
     return this.read((among) => seen(planFindBy(this.target, key), among))
+  }
+
+  /** The row that a unique key names. Throws NotFoundError. */
+  getRow(key: KeyValues<Row>): Query<Row> {
+    return this.read((among) => allSeen(planGetBy(this.target, key), among, this.plan))
   }
 
   /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
@@ -206,14 +216,14 @@ export class ScopedTable<Row extends object> {
     options?: PutOptions,
   ): Query<Row> {
     return this.write(undefined, () => {
-      const { managed, event = 'put' } = ownOf(options)
+      const { managed, guard, event = 'put' } = ownOf(options)
       const values = given(schema, input, managed)
       if (hasSecret(this.plan, values))
         throw new DefinitionError(
           `${this.plan.resource}: putRow cannot write a sealed column; lock the row, then insert or update it`,
         )
       const before = this.room?.forUnique(values, key, 'changes')
-      return this.audited(event, true, planPut(this.target, values, key), before)
+      return this.audited(event, true, planPut(this.target, values, key, guard), before)
     })
   }
 
@@ -283,8 +293,9 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Brings a hidden row back. Throws ConflictError when its name was taken meanwhile. */
-  restoreRow(id: string): Query<Row> {
-    return this.removal('restore', id, (row) => this.room?.forRestored(row))
+  restoreRow(id: string, options?: RestoreOptions): Query<Row> {
+    const { reserves } = ownOf(options)
+    return this.removal('restore', id, (row) => [...(this.room?.forRestored(row) ?? []), ...(reserves?.(row) ?? [])])
   }
 
   /** Deletes the row for good, hidden or not, after emptying what refers to it; one round trip, all or nothing. */

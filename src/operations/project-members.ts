@@ -7,23 +7,52 @@ import { withCondition } from '../core/statements/filters.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { ProjectCredentials } from '../repositories/credentials.js'
+import { ProjectDatabases } from '../repositories/databases.js'
+import { ProjectCompute, ProjectDisk } from '../repositories/infrastructure.js'
+import { ProjectMetrics } from '../repositories/project-metrics.js'
 import { Projects } from '../repositories/projects.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
+import { ProjectAddons } from './project-addons.js'
 import { actingUser, assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
 import * as shape from '../schema/shared/shapes.js'
 
 const permission = 'projects'
 
-/** The projects with their members and keys. */
+/** The projects with their members, keys and infrastructure. */
 export class StaffedProjects extends Projects {
+  /** The paid extras of projects. */
+  get addons(): ProjectAddons {
+    return new ProjectAddons(this.scope)
+  }
+
+  /** The machines of projects. */
+  get compute(): ProjectCompute {
+    return new ProjectCompute(this.scope)
+  }
+
   /** The keys of projects. */
   get credentials(): ProjectCredentials {
     return new ProjectCredentials(this.scope)
   }
 
+  /** The databases of projects. */
+  get databases(): ProjectDatabases {
+    return new ProjectDatabases(this.scope)
+  }
+
+  /** The disks of projects. */
+  get disk(): ProjectDisk {
+    return new ProjectDisk(this.scope)
+  }
+
   /** The members of projects. */
   get members(): ProjectMembers {
     return new ProjectMembers(this.scope)
+  }
+
+  /** The measurements of projects. */
+  get metrics(): ProjectMetrics {
+    return new ProjectMetrics(this.scope)
   }
 }
 

@@ -1,4 +1,6 @@
 import { randomInt } from 'node:crypto'
+import type { Call } from '../core/executor.js'
+import { ownerId } from '../core/owner-id.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
@@ -44,16 +46,29 @@ export class Projects extends ScopedRepository<Project> {
     return this.hideRow(id)
   }
 
-  /** Throws PlanLimitError when the plan has no room for it, ConflictError when another project has taken the slug. */
+  /** Throws PlanLimitError when the plan has no room for it or its disk, ConflictError when another project has taken the slug. */
   restore(id: string): Query<Project> {
-    return this.restoreRow(id)
+    return this.restoreRow(id, { reserves: (project) => this.diskRoom(project) })
   }
 
   /** Deletes the project and its child rows for good. Agents and workflows stay, without a project. */
   purge(id: string): Query<Project> {
     return this.purgeRow(id)
   }
+
+  private diskRoom(project: string): readonly Call[] {
+    return this.scope.context.rules.reserve({
+      limit: 'disk_gb',
+      used: gigabytesOf('p.deleted_at is null'),
+      added: gigabytesOf('p.id = $2 and p.deleted_at is not null'),
+      values: [ownerId(this.scope, 'org'), project],
+    })
+  }
 }
+
+const gigabytesOf = (which: string): string =>
+  `(select coalesce(sum(d.size_gb), 0) from platform.disk_config d
+    join platform.projects p on p.org_id = $1 and p.id = d.project_id and ${which} where d.org_id = $1)`
 
 const letters = 'abcdefghijklmnopqrstuvwxyz'
 const refLength = 20

@@ -9,7 +9,7 @@ import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { insertDataKey } from '../../src/testing/data-keys.js'
-import { credentialsCase, flagsCase, orgCases } from '../isolation/contract-cases.js'
+import { flagsCase, orgCases, projectCases } from '../isolation/contract-cases.js'
 import { auditedRows, type Entry, entriesOf, faultsOf } from '../support/audited-rows.js'
 import { keys } from '../support/use-teams.js'
 
@@ -56,7 +56,7 @@ const single: Readonly<Record<string, { prepare: () => Promise<string>; call: (o
   },
 }
 
-const methods = Object.entries({ ...orgCases, credentials: credentialsCase, flags: flagsCase }).flatMap(([name, one]) =>
+const methods = Object.entries({ ...orgCases, ...projectCases, flags: flagsCase }).flatMap(([name, one]) =>
   methodsOf(name, one),
 )
 
@@ -115,7 +115,7 @@ const inLostSavepoint: Run = (org, call) =>
 const inBatch: Run = (org, call) => org.batch((inner) => [call(inner as never)] as never)
 
 const isRead = ({ name }: Method) =>
-  /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf|summary|balance|entries|evaluate|overrides)/.test(
+  /\.(?:find|get|list|stream|count|exists|due|toolsOf|permissionsOf|summary|balance|entries|evaluate|overrides|query)/.test(
     name,
   )
 const reads = methods.filter(isRead)
@@ -164,5 +164,5 @@ describe.each(writes)('$name', ({ on, name }) => {
   })
 })
 
-/** Tasks and usage are not audited. */
-const isAudited = (name: string) => !/^(?:tasks|usage)\./.test(name)
+/** Tasks, usage, measurements and events of connections are not audited. */
+const isAudited = (name: string) => !/^(?:tasks|usage|connections|databaseMetrics|projectMetrics)\./.test(name)

@@ -16,6 +16,11 @@ export async function fillOrganizations(session: Session): Promise<string[]> {
     `insert into platform.tools (id, key, name) select ${idOf('tool', 'n')}, 'tool-' || n, 'Tool' from generate_series(1, 3) n`,
   )
   await session.query(
+    `insert into platform.addon_catalog (id, addon_id, name, type, variants)
+     values (${idOf('offer', '1')}, 'contract_addon', 'Add-on', 'test',
+       '[{"variant": "only", "name": "Only", "price": "5.25", "currency": "USD"}]')`,
+  )
+  await session.query(
     `insert into platform.users (id, email) select ${member}, o || '-' || n || '@example.com'
      from generate_series(0, ${rowsEach}) n, unnest($1::uuid[]) o`,
     [ids],
@@ -52,6 +57,8 @@ const person = `md5(o::text || n % 3)::uuid`
 const member = `md5(o::text || n)::uuid`
 const some = (value: string, every: number): string => `case when n % ${every} = 0 then ${value} end`
 const moment = `now() - n * interval '1 minute'`
+// In every partition: of one without rows the server reads all.
+const everyMonth = `now() + (n % 4) * interval '1 month' - n * interval '1 second'`
 const oneOf = (...words: string[]): string => `(array['${words.join("', '")}'])[n % ${words.length} + 1]`
 
 type Table = readonly [name: string, columns: readonly (readonly [name: string, value: string])[], rows: number]
@@ -155,6 +162,84 @@ const tables: readonly Table[] = [
       ['id', idOf('credentials', 'n')],
       ['project_id', idOf('project', 'n')],
       ['created_at', moment],
+    ],
+    rowsEach,
+  ],
+  [
+    'disk_config',
+    [
+      ['id', idOf('disk', 'n')],
+      ['project_id', idOf('project', 'n')],
+      ['size_gb', '8'],
+      ['io_budget', '100'],
+      ['autoscale_growth_percent', '10'],
+    ],
+    rowsEach,
+  ],
+  [
+    'compute_config',
+    [
+      ['id', idOf('compute', 'n')],
+      ['project_id', idOf('project', 'n')],
+      ['instance_size', oneOf('nano', 'small', 'large')],
+      ['cpu_cores', '2'],
+      ['memory_gb', '4'],
+    ],
+    rowsEach,
+  ],
+  [
+    'databases',
+    [
+      ['id', idOf('base', 'n')],
+      ['project_id', idOf('project', 'n')],
+      ['name', `'main-' || n`],
+      ['type', oneOf('postgresql', 'mongodb', 'redis')],
+      ['health_checked_at', some(moment, 2)],
+      ['created_at', moment],
+      ['deleted_at', some('now()', 10)],
+    ],
+    rowsEach,
+  ],
+  [
+    'database_metrics',
+    [
+      ['id', idOf('measured', 'n')],
+      ['database_id', idOf('base', '(n % 200 + 1)')],
+      ['metric_type', oneOf('cpu', 'memory')],
+      ['value', 'n'],
+      ['recorded_at', everyMonth],
+    ],
+    rowsEach * 4,
+  ],
+  [
+    'database_connection_logs',
+    [
+      ['id', idOf('logged', 'n')],
+      ['database_id', idOf('base', '(n % 200 + 1)')],
+      ['project_id', idOf('project', '(n % 200 + 1)')],
+      ['event_type', oneOf('opened', 'closed')],
+      ['recorded_at', everyMonth],
+    ],
+    rowsEach * 4,
+  ],
+  [
+    'project_metrics',
+    [
+      ['id', idOf('metric', 'n')],
+      ['project_id', idOf('project', '(n % 200 + 1)')],
+      ['cpu_usage', 'n % 100'],
+      ['recorded_at', everyMonth],
+    ],
+    rowsEach * 4,
+  ],
+  [
+    'project_addons',
+    [
+      ['id', idOf('addon', 'n')],
+      ['project_id', idOf('project', 'n')],
+      ['addon_id', `'contract_addon'`],
+      ['price_per_unit', '5.25'],
+      ['currency', `'USD'`],
     ],
     rowsEach,
   ],
@@ -266,8 +351,7 @@ const tables: readonly Table[] = [
       ['event_type', oneOf('agents.update', 'tasks.enqueue', 'report.sent')],
       ['resource_type', oneOf('agents', 'tasks')],
       ['seq', some('n', 2)],
-      // In every partition: of one without rows the server reads all.
-      ['created_at', `now() + (n % 4) * interval '1 month' - n * interval '1 second'`],
+      ['created_at', everyMonth],
     ],
     rowsEach * 4,
   ],

@@ -43,7 +43,8 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
     const mayChange = upsert?.changes !== undefined
     if (mayChange) parts.push(`before as materialized (${before([], upsert.changes)})`)
     // Reading `before` here makes Postgres evaluate it before the row is changed; afterwards it would skip the row.
-    const first = mayChange ? ' where (select count(*) from before) >= 0' : ''
+    const conditions = [...(where === '' ? [] : [where]), ...(mayChange ? ['(select count(*) from before) >= 0'] : [])]
+    const first = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`
     // A row that an insert has made has no transaction that deleted or locked it.
     parts.push(`changed as (${head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${isNew}`})`)
   }

@@ -10,7 +10,7 @@ export interface ChangeText {
   readonly head: string
   /** For an update: what it reads besides its table, such as a sub-select. Its columns have other names than those of the table. */
   readonly from?: string
-  /** Which rows are changed. Empty for an insert. */
+  /** Which rows are changed. For an insert, which of those that are there: empty for all of them, or where it changes none. */
   readonly where: string
   /** What it returns. Empty for nothing. */
   readonly returning: string

@@ -6,6 +6,7 @@ import { planFindBy } from './reads.js'
 import type { Values } from '../values.js'
 import type { ChangeStatement } from './statement-cache.js'
 import { automatic, type Given, given, places, propertiesOf, shapeOf, valuesOf } from './given-values.js'
+import type { Guard } from './guard.js'
 import { givenParents, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { UniqueKey } from './table-keys.js'
 import type { TablePlan } from './table-plan.js'
@@ -63,14 +64,14 @@ export function planInsert<Row>(target: Target<Row>, values: Values, existing?: 
   return insertion(target, statement, all, values, existingRow)
 }
 
-/** Inserts, or changes the row that has the same unique key. */
-export function planPut<Row>(target: Target<Row>, values: Values, keyName: string): PlannedChange<Row> {
+/** Inserts, or changes the row that has the same unique key, if it is in a state that the guard allows. */
+export function planPut<Row>(target: Target<Row>, values: Values, keyName: string, guard?: Guard): PlannedChange<Row> {
   const { plan } = target
   const all = given(plan, withId(plan, values))
   const locks = parentLocks(target.parents, all, plan.ownerPlaces)
   const key = keyOf(plan, keyName)
   const kept = new Set(['id', ...key.columns.map(({ property }) => property)])
-  const statement = plan.statements.change(`put ${keyName} ${shapeOf(all)} ${locks.shape}`, () => {
+  const statement = plan.statements.change(`put ${keyName} ${shapeOf(all)} ${locks.shape} ${guard?.when ?? ''}`, () => {
     const sets = all
       .filter(({ column }) => !kept.has(column.property))
       .map(({ column }) => `${column.sql} = excluded.${column.sql}`)
@@ -79,13 +80,39 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
       verb: 'insert',
       ctes: locks.ctes,
       head: `${insertHead(plan, all, locks)} on conflict ${key.conflict} do update set ${update}`,
-      where: '',
+      where: guard === undefined ? '' : `(${guard.when})`,
       returning: plan.selected,
       sets: propertiesOf(all),
       upsert: { changes: rowWithKey(plan, all, key) },
     }
   })
-  return insertion(target, statement, all, values)
+  if (guard === undefined) return insertion(target, statement, all, values)
+  return {
+    call: changeCall(target, statement, valuesOf(all)),
+    diagnose: whyKept(target, key, values, guard),
+    read({ rows: [changed] }, diagnosis) {
+      if (changed !== undefined) return target.readRow(changed)
+      const [found] = diagnosis?.rows ?? []
+      if (found === undefined) throw new BrokenReferenceError(plan.resource, givenParents(target.parents, values))
+      throw guard.refuse(found)
+    },
+  }
+}
+
+/** Selects what the guard asks of the row that was there. */
+function whyKept(target: Target<unknown>, { columns }: UniqueKey, values: Values, { ask }: Guard): Call {
+  const { plan } = target
+  const same = columns.map(({ sql, writtenAs }, index) => `${sql} = $${plan.ownerPlaces + index + 1}::${writtenAs}`)
+  const statement = plan.statements.get(
+    `why kept ${columns.map(({ property }) => property).join()} ${ask}`,
+    'read',
+    () => `select ${ask} from ${plan.sql} where ${[plan.visible, ...same].join(' and ')}`,
+  )
+  return callOf(
+    target,
+    statement,
+    columns.map((column) => column.encode(values[column.property])),
+  )
 }
 
 const insertion = <Row>(

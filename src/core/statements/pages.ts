@@ -121,7 +121,7 @@ function readListOptions<Row>(
   const selection = readSelection(target, select)
   const condition = compileFilter(plan, given, plan.ownerPlaces, 'read')
   const binding: CursorBinding = {
-    owner: owner[0] ?? '',
+    owner: owner.join(' '),
     resource: plan.resource,
     order: order.name,
     filter: condition.sql === '' ? '' : JSON.stringify([condition.sql, condition.values], bigintAsText),

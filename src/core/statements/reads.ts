@@ -41,6 +41,11 @@ export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row |
   return planned(filteredCall(target, 'find', key, text, 'key'), (result) => firstRow(target, result))
 }
 
+export function planGetBy<Row extends object>(target: Target<Row>, key: object): Planned<Row> {
+  const { call } = planFindBy(target, key)
+  return planned(call, (result) => onlyRow(target, result))
+}
+
 /** The rows with these ids, in the order of the ids; undefined for an id without a row. */
 export function planByIds<Row>(target: Target<Row>, ids: readonly string[]): Planned<(Row | undefined)[]> {
   const { plan, readRow } = target

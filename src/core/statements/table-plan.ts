@@ -55,14 +55,15 @@ export interface TablePlan extends TableNames {
   readonly statements: StatementCache
   /** Makes a row of the values of a default read. */
   readonly readRow: (values: readonly unknown[]) => Record<string, unknown>
-  /** How many parameters the owner takes: `$1`, or none. */
-  readonly ownerPlaces: 0 | 1
+  /** How many parameters the owner takes: `$1`, or none. In a plan within a parent the parent is `$2`. */
+  readonly ownerPlaces: 0 | 1 | 2
   as(alias: string): TableNames
 }
 
 const plans = new WeakMap<PgTable, TablePlan>()
 const unownedPlans = new WeakMap<PgTable, TablePlan>()
 const childPlans = new WeakMap<PgTable, TablePlan>()
+const plansWithin = new WeakMap<PgTable, TablePlan>()
 
 export const planOf = (table: PgTable): TablePlan => known(plans, table, ownerOf)
 
@@ -76,24 +77,32 @@ export interface HidingParent {
 }
 
 /** The plan in which rows of a deleted parent are hidden, as deleted rows are. */
-export const planOfChildren = (table: PgTable, { property, parent }: HidingParent): TablePlan =>
-  known(childPlans, table, ownerOf, (prefix, find) => {
-    const { sql, visible } = planOf(parent).as('parent')
-    const column = find(property)
-    return ` and exists (select from ${sql} where ${visible} and parent."id" = ${prefix}${column.sql})`
-  })
+export const planOfChildren = (table: PgTable, parent: HidingParent): TablePlan =>
+  known(childPlans, table, ownerOf, { hiding: [parent], within: undefined })
 
-type HidesAlso = (prefix: string, column: (property: string) => ColumnPlan) => string
+/**
+ * The plan of the rows of one parent, the first of these: its id is `$2`. A row of another parent is not there, and neither is one of a
+ * deleted parent. It is for rows that exist: an insert goes by another plan.
+ */
+export const planWithin = (table: PgTable, ...hiding: readonly [HidingParent, ...HidingParent[]]): TablePlan =>
+  known(plansWithin, table, ownerOf, { hiding, within: hiding[0].property })
+
+interface Hiding {
+  readonly hiding: readonly HidingParent[]
+  readonly within: string | undefined
+}
+
+const noParents: Hiding = { hiding: [], within: undefined }
 
 function known(
   made: WeakMap<PgTable, TablePlan>,
   table: PgTable,
   owner: typeof ownerOf,
-  hidesAlso: HidesAlso = () => '',
+  parents = noParents,
 ): TablePlan {
   let plan = made.get(table)
   if (plan === undefined) {
-    plan = makePlan(table, owner, hidesAlso)
+    plan = makePlan(table, owner, parents)
     made.set(table, plan)
   }
   return plan
@@ -134,7 +143,7 @@ export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
   return column
 }
 
-function makePlan(table: PgTable, findOwner: typeof ownerOf, hidesAlso: HidesAlso): TablePlan {
+function makePlan(table: PgTable, findOwner: typeof ownerOf, { hiding, within }: Hiding): TablePlan {
   const { name, schema } = getTableConfig(table)
   const all = Object.entries(getTableColumns(table)).map(([property, column]) => ({ property, column }))
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
@@ -152,12 +161,14 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf, hidesAlso: HidesAls
   const self = `${quoted(name)}.`
   const find = (property: string): ColumnPlan => byProperty.get(property) as ColumnPlan
   const names = (prefix: string, sql: string): TableNames => {
-    const owned = owner === undefined ? 'true' : `${prefix}${owner.column.sql} = $1`
+    const ofOwner = owner === undefined ? 'true' : `${prefix}${owner.column.sql} = $1`
+    const live = hiding.map(({ property, parent }) => isLive(parent, (prefix || self) + find(property).sql)).join('')
+    const owned = within === undefined ? ofOwner : `${ofOwner} and ${prefix}${find(within).sql} = $2${live}`
     return {
       sql,
       selected: columns.map((column) => prefix + column.sql).join(', '),
       owned,
-      visible: (softDelete ? `${owned} and ${prefix}"deleted_at" is null` : owned) + hidesAlso(prefix || self, find),
+      visible: owned + (softDelete ? ` and ${prefix}"deleted_at" is null` : '') + (within === undefined ? live : ''),
     }
   }
   const keys = keysOf(table, named, owner?.column)
@@ -173,7 +184,7 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf, hidesAlso: HidesAls
     sealed,
     isHidden: ({ sql }) => hidden.has(sql),
     owner,
-    ownerPlaces: owner === undefined ? 0 : 1,
+    ownerPlaces: owner === undefined ? 0 : within === undefined ? 1 : 2,
     key: hasId ? [named('id') as ColumnPlan] : primaryKeyColumns(keys),
     hasId,
     audited: factsOf(table)?.audited ?? false,
@@ -187,6 +198,11 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf, hidesAlso: HidesAls
     statements: new StatementCache(),
     readRow: rowReader(columns),
   }
+}
+
+function isLive(parent: PgTable, column: string): string {
+  const { sql, visible } = planOf(parent).as('parent')
+  return ` and exists (select from ${sql} where ${visible} and parent."id" = ${column})`
 }
 
 const primaryKeyColumns = (keys: ReadonlyMap<string, UniqueKey>): readonly ColumnPlan[] =>

@@ -1,22 +1,13 @@
-import { ConflictError, DefinitionError, NotFoundError, type TenantryError, VersionConflictError } from '../errors.js'
+import { ConflictError, DefinitionError, NotFoundError, VersionConflictError } from '../errors.js'
 import type { Call, Result } from '../executor.js'
 import type { Values } from '../values.js'
 import type { Condition } from './filters.js'
 import { automatic, changes, type Given, moment, propertiesOf, setList, shapeOf, valuesOf } from './given-values.js'
+import type { Guard } from './guard.js'
 import { changeCall, type PlannedChange } from './inserts.js'
 import { aliveColumns, assertAlive, noLocks, parentIds, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { TablePlan } from './table-plan.js'
 import { callOf, firstPlace, onlyRow, type Target } from './target.js'
-
-/** A state that the row must be in to be changed. */
-export interface Guard {
-  /** A predicate over the row as it is, such as `"status" = 'queued'`. */
-  readonly when: string
-  /** The error for a row in another state. It gets the values that `ask` selected. */
-  readonly refuse: (found: readonly unknown[]) => TenantryError
-  /** The columns for `refuse`, as SQL. */
-  readonly ask: string
-}
 
 /** A change that only some states of the row allow. Its own parameters follow those of the owner and the id. */
 export interface GuardedChange extends Guard {

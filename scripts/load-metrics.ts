@@ -1,0 +1,96 @@
+// `npx tsx scripts/load-metrics.ts --rows 1000000 --organizations 100`: records measurements of many organizations in bulk, on a test
+// server of its own, and times the query of one project's month.
+import { randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { openTenancy } from '../src/tenancy.js'
+import { createOrganization } from '../src/testing/fixtures.js'
+import { startTestServer } from '../src/testing/server.js'
+import { createTestDatabase } from '../src/testing/template.js'
+import { migratePlatform } from './migrate-platform.js'
+
+const { values: asked } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '1000000' },
+    organizations: { type: 'string', default: '100' },
+    batch: { type: 'string', default: '10000' },
+    queries: { type: 'string', default: '20' },
+    seed: { type: 'string', default: '1' },
+  },
+})
+const organizations = Number(asked.organizations)
+const rowsEach = Math.ceil(Number(asked.rows) / organizations)
+const batch = Number(asked.batch)
+
+/** Numbers from 0 to 1, the same for the same seed. */
+function numbersFrom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+const now = new Date()
+const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()))
+const to = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1))
+const pause = (to.getTime() - from.getTime()) / rowsEach
+
+const random = numbersFrom(Number(asked.seed))
+const percent = (): string => (random() * 100).toFixed(2)
+const measurement = (index: number) => ({
+  recordedAt: new Date(from.getTime() + index * pause),
+  cpuUsage: percent(),
+  memoryUsage: percent(),
+  networkInBytes: Math.floor(random() * 1e9),
+  queryCount: Math.floor(random() * 1000),
+})
+
+const median = (times: readonly number[]): number => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0
+
+const server = await startTestServer({ migrate: migratePlatform })
+const database = await createTestDatabase(server.template)
+const keys = `load:${randomBytes(32).toString('base64')}`
+const tenancy = await openTenancy({ url: database.appUrl, pool: { max: 1 }, keys })
+try {
+  const projects: { readonly orgId: string; readonly id: string }[] = []
+  for (let made = 0; made < organizations; made++) {
+    const orgId = await createOrganization(database.admin)
+    const { id } = await tenancy.forOrg(orgId).projects.create({ name: 'One', slug: 'one' })
+    projects.push({ orgId, id })
+  }
+  const start = performance.now()
+  let rows = 0
+  for (let done = 0; done < rowsEach; done += batch) {
+    for (const { orgId, id } of projects) {
+      const next = Array.from({ length: Math.min(batch, rowsEach - done) }, (_, index) => measurement(done + index))
+      rows += await tenancy.forOrg(orgId).projects.metrics.record(id, next)
+    }
+  }
+  const seconds = (performance.now() - start) / 1000
+  console.log(
+    `${rows} rows of ${organizations} organizations in ${seconds.toFixed(1)} s, ${Math.round(rows / seconds)} a second`,
+  )
+  await database.admin.query('vacuum analyze platform.project_metrics')
+
+  const { orgId, id } = projects[Math.floor(projects.length / 2)] ?? { orgId: '', id: '' }
+  const { metrics } = tenancy.forOrg(orgId).projects
+  for (const step of [86_400, 3600]) {
+    for (const names of [['cpuUsage'] as const, undefined]) {
+      const times: number[] = []
+      let buckets = 0
+      for (let query = 0; query < Number(asked.queries); query++) {
+        const begun = performance.now()
+        buckets = (await metrics.query(id, { from, to, step, metrics: names })).length
+        times.push(performance.now() - begun)
+      }
+      const what = names === undefined ? 'all metrics' : 'one metric'
+      console.log(
+        `a month of one project, ${rowsEach} rows, ${what}, ${buckets} buckets: ${median(times).toFixed(1)} ms`,
+      )
+    }
+  }
+} finally {
+  await tenancy.close()
+  await database.close()
+  await server.stop()
+}
