@@ -96,6 +96,11 @@ const options = [
   { from: 'src/core/statements/pages.ts', names: ['PageOptions'] },
   { from: 'src/repositories/tasks.ts', names: ['ClaimOptions', 'Lease', 'HeartbeatOptions', 'Completion', 'Failure'] },
   { from: 'src/repositories/schedules.ts', names: ['DueOptions'] },
+  { from: 'src/operations/claim-fairly.ts', names: ['FairClaimOptions', 'RequeueOptions'] },
+  {
+    from: 'src/operations/fire-due-schedules.ts',
+    names: ['FireDueOptions', 'FiredSchedule', 'UnfiredSchedule', 'FiredSchedules'],
+  },
   { from: 'src/index.ts', names: ['ReadRequestOptions', 'IncomingRequest', 'ProblemOptions', 'Problem'] },
   { from: 'src/hono.ts', names: ['AuthenticationOptions', 'ProblemsOptions'] },
   { from: 'src/index.ts', names: ['FlagCacheOptions', 'EvaluationOptions', 'FlagEvaluation'] },

@@ -51,6 +51,15 @@ export type {
 } from './operations/audit-chains.js'
 export type { BrokenChain, ChainFault } from './operations/verify-audit-log.js'
 export type { Catalog, Catalogs } from './operations/catalogs.js'
+export type { FairClaimOptions, RequeueOptions, SystemTasks } from './operations/claim-fairly.js'
+export type {
+  FireDueOptions,
+  FiredSchedule,
+  FiredSchedules,
+  SystemSchedules,
+  UnfiredSchedule,
+} from './operations/fire-due-schedules.js'
+export type { Fired } from './operations/fire-schedule.js'
 export type { Maintained, Maintenance, MaintenanceOptions, MaintenanceProgress } from './operations/maintenance.js'
 export type { PartitionAlarm } from './operations/partition-alarm.js'
 export type { MaintenanceKind } from './operations/sweeps.js'
@@ -143,7 +152,9 @@ export { parseInput } from './core/values.js'
 export type { Query } from './core/query.js'
 export type { CountedRows } from './core/scoped-database.js'
 export type { ConnectionEvent, OnQuery, QueryEvent } from './core/tracing.js'
+export type { Llms } from './repositories/llms.js'
 export type { ClaimedTask, Lease } from './repositories/tasks.js'
+export type { Tools } from './repositories/tools.js'
 export type { UpdateOptions } from './core/statements/update-options.js'
 export {
   BrokenReferenceError,

@@ -7,6 +7,7 @@ import { DebugScope } from './core/scopes/debug-scope.js'
 import type { BatchResults, Scope, TransactionOptions } from './core/scope.js'
 import type { ScopedRepository } from './core/scoped-repository.js'
 import { Agents } from './repositories/agents.js'
+import { Llms } from './repositories/llms.js'
 import { AuditLog } from './repositories/audit-logs.js'
 import { Credits } from './repositories/credits.js'
 import { OrganizationProfile } from './repositories/organization.js'
@@ -23,6 +24,7 @@ import { ManagedRoles } from './operations/manage-roles.js'
 import { StaffedProjects } from './operations/project-members.js'
 import { SummedUsage } from './operations/usage-summary.js'
 import { Tasks } from './repositories/tasks.js'
+import { Tools } from './repositories/tools.js'
 import { Workflows } from './repositories/workflows.js'
 import { readOptions } from './core/values.js'
 import type { PermissionKey } from './schema/built-in-roles.js'
@@ -88,6 +90,11 @@ export class Org {
     return this.repository(ManagedInvitations)
   }
 
+  /** The language models that the organization has configured. */
+  get llms(): Llms {
+    return this.repository(Llms)
+  }
+
   get members(): ManagedMembers {
     return this.repository(ManagedMembers)
   }
@@ -111,6 +118,11 @@ export class Org {
 
   get tasks(): Tasks {
     return this.repository(Tasks)
+  }
+
+  /** The tools that the organization has enabled. */
+  get tools(): Tools {
+    return this.repository(Tools)
   }
 
   /** What was used of each metric. */

@@ -12,6 +12,8 @@ import { Keys } from './operations/keys.js'
 import { Maintenance } from './operations/maintenance.js'
 import { Organizations } from './operations/organizations.js'
 import { sealing } from './operations/sealed-columns.js'
+import { SystemSchedules } from './operations/fire-due-schedules.js'
+import { SystemTasks } from './operations/claim-fairly.js'
 import { Users } from './operations/users.js'
 import type { SystemOptions, SystemWork } from './operations/system-operation.js'
 import * as shape from './schema/shared/shapes.js'
@@ -43,6 +45,16 @@ export class System {
 
   get maintenance(): Maintenance {
     return new Maintenance(this.work)
+  }
+
+  /** The schedules of every organization. */
+  get schedules(): SystemSchedules {
+    return new SystemSchedules(this.work)
+  }
+
+  /** The tasks of every organization. */
+  get tasks(): SystemTasks {
+    return new SystemTasks(this.work)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import { NotFoundError } from '../core/errors.js'
+import { assertSchema } from '../core/json-schemas.js'
 import type { PutSchema } from '../core/row-options.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
@@ -9,6 +10,7 @@ import { type Addon, addonCatalog, type NewAddon, newAddon } from '../schema/add
 import { type BillingPlan, billingPlans, type NewBillingPlan, newBillingPlan } from '../schema/billing-plans.js'
 import { type FeatureFlag, featureFlags, type NewFeatureFlag, newFeatureFlag } from '../schema/feature-flags.js'
 import { type Llm, llms as llmsTable, type NewLlm, newLlm } from '../schema/llms.js'
+import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTool, newTool, type Tool, tools as toolsTable } from '../schema/tools.js'
 import { operate, type SystemWork } from './system-operation.js'
@@ -49,6 +51,7 @@ export class Catalog<Row extends object, NewRow extends object> {
   async upsert(values: NewRow): Promise<Row> {
     const { keyProperty, uniqueKey, newRow } = this.catalog
     const given = parseInput(newRow, values) as Readonly<Record<string, unknown>>
+    await this.catalog.check?.(given)
     return this.operation('upsert', String(given[keyProperty]), (rows) =>
       rows.putRow(shape.noInput as PutSchema<Row, typeof shape.noInput>, {}, uniqueKey, { managed: given }),
     )
@@ -113,6 +116,8 @@ interface CatalogTable {
   /** The unique key over that property. */
   readonly uniqueKey: string
   readonly newRow: z.ZodType
+  /** Refuses values that the shape alone lets through. */
+  readonly check?: (values: Readonly<Record<string, unknown>>) => Promise<void>
   readonly archived: StateChange
   readonly restored: StateChange
 }
@@ -168,5 +173,8 @@ const tools: CatalogTable = {
   keyProperty: 'key',
   uniqueKey: 'tools_key_key',
   newRow: newTool,
+  async check({ inputSchema }) {
+    if (inputSchema !== undefined) await assertSchema(inputSchema as JsonObject, 'inputSchema')
+  },
   ...byActive,
 }

@@ -35,7 +35,7 @@ const fireOptions = z.strictObject({ at: shape.instant })
 /** The permission to change schedules is enough to fire them, although that queues tasks. */
 const permission = 'schedules'
 
-function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
+export function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
   return scope.steps(async (inner) => {
     const given = at === undefined ? undefined : parseInput(fireOptions, { at }).at
     const rows = new ScopedTable<Schedule>(inner, schedules)

@@ -1,14 +1,12 @@
 import { nilId } from '../core/ids.js'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Query } from '../core/query.js'
-import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import { leaseIsExpired, requeued } from '../repositories/tasks.js'
 import { apiKeyWindows } from '../schema/api-keys.js'
 import { idempotencyKeys } from '../schema/idempotency-keys.js'
 import { organizationInvitations } from '../schema/invitations.js'
 import { userSessions } from '../schema/sessions.js'
-import { type Task, tasks } from '../schema/tasks.js'
+import { organizationsWithExpired, requeueIn } from './requeue-leases.js'
 import { SealPass } from './seal-audit-log.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
@@ -131,62 +129,20 @@ const runBatch = async (size: number, changed: Query<number>): Promise<BatchResu
 
 /** Organization by organization: each change of tasks names the one that they belong to. */
 function requeueing(work: SystemWork): NextBatch {
+  const scope = work.scopeAbout(undefined)
   let organizations: readonly string[] = []
   let last = nilId
   return async (size) => {
-    if (organizations.length === 0) organizations = await organizationsAfter(work, last)
+    if (organizations.length === 0) organizations = await organizationsWithExpired(scope, last)
     const [id, ...others] = organizations
     if (id === undefined) return { rows: 0, isLast: true }
-    const { rows, isLast } = await requeueIn(work, id, size)
+    const { rows, isLast } = await runBatch(size, requeueIn(scope, id, size))
     if (isLast) {
       last = id
       organizations = others
     }
     return { rows, isLast: false }
   }
-}
-
-function organizationsAfter(work: SystemWork, last: string): Query<string[]> {
-  const rows = allRows<Task>(work.scopeAbout(undefined), tasks)
-  const statement = ownStatement(
-    rows.plan,
-    requeueing,
-    'organizations',
-    false,
-    ({ sql }) => `select distinct "org_id" from ${sql} where ${hasExpiredLease} and "org_id" > $1::uuid
-      order by "org_id" limit 100`,
-  )
-  return rows.run(
-    statement,
-    () => [last],
-    (result) => result.rows.map(([id]) => id as string),
-  )
-}
-
-const hasExpiredLease = `"status" = 'running' and ${leaseIsExpired}`
-
-function requeueIn(work: SystemWork, id: string, size: number): Promise<BatchResult> {
-  const rows = new ScopedTable<Task>(work.scopeAbout({ kind: 'org', id }), tasks)
-  const statement = ownStatement(
-    rows.plan,
-    requeueing,
-    'requeue',
-    true,
-    ({ sql, visible }) => `with past as materialized (
-        select "id" from ${sql} where ${visible} and ${hasExpiredLease}
-        order by "lease_expires_at" limit $2::bigint for no key update skip locked
-      )
-      update ${sql} set ${requeued.set} from ${requeued.from}
-      where ${visible} and "id" = any(array(select "id" from past))`,
-  )
-  return runBatch(
-    size,
-    rows.run(
-      statement,
-      () => [size],
-      ({ rowCount }) => rowCount,
-    ),
-  )
 }
 
 /** Nothing where there are no keys: the command says so. */

@@ -34,6 +34,8 @@ export interface EntryFacts<T> {
   /** The organization or person, where the work finds another one than it is about. */
   readonly targetOf?: (result: T) => string | undefined
   readonly metadata?: (result: T) => JsonObject
+  /** False where the work found nothing to do: then there is no entry. Default: always. */
+  readonly isRecorded?: (result: T) => boolean
 }
 
 /**
@@ -45,10 +47,11 @@ export function operate<T>(
   operation: string,
   about: Owner | undefined,
   work: (scope: Scope) => Promise<T>,
-  { targetOf = () => about?.id, metadata = () => ({}) }: EntryFacts<T> = {},
+  { targetOf = () => about?.id, metadata = () => ({}), isRecorded = () => true }: EntryFacts<T> = {},
 ): Promise<T> {
   const run = async (scope: Scope): Promise<T> => {
     const result = await work(scope)
+    if (!isRecorded(result)) return result
     const id = targetOf(result)
     const target = about?.kind === 'user' ? { targetUserId: id } : { targetOrgId: id }
     const facts = metadata(result)

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ConflictError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { UpdateOptions } from '../core/statements/update-options.js'
@@ -19,6 +20,7 @@ import {
 import { referencesTo } from '../schema/references.js'
 import * as shape from '../schema/shared/shapes.js'
 import { tasks } from '../schema/tasks.js'
+import { organizationTools } from '../schema/tools.js'
 
 const options = { references: referencesTo(agents, [tasks]) }
 
@@ -60,16 +62,18 @@ export class Agents extends ScopedRepository<Agent> {
       const { instructions, projectId, organizationLlmId, model, settings } = agent
       const values = { instructions, projectId, organizationLlmId, model, settings }
       const copy = await inner.create({ ...values, username, name: name ?? agent.name })
-      await inner.setTools(copy.id, await inner.toolsOf(id))
+      await inner.setTools(copy.id, await inner.tools(id))
       return copy
     })
   }
 
-  /** The tools that the agent may call, by the ids of the organization's tools. */
-  toolsOf(id: string): Query<string[]> {
-    const statement = this.query('tools', () => {
-      const { sql, visible } = this.tools.plan
-      return `select "organization_tool_id" from ${sql} where ${visible} and "agent_id" = $2 order by "organization_tool_id"`
+  /** The tools that the agent may call, by the ids of the organization's tools: none for a deleted agent. */
+  tools(id: string): Query<string[]> {
+    const statement = this.query('tools', (table) => {
+      const a = table.as('a')
+      const l = this.links.plan.as('l')
+      return `select l."organization_tool_id" from ${l.sql} where ${l.visible} and l."agent_id" = $2
+        and exists (select from ${a.sql} where ${a.visible} and a."id" = $2) order by l."organization_tool_id"`
     })
     return this.run(
       statement,
@@ -79,19 +83,20 @@ export class Agents extends ScopedRepository<Agent> {
   }
 
   /**
-   * Sets the tools that the agent may call, by the ids of rows of `organization_tools`. Throws BrokenReferenceError for a tool that the
-   * organization does not have.
+   * Sets the tools that the agent may call, by the ids of `org.tools`: these and no others. Throws BrokenReferenceError for a tool that
+   * the organization does not have, ConflictError for one that is not enabled.
    */
-  setTools(id: string, organizationToolIds: readonly string[]): Promise<void> {
+  setTools(id: string, toolIds: readonly string[]): Promise<void> {
     return this.atomically(async (inner) => {
-      const links = ownItems(organizationToolIds, 'organizationToolIds', maxTools).map((tool) => ({
+      const links = ownItems(toolIds, 'toolIds', maxTools).map((tool) => ({
         agentId: parseId(id),
-        organizationToolId: parseId(tool, 'organizationToolIds'),
+        organizationToolId: parseId(tool, 'toolIds'),
       }))
       // Locked, so that two concurrent calls do not merge their lists.
       await inner.lockRow(id)
-      await inner.tools.deleteRows({ agentId: id, not: { organizationToolId: { in: links.map(toolOf) } } })
-      await inner.tools.linkRows(toolLink, links)
+      await inner.lockEnabled(links.map(toolOf))
+      await inner.links.deleteRows({ agentId: id, not: { organizationToolId: { in: links.map(toolOf) } } })
+      await inner.links.linkRows(toolLink, links)
     })
   }
 
@@ -110,8 +115,28 @@ export class Agents extends ScopedRepository<Agent> {
     return this.purgeRow(id)
   }
 
-  private get tools(): ScopedTable<AgentTool> {
+  private get links(): ScopedTable<AgentTool> {
     return this.child(agentTools)
+  }
+
+  /** None of the tools can be disabled until the transaction ends. */
+  private async lockEnabled(toolIds: readonly string[]): Promise<void> {
+    const { plan } = this.child(organizationTools)
+    const statement = this.query(
+      'lock tools',
+      () => `select "enabled" from ${plan.sql} where ${plan.visible} and "id" = any($2::uuid[]) for share`,
+    )
+    const found = await this.run(
+      statement,
+      () => [toolIds],
+      ({ rows }) => rows.map(([isEnabled]) => isEnabled as boolean),
+    )
+    if (!found.includes(false)) return
+    throw new ConflictError(
+      'organization_tools',
+      ['enabled'],
+      'organization_tools: a tool that is not enabled cannot be given to an agent',
+    )
   }
 }
 

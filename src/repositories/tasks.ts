@@ -4,6 +4,7 @@ import { newId, parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
+import type { TablePlan } from '../core/statements/table-plan.js'
 import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
 import { ownItems, ownProperties, parseInput } from '../core/values.js'
 import type { JsonValue } from '../schema/shared/json.js'
@@ -14,7 +15,7 @@ import { workflows } from '../schema/workflows.js'
 const owner = shape.label(200)
 const leaseSeconds = shape.int(1, 86_400)
 
-const claimOptions = z.strictObject({
+export const claimOptions = z.strictObject({
   /** The name of the worker, for people who look at the queue. */
   owner,
   /** Default: 1. */
@@ -63,6 +64,35 @@ const retry = '"attempt" < "max_attempts"'
 /** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
 const clock = '(select statement_timestamp() as now) clock'
 
+/** `also` is a further condition of the tasks `t` that may be claimed. Its parameters are those of `claimValues`, after the organization. */
+export function claimText(table: TablePlan, ofWorkflows: TablePlan, also = 'true'): string {
+  const t = table.as('t')
+  const w = ofWorkflows.as('w')
+  const { sql, selected, visible } = table
+  return `with due as (
+      select t."id" from ${t.sql}
+      where ${t.visible} and t."status" = 'queued' and t."run_at" <= statement_timestamp() and ${also}
+        and ($5::text[] is null or t."kind" = any($5::text[]))
+        and (t."workflow_id" is null or exists (
+          select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
+        ))
+      order by t."priority", t."run_at", t."id"
+      limit $4::bigint
+      for no key update of t skip locked
+    )
+    update ${sql} set
+      "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2::text, "lease_token" = $6::uuid, "lease_expires_at" = ${leaseEnd('$3::float8')},
+      "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
+    where ${visible} and "id" = any(array(select "id" from due))
+    returning ${selected}`
+}
+
+/** With a new lease token, which all tasks of the claim have. */
+export function claimValues(asked: Omit<z.output<typeof claimOptions>, 'limit'> & { limit: number }): unknown[] {
+  const { owner, limit, leaseSeconds = defaultLease, kinds = null } = asked
+  return [owner, leaseSeconds, limit, kinds, newId()]
+}
+
 /** Holds for a running task that lost its lease. */
 export const leaseIsExpired = '"lease_expires_at" < statement_timestamp()'
 
@@ -99,32 +129,12 @@ export class Tasks extends ScopedRepository<Task> {
    * `org.tasks.complete(task, { output })`.
    */
   claim(options: ClaimOptions): Query<ClaimedTask[]> {
-    const statement = this.change('claim', (table) => {
-      const t = table.as('t')
-      const w = this.child(workflows).plan.as('w')
-      const { sql, selected, visible } = table
-      return `with due as (
-        select t."id" from ${t.sql}
-        where ${t.visible} and t."status" = 'queued' and t."run_at" <= statement_timestamp()
-          and ($5::text[] is null or t."kind" = any($5::text[]))
-          and (t."workflow_id" is null or exists (
-            select from ${w.sql} where ${w.visible} and w."id" = t."workflow_id" and w."status" <> 'archived'
-          ))
-        order by t."priority", t."run_at", t."id"
-        limit $4::bigint
-        for no key update of t skip locked
-      )
-      update ${sql} set
-        "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2::text, "lease_token" = $6::uuid, "lease_expires_at" = ${leaseEnd('$3::float8')},
-        "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
-      where ${visible} and "id" = any(array(select "id" from due))
-      returning ${selected}`
-    })
+    const statement = this.change('claim', (table) => claimText(table, this.child(workflows).plan))
     return this.run(
       statement,
       () => {
-        const { owner, limit = 1, leaseSeconds = defaultLease, kinds = null } = parseInput(claimOptions, options)
-        return [owner, leaseSeconds, limit, kinds, newId()]
+        const { limit = 1, ...asked } = parseInput(claimOptions, options)
+        return claimValues({ ...asked, limit })
       },
       (result) => this.rowsOf(result).sort(byUrgency) as ClaimedTask[],
     )
@@ -236,5 +246,5 @@ const cancel: GuardedChange = {
   refuse: ([status]) => refusedVerb('tasks', 'cancel', String(status), unfinished),
 }
 
-const byUrgency = (a: Task, b: Task): number =>
+export const byUrgency = (a: Task, b: Task): number =>
   a.priority - b.priority || a.runAt.getTime() - b.runAt.getTime() || (a.id < b.id ? -1 : 1)

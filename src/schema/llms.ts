@@ -63,6 +63,11 @@ export const newOrganizationLlm = z.strictObject({
   models: shape.jsonObject.optional(),
 })
 export const organizationLlmPatch = newOrganizationLlm.omit({ llmId: true }).partial()
+export const llmConfiguration = newOrganizationLlm.omit({ llmId: true }).extend({
+  /** The key of the language model in the catalog: `openai`. */
+  llm: shape.slug,
+})
+export const organizationLlmKey = newOrganizationLlm.pick({ apiKey: true }).required()
 
 export interface Llm extends Row<typeof llms> {}
 export interface NewLlm extends z.input<typeof newLlm> {}
@@ -70,3 +75,4 @@ export interface LlmPatch extends z.input<typeof llmPatch> {}
 export interface OrganizationLlm extends Row<typeof organizationLlms> {}
 export interface NewOrganizationLlm extends z.input<typeof newOrganizationLlm> {}
 export interface OrganizationLlmPatch extends z.input<typeof organizationLlmPatch> {}
+export interface LlmConfiguration extends z.input<typeof llmConfiguration> {}

@@ -58,10 +58,18 @@ export const newOrganizationTool = z.strictObject({
   enabled: z.boolean().optional(),
 })
 export const organizationToolPatch = newOrganizationTool.omit({ toolId: true }).partial()
+export const toolConfiguration = z.strictObject({ config: shape.jsonObject })
+export const toolToEnable = z.strictObject({
+  /** The key of the tool in the catalog: `web-search`. */
+  tool: shape.slug,
+  config: shape.jsonObject.optional(),
+})
 
 export interface Tool extends Row<typeof tools> {}
 export interface NewTool extends z.input<typeof newTool> {}
 export interface ToolPatch extends z.input<typeof toolPatch> {}
 export interface OrganizationTool extends Row<typeof organizationTools> {}
 export interface NewOrganizationTool extends z.input<typeof newOrganizationTool> {}
+/** How the organization has set a tool up: what the JSON Schema of the tool allows. */
+export type ToolConfig = JsonObject
 export interface OrganizationToolPatch extends z.input<typeof organizationToolPatch> {}

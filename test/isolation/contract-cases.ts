@@ -43,6 +43,7 @@ import {
 import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
+import { llmsCase, toolsCase } from './llms-and-tools-cases.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
 import { byId, listEveryWay } from './every-option.js'
 import { creditsCase, usageCase } from './usage-cases.js'
@@ -291,7 +292,7 @@ const agentsCase = {
     activate: (all, id) => all.activate(id),
     pause: (all, id) => all.pause(id),
     duplicate: (all, id) => all.duplicate(id, { username: 'copy' }),
-    toolsOf: (all, id) => all.toolsOf(id),
+    tools: (all, id) => all.tools(id),
     setTools: (all, id) => all.setTools(id, [id]),
     delete: (all, id) => all.delete(id),
     restore: (all, id) => all.restore(id),
@@ -539,11 +540,13 @@ export const orgCases: OrgCases = {
   audit: auditCase,
   credits: creditsCase,
   invitations: invitationsCase,
+  llms: llmsCase,
   members: membersCase,
   projects: projectsCase,
   roles: rolesCase,
   schedules: schedulesCase,
   tasks: tasksCase,
+  tools: toolsCase,
   usage: usageCase,
   workflows: workflowsCase,
 }
@@ -569,6 +572,7 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.audit),
   use(orgCases.credits),
   use(orgCases.invitations),
+  use(orgCases.llms),
   use(orgCases.members),
   use(orgCases.projects),
   use(credentialsCase),
@@ -585,6 +589,7 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.roles),
   use(orgCases.schedules),
   use(orgCases.tasks),
+  use(orgCases.tools),
   use(orgCases.usage),
   use(orgCases.workflows),
 ]

@@ -12,8 +12,9 @@ import { type OrgCases, orgCases } from './contract-cases.js'
 const database = useDatabase()
 let tenancy: Tenancy
 let count: () => number
+let addKey: (orgId: string) => Promise<void>
 beforeAll(async () => {
-  ;({ tenancy, count } = await openWithout(database))
+  ;({ tenancy, count, addKey } = await openWithout(database))
 })
 afterAll(() => tenancy.close({ drain: 0 }))
 
@@ -23,19 +24,21 @@ const resources: Readonly<Record<keyof OrgCases, string>> = {
   audit: 'audit',
   credits: 'credits',
   invitations: 'invitations',
+  llms: 'llms',
   members: 'members',
   projects: 'projects',
   roles: 'roles',
   schedules: 'schedules',
   tasks: 'tasks',
+  tools: 'tools',
   usage: 'usage',
   workflows: 'workflows',
 }
 const isRead = (verb: string) =>
-  /^(find|get|list|stream|count|exists|due$|permissionsOf|toolsOf|summary|balance|entries)/.test(verb)
+  /^(find|get|list|stream|count|exists|due$|permissionsOf|tools$|summary|balance|entries)/.test(verb)
 
 /** Verbs with a permission of their own, which the tests of their repositories try. */
-const hasItsOwn = new Set(['export'])
+const hasItsOwn = new Set(['export', 'reveal'])
 
 type Case = ContractCase<never>
 const cases = Object.entries(orgCases as unknown as Record<string, Case>).map(([name, one]) => {
@@ -57,6 +60,7 @@ async function without(org: Org, ...missing: string[]): Promise<Org> {
 async function attempt(one: Case, verb: string, ...missing: string[]): Promise<{ answer: unknown; sent: number }> {
   const org = tenancy.forOrg(await createOrganization(database.admin))
   await database.admin.query('update platform.organizations set allow_user_management = true where id = $1', [org.id])
+  await addKey(org.id)
   const made = await one.make(org, database.admin)
   const prepare = one.prepare as Record<string, (org: Org, id: string) => Promise<unknown>> | undefined
   const prepared = await prepare?.[verb]?.(org, made)

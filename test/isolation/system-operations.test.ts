@@ -8,6 +8,8 @@ import { Catalog } from '../../src/operations/catalogs.js'
 import { Keys } from '../../src/operations/keys.js'
 import { Maintenance } from '../../src/operations/maintenance.js'
 import { Organizations } from '../../src/operations/organizations.js'
+import { SystemTasks } from '../../src/operations/claim-fairly.js'
+import { SystemSchedules } from '../../src/operations/fire-due-schedules.js'
 import { Users } from '../../src/operations/users.js'
 import type { Addon, NewAddon } from '../../src/schema/addons.js'
 import { platformTables } from '../../src/schema/tables.js'
@@ -151,12 +153,42 @@ const keyCalls: Calls<Keys> = {
   destroy: (all, { team }) => all.destroy(team.id),
 }
 
+const rewound = (column: string, table: string, id: string) =>
+  teams.database.admin.query(`update platform.${table} set ${column} = now() - interval '90 s' where org_id = $1`, [id])
+
+const taskCalls: Calls<SystemTasks> = {
+  claimFair: async (all, { team }) => {
+    const kind = newId()
+    await team.org.tasks.enqueue({ kind })
+    const claimed = await all.claimFair({ owner: 'worker', kinds: [kind] })
+    expect(claimed).toMatchObject([{ orgId: team.id }])
+    return claimed
+  },
+  requeueExpired: async (all, { team }) => {
+    await rewound('lease_expires_at', 'tasks', team.id)
+    expect(await all.requeueExpired()).toBe(1)
+  },
+}
+
+const scheduleCalls: Calls<SystemSchedules> = {
+  fireDue: async (all, { team }) => {
+    const { id } = await team.org.workflows.create({ name: 'One', slug: 'one' })
+    await team.org.schedules.create({ workflowId: id, name: 'one', cron: '0 * * * *', timezone: 'UTC' })
+    await rewound('next_run_at', 'schedules', team.id)
+    const { fired } = await all.fireDue()
+    expect(fired).toMatchObject([{ orgId: team.id }])
+    return fired
+  },
+}
+
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
   ['users', bound(userCalls, () => teams.system().users), Users.prototype],
   ['catalog.addons', bound(catalogCalls, () => teams.system().catalog.addons), Catalog.prototype],
   ['audit', bound(auditCalls, () => teams.system().audit), AuditChains.prototype],
   ['keys', bound(keyCalls, () => teams.system().keys), Keys.prototype],
+  ['tasks', bound(taskCalls, () => teams.system().tasks), SystemTasks.prototype],
+  ['schedules', bound(scheduleCalls, () => teams.system().schedules), SystemSchedules.prototype],
   ['maintenance', bound(maintenanceCalls, () => teams.system().maintenance), Maintenance.prototype],
   ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
   ['org.entitlements', bound(entitlementCalls, ({ team }) => team.org.entitlements), Entitlements.prototype],
@@ -242,6 +274,7 @@ describe.each(faces)('%s', (_, calls, prototype) => {
       'ask',
       'beginRotation',
       'assertKnown',
+      'fire',
     ])
     const methods = Object.getOwnPropertyNames(prototype).filter((name) => !isPrivate.has(name))
     expect(methods.sort()).toEqual(Object.keys(calls).sort())

@@ -7,17 +7,19 @@ import type { Org } from '../../src/org.js'
 import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
 import type { AuditLog } from '../../src/repositories/audit-logs.js'
 import type { Flags } from '../../src/operations/flags.js'
+import type { Llms } from '../../src/repositories/llms.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
 import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
 import type { SummedUsage } from '../../src/operations/usage-summary.js'
 import type { Credits } from '../../src/repositories/credits.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
+import type { Tools } from '../../src/repositories/tools.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
 import type { Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 
-const resources = ['projects', 'agents', 'workflows', 'schedules', 'tasks'] as const
+const resources = ['projects', 'agents', 'workflows', 'schedules', 'tasks', 'llms', 'tools'] as const
 type Resource = (typeof resources)[number]
 
 /** An organization with a row of everything, and the cursors of its lists. */
@@ -35,7 +37,8 @@ export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> 
      on conflict do nothing`,
     [newId(), flagKey],
   )
-  const ids = { projects: '', agents: '', workflows: '', schedules: '', tasks: '' }
+  await fillCatalogs(admin)
+  const ids = { projects: '', agents: '', workflows: '', schedules: '', tasks: '', llms: '', tools: '' }
   const cursors = { ...ids }
   // Two of each, so that there is a next page.
   for (const slug of ['one', 'two']) {
@@ -44,10 +47,25 @@ export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> 
     ids.workflows = (await org.workflows.create({ name: slug, slug })).id
     ids.schedules = (await org.schedules.create({ name: slug, workflowId: ids.workflows, ...cron })).id
     ids.tasks = (await org.tasks.enqueue({ kind: slug })).id
+    ids.llms = (await org.llms.configure({ llm: slug })).id
+    ids.tools = (await org.tools.enable(slug)).id
   }
   const firstOf = async (all: Pick<ScopedRepository<object>, 'list'>) => (await all.list({ limit: 1 })).next ?? ''
   for (const name of resources) cursors[name] = await firstOf(org[name])
   return { tenancy, org, ids, cursors }
+}
+
+async function fillCatalogs(admin: Session): Promise<void> {
+  for (const key of ['one', 'two']) {
+    await admin.query(
+      'insert into platform.llms (id, key, name, provider) values ($1, $2, $2, $2) on conflict (key) do nothing',
+      [newId(), key],
+    )
+    await admin.query('insert into platform.tools (id, key, name) values ($1, $2, $2) on conflict (key) do nothing', [
+      newId(),
+      key,
+    ])
+  }
 }
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
@@ -59,6 +77,8 @@ export interface Entry {
   readonly name: string
   readonly args: (ours: Side) => unknown[]
   readonly call: (ours: Side, args: readonly unknown[]) => unknown
+  /** The catalog decides, so that an input may be refused after the catalog was read. */
+  readonly asksFirst?: boolean
 }
 
 /** For each public method its arguments. A method without them does not compile. */
@@ -129,7 +149,7 @@ const ofAgents: Arguments<Agents> = {
   activate: id('agents'),
   pause: id('agents'),
   duplicate: ({ ids }) => [ids.agents, { username: `u-${newId()}`, name: 'Copy' }],
-  toolsOf: id('agents'),
+  tools: id('agents'),
   setTools: ({ ids }) => [ids.agents, []],
   delete: id('agents'),
   restore: id('agents'),
@@ -197,6 +217,21 @@ const ofSchedules: Arguments<FirableSchedules> = {
   purge: id('schedules'),
 }
 
+const ofLlms: Arguments<Llms> = {
+  ...reads('llms'),
+  configure: () => [{ llm: 'one', apiKey: 'key', defaultModel: 'own', models: { own: { temperature: 0.5 } } }],
+  rotateKey: ({ ids }) => [ids.llms, 'key'],
+  reveal: id('llms'),
+  remove: id('llms'),
+}
+
+const ofTools: Arguments<Tools> = {
+  ...reads('tools'),
+  enable: () => ['one', { base: { url: 'https://example.com' } }],
+  configure: ({ ids }) => [ids.tools, { base: { list: [1, 'two', null] } }],
+  disable: id('tools'),
+}
+
 type AnyMethod = (this: unknown, ...args: readonly unknown[]) => unknown
 const apply = (target: object, name: string, args: readonly unknown[]): unknown =>
   Reflect.apply((target as Record<string, AnyMethod>)[name] as AnyMethod, target, args)
@@ -207,13 +242,18 @@ const tables = {
   workflows: ofWorkflows,
   tasks: ofTasks,
   schedules: ofSchedules,
+  llms: ofLlms,
+  tools: ofTools,
 }
+
+const decidedByCatalog = new Set(['llms.configure', 'tools.enable', 'tools.configure'])
 
 const ofRepositories = resources.flatMap((resource): Entry[] => [
   ...Object.entries(tables[resource] as Readonly<Record<string, Entry['args']>>).map(([name, args]): Entry => ({
     name: `${resource}.${name}`,
     args,
     call: ({ org }, given) => apply(org[resource], name, given),
+    asksFirst: decidedByCatalog.has(`${resource}.${name}`),
   })),
   {
     name: `${resource}.list after a cursor`,

@@ -41,7 +41,8 @@ export async function badInputs(run: BadInputRun): Promise<BadInputReport> {
       inputs++
       const args = mutated(entry.args(ours), mutations, theirs)
       const sent = count()
-      const { name, fault } = outcomeOf(await settled(() => entry.call(ours, args)), () => count() - sent)
+      const outcome = await settled(() => entry.call(ours, args))
+      const { name, fault } = outcomeOf(outcome, () => count() - sent, entry.asksFirst)
       outcomes.set(name, (outcomes.get(name) ?? 0) + 1)
       if (fault !== undefined) throw new Error(fault)
     })
@@ -87,7 +88,7 @@ async function collected(work: () => unknown): Promise<Settled> {
   return {}
 }
 
-function outcomeOf(settled: Settled, sent: () => number): { name: string; fault?: string } {
+function outcomeOf(settled: Settled, sent: () => number, asksFirst = false): { name: string; fault?: string } {
   if (settled.hangs) return { name: 'hangs', fault: `no answer after ${patience} ms` }
   if (!('error' in settled)) return { name: 'done' }
   const { error } = settled
@@ -99,7 +100,7 @@ function outcomeOf(settled: Settled, sent: () => number): { name: string; fault?
   }
   const isRefused =
     error instanceof InvalidInputError || error instanceof InvalidCursorError || error instanceof InvalidOrgIdError
-  if (isRefused && sent() > 0)
+  if (isRefused && !asksFirst && sent() > 0)
     return { name: error.name, fault: `refused after ${sent()} round trips: ${error.message}` }
   if (error.code === 'query' || error.code === 'isolation')
     return { name: error.name, fault: `the database had to refuse it: ${error.message}` }

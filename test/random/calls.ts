@@ -78,7 +78,7 @@ const ofAgents: Calls<Agents> = {
   activate: (all, draw) => all.activate(draw.target('agents')),
   pause: (all, draw) => all.pause(draw.target('agents')),
   duplicate: (all, draw) => all.duplicate(draw.target('agents'), { username: draw.slug(), name: draw.text() }),
-  toolsOf: (all, draw) => all.toolsOf(draw.target('agents')),
+  tools: (all, draw) => all.tools(draw.target('agents')),
   setTools: (all, draw) =>
     all.setTools(
       draw.target('agents'),
@@ -242,9 +242,9 @@ const tables = {
   schedules: ofSchedules,
 }
 
-const onlyReads = /\.(?:find\w*|get\w*|list|stream|count|exists|toolsOf|due|select\w*|join|query|execute)$/
+const onlyReads = /\.(?:find\w*|get\w*|list|stream|count|exists|tools|due|select\w*|join|query|execute)$/
 const ofSeveralStatements =
-  /^db|\.(?:stream|duplicate|toolsOf|setTools|fire|claim)$|^projects.create$|^schedules.(?:update|enable|disable)$/
+  /^db|\.(?:stream|duplicate|tools|setTools|fire|claim)$|^projects.create$|^schedules.(?:update|enable|disable)$/
 
 type AnyCalls = Readonly<Record<string, (all: never, draw: Draw) => unknown>>
 

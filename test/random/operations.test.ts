@@ -41,7 +41,7 @@ const leaks = {
   'a deletion': /update "platform"."workflows" set "deleted_at" = statement_timestamp/,
   'a transition': /"platform"."agents" set "status" = \$3/,
   'a claim': /for no key update of t skip locked/,
-  'the tools of an agent': /"agent_tools"\s+where "org_id" = \$1 and "agent_id" = \$2/,
+  'the tools of an agent': /"agent_tools" l where l\."org_id" = \$1 and l\."agent_id" = \$2/,
 }
 
 describe('without row security', () => {

@@ -89,6 +89,19 @@ const ofCredentials: Readonly<Record<string, SecretCall>> = {
   },
 }
 
+/** The keys of language models. */
+const ofLlms: Readonly<Record<string, SecretCall>> = {
+  'llms.configure': (hand) => orgOf(hand).llms.configure({ llm: 'openai', apiKey: sealed(hand) }),
+  'llms.configure of a model that is none': (hand) =>
+    orgOf(hand).llms.configure({ llm: 'openai', apiKey: sealed(hand), defaultModel: 'none' }),
+  async 'llms.rotateKey and reveal'(hand) {
+    const { llms } = orgOf(hand)
+    const { id } = await llms.configure({ llm: 'mistral' })
+    return [await llms.rotateKey(id, sealed(hand)), await llms.reveal(id)]
+  },
+  'llms.rotateKey of none': (hand) => orgOf(hand).llms.rotateKey(newId(), sealed(hand)),
+}
+
 /** Statements that the server refuses, with a message that quotes the value or with one that does not. */
 const refused: readonly ((phone: string) => SQL)[] = [
   (phone) => sql`select ${phone}::uuid`,
@@ -275,6 +288,7 @@ const ofPeople: Readonly<Record<string, SecretCall>> = {
 
 export const plainCalls: Readonly<Record<string, SecretCall>> = {
   ...ofCredentials,
+  ...ofLlms,
   ...ofContacts,
   ...ofTokens,
   ...ofPeople,

@@ -208,13 +208,13 @@ test('an agent has the tools that were set last', async () => {
   const org = await newOrg()
   const [first = '', second = '', third = ''] = await toolsOf(org)
   const { id } = await newAgent(org)
-  expect(await org.agents.toolsOf(id)).toEqual([])
+  expect(await org.agents.tools(id)).toEqual([])
   await org.agents.setTools(id, [second, first, second])
-  expect(await org.agents.toolsOf(id)).toEqual([first, second])
+  expect(await org.agents.tools(id)).toEqual([first, second])
   await org.agents.setTools(id, [third, first])
-  expect(await org.agents.toolsOf(id)).toEqual([first, third])
+  expect(await org.agents.tools(id)).toEqual([first, third])
   await org.agents.setTools(id, [])
-  expect(await org.agents.toolsOf(id)).toEqual([])
+  expect(await org.agents.tools(id)).toEqual([])
 })
 
 test('tools that are missing or another organization’s are refused, and those that were set stay', async () => {
@@ -230,9 +230,9 @@ test('tools that are missing or another organization’s are refused, and those 
   for (const tools of [null, 'x', [1], ['x'], { 0: mine }]) {
     await expect(org.agents.setTools(id, tools as never)).rejects.toMatchObject({ code: 'invalid_input' })
   }
-  expect(await org.agents.toolsOf(id)).toEqual([mine])
+  expect(await org.agents.tools(id)).toEqual([mine])
   await expect(other.agents.setTools(id, [theirs])).rejects.toThrow(NotFoundError)
-  expect(await other.agents.toolsOf(id)).toEqual([])
+  expect(await other.agents.tools(id)).toEqual([])
 })
 
 test('when several lists of tools are set at once, one is stored whole', async () => {
@@ -241,7 +241,7 @@ test('when several lists of tools are set at once, one is stored whole', async (
   const { id } = await newAgent(org)
   const lists = [[first], [second, third]]
   await contend((contender) => org.agents.setTools(id, lists[contender % 2] ?? []))
-  expect(lists).toContainEqual(await org.agents.toolsOf(id))
+  expect(lists).toContainEqual(await org.agents.tools(id))
 })
 
 test('a duplicate is a draft with the same configuration and tools', async () => {
@@ -261,7 +261,7 @@ test('a duplicate is a draft with the same configuration and tools', async () =>
   })
   expect(copy).toMatchObject({ revision: 1 })
   expect(copy.id).not.toBe(agent.id)
-  expect(await org.agents.toolsOf(copy.id)).toEqual([first, second])
+  expect(await org.agents.tools(copy.id)).toEqual([first, second])
   expect(await org.agents.duplicate(agent.id, { username: 'eve', name: 'Eve' })).toMatchObject({ name: 'Eve' })
 
   await expect(org.agents.duplicate(agent.id, { username: 'bob' })).rejects.toThrow(ConflictError)

@@ -13,7 +13,10 @@ export async function fillOrganizations(session: Session): Promise<string[]> {
   const ids: string[] = []
   for (let made = 0; made < organizations; made++) ids.push(await createOrganization(session))
   await session.query(
-    `insert into platform.tools (id, key, name) select ${idOf('tool', 'n')}, 'tool-' || n, 'Tool' from generate_series(1, 3) n`,
+    `insert into platform.tools (id, key, name) select ${idOf('tool', 'n')}, case n when 1 then 'contract-tool' else 'tool-' || n end, 'Tool' from generate_series(1, ${rowsEach}) n`,
+  )
+  await session.query(
+    `insert into platform.llms (id, key, name, provider) select ${idOf('llm', 'n')}, 'llm-' || n, 'Model', 'acme' from generate_series(1, ${rowsEach}) n`,
   )
   await session.query(
     `insert into platform.addon_catalog (id, addon_id, name, type, variants)
@@ -332,7 +335,15 @@ const tables: readonly Table[] = [
       ['id', idOf('tool', 'n')],
       ['tool_id', idOf('tool', 'n')],
     ],
-    3,
+    rowsEach,
+  ],
+  [
+    'organization_llms',
+    [
+      ['id', idOf('llm', 'n')],
+      ['llm_id', idOf('llm', 'n')],
+    ],
+    rowsEach,
   ],
   [
     'agent_tools',

@@ -1,0 +1,59 @@
+import { newId } from '../../src/core/ids.js'
+import { Llms } from '../../src/repositories/llms.js'
+import { Tools } from '../../src/repositories/tools.js'
+import { agents, agentTools, organizationLlms, organizationTools } from '../../src/schema/index.js'
+import type { ContractCase } from '../../src/testing/isolation-contract.js'
+import { byId } from './every-option.js'
+
+/** A language model of the catalog, which all organizations have in common. */
+const llm = 'contract-model'
+export const llmsCase = {
+  repository: Llms,
+  tables: [organizationLlms, agents],
+  make: async (org, admin) => {
+    await admin.query(
+      `insert into platform.llms (id, key, name, provider, models) values ($1, $2, $2, $2, '["small"]') on conflict (key) do nothing`,
+      [newId(), llm],
+    )
+    const { id } = await org.llms.configure({ llm, apiKey: 'key' })
+    await org.agents.create({ name: 'Ada', username: 'ada', organizationLlmId: id })
+    return id
+  },
+  calls: {
+    ...byId,
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ defaultModel: null }),
+    exists: (all, id) => all.exists({ id }),
+    configure: (all) => all.configure({ llm, apiKey: 'taken', defaultModel: 'small' }),
+    rotateKey: (all, id) => all.rotateKey(id, 'taken'),
+    reveal: (all, id) => all.reveal(id),
+    remove: (all, id) => all.remove(id),
+  },
+} satisfies ContractCase<Llms>
+
+const tool = 'contract-tool'
+export const toolsCase = {
+  repository: Tools,
+  tables: [organizationTools, agents, agentTools],
+  make: async (org, admin) => {
+    await admin.query(
+      `insert into platform.tools (id, key, name, input_schema) values ($1, $2, $2, '{"type": "object"}') on conflict (key) do nothing`,
+      [newId(), tool],
+    )
+    const { id } = await org.tools.enable(tool, { base: 'one' })
+    const agent = await org.agents.create({ name: 'Ada', username: 'ada' })
+    await org.agents.setTools(agent.id, [id])
+    return id
+  },
+  calls: {
+    ...byId,
+    list: (all, id) => all.list({ id }),
+    stream: (all) => all.stream(),
+    count: (all) => all.count({ enabled: true }),
+    exists: (all, id) => all.exists({ id }),
+    enable: (all) => all.enable(tool, { base: 'taken' }),
+    configure: (all, id) => all.configure(id, { base: 'taken' }),
+    disable: (all, id) => all.disable(id),
+  },
+} satisfies ContractCase<Tools>
