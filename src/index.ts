@@ -33,6 +33,12 @@ export type { AuditExportOptions, AuditListOptions, AuditLog } from './repositor
 export type { CreditBalance, Credits, CreditSpend, VoidCreditOptions } from './repositories/credits.js'
 export type { RecordedUsage } from './repositories/usage.js'
 export type { OrganizationProfile } from './repositories/organization.js'
+export type { BillingProfile, TaxIds } from './repositories/billing-profiles.js'
+export type { InvoicePayment, InvoiceStatus } from './repositories/invoices.js'
+export type { FinalizableInvoices } from './operations/finalize-invoice.js'
+export type { AddPaymentMethodOptions, PaymentMethods } from './repositories/payment-methods.js'
+export type { Plans } from './operations/plans.js'
+export type { CancelOptions, OrganizationSubscription } from './repositories/subscriptions.js'
 export type { RateLimit } from './operations/authenticate-api-key.js'
 export type { CreatedApiKey, ManagedApiKeys } from './operations/manage-api-keys.js'
 export type { TokenFormat } from './encryption/tokens.js'
@@ -50,6 +56,9 @@ export type {
   VerifyOptions,
 } from './operations/audit-chains.js'
 export type { BrokenChain, ChainFault } from './operations/verify-audit-log.js'
+export type { Billing } from './operations/billing.js'
+export type { ProviderEvent } from './schema/billing-events.js'
+export type { ReceivedEvent, ReceivedPart } from './operations/receive-event.js'
 export type { Catalog, Catalogs } from './operations/catalogs.js'
 export type { FairClaimOptions, RequeueOptions, SystemTasks } from './operations/claim-fairly.js'
 export type {

@@ -10,12 +10,14 @@ import { Agents } from './repositories/agents.js'
 import { Llms } from './repositories/llms.js'
 import { AuditLog } from './repositories/audit-logs.js'
 import { Credits } from './repositories/credits.js'
+import { BillingProfile, TaxIds } from './repositories/billing-profiles.js'
 import { OrganizationProfile } from './repositories/organization.js'
 import type { Actor } from './core/actor.js'
 import { actorFor, type ImpersonationOptions } from './operations/actors.js'
 import { Entitlements } from './operations/entitlements.js'
 import { idempotent, type IdempotentOptions, type JsonOf } from './operations/idempotency.js'
 import { Flags } from './operations/flags.js'
+import { FinalizableInvoices } from './operations/finalize-invoice.js'
 import { FirableSchedules } from './operations/fire-schedule.js'
 import { ManagedApiKeys } from './operations/manage-api-keys.js'
 import { ManagedInvitations } from './operations/manage-invitations.js'
@@ -23,6 +25,8 @@ import { ManagedMembers } from './operations/manage-members.js'
 import { ManagedRoles } from './operations/manage-roles.js'
 import { StaffedProjects } from './operations/project-members.js'
 import { SummedUsage } from './operations/usage-summary.js'
+import { PaymentMethods } from './repositories/payment-methods.js'
+import { OrganizationSubscription } from './repositories/subscriptions.js'
 import { Tasks } from './repositories/tasks.js'
 import { Tools } from './repositories/tools.js'
 import { Workflows } from './repositories/workflows.js'
@@ -71,6 +75,11 @@ export class Org {
     return this.repository(AuditLog)
   }
 
+  /** The recipient of the invoices. */
+  get billingProfile(): BillingProfile {
+    return this.repository(BillingProfile)
+  }
+
   /** Money granted to the organization, and what is left of it. */
   get credits(): Credits {
     return this.repository(Credits)
@@ -90,6 +99,10 @@ export class Org {
     return this.repository(ManagedInvitations)
   }
 
+  get invoices(): FinalizableInvoices {
+    return this.repository(FinalizableInvoices)
+  }
+
   /** The language models that the organization has configured. */
   get llms(): Llms {
     return this.repository(Llms)
@@ -104,6 +117,10 @@ export class Org {
     return this.repository(OrganizationProfile)
   }
 
+  get paymentMethods(): PaymentMethods {
+    return this.repository(PaymentMethods)
+  }
+
   get projects(): StaffedProjects {
     return this.repository(StaffedProjects)
   }
@@ -114,6 +131,15 @@ export class Org {
 
   get schedules(): FirableSchedules {
     return this.repository(FirableSchedules)
+  }
+
+  /** The organization's plan and its period. */
+  get subscription(): OrganizationSubscription {
+    return this.repository(OrganizationSubscription)
+  }
+
+  get taxIds(): TaxIds {
+    return this.repository(TaxIds)
   }
 
   get tasks(): Tasks {

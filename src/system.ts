@@ -7,6 +7,7 @@ import { openScope } from './core/scopes/open-scope.js'
 import { parseInput } from './core/values.js'
 import { auditTrail } from './operations/audit-trail.js'
 import { AuditChains } from './operations/audit-chains.js'
+import { Billing } from './operations/billing.js'
 import { Catalogs } from './operations/catalogs.js'
 import { Keys } from './operations/keys.js'
 import { Maintenance } from './operations/maintenance.js'
@@ -32,6 +33,11 @@ export class System {
 
   get organizations(): Organizations {
     return new Organizations(this.work)
+  }
+
+  /** The events of payment providers. */
+  get billing(): Billing {
+    return new Billing(this.work)
   }
 
   get catalog(): Catalogs {

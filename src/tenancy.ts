@@ -32,6 +32,7 @@ import { type InvitationPreview, previewInvitation } from './operations/my-invit
 import { Directory, findIdBySlug } from './operations/directory.js'
 import { type FlagStates, sharedFlags } from './operations/flag-states.js'
 import { assertFallbackPlan, planLimits } from './operations/plan-limits.js'
+import { Plans } from './operations/plans.js'
 import { sealing } from './operations/sealed-columns.js'
 import { sessionPolicy, type SessionPolicy } from './operations/session-policy.js'
 import { Org } from './org.js'
@@ -228,6 +229,11 @@ export class Tenancy {
   /** `findIdBySlug(slug)` looks up the id of an organization, for a request to its subdomain. */
   get organizations(): OrganizationDirectory {
     return { findIdBySlug: (slug) => findIdBySlug(this.executor, slug) }
+  }
+
+  /** `list()` gives the plans that an organization can subscribe to, for a page of prices. */
+  get plans(): Plans {
+    return new Plans(this.executor)
   }
 
   /** `preview(token)` shows an invitation to whoever has its token, before they sign in. */

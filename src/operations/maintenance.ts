@@ -32,7 +32,7 @@ export interface MaintenanceProgress {
 
 /** What one pass did. */
 export interface Maintained {
-  /** How many rows were removed, queued again or sealed, by kind. */
+  /** How many rows were removed, queued again, rolled or sealed, by kind. */
   readonly rows: Readonly<Record<MaintenanceKind, number>>
   /** False when the limit or the signal ended the pass: there may be more. */
   readonly isComplete: boolean
@@ -55,8 +55,8 @@ export class Maintenance {
   constructor(private readonly work: SystemWork) {}
 
   /**
-   * One pass: task leases, idempotency keys, hourly windows of API keys, invitations and sessions that are past, and audit entries to
-   * seal, in short transactions of at most 1,000 rows. It may be stopped, repeated, and run twice at once. A pass that did something is recorded once.
+   * One pass: task leases, idempotency keys, hourly windows of API keys, invitations and sessions that are past, subscriptions
+   * without a payment provider, and audit entries to seal, in short transactions of at most 1,000 rows. It may be stopped, repeated, and run twice at once. A pass that did something is recorded once.
    */
   async run(options?: MaintenanceOptions): Promise<Maintained> {
     const given = readRun(options)

@@ -7,6 +7,7 @@ import type { Reservation, Rules } from '../core/rules.js'
 import type { Scope } from '../core/scope.js'
 import { StatementCache } from '../core/statements/statement-cache.js'
 import { statement } from '../core/statement.js'
+import { hasEnded } from '../schema/subscriptions.js'
 
 /**
  * The rule that enforces the limits of plans. The organization's row is locked first, and what is in use is counted by the next
@@ -60,11 +61,11 @@ const allowedBy = (name: string): string =>
 
 /**
  * `from` with the organization's subscription and the plan whose limits count: that of the subscription, or the fallback while the
- * subscription is canceled, incomplete or missing, or its trial is over.
+ * subscription has ended, is incomplete or missing, or its trial is over.
  */
 export const planInForce = (fallback: string): string =>
   `from (
-     select s.*, s.org_id is null or s.status in ('canceled', 'incomplete')
+     select s.*, s.org_id is null or s.status = 'incomplete' or ${hasEnded('s', 'clock.at')}
        or (s.status = 'trialing' and s.trial_ends_at <= clock.at) as has_lapsed
      from (select statement_timestamp() as at) clock left join platform.subscriptions s on s.org_id = $1
    ) subscription

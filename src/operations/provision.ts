@@ -17,6 +17,7 @@ import { rolePermissions, rolePlaces, roles } from '../schema/roles.js'
 import * as shape from '../schema/shared/shapes.js'
 import { subscriptions } from '../schema/subscriptions.js'
 import { newUser, type User, users } from '../schema/users.js'
+import { periodAfter } from './billing-periods.js'
 import { addKey, newKey } from './stored-keys.js'
 import { digestOf } from './request-digest.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
@@ -209,18 +210,8 @@ async function subscribe(scope: Scope, planId: string, trialEndsAt: Date | undef
     planName: plan.name,
     status: trialEndsAt === undefined ? 'active' : 'trialing',
     currentPeriodStart: start,
-    currentPeriodEnd: monthsAfter(start, plan.interval === 'year' ? 12 : 1),
+    currentPeriodEnd: periodAfter(start, plan.interval, start.getUTCDate()),
     trialEndsAt,
   }
   await new ScopedTable(scope, subscriptions).insertRow(shape.noInput, {}, { managed })
-}
-
-/** The same day of a later month, or the last of that month where it is shorter. */
-function monthsAfter(start: Date, months: number): Date {
-  const end = new Date(start)
-  end.setUTCDate(1)
-  end.setUTCMonth(end.getUTCMonth() + months)
-  const lastDay = new Date(Date.UTC(end.getUTCFullYear(), end.getUTCMonth() + 1, 0)).getUTCDate()
-  end.setUTCDate(Math.min(start.getUTCDate(), lastDay))
-  return end
 }

@@ -8,6 +8,7 @@ import { organizationInvitations } from '../schema/invitations.js'
 import { userSessions } from '../schema/sessions.js'
 import { organizationsWithExpired, requeueIn } from './requeue-leases.js'
 import { SealPass } from './seal-audit-log.js'
+import { sweepSubscriptions } from './subscription-sweep.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
 /** How many days rows are kept after their end, where they are kept. */
@@ -37,6 +38,8 @@ export const sweeps = {
     removing(work, expiredInvitations, invitationDays),
   sessions: (work: SystemWork, { sessionDays }: Retention): NextBatch =>
     inTurn([removing(work, expiredSessions, sessionDays), removing(work, revokedSessions, sessionDays)]),
+  /** Those without a payment provider. */
+  subscriptions: (work: SystemWork): NextBatch => sweepSubscriptions(work),
   /** Last: an entry that cannot be sealed must not stop the others. */
   auditEntries: (work: SystemWork): NextBatch => sealing(work),
 } satisfies Readonly<Record<string, (work: SystemWork, retention: Retention) => NextBatch>>

@@ -21,7 +21,16 @@ import { subscriptions } from './subscriptions.js'
 
 export const invoiceStatuses = ['draft', 'open', 'paid', 'void', 'uncollectible'] as const
 
-const invoiceLine = z.strictObject({
+/** The statuses that may follow each status: none after `paid` and `void`. */
+export const invoiceTransitions = {
+  draft: ['open'],
+  open: ['paid', 'void', 'uncollectible'],
+  uncollectible: ['paid', 'void'],
+  paid: [],
+  void: [],
+} as const satisfies Record<(typeof invoiceStatuses)[number], readonly (typeof invoiceStatuses)[number][]>
+
+export const invoiceLine = z.strictObject({
   description: shape.label(),
   quantity: shape.decimal(30, 6, 'not negative'),
   // More places than money: usage is sold at fractions of a cent.
@@ -47,6 +56,7 @@ export const invoices = platform.table(
     subtotal: money('subtotal').notNull(),
     tax: money('tax').notNull(),
     total: money('total').notNull(),
+    /** What is left to be paid. */
     amountDue: money('amount_due').notNull(),
     amountPaid: money('amount_paid').notNull(),
     periodStart: instant('period_start'),
@@ -85,23 +95,26 @@ export const invoices = platform.table(
 )
 declareTable(invoices, { kind: 'tenant', audited: true })
 
-/** A draft. The due and paid amounts follow from the total and the payments. */
+/** A line as it is given. Without an amount it is the quantity times the unit amount, rounded half away from zero. */
+const newInvoiceLine = invoiceLine.partial({ amount: true })
+export const maxInvoiceLines = 1000
+export const newInvoiceLines = z.array(newInvoiceLine).max(maxInvoiceLines)
+
+/** A draft. Its subtotal is the sum of the lines, its total the subtotal and the tax. */
 export const newInvoice = z.strictObject({
-  stripeInvoiceId: shape.label(255).nullish(),
   subscriptionId: shape.uuid.nullish(),
   currency: shape.currency,
-  subtotal: shape.money,
-  tax: shape.money,
-  total: shape.money,
+  /** Default: 0. */
+  tax: shape.money.optional(),
   periodStart: shape.instant.nullish(),
   periodEnd: shape.instant.nullish(),
   dueAt: shape.instant.nullish(),
-  lines: z.array(invoiceLine).max(1000).optional(),
-  hostedUrl: shape.url.nullish(),
-  pdfUrl: shape.url.nullish(),
+  lines: newInvoiceLines.optional(),
 })
-export const invoicePatch = newInvoice.partial()
+/** Lines have methods of their own. */
+export const invoicePatch = newInvoice.omit({ lines: true }).partial()
 
 export interface Invoice extends Row<typeof invoices> {}
 export interface NewInvoice extends z.input<typeof newInvoice> {}
+export interface NewInvoiceLine extends z.input<typeof newInvoiceLine> {}
 export interface InvoicePatch extends z.input<typeof invoicePatch> {}

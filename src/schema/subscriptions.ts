@@ -61,6 +61,16 @@ const subscription = z.strictObject({
   stripeSubscriptionId: shape.label(255).nullish(),
 })
 
+/**
+ * In SQL: whether the subscription has ended by the time `at`. A cancellation takes effect at once, or at the end of the period in which
+ * it was asked for. `status` follows later, by the provider's event or the next pass of maintenance.
+ */
+export const hasEnded = (subscription: string, at: string): string =>
+  `(${subscription}."status" = 'canceled'
+    or (not ${subscription}."cancel_at_period_end" and ${subscription}."canceled_at" is not null and ${subscription}."canceled_at" <= ${at})
+    or (${subscription}."cancel_at_period_end" and ${subscription}."current_period_end" <= ${at}
+      and (${subscription}."canceled_at" is null or ${subscription}."canceled_at" < ${subscription}."current_period_end")))`
+
 /** The fields with which provisioning starts a subscription. */
 export const newSubscription = subscription.refine(
   ({ currentPeriodStart, currentPeriodEnd }) => currentPeriodEnd > currentPeriodStart,
@@ -72,3 +82,15 @@ export const subscriptionPatch = subscription.pick({ spendCapEnabled: true }).pa
 export interface Subscription extends Row<typeof subscriptions> {}
 export interface NewSubscription extends z.input<typeof newSubscription> {}
 export interface SubscriptionPatch extends z.input<typeof subscriptionPatch> {}
+
+/** When a cancellation takes effect, or took effect. Undefined for a subscription that goes on. */
+export function subscriptionEnd({
+  status,
+  canceledAt,
+  cancelAtPeriodEnd,
+  currentPeriodEnd,
+}: Pick<Subscription, 'status' | 'canceledAt' | 'cancelAtPeriodEnd' | 'currentPeriodEnd'>): Date | undefined {
+  if (!cancelAtPeriodEnd) return canceledAt ?? (status === 'canceled' ? currentPeriodEnd : undefined)
+  // Asked for after that end, which is not rolled yet: the next period is the last.
+  return canceledAt === null || canceledAt < currentPeriodEnd || status === 'canceled' ? currentPeriodEnd : undefined
+}

@@ -51,7 +51,15 @@ test('ends at the limit, and says that there may be more', async () => {
     stdout: '2 expired idempotency keys removed\nThere may be more: run it again, or raise --limit.\n',
   })
   expect((await maintain('--json')).json()).toEqual({
-    rows: { taskLeases: 0, idempotencyKeys: 1, apiKeyWindows: 0, invitations: 0, sessions: 0, auditEntries: 0 },
+    rows: {
+      taskLeases: 0,
+      idempotencyKeys: 1,
+      apiKeyWindows: 0,
+      invitations: 0,
+      sessions: 0,
+      subscriptions: 0,
+      auditEntries: 0,
+    },
     isComplete: true,
     hasKeys: true,
     partitions: { missing: [], inDefault: [] },

@@ -47,6 +47,7 @@ import { llmsCase, toolsCase } from './llms-and-tools-cases.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
 import { byId, listEveryWay } from './every-option.js'
 import { creditsCase, usageCase } from './usage-cases.js'
+import { invoicesCase, paymentMethodsCase, taxIdsCase } from './billing-cases.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
 const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.find(id))?.leaseToken ?? newId() })
@@ -541,13 +542,16 @@ export const orgCases: OrgCases = {
   credits: creditsCase,
   invitations: invitationsCase,
   llms: llmsCase,
+  invoices: invoicesCase,
   members: membersCase,
+  paymentMethods: paymentMethodsCase,
   projects: projectsCase,
   roles: rolesCase,
   schedules: schedulesCase,
   tasks: tasksCase,
   tools: toolsCase,
   usage: usageCase,
+  taxIds: taxIdsCase,
   workflows: workflowsCase,
 }
 
@@ -573,7 +577,9 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.credits),
   use(orgCases.invitations),
   use(orgCases.llms),
+  use(orgCases.invoices),
   use(orgCases.members),
+  use(orgCases.paymentMethods),
   use(orgCases.projects),
   use(credentialsCase),
   use(flagsCase),
@@ -591,5 +597,6 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.tasks),
   use(orgCases.tools),
   use(orgCases.usage),
+  use(orgCases.taxIds),
   use(orgCases.workflows),
 ]

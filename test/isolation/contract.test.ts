@@ -32,7 +32,7 @@ describe.each(walls)('%s', (_, without) => {
 })
 
 /** Getters that are no repositories. */
-const others = ['id', 'db', 'organization', 'entitlements', 'flags']
+const others = ['id', 'db', 'organization', 'entitlements', 'flags', 'subscription', 'billingProfile']
 
 test('every repository of an organization has a case', () => {
   const getters = Object.entries(Object.getOwnPropertyDescriptors(Org.prototype)).filter(

@@ -16,6 +16,7 @@ import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
+import { subscribe } from './billing-cases.js'
 import { eachCase } from './contract-cases.js'
 
 export interface Organizations {
@@ -32,7 +33,25 @@ export async function callEverything(organizations: Organizations): Promise<void
   await organizations.empty().organization.get()
   await organizations.usual().entitlements.get()
   await measureEveryWay(organizations.usual())
+  await subscribe(organizations.admin, organizations.usual().id)
+  await changeSubscription(organizations.usual())
   await writeEveryWay(organizations.empty())
+}
+
+async function changeSubscription({ subscription, billingProfile }: Org): Promise<void> {
+  for (const call of [
+    () => subscription.get(),
+    () => subscription.changePlan('tier_contract'),
+    () => subscription.update({ spendCapEnabled: true }),
+    () => subscription.cancel(),
+    () => subscription.cancel(),
+    () => subscription.resume(),
+    () => subscription.cancel({ atPeriodEnd: false }),
+    () => billingProfile.get(),
+    () => billingProfile.set({ companyName: 'Acme' }),
+  ]) {
+    await carryOut(call)
+  }
 }
 
 async function callContract<Repository>(one: ContractCase<Repository>, { empty, admin }: Organizations): Promise<void> {

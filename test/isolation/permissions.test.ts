@@ -25,13 +25,16 @@ const resources: Readonly<Record<keyof OrgCases, string>> = {
   credits: 'credits',
   invitations: 'invitations',
   llms: 'llms',
+  invoices: 'invoices',
   members: 'members',
+  paymentMethods: 'payment_methods',
   projects: 'projects',
   roles: 'roles',
   schedules: 'schedules',
   tasks: 'tasks',
   tools: 'tools',
   usage: 'usage',
+  taxIds: 'tax_ids',
   workflows: 'workflows',
 }
 const isRead = (verb: string) =>

@@ -2,6 +2,8 @@ import { getTableColumns } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
 import { OrganizationProfile } from '../../src/repositories/organization.js'
+import { BillingProfile } from '../../src/repositories/billing-profiles.js'
+import { OrganizationSubscription } from '../../src/repositories/subscriptions.js'
 import { Entitlements } from '../../src/operations/entitlements.js'
 import { AuditChains } from '../../src/operations/audit-chains.js'
 import { Catalog } from '../../src/operations/catalogs.js'
@@ -85,6 +87,29 @@ const profileCalls: Calls<OrganizationProfile> = {
 const entitlementCalls: Calls<Entitlements> = {
   get: (entitlements) => entitlements.get(),
   assert: (entitlements) => entitlements.assert('max_projects'),
+}
+
+const subscriptionCalls: Calls<OrganizationSubscription> = {
+  get: (subscription) => subscription.get(),
+  changePlan: (subscription) => subscription.changePlan('tier_pro'),
+  cancel: (subscription) => subscription.cancel(),
+  resume: async (subscription) => {
+    await subscription.cancel()
+    return subscription.resume()
+  },
+  update: (subscription) => subscription.update({ spendCapEnabled: false }),
+}
+
+const billingProfileCalls: Calls<BillingProfile> = {
+  find: (profile) => profile.find(),
+  get: async (profile) => {
+    await profile.set({ companyName: 'Acme' })
+    return profile.get()
+  },
+  set: async (profile) => {
+    await profile.set({ companyName: 'Acme' })
+    return profile.set({ companyName: 'Acme Ltd' })
+  },
 }
 
 const catalogCalls: Calls<Catalog<Addon, NewAddon>> = {
@@ -191,6 +216,12 @@ const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, ob
   ['schedules', bound(scheduleCalls, () => teams.system().schedules), SystemSchedules.prototype],
   ['maintenance', bound(maintenanceCalls, () => teams.system().maintenance), Maintenance.prototype],
   ['org.organization', bound(profileCalls, ({ team }) => team.org.organization), OrganizationProfile.prototype],
+  [
+    'org.subscription',
+    bound(subscriptionCalls, ({ team }) => team.org.subscription),
+    OrganizationSubscription.prototype,
+  ],
+  ['org.billingProfile', bound(billingProfileCalls, ({ team }) => team.org.billingProfile), BillingProfile.prototype],
   ['org.entitlements', bound(entitlementCalls, ({ team }) => team.org.entitlements), Entitlements.prototype],
 ]
 
@@ -263,6 +294,7 @@ describe.each(faces)('%s', (_, calls, prototype) => {
       'constructor',
       'read',
       'change',
+      'changing',
       'operation',
       'end',
       'setArchived',

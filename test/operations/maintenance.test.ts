@@ -20,7 +20,7 @@ async function run(options?: MaintenanceOptions) {
 }
 const sql = <Row>(text: string, values: readonly unknown[] = []) => teams.database.admin.query<Row>(text, values)
 
-const nothing = { taskLeases: 0, idempotencyKeys: 0, apiKeyWindows: 0, invitations: 0, sessions: 0 }
+const nothing = { taskLeases: 0, idempotencyKeys: 0, apiKeyWindows: 0, invitations: 0, sessions: 0, subscriptions: 0 }
 /** Rows that were past before a test are gone: each test counts its own. */
 beforeAll(async () => {
   expect((await run()).rows).toEqual(nothing)
@@ -82,7 +82,7 @@ async function addPast(place: Place): Promise<typeof nothing> {
   await session(place, '10 d', '-31 d')
   await task(place, 'running', '-1 s', 1)
   await task(place, 'running', '-1 s', 2)
-  return { taskLeases: 2, idempotencyKeys: 2, apiKeyWindows: 3, invitations: 1, sessions: 2 }
+  return { taskLeases: 2, idempotencyKeys: 2, apiKeyWindows: 3, invitations: 1, sessions: 2, subscriptions: 0 }
 }
 
 /** Rows that are just not past, or not of those that a pass ends. */
@@ -181,7 +181,7 @@ describe('a pass', () => {
     const onProgress = (progress: MaintenanceProgress) => void heard.push(progress)
     const first = await run({ limit: 1050, onProgress })
     expect(first).toMatchObject({ isComplete: false, rows: { taskLeases: 1050, idempotencyKeys: 1050 } })
-    const total = 6
+    const total = 7
     expect(heard.filter(({ rows }) => rows > 0)).toEqual([
       { kind: 'taskLeases', rows: 1000, done: 0, total },
       { kind: 'taskLeases', rows: 1050, done: 0, total },
@@ -247,6 +247,7 @@ describe('a pass', () => {
       apiKeyWindows: places * 3,
       invitations: places,
       sessions: places * 2,
+      subscriptions: 0,
     })
     expect((await run()).rows).toEqual(nothing)
   })

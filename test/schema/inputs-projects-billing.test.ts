@@ -21,7 +21,6 @@ import {
   secret,
   slug,
   text,
-  url,
   uuid,
   words,
 } from './input-kinds.js'
@@ -170,22 +169,15 @@ const lines = objectOf(
     description: label(),
     quantity: decimal(24, 6, 'not negative'),
     unitAmount: decimal(14, 6, 'any'),
-    amount: decimal(12, 2, 'any'),
   },
   line(1),
 )
-const invoice: Fields = { currency, subtotal: money, tax: money, total: money }
 const invoiceLines: Fields = { lines: list(1000, lines, line) }
-const invoiceFields: Fields = {
-  stripeInvoiceId: label(255),
-  subscriptionId: uuid,
-  periodStart: instant,
-  periodEnd: instant,
-  dueAt: instant,
-  hostedUrl: url,
-  pdfUrl: url,
-}
-const invoiceManaged = ['number', 'status', 'amountDue', 'amountPaid', 'finalizedAt', 'paidAt', 'providerUpdatedAt']
+const invoiceFields: Fields = { subscriptionId: uuid, periodStart: instant, periodEnd: instant, dueAt: instant }
+const invoiceManaged = [
+  ...['number', 'status', 'subtotal', 'total', 'amountDue', 'amountPaid', 'finalizedAt', 'paidAt'],
+  ...['stripeInvoiceId', 'hostedUrl', 'pdfUrl', 'providerUpdatedAt'],
+]
 
 const limits = (length: number) => Object.fromEntries(Array.from({ length }, (_, index) => [`limit_${index}`, index]))
 const planLimits: Kind = {
@@ -283,16 +275,16 @@ const billing: Readonly<Record<string, Spec>> = {
   },
   newInvoice: {
     schema: schema.newInvoice,
-    required: invoice,
-    optional: invoiceLines,
+    required: { currency },
+    optional: { tax: money, ...invoiceLines },
     nullable: invoiceFields,
     managed: invoiceManaged,
   },
   invoicePatch: {
     schema: schema.invoicePatch,
-    optional: { ...invoice, ...invoiceLines },
+    optional: { currency, tax: money },
     nullable: invoiceFields,
-    managed: invoiceManaged,
+    managed: [...invoiceManaged, 'lines'],
   },
   newPaymentMethod: {
     schema: schema.newPaymentMethod,

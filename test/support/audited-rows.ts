@@ -130,7 +130,7 @@ function fits(action: string, was: Json | undefined, is: Json | undefined): bool
   return action === 'update' || action === 'invite'
 }
 
-/** A number of any size is text in an entry. */
+/** A number of any size is text in an entry, with the places of its column. */
 const isSame = (one: unknown, other: unknown): boolean =>
   isDeepStrictEqual(one ?? null, other ?? null) ||
   (typeof other === 'number' && typeof one === 'string' && one !== '' && Number(one) === other)

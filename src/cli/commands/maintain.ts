@@ -59,13 +59,14 @@ export const addMaintain: AddCommand = (program, run) =>
   )
 
 function linesOf({ rows, isComplete, hasKeys, partitions }: Maintained): string[] {
-  const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, auditEntries } = rows
+  const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, subscriptions, auditEntries } = rows
   const ended: readonly (readonly [number, string])[] = [
     [taskLeases, 'tasks with an expired lease queued again, or failed'],
     [idempotencyKeys, 'expired idempotency keys removed'],
     [apiKeyWindows, 'past hours of API keys removed'],
     [invitations, 'expired invitations removed'],
     [sessions, 'ended sessions removed'],
+    [subscriptions, 'subscriptions rolled to their next period, or ended'],
     [auditEntries, 'audit entries sealed'],
   ]
   const told = ended.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)

@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import { parseId } from '../core/ids.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { parseInput } from '../core/values.js'
+import { providerEvent, type ProviderEvent } from '../schema/billing-events.js'
+import * as shape from '../schema/shared/shapes.js'
+import { type Subscription, subscriptions } from '../schema/subscriptions.js'
+import { lockBilling, receiveEvent, type ReceivedEvent } from './receive-event.js'
+import { operate, type SystemWork } from './system-operation.js'
+
+const received = z.strictObject({
+  /** Its name, such as `stripe`: event ids are unique for each provider. */
+  provider: shape.label(63),
+  event: providerEvent,
+  orgId: shape.uuid.optional(),
+})
+
+const link = z.strictObject({ customerId: shape.label(255).nullable() })
+
+/** What a payment provider tells about organizations. Each call is recorded in `system_audit_logs`. */
+export class Billing {
+  constructor(private readonly work: SystemWork) {}
+
+  /**
+   * Notes an event of the provider and what it says of the subscription, an invoice or a payment method: all of it, or nothing. An event
+   * that comes again changes nothing, and neither does one that is not newer than what is known. The organization is the one with the
+   * customer of the event, or `orgId`. `{ ignored: true }` when no organization has that customer.
+   */
+  async receive(input: {
+    readonly provider: string
+    readonly event: ProviderEvent
+    readonly orgId?: string | undefined
+  }): Promise<ReceivedEvent> {
+    return receiveEvent(this.work, parseInput(received, input))
+  }
+
+  /**
+   * Says which customer of the provider the organization is; null for none. Of another customer than before no subscription is known
+   * until the first event. Throws ConflictError when another organization is that customer.
+   */
+  async link(orgId: string, customer: { readonly customerId: string | null }): Promise<Subscription> {
+    const about = { kind: 'org', id: parseId(orgId, 'orgId') } as const
+    const { customerId } = parseInput(link, customer)
+    return operate(this.work, 'billing.link', about, async (scope) => {
+      const known = await lockBilling(scope)
+      if (known.stripeCustomerId === customerId) return known
+      const managed = { stripeCustomerId: customerId, stripeSubscriptionId: null, providerUpdatedAt: null }
+      const rows = new ScopedTable<Subscription>(scope, subscriptions)
+      return rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'link' })
+    })
+  }
+}

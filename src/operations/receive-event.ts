@@ -1,0 +1,178 @@
+import { databaseTime } from '../core/database-time.js'
+import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
+import { newId } from '../core/ids.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import type { TablePlan } from '../core/statements/table-plan.js'
+import { type BillingEvent, billingEvents, newBillingEvent } from '../schema/billing-events.js'
+import { type BillingPlan, billingPlans } from '../schema/billing-plans.js'
+import { organizations } from '../schema/organizations.js'
+import type { JsonObject } from '../schema/shared/json.js'
+import * as shape from '../schema/shared/shapes.js'
+import { type Subscription, subscriptions } from '../schema/subscriptions.js'
+import { type Applying, type Event, isNewer } from './applied-event.js'
+import { receiveInvoice } from './receive-invoice.js'
+import { receivePaymentMethod } from './receive-payment-method.js'
+import { allRows, operate, type SystemWork } from './system-operation.js'
+
+export type ReceivedPart = 'subscription' | 'invoice' | 'paymentMethod'
+
+/** What became of an event. */
+export type ReceivedEvent =
+  /** No organization is linked to the customer of the event. Nothing is kept of it. */
+  | { readonly ignored: true }
+  | {
+      readonly ignored: false
+      readonly orgId: string
+      /** False for an event that came before. */
+      readonly isNew: boolean
+      /** What was changed. Empty when later or equally old events had come before. */
+      readonly applied: readonly ReceivedPart[]
+    }
+
+interface Received {
+  readonly provider: string
+  readonly event: Event
+  readonly orgId?: string | undefined
+}
+
+export async function receiveEvent(work: SystemWork, received: Received): Promise<ReceivedEvent> {
+  const { provider, event } = received
+  const orgId = await organizationOf(work, received)
+  const told = { provider, eventId: event.id, type: event.type }
+  if (orgId === undefined) {
+    const ignored = () => Promise.resolve({ ignored: true } as const)
+    return operate(work, 'billing.receive', undefined, ignored, { metadata: () => ({ ...told, ignored: true }) })
+  }
+  const apply = async (scope: Scope): Promise<ReceivedEvent & { readonly ignored: false }> => {
+    const subscription = await lockBilling(scope)
+    if (received.orgId === undefined && subscription.stripeCustomerId !== event.customerId) throw linkedMeanwhile()
+    if (!(await keep(scope, received))) return { ignored: false, orgId, isNew: false, applied: [] }
+    const applied = await applyParts({ scope, provider, event, subscription })
+    return { ignored: false, orgId, isNew: true, applied }
+  }
+  return operate(work, 'billing.receive', { kind: 'org', id: orgId }, apply, {
+    metadata: ({ isNew, applied }) => ({ ...told, isNew, applied: [...applied] }),
+  })
+}
+
+/** The organization with the customer of the event, or the given one. Throws ConflictError when these are two. */
+async function organizationOf(work: SystemWork, { event, orgId }: Received): Promise<string | undefined> {
+  const { customerId: stripeCustomerId } = event
+  if (stripeCustomerId === undefined || stripeCustomerId === null) return orgId
+  const rows = allRows<Subscription>(work.scopeAbout(undefined), subscriptions)
+  const linked = (await rows.findRow({ stripeCustomerId }))?.orgId
+  if (orgId === undefined || linked === undefined || linked === orgId) return orgId ?? linked
+  throw new ConflictError(
+    'subscriptions',
+    ['stripeCustomerId'],
+    'subscriptions: the customer of this event is linked to another organization than the given one',
+  )
+}
+
+const linkedMeanwhile = () =>
+  new ConflictError(
+    'subscriptions',
+    ['stripeCustomerId'],
+    'subscriptions: the customer was linked to another organization meanwhile; receive the event again',
+  )
+
+/**
+ * Locks the organization and then its subscription, so that its events are applied one after the other. Suspended and deleted
+ * organizations too. Throws NotFoundError.
+ */
+export async function lockBilling(scope: Scope): Promise<Subscription> {
+  const organization = new ScopedTable(scope, organizations)
+  const lock = ownStatement(organization.plan, lockBilling, 'lock', false, locked)
+  await organization.run(
+    lock,
+    () => [],
+    ({ rowCount }) => {
+      if (rowCount === 0) throw new NotFoundError('organizations')
+    },
+  )
+  const rows = new ScopedTable<Subscription>(scope, subscriptions)
+  const [subscription] = await rows.runRows(ownStatement(rows.plan, lockBilling, 'lock', false, locked), () => [])
+  if (subscription === undefined) throw new NotFoundError('subscriptions')
+  return subscription
+}
+
+const locked = ({ sql, selected, owned }: TablePlan) =>
+  `select ${selected} from ${sql} where ${owned} for no key update`
+
+/** Keeps the event. Returns false for one that is there already. */
+async function keep(scope: Scope, { provider, event }: Received): Promise<boolean> {
+  const id = newId()
+  const values = {
+    provider,
+    eventId: event.id,
+    type: event.type,
+    payload: payloadOf(event),
+    providerCreatedAt: event.createdAt,
+  }
+  const managed = { id, processedAt: await databaseTime(scope) }
+  const options = { managed, existing: 'billing_events_event_key' }
+  const kept = await new ScopedTable<BillingEvent>(scope, billingEvents).insertRow(newBillingEvent, values, options)
+  return kept.id === id
+}
+
+/** Without the digits and the expiry of a card: they are personal, and only its row has them. */
+function payloadOf({ paymentMethod, ...event }: Event): JsonObject {
+  const personal = new Set(['cardLast4', 'cardExpMonth', 'cardExpYear'])
+  const kept = Object.entries(paymentMethod ?? {}).filter(([name]) => !personal.has(name))
+  const payload = paymentMethod === undefined ? event : { ...event, paymentMethod: Object.fromEntries(kept) }
+  return JSON.parse(JSON.stringify(payload)) as JsonObject
+}
+
+async function applyParts(applying: Applying): Promise<ReceivedPart[]> {
+  const { subscription, invoice, paymentMethod } = applying.event
+  const parts: [ReceivedPart, (() => Promise<boolean>) | undefined][] = [
+    ['subscription', subscription && (() => receiveSubscription(applying, subscription))],
+    ['invoice', invoice && (() => receiveInvoice(applying, invoice))],
+    ['paymentMethod', paymentMethod && (() => receivePaymentMethod(applying, paymentMethod))],
+  ]
+  const applied: ReceivedPart[] = []
+  for (const [part, apply] of parts) if ((await apply?.()) === true) applied.push(part)
+  return applied
+}
+
+type Told = NonNullable<Event['subscription']>
+
+async function receiveSubscription({ scope, event, subscription: known }: Applying, told: Told): Promise<boolean> {
+  if (!isNewer(event, known.providerUpdatedAt) || isOfEarlier(known, told)) return false
+  const { id, planId, status, cancelAtPeriodEnd = false, canceledAt, ...period } = told
+  const isCanceled = status === 'canceled' || cancelAtPeriodEnd
+  const managed = {
+    ...(planId === undefined ? {} : await planOfCatalog(scope, planId)),
+    status,
+    currentPeriodStart: period.currentPeriodStart,
+    currentPeriodEnd: period.currentPeriodEnd,
+    cancelAtPeriodEnd,
+    canceledAt: isCanceled ? (canceledAt ?? event.createdAt) : null,
+    trialEndsAt: period.trialEndsAt ?? null,
+    stripeSubscriptionId: id,
+    providerUpdatedAt: event.createdAt,
+  }
+  const rows = new ScopedTable<Subscription>(scope, subscriptions)
+  await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'receive' })
+  return true
+}
+
+/** The end of a subscription that another one has replaced at the provider says nothing about that other one. */
+const isOfEarlier = ({ stripeSubscriptionId, status }: Subscription, told: Told): boolean =>
+  stripeSubscriptionId !== null &&
+  stripeSubscriptionId !== told.id &&
+  status !== 'canceled' &&
+  (told.status === 'canceled' || told.status === 'incomplete')
+
+/** An archived plan too: its subscribers keep it. */
+function planOfCatalog(scope: Scope, id: string): Promise<{ readonly planId: string; readonly planName: string }> {
+  const plans = new ScopedTable<BillingPlan>(scope, billingPlans)
+  const found: Query<BillingPlan | undefined> = plans.findRow({ id })
+  return found.then((plan) => {
+    if (plan === undefined) throw new InvalidInputError('event.subscription.planId', 'is not a plan of the catalog')
+    return { planId: plan.id, planName: plan.name }
+  })
+}

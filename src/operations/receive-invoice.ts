@@ -1,0 +1,70 @@
+import { ScopedTable } from '../core/scoped-table.js'
+import type { Values } from '../core/values.js'
+import { type InvoiceStatus } from '../repositories/invoices.js'
+import { type Invoice, invoices, invoiceTransitions } from '../schema/invoices.js'
+import { isNegative, sumOf } from '../schema/shared/exact-decimals.js'
+import * as shape from '../schema/shared/shapes.js'
+import { takeInvoiceNumber } from './finalize-invoice.js'
+import { type Applying, type Event, isNewer } from './applied-event.js'
+
+type Told = NonNullable<Event['invoice']>
+
+/** Makes the invoice, or changes the one with the provider's id. Returns whether the event was newer than what is known of it. */
+export async function receiveInvoice(applying: Applying, told: Told): Promise<boolean> {
+  const { scope, event } = applying
+  const rows = new ScopedTable<Invoice>(scope, invoices)
+  const found = await rows.findRow({ stripeInvoiceId: told.id })
+  if (found === undefined) {
+    const managed = { stripeInvoiceId: told.id, ...(await contentOf(applying, told)) }
+    await rows.insertRow(shape.noInput, {}, { managed, event: 'receive' })
+    return true
+  }
+  // Whoever pays or finalises it here waits, or has done so by now.
+  const known = await rows.lockRow(found.id)
+  if (!isNewer(event, known.providerUpdatedAt) || !mayBecome(known.status, told.status)) return false
+  const managed = known.status === 'draft' ? await contentOf(applying, told) : paymentOf(event, told)
+  await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'receive' })
+  return true
+}
+
+/** All of the invoice. Unless it is a draft, it gets the organization's next number. */
+async function contentOf({ scope, event, subscription }: Applying, told: Told): Promise<Values> {
+  const { subscriptionId, currency, subtotal, tax, total, lines = [], hostedUrl = null, pdfUrl = null } = told
+  const isOfSubscription = subscriptionId === subscription.stripeSubscriptionId || subscriptionId === applied(event)
+  const isFinal = told.status !== 'draft'
+  return {
+    ...paymentOf(event, told),
+    subscriptionId: isOfSubscription && typeof subscriptionId === 'string' ? subscription.id : null,
+    currency,
+    subtotal,
+    tax,
+    total,
+    lines,
+    hostedUrl,
+    pdfUrl,
+    periodStart: told.periodStart ?? null,
+    periodEnd: told.periodEnd ?? null,
+    dueAt: told.dueAt ?? null,
+    finalizedAt: isFinal ? (told.finalizedAt ?? event.createdAt) : null,
+    ...(isFinal ? { number: await takeInvoiceNumber(scope) } : {}),
+  }
+}
+
+const applied = ({ subscription }: Event): string | undefined => subscription?.id
+
+/** What may change of a finalised invoice. */
+function paymentOf(event: Event, { status, total, amountPaid, amountDue, paidAt }: Told): Values {
+  const left = sumOf(total, `-${amountPaid}`)
+  return {
+    status,
+    amountPaid,
+    amountDue: amountDue ?? (isNegative(left) ? '0.00' : left),
+    paidAt: status === 'paid' ? (paidAt ?? event.createdAt) : null,
+    providerUpdatedAt: event.createdAt,
+  }
+}
+
+/** Events in between may be missing, or come later. */
+function mayBecome(from: InvoiceStatus, to: InvoiceStatus): boolean {
+  return from === to || invoiceTransitions[from].some((next) => mayBecome(next, to))
+}

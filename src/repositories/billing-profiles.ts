@@ -1,0 +1,91 @@
+import { z } from 'zod'
+import { NotFoundError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedRepository } from '../core/scoped-repository.js'
+import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
+import {
+  type CustomerProfile,
+  customerProfiles,
+  type NewCustomerProfile,
+  newCustomerProfile,
+  type NewTaxId,
+  newTaxId,
+  type TaxId,
+  taxIdPatch,
+  taxIds,
+} from '../schema/billing-profiles.js'
+
+/** The organization's tax numbers. A different number is added, because each is verified separately. */
+export class TaxIds extends ScopedRepository<TaxId> {
+  constructor(scope: Scope) {
+    super(scope, taxIds)
+  }
+
+  /** Throws ConflictError for a number that is there already. */
+  add(values: NewTaxId): Query<TaxId> {
+    return this.insertRow(newTaxId, values, { event: 'add' })
+  }
+
+  /** Notes what came of the verification, which your backend makes. */
+  verify(id: string, status: 'verified' | 'unverified' = 'verified'): Query<TaxId> {
+    return this.updateRow(verification, id, { status }, { event: 'verify' })
+  }
+
+  /** Deletes the number. */
+  remove(id: string): Query<TaxId> {
+    return this.deleteRow(id)
+  }
+}
+
+const verification = taxIdPatch.required().extend({ status: z.enum(['verified', 'unverified']) })
+
+/** The recipient of the organization's invoices. */
+export class BillingProfile {
+  private readonly row: ScopedTable<CustomerProfile>
+
+  constructor(scope: Scope) {
+    this.row = new ScopedTable<CustomerProfile>(scope, customerProfiles)
+  }
+
+  /** Undefined until it is set. */
+  find(): Query<CustomerProfile | undefined> {
+    return this.read((profile) => profile)
+  }
+
+  /** Throws NotFoundError until it is set. */
+  get(): Query<CustomerProfile> {
+    return this.read((profile) => {
+      if (profile === undefined) throw new NotFoundError(this.row.plan.resource)
+      return profile
+    })
+  }
+
+  /** Replaces the whole profile: a field that is not given is empty afterwards. */
+  set(values: NewCustomerProfile): Query<CustomerProfile> {
+    return this.row.putRow(wholeProfile, values, 'customer_profiles_org_key')
+  }
+
+  private read<T>(use: (profile: CustomerProfile | undefined) => T): Query<T> {
+    const own = ownStatement(
+      this.row.plan,
+      BillingProfile,
+      'own row',
+      false,
+      ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
+    )
+    return this.row.run(
+      own,
+      () => [],
+      (result) => use(this.row.rowsOf(result)[0]),
+    )
+  }
+}
+
+const empty = Object.fromEntries(Object.keys(newCustomerProfile.shape).map((field) => [field, null])) as {
+  readonly [Field in keyof z.output<typeof newCustomerProfile>]-?: null
+}
+
+/** An address of which one line was left out would be that of nobody. */
+const wholeProfile = newCustomerProfile.transform((given) => ({ ...empty, ...given }))

@@ -1,0 +1,180 @@
+import { z } from 'zod'
+import { ConflictError, InvalidInputError } from '../core/errors.js'
+import { parseId } from '../core/ids.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
+import { ScopedRepository } from '../core/scoped-repository.js'
+import { type GuardedChange, refusedVerb, type Transition } from '../core/statements/updates.js'
+import { parseInput, type Values } from '../core/values.js'
+import {
+  type Invoice,
+  type InvoiceLine,
+  invoicePatch,
+  type InvoicePatch,
+  invoices,
+  type invoiceStatuses,
+  invoiceTransitions,
+  maxInvoiceLines,
+  type NewInvoice,
+  newInvoice,
+  type NewInvoiceLine,
+  newInvoiceLines,
+} from '../schema/invoices.js'
+import { isNegative, productOf, sumOf } from '../schema/shared/exact-decimals.js'
+import * as shape from '../schema/shared/shapes.js'
+
+export type InvoiceStatus = (typeof invoiceStatuses)[number]
+
+const payment = z.strictObject({
+  /** Default: all that is due. */
+  amount: shape.decimal(14, 2, 'positive').optional(),
+})
+
+export interface InvoicePayment extends z.input<typeof payment> {}
+
+/**
+ * The organization's invoices. A draft can be changed in every respect. After it is finalised, only its status and what was paid of it
+ * change.
+ */
+export class Invoices extends ScopedRepository<Invoice> {
+  constructor(scope: Scope) {
+    super(scope, invoices)
+  }
+
+  findByNumber(number: number): Query<Invoice | undefined> {
+    return this.findRow({ number })
+  }
+
+  /** Makes a draft. Throws BrokenReferenceError for a subscription that the organization does not have. */
+  create(values: NewInvoice): Query<Invoice> {
+    return this.insertRow(draft, values)
+  }
+
+  /** Changes a draft; a new tax changes its total. Throws ConflictError for an invoice that is finalised. */
+  update(id: string, patch: InvoicePatch): Promise<Invoice> {
+    return this.revising('update', id, () => {
+      const given = parseInput(invoicePatch, patch)
+      if (Object.keys(given).length === 0) throw new InvalidInputError('', 'there is nothing to change')
+      return ({ lines, tax }) => ({ ...given, ...totalsOf(lines, given.tax ?? tax) })
+    })
+  }
+
+  /** Adds lines to a draft. Throws ConflictError for an invoice that is finalised. */
+  addLines(id: string, lines: readonly NewInvoiceLine[]): Promise<Invoice> {
+    return this.revising('addLines', id, () => {
+      const given = parseLines(lines)
+      return ({ lines, tax }) => withLines([...lines, ...given], tax)
+    })
+  }
+
+  /** Replaces the lines of a draft. Throws ConflictError for an invoice that is finalised. */
+  setLines(id: string, lines: readonly NewInvoiceLine[]): Promise<Invoice> {
+    return this.revising('setLines', id, () => {
+      const given = parseLines(lines)
+      return ({ tax }) => withLines(given, tax)
+    })
+  }
+
+  /** Deletes a draft. An invoice that is finalised stays: `void` takes it back. */
+  delete(id: string): Promise<Invoice> {
+    return this.atomically(async (inner) => {
+      await inner.lockDraft('delete', id)
+      return inner.deleteRow(id)
+    })
+  }
+
+  /**
+   * Notes a payment: all that is due, or a part of it. With the last part the invoice is paid. Throws ConflictError for more than is due,
+   * and for an invoice that is neither open nor uncollectible.
+   */
+  pay(id: string, paid: InvoicePayment = {}): Query<Invoice> {
+    return this.guardedRow('pay', id, pay, () => [parseInput(payment, paid).amount ?? null])
+  }
+
+  /** Takes an open or uncollectible invoice back. It keeps its number. */
+  void(id: string): Query<Invoice> {
+    return this.transitionRow(id, transitionTo('void', 'void'))
+  }
+
+  /** Gives an open invoice up. It can still be paid. */
+  markUncollectible(id: string): Query<Invoice> {
+    return this.transitionRow(id, transitionTo('uncollectible', 'mark it uncollectible'))
+  }
+
+  /** `read` checks the input before anything is sent, and gives the change of the draft. */
+  private revising(verb: string, id: string, read: () => (draft: Invoice) => Values): Promise<Invoice> {
+    return this.atomically(async (inner) => {
+      inner.scope.context.rules.authorize(`${inner.rows.permission}:write`, undefined)
+      const change = read()
+      const managed = change(await inner.lockDraft(verb, id))
+      return inner.updateRow(shape.noInput, id, {}, { managed, event: verb })
+    })
+  }
+
+  private async lockDraft(verb: string, id: string): Promise<Invoice> {
+    const invoice = await this.lockRow(parseId(id))
+    if (invoice.status !== 'draft') throw refusedVerb('invoices', verb, invoice.status, ['draft'])
+    return invoice
+  }
+}
+
+const withAmount = ({ amount, ...line }: z.output<typeof newInvoiceLines>[number]): InvoiceLine => ({
+  ...line,
+  amount: sumOf(amount ?? productOf(line.quantity, line.unitAmount)),
+})
+
+function parseLines(lines: readonly NewInvoiceLine[]): InvoiceLine[] {
+  return parseInput(z.strictObject({ lines: newInvoiceLines }), { lines }).lines.map(withAmount)
+}
+
+function withLines(lines: readonly InvoiceLine[], tax: string): Values {
+  if (lines.length > maxInvoiceLines) throw new InvalidInputError('lines', `are more than ${maxInvoiceLines} together`)
+  return { lines, ...totalsOf(lines, tax) }
+}
+
+/** The greatest amount that a column of money holds. */
+const most = '999999999999.99'
+
+/** Throws InvalidInputError for lines that add up to less than zero, or to more than a column of money holds. */
+function totalsOf(lines: readonly InvoiceLine[], tax: string): Values {
+  const subtotal = sumOf(...lines.map(({ amount }) => amount))
+  const total = sumOf(subtotal, tax)
+  if (isNegative(subtotal)) throw new InvalidInputError('lines', `add up to ${subtotal}: an invoice is not below zero`)
+  if (isNegative(sumOf(most, `-${total}`)))
+    throw new InvalidInputError('lines', `add up to more than ${most} with the tax`)
+  return { subtotal, tax: sumOf(tax), total, amountDue: total, amountPaid: '0.00' }
+}
+
+const draft = newInvoice.transform(({ lines = [], tax = '0', ...more }, context) => {
+  try {
+    return { ...more, ...withLines(lines.map(withAmount), tax) }
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error
+    for (const { field, reason } of error.faults) context.addIssue({ code: 'custom', path: [field], message: reason })
+    return z.NEVER
+  }
+})
+
+/** The statuses from which an invoice may get that one. */
+const before = (to: InvoiceStatus): InvoiceStatus[] =>
+  Object.entries(invoiceTransitions).flatMap(([from, next]) =>
+    (next as readonly InvoiceStatus[]).includes(to) ? [from as InvoiceStatus] : [],
+  )
+
+const transitionTo = (to: InvoiceStatus, verb: string): Transition => ({ verb, from: before(to), to })
+
+const payable = before('paid')
+const amount = `coalesce($3::numeric, "amount_due")`
+
+const pay: GuardedChange = {
+  set: `"amount_paid" = "amount_paid" + ${amount}, "amount_due" = "amount_due" - ${amount},
+    "status" = case when "amount_due" = ${amount} then 'paid' else "status" end,
+    "paid_at" = case when "amount_due" = ${amount} then clock.now else "paid_at" end`,
+  from: '(select statement_timestamp() as now) clock',
+  when: `"status" in (${payable.map((status) => `'${status}'`).join(', ')}) and ${amount} <= "amount_due"`,
+  ask: '"status", "amount_due"',
+  refuse: ([status, due]) =>
+    payable.includes(status as InvoiceStatus)
+      ? new ConflictError('invoices', ['amount'], `invoices: only ${String(due)} is due`)
+      : refusedVerb('invoices', 'pay', String(status), payable),
+}
