@@ -90,8 +90,9 @@ export const currency = z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code
 
 export const country = z.string().regex(/^[A-Z]{2}$/, 'must be an ISO 3166 code such as "DE"')
 
+// `unknown`, and not `custom`, because what makes an OpenAPI document of a schema knows it.
 const jsonOf = <Value extends JsonValue>(isOne: (value: JsonValue) => boolean, what: string) =>
-  z.custom<Value>().transform((value, context) => {
+  (z.unknown() as z.ZodType<Value, Value>).transform((value, context) => {
     const copy = copyJson(value)
     if ('value' in copy && isOne(copy.value)) return copy.value as Value
     context.addIssue({ code: 'custom', message: 'value' in copy ? `must be ${what}` : copy.fault })

@@ -1,0 +1,29 @@
+import { OpenAPIHono } from '@hono/zod-openapi'
+import { requestId } from 'hono/request-id'
+import type { Tenancy } from 'tenantry'
+import { anyone, problems } from 'tenantry/hono'
+import { apiPage } from './api-page.js'
+import { organization } from './routes/organization.js'
+import { people } from './routes/people.js'
+import { work } from './routes/work.js'
+import { type ApiEnv, inActiveOrganization, inOrganization, withCredentials } from './scopes.js'
+
+/** Everything under /api/platform needs a key or a session. The page that describes it is public. */
+export function createApp(tenancy: Tenancy) {
+  const api = new OpenAPIHono<ApiEnv>()
+  api.use(anyone(tenancy), withCredentials)
+  api.use('/organizations/:slug/*', inOrganization(tenancy))
+  api.use('/projects/*', inActiveOrganization(tenancy))
+  api.route('/', people())
+  api.route('/organizations/:slug', organization())
+  api.route('/organizations/:slug', work())
+
+  const app = new OpenAPIHono()
+  app.use(requestId())
+  app.route('/api/platform', api)
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
+  app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'Platform', version: '1' } })
+  app.route('/', apiPage('/openapi.json'))
+  app.onError(problems())
+  return app
+}

@@ -1,0 +1,63 @@
+import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
+import { InvalidInputError } from 'tenantry'
+import type { ApiEnv } from './scopes.js'
+
+/** Answered for every error, in one place: `app.onError(problems())`. */
+const Problem = z
+  .object({
+    title: z.string(),
+    status: z.number(),
+    detail: z.string().optional(),
+    instance: z.string().optional(),
+    code: z.string(),
+  })
+  .openapi('Problem')
+
+const problem = { description: 'What is wrong', content: { 'application/problem+json': { schema: Problem } } }
+
+interface Description<Path extends string> {
+  readonly path: Path
+  readonly tag: string
+  readonly summary: string
+}
+
+/** A route that answers 200, or 201 where something is made, with JSON. */
+export const route = <
+  Method extends 'get' | 'post' | 'patch' | 'delete',
+  Path extends string,
+  Answer extends z.ZodType,
+  Request extends RouteConfig['request'] = undefined,
+>(
+  method: Method,
+  { path, tag, summary }: Description<Path>,
+  answer: Answer,
+  request?: Request,
+) =>
+  createRoute({
+    method,
+    path,
+    tags: [tag],
+    summary,
+    security: [{ bearer: [] }],
+    request: request as Request extends undefined ? object : Request,
+    responses: {
+      200: { description: summary, content: { 'application/json': { schema: answer } } },
+      default: problem,
+    },
+  })
+
+export const body = <Schema extends z.ZodType>(schema: Schema) => ({
+  content: { 'application/json': { schema } },
+  required: true,
+})
+
+/** A group of routes. What does not fit its schema is answered as every other bad input is. */
+export const group = () =>
+  new OpenAPIHono<ApiEnv>({
+    defaultHook: (result) => {
+      if (result.success) return
+      throw new InvalidInputError(
+        result.error.issues.map(({ path, message }) => ({ field: path.join('.'), reason: message })),
+      )
+    },
+  })
