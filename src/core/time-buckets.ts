@@ -2,7 +2,7 @@ import { z } from 'zod'
 import * as shape from '../schema/shared/shapes.js'
 
 /** A query of measurements answers with this many buckets at most. */
-export const maxBuckets = 10_000
+const maxBuckets = 10_000
 const maxDays = 366
 const day = 86_400
 

@@ -49,7 +49,7 @@ export type ProjectMetricBucket = {
   readonly at: Date
   /** How many measurements it holds. */
   readonly count: number
-} & { readonly [Name in ProjectMetricName]?: MeasuredValues }
+} & Readonly<Partial<Record<ProjectMetricName, MeasuredValues>>>
 
 const options = { permission: 'projects' }
 const metricQuery = bucketRange
