@@ -80,7 +80,9 @@ export class ProjectCredentials {
 
   /** The password of the project's database, undefined where none is set. Needs `credentials:reveal`. */
   revealDatabasePassword(projectId: string): Promise<Secret | undefined> {
-    const revealed = this.projects.revealRow(projectId, ['databasePassword'], { permission: 'credentials:reveal' })
+    const revealed = this.projects.revealRow(parseId(projectId, 'projectId'), ['databasePassword'], {
+      permission: 'credentials:reveal',
+    })
     return this.scope.track(revealed.then(({ databasePassword }) => databasePassword))
   }
 

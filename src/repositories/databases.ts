@@ -109,7 +109,7 @@ export class ProjectDatabases {
 
   /** The connection string, undefined where none is set. Needs `credentials:reveal`. */
   reveal(projectId: string, id: string): Promise<Secret | undefined> {
-    const revealed = this.of(projectId).revealRow(id, ['connectionString'], { permission: 'credentials:reveal' })
+    const revealed = this.of(projectId).revealRow({ id }, ['connectionString'], { permission: 'credentials:reveal' })
     return this.scope.track(revealed.then(({ connectionString }) => connectionString))
   }
 
