@@ -21,6 +21,7 @@ import {
   secret,
   slug,
   text,
+  url,
   uuid,
   words,
 } from './input-kinds.js'
@@ -365,4 +366,16 @@ test.each(['2026-01-01T00:00:00Z', '2026-01-01T01:00:00+01:00', '2025-12-31T23:5
 test('an add-on has each variant once', () => {
   const values = { addonId: 'pitr', name: 'Recovery', type: 'backup', variants: [variant(0), variant(1), variant(0)] }
   expect(schema.newAddon.safeParse(values).error?.issues).toMatchObject([{ path: ['variants'] }])
+})
+
+test('an event of a provider has links that a browser may open', () => {
+  const amounts = { subtotal: '1', tax: '0', total: '1', amountPaid: '0' }
+  const withUrl = (hostedUrl: unknown) =>
+    schema.providerEvent.safeParse({
+      id: 'evt_1',
+      type: 'invoice.paid',
+      createdAt: new Date(0),
+      invoice: { id: 'in_1', status: 'paid', currency: 'EUR', ...amounts, hostedUrl },
+    }).success
+  expect([url.good.every(withUrl), url.bad.some(withUrl)]).toEqual([true, false])
 })
