@@ -123,7 +123,7 @@ const matching = (good: string, ...bad: readonly unknown[]): Kind => ({ good: [g
 export const currency = matching('EUR', 'eur', 'EU', 'EURO', 'E1R', 'EUR\n')
 export const country = matching('DE', 'de', 'D', 'DEU', 'D1', 'DE\n')
 export const lastFour = matching('0042', '42', '00042', '004x', '0042\n', '٠٠٤٢')
-const url = matching(
+export const url = matching(
   'https://pay.example.com/i/1?lang=de',
   'pay.example.com',
   'javascript:alert(1)',
