@@ -55,6 +55,7 @@ export type {
   VerifiedChains,
   VerifyOptions,
 } from './operations/audit-chains.js'
+export type { NotSealed } from './operations/seal-audit-log.js'
 export type { BrokenChain, ChainFault } from './operations/verify-audit-log.js'
 export type { Billing } from './operations/billing.js'
 export type { ProviderEvent } from './schema/billing-events.js'

@@ -29,6 +29,34 @@ export function mayWrite(text: string): boolean {
   return !isStarted || tokens.isCut
 }
 
+/** A table that a text inserts into, updates or deletes from, as far as the text says so: not by a function, a view or a trigger. */
+export interface WrittenTable {
+  readonly schema: string | undefined
+  readonly name: string
+}
+
+/** What a text writes in its own words. Undefined in the list stands for a table that has no readable name. */
+export function writtenTables(text: string): (WrittenTable | undefined)[] {
+  const all: Token[] = []
+  const tokens = new SqlTokens(text)
+  while (tokens.next()) all.push({ kind: tokens.kind, text: tokens.text })
+  return all.flatMap((token, place) => {
+    if (token.kind !== 'word' || !writes.has(token.text) || isRowLock(token, all[place - 1])) return []
+    // `insert into` and `merge into` are found by their second word; `on conflict do update` is part of its insert.
+    if (token.text === 'insert' || token.text === 'merge' || isWord(all[place - 1], 'do')) return []
+    const behind = all.slice(place + 1, place + 6).filter((one) => !isWord(one, 'only') && !isWord(one, 'from'))
+    return [tableOf(behind)]
+  })
+}
+
+const isWord = (token: Token | undefined, word: string): boolean => token?.kind === 'word' && token.text === word
+
+function tableOf([first, dot, second]: readonly Token[]): WrittenTable | undefined {
+  if (first?.kind !== 'word' && first?.kind !== 'name') return undefined
+  if (dot === undefined || !isSign(dot, '.')) return { schema: undefined, name: first.text }
+  return second?.kind === 'word' || second?.kind === 'name' ? { schema: first.text, name: second.text } : undefined
+}
+
 interface Token {
   readonly kind: TokenKind
   readonly text: string

@@ -9,7 +9,8 @@ import type { Query } from './query.js'
 import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
-import { changeCondition, type Filter, type KeyValues } from './statements/filters.js'
+import type { ChangeText } from './statements/change-text.js'
+import { changeCondition, copyFilter, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
 import {
   type ListOptions,
@@ -249,8 +250,9 @@ export class ScopedTable<Row extends object> {
       const values = schema === undefined ? patch : parsed(schema, patch)
       this.room?.assertNotSummed(values)
       assertNoSecret(this.plan, values)
-      const change = planUpdateWhere(this.target, changeCondition(this.plan, filter), values)
-      return this.audited('update', false, change, undefined, filter)
+      const asked = copyFilter(filter)
+      const change = planUpdateWhere(this.target, changeCondition(this.plan, asked), values)
+      return this.audited('update', false, change, undefined, asked)
     })
   }
 
@@ -282,8 +284,9 @@ export class ScopedTable<Row extends object> {
   /** Deletes or hides every row that matches and returns their number. */
   deleteRows(filter: Filter<Row>, removal: 'delete' | 'hide' = 'delete'): Query<number> {
     return this.write(undefined, () => {
-      const change = planRemovalWhere(this.target, removal, changeCondition(this.plan, filter))
-      return this.audited('delete', false, change, undefined, filter)
+      const asked = copyFilter(filter)
+      const change = planRemovalWhere(this.target, removal, changeCondition(this.plan, asked))
+      return this.audited('delete', false, change, undefined, asked)
     })
   }
 
@@ -435,7 +438,11 @@ export class ScopedTable<Row extends object> {
     filter?: unknown,
   ): Planned<T> {
     const audited = auditedCall(this.scope.context, { plan: this.plan, event, isOne, filter }, call)
-    return planned(audited, read, diagnose, before)
+    // A text of a repository's own over a table that is not audited has no parts.
+    const change = call.statement.change as ChangeText | undefined
+    if (change?.upsert?.mayMiss !== true) return planned(audited, read, diagnose, before)
+    // A row that was made after the statement began has old values that only the next statement sees.
+    return planned(audited, (result, again) => read(again ?? result, undefined), audited, before)
   }
 
   private sealed<T>(

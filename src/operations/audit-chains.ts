@@ -10,9 +10,10 @@ import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { statement } from '../core/statement.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { type AuditSeal, auditSeals } from '../schema/audit-logs.js'
+import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { readSeal } from './chain-hash.js'
-import { SealPass } from './seal-audit-log.js'
+import { type NotSealed, SealPass } from './seal-audit-log.js'
 import { operate, type SystemWork } from './system-operation.js'
 import { type BrokenChain, walkChain } from './verify-audit-log.js'
 
@@ -61,6 +62,8 @@ export interface SealedEntries {
   readonly organizations: number
   /** False when the limit or the signal ended the pass: there may be more. */
   readonly isComplete: boolean
+  /** The organizations of which an entry could not be sealed, even alone. The pass went on with the others. */
+  readonly notSealed: readonly NotSealed[]
 }
 
 export interface VerifiedChains {
@@ -124,8 +127,8 @@ export class AuditChains {
       throw error
     }
     await this.recordSealed(orgId, pass)
-    const { entries, organizations, isComplete } = pass
-    return { entries, organizations, isComplete }
+    const { entries, organizations, isComplete, notSealed } = pass
+    return { entries, organizations, isComplete, notSealed }
   }
 
   /**
@@ -186,9 +189,12 @@ export class AuditChains {
     })
   }
 
-  private recordSealed(orgId: string | undefined, { entries, organizations, isComplete }: SealPass): Promise<void> {
-    if (entries === 0) return Promise.resolve()
-    const metadata = () => ({ entries, organizations, isComplete })
+  private recordSealed(
+    orgId: string | undefined,
+    { entries, organizations, isComplete, notSealed }: SealPass,
+  ): Promise<void> {
+    if (entries === 0 && notSealed.length === 0) return Promise.resolve()
+    const metadata = () => ({ entries, organizations, isComplete, ...factsOf(notSealed) })
     return operate(this.work, 'audit.seal', aboutOf(orgId), () => Promise.resolve(), { metadata })
   }
 
@@ -232,7 +238,7 @@ const counts = {
     'read',
   ),
   sealed: statement(
-    'select coalesce(sum(seq - base_seq), 0) from platform.audit_seals where $1::uuid is null or org_id = $1::uuid',
+    'select coalesce(pg_catalog.sum(seq - base_seq), 0) from platform.audit_seals where $1::uuid is null or org_id = $1::uuid',
     'read',
   ),
 }
@@ -249,7 +255,7 @@ const headNumber = statement(
   'read',
 )
 
-const first = `coalesce($1::uuid, '${nilId}')`
+const first = `coalesce($1::uuid, '${nilId}'::uuid)`
 const nextWithEntries = statement(
   `select least(
      (select org_id from platform.audit_logs where org_id > ${first} order by org_id limit 1),
@@ -257,6 +263,10 @@ const nextWithEntries = statement(
    )`,
   'read',
 )
+
+/** The first hundred, for the record of an operation. */
+export const factsOf = (notSealed: readonly NotSealed[]): JsonObject =>
+  notSealed.length === 0 ? {} : { notSealed: notSealed.slice(0, 100).map((one) => ({ ...one })) }
 
 const aboutOf = (orgId: string | undefined) => (orgId === undefined ? undefined : ({ kind: 'org', id: orgId } as const))
 

@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto'
 import { type Acting, authorOf } from '../core/author.js'
+import { DefinitionError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import type { Change, Rules } from '../core/rules.js'
 import { SqlTokens } from '../core/sql-tokens.js'
 import { foreignStatement, statement } from '../core/statement.js'
 import type { Statement } from '../core/executor.js'
-import { isNew, withEntry } from '../core/statements/audited.js'
+import { withEntry } from '../core/statements/audited.js'
 import type { ChangeText } from '../core/statements/change-text.js'
 import type { ChangeCall } from '../core/statements/inserts.js'
 import type { ChangeStatement } from '../core/statements/statement-cache.js'
@@ -21,7 +22,7 @@ const maxListed = 1000
 /** The rule that writes an entry of `audit_logs` with each change of an audited table, in the same statement. */
 export const auditTrail: Rules['audit'] = (change, call, acting) => {
   const audited = auditedStatement(change, call)
-  return audited === undefined ? call : { statement: audited, values: [...call.values, ...entryValues(change, acting)] }
+  return { statement: audited, values: [...call.values, ...entryValues(change, acting)] }
 }
 
 type AuditAction = (typeof auditActions)[number]
@@ -101,8 +102,8 @@ interface Made {
 
 const made = new WeakMap<ChangeStatement, Made[]>()
 
-/** Undefined for a call with another number of values than its text has parameters: the server refuses it, and says so. */
-function auditedStatement({ plan, event, isOne }: Change, { statement: changed, values }: ChangeCall) {
+/** Throws DefinitionError for a call with another number of values than its text has parameters: sent without an entry it could take effect. */
+function auditedStatement({ plan, event, isOne }: Change, { statement: changed, values }: ChangeCall): Statement {
   const known = made.get(changed) ?? []
   let found = known.find((one) => one.event === event && one.isOne === isOne)
   if (found === undefined) {
@@ -125,7 +126,10 @@ function auditedStatement({ plan, event, isOne }: Change, { statement: changed, 
     }
     made.set(changed, [...known, found])
   }
-  return found.parameters === values.length ? found.statement : undefined
+  if (found.parameters === values.length) return found.statement
+  throw new DefinitionError(
+    `${changed.label ?? `${plan.resource}.${event}`} has ${found.parameters} parameters and was given ${values.length} values`,
+  )
 }
 
 /** How many parameters a text has. A `$9` in a literal is none. */
@@ -141,7 +145,7 @@ function placesAfter(count: number, { owner }: TablePlan) {
   let last = count
   const place = (type: string) => `$${++last}::${type}`
   // A change across organizations writes an entry for each of them.
-  const id = owner === undefined ? 'gen_random_uuid()' : place('uuid')
+  const id = owner === undefined ? 'pg_catalog.gen_random_uuid()' : place('uuid')
   return {
     id,
     actor: [place('text'), place('uuid'), place('text'), place('uuid')].join(', '),
@@ -164,11 +168,11 @@ const entryColumns = `"org_id", "id", "actor_kind", "actor_id", "actor_label", "
 
 /** The entry of a call that changes one row, or none. */
 function entryOfOne({ fields, change, places, action, resource }: Entry): string {
-  const { org, id, project, changes, from } = fields
+  const { org, id, project, changes, from, isNew } = fields
   const { upsert } = ownOf(change) as ChangeText
   // A row that was there and is only returned is no change.
-  const where = upsert !== undefined && upsert.changes === undefined ? ` where n.${isNew}` : ''
-  const done = upsert?.changes === undefined ? `'${action}'` : `case when n.${isNew} then 'create' else 'update' end`
+  const where = upsert !== undefined && upsert.changes === undefined ? ` where ${isNew}` : ''
+  const done = upsert?.changes === undefined ? `'${action}'` : `case when ${isNew} then 'create' else 'update' end`
   return `insert into "platform"."audit_logs" (${entryColumns})
     select ${org}, ${places.id}, ${places.actor}, ${places.event}, ${done}, ${resource},
       ${places.request}, ${project}, ${id}, ${changes}, ${places.metadata} from ${from}${where}`
@@ -185,6 +189,6 @@ function entryOfRows({ fields, places, action, resource }: Entry): string {
     select t.org, ${places.id}, ${places.actor}, ${places.event}, '${action}', ${resource},
       ${places.request}, ${ofOne(project)}, case when t.count = 1 then t.ids[1] end, ${ofOne(changes)},
       case when t.count = 1 then ${places.metadata}
-        else coalesce(${places.metadata}, '{}') || jsonb_build_object('count', t.count, 'ids', to_jsonb(t.ids)) end
-    from (select ${org} as org, count(*) as count, (array_agg(${id}))[1:${maxListed}] as ids from changed n group by 1) as t`
+        else coalesce(${places.metadata}, '{}'::jsonb) || pg_catalog.jsonb_build_object('count'::text, t.count, 'ids'::text, pg_catalog.to_jsonb(t.ids)) end
+    from (select ${org} as org, count(*) as count, (pg_catalog.array_agg(${id}))[1:${maxListed}] as ids from changed n group by 1) as t`
 }

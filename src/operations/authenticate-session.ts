@@ -119,7 +119,7 @@ const rotate = statement(
      last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
      idle_expires_at = least(s.expires_at, statement_timestamp() + $8 * interval '1 second')
    where ${live} and s.generation = $3 and s.refresh_hash = any($4::bytea[]) and exists (select from platform.users u where ${person})
-   returning s.expires_at, encode(s.refresh_hash, 'hex')`,
+   returning s.expires_at, pg_catalog.encode(s.refresh_hash, 'hex'::text)`,
   'change',
 )
 
@@ -140,7 +140,7 @@ const endReused = statement(
 )
 
 const sameSuccessor = statement(
-  `select s.expires_at, encode(s.refresh_hash, 'hex') from platform.user_sessions s join platform.users u on ${person}
+  `select s.expires_at, pg_catalog.encode(s.refresh_hash, 'hex'::text) from platform.user_sessions s join platform.users u on ${person}
    where ${live} and s.generation = $3 + 1 and s.refresh_hash = any($4::bytea[])`,
   'read',
 )

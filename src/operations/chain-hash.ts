@@ -13,29 +13,30 @@ const columns = [
   '"id"::text',
   'extract(epoch from "created_at")::text',
   '"project_id"::text',
-  '"actor_kind"',
+  '"actor_kind"::text',
   '"actor_id"::text',
-  '"actor_label"',
+  '"actor_label"::text',
   '"on_behalf_of"::text',
-  '"event_type"',
-  '"action"',
-  '"resource_type"',
-  '"resource_id"',
+  '"event_type"::text',
+  '"action"::text',
+  '"resource_type"::text',
+  '"resource_id"::text',
   '"changes"::text',
   '"metadata"::text',
-  '"severity"',
+  '"severity"::text',
   '"ip_address"::text',
-  '"user_agent"',
-  '"request_id"',
+  '"user_agent"::text',
+  '"request_id"::text',
 ]
 
 /**
  * The SHA-256 of an entry, computed by the server, so that sealing and verifying take 32 bytes of an entry whatever its size. The
- * length stands before each value, so that no value can pass for the beginning of the next.
+ * length stands before each value, so that no value can pass for the beginning of the next. Every function is named with its schema and every
+ * literal has a type: otherwise an overload in `public` could fit a call better than that of Postgres, and hash something else.
  */
-export const contentHash = `sha256(convert_to(concat(${columns
-  .map((column) => `coalesce(octet_length(${column}) || ':' || ${column}, '-')`)
-  .join(', ')}), 'UTF8'))`
+export const contentHash = `pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(${columns
+  .map((column) => `coalesce(pg_catalog.octet_length(${column})::text || ':'::text || ${column}, '-'::text)`)
+  .join(', ')}), 'UTF8'::name))`
 
 /** A number in a chain, and the hash of the entry that has it. */
 export interface Link {

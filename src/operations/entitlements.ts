@@ -125,11 +125,11 @@ const entitlements = statement(
    select plan.id, plan.name, plan.max_projects, plan.max_members, plan.limits, subscription.plan_id, subscription.spend_cap_enabled,
      (select count(*) from platform.projects p where p.org_id = $1 and p.deleted_at is null),
      ${seatsInUse},
-     (select coalesce(sum(d.size_gb), 0) from platform.disk_config d
+     (select coalesce(pg_catalog.sum(d.size_gb), 0) from platform.disk_config d
       join platform.projects p on p.org_id = $1 and p.id = d.project_id and p.deleted_at is null
       where d.org_id = $1),
-     (select coalesce(jsonb_object_agg(metric, quantity), '{}') from (
-       select metric, sum(quantity) as quantity from (${measuredUsage}) measured group by metric
+     (select coalesce(pg_catalog.jsonb_object_agg(metric, quantity), '{}') from (
+       select metric, pg_catalog.sum(quantity) as quantity from (${measuredUsage}) measured group by metric
      ) used)
    ${planInForce('$2::text')}`,
   'read',

@@ -133,7 +133,7 @@ const forgetExpired = statement(
 
 const insert = statement(
   `insert into platform.idempotency_keys (org_id, id, key, actor, request_hash, expires_at)
-   values ($1, $4::uuid, $3::text, $2::text, $5::bytea, statement_timestamp() + make_interval(hours => $6::int))
+   values ($1, $4::uuid, $3::text, $2::text, $5::bytea, statement_timestamp() + pg_catalog.make_interval(hours => $6::int))
    on conflict (org_id, actor, key) do nothing returning 1`,
   'change',
 )

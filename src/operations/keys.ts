@@ -184,7 +184,7 @@ const findWithoutKey = statement(`select o.id ${withoutKey} and o.id > $1::uuid 
 const due = (since: string, only: string) => `from platform.org_keys k
   where (k.state = 'decrypt_only' or (k.state = 'active' and k.created_at < ${since}::timestamptz))
     and k.org_id = coalesce(${only}::uuid, k.org_id)`
-const countDue = statement(`select count(distinct k.org_id)::int ${due('$1', '$2')}`, 'read')
+const countDue = statement(`select pg_catalog.count(distinct k.org_id)::int ${due('$1', '$2')}`, 'read')
 const findDue = statement(
   `select distinct k.org_id ${due('$2', '$3')} and k.org_id > $1::uuid order by k.org_id limit 100`,
   'read',

@@ -3,7 +3,9 @@ import { InvalidInputError } from '../core/errors.js'
 import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
+import { factsOf } from './audit-chains.js'
 import { checkPartitions, type PartitionAlarm } from './partition-alarm.js'
+import type { NotSealed } from './seal-audit-log.js'
 import { type MaintenanceKind, type Retention, sweeps } from './sweeps.js'
 import { operate, type SystemWork } from './system-operation.js'
 
@@ -38,6 +40,8 @@ export interface Maintained {
   readonly isComplete: boolean
   /** False without master keys: no audit entries are sealed then. */
   readonly hasKeys: boolean
+  /** The organizations of which an audit entry could not be sealed, even alone. Everything else was done. */
+  readonly notSealed: readonly NotSealed[]
   readonly partitions: PartitionAlarm
 }
 
@@ -70,12 +74,13 @@ export class Maintenance {
     }
     await this.record(pass)
     const partitions = await checkPartitions(this.work)
-    return { rows: pass.rows, isComplete: pass.isComplete, hasKeys: this.work.chainKeys !== undefined, partitions }
+    const { rows, isComplete, notSealed } = pass
+    return { rows, isComplete, hasKeys: this.work.chainKeys !== undefined, notSealed, partitions }
   }
 
-  private async record({ rows, isComplete }: Pass): Promise<void> {
-    if (Object.values(rows).every((count) => count === 0)) return
-    const metadata = () => ({ rows, isComplete })
+  private async record({ rows, isComplete, notSealed }: Pass): Promise<void> {
+    if (notSealed.length === 0 && Object.values(rows).every((count) => count === 0)) return
+    const metadata = () => ({ rows, isComplete, ...factsOf(notSealed) })
     await operate(this.work, 'maintenance.run', undefined, () => Promise.resolve(), { metadata })
   }
 }
@@ -97,6 +102,7 @@ function readRun(options: unknown) {
 /** The state of one pass. */
 class Pass {
   readonly rows = Object.fromEntries(kinds.map((kind) => [kind, 0])) as Record<MaintenanceKind, number>
+  notSealed: readonly NotSealed[] = []
   private done = 0
 
   constructor(
@@ -117,7 +123,8 @@ class Pass {
     const retention: Retention = { sessionDays: keepSessionDays, invitationDays: keepInvitationDays }
     const next = sweeps[kind](this.work, retention)
     while (signal?.aborted !== true && this.rows[kind] < limit) {
-      const { rows, isLast } = await next(Math.min(batchSize, limit - this.rows[kind]))
+      const { rows, isLast, notSealed = [] } = await next(Math.min(batchSize, limit - this.rows[kind]))
+      if (notSealed.length > 0) this.notSealed = notSealed
       this.rows[kind] += rows
       if (isLast) this.done += 1
       await onProgress?.({ kind, rows: this.rows[kind], done: this.done, total: kinds.length })

@@ -205,7 +205,7 @@ export class ManagedMembers extends Members {
   private async assertHeldInProjects({ userId }: Member): Promise<void> {
     const rights = this.query('rights in projects', () => {
       const [admitted, held] = [this.child(projectMembers).plan.as('a'), this.child(rolePermissions).plan.as('p')]
-      return `select a."project_id", a."role", array_agg(p."permission") from ${admitted.sql}
+      return `select a."project_id", a."role", pg_catalog.array_agg(p."permission") from ${admitted.sql}
         join ${held.sql} on p."role_key" = a."role"
         where ${admitted.owned} and ${held.owned} and a."user_id" = $2 group by 1, 2`
     })

@@ -37,25 +37,25 @@ export const isLiveSession = (session: string): string =>
   `${session}.revoked_at is null and ${session}.expires_at > statement_timestamp()`
 
 /** The id of the key: it stands in the hash of an entry, behind its length. */
-const signer = `encode(substring(a.hash from 2 for get_byte(a.hash, 0)), 'escape')`
+const signer = `pg_catalog.encode(substring(a.hash from 2 for pg_catalog.get_byte(a.hash, 0)), 'escape')`
 
 const findNeeds = statement(
-  `select n.id, sum(n.wrapped)::int, sum(n.api_keys)::int, sum(n.sessions)::int, sum(n.invitations)::int,
-     sum(n.entries)::int, max(n.used)
+  `select n.id, pg_catalog.sum(n.wrapped)::int, pg_catalog.sum(n.api_keys)::int, pg_catalog.sum(n.sessions)::int, pg_catalog.sum(n.invitations)::int,
+     pg_catalog.sum(n.entries)::int, pg_catalog.max(n.used)
    from (
      select o.kek_id as id, count(*) as wrapped, 0 as api_keys, 0 as sessions, 0 as invitations, 0 as entries,
        null::timestamptz as used from platform.org_keys o where o.wrapped is not null group by 1
      union all
-     select k.pepper_id, 0, count(*), 0, 0, 0, max(k.last_used_at) from platform.api_keys k where ${isLiveKey('k')} group by 1
+     select k.pepper_id, 0, count(*), 0, 0, 0, pg_catalog.max(k.last_used_at) from platform.api_keys k where ${isLiveKey('k')} group by 1
      union all
-     select s.pepper_id, 0, 0, count(*), 0, 0, max(s.last_activity_at) from platform.user_sessions s
+     select s.pepper_id, 0, 0, count(*), 0, 0, pg_catalog.max(s.last_activity_at) from platform.user_sessions s
      where ${isLiveSession('s')} group by 1
      union all
      select i.pepper_id, 0, 0, 0, count(*), 0, null from platform.organization_invitations i
      where ${isPendingInvitation('i')} group by 1
      union all
      select ${signer}, 0, 0, 0, 0, count(*), null from platform.audit_logs a
-     where a.seq is not null and length(a.hash) > 32 group by 1
+     where a.seq is not null and pg_catalog.length(a.hash) > 32 group by 1
    ) n where n.id is not null group by n.id order by n.id`,
   'read',
 )

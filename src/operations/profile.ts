@@ -26,7 +26,7 @@ export class Profile {
       'profile',
       false,
       ({ sql, visible, selected }) => `select ${selected}, (
-        select max(l.created_at) from platform.user_audit_logs l where l.user_id = $1 and l.event_type = 'session.started'
+        select pg_catalog.max(l.created_at) from platform.user_audit_logs l where l.user_id = $1 and l.event_type = 'session.started'
       ) from ${sql} where ${visible}`,
     )
     return rows.run(

@@ -156,11 +156,11 @@ async function heldOfOwn(scope: Scope): Promise<Held[]> {
   return held.filter(({ roleKey }) => builtInRoles.some(({ key }) => key === roleKey))
 }
 
-const findRecord = statement(`select to_regclass('platform_migrations.inventory') is not null`, 'read')
+const findRecord = statement(`select pg_catalog.to_regclass('platform_migrations.inventory') is not null`, 'read')
 
 const recordedRoles = statement(
   `select r.role, p.key from platform_migrations.inventory i join platform.permissions p on p.key = i.name
-   cross join lateral jsonb_array_elements_text(i.facts -> 'roles') r(role)
+   cross join lateral pg_catalog.jsonb_array_elements_text(i.facts -> 'roles') r(role)
    where i.what = 'permission'`,
   'read',
 )

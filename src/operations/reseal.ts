@@ -114,7 +114,7 @@ const rewriteOf = (plan: TablePlan, { sql }: SealedColumn): Statement =>
 /** Rows with a cell under another key than `$3`: for each column the cell, if it is one, and its wrapped key. */
 const findStale = (rules: Rules, plan: TablePlan, columns: readonly SealedColumn[]): Statement =>
   plan.statements.get('cells under other keys', 'read', () => {
-    const isStale = ({ sql }: SealedColumn) => `substring(${sql} from 3 for 16) <> uuid_send($3::uuid)`
+    const isStale = ({ sql }: SealedColumn) => `substring(${sql} from 3 for 16) <> pg_catalog.uuid_send($3::uuid)`
     const selected = columns.flatMap((column) => {
       const cell = `${quoted(plan.resource)}.${column.sql}`
       return [`case when ${isStale(column)} then ${cell} end`, rules.wrappedKey(cell)]
@@ -148,7 +148,7 @@ const countUnder = (scope: Scope, table: string, column: string, orgId: string, 
   ask(
     scope,
     statement(
-      `select count(*)::int from ${table} where "org_id" = $1 and substring(${column} from 3 for 16) = uuid_send($2::uuid)`,
+      `select count(*)::int from ${table} where "org_id" = $1 and substring(${column} from 3 for 16) = pg_catalog.uuid_send($2::uuid)`,
       'read',
     ),
     [orgId, keyId],

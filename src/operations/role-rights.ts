@@ -54,7 +54,7 @@ function lockOrganization(scope: Scope, managing: Managing): Query<readonly unkn
     'lock',
     false,
     ({ sql, visible }) =>
-      `select "allow_user_management", current_setting('transaction_isolation') from ${sql} where ${visible} for no key update`,
+      `select "allow_user_management", pg_catalog.current_setting('transaction_isolation') from ${sql} where ${visible} for no key update`,
   )
   return table.run(
     lock,
@@ -192,7 +192,7 @@ export async function assertPermissions(scope: Scope, field: string, permissions
 }
 
 const firstUnknown = statement(
-  `select s from unnest($1::text[]) s where not exists (select from platform.permissions p where p.key = s) limit 1`,
+  `select s from pg_catalog.unnest($1::text[]) s where not exists (select from platform.permissions p where p.key = s) limit 1`,
   'read',
 )
 

@@ -1,4 +1,11 @@
-import { RetryableError } from '../core/errors.js'
+import {
+  InvalidInputError,
+  QueryError,
+  ResourceExhaustedError,
+  RetryableError,
+  type TenantryError,
+  TimeoutError,
+} from '../core/errors.js'
 import { nilId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { ChainKeys } from '../core/scope.js'
@@ -11,11 +18,30 @@ import { allRows, type SystemWork } from './system-operation.js'
 /** An entry that has no number yet. */
 type Unsealed = [createdAt: string, id: string, content: Uint8Array]
 
+/** An organization with entries that could not be sealed. The others were. */
+export interface NotSealed {
+  readonly orgId: string
+  /** The code of the error with which its next entry alone failed, such as `timeout`. */
+  readonly code: string
+}
+
+/**
+ * Whether the entries themselves can be at fault: their text takes too long or is larger than Postgres can make it. A number such as 1e131071
+ * takes a few bytes as jsonb and 131,072 as text.
+ */
+export const isTooMuch = (error: unknown): error is TenantryError =>
+  [InvalidInputError, QueryError, ResourceExhaustedError, TimeoutError].some((type) => error instanceof type)
+
+export const smaller = (batch: number): number => Math.ceil(batch / 10)
+
 /** Seals the entries of every organization that has unsealed ones, or of one organization, batch by batch. */
 export class SealPass {
   entries = 0
   organizations = 0
   isComplete = false
+  readonly notSealed: NotSealed[] = []
+  /** The most entries of a batch of the current organization, whose larger batches failed. */
+  private most = Number.POSITIVE_INFINITY
   private current: string | undefined
   private isNew = true
   private last = nilId
@@ -33,16 +59,35 @@ export class SealPass {
       this.isComplete = true
       return undefined
     }
-    const sealed = await sealBatch(this.work, this.keys, id, size)
+    const sealed = await this.sealed(id, size)
     this.entries += sealed
     if (sealed > 0 && this.isNew) this.organizations++
-    this.isNew = sealed < size
+    this.isNew = sealed < Math.min(size, this.most)
     if (this.isNew) this.goOn(id)
     return id
   }
 
+  /** None where even one entry alone fails: the others of the organization stand behind it in the chain. */
+  private async sealed(id: string, size: number): Promise<number> {
+    for (;;) {
+      const batch = Math.min(size, this.most)
+      try {
+        return await sealBatch(this.work, this.keys, id, batch)
+      } catch (error) {
+        if (!isTooMuch(error)) throw error
+        if (batch > 1) {
+          this.most = smaller(batch)
+          continue
+        }
+        this.notSealed.push({ orgId: id, code: error.code })
+        return 0
+      }
+    }
+  }
+
   private goOn(id: string): void {
     this.last = id
+    this.most = Number.POSITIVE_INFINITY
     this.current = undefined
     this.isComplete = this.one !== undefined
   }
@@ -106,7 +151,7 @@ function lockHead(seals: ScopedTable<AuditSeal>): Query<Link> {
     sealBatch,
     'lock',
     true,
-    ({ sql }) => `insert into ${sql} as s ("org_id", "seq", "hash", "base_seq") values ($1, 0, '', 0)
+    ({ sql }) => `insert into ${sql} as s ("org_id", "seq", "hash", "base_seq") values ($1, 0, ''::bytea, 0)
       on conflict ("org_id") do update set "updated_at" = excluded."updated_at" returning s."seq", s."hash"`,
   )
   return seals.run(

@@ -89,8 +89,8 @@ const assertActive = statement(
 
 /** `kek_id:wrapped in hex` of the key that the header of a ciphertext names. Null where it is destroyed, or of another organization. */
 const wrappedKey = (column: string): string =>
-  `(select k."kek_id" || ':' || encode(k."wrapped", 'hex') from "platform"."org_keys" k
-    where k."org_id" = $1 and uuid_send(k."id") = substring(${column} from 3 for 16))`
+  `(select k."kek_id"::text || ':'::text || pg_catalog.encode(k."wrapped", 'hex'::text) from "platform"."org_keys" k
+    where k."org_id" = $1 and pg_catalog.uuid_send(k."id") = substring(${column} from 3 for 16))`
 
 async function open(keys: DataKeys, { orgId, column, rowId, sealed, key }: SealedCell): Promise<string> {
   const keyId = keys.keyIdOf(sealed)

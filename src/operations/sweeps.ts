@@ -7,7 +7,7 @@ import { idempotencyKeys } from '../schema/idempotency-keys.js'
 import { organizationInvitations } from '../schema/invitations.js'
 import { userSessions } from '../schema/sessions.js'
 import { organizationsWithExpired, requeueIn } from './requeue-leases.js'
-import { SealPass } from './seal-audit-log.js'
+import { type NotSealed, SealPass } from './seal-audit-log.js'
 import { sweepSubscriptions } from './subscription-sweep.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
@@ -22,6 +22,8 @@ export interface BatchResult {
   readonly rows: number
   /** Nothing past was left, except rows that somebody else holds. */
   readonly isLast: boolean
+  /** The organizations of which an audit entry could not be sealed, in the whole pass. */
+  readonly notSealed?: readonly NotSealed[]
 }
 
 /** Ends one batch of at most `size` rows, in a transaction of its own. */
@@ -57,7 +59,7 @@ interface Expired {
   readonly orderBy: string
 }
 
-const keptSince = `statement_timestamp() - make_interval(days => $2::int)`
+const keptSince = `statement_timestamp() - pg_catalog.make_interval(days => $2::int)`
 
 const expiredKeys: Expired = {
   name: 'expired',
@@ -155,7 +157,7 @@ function sealing(work: SystemWork): NextBatch {
   return async (size) => {
     const before = pass.entries
     await pass.next(size)
-    return { rows: pass.entries - before, isLast: pass.isComplete }
+    return { rows: pass.entries - before, isLast: pass.isComplete, notSealed: pass.notSealed }
   }
 }
 

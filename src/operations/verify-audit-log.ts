@@ -4,6 +4,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import { contentHash, isSame, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './chain-hash.js'
+import { isTooMuch, smaller } from './seal-audit-log.js'
 import type { SystemWork } from './system-operation.js'
 
 /**
@@ -116,7 +117,7 @@ class ChainWalk {
       if (this.isStopped) return undefined
       // Read first: what it says is there when the entries are read.
       const seal = await readSeal(this.seals)
-      const found = await this.after(place)
+      const { found, size } = await this.batchAfter(place)
       for (const [index, entry] of found.entries()) {
         const fault = (await this.faultOf(entry, seal)) ?? this.anchorFault(entry)
         const isTwin = found[index + 1]?.seq === entry.seq
@@ -126,7 +127,7 @@ class ChainWalk {
       await this.walk.onBatch(this.entries)
       const end = found.at(-1)
       if (end !== undefined) place = end
-      if (found.length === batchSize) continue
+      if (found.length === size) continue
       const fault = await this.faultAtEnd(seal)
       if (fault !== 'more') return fault
     }
@@ -220,7 +221,7 @@ class ChainWalk {
       'counted',
       false,
       ({ sql, visible }) =>
-        `select count(distinct "seq") from ${sql} where ${visible} and "seq" between 1 and $2::bigint`,
+        `select pg_catalog.count(distinct "seq") from ${sql} where ${visible} and "seq" between 1 and $2::bigint`,
     )
     return this.rows.run(
       statement,
@@ -229,18 +230,32 @@ class ChainWalk {
     )
   }
 
-  private after({ seq, id }: Place): Query<SealedEntry[]> {
+  /** A smaller batch where the texts of the entries are too large for it. */
+  private async batchAfter(place: Place): Promise<{ found: SealedEntry[]; size: number }> {
+    for (let size = batchSize; ; size = smaller(size)) {
+      try {
+        return { found: await this.after(place, size), size }
+      } catch (error) {
+        if (size === 1 || !isTooMuch(error)) throw error
+      }
+    }
+  }
+
+  private after({ seq, id }: Place, size: number): Query<SealedEntry[]> {
     const statement = ownStatement(
       this.rows.plan,
       ChainWalk,
       'sealed',
       false,
-      ({ sql, visible }) => `select "seq", "id", coalesce("hash", ''), coalesce("prev_hash", ''), ${contentHash}
-        from ${sql} where ${visible} and ("seq", "id") > ($2::bigint, $3::uuid) order by "seq", "id" limit ${batchSize}`,
+      ({
+        sql,
+        visible,
+      }) => `select "seq", "id", coalesce("hash", ''::bytea), coalesce("prev_hash", ''::bytea), ${contentHash}
+        from ${sql} where ${visible} and ("seq", "id") > ($2::bigint, $3::uuid) order by "seq", "id" limit $4::bigint`,
     )
     return this.rows.run(
       statement,
-      () => [seq, id],
+      () => [seq, id, size],
       ({ rows }) =>
         rows.map((row) => {
           const [number, id, hash, previous, content] = row as [string, string, Uint8Array, Uint8Array, Uint8Array]

@@ -54,12 +54,12 @@ export interface Completion extends z.input<typeof completion> {}
 export interface Failure extends z.input<typeof failure> {}
 
 const defaultLease = 60
-const leaseEnd = (place: string) => `statement_timestamp() + make_interval(secs => ${place})`
+const leaseEnd = (place: string) => `statement_timestamp() + pg_catalog.make_interval(secs => ${place})`
 
 const unfinished = ['queued', 'running']
 const released = '"lease_owner" = null, "lease_token" = null, "lease_expires_at" = null'
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
-const backoff = 'make_interval(secs => least(3600, power(2, least("attempt", 12))))'
+const backoff = 'pg_catalog.make_interval(secs => least(3600, pg_catalog.power(2, least("attempt", 12))))'
 const retry = '"attempt" < "max_attempts"'
 /** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
 const clock = '(select statement_timestamp() as now) clock'
@@ -232,7 +232,7 @@ const fail: GuardedChange = {
   set: `"error" = $4::jsonb, ${released},
     "status" = case when ${retry} then 'queued' else 'failed' end,
     "finished_at" = case when ${retry} then null else clock.now end,
-    "run_at" = case when ${retry} then clock.now + coalesce(make_interval(secs => $5::float8), ${backoff}) else "run_at" end`,
+    "run_at" = case when ${retry} then clock.now + coalesce(pg_catalog.make_interval(secs => $5::float8), ${backoff}) else "run_at" end`,
   from: clock,
   when: holdsLease,
   ask: '"status"',

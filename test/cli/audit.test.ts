@@ -37,7 +37,12 @@ test('seals, verifies, and prints the head, which is an anchor', async () => {
     code: 0,
     stdout: '2 entries of 1 organization verified\n1 entry not sealed yet\n',
   })
-  expect((await audit('seal', '--json')).json()).toEqual({ entries: 1, organizations: 1, isComplete: true })
+  expect((await audit('seal', '--json')).json()).toEqual({
+    entries: 1,
+    organizations: 1,
+    isComplete: true,
+    notSealed: [],
+  })
   expect(await audit('seal')).toMatchObject({ code: 0, stdout: 'Everything is sealed.\n' })
   const { stdout: anchor } = await audit('head', '--org', slug)
   expect(anchor).toMatch(/^3:04[0-9a-f]{72}\n$/)
@@ -55,6 +60,22 @@ test('seals, verifies, and prints the head, which is an anchor', async () => {
     code: 3,
     stdout: `${org}  entry 3: it and all after it are gone\n2 entries of 1 organization verified, 1 broken\n`,
   })
+})
+
+test('names the organizations that cannot be sealed, and ends with 3', async () => {
+  const { org } = await newLog(1)
+  await database.admin.query(`update platform.audit_logs set event_type = 'report.huge' where org_id = $1`, [org])
+  const other = await newLog(2)
+  // Instead of a text of a gigabyte.
+  await database.admin.query(
+    `alter table platform.audit_logs add constraint too_large check (seq is null or event_type <> 'report.huge')`,
+  )
+  const line = `${org}  not sealed: its next entry failed with invalid_input. It may be too large: the owner deletes or shortens it\n`
+  expect(await audit('seal')).toMatchObject({ code: 3, stdout: `2 entries of 1 organization sealed\n${line}` })
+  expect(await audit('verify', '--org', other.slug)).toMatchObject({ code: 0 })
+  expect(await tenantry(['maintain'], { env })).toMatchObject({ code: 3, stdout: `Nothing is past.\n${line}` })
+  await database.admin.query('alter table platform.audit_logs drop constraint too_large')
+  expect(await audit('seal')).toMatchObject({ code: 0 })
 })
 
 test('names each broken chain, and ends with 3', async () => {

@@ -6,7 +6,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Rules } from '../../src/core/rules.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import { ScopedTable } from '../../src/core/scoped-table.js'
-import { withEntry } from '../../src/core/statements/audited.js'
+import { innerNames, withEntry } from '../../src/core/statements/audited.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
@@ -31,7 +31,7 @@ const audit: Rules['audit'] = ({ plan, event }, { statement: changed, values }):
   const old = change.verb === 'update' && title !== undefined ? [title] : []
   const before = {
     insert: 'null::jsonb',
-    update: `jsonb_build_object('title', "old title")`,
+    update: `jsonb_build_object('title', ${title === undefined ? 'null' : innerNames(plan).old(title)})`,
     delete: 'to_jsonb(changed)',
     select: 'null::jsonb',
   }[change.verb]

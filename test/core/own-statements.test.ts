@@ -3,6 +3,7 @@ import { NotFoundError } from '../../src/core/errors.js'
 import type { Query } from '../../src/core/query.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Scope } from '../../src/core/scope.js'
+import { type Agent, agents } from '../../src/schema/agents.js'
 import { type Task, tasks } from '../../src/schema/tasks.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
@@ -86,4 +87,70 @@ test('a statement with an uncast parameter is not prepared under a name', async 
   const { cast, uncast } = org.repository(ByKind)
   expect(cast.name).not.toBe('')
   expect(uncast.name).toBe('')
+})
+
+class Own extends ScopedRepository<Task> {
+  constructor(scope: Scope) {
+    super(scope, tasks)
+  }
+  read = (name: string, text: string) =>
+    this.run(
+      this.query(name, () => text),
+      () => [],
+      ({ rowCount }) => rowCount,
+    )
+  write = (name: string, text: string) =>
+    this.run(
+      this.change(name, () => text),
+      () => [],
+      ({ rowCount }) => rowCount,
+    )
+}
+
+test.each([
+  `update platform.tasks set kind = 'x' where "org_id" = $1`,
+  `with u as (delete from platform.tasks where "org_id" = $1 returning 1) select count(*) from u`,
+  `with u as (INSERT INTO platform.tasks ("org_id") values ($1) returning 1) select 1 from u where "org_id" = $1`,
+  `select 1 into t from platform.tasks where "org_id" = $1`,
+])('a query that writes is refused before it is sent: %s', async (text) => {
+  const own = (await newOrg()).repository(Own)
+  expect(() => own.read(text, text)).toThrow('is a query and has a word that writes: write it with change()')
+})
+
+test.each([
+  `select from platform.tasks where "org_id" = $1 for no key update`,
+  `select "update" from (select 'delete from t' as "update" from platform.tasks where "org_id" = $1) as merged`,
+])('a query that only reads or locks is sent: %s', async (text) => {
+  expect(await (await newOrg()).repository(Own).read(text, text)).toBe(0)
+})
+
+test('a change that writes another table which is audited is refused before it is sent', async () => {
+  const own = (await newOrg()).repository(Own)
+  const behind = `update platform.tasks set kind = 'x' where "org_id" = $1`
+  for (const cte of [
+    `with a as (update only platform.agents set name = 'x' where "org_id" = $1 returning 1)`,
+    `with a as (delete from "agents" where "org_id" = $1 returning 1)`,
+    `with a as (insert into platform."agents" ("org_id") values ($1) on conflict do nothing returning 1)`,
+  ])
+    expect(() => own.write(cte, `${cte} ${behind}`)).toThrow('writes the audited table agents without an entry')
+  const unaudited = `with u as (delete from platform.task_leftovers where "org_id" = $1 returning 1)`
+  await expect(own.write('unaudited', `${unaudited} ${behind}`)).rejects.toThrow('the database refused')
+
+  class Renamed extends ScopedRepository<Agent> {
+    constructor(scope: Scope) {
+      super(scope, agents)
+    }
+    rename = () =>
+      this.change('rename', ({ sql, visible, owned }) => ({
+        verb: 'update',
+        ctes: [`other as (update ${sql} set "name" = 'by the CTE' where ${owned} returning 1)`],
+        head: `update ${sql} set "name" = 'x'`,
+        where: visible,
+        returning: '',
+      }))
+  }
+  const renamed = (await newOrg()).repository(Renamed)
+  expect(() => renamed.rename()).toThrow(
+    'Renamed: the statement rename writes the audited table agents without an entry',
+  )
 })

@@ -50,7 +50,7 @@ beforeAll(async () => {
   // The clock, catalogs and the library's own functions read no organization's table in the plan of the statement.
   sent = [...recorded.values()].filter(
     ({ statement }) =>
-      !/^select (?:s from unnest|id, archived_at is not null,|platform\.\w+\(|statement_timestamp\(\)$|active, variants from platform\.addon_catalog)/.test(
+      !/^select (?:s from pg_catalog\.unnest|id, archived_at is not null,|platform\.\w+\(|statement_timestamp\(\)$|active, variants from platform\.addon_catalog)/.test(
         statement.text,
       ),
   )

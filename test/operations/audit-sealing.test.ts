@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { openSession } from '../../src/database/session.js'
 import { contentHash } from '../../src/operations/chain-hash.js'
 import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
+import { jsonText } from '../../src/schema/shared/json.js'
+import { refuseToSeal } from '../support/refuse-to-seal.js'
 import { useAuditChains } from '../support/use-audit-chains.js'
 
 const { teams, audit, sql, stored, write, newLog, sealed, verify } = useAuditChains()
@@ -15,9 +17,9 @@ describe('sealing', () => {
     )
     expect(ids).toEqual(byTime.map(({ id }) => id))
     expect((await stored(org)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5])
-    expect(await audit().seal(org)).toEqual({ entries: 0, organizations: 0, isComplete: true })
+    expect(await audit().seal(org)).toEqual({ entries: 0, organizations: 0, isComplete: true, notSealed: [] })
     await write(org, 3)
-    expect(await audit().seal(org)).toEqual({ entries: 3, organizations: 1, isComplete: true })
+    expect(await audit().seal(org)).toEqual({ entries: 3, organizations: 1, isComplete: true, notSealed: [] })
     expect((await stored(org)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
     expect(await audit().verify(org)).toEqual({
       isIntact: true,
@@ -43,9 +45,9 @@ describe('sealing', () => {
         heard.push(done)
       },
     })
-    expect(first).toEqual({ entries: 2100, organizations: 2, isComplete: false })
+    expect(first).toEqual({ entries: 2100, organizations: 2, isComplete: false, notSealed: [] })
     expect(heard).toEqual([1000, 1200, 2100])
-    expect(await audit().seal()).toEqual({ entries: 300, organizations: 1, isComplete: true })
+    expect(await audit().seal()).toEqual({ entries: 300, organizations: 1, isComplete: true, notSealed: [] })
     const verified = await audit().verify()
     expect(verified).toMatchObject({ isIntact: true, isComplete: true, unsealed: 0 })
     expect(verified.entries).toBeGreaterThanOrEqual(2400)
@@ -59,7 +61,7 @@ describe('sealing', () => {
       stop.abort()
     }
     const stopped = await audit().seal(id, { signal: stop.signal, onProgress })
-    expect(stopped).toEqual({ entries: 1000, organizations: 1, isComplete: false })
+    expect(stopped).toEqual({ entries: 1000, organizations: 1, isComplete: false, notSealed: [] })
   })
 
   test('is recorded once, and only when something was sealed', async () => {
@@ -162,6 +164,39 @@ describe('sealing', () => {
       await session.query(`set ${setting}`)
     expect(await read()).toEqual(before)
     await session.close()
+  })
+
+  test('goes on with the next organization where one has an entry that is too large, and with smaller batches', async () => {
+    await audit().seal()
+    const [first, last] = [await newLog(), await newLog()].toSorted((one, other) => (one.id < other.id ? -1 : 1))
+    if (first === undefined || last === undefined) return expect.unreachable()
+    const tooLarge = await refuseToSeal(teams.database.admin)
+    await first.org.audit.record({ eventType: 'report.huge' })
+    await write(last.id, 25)
+    const notSealed = [{ orgId: first.id, code: 'invalid_input' }]
+    expect(await audit().seal()).toEqual({ entries: 25, organizations: 1, isComplete: true, notSealed })
+    expect(await verify(last.id)).toBeUndefined()
+    expect(await audit().seal(first.id)).toMatchObject({ entries: 0, notSealed })
+
+    await last.org.audit.record({ eventType: 'report.sent' })
+    const maintained = await teams.system().maintenance.run()
+    expect(maintained).toMatchObject({ isComplete: true, notSealed, rows: { auditEntries: 1 } })
+    await tooLarge.accept()
+    expect(await audit().seal()).toMatchObject({ entries: 1, notSealed: [] })
+    const [record] = await sql<{ metadata: object }>(
+      `select metadata from platform.system_audit_logs where operation = 'audit.seal' and target_org_id = $1 order by id limit 1`,
+      [first.id],
+    )
+    expect(record?.metadata).toMatchObject({ entries: 0, notSealed })
+  })
+
+  test('cannot be stopped by numbers with many digits: `record` counts those of the text that Postgres makes', async () => {
+    const { org } = await newLog()
+    const record = (numbers: number[]) => org.audit.record({ eventType: 'report.sent', metadata: { numbers } })
+    for (const number of [1e308, -1e308, 1e-300])
+      await expect(record(Array.from({ length: 4000 }, () => number))).rejects.toThrow('larger than 1048576 bytes')
+    await expect(record(Array.from({ length: 3000 }, () => 1e308))).resolves.toBeDefined()
+    expect(() => jsonText(Array.from({ length: 4000 }, () => 1e308))).toThrow('larger than 1048576 bytes')
   })
 
   test('works on an embedded database', async () => {

@@ -15,7 +15,7 @@ import {
 } from 'drizzle-orm/pg-core'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { ConflictError } from '../../src/core/errors.js'
+import { ConflictError, DefinitionError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { DirectScope } from '../../src/core/scopes/direct-scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
@@ -397,12 +397,12 @@ describe('an entry', () => {
       expect((await newestOf(orgId))?.metadata).toEqual({ filter: told })
     }))
 
-  test('leaves out a filter that cannot be read a second time', () =>
+  test('tells of the filter that was carried out, which is read once', () =>
     withLedgers(async (ledgers, orgId) => {
       await ledgers.createMany([{ code: 'one' }, { code: 'two' }])
       const read = vi.fn<() => string>(() => expect.unreachable()).mockReturnValueOnce('two')
       await ledgers.updateWhere(Object.defineProperty({}, 'code', { get: read, enumerable: true }), { size: 5 })
-      expect(await newestOf(orgId)).toMatchObject({ changes: { size: { old: 0, new: 5 } }, metadata: null })
+      expect(await newestOf(orgId)).toMatchObject({ action: 'update', metadata: { filter: { code: 'two' } } })
     }))
 
   test('is written for a statement of a repository’s own, with what it reads besides the table', () =>
@@ -418,10 +418,11 @@ describe('an entry', () => {
       })
     }))
 
-  test('is not there for a statement with a wrong number of values, which is refused by its name', () =>
+  test('refuses a statement with a wrong number of values by its name: without an entry it could take effect', () =>
     withLedgers(async (ledgers, orgId) => {
       await ledgers.create({ code: 'one' })
-      await expect(ledgers.grow(7, 8)).rejects.toThrow('Ledgers: the statement grow')
+      const refused = 'Ledgers: the statement grow has 2 parameters and was given'
+      await expect(ledgers.grow(7, 8)).rejects.toThrow(new DefinitionError(`${refused} 3 values`))
       expect(await entriesOf(admin(), orgId)).toHaveLength(1)
     }))
 })

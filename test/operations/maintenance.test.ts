@@ -141,7 +141,7 @@ describe('a pass', () => {
     expect(live.length).toBeGreaterThan(10)
 
     expect((await entries()).slice(before.length)).toEqual([{ actor: 'test', metadata: { rows, isComplete: true } }])
-    expect(await run()).toEqual({ rows: nothing, isComplete: true, hasKeys: true, partitions })
+    expect(await run()).toEqual({ rows: nothing, isComplete: true, hasKeys: true, notSealed: [], partitions })
     expect(await entries()).toHaveLength(before.length + 1)
   })
 

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../../core/errors.js'
 import type { AuditHead, AuditPlace, VerifiedChains } from '../../operations/audit-chains.js'
+import type { NotSealed } from '../../operations/seal-audit-log.js'
 import type { BrokenChain, ChainFault } from '../../operations/verify-audit-log.js'
 import { type AddCommand, usageOf } from '../command.js'
 import { withBar } from '../progress.js'
@@ -30,7 +31,8 @@ const addSeal: AddCommand = (group, run) =>
             'audit seal',
             'Numbers the entries of each organization that have no number yet, and chains them with a key that is derived from',
             'TENANTRY_KEYS: use the keys of the application. It goes in short transactions, may be stopped at any moment, and does',
-            'nothing when everything is sealed. `tenantry maintain` seals too.',
+            'nothing when everything is sealed. Ends with 3 when an organization has an entry that cannot be sealed; the others are sealed then.',
+            '`tenantry maintain` seals too.',
           ),
         )
         .option('org', orgOption)
@@ -45,15 +47,17 @@ const addSeal: AddCommand = (group, run) =>
           }),
         ),
       )
-      const { entries, organizations, isComplete } = sealed
+      const { entries, organizations, isComplete, notSealed } = sealed
       return {
         lines: [
-          entries === 0
+          entries === 0 && notSealed.length === 0
             ? 'Everything is sealed.'
             : `${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')} sealed`,
           ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
+          ...notSealed.map(notSealedLine),
         ],
         document: sealed,
+        exit: notSealed.length === 0 ? exit.fine : exit.findings,
       }
     }),
   )
@@ -158,6 +162,10 @@ const faults: Readonly<Record<ChainFault, string>> = {
   head: 'the head in platform.audit_seals is not that of the chain',
   rewritten: 'the chain is not the one of the anchor: it was sealed anew',
 }
+
+/** An organization that sealing passed over. */
+export const notSealedLine = ({ orgId, code }: NotSealed): string =>
+  `${orgId}  not sealed: its next entry failed with ${code}. It may be too large: the owner deletes or shortens it`
 
 const brokenLine = ({ orgId, fault, seq, id }: BrokenChain): string =>
   `${orgId}  entry ${seq}${id === undefined ? '' : ` (${id})`}: ${faults[fault]}`

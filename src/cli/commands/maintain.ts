@@ -4,6 +4,7 @@ import { usageOf } from '../command.js'
 import { withBar } from '../progress.js'
 import { exit } from '../report.js'
 import { systemOptions, withSystem } from '../system-login.js'
+import { notSealedLine } from './audit.js'
 
 export const addMaintain: AddCommand = (program, run) =>
   program.command(
@@ -17,7 +18,8 @@ export const addMaintain: AddCommand = (program, run) =>
             'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
             'expired invitations and ended sessions. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it by cron,',
             'for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
-            'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`.',
+            'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`; or an organization',
+            'has an audit entry that cannot be sealed.',
           ),
         )
         .option('limit', {
@@ -50,15 +52,16 @@ export const addMaintain: AddCommand = (program, run) =>
         ),
       )
       const { missing, inDefault } = maintained.partitions
+      const findings = missing.length + inDefault.length + maintained.notSealed.length
       return {
         lines: linesOf(maintained),
         document: maintained,
-        exit: missing.length + inDefault.length === 0 ? exit.fine : exit.findings,
+        exit: findings === 0 ? exit.fine : exit.findings,
       }
     }),
   )
 
-function linesOf({ rows, isComplete, hasKeys, partitions }: Maintained): string[] {
+function linesOf({ rows, isComplete, hasKeys, notSealed, partitions }: Maintained): string[] {
   const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, subscriptions, auditEntries } = rows
   const ended: readonly (readonly [number, string])[] = [
     [taskLeases, 'tasks with an expired lease queued again, or failed'],
@@ -75,6 +78,7 @@ function linesOf({ rows, isComplete, hasKeys, partitions }: Maintained): string[
     ...(told.length === 0 ? ['Nothing is past.'] : []),
     ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
     ...(hasKeys ? [] : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']),
+    ...notSealed.map(notSealedLine),
     ...partitions.missing.map((partition) => `${partition} is missing: the owner runs tenantry partitions ensure`),
     ...partitions.inDefault.map(
       (table) => `${table} has rows in its default partition: the owner runs tenantry partitions ensure`,

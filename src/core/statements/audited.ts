@@ -3,11 +3,30 @@ import type { ChangeText } from './change-text.js'
 import { type ColumnPlan, quoted } from './column-plan.js'
 import type { TablePlan } from './table-plan.js'
 
-/** In `changed` of an insert that may meet a row: whether the row is new. No column of a table has a name with a blank. */
-export const isNew = '"is new"'
+/** The names that an audited statement gives besides those of the table. None of them is that of the table or of a column. */
+export interface InnerNames {
+  /** In `changed` of an insert that may meet a row: whether the row is new. */
+  readonly isNew: string
+  /** In `changed` of an update, and in `before` of an insert that may change a row: the value that a column had. */
+  readonly old: (column: ColumnPlan) => string
+  /** In an update: a column of the key, and the locked rows that it is read from. */
+  readonly key: (place: number) => string
+  readonly locked: string
+}
 
-/** In `changed` of an update, and in `before` of an insert that may change a row: the value that a column had. */
-export const oldName = (column: ColumnPlan): string => quoted(`old ${column.property}`)
+export function innerNames({ byProperty, resource }: TablePlan): InnerNames {
+  const columns = [...byProperty.values()]
+  const taken = [resource, ...columns.map(({ sql }) => sql.slice(1, -1))]
+  let mark = 'audited'
+  while (taken.some((name) => name.startsWith(`${mark} `))) mark += '_'
+  return {
+    isNew: quoted(`${mark} is new`),
+    // Numbered, because Postgres cuts a name of more than 63 bytes.
+    old: (column) => quoted(`${mark} old ${columns.indexOf(column)}`),
+    key: (place) => quoted(`${mark} key ${place}`),
+    locked: quoted(`${mark} rows`),
+  }
+}
 
 /**
  * The change with an audit entry in the same statement. `entry` is an insert that reads `changed`: the rows after an insert or an update,
@@ -22,16 +41,17 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
   // Rows that never change need no lock, and a role without the right to change any column may not lock them.
   const locked = plan.changeable.length === 0 ? '' : ` for no key update of ${quoted(plan.resource)}`
   const rows = [plan.sql, ...(from === undefined ? [] : [from])].join(', ')
+  const names = innerNames(plan)
   const before = (columns: readonly string[], when: string) =>
-    `select ${[...columns, ...old.map((column) => `${quoted(plan.resource)}.${column.sql} as ${oldName(column)}`)].join(', ')} from ${rows} where ${when}${locked}`
+    `select ${[...columns, ...old.map((column) => `${quoted(plan.resource)}.${column.sql} as ${names.old(column)}`)].join(', ')} from ${rows} where ${when}${locked}`
   const parts = [...ctes]
   const all = readable(plan)
   if (verb === 'update') {
     const identity = identityOf(plan)
-    const keys = identity.map((column, place) => `${quoted(plan.resource)}.${column} as "key ${place}"`)
-    const same = identity.map((column, place) => `${quoted(plan.resource)}.${column} = "key ${place}"`)
-    const taken = [...(from === undefined ? [] : [from]), `(${before(keys, where)}) as before`].join(', ')
-    const returned = [all, ...old.map(oldName)].join(', ')
+    const keys = identity.map((column, place) => `${quoted(plan.resource)}.${column} as ${names.key(place)}`)
+    const same = identity.map((column, place) => `${quoted(plan.resource)}.${column} = ${names.key(place)}`)
+    const taken = [...(from === undefined ? [] : [from]), `(${before(keys, where)}) as ${names.locked}`].join(', ')
+    const returned = [all, ...old.map(names.old)].join(', ')
     parts.push(
       `changed as (${head} from ${taken} where ${[`(${where})`, ...same].join(' and ')} returning ${returned})`,
     )
@@ -42,11 +62,14 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
   } else {
     const mayChange = upsert?.changes !== undefined
     if (mayChange) parts.push(`before as materialized (${before([], upsert.changes)})`)
-    // Reading `before` here makes Postgres evaluate it before the row is changed; afterwards it would skip the row.
-    const conditions = [...(where === '' ? [] : [where]), ...(mayChange ? ['(select count(*) from before) >= 0'] : [])]
+    // Reading `before` here makes Postgres evaluate it before the row is changed; afterwards it would skip the row. A row that was made
+    // after the statement began is not in it: it is left as it is, and the next statement sees it.
+    const conditions = [...(where === '' ? [] : [where]), ...(mayChange ? ['(select count(*) from before) > 0'] : [])]
     const first = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`
     // A row that an insert has made has no transaction that deleted or locked it.
-    parts.push(`changed as (${head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${isNew}`})`)
+    parts.push(
+      `changed as (${head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${names.isNew}`})`,
+    )
   }
   return `with ${[...parts, `entry as (${entry} returning 1)`].join(', ')} select ${returning === '' ? '1' : returning} from changed`
 }

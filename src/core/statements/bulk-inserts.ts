@@ -108,7 +108,7 @@ function insertManyText(
   // Values that are arrays are sent as texts: `unnest` would take a list of lists apart to its last item.
   const values = columns.map(({ sql, writtenAs }) => (isList(writtenAs) ? `${sql}::${writtenAs}` : sql))
   const lists = columns.map(({ writtenAs }, index) => `$${index + first}::${isList(writtenAs) ? 'text' : writtenAs}[]`)
-  const rows = `select ${[...owner.map(() => '$1::uuid'), ...values].join(', ')} from unnest(${lists.join(', ')}) as given(${names.join(', ')})`
+  const rows = `select ${[...owner.map(() => '$1::uuid'), ...values].join(', ')} from ${unnested(lists)} as given(${names.join(', ')})`
   const locks = columns.flatMap(({ property }, index) => {
     const parent = parents.get(property)
     return parent === undefined ? [] : [lockOf(planOf(parent.table), parent.target, index + first, lists[index] ?? '')]
@@ -137,7 +137,7 @@ function lockOf({ sql, visible }: TablePlan, target: string, place: number, list
 
 /** The condition that none of the list is missing from what was found. */
 const noneMissing = (list: string, found: string): string =>
-  `not exists (select from unnest(${list}) as wanted(id) where id is not null and id <> all(${found}))`
+  `not exists (select from pg_catalog.unnest(${list}) as wanted(id) where id is not null and id <> all(${found}))`
 
 /** `text[]`, and `text[3]`. */
 const isList = (type: string): boolean => type.endsWith(']')
@@ -168,3 +168,7 @@ const textItem = (text: string): string =>
   otherInJson.test(text) ? `"${text.replaceAll(/["\\]/g, '\\$&')}"` : JSON.stringify(text)
 
 const otherInJson = /[\0-\x1f\ud800-\udfff]/
+
+/** Only without its schema does `unnest` take several lists; Postgres then takes its own function, whatever else has the name. */
+const unnested = (lists: readonly string[]): string =>
+  `${lists.length === 1 ? 'pg_catalog.' : ''}unnest(${lists.join(', ')})`

@@ -17,7 +17,11 @@ export interface ChangeText {
   /** The properties of the columns that it may change, or that an insert gives. Undefined where the text alone knows. */
   readonly sets?: readonly string[]
   /** For an insert that meets a row which is there: the condition of that row, where it is changed then. */
-  readonly upsert?: { readonly changes: string | undefined }
+  readonly upsert?: {
+    readonly changes: string | undefined
+    /** Whether it may leave a row as it is that was made meanwhile, so that it has to run again. */
+    readonly mayMiss?: boolean
+  }
 }
 
 export function renderChange(change: ChangeText): string {

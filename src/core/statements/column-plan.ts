@@ -16,6 +16,8 @@ export interface ColumnPlan {
   readonly notNull: boolean
   /** Whether an insert without a value for it may fill it: by a default, or because it is computed. */
   readonly isFilled: boolean
+  /** Whether it is computed from others of its row. */
+  readonly isGenerated: boolean
   /**
    * The SQL type that it is compared as, without a length too. Undefined for types whose operators Postgres does not run before row
    * security: under it such a column would not use its index.
@@ -42,6 +44,7 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
     storedAs: type,
     notNull: column.notNull,
     isFilled: column.hasDefault || column.generated !== undefined || column.generatedIdentity !== undefined,
+    isGenerated: column.generated !== undefined,
     comparedAs: comparedType(type),
     isText: column.dataType === 'string',
     words: column.enumValues,

@@ -3,7 +3,7 @@ import { InvalidInputError } from '../errors.js'
 import { isUuid } from '../ids.js'
 import type { ColumnPlan } from './column-plan.js'
 import type { TablePlan } from './table-plan.js'
-import { momentOf, ownItems, ownProperties } from '../values.js'
+import { momentOf, ownItems, ownProperties, touch } from '../values.js'
 
 type Comparable = string | number | bigint | boolean | Date
 
@@ -76,6 +76,24 @@ export function changeCondition(plan: TablePlan, filter: unknown): Condition {
   const condition = compileFilter(plan, filter, plan.ownerPlaces, 'change')
   if (condition.sql === '') throw new InvalidInputError('filter', 'is empty, which would change every row')
   return condition
+}
+
+/** A copy that reads each property once, so that the audit log tells of the filter that was compiled. */
+export function copyFilter<Given>(filter: Given): Given {
+  let left = 3 * maxTerms
+  const copy = (value: unknown, field: string, depth: number): unknown => {
+    // What is nested deeper is refused when it is compiled.
+    if (typeof value !== 'object' || value === null || depth > 3 * maxDepth) return value
+    const moment = momentOf(value)
+    if (moment !== undefined) return new Date(moment)
+    if (left-- === 0) throw new InvalidInputError('filter', `has more than ${maxTerms} terms`)
+    if (touch(field, () => Array.isArray(value)))
+      return ownItems(value, field, maxList).map((item) => copy(item, field, depth + 1))
+    const own = ownProperties(value, field)
+    for (const [name, item] of Object.entries(own)) own[name] = copy(item, name.slice(0, 60), depth + 1)
+    return own
+  }
+  return copy(filter, 'filter', 0) as Given
 }
 
 /** The caller's filter or list options with a further condition of the library's. */

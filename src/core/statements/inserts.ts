@@ -1,4 +1,4 @@
-import { BrokenReferenceError, DefinitionError } from '../errors.js'
+import { BrokenReferenceError, DefinitionError, RetryableError } from '../errors.js'
 import type { Call, Result } from '../executor.js'
 import { newId } from '../ids.js'
 import { quoted } from './column-plan.js'
@@ -83,36 +83,49 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
       where: guard === undefined ? '' : `(${guard.when})`,
       returning: plan.selected,
       sets: propertiesOf(all),
-      upsert: { changes: rowWithKey(plan, all, key) },
+      // Only where it is audited does it need the old values.
+      upsert: { changes: rowWithKey(plan, all, key), mayMiss: plan.audited && guard === undefined },
     }
   })
-  if (guard === undefined) return insertion(target, statement, all, values)
+  const put = insertion(target, statement, all, values)
+  if (guard === undefined) {
+    if (!plan.audited || locks.conditions.length > 0) return put
+    return {
+      ...put,
+      read(result, diagnosis) {
+        // Twice in a row somebody else has made the row after the statement began.
+        if (result.rowCount === 0) throw new RetryableError('serialization')
+        return put.read(result, diagnosis)
+      },
+    }
+  }
   return {
     call: changeCall(target, statement, valuesOf(all)),
-    diagnose: whyKept(target, key, values, guard),
+    diagnose: whyKept(target, key, all, guard),
     read({ rows: [changed] }, diagnosis) {
       if (changed !== undefined) return target.readRow(changed)
       const [found] = diagnosis?.rows ?? []
       if (found === undefined) throw new BrokenReferenceError(plan.resource, givenParents(target.parents, values))
+      // Somebody else has made the row after the statement began.
+      if (found.at(-1) === true) throw new RetryableError('serialization')
       throw guard.refuse(found)
     },
   }
 }
 
-/** Selects what the guard asks of the row that was there. */
-function whyKept(target: Target<unknown>, { columns }: UniqueKey, values: Values, { ask }: Guard): Call {
+/** Selects what the guard asks of the row that was there, and whether the guard lets it be changed. */
+function whyKept(target: Target<unknown>, key: UniqueKey, all: readonly Given[], { ask, when }: Guard): Call {
   const { plan } = target
-  const same = columns.map(({ sql, writtenAs }, index) => `${sql} = $${plan.ownerPlaces + index + 1}::${writtenAs}`)
   const statement = plan.statements.get(
-    `why kept ${columns.map(({ property }) => property).join()} ${ask}`,
+    `why kept ${key.columns.map(({ property }) => property).join()} ${shapeOf(all)} ${ask} ${when}`,
     'read',
-    () => `select ${ask} from ${plan.sql} where ${[plan.visible, ...same].join(' and ')}`,
+    () => {
+      const given = places(all, plan.ownerPlaces).map((place, index) => `${place} as ${all[index]?.column.sql ?? ''}`)
+      return `select ${ask}, (select ${when} from (select ${given.join(', ')}) as excluded)
+        from ${plan.sql} where ${plan.visible} and ${rowWithKey(plan, all, key)}`
+    },
   )
-  return callOf(
-    target,
-    statement,
-    columns.map((column) => column.encode(values[column.property])),
-  )
+  return callOf(target, statement, valuesOf(all))
 }
 
 const insertion = <Row>(

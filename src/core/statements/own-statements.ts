@@ -1,4 +1,7 @@
+import { isAuditedName } from '../../schema/shared/kinds.js'
 import { DefinitionError } from '../errors.js'
+import { writtenTables } from '../may-write.js'
+import { ownOf } from '../values.js'
 import { type ChangeText, renderChange } from './change-text.js'
 import { classKey, type OwnStatement } from './statement-cache.js'
 import type { TablePlan } from './table-plan.js'
@@ -23,9 +26,39 @@ export function ownStatement(
     if (typeof made === 'string' && changes && plan.audited) {
       throw new DefinitionError(`${label} changes an audited table, so it must be given in its parts`)
     }
+    if (!changes) assertReads(label, made)
+    else assertEntries(plan, label, made)
     assertOwner(plan, label, typeof made === 'string' ? made : renderChange(made))
     return made
   })
+}
+
+/** A query asks for the permission to read, and passes by the audit log. */
+function assertReads(label: string, made: string | ChangeText): void {
+  const isRead = typeof made === 'string' ? writtenTables(made).length === 0 : made.verb === 'select'
+  if (isRead) return
+  throw new DefinitionError(
+    `${label} is a query and has a word that writes: write it with change(), or quote a column that is called insert, update, delete, merge or into`,
+  )
+}
+
+/** Only the change of its own table has an entry. */
+function assertEntries(plan: TablePlan, label: string, made: string | ChangeText): void {
+  const {
+    ctes = [],
+    from = '',
+    head = '',
+    where = '',
+    returning = '',
+  } = typeof made === 'string' ? { head: made } : ownOf(made)
+  const others = [...ctes, from, where, returning].flatMap(writtenTables)
+  const own = writtenTables(head).filter((table) => table?.name !== plan.resource)
+  for (const table of [...others, ...own]) {
+    if (table === undefined || !isAuditedName(table)) continue
+    throw new DefinitionError(
+      `${label} writes the audited table ${table.name} without an entry: change it by a statement of its own repository`,
+    )
+  }
 }
 
 function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): void {

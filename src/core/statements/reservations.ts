@@ -27,7 +27,10 @@ export class RoomInPlan {
     if (rows.length === 0) return []
     if (sum === undefined) return this.reserve(`${place}::numeric`, [rows.length])
     const amounts = rows.map((row) => amountIn(row, sum))
-    return this.reserve(`(select coalesce(sum(${stored('a', sum)}), 0) from unnest(${place}::numeric[]) a)`, [amounts])
+    return this.reserve(
+      `(select coalesce(pg_catalog.sum(${stored('a', sum)}), 0) from pg_catalog.unnest(${place}::numeric[]) a)`,
+      [amounts],
+    )
   }
 
   /** For an insert with ON CONFLICT on `keyName`, which keeps or changes an existing row. */
@@ -88,7 +91,7 @@ export class RoomInPlan {
 
   private measure(where: string): string {
     const { sum } = this.limit
-    const total = sum === undefined ? 'count(*)' : `coalesce(sum(${sum.sql}), 0)`
+    const total = sum === undefined ? 'count(*)' : `coalesce(pg_catalog.sum(${sum.sql}), 0)`
     return `(select ${total}::numeric from ${this.target.plan.sql} where ${where})`
   }
 

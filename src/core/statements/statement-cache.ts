@@ -46,7 +46,7 @@ export class StatementCache {
     if (found !== undefined) return found as ChangeStatement
     const change = make()
     // With locks of parents in front, an insert returns nothing where a parent is missing.
-    const isCertain = change.verb === 'insert' && change.ctes.length === 0
+    const isCertain = change.verb === 'insert' && change.ctes.length === 0 && change.upsert?.mayMiss !== true
     const effect = change.verb === 'select' ? 'read' : isCertain ? 'insert' : 'change'
     const made = { ...statement(renderChange(change), effect), change }
     return this.keep(shape, made)

@@ -47,12 +47,15 @@ export class JsonFault extends TypeError {}
  */
 export function jsonText(value: unknown): string {
   const text = stringified(value)
-  if (text !== undefined && text.length <= maxJsonBytes && !isNestedDeeply(text)) return text
+  if (text !== undefined && text.length <= maxJsonBytes && !hasExponent.test(text) && !isNestedDeeply(text)) return text
   const copy = copyJson(value)
   if ('fault' in copy) throw new JsonFault(copy.fault)
   if (text === undefined) throw new JsonFault('contains a value that JSON cannot store')
   return text
 }
+
+/** As `JSON.stringify` writes it: `1e+308`. */
+const hasExponent = /\de[+-]\d/
 
 /** Undefined for a circular value, a bigint, a depth that breaks the stack, and everything that JSON leaves out. */
 function stringified(value: unknown): string | undefined {
@@ -144,7 +147,7 @@ function put(
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) {
     if (typeof value === 'number' && !Number.isFinite(value)) return 'contains a number that JSON cannot store'
     set(into, key, value)
-    return grow(copying, 8)
+    return grow(copying, typeof value === 'number' ? Math.max(8, lengthInJsonb(value)) : 8)
   }
   if (typeof value !== 'object') return `holds a ${typeof value}, which JSON has not`
   if (copying.dates === 'as text' && types.isDate(value)) return put(copying, into, key, textOf(value), depth)
@@ -153,6 +156,12 @@ function put(
   set(into, key, copy)
   copying.open.push({ from: value, into: copy as Container, depth: depth + 1 })
   return grow(copying, 2)
+}
+
+/** Postgres writes the digits of a number out: 1e308 has 309 in the text of a jsonb. */
+function lengthInJsonb(value: number): number {
+  const [digits = '', exponent] = String(value).split('e')
+  return digits.length + Math.abs(Number(exponent ?? 0))
 }
 
 function grow(copying: Copying, by: number): string | undefined {

@@ -40,10 +40,15 @@ export interface TableFacts {
 }
 
 const facts = new WeakMap<PgTable, TableFacts>()
+const auditedNames = new Set<string>()
 
 /** Declares a table's kind. Called once, directly below the table. */
 export function declareTable(table: PgTable, what: TableFacts): void {
   assertColumns(table, what)
+  if (Object.hasOwn(what, 'audited') && what.audited === true) {
+    const { schema = 'public', name } = getTableConfig(table)
+    auditedNames.add(`${schema}.${name}`).add(name)
+  }
   // Without a prototype, so that an undeclared option is not inherited.
   facts.set(table, Object.assign(Object.create(null) as object, what))
 }
@@ -65,6 +70,15 @@ function assertColumns(table: PgTable, what: TableFacts): void {
 
 /** Undefined for a table that was never declared: the checks then report it. */
 export const factsOf = (table: PgTable): TableFacts | undefined => facts.get(table)
+
+/** Whether a table of this name is audited. Without a schema the search path decides, so any table of that name counts. */
+export const isAuditedName = ({
+  schema,
+  name,
+}: {
+  readonly schema: string | undefined
+  readonly name: string
+}): boolean => auditedNames.has(schema === undefined ? name : `${schema}.${name}`)
 
 /** Whether `tenantry partitions` serves the table: it has a partition for each month. */
 export const isPartitioned = (table: PgTable): boolean => factsOf(table)?.partitionedBy !== undefined

@@ -1,0 +1,21 @@
+import type { Session } from '../../src/database/session.js'
+
+/**
+ * Makes Postgres refuse, as too large, to number more than ten entries at once, and any entry `report.huge`. Real texts of a gigabyte would take
+ * the tests minutes.
+ */
+export async function refuseToSeal(admin: Session) {
+  await admin.query(`create function platform.refuse_huge() returns trigger language plpgsql as $$ begin
+    if (select count(*) > 10 or bool_or(event_type = 'report.huge') from numbered) then
+      raise exception 'too large' using errcode = '54000';
+    end if;
+    return null; end $$`)
+  await admin.query(`create trigger refuse_huge after update on platform.audit_logs
+    referencing new table as numbered for each statement execute function platform.refuse_huge()`)
+  return {
+    accept: async () => {
+      await admin.query('drop trigger refuse_huge on platform.audit_logs')
+      await admin.query('drop function platform.refuse_huge()')
+    },
+  }
+}
