@@ -1,7 +1,7 @@
 /** The `period` that `measuredUsage` reads, and the whole UTC days in it. `edges` is a query of one row with `begins` and `ends`. */
 export const periodOf = (edges: string): string => `period as materialized (
-   select begins, ends, date_trunc('day', begins + interval '1 day' - interval '1 microsecond', 'UTC') as first_day,
-     date_trunc('day', ends, 'UTC') as last_day
+   select begins, ends, pg_catalog.date_trunc('day', begins + interval '1 day' - interval '1 microsecond', 'UTC') as first_day,
+     pg_catalog.date_trunc('day', ends, 'UTC') as last_day
    from (${edges}) edges
  )`
 
@@ -14,11 +14,11 @@ export const measuredUsage = `
   from platform.usage_metrics m, period
   where m.org_id = $1 and m.period_start >= period.first_day and m.period_start < period.last_day
   union all
-  select e.metric_type, e.project_id, date_trunc('day', e.occurred_at, 'UTC'), e.quantity
+  select e.metric_type, e.project_id, pg_catalog.date_trunc('day', e.occurred_at, 'UTC'), e.quantity
   from platform.usage_events e, period
   where e.org_id = $1 and e.occurred_at >= period.begins and e.occurred_at < least(period.first_day, period.ends)
   union all
-  select e.metric_type, e.project_id, date_trunc('day', e.occurred_at, 'UTC'), e.quantity
+  select e.metric_type, e.project_id, pg_catalog.date_trunc('day', e.occurred_at, 'UTC'), e.quantity
   from platform.usage_events e, period
   where e.org_id = $1 and e.occurred_at >= greatest(period.first_day, period.last_day) and e.occurred_at < period.ends`
 
