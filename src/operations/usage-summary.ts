@@ -143,7 +143,7 @@ const columns: Readonly<Record<'metric' | 'project' | 'day' | 'month', string>> 
   metric: 'null::uuid as project, null::timestamptz as start',
   project: 'project, null::timestamptz as start',
   day: 'null::uuid as project, day as start',
-  month: `null::uuid as project, date_trunc('month', day, 'UTC') as start`,
+  month: `null::uuid as project, pg_catalog.date_trunc('month', day, 'UTC') as start`,
 }
 
 const milliseconds = (moment: string): string => `(extract(epoch from ${moment}) * 1000)::bigint`

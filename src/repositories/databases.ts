@@ -133,7 +133,7 @@ const aggregates = {
   avg: 'avg("value")',
   sum: 'sum("value")',
   count: 'count(*)',
-  last: '(array_agg("value" order by "recorded_at" desc, "id" desc))[1]',
+  last: '(pg_catalog.array_agg("value" order by "recorded_at" desc, "id" desc))[1]',
 } as const
 
 export type MetricAggregate = keyof typeof aggregates

@@ -97,7 +97,7 @@ export class ProjectMetrics {
 function bucketsText(table: TablePlan, wanted: readonly ProjectMetricName[]): string {
   const values = wanted.flatMap((name) => {
     const column = columnOf(table, name).sql
-    const last = `(array_agg(${column} order by "recorded_at" desc, "id" desc) filter (where ${column} is not null))[1]`
+    const last = `(pg_catalog.array_agg(${column} order by "recorded_at" desc, "id" desc) filter (where ${column} is not null))[1]`
     return [`min(${column})`, `max(${column})`, `avg(${column})`, last].map((value) => `${value}::float8`)
   })
   return `select ${bucketOf('"recorded_at"', '$5', '$3')}, count(*)::int, ${values.join(', ')} from ${table.sql}
