@@ -185,7 +185,7 @@ const taskCalls: Calls<SystemTasks> = {
   claimFair: async (all, { team }) => {
     const kind = newId()
     await team.org.tasks.enqueue({ kind })
-    const claimed = await all.claimFair({ owner: 'worker', kinds: [kind] })
+    const claimed = await all.claimFair({ owner: 'worker', kinds: [kind], leaseSeconds: 3600 })
     expect(claimed).toMatchObject([{ orgId: team.id }])
     return claimed
   },
@@ -198,7 +198,7 @@ const taskCalls: Calls<SystemTasks> = {
 const scheduleCalls: Calls<SystemSchedules> = {
   fireDue: async (all, { team }) => {
     const { id } = await team.org.workflows.create({ name: 'One', slug: 'one' })
-    await team.org.schedules.create({ workflowId: id, name: 'one', cron: '0 * * * *', timezone: 'UTC' })
+    await team.org.schedules.create({ workflowId: id, name: 'one', cron: '0 0 1 1 *', timezone: 'UTC' })
     await rewound('next_run_at', 'schedules', team.id)
     const { fired } = await all.fireDue()
     expect(fired).toMatchObject([{ orgId: team.id }])
@@ -243,7 +243,7 @@ async function subject(): Promise<Subject> {
   await team.org.apiKeys.create({ userId, name: 'ci' })
   await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
   await team.org.tasks.enqueue({ kind: 'one' })
-  await team.org.tasks.claim({ owner: 'worker' })
+  await team.org.tasks.claim({ owner: 'worker', leaseSeconds: 3600 })
   await teams.database.admin.query(
     `insert into platform.organization_invitations (org_id, id, email, role, token_hash, pepper_id, expires_at)
      values ($1, $2, $3, 'member', '\\x01', 'test', now() + interval '1 d')`,
