@@ -101,6 +101,20 @@ describe('every operation of the document', () => {
   })
 })
 
+test('usage, add-ons and measurements are those of the rows', async () => {
+  const usage = await get('/organizations/lancio/usage?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z', lancio.key)
+  expect(usage.body).toMatchObject({ totals: [{ metric: 'bandwidth_gb', quantity: '2.000000' }] })
+  const addons = await get('/projects/default/billing/addons', lancio.key)
+  expect(addons.body).toMatchObject({ totals: [{ currency: 'USD', amount: '18.00' }] })
+  expect((addons.body.items as { addonId: string }[]).map(({ addonId }) => addonId)).toEqual(['custom_domain', 'ipv4'])
+  const { body } = await get('/projects/default/infra-monitoring?step=86400', lancio.key)
+  const buckets = body as unknown as { count: number; memoryUsage: { avg: number } }[]
+  expect(buckets.reduce((sum, { count }) => sum + count, 0)).toBeGreaterThan(50)
+  expect(buckets[0]?.memoryUsage.avg).toBe(41.5)
+  const plans = (await get('/organizations/lancio/billing/plans', lancio.key)).body as unknown as { id: string }[]
+  expect(plans.map(({ id }) => id)).toContain('tier_free')
+})
+
 test('another organization does not see what one makes', async () => {
   const path = '/api/platform/organizations/lancio/agents'
   const made = await call({ method: 'POST', path, token: lancio.key, body: { name: 'Eve', username: 'eve' } })

@@ -10,6 +10,7 @@ import { Catalog } from '../../src/operations/catalogs.js'
 import { Keys } from '../../src/operations/keys.js'
 import { Maintenance } from '../../src/operations/maintenance.js'
 import { Organizations } from '../../src/operations/organizations.js'
+import { Billing } from '../../src/operations/billing.js'
 import { SystemTasks } from '../../src/operations/claim-fairly.js'
 import { SystemSchedules } from '../../src/operations/fire-due-schedules.js'
 import { Users } from '../../src/operations/users.js'
@@ -206,12 +207,22 @@ const scheduleCalls: Calls<SystemSchedules> = {
   },
 }
 
+const billingCalls: Calls<Billing> = {
+  link: (all, { team }) => all.link(team.id, { customerId: `cus_${team.id}` }),
+  receive: (all, { team }) => {
+    const paymentMethod = { id: 'pm_1', type: 'card' }
+    const event = { id: newId(), type: 'card.added', createdAt: new Date(), paymentMethod }
+    return all.receive({ provider: 'bank', orgId: team.id, event })
+  },
+}
+
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
   ['users', bound(userCalls, () => teams.system().users), Users.prototype],
   ['catalog.addons', bound(catalogCalls, () => teams.system().catalog.addons), Catalog.prototype],
   ['audit', bound(auditCalls, () => teams.system().audit), AuditChains.prototype],
   ['keys', bound(keyCalls, () => teams.system().keys), Keys.prototype],
+  ['billing', bound(billingCalls, () => teams.system().billing), Billing.prototype],
   ['tasks', bound(taskCalls, () => teams.system().tasks), SystemTasks.prototype],
   ['schedules', bound(scheduleCalls, () => teams.system().schedules), SystemSchedules.prototype],
   ['maintenance', bound(maintenanceCalls, () => teams.system().maintenance), Maintenance.prototype],

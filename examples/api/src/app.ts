@@ -3,8 +3,10 @@ import { requestId } from 'hono/request-id'
 import type { Tenancy } from 'tenantry'
 import { anyone, problems } from 'tenantry/hono'
 import { apiPage } from './api-page.js'
+import { billing } from './routes/billing.js'
 import { organization } from './routes/organization.js'
 import { people } from './routes/people.js'
+import { projects } from './routes/projects.js'
 import { work } from './routes/work.js'
 import { type ApiEnv, inActiveOrganization, inOrganization, withCredentials } from './scopes.js'
 
@@ -17,6 +19,8 @@ export function createApp(tenancy: Tenancy) {
   api.route('/', people())
   api.route('/organizations/:slug', organization())
   api.route('/organizations/:slug', work())
+  api.route('/organizations/:slug', billing(tenancy))
+  api.route('/projects', projects())
 
   const app = new OpenAPIHono()
   app.use(requestId())

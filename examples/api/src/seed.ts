@@ -35,10 +35,25 @@ async function seedOrganization(tenancy: Tenancy, slug: string): Promise<Seeded>
 }
 
 async function seedWork(org: Org): Promise<void> {
-  if ((await org.projects.findByRef('default')) === undefined) {
-    await org.projects.create({ name: 'Default', slug: 'default', ref: 'default' })
-  }
   if ((await org.agents.findByUsername('ada')) === undefined) await org.agents.create({ name: 'Ada', username: 'ada' })
+  const known = await org.projects.findByRef('default')
+  const { id } = known ?? (await org.projects.create({ name: 'Default', slug: 'default', ref: 'default' }))
+  // Usage has keys of its own, so that a second run records nothing.
+  const at = '2026-01-01T00:00:00Z'
+  await org.usage.recordMany([
+    { key: 'seed 1', metric: 'bandwidth_gb', quantity: '1.25', projectId: id, at },
+    { key: 'seed 2', metric: 'bandwidth_gb', quantity: '0.75', projectId: id, at },
+  ])
+  if (known !== undefined) return
+  await org.projects.addons.activate(id, { addonId: 'custom_domain' })
+  await org.projects.addons.activate(id, { addonId: 'ipv4', quantity: 2 })
+  const minute = 60_000
+  const measurements = Array.from({ length: 60 }, (_, place) => ({
+    recordedAt: new Date(Date.now() - place * minute),
+    cpuUsage: String(20 + (place % 30)),
+    memoryUsage: '41.5',
+  }))
+  await org.projects.metrics.record(id, measurements)
 }
 
 async function keyOf(org: Org, userId: string): Promise<string> {

@@ -96,3 +96,86 @@ export const Schedule = z
     nextRunAt: moment.nullable(),
   })
   .openapi('Schedule')
+
+export const Project = z
+  .object({ id, name: z.string(), slug: z.string(), ref: z.string(), status: z.string(), createdAt: moment })
+  .openapi('Project')
+
+/** Money and quantities are exact decimals as text. */
+const decimal = z.string().openapi({ example: '12.50' })
+
+export const AddonBill = z
+  .object({
+    items: z
+      .array(
+        z.object({
+          addonId: z.string(),
+          addonVariant: z.string().nullable(),
+          quantity: z.number(),
+          pricePerUnit: decimal.nullable(),
+          amount: decimal.nullable(),
+          currency: z.string(),
+          status: z.string(),
+        }),
+      )
+      .readonly(),
+    totals: z.array(z.object({ currency: z.string(), amount: decimal })).readonly(),
+  })
+  .openapi('AddonBill')
+
+const measured = z.object({
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  avg: z.number().nullable(),
+  last: z.number().nullable(),
+})
+
+export const MetricBucket = z
+  .object({ at: moment, count: z.number(), cpuUsage: measured.optional(), memoryUsage: measured.optional() })
+  .openapi('MetricBucket')
+
+export const UsageSummary = z
+  .object({
+    from: moment,
+    to: moment,
+    totals: z
+      .array(
+        z.object({
+          metric: z.string(),
+          quantity: decimal,
+          projectId: id.nullable().optional(),
+          start: moment.optional(),
+          limit: z.number().nullable().optional(),
+        }),
+      )
+      .readonly(),
+  })
+  .openapi('UsageSummary')
+
+export const UsageEvent = z
+  .object({ id, metricType: z.string(), quantity: decimal, projectId: id.nullable(), occurredAt: moment })
+  .openapi('UsageEvent')
+
+export const Subscription = z
+  .object({
+    planId: z.string(),
+    planName: z.string(),
+    status: z.string(),
+    currentPeriodStart: moment,
+    currentPeriodEnd: moment,
+    cancelAtPeriodEnd: z.boolean(),
+  })
+  .openapi('Subscription')
+
+export const Plan = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    price: decimal,
+    currency: z.string(),
+    interval: z.string(),
+    features: z.array(z.string()),
+    maxProjects: z.number().nullable(),
+    maxMembers: z.number().nullable(),
+  })
+  .openapi('Plan')
