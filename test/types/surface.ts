@@ -39,7 +39,7 @@ async function listsAndParts(org: Org, id: string) {
   const counted: CountedPage<Task> = await org.tasks.list({ total: true })
   const parts = await org.tasks.list({ select: ['id', 'kind'], total: true, limit: 5 })
   const part: Pick<Task, 'id' | 'kind'> | undefined = parts.items[0]
-  const named: { readonly name: string } | undefined = await org.agents.find(id, { select: ['name'] })
+  const nameOnly: { readonly name: string } | undefined = await org.agents.find(id, { select: ['name'] })
   const [batched] = await org.batch((org) => [org.agents.get(id, { select: ['name'] })])
   const maybe: Page<Task> | CountedPage<Task> = await org.tasks.list({ total: id !== '' })
   for await (const { kind } of org.tasks.stream({ select: ['kind'] })) void kind
@@ -59,7 +59,7 @@ async function listsAndParts(org: Org, id: string) {
   await org.tasks.list({ priority: { contains: '1' } })
   // @ts-expect-error -- there is no such field, with whatever else is asked for
   await org.tasks.list({ select: ['id'], colour: 'red' })
-  return [counted, part, named, maybe]
+  return [counted, part, nameOnly, maybe]
 }
 
 export async function writes(org: Org, id: string) {
