@@ -83,6 +83,7 @@ async function collected(call: () => unknown): Promise<unknown> {
   return rows
 }
 
+const emptyPage = { items: [], next: undefined, previous: undefined }
 const nothing = [undefined, 0, false, emptyPage, { ...emptyPage, total: 0 }, new NotFoundError('projects')]
 /** The rows of a list, and the answers of a case that calls several times. */
 const partsOf = (answer: unknown): unknown[] => (Array.isArray(answer) ? answer.flatMap(partsOf) : [answer])
@@ -99,8 +100,6 @@ describe.each(cases.map((one) => ({ ...one, asked: `${one.resource}:read` })))(
     })
   },
 )
-
-const emptyPage = { items: [], next: undefined, previous: undefined }
 
 describe.each(cases.map((one) => ({ ...one, asked: `${one.resource}:write` })))(
   'without $asked, and with everything else',
