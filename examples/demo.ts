@@ -1,43 +1,69 @@
-// `npm run demo`: two organizations on the embedded database, and what one sees of the other. Needs no server.
-import { eq, is } from 'drizzle-orm'
+// `npm run demo`: a tour on the embedded database. Two organizations, what one sees of the other, and what each can do. Needs no server.
+import { is } from 'drizzle-orm'
 import { PgTable } from 'drizzle-orm/pg-core'
+import type { Org } from 'tenantry'
 import * as schema from 'tenantry/schema'
 import { openEmbeddedTenancy } from 'tenantry/testing'
 
-const { agents } = schema
-
 const show = (title: string, value: unknown) => {
-  console.log(`\n${title}\n  ${JSON.stringify(value)}`)
+  console.log(`\n${title}\n  ${typeof value === 'string' ? value : JSON.stringify(value)}`)
 }
+const refusal = (call: () => PromiseLike<unknown>) =>
+  Promise.resolve()
+    .then(call)
+    .then(() => 'was not refused', String)
 
 console.log('Migrating a Postgres in this process…')
-const { tenancy, newOrg, close } = await openEmbeddedTenancy()
-const alpha = await newOrg({ name: 'Alpha' })
-const beta = await newOrg({ name: 'Beta' })
+const { tenancy, close } = await openEmbeddedTenancy()
+const system = tenancy.system({ actor: 'demo', reason: 'a tour' })
+const provision = async (slug: string): Promise<Org> => {
+  const owner = { email: `owner@${slug}.example` }
+  const values = { key: slug, name: slug, slug, plan: 'tier_free', owner }
+  return tenancy.forOrg((await system.organizations.provision(values)).organization.id)
+}
+const [alpha, beta] = [await provision('alpha'), await provision('beta')]
 
 const ada = await alpha.agents.create({ name: 'Ada', username: 'ada' })
-await alpha.tasks.enqueue({ kind: 'greet', agentId: ada.id })
 await beta.agents.create({ name: 'Bob', username: 'bob' })
-await beta.agents.create({ name: 'Ada of Beta', username: 'ada' })
+const { agents } = schema
+show('alpha makes Ada, beta makes Bob. beta.agents.list():', (await beta.agents.list()).items[0]?.name)
+show("beta.agents.find(ada.id), another organization's id:", (await beta.agents.find(ada.id)) ?? 'undefined')
+show('beta.db.select().from(agents), without any filter:', await beta.db.select({ name: agents.name }).from(agents))
+show("tenancy.forOrg(''), no organization:", await refusal(async () => tenancy.forOrg('').agents.list()))
 
-const names = (page: { items: { name: string }[] }) => page.items.map((agent) => agent.name)
-show('alpha.agents.list()', names(await alpha.agents.list({ orderBy: 'name' })))
+await alpha.tasks.enqueue({ kind: 'greet', agentId: ada.id })
+const [task] = await alpha.tasks.claim({ owner: 'worker' })
+if (task === undefined) throw new Error('there is no task')
+const done = await alpha.tasks.complete(task, { output: 'hello' })
+show('A worker of alpha claims the task, and completes it:', `${done.kind} ${done.status}`)
+
+const call = { key: 'call-1', metric: 'bandwidth_gb', quantity: '1.5', at: new Date() }
+await alpha.usage.record(call)
+await alpha.usage.record(call)
+const { totals } = await alpha.usage.summary()
+show('The same usage twice counts once, beside the limit of the plan:', totals)
+
+await alpha.projects.create({ name: 'One', slug: 'one' })
+const two = await alpha.projects.create({ name: 'Two', slug: 'two' })
 show(
-  'beta.agents.list(): the same call, bound to the other organization',
-  names(await beta.agents.list({ orderBy: 'name' })),
+  'The plan has room for two projects:',
+  await refusal(() => alpha.projects.create({ name: 'Three', slug: 'three' })),
 )
-show('alpha.agents.find(ada.id)', (await alpha.agents.find(ada.id))?.name)
-show('beta.agents.find(ada.id): the other organization gets undefined', (await beta.agents.find(ada.id)) ?? 'undefined')
 
-const everything = beta.db.select({ name: agents.name }).from(agents)
-show('beta.db.select().from(agents): no filter at all, and row security still gives', await everything)
-const byOrg = beta.db.select().from(agents).where(eq(agents.orgId, alpha.id))
-show('beta.db … where org_id = alpha: asking for them gives', await byOrg)
+await system.catalog.flags.upsert({ flagKey: 'search', flagName: 'Search', enabled: true })
+await alpha.flags.override('search', { enabled: true, reason: 'a pilot' })
+const evaluated = [await alpha.flags.evaluate('search'), await beta.flags.evaluate('search')]
+show('A flag that alpha has switched on, and beta has not:', evaluated)
 
-const refusal = await Promise.resolve()
-  .then(() => tenancy.forOrg(''))
-  .catch((error: unknown) => String(error))
-show('tenancy.forOrg(""): no organization is an error, never "no filter"', refusal)
+await alpha.projects.credentials.setDatabasePassword(two.id, 'correct horse')
+const password = await alpha.projects.credentials.revealDatabasePassword(two.id)
+show('A sealed secret prints as', `${String(password)}, and says ${password?.reveal() ?? ''} to who asks for it`)
+
+const trail = (await alpha.audit.list({ limit: 4 })).items
+show(
+  "alpha's audit log, newest first:",
+  trail.map(({ eventType, actorLabel }) => `${eventType} by ${actorLabel ?? ''}`),
+)
 
 const tables = Object.values(schema).filter((value) => is(value, PgTable))
 console.log(`\n${tables.length} tables, each with row security or the same for everybody.`)
