@@ -34,7 +34,7 @@ beforeAll(async () => {
   const organizations = await fillOrganizations(database.admin)
   orgId = organizations[organizations.length / 2] ?? ''
   const empty: string[] = []
-  for (let made = 0; made < 260; made++) empty.push(await newOrganization())
+  for (let made = 0; made < 400; made++) empty.push(await newOrganization())
   // Without statistics, each of its indexes looks as good as the primary key.
   await database.admin.query('vacuum analyze platform.organizations')
   const { executor, sent: recorded } = serve(4)
