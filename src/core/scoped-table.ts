@@ -37,9 +37,9 @@ import { planReveal, type Revealed } from './statements/reveals.js'
 import { assertNoSecret, hasSecret, planSealed, type RowToSeal } from './statements/sealed-rows.js'
 import type { Field, Selected, SelectOptions } from './statements/selections.js'
 import type { OwnStatement } from './statements/statement-cache.js'
-import { ownerValues, planOf, primaryKeyOf, type TablePlan } from './statements/table-plan.js'
-import { callOf, type Target } from './statements/target.js'
-import { allSeen, isAmong, narrowed, seen } from './statements/seen-projects.js'
+import { planOf, primaryKeyOf, type TablePlan } from './statements/table-plan.js'
+import { callOf, type Target, targetOf } from './statements/target.js'
+import { allSeen, eachSeen, narrowed, seen } from './statements/seen-projects.js'
 import {
   type GuardedChange,
   planGuardedChange,
@@ -89,15 +89,7 @@ export class ScopedTable<Row extends object> {
     this.options = readTableOptions(this.plan, options)
     this.permission = this.options.permission ?? permission ?? this.plan.permission
     this.project = project
-    this.target = {
-      plan: this.plan,
-      owner: [
-        ...ownerValues(this.plan, scope.context.binding),
-        ...(this.plan.ownerPlaces === 2 && project !== undefined ? [project] : []),
-      ],
-      parents: this.options.parents,
-      readRow: this.plan.readRow as Target<Row>['readRow'],
-    }
+    this.target = targetOf(this.plan, scope.context.binding, this.options.parents, project)
     const { limit } = this.options
     this.room = limit === undefined ? undefined : new RoomInPlan(this.target, limit, scope.context)
   }
@@ -114,12 +106,7 @@ export class ScopedTable<Row extends object> {
   }
 
   findMany(ids: readonly string[]): Query<Row[]> {
-    return this.read((among) => {
-      const { call, read } = planByIds(this.target, ids)
-      return planned(call, (result, diagnosis) =>
-        read(result, diagnosis).flatMap((row) => (row !== undefined && isAmong(row, among) ? [row] : [])),
-      )
-    })
+    return this.read((among) => eachSeen(planByIds(this.target, ids), among))
   }
 
   getMany(ids: readonly string[]): Query<Row[]> {
@@ -399,11 +386,8 @@ export class ScopedTable<Row extends object> {
         return this.audited('create', false, made, before)
       }
       if (!rows.some((row) => hasSecret(this.plan, row))) return plan(rows, before)
-      return this.sealed(
-        rows.map((row) => ({ id: newId(), ...row })),
-        before,
-        plan,
-      )
+      const withIds = rows.map((row) => ({ id: newId(), ...row }))
+      return this.sealed(withIds, before, plan)
     })
   }
 

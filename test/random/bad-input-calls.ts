@@ -1,8 +1,6 @@
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { newId } from '../../src/core/ids.js'
-import type { ScopedRepository } from '../../src/core/scoped-repository.js'
-import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import { newProject, projectPatch, projects, tasks } from '../../src/schema/index.js'
 import type { AuditLog } from '../../src/repositories/audit-logs.js'
@@ -16,101 +14,20 @@ import type { Credits } from '../../src/repositories/credits.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Tools } from '../../src/repositories/tools.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
-import type { Tenancy } from '../../src/tenancy.js'
-import { createOrganization } from '../../src/testing/fixtures.js'
-
-const resources = ['projects', 'agents', 'workflows', 'schedules', 'tasks', 'llms', 'tools'] as const
-type Resource = (typeof resources)[number]
-
-/** An organization with a row of everything, and the cursors of its lists. */
-export interface Side {
-  readonly tenancy: Tenancy
-  readonly org: Org
-  readonly ids: Readonly<Record<Resource, string>>
-  readonly cursors: Readonly<Record<Resource, string>>
-}
-
-export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> {
-  const org = tenancy.forOrg(await createOrganization(admin))
-  await admin.query(
-    `insert into platform.feature_flags (id, flag_key, flag_name, enabled) values ($1, $2, $2, true)
-     on conflict do nothing`,
-    [newId(), flagKey],
-  )
-  await fillCatalogs(admin)
-  const ids = { projects: '', agents: '', workflows: '', schedules: '', tasks: '', llms: '', tools: '' }
-  const cursors = { ...ids }
-  // Two of each, so that there is a next page.
-  for (const slug of ['one', 'two']) {
-    ids.projects = (await org.projects.create({ name: slug, slug })).id
-    ids.agents = (await org.agents.create({ name: slug, username: slug })).id
-    ids.workflows = (await org.workflows.create({ name: slug, slug })).id
-    ids.schedules = (await org.schedules.create({ name: slug, workflowId: ids.workflows, ...cron })).id
-    ids.tasks = (await org.tasks.enqueue({ kind: slug })).id
-    ids.llms = (await org.llms.configure({ llm: slug })).id
-    ids.tools = (await org.tools.enable(slug)).id
-  }
-  const firstOf = async (all: Pick<ScopedRepository<object>, 'list'>) => (await all.list({ limit: 1 })).next ?? ''
-  for (const name of resources) cursors[name] = await firstOf(org[name])
-  return { tenancy, org, ids, cursors }
-}
-
-async function fillCatalogs(admin: Session): Promise<void> {
-  for (const key of ['one', 'two']) {
-    await admin.query(
-      'insert into platform.llms (id, key, name, provider) values ($1, $2, $2, $2) on conflict (key) do nothing',
-      [newId(), key],
-    )
-    await admin.query('insert into platform.tools (id, key, name) values ($1, $2, $2) on conflict (key) do nothing', [
-      newId(),
-      key,
-    ])
-  }
-}
-
-const cron = { cron: '0 * * * *', timezone: 'UTC' }
-const earlier = new Date(Date.UTC(2020, 0, 1))
-const owner = 'worker'
-
-/** What is called, with arguments that are right, each time new ones. */
-export interface Entry {
-  readonly name: string
-  readonly args: (ours: Side) => unknown[]
-  readonly call: (ours: Side, args: readonly unknown[]) => unknown
-  /** The catalog decides, so that an input may be refused after the catalog was read. */
-  readonly asksFirst?: boolean
-}
-
-/** For each public method its arguments. A method without them does not compile. */
-type Arguments<Repository> = {
-  readonly [Name in keyof Repository as Repository[Name] extends (...args: never[]) => unknown ? Name : never]: (
-    ours: Side,
-  ) => unknown[]
-}
-
-const reads = (resource: Resource) => {
-  const filter = ({ ids }: Side) => ({
-    id: { in: [ids[resource]] },
-    createdAt: { gte: earlier },
-    or: [{ id: ids[resource] }, { not: { updatedAt: { lt: earlier } } }],
-  })
-  return {
-    find: ({ ids }: Side) => [ids[resource], { select: ['id', 'createdAt'] }],
-    get: ({ ids }: Side) => [ids[resource], { select: ['id'] }],
-    findMany: ({ ids }: Side) => [[ids[resource], newId()]],
-    getMany: ({ ids }: Side) => [[ids[resource]]],
-    list: (ours: Side) => [
-      { ...filter(ours), limit: 5, orderBy: ['-createdAt', 'id'], select: ['id', 'updatedAt'], total: true },
-    ],
-    stream: (ours: Side) => [{ ...filter(ours), limit: 5 }],
-    count: (ours: Side) => [filter(ours)],
-    exists: (ours: Side) => [filter(ours)],
-  }
-}
-
-const id =
-  (resource: Resource) =>
-  ({ ids }: Side) => [ids[resource]]
+import { ofProjectParts } from './bad-input-parts.js'
+import {
+  apply,
+  type Arguments,
+  cron,
+  earlier,
+  type Entry,
+  flagKey,
+  id,
+  owner,
+  reads,
+  resources,
+  type Side,
+} from './bad-input-side.js'
 
 const project = () => ({
   name: 'Three',
@@ -232,10 +149,6 @@ const ofTools: Arguments<Tools> = {
   disable: id('tools'),
 }
 
-type AnyMethod = (this: unknown, ...args: readonly unknown[]) => unknown
-const apply = (target: object, name: string, args: readonly unknown[]): unknown =>
-  Reflect.apply((target as Record<string, AnyMethod>)[name] as AnyMethod, target, args)
-
 const tables = {
   projects: ofProjects,
   agents: ofAgents,
@@ -318,8 +231,6 @@ const ofBilling = Object.entries({ usage: ofUsage, credits: ofCredits }).flatMap
   })),
 )
 
-const flagKey = 'bad-input'
-
 const ofFlags: Arguments<Flags> = {
   evaluate: () => [flagKey, { strict: true }],
   evaluateAll: () => [{ strict: true }],
@@ -334,71 +245,6 @@ const ofFeatureFlags = Object.entries(ofFlags as Readonly<Record<string, Entry['
     args,
     call: ({ org }, given) => apply(org.flags, name, given),
   }),
-)
-
-const disk = () => ({
-  sizeGb: 20,
-  ioBudget: 1,
-  autoscaleEnabled: true,
-  autoscaleGrowthPercent: 5,
-  autoscaleLimitGb: 50,
-})
-const machine = () => ({ instanceSize: 'small', cpuCores: '2.25', memoryGb: '4' })
-const database = () => ({ name: newId(), type: 'redis', config: { a: [1] }, connectionString: 'redis://here' })
-const hour = () => ({ from: earlier, to: '2020-01-01T01:00:00Z', step: 60, empty: true })
-
-/** What belongs to projects, by its place there. */
-const ofParts: Readonly<Record<string, Readonly<Record<string, Entry['args']>>>> = {
-  disk: {
-    find: id('projects'),
-    get: id('projects'),
-    configure: ({ ids }) => [ids.projects, disk()],
-  },
-  compute: {
-    find: id('projects'),
-    get: id('projects'),
-    configure: ({ ids }) => [ids.projects, machine()],
-  },
-  databases: {
-    find: ({ ids }) => [ids.projects, newId()],
-    get: ({ ids }) => [ids.projects, newId()],
-    list: ({ ids }) => [ids.projects, { limit: 5, type: 'redis' }],
-    create: ({ ids }) => [ids.projects, database()],
-    update: ({ ids }) => [ids.projects, newId(), { status: 'error', connectionString: 'redis://there' }],
-    delete: ({ ids }) => [ids.projects, newId()],
-    restore: ({ ids }) => [ids.projects, newId()],
-    reveal: ({ ids }) => [ids.projects, newId()],
-    recordHealth: ({ ids }) => [ids.projects, newId(), { health: 'down', healthCheckedAt: earlier }],
-  },
-  'databases.metrics': {
-    record: ({ ids }) => [ids.projects, newId(), [{ metricType: 'cpu', value: 1.5, recordedAt: earlier }]],
-    query: ({ ids }) => [ids.projects, newId(), { metricType: 'cpu', aggregate: 'last', ...hour() }],
-  },
-  'databases.connections': {
-    log: ({ ids }) => [ids.projects, newId(), { eventType: 'opened', message: 'hello', recordedAt: earlier }],
-    list: ({ ids }) => [ids.projects, { databaseId: newId(), limit: 5 }],
-  },
-  metrics: {
-    record: ({ ids }) => [ids.projects, [{ recordedAt: earlier, cpuUsage: '1.5', queryCount: 3 }]],
-    query: ({ ids }) => [ids.projects, { metrics: ['cpuUsage'], ...hour() }],
-  },
-  addons: {
-    list: id('projects'),
-    activate: ({ ids }) => [ids.projects, { addonId: 'pitr', addonVariant: 'pitr_7', quantity: 2 }],
-    changeVariant: ({ ids }) => [ids.projects, 'pitr', { addonVariant: 'pitr_14', quantity: 1 }],
-    deactivate: ({ ids }) => [ids.projects, 'pitr'],
-  },
-}
-
-const partOf = (org: Org, path: string): object =>
-  path.split('.').reduce((part: object, name) => Reflect.get(part, name) as object, org.projects)
-
-const ofProjectParts = Object.entries(ofParts).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([name, args]): Entry => ({
-    name: `projects.${path}.${name}`,
-    args,
-    call: ({ org }, given) => apply(partOf(org, path), name, given),
-  })),
 )
 
 const strict = z.strictObject({ kind: z.string().max(50) })

@@ -16,7 +16,7 @@ import { useDatabase } from '../../src/testing/vitest.js'
 import { openWithout } from '../../src/testing/walls.js'
 import { contextOf } from '../support/scope-context.js'
 import { badInputs } from './bad-input.js'
-import type { Entry } from './bad-input-calls.js'
+import type { Entry } from './bad-input-side.js'
 
 const database = useDatabase()
 let tenancy: Tenancy

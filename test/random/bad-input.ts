@@ -3,7 +3,8 @@ import { InvalidCursorError, InvalidInputError, InvalidOrgIdError, TenantryError
 import { newId } from '../../src/core/ids.js'
 import type { Session } from '../../src/database/session.js'
 import { openWithout } from '../../src/testing/walls.js'
-import { entries, type Entry, makeSide, type Side } from './bad-input-calls.js'
+import { entries } from './bad-input-calls.js'
+import { type Entry, makeSide, type Side } from './bad-input-side.js'
 import { type Hostile, hostile, hostileKey } from './hostile.js'
 
 export interface BadInputRun {

@@ -1,12 +1,12 @@
 import { NotFoundError } from '../errors.js'
-import type { Planned } from '../planned.js'
+import { type Planned, planned } from '../planned.js'
 import { withCondition } from './filters.js'
 import type { TablePlan } from './table-plan.js'
 
 /** The ids of the projects that an actor may read. Undefined for all of them. */
 export type Among = readonly string[] | undefined
 
-export const isAmong = (row: object, among: Among): boolean =>
+const isAmong = (row: object, among: Among): boolean =>
   among === undefined || among.includes((row as { readonly id: string }).id)
 
 /**
@@ -27,6 +27,15 @@ export const seen = <Row extends object>(
           return row !== undefined && isAmong(by ?? row, among) ? row : undefined
         },
       }
+
+/** Those of the rows that are there and that the actor may read. */
+export const eachSeen = <Row extends object>(
+  plan: Planned<readonly (Row | undefined)[]>,
+  among: Among,
+): Planned<Row[]> =>
+  planned(plan.call, (result, diagnosis) =>
+    plan.read(result, diagnosis).flatMap((row) => (row !== undefined && isAmong(row, among) ? [row] : [])),
+  )
 
 /** A row that the actor may not read is not found, and neither are rows of which one is such a row. */
 export const allSeen = <Rows extends object | readonly object[]>(

@@ -1,7 +1,7 @@
-import type { Call, Result, Statement } from '../executor.js'
+import type { Binding, Call, Result, Statement } from '../executor.js'
 import { NotFoundError } from '../errors.js'
 import type { Parents } from './parent-locks.js'
-import type { TablePlan } from './table-plan.js'
+import { ownerValues, type TablePlan } from './table-plan.js'
 
 /** A table and the owner of its rows: the input of every planned call. */
 export interface Target<Row> {
@@ -11,6 +11,19 @@ export interface Target<Row> {
   readonly parents: Parents
   readonly readRow: (row: readonly unknown[]) => Row
 }
+
+/** `project` is the second owner of a plan with two, `planWithin`. */
+export const targetOf = <Row>(
+  plan: TablePlan,
+  binding: Binding,
+  parents: Parents,
+  project: string | undefined,
+): Target<Row> => ({
+  plan,
+  owner: [...ownerValues(plan, binding), ...(plan.ownerPlaces === 2 && project !== undefined ? [project] : [])],
+  parents,
+  readRow: plan.readRow as Target<Row>['readRow'],
+})
 
 export const callOf = (target: Target<unknown>, statement: Statement, values: readonly unknown[]): Call => ({
   statement,
