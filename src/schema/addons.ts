@@ -97,7 +97,7 @@ export const newAddon = z.strictObject({
   name: shape.label(),
   type: shape.label(63),
   description: shape.text(1000).nullish(),
-  variants: z.array(addonVariant).max(100).refine(areDistinct, 'names a variant twice').optional(),
+  variants: z.array(shape.own(addonVariant)).max(100).refine(areDistinct, 'names a variant twice').optional(),
   active: z.boolean().optional(),
 })
 export const addonPatch = newAddon.omit({ addonId: true }).partial()

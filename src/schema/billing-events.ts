@@ -87,7 +87,7 @@ const providerInvoice = z
     dueAt: shape.instant.nullish(),
     finalizedAt: shape.instant.nullish(),
     paidAt: shape.instant.nullish(),
-    lines: z.array(invoiceLine).max(maxInvoiceLines).optional(),
+    lines: z.array(shape.own(invoiceLine)).max(maxInvoiceLines).optional(),
     hostedUrl: shape.url.nullish(),
     pdfUrl: shape.url.nullish(),
   })
@@ -116,9 +116,9 @@ export const providerEvent = z.strictObject({
   createdAt: shape.instant,
   /** The provider's id of the customer, which `system.billing.link` gave to an organization. */
   customerId: shape.label(255).nullish(),
-  subscription: providerSubscription.optional(),
-  invoice: providerInvoice.optional(),
-  paymentMethod: providerPaymentMethod.optional(),
+  subscription: shape.own(providerSubscription).optional(),
+  invoice: shape.own(providerInvoice).optional(),
+  paymentMethod: shape.own(providerPaymentMethod).optional(),
 })
 
 export interface ProviderEvent extends z.input<typeof providerEvent> {}

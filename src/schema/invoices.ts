@@ -98,7 +98,7 @@ declareTable(invoices, { kind: 'tenant', audited: true })
 /** A line as it is given. Without an amount it is the quantity times the unit amount, rounded half away from zero. */
 const newInvoiceLine = invoiceLine.partial({ amount: true })
 export const maxInvoiceLines = 1000
-export const newInvoiceLines = z.array(newInvoiceLine).max(maxInvoiceLines)
+export const newInvoiceLines = z.array(shape.own(newInvoiceLine)).max(maxInvoiceLines)
 
 /** A draft. Its subtotal is the sum of the lines, its total the subtotal and the tax. */
 export const newInvoice = z.strictObject({

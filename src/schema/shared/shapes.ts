@@ -86,6 +86,15 @@ export const decimal = (precision: number, scale: number, range: 'any' | 'not ne
 
 export const money = decimal(14, 2, 'not negative')
 
+/** An object inside of another one, without what it inherits: a polluted prototype would add fields to it. */
+export const own = <Schema extends z.ZodObject | z.ZodUnion>(schema: Schema) =>
+  z.preprocess(ownPart, schema) as unknown as z.ZodType<z.output<Schema>, z.input<Schema>>
+
+const ownPart = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+    ? Object.assign(Object.create(null) as object, value)
+    : value
+
 export const currency = z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as "EUR"')
 
 export const country = z.string().regex(/^[A-Z]{2}$/, 'must be an ISO 3166 code such as "DE"')
