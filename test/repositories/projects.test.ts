@@ -169,7 +169,7 @@ test.each<object>([
   { metadata: {} },
   { databasePassword: 'x' },
   { toString: 'x' },
-  { slug: { contains: 'x' } },
+  { slug: { includes: 'x' } },
   { slug: { $ne: 'x' } },
   { slug: {} },
   { slug: ['x'] },
