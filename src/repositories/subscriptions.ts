@@ -117,7 +117,7 @@ interface WithPlan {
 function lockWithPlan(rows: ScopedTable<Subscription>, planId: string): Query<WithPlan> {
   const statement = ownStatement(rows.plan, OrganizationSubscription, 'lock with plan', false, (plan) => {
     const { sql, owned } = plan.as('s')
-    return `select s."id", p."name", ${hasEnded('s', 'statement_timestamp()')} from ${sql}
+    return `select s."id", p."name", ${hasEnded('s', now)} from ${sql}
       left join platform.billing_plans p on p."id" = $2::text and p."active"
       where ${owned} for no key update of s`
   })
@@ -132,7 +132,9 @@ function lockWithPlan(rows: ScopedTable<Subscription>, planId: string): Query<Wi
   )
 }
 
-const isOver = hasEnded('subscriptions', 'statement_timestamp()')
+// By the clock after the lock: whoever waited for it began before the other one ended the subscription.
+const now = 'pg_catalog.clock_timestamp()'
+const isOver = hasEnded('subscriptions', now)
 
 const hasEndedAlready = (verb: string) =>
   new ConflictError('subscriptions', ['status'], `subscriptions: cannot ${verb}: the subscription has ended`)
