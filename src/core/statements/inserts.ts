@@ -7,7 +7,7 @@ import type { Values } from '../values.js'
 import type { ChangeStatement } from './statement-cache.js'
 import { automatic, type Given, given, places, propertiesOf, shapeOf, valuesOf } from './given-values.js'
 import type { Guard } from './guard.js'
-import { givenParents, parentLocks, type ParentLocks } from './parent-locks.js'
+import { aliveColumns, assertAlive, givenParents, parentIds, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { UniqueKey } from './table-keys.js'
 import type { TablePlan } from './table-plan.js'
 import { callOf, type Target } from './target.js'
@@ -101,31 +101,42 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
   }
   return {
     call: changeCall(target, statement, valuesOf(all)),
-    diagnose: whyKept(target, key, all, guard),
+    diagnose: whyKept(target, keyName, all, locks, guard),
     read({ rows: [changed] }, diagnosis) {
       if (changed !== undefined) return target.readRow(changed)
       const [found] = diagnosis?.rows ?? []
       if (found === undefined) throw new BrokenReferenceError(plan.resource, givenParents(target.parents, values))
+      assertAlive(plan, locks, found)
       // Somebody else has made the row after the statement began.
       if (found.at(-1) === true) throw new RetryableError('serialization')
-      throw guard.refuse(found)
+      throw guard.refuse(found.slice(locks.parents.length))
     },
   }
 }
 
-/** Selects what the guard asks of the row that was there, and whether the guard lets it be changed. */
-function whyKept(target: Target<unknown>, key: UniqueKey, all: readonly Given[], { ask, when }: Guard): Call {
+/** Selects the row that was there: for each parent whether it is alive, what the guard asks, and whether the guard lets it be changed. */
+function whyKept(
+  target: Target<unknown>,
+  keyName: string,
+  all: readonly Given[],
+  locks: ParentLocks,
+  { ask, when }: Guard,
+): Call {
   const { plan } = target
   const statement = plan.statements.get(
-    `why kept ${key.columns.map(({ property }) => property).join()} ${shapeOf(all)} ${ask} ${when}`,
+    `why kept ${keyName} ${shapeOf(all)} ${locks.shape} ${ask} ${when}`,
     'read',
     () => {
       const given = places(all, plan.ownerPlaces).map((place, index) => `${place} as ${all[index]?.column.sql ?? ''}`)
-      return `select ${ask}, (select ${when} from (select ${given.join(', ')}) as excluded)
-        from ${plan.sql} where ${plan.visible} and ${rowWithKey(plan, all, key)}`
+      const selected = [
+        ...aliveColumns(locks, plan.ownerPlaces + all.length),
+        ask,
+        `(select ${when} from (select ${given.join(', ')}) as excluded)`,
+      ]
+      return `select ${selected.join(', ')} from ${plan.sql} where ${plan.visible} and ${rowWithKey(plan, all, keyOf(plan, keyName))}`
     },
   )
-  return callOf(target, statement, valuesOf(all))
+  return callOf(target, statement, [...valuesOf(all), ...parentIds(locks)])
 }
 
 const insertion = <Row>(
@@ -144,10 +155,11 @@ const rowWith = <Row>(target: Target<Row>, { columns }: UniqueKey, values: Value
   planFindBy(target, Object.fromEntries(columns.map(({ property }) => [property, values[property]]))).call
 
 /** The condition of the row that conflicts with the given one. */
-function rowWithKey(plan: TablePlan, all: readonly Given[], { columns, predicate }: UniqueKey): string {
+function rowWithKey(plan: TablePlan, all: readonly Given[], { columns, predicate, nullsAreEqual }: UniqueKey): string {
   const same = places(all, plan.ownerPlaces).flatMap((place, index) => {
     const column = all[index]?.column
-    return column !== undefined && columns.includes(column) ? [`${column.sql} = ${place}`] : []
+    if (column === undefined || !columns.includes(column)) return []
+    return [`${column.sql} ${nullsAreEqual && !column.notNull ? 'is not distinct from' : '='} ${place}`]
   })
   return [plan.owned, ...same, ...(predicate === undefined ? [] : [`(${predicate})`])].join(' and ')
 }

@@ -16,7 +16,8 @@ import {
   reversed,
   sortText,
 } from './orders.js'
-import { readSelection, type Selected, type Selection, type SelectOptions } from './selections.js'
+import type { Selection } from './row-reader.js'
+import { readSelection, type Selected, type SelectOptions } from './selections.js'
 import type { TablePlan } from './table-plan.js'
 import { callOf, type Target } from './target.js'
 

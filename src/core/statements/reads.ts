@@ -4,7 +4,8 @@ import { parseId } from '../ids.js'
 import { type Planned, planned } from '../planned.js'
 import { ownItems } from '../values.js'
 import { comparableValue, compileFilter } from './filters.js'
-import { type Selection, selectionOf } from './selections.js'
+import type { Selection } from './row-reader.js'
+import { selectionOf } from './selections.js'
 import { columnOf, type TablePlan } from './table-plan.js'
 import { callOf, firstPlace, firstRow, onlyRow, type Target } from './target.js'
 
@@ -19,9 +20,9 @@ export function planFind<Row>(target: Target<Row>, id: string, options?: unknown
 
 export function planGet<Row>(target: Target<Row>, id: string, options?: unknown): Planned<Row> {
   const { plan } = target
-  const { readRow, ...selection } = selectionOf(target, options)
+  const selection = selectionOf(target, options)
   const call = callOf(target, findStatement(plan, selection), [parseId(id)])
-  return planned(call, (result) => onlyRow({ plan, readRow }, result))
+  return planned(call, (result) => onlyRow(plan, selection, result))
 }
 
 /** The row, locked against changes until the transaction ends. */
@@ -30,7 +31,7 @@ export function planLock<Row>(target: Target<Row>, id: string): Planned<Row> {
   const text = () =>
     `select ${plan.selected} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)} for no key update`
   const statement = plan.statements.get('lock row', 'read', text)
-  return planned(callOf(target, statement, [parseId(id)]), (result) => onlyRow(target, result))
+  return planned(callOf(target, statement, [parseId(id)]), (result) => onlyRow(target.plan, target, result))
 }
 
 /** The row with that unique key. Its values are compared as they are: an object from a request is not read as a filter. */
@@ -38,12 +39,12 @@ export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row |
   const { plan } = target
   for (const [property, value] of Object.entries(key)) comparableValue(columnOf(plan, property), value)
   const text = (where: string) => `select ${plan.selected} from ${plan.sql} where ${where} limit 1`
-  return planned(filteredCall(target, 'find', key, text, 'key'), (result) => firstRow(target, result))
+  return planned(filteredCall(target, 'find by', key, text, 'key'), (result) => firstRow(target, result))
 }
 
 export function planGetBy<Row extends object>(target: Target<Row>, key: object): Planned<Row> {
   const { call } = planFindBy(target, key)
-  return planned(call, (result) => onlyRow(target, result))
+  return planned(call, (result) => onlyRow(target.plan, target, result))
 }
 
 /** The rows with these ids, in the order of the ids; undefined for an id without a row. */
@@ -106,8 +107,8 @@ function filteredCall(
   )
 }
 
-function findStatement(plan: TablePlan, { shape, sql }: Pick<Selection<unknown>, 'shape' | 'sql'>): Statement {
-  return plan.statements.get(`find ${shape}`, 'read', () => {
+function findStatement(plan: TablePlan, { shape, sql }: Selection<unknown>): Statement {
+  return plan.statements.get(shape === '' ? 'find' : `find ${shape}`, 'read', () => {
     if (!plan.hasId) throw new DefinitionError(`${plan.resource} has no id to find a row by: use list and exists`)
     return `select ${sql} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)}`
   })

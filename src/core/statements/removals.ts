@@ -16,7 +16,7 @@ export function planRemoval<Row>(target: Target<Row>, removal: Removal, id: stri
   return {
     call: changeCall(target, statement, [id]),
     diagnose: undefined,
-    read: (result) => onlyRow(target, result),
+    read: (result) => onlyRow(target.plan, target, result),
   }
 }
 

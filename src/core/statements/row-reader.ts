@@ -1,3 +1,15 @@
+import type { ColumnPlan } from './column-plan.js'
+
+/** The columns that a read returns, and how a row is made of them. */
+export interface Selection<Selected> {
+  /** Stands in the keys of statements. Empty for a default read. */
+  readonly shape: string
+  readonly columns: readonly ColumnPlan[]
+  /** As they stand behind `select`. */
+  readonly sql: string
+  readonly readRow: (values: readonly unknown[]) => Selected
+}
+
 interface ReadColumn {
   readonly property: string
   readonly decode: ((value: unknown) => unknown) | undefined

@@ -1,8 +1,6 @@
-import { BoundedMap } from '../bounded-map.js'
 import { InvalidInputError } from '../errors.js'
 import { ownItems, readOptions } from '../values.js'
-import type { ColumnPlan } from './column-plan.js'
-import { rowReader } from './row-reader.js'
+import { rowReader, type Selection } from './row-reader.js'
 import type { TablePlan } from './table-plan.js'
 import type { Target } from './target.js'
 
@@ -16,29 +14,16 @@ export interface SelectOptions<Name extends string> {
   readonly select?: readonly Name[] | undefined
 }
 
-/** The columns that a read returns. */
-export interface Selection<Row> {
-  /** Stands in the keys of statements. Empty for a default read. */
-  readonly shape: string
-  readonly columns: readonly ColumnPlan[]
-  /** As they stand behind `select`. */
-  readonly sql: string
-  readonly readRow: (values: readonly unknown[]) => Row
-}
-
-type ReadRow = TablePlan['readRow']
-
-/** A reader is compiled, so it is kept. Selections may come from requests, so their number is limited. */
-const capacity = 200
-const readers = new WeakMap<TablePlan, BoundedMap<string, Selection<ReturnType<ReadRow>>>>()
-
 /** The options of a read by id. */
 export const selectionOf = <Row>(target: Target<Row>, options: unknown): Selection<Row> =>
-  readSelection(target, readOptions(options, ['select']).select)
+  readSelection(target, options === undefined ? undefined : readOptions(options, ['select']).select)
 
 /** The named fields in the order of the table, so that the order of the names makes no further statement. */
-export function readSelection<Row>({ plan, readRow }: Target<Row>, select: unknown): Selection<Row> {
-  if (select === undefined) return { shape: '', columns: plan.columns, sql: plan.selected, readRow }
+export function readSelection<Row>({ plan }: Target<Row>, select: unknown): Selection<Row> {
+  return (select === undefined ? plan.whole : namedSelection(plan, select)) as Selection<Row>
+}
+
+function namedSelection(plan: TablePlan, select: unknown): TablePlan['whole'] {
   const names = new Set(ownItems(select, 'select', plan.columns.length))
   if (names.size === 0) throw new InvalidInputError('select', `is empty; ${fieldsOf(plan)}`)
   const columns = plan.columns.filter(({ property }) => names.delete(property))
@@ -46,17 +31,12 @@ export function readSelection<Row>({ plan, readRow }: Target<Row>, select: unkno
     const shown = typeof name === 'string' ? `"${name.slice(0, 60)}" is not a field to select` : 'must hold text'
     throw new InvalidInputError('select', `${shown}; ${fieldsOf(plan)}`)
   }
-  return keptSelection(plan, columns) as Selection<Row>
-}
-
-function keptSelection(plan: TablePlan, columns: readonly ColumnPlan[]): Selection<ReturnType<ReadRow>> {
-  const known = readers.get(plan) ?? new BoundedMap<string, Selection<ReturnType<ReadRow>>>(capacity)
-  readers.set(plan, known)
   const sql = columns.map((column) => column.sql).join(', ')
-  const found = known.get(sql)
+  const found = plan.selections.get(sql)
   if (found !== undefined) return found
+  // A reader is compiled, so it is kept.
   const made = { shape: sql, columns, sql, readRow: rowReader(columns) }
-  known.set(sql, made)
+  plan.selections.set(sql, made)
   return made
 }
 

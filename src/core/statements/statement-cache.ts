@@ -45,8 +45,9 @@ export class StatementCache {
     const found = this.known.get(shape)
     if (found !== undefined) return found as ChangeStatement
     const change = make()
-    // With locks of parents in front, an insert returns nothing where a parent is missing.
-    const isCertain = change.verb === 'insert' && change.ctes.length === 0 && change.upsert?.mayMiss !== true
+    // With locks of parents in front, an insert returns nothing where a parent is missing; with a condition, where the row keeps its values.
+    const isCertain =
+      change.verb === 'insert' && change.ctes.length === 0 && change.where === '' && change.upsert?.mayMiss !== true
     const effect = change.verb === 'select' ? 'read' : isCertain ? 'insert' : 'change'
     const made = { ...statement(renderChange(change), effect), change }
     return this.keep(shape, made)

@@ -18,6 +18,8 @@ export interface UniqueKey {
   /** The predicate of a partial index, as SQL; undefined for a key of all rows. */
   readonly predicate: string | undefined
   readonly isPrimary: boolean
+  /** Whether two nulls in it are equal. */
+  readonly nullsAreEqual: boolean
 }
 
 type Named = (column: string) => ColumnPlan | undefined
@@ -47,21 +49,30 @@ export function parentsOf(table: PgTable, named: Named, owner: ColumnPlan | unde
 export function keysOf(table: PgTable, named: Named, owner: ColumnPlan | undefined): Map<string, UniqueKey> {
   const { name, columns, primaryKeys, uniqueConstraints, indexes } = getTableConfig(table)
   const keys = new Map<string, UniqueKey>()
-  const add = (name: string | undefined, columns: readonly { name?: string }[], isPrimary: boolean, where?: SQL) => {
+  const add = (
+    name: string | undefined,
+    columns: readonly { name?: string }[],
+    {
+      isPrimary = false,
+      nullsAreEqual = false,
+      where,
+    }: { isPrimary?: boolean; nullsAreEqual?: boolean; where?: SQL | undefined },
+  ) => {
     const all = columns.flatMap((column) => named(column.name ?? '') ?? [])
     if (name === undefined || all.length !== columns.length || (owner !== undefined && all[0] !== owner)) return
     const predicate = where === undefined ? undefined : dialect.sqlToQuery(where).sql
     const conflict = `(${all.map(({ sql }) => sql).join(', ')})${predicate === undefined ? '' : ` where ${predicate}`}`
-    keys.set(name, { columns: all.filter((column) => column !== owner), conflict, predicate, isPrimary })
+    keys.set(name, { columns: all.filter((column) => column !== owner), conflict, predicate, isPrimary, nullsAreEqual })
   }
   // A primary key that is written beside its column gets this name from Postgres.
-  if (owner === undefined) for (const column of columns) if (column.primary) add(`${name}_pkey`, [column], true)
-  for (const key of primaryKeys) add(key.getName(), key.columns, true)
-  for (const key of uniqueConstraints) add(key.getName(), key.columns, false)
+  if (owner === undefined)
+    for (const column of columns) if (column.primary) add(`${name}_pkey`, [column], { isPrimary: true })
+  for (const key of primaryKeys) add(key.getName(), key.columns, { isPrimary: true })
+  for (const key of uniqueConstraints) add(key.getName(), key.columns, { nullsAreEqual: key.nullsNotDistinct })
   for (const { config } of indexes) {
     // An index over an expression has no columns that an input could hold.
     if (config.unique && !config.columns.some((column) => is(column, SQL))) {
-      add(config.name, config.columns as AnyPgColumn[], false, config.where)
+      add(config.name, config.columns as AnyPgColumn[], { where: config.where })
     }
   }
   return keys

@@ -2,10 +2,11 @@ import { getTableColumns } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { isSealed } from '../../schema/shared/ciphertext.js'
 import { changeableColumns, factsOf } from '../../schema/shared/kinds.js'
+import { BoundedMap } from '../bounded-map.js'
 import { DefinitionError, InvalidInputError } from '../errors.js'
 import type { Binding } from '../executor.js'
 import { type ColumnPlan, planColumn, quoted } from './column-plan.js'
-import { rowReader } from './row-reader.js'
+import { rowReader, type Selection } from './row-reader.js'
 import { StatementCache } from './statement-cache.js'
 import { keysOf, parentsOf, type ParentKey, type UniqueKey } from './table-keys.js'
 
@@ -55,20 +56,28 @@ export interface TablePlan extends TableNames {
   readonly statements: StatementCache
   /** Makes a row of the values of a default read. */
   readonly readRow: (values: readonly unknown[]) => Record<string, unknown>
+  /** The default read. */
+  readonly whole: Selection<Record<string, unknown>>
+  /** Reads of some fields, by their SQL. They may come from requests, so their number is limited. */
+  readonly selections: BoundedMap<string, Selection<Record<string, unknown>>>
   /** How many parameters the owner takes: `$1`, or none. In a plan within a parent the parent is `$2`. */
   readonly ownerPlaces: 0 | 1 | 2
   as(alias: string): TableNames
 }
 
+/** The plans of a table, by the properties that name the parents of its rows. */
+type Plans = WeakMap<PgTable, Map<string, TablePlan>>
+
 const plans = new WeakMap<PgTable, TablePlan>()
 const unownedPlans = new WeakMap<PgTable, TablePlan>()
-const childPlans = new WeakMap<PgTable, TablePlan>()
-const plansWithin = new WeakMap<PgTable, TablePlan>()
+const childPlans: Plans = new WeakMap()
+const plansWithin: Plans = new WeakMap()
 
-export const planOf = (table: PgTable): TablePlan => known(plans, table, ownerOf)
+export const planOf = (table: PgTable): TablePlan => known(plans, table, () => makePlan(table, ownerOf))
 
 /** The plan over the rows of every owner, which only a scope of the system may have. */
-export const planOfAllOwners = (table: PgTable): TablePlan => known(unownedPlans, table, () => undefined)
+export const planOfAllOwners = (table: PgTable): TablePlan =>
+  known(unownedPlans, table, () => makePlan(table, () => undefined))
 
 /** A reference to a soft-deletable row, which hides the rows that refer to it once it is deleted. */
 export interface HidingParent {
@@ -78,34 +87,40 @@ export interface HidingParent {
 
 /** The plan in which rows of a deleted parent are hidden, as deleted rows are. */
 export const planOfChildren = (table: PgTable, parent: HidingParent): TablePlan =>
-  known(childPlans, table, ownerOf, { hiding: [parent], within: undefined })
+  knownOfChildren(childPlans, table, { hiding: [parent], within: undefined })
 
 /**
  * The plan of the rows of one parent, the first of these: its id is `$2`. A row of another parent is not there, and neither is one of a
  * deleted parent. It is for rows that exist: an insert goes by another plan.
  */
 export const planWithin = (table: PgTable, ...hiding: readonly [HidingParent, ...HidingParent[]]): TablePlan =>
-  known(plansWithin, table, ownerOf, { hiding, within: hiding[0].property })
+  knownOfChildren(plansWithin, table, { hiding, within: hiding[0].property })
 
 interface Hiding {
   readonly hiding: readonly HidingParent[]
   readonly within: string | undefined
 }
 
+const maxSelections = 200
+
 const noParents: Hiding = { hiding: [], within: undefined }
 
-function known(
-  made: WeakMap<PgTable, TablePlan>,
-  table: PgTable,
-  owner: typeof ownerOf,
-  parents = noParents,
-): TablePlan {
-  let plan = made.get(table)
-  if (plan === undefined) {
-    plan = makePlan(table, owner, parents)
-    made.set(table, plan)
+function knownOfChildren(made: Plans, table: PgTable, parents: Hiding): TablePlan {
+  const ofTable = known(made, table, () => new Map<string, TablePlan>())
+  return known(ofTable, parents.hiding.map(({ property }) => property).join(), () => makePlan(table, ownerOf, parents))
+}
+
+function known<Key extends WeakKey | string, Value>(
+  made: { get(key: Key): Value | undefined; set(key: Key, value: Value): unknown },
+  key: Key,
+  make: () => Value,
+): Value {
+  let value = made.get(key)
+  if (value === undefined) {
+    value = make()
+    made.set(key, value)
   }
-  return plan
+  return value
 }
 
 /** The value of the owner's parameter. Throws for a table whose rows belong to another kind of owner than the scope's. */
@@ -143,7 +158,7 @@ export function givenColumn(plan: TablePlan, property: string): ColumnPlan {
   return column
 }
 
-function makePlan(table: PgTable, findOwner: typeof ownerOf, { hiding, within }: Hiding): TablePlan {
+function makePlan(table: PgTable, findOwner: typeof ownerOf, { hiding, within } = noParents): TablePlan {
   const { name, schema } = getTableConfig(table)
   const all = Object.entries(getTableColumns(table)).map(([property, column]) => ({ property, column }))
   const byProperty = new Map(all.map(({ property, column }) => [property, planColumn(property, column)]))
@@ -173,8 +188,10 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf, { hiding, within }:
   }
   const keys = keysOf(table, named, owner?.column)
   const hasId = named('id') !== undefined && named('id') !== owner?.column
+  const own = names('', qualified)
+  const readRow = rowReader(columns)
   return {
-    ...names('', qualified),
+    ...own,
     as: (alias) => names(`${alias}.`, `${qualified} ${alias}`),
     table,
     resource: name,
@@ -196,7 +213,9 @@ function makePlan(table: PgTable, findOwner: typeof ownerOf, { hiding, within }:
     parents: parentsOf(table, named, owner?.column),
     keys,
     statements: new StatementCache(),
-    readRow: rowReader(columns),
+    readRow,
+    whole: { shape: '', columns, sql: own.selected, readRow },
+    selections: new BoundedMap(maxSelections),
   }
 }
 

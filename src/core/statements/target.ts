@@ -1,29 +1,38 @@
 import type { Binding, Call, Result, Statement } from '../executor.js'
-import { NotFoundError } from '../errors.js'
+import { DefinitionError, NotFoundError } from '../errors.js'
 import type { Parents } from './parent-locks.js'
 import { ownerValues, type TablePlan } from './table-plan.js'
 
 /** A table and the owner of its rows: the input of every planned call. */
 export interface Target<Row> {
   readonly plan: TablePlan
-  /** The value of the owner's parameter, if there is one. */
+  /** The values of the owner's parameters: none, one, or in a plan within a parent two. */
   readonly owner: readonly string[]
   readonly parents: Parents
   readonly readRow: (row: readonly unknown[]) => Row
 }
 
 /** `project` is the second owner of a plan with two, `planWithin`. */
-export const targetOf = <Row>(
+export function targetOf<Row>(
   plan: TablePlan,
   binding: Binding,
   parents: Parents,
   project: string | undefined,
-): Target<Row> => ({
-  plan,
-  owner: [...ownerValues(plan, binding), ...(plan.ownerPlaces === 2 && project !== undefined ? [project] : [])],
-  parents,
-  readRow: plan.readRow as Target<Row>['readRow'],
-})
+): Target<Row> {
+  const owner = ownerValues(plan, binding)
+  return {
+    plan,
+    owner: plan.ownerPlaces === 2 ? [...owner, parentOf(plan, project)] : owner,
+    parents,
+    readRow: plan.readRow as Target<Row>['readRow'],
+  }
+}
+
+function parentOf({ resource }: TablePlan, project: string | undefined): string {
+  if (project === undefined)
+    throw new DefinitionError(`${resource}: a plan within a parent needs the id of that parent`)
+  return project
+}
 
 export const callOf = (target: Target<unknown>, statement: Statement, values: readonly unknown[]): Call => ({
   statement,
@@ -37,7 +46,11 @@ export const firstRow = <Row>({ readRow }: Pick<Target<Row>, 'readRow'>, { rows:
   row === undefined ? undefined : readRow(row)
 
 /** Throws NotFoundError: missing, deleted and another owner's are the same. */
-export function onlyRow<Row>({ plan, readRow }: Pick<Target<Row>, 'plan' | 'readRow'>, { rows: [row] }: Result): Row {
-  if (row === undefined) throw new NotFoundError(plan.resource)
+export function onlyRow<Row>(
+  { resource }: TablePlan,
+  { readRow }: Pick<Target<Row>, 'readRow'>,
+  { rows: [row] }: Result,
+): Row {
+  if (row === undefined) throw new NotFoundError(resource)
   return readRow(row)
 }

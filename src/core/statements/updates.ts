@@ -61,7 +61,7 @@ function plainUpdate<Row>(target: Target<Row>, id: string, all: readonly Given[]
   return {
     call: changeCall(target, statement, [id, ...valuesOf(all)]),
     diagnose: undefined,
-    read: (result) => onlyRow(target, result),
+    read: (result) => onlyRow(target.plan, target, result),
   }
 }
 
