@@ -97,6 +97,7 @@ export type {
   RestoreOptions,
   RevealOptions,
   UpdateRowOptions,
+  Why,
 } from './core/row-options.js'
 export type { ScopedTable } from './core/scoped-table.js'
 export type { TableOptions } from './core/table-options.js'

@@ -2,10 +2,14 @@ import { TimeoutError } from './errors.js'
 
 export const aborted = (): TimeoutError => new TimeoutError('the call was aborted; nothing of it was written')
 
-/** The promise, or a TimeoutError as soon as the signal is aborted. What the promise stands for goes on. */
+/** The promise, or a TimeoutError as soon as the signal is aborted. The work itself is not stopped. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
-  if (signal.aborted) throw aborted()
+  if (signal.aborted) {
+    // Nobody waits for it any more, so its failure is nobody's.
+    promise.catch(() => undefined)
+    throw aborted()
+  }
   let unlisten: (() => void) | undefined
   const abort = new Promise<never>((_, reject) => {
     unlisten = onAbort(signal, () => {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { createContext, Script } from 'node:vm'
+import { type Context, createContext, Script } from 'node:vm'
 import type { ErrorObject, Options, ValidateFunction } from 'ajv'
 import type { JsonObject, JsonValue } from '../schema/shared/json.js'
 import { BoundedMap } from './bounded-map.js'
@@ -108,10 +108,11 @@ function assertUsable(schema: JsonObject, text: string): void {
   }
 }
 
-const watched = createContext({ work: undefined as (() => unknown) | undefined })
+let watched: Context | undefined
 const runWork = new Script('work()')
 
 function within<T>(timeout: number, field: string, work: () => T): T {
+  watched ??= createContext()
   watched.work = work
   try {
     return runWork.runInContext(watched, { timeout }) as T

@@ -5,7 +5,10 @@ export interface Planned<T> {
   /** Sent before the call, in the same round trip: locks, reservations, references to be emptied. Their results are ignored. */
   readonly before: readonly Call[]
   readonly call: Call
-  /** The query that tells why the call returned no row and changed none. It is sent only in that case, as one more round trip. */
+  /**
+   * Sent only when the call returned no row and changed none, as one more round trip: the query that tells why, or the call once more
+   * where a row may have come between.
+   */
   readonly diagnose: Call | undefined
   /** Makes the result. Throws the typed error when there is no row. */
   readonly read: (result: Result, diagnosis: Result | undefined) => T

@@ -237,7 +237,7 @@ export class ScopedTable<Row extends object> {
       const values = schema === undefined ? patch : parsed(schema, patch)
       this.room?.assertNotSummed(values)
       assertNoSecret(this.plan, values)
-      const asked = copyFilter(filter)
+      const asked = this.plan.audited ? copyFilter(filter) : filter
       const change = planUpdateWhere(this.target, changeCondition(this.plan, asked), values)
       return this.audited('update', false, change, undefined, asked)
     })
@@ -271,7 +271,7 @@ export class ScopedTable<Row extends object> {
   /** Deletes or hides every row that matches and returns their number. */
   deleteRows(filter: Filter<Row>, removal: 'delete' | 'hide' = 'delete'): Query<number> {
     return this.write(undefined, () => {
-      const asked = copyFilter(filter)
+      const asked = this.plan.audited ? copyFilter(filter) : filter
       const change = planRemovalWhere(this.target, removal, changeCondition(this.plan, asked))
       return this.audited('delete', false, change, undefined, asked)
     })

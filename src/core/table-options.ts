@@ -53,6 +53,9 @@ export function readTableOptions(plan: TablePlan, options: TableOptions = noOpti
 
 function check(plan: TablePlan, options: unknown): ReadTableOptions {
   const { permission, limit, references, unlockedParents } = readOptions(options, tableOptionNames)
+  // Their statements have no place for the id of a parent.
+  if (plan.ownerPlaces === 2 && (limit !== undefined || references !== undefined))
+    throw new DefinitionError(`${plan.resource}: the rows of one parent take no limit and no references`)
   return {
     permission: optionalText(permission, 'permission'),
     limit: limit === undefined ? undefined : readLimit(plan, limit),

@@ -18,19 +18,14 @@ export interface BucketRange {
   readonly empty?: boolean | undefined
 }
 
-interface ParsedRange {
-  readonly from: Date
-  readonly to: Date
-  readonly step: number
-  readonly empty?: boolean | undefined
-}
-
 export const bucketRange = z.strictObject({
   from: shape.instant,
   to: shape.instant,
   step: shape.int(1, maxDays * day),
   empty: z.boolean().optional(),
 })
+
+type ParsedRange = Readonly<z.output<typeof bucketRange>>
 
 /** A query that could read or return without bounds is refused before it is sent. */
 export function checkRange({ from, to, step }: ParsedRange, context: z.RefinementCtx): void {

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { unlessAborted } from '../../src/core/abort.js'
 import { TimeoutError } from '../../src/core/errors.js'
 import type { Org } from '../../src/org.js'
 import { useTenancy } from '../support/use-tenancy.js'
@@ -62,4 +63,9 @@ test('an aborted signal reaches each of its calls, and no other', async () => {
   await expect(org.agents.count()).rejects.toThrow(TimeoutError)
   await turn()
   expect(warnings).toEqual([])
+})
+
+test('the failure of a work that nobody waits for any more is no unhandled rejection', async () => {
+  const work = Promise.reject(new Error('the connection broke'))
+  await expect(unlessAborted(work, AbortSignal.abort())).rejects.toThrow('the call was aborted')
 })

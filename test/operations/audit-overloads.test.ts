@@ -45,7 +45,7 @@ test('an overload in public hides no change of an entry from verify', async () =
 
 /** Functions that take arguments of any type, or of another type than text for a literal. */
 const anyType =
-  /(?<![\w.$])(?:concat_ws|array_agg|jsonb_\w+|to_jsonb|octet_length|convert_to|make_interval|date_trunc|current_setting|get_byte|uuid_send|to_regclass|count\(distinct)\(/
+  /(?<![\w.$])(?:concat_ws|array_agg|jsonb_\w+|to_jsonb|octet_length|convert_to|make_interval|date_trunc|current_setting|get_byte|uuid_send|to_regclass|strpos|lower|count\(distinct)\(/
 const oneList = /(?<![\w.$])unnest\([^,()]*\)/
 
 test('the statements of the library name the schema of functions that an overload could fit better', () => {

@@ -188,9 +188,10 @@ class FilterCompiler {
       // No index serves this, as none serves LIKE under row security. Unlike LIKE, strpos has no pattern to escape, and the estimate
       // for it does not depend on the text, so that the plan is the same for a rare one: the index of the order, walked until the
       // page is full.
-      if (!ignoreCase) return `strpos(${column.sql}, ${this.piece(column, value)}) > 0`
+      if (!ignoreCase) return `pg_catalog.strpos(${column.sql}, ${this.piece(column, value)}) > 0`
       // A column that is sorted by bytes would fold A to Z alone.
-      return `strpos(lower(${column.sql} collate "default"), lower(${this.piece(column, value)})) > 0`
+      const [whole, part] = [`${column.sql} collate "default"`, this.piece(column, value)]
+      return `pg_catalog.strpos(pg_catalog.lower(${whole}), pg_catalog.lower(${part})) > 0`
     }
     const comparison = comparisons.get(name)
     if (comparison === undefined || column.comparedAs === 'boolean') {
@@ -201,7 +202,7 @@ class FilterCompiler {
     return this.compare(column, comparison, value)
   }
 
-  /** A part of a text. A part of a word is none of the words. */
+  /** A part of a text. For a column that takes certain words alone: a part of one is none of them. */
   private piece(column: ColumnPlan, value: unknown): string {
     if (value === '' && this.use === 'change')
       throw new InvalidInputError(column.property, 'is compared with an empty text, which would match every row')

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../errors.js'
-import { ownItems } from '../values.js'
+import { ownItems, touch } from '../values.js'
 import type { ColumnPlan } from './column-plan.js'
 import { columnOf, type TablePlan } from './table-plan.js'
 
@@ -23,7 +23,7 @@ const maxFields = 8
 
 /** Newest first where a row has an id, which rises with time; the links of a table without one in the order of their key. */
 const usualOrder = ({ hasId, key }: TablePlan): Order => ({
-  name: hasId ? '-id' : 'key',
+  name: hasId ? '-id' : '',
   keys: key.map((column) => ({ column, descending: hasId, nullable: false })),
 })
 
@@ -31,7 +31,8 @@ const usualOrder = ({ hasId, key }: TablePlan): Order => ({
 export function readOrder(plan: TablePlan, orderBy: unknown): Order {
   if (orderBy === undefined) return usualOrder(plan)
   if (typeof orderBy === 'string') return orderOf(plan, orderBy, [keyOf(plan, orderBy)])
-  if (!Array.isArray(orderBy)) throw new InvalidInputError('orderBy', `must be text or a list; ${ordersOf(plan)}`)
+  if (!touch('orderBy', () => Array.isArray(orderBy)))
+    throw new InvalidInputError('orderBy', `must be text or a list; ${ordersOf(plan)}`)
   const names = ownItems(orderBy, 'orderBy', maxFields)
   const keys = names.map((name) => keyOf(plan, name))
   if (keys.length === 0) throw new InvalidInputError('orderBy', `is empty; ${ordersOf(plan)}`)

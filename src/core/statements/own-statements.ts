@@ -8,9 +8,8 @@ import type { TablePlan } from './table-plan.js'
 
 /**
  * A statement that a repository writes itself, compiled once for each class and name. The first word of the name is its event in the
- * audit log. It must name the owner of its rows: otherwise
- * row security alone would keep owners apart. A change of an audited table is given in its parts, so that the same statement can
- * write the audit entry.
+ * audit log. It must name the owner of its rows: otherwise row security alone would keep owners apart. A change of an audited table is
+ * given in its parts, so that the same statement can write the audit entry.
  */
 export function ownStatement(
   plan: TablePlan,
@@ -54,7 +53,9 @@ function assertEntries(plan: TablePlan, label: string, made: string | ChangeText
   const others = [...ctes, from, where, returning].flatMap(writtenTables)
   const own = writtenTables(head).filter((table) => table?.name !== plan.resource)
   for (const table of [...others, ...own]) {
-    if (table === undefined || !isAuditedName(table)) continue
+    if (table === undefined)
+      throw new DefinitionError(`${label} writes a table whose name does not stand behind its verb: name it there`)
+    if (!isAuditedName(table)) continue
     throw new DefinitionError(
       `${label} writes the audited table ${table.name} without an entry: change it by a statement of its own repository`,
     )

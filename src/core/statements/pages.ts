@@ -39,7 +39,7 @@ export interface PageOptions<Row> {
   readonly limit?: number | undefined
   readonly after?: string | undefined
   readonly before?: string | undefined
-  /** A field, ascending, or `-field`, descending; several in a list. By default newest first. Nulls are last, descending first. */
+  /** A field, ascending, or `-field`, descending; several in a list. By default newest first. Ascending puts nulls last, descending first. */
   readonly orderBy?: OrderBy<Row> | readonly OrderBy<Row>[] | undefined
 }
 
@@ -173,9 +173,8 @@ function listText(
   // Also where the page is empty there is one row, with the total. The second sort is that of a page.
   const shown = columns.map(({ sql }) => `page.${sql}`).join(', ')
   const total = `select count(*)::int as total from ${plan.sql} where ${matches}`
-  return `select ${shown}, page."is row", counted.total from (${total}) counted left join (${page(
-    `${selected}, true as "is row"`,
-  )}) page on true order by ${sortText(sort, 'page.')}`
+  return `select ${shown}, counted.total from (${total}) counted left join (${page(selected)}) page on true
+    order by ${sortText(sort, 'page.')}`
 }
 
 /** Makes the page. The statement returns one row more than the limit when there are more pages. */
@@ -184,7 +183,8 @@ function readPage<Row>(
   { order, columns, selection, limit, backwards, position, binding, counted }: ListRequest<Row>,
   answered: readonly unknown[][],
 ): Page<Row> {
-  const rows = counted ? answered.filter((row) => row.at(-2) === true) : answered
+  // A row has a primary key, which the sort reads.
+  const rows = counted ? answered.filter((row) => row.slice(0, -1).some((value) => value !== null)) : answered
   const more = rows.length > limit
   const shown = rows.slice(0, limit)
   if (backwards) shown.reverse()

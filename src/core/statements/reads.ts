@@ -1,8 +1,8 @@
-import { DefinitionError, NotFoundError } from '../errors.js'
+import { DefinitionError, InvalidInputError, NotFoundError } from '../errors.js'
 import type { Statement } from '../executor.js'
 import { parseId } from '../ids.js'
 import { type Planned, planned } from '../planned.js'
-import { ownItems } from '../values.js'
+import { ownItems, ownProperties } from '../values.js'
 import { comparableValue, compileFilter } from './filters.js'
 import type { Selection } from './row-reader.js'
 import { selectionOf } from './selections.js'
@@ -37,9 +37,12 @@ export function planLock<Row>(target: Target<Row>, id: string): Planned<Row> {
 /** The row with that unique key. Its values are compared as they are: an object from a request is not read as a filter. */
 export function planFindBy<Row>(target: Target<Row>, key: object): Planned<Row | undefined> {
   const { plan } = target
-  for (const [property, value] of Object.entries(key)) comparableValue(columnOf(plan, property), value)
+  const given = ownProperties(key, 'key')
+  const values = Object.entries(given)
+  if (values.length === 0) throw new InvalidInputError('key', 'is empty; give the fields of a unique key')
+  for (const [property, value] of values) comparableValue(columnOf(plan, property), value)
   const text = (where: string) => `select ${plan.selected} from ${plan.sql} where ${where} limit 1`
-  return planned(filteredCall(target, 'find by', key, text, 'key'), (result) => firstRow(target, result))
+  return planned(filteredCall(target, 'find by', given, text, 'key'), (result) => firstRow(target, result))
 }
 
 export function planGetBy<Row extends object>(target: Target<Row>, key: object): Planned<Row> {
