@@ -61,6 +61,17 @@ export function referenceOf(program: ts.Program, root: string): Reference {
         options.flatMap(({ from, names }) => reader.optionSections(from, names)),
       ),
     ],
+    [
+      'testing.md',
+      page('Test data', [
+        '## tenantry/testing',
+        ...['newOrg', 'addMember', 'asMember', 'factories', 'createOrganization', 'createUser'].flatMap((name) =>
+          reader.functionLines('src/testing/index.ts', name),
+        ),
+        '## factories(org)',
+        ...reader.classLines('Factories', 'src/testing/index.ts'),
+      ]),
+    ],
     ['errors.md', page('Errors', [errorsIntroduction, reader.errorTable()])],
     ['permissions.md', page('Permissions and built-in roles', [permissionsIntroduction, permissionLines()])],
   ])
@@ -72,6 +83,7 @@ const contents = [
     '- [The tenancy and the organization](tenancy.md): `openTenancy`, `tenancy`, `org`',
     '- [Repositories](repositories.md): the methods of `org.agents` and the others',
     '- [Requests and answers](requests.md): `readRequest`, `problemOf`, and the middlewares of `tenantry/hono`',
+    '- [Test data](testing.md): `newOrg`, `asMember` and `factories` of `tenantry/testing`',
     '- [Options](options.md): what `openTenancy`, `forOrg`, `transaction`, `claim` and others take',
     '- [Errors](errors.md): their codes and HTTP statuses',
     '- [Permissions and built-in roles](permissions.md): which role has which',
@@ -106,7 +118,7 @@ const options = [
   { from: 'src/index.ts', names: ['FlagCacheOptions', 'EvaluationOptions', 'FlagEvaluation'] },
   { from: 'src/operations/maintenance.ts', names: ['MaintenanceOptions', 'MaintenanceProgress', 'Maintained'] },
   { from: 'src/operations/partition-alarm.ts', names: ['PartitionAlarm'] },
-  { from: 'src/testing/index.ts', names: ['EmbeddedTenancy'] },
+  { from: 'src/testing/index.ts', names: ['EmbeddedTenancy', 'NewOrgOptions'] },
 ]
 const batchable =
   'What returns a `Query` is one statement: it can be awaited, and it can be sent by `org.batch` with others.'
@@ -144,8 +156,8 @@ class Reader {
   }
 
   /** The doc comment of the class, and its public members. Repositories are only listed: they have a page of their own. */
-  classLines(name: string): string[] {
-    const symbol = this.export(name)
+  classLines(name: string, from?: string): string[] {
+    const symbol = this.export(name, from)
     const members = this.publicMembers(this.checker.getDeclaredTypeOfSymbol(symbol))
     return [this.sentenceOfClass(symbol), members.map((member) => this.memberLine(name, member)).join('\n')]
   }

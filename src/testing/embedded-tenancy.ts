@@ -1,20 +1,17 @@
-import { newId } from '../core/ids.js'
 import { declare, type OwnTables } from '../declared.js'
 import { openEmbeddedDatabase } from '../embedded.js'
 import { passingKeyring } from '../encryption/keyring.js'
 import { secretsOf } from '../encryption/secrets.js'
 import { seed } from '../migrations/seed.js'
 import type { Org } from '../org.js'
-import { type OrgOptions, Tenancy } from '../tenancy.js'
+import { Tenancy } from '../tenancy.js'
 import type { TenancyOptions } from '../tenancy-options.js'
+import { newOrg, type NewOrgOptions } from './members.js'
 
 export interface EmbeddedTenancy {
   readonly tenancy: Tenancy
-  /**
-   * Creates an organization for the test, as `tenancy.system().organizations.provision` does: with the built-in roles, a plan without
-   * limits and an owner, whom `org.members.list({ role: 'owner' })` finds.
-   */
-  readonly newOrg: (options?: OrgOptions & { name?: string }) => Promise<Org>
+  /** `newOrg(tenancy, options)`: an organization for the test, with the built-in roles, a plan without limits and an owner. */
+  readonly newOrg: (options?: NewOrgOptions) => Promise<Org>
   readonly close: () => Promise<void>
 }
 
@@ -30,22 +27,9 @@ export async function openEmbeddedTenancy(
   const executor = await openEmbeddedDatabase(true, declared, options.debug, seed)
   const settings = { ...options, tables: declared.tables, allPermissions: declared.allPermissions }
   const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), settings, executor)
-  const { organizations } = tenancy.system({ actor: 'openEmbeddedTenancy', reason: 'newOrg' })
   return {
     tenancy,
-    async newOrg({ name, ...options } = {}) {
-      const key = newId()
-      const slug = `org-${key}`
-      const owner = { email: `owner-${key}@example.com`, emailConfirmed: true }
-      const { organization } = await organizations.provision({
-        key,
-        name: name ?? slug,
-        slug,
-        plan: 'tier_enterprise',
-        owner,
-      })
-      return tenancy.forOrg(organization.id, options)
-    },
+    newOrg: (options) => newOrg(tenancy, options),
     close: () => tenancy.close(),
   }
 }

@@ -1,5 +1,9 @@
 export { type EmbeddedTenancy, openEmbeddedTenancy } from './embedded-tenancy.js'
+export { type AgentToolLink, Factories, factories, type FlagChoice, type ToolChoice } from './factories.js'
+export type { Given } from './factory-values.js'
+export { type InDatabase, type InProject, ProjectFactories } from './project-factories.js'
 export { createOrganization, createUser } from './fixtures.js'
+export { addMember, asMember, newOrg, type NewOrgOptions } from './members.js'
 export {
   type ContractCalls,
   type ContractCase,

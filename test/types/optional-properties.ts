@@ -4,6 +4,7 @@ import { defineRepository, type Filter, type Org, type Tenancy, type TenantryErr
 import { openTenancy, ScopedRepository } from 'tenantry'
 import type { Agent, AgentPatch, NewAgent, Task, TaskPatch } from 'tenantry/schema'
 import { agents, newAgent } from 'tenantry/schema'
+import { addMember, factories, newOrg } from 'tenantry/testing'
 import { z } from 'zod'
 
 interface Query {
@@ -49,6 +50,12 @@ export function scopes(tenancy: Tenancy, query: Query) {
 
 export const open = (query: Query) =>
   openTenancy({ url: query.name, pool: undefined, keys: query.name, own: undefined, citus: undefined })
+
+export async function testData(tenancy: Tenancy, query: Query) {
+  const org = await newOrg(tenancy, { name: query.name, signal: query.signal })
+  await addMember(tenancy, org, { userId: query.name, displayName: query.name })
+  return factories(org).agent({ name: query.name, model: query.name })
+}
 
 const optional = z.strictObject({ name: z.string().optional() })
 

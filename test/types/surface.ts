@@ -8,6 +8,7 @@ import type { Agent, NewAgent, Task } from 'tenantry/schema'
 import { type CountedPage, defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
 import { anyone, authenticated, problems, signedIn } from 'tenantry/hono'
 import { agents, newAgent, projects } from 'tenantry/schema'
+import { asMember, factories } from 'tenantry/testing'
 import { z } from 'zod'
 
 export async function reads(org: Org, id: string) {
@@ -169,6 +170,19 @@ export class ImportedAgents extends ScopedRepository<Agent> {
     const named = this.findRow({ username: { prefix: username } })
     return [named, this.findRow({ username })]
   }
+}
+
+export async function testData(tenancy: Tenancy, org: Org) {
+  const make = factories(org)
+  const filled = await make.agent({ model: undefined })
+  // @ts-expect-error -- the organization is the scope's
+  await make.agent({ orgId: org.id })
+  // @ts-expect-error -- there is no such field
+  await make.task({ colour: 'red' })
+  // @ts-expect-error -- a member has an id
+  await asMember(tenancy, org, { role: 'read_only' })
+  const viewer = await asMember(tenancy, org, 'read_only')
+  return [filled, viewer]
 }
 
 export const drizzle = (org: Org) => org.db.select().from(agents)
