@@ -1,4 +1,4 @@
-// Takes Stripe's events: verifies the signature over the raw body, and hands the system what each one says. Nothing is asked of Stripe.
+// Takes Stripe's events: verifies the signature over the raw body, and hands the system what each one says.
 import Stripe from 'stripe'
 import { InvalidInputError, type ProviderEvent, type System } from 'tenantry'
 
@@ -6,13 +6,15 @@ export interface StripeWebhookOptions {
   readonly system: System
   /** The secret of the endpoint: `whsec_…`. */
   readonly secret: string
+  /** Asked for the present state where an event is not newer than what is known. Without it such an event changes nothing. */
+  readonly stripe?: Stripe
 }
 
 /**
  * A handler for `POST /stripe`. It needs the body as it was sent: parsed and written again, the signature would not fit. Stripe sends an
  * event again until it gets a 2xx, so errors are answered as errors.
  */
-export function stripeWebhook({ system, secret }: StripeWebhookOptions) {
+export function stripeWebhook({ system, secret, stripe }: StripeWebhookOptions) {
   return async (request: Request): Promise<Response> => {
     const body = Buffer.from(await request.arrayBuffer())
     let event: Stripe.Event
@@ -23,8 +25,30 @@ export function stripeWebhook({ system, secret }: StripeWebhookOptions) {
     }
     const told = fromStripe(event)
     if (told === undefined) return Response.json({ ignored: true })
-    return Response.json(await system.billing.receive({ provider: 'stripe', event: told }))
+    const received = await system.billing.receive({ provider: 'stripe', event: told })
+    if (received.ignored || received.applied.length > 0 || stripe === undefined) return Response.json(received)
+    const now = await stateNow(stripe, event)
+    return Response.json(now ? await system.billing.receive({ provider: 'stripe', event: now }) : received)
   }
+}
+
+/**
+ * Stripe tells times in seconds, and does not send events in their order. Of two events of one second with the same state, the second to
+ * arrive is therefore not applied, though it may be the later one. Its object as it is now is right in any case.
+ */
+async function stateNow(stripe: Stripe, event: Stripe.Event): Promise<ProviderEvent | undefined> {
+  const object = event.data.object as { readonly object: string; readonly id: string }
+  const now = new Date()
+  const about = { id: `${event.id} at ${now.toISOString()}`, type: event.type, createdAt: now }
+  if (object.object === 'subscription') {
+    const subscription = await stripe.subscriptions.retrieve(object.id)
+    return { ...about, customerId: idOf(subscription.customer), subscription: subscriptionOf(subscription) }
+  }
+  if (object.object === 'invoice') {
+    const invoice = await stripe.invoices.retrieve(object.id)
+    return { ...about, customerId: idOf(invoice.customer), invoice: invoiceOf(invoice) }
+  }
+  return undefined
 }
 
 /** The event in the library's words; undefined for one that it does not keep. */

@@ -2,7 +2,7 @@
 // `npx tsx examples/worker.ts` with DATABASE_URL and SYSTEM_DATABASE_URL; without them it shows itself on the embedded database.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type ClaimedTask, openTenancy, type Org, type Tenancy } from 'tenantry'
+import { type ClaimedTask, ConflictError, openTenancy, type Org, type Tenancy } from 'tenantry'
 import { openEmbeddedTenancy } from 'tenantry/testing'
 
 type Output = string | number | boolean | null
@@ -51,7 +51,9 @@ export async function runWorker(tenancy: Tenancy, options: WorkerOptions): Promi
     const lost = new AbortController()
     const beat = () =>
       org.tasks.heartbeat(task, { leaseSeconds }).catch((error: unknown) => {
-        lost.abort(error)
+        // Any other error, such as one of the network, says nothing about the lease: the next heartbeat tries again.
+        if (error instanceof ConflictError) lost.abort(error)
+        else log(`no heartbeat ${task.id}: ${String(error)}`)
       })
     const heart = setInterval(() => void beat(), (leaseSeconds * 1000) / 3)
     try {
@@ -60,7 +62,8 @@ export async function runWorker(tenancy: Tenancy, options: WorkerOptions): Promi
       else await org.tasks.fail(task, outcome)
       log(`${'output' in outcome ? 'done' : 'failed'} ${task.id}`)
     } catch (error) {
-      // The lease was lost, or the database is away: the task is claimed again, here or elsewhere.
+      // The lease was lost, or the database is away. When the lease has expired, the task is queued again while attempts are left; else it
+      // is failed.
       log(`lost ${task.id}: ${String(error)}`)
     } finally {
       clearInterval(heart)

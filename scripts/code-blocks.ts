@@ -58,6 +58,9 @@ declare const tx: import('tenantry').Org
 declare const { eq, relations }: typeof import('drizzle-orm')
 declare const { z }: typeof import('zod')
 declare const { fileURLToPath }: typeof import('node:url')
+declare const { Hono }: typeof import('hono')
+declare const { default: Stripe }: typeof import('stripe')
+declare const { stripeWebhook }: typeof import('../../stripe-webhook.js')
 declare const { defineRepository, openTenancy, ScopedRepository }: typeof import('tenantry')
 declare const { agents, declareTable }: typeof import('tenantry/schema')
 declare const replies: typeof import('./schema.js').tickets

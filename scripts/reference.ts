@@ -2,10 +2,14 @@ import ts from 'typescript'
 import { builtInRoles, permissionCatalog } from '../src/schema/built-in-roles.js'
 
 /** Methods with names that need no explanation. Every other public method needs a doc comment. */
-const obvious = /^(id|ping|count|exists|create|update|activate|pause|enable|disable|findBy[A-Z]\w*)$/
+const obvious =
+  /^(id|ping|count|exists|find|get|list|create|update|changeRole|activate|reactivate|pause|enable|disable|findBy[A-Z]\w*)$/
 
 const flags = (ts.TypeFormatFlags.NoTruncation |
   ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope) as ts.TypeFormatFlags
+/** `ListOptions<Agent>`, of which the compiler writes out every field of the filter, in an order that changes. */
+const listOptions =
+  /\(\{ (?:readonly \w+\?: FieldFilter<[^;]*>; )+\} & \{ readonly and\?: [^}]*\} & PageOptions<(\w+)>((?: & PageContent<Name, Total>)?)\) \| undefined/
 /** `options?: Options | undefined` contains undefined twice. */
 const optionalUndefined = /(\?: (?:[^,();<>{}]|<[^();]*>|\{[^}]*\})+?) \| undefined(?=[,;)])/g
 
@@ -24,7 +28,6 @@ export interface Reference {
 /** The pages of docs/reference: every public method and every error, with the first sentence of its doc comment. */
 export function referenceOf(program: ts.Program, root: string): Reference {
   const reader = new Reader(program, root)
-  const repositories = reader.repositories()
   const pages = new Map([
     ['README.md', page('Reference', contents)],
     [
@@ -35,9 +38,27 @@ export function referenceOf(program: ts.Program, root: string): Reference {
         '## openEmbeddedTenancy',
         ...reader.functionLines('src/testing/index.ts', 'openEmbeddedTenancy'),
         '## tenancy',
-        ...reader.classLines('Tenancy'),
+        ...reader.classLines('Tenancy', 'tenancy', 'tenancy.md'),
+        ...reader.partSections('Tenancy', 'tenancy'),
         '## org',
-        ...reader.classLines('Org'),
+        ...reader.classLines('Org', 'org', 'repositories.md'),
+      ]),
+    ],
+    ['repositories.md', page('Repositories', [batchable, ...reader.partSections('Org', 'org')])],
+    [
+      'user.md',
+      page('A person', [
+        '## user',
+        ...reader.classLines('User', 'user', 'user.md'),
+        ...reader.partSections('User', 'user'),
+      ]),
+    ],
+    [
+      'system.md',
+      page('Operations across organizations', [
+        '## system',
+        ...reader.classLines('System', 'system', 'system.md'),
+        ...reader.partSections('System', 'system'),
       ]),
     ],
     [
@@ -53,7 +74,6 @@ export function referenceOf(program: ts.Program, root: string): Reference {
         ),
       ]),
     ],
-    ['repositories.md', page('Repositories', [batchable, ...repositories])],
     [
       'options.md',
       page(
@@ -69,7 +89,7 @@ export function referenceOf(program: ts.Program, root: string): Reference {
           reader.functionLines('src/testing/index.ts', name),
         ),
         '## factories(org)',
-        ...reader.classLines('Factories', 'src/testing/index.ts'),
+        ...reader.classLines('Factories', 'factories', 'testing.md', 'src/testing/index.ts'),
       ]),
     ],
     ['errors.md', page('Errors', [errorsIntroduction, reader.errorTable()])],
@@ -81,7 +101,9 @@ export function referenceOf(program: ts.Program, root: string): Reference {
 const contents = [
   [
     '- [The tenancy and the organization](tenancy.md): `openTenancy`, `tenancy`, `org`',
-    '- [Repositories](repositories.md): the methods of `org.agents` and the others',
+    '- [Repositories](repositories.md): the methods of `org.agents`, `org.projects.disk` and the others',
+    '- [A person](user.md): what `tenancy.forUser(id)` gives',
+    '- [Operations across organizations](system.md): what `tenancy.system({ actor, reason })` gives',
     '- [Requests and answers](requests.md): `readRequest`, `problemOf`, and the middlewares of `tenantry/hono`',
     '- [Test data](testing.md): `newOrg`, `asMember` and `factories` of `tenantry/testing`',
     '- [Options](options.md): what `openTenancy`, `forOrg`, `transaction`, `claim` and others take',
@@ -127,6 +149,16 @@ const errorsIntroduction =
 
 const page = (title: string, parts: readonly string[]): string => `${[`# ${title}`, heading, ...parts].join('\n\n')}\n`
 
+/** Private names, such as `#end`, have a name of the compiler's own. */
+const isNamed = ({ escapedName }: ts.Symbol): boolean => !escapedName.toString().startsWith('__#')
+
+/** Where a member is found: the class that has it, how it is called, and the page of its sections. */
+interface Place {
+  readonly owner: string
+  readonly path: string
+  readonly at: string
+}
+
 class Reader {
   readonly faults: string[] = []
   private readonly checker: ts.TypeChecker
@@ -148,29 +180,43 @@ class Reader {
   optionSections(from: string, names: readonly string[]): string[] {
     return names.flatMap((name) => {
       const symbol = this.export(name, from)
-      const properties = this.checker.getPropertiesOfType(this.checker.getDeclaredTypeOfSymbol(symbol))
+      const properties = this.checker.getPropertiesOfType(this.checker.getDeclaredTypeOfSymbol(symbol)).filter(isNamed)
       const comment = this.comment(symbol)
       const lines = properties.map((property) => this.optionLine(property)).join('\n')
       return [`## ${name}`, ...(comment === '' ? [] : [comment]), lines]
     })
   }
 
-  /** The doc comment of the class, and its public members. Repositories are only listed: they have a page of their own. */
-  classLines(name: string, from?: string): string[] {
+  /** The doc comment of the class, and its public members. Its parts are only listed: they have sections of their own on `at`. */
+  classLines(name: string, path: string, at: string, from?: string): string[] {
     const symbol = this.export(name, from)
-    const members = this.publicMembers(this.checker.getDeclaredTypeOfSymbol(symbol))
-    return [this.sentenceOfClass(symbol), members.map((member) => this.memberLine(name, member)).join('\n')]
+    const type = this.checker.getDeclaredTypeOfSymbol(symbol)
+    return [this.sentenceOfClass(symbol), this.memberLines(type, path, at)]
   }
 
-  /** One section for each getter of Org that returns a repository. */
-  repositories(): string[] {
-    const org = this.checker.getDeclaredTypeOfSymbol(this.export('Org'))
-    return this.publicMembers(org).flatMap((getter) => {
-      const repository = this.repositoryOf(getter)
-      if (repository === undefined) return []
-      const methods = this.publicMembers(repository).map((method) => this.methodLine(repository.symbol.name, method))
-      return [`## org.${getter.name}`, this.sentenceOfClass(repository.symbol), methods.join('\n')]
+  /** One section for each getter of the class that returns another class, and for the getters of that one. */
+  partSections(name: string, path: string): string[] {
+    return this.sectionsOf(this.checker.getDeclaredTypeOfSymbol(this.export(name)), path)
+  }
+
+  private sectionsOf(whole: ts.Type, path: string): string[] {
+    return this.publicMembers(whole).flatMap((getter) => {
+      const part = this.partOf(getter)
+      if (part === undefined) return []
+      const place = `${path}.${getter.name}`
+      return [
+        `## ${place}`,
+        this.sentenceOfClass(part.symbol),
+        this.memberLines(part, place, ''),
+        ...this.sectionsOf(part, place),
+      ]
     })
+  }
+
+  private memberLines(type: ts.Type, path: string, at: string): string {
+    return this.publicMembers(type)
+      .map((member) => this.memberLine({ owner: type.symbol.name, path, at }, member))
+      .join('\n')
   }
 
   errorTable(): string {
@@ -198,12 +244,11 @@ class Reader {
     return `- \`${property.name}${isOptional ? '?' : ''}: ${shown}\`${comment === '' ? '' : `: ${comment}`}`
   }
 
-  private memberLine(owner: string, member: ts.Symbol): string {
-    const repository = this.repositoryOf(member)
-    if (repository !== undefined) {
-      return `- [\`${member.name}\`](repositories.md#org${member.name}): ${this.sentenceOfClass(repository.symbol)}`
-    }
-    return this.methodLine(owner, member)
+  private memberLine({ owner, path, at }: Place, member: ts.Symbol): string {
+    const part = this.partOf(member)
+    if (part === undefined) return this.methodLine(owner, member)
+    const anchor = `${path}.${member.name}`.replaceAll('.', '').toLowerCase()
+    return `- [\`${member.name}\`](${at}#${anchor}): ${this.sentence(member) ?? this.sentenceOfClass(part.symbol)}`
   }
 
   private methodLine(owner: string, symbol: ts.Symbol): string {
@@ -212,7 +257,10 @@ class Reader {
     const shown =
       signature === undefined
         ? `: ${this.checker.typeToString(type, symbol.valueDeclaration, flags)}`
-        : this.checker.signatureToString(signature, symbol.valueDeclaration, flags).replace(optionalUndefined, '$1')
+        : this.checker
+            .signatureToString(signature, symbol.valueDeclaration, flags)
+            .replace(optionalUndefined, '$1')
+            .replace(listOptions, 'ListOptions<$1>$2')
     const sentence = this.sentence(symbol)
     if (sentence === undefined && !obvious.test(symbol.name)) {
       this.faults.push(`${owner}.${symbol.name} is public and has no doc comment`)
@@ -243,13 +291,15 @@ class Reader {
     const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected
     return this.checker
       .getPropertiesOfType(type)
+      .filter(isNamed)
       .filter(({ declarations = [] }) => declarations.every((one) => (ts.getCombinedModifierFlags(one) & hidden) === 0))
   }
 
-  private repositoryOf(member: ts.Symbol): ts.Type | undefined {
-    if ((member.flags & ts.SymbolFlags.Accessor) === 0) return undefined
+  /** The class that a getter or a field returns: a repository, or another part. */
+  private partOf(member: ts.Symbol): ts.Type | undefined {
+    if ((member.flags & (ts.SymbolFlags.Accessor | ts.SymbolFlags.Property)) === 0) return undefined
     const type = this.checker.getTypeOfSymbol(member)
-    return type.getProperty('findMany') === undefined ? undefined : type
+    return (type.getSymbol()?.flags ?? 0) & ts.SymbolFlags.Class ? type : undefined
   }
 
   private literal(type: ts.Type, name: string): string | undefined {

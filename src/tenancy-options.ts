@@ -41,7 +41,7 @@ export interface TenancyOptions {
   /** How long sessions last: `{ maxAge, maxIdle, refreshGrace }`, in seconds. */
   readonly sessions?: SessionOptions | undefined
   /**
-   * The id of the billing plan whose limits count while a subscription is canceled or incomplete, after a trial has ended, and for an
+   * The id of the billing plan whose limits count while a subscription has ended or is incomplete, after a trial has ended, and for an
    * organization without a subscription. Default: the limits of its own plan stay, and without a subscription there are no limits.
    */
   readonly fallbackPlan?: string | undefined

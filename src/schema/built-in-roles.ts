@@ -21,7 +21,7 @@ const repositories = {
   billing_events: 'events of the payment provider',
   flags: 'feature flags of the organization',
   audit: 'the audit log',
-  llms: 'language models and their keys',
+  llms: 'language models',
   tools: 'tools',
   agents: 'agents',
   workflows: 'workflows',

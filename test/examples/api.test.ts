@@ -15,6 +15,37 @@ let orbita: Seeded
 /** Every operation of the OpenAPI document. */
 let operations: readonly Operation[]
 
+let document: Document
+
+interface Document {
+  readonly paths: Record<string, Record<string, { readonly responses: Record<string, Answer> }>>
+  readonly components: { readonly schemas: Record<string, Shape> }
+}
+interface Answer {
+  readonly content: Record<string, { readonly schema: Shape }>
+}
+interface Shape {
+  readonly $ref?: string
+  readonly properties?: Record<string, Shape>
+  readonly items?: Shape
+}
+
+/** The places of the fields in a value that the document does not name. */
+function undocumented(value: unknown, shape: Shape, place = ''): string[] {
+  const { properties, items } = document.components.schemas[shape.$ref?.split('/').at(-1) ?? ''] ?? shape
+  if (Array.isArray(value)) return items ? value.flatMap((item) => undocumented(item, items, `${place}[]`)) : []
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, inner]) => {
+    const known = properties?.[name]
+    return known === undefined ? [`${place}.${name}`] : undocumented(inner, known, `${place}.${name}`)
+  })
+}
+
+const answerOf = ({ method, path }: Operation, status: '200' | 'default') => {
+  const { content } = document.paths[path]?.[method.toLowerCase()]?.responses[status] ?? { content: {} }
+  return content['application/json']?.schema ?? content['application/problem+json']?.schema ?? {}
+}
+
 interface Operation {
   readonly method: string
   readonly path: string
@@ -25,7 +56,7 @@ beforeAll(async () => {
   server = serve({ fetch: createApp(teams.tenancy).fetch, port: 0, hostname: '127.0.0.1' })
   await once(server, 'listening')
   base = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-  const document = (await (await fetch(`${base}/openapi.json`)).json()) as { paths: Record<string, object> }
+  document = (await (await fetch(`${base}/openapi.json`)).json()) as Document
   operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
   )
@@ -37,7 +68,7 @@ afterAll(() => {
 interface Call extends Operation {
   readonly token?: string
   readonly headers?: Record<string, string>
-  readonly body?: object
+  readonly body?: object | string
 }
 
 async function call({ method, path, token, headers, body }: Call) {
@@ -48,10 +79,11 @@ async function call({ method, path, token, headers, body }: Call) {
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers,
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
   const text = await response.text()
-  return { status: response.status, text, body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown> }
+  const type = response.headers.get('content-type')
+  return { status: response.status, type, text, body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown> }
 }
 
 const get = (path: string, token?: string, headers?: Record<string, string>) =>
@@ -61,6 +93,9 @@ const get = (path: string, token?: string, headers?: Record<string, string>) =>
     ...(token !== undefined && { token }),
     ...(headers && { headers }),
   })
+
+const post = (path: string, body: object) =>
+  call({ method: 'POST', path: `/api/platform/organizations/lancio${path}`, token: lancio.key, body })
 
 /** The path with lancio's own names in it. */
 const ofLancio = (path: string) =>
@@ -96,9 +131,57 @@ describe('every operation of the document', () => {
     for (const { path } of operations.filter(({ method, path: one }) => method === 'GET' && !one.includes('{id}'))) {
       const isOfPeople = !/\{(?:slug|ref)\}/.test(path)
       const token = isOfPeople ? lancio.session : lancio.key
-      expect(await call({ method: 'GET', path: ofLancio(path), token }), path).toMatchObject({ status: 200 })
+      const answer = await call({ method: 'GET', path: ofLancio(path), token })
+      expect(answer, path).toMatchObject({ status: 200 })
+      expect(undocumented(answer.body, answerOf({ method: 'GET', path }, '200')), path).toEqual([])
     }
   })
+
+  test('that changes something answers the documented fields of the row, and none of its other columns', async () => {
+    const workflow = (await get('/organizations/lancio/workflows', lancio.key)).body.items as { id: string }[]
+    expect(workflow).toEqual([])
+    const made = await post('/workflows', { name: 'Triage', slug: 'triage' })
+    const bodies = {
+      '/agents': { name: 'Shown', username: 'shown' },
+      '/schedules': { workflowId: made.body.id, name: 'yearly', cron: '0 0 1 1 *', timezone: 'UTC' },
+      '/tasks': { kind: 'report' },
+      '/invitations': { email: 'grace@lancio.example', role: 'member' },
+      '/api-keys': { name: 'shown', scopes: ['agents:read'] },
+      '/usage': { key: 'shown', metric: 'calls', quantity: '1', at: '2026-02-01T00:00:00Z' },
+    }
+    for (const [path, body] of [...Object.entries(bodies), ['/', {}] as const]) {
+      const isPatch = path === '/'
+      const route = `/api/platform/organizations/{slug}${isPatch ? '' : path}`
+      const method = isPatch ? 'PATCH' : 'POST'
+      const token = path === '/api-keys' ? lancio.session : lancio.key
+      const answer = await call({ method, path: ofLancio(route), token, body: isPatch ? { name: 'Lancio' } : body })
+      expect(answer, path).toMatchObject({ status: 200 })
+      const shape = answerOf({ method, path: route }, '200')
+      expect(shape, path).not.toEqual({})
+      expect(undocumented(answer.body, shape), path).toEqual([])
+    }
+  })
+})
+
+test('a route that is not there and a body that is not JSON are documented problems', async () => {
+  const path = '/api/platform/organizations/{slug}/agents'
+  const problem = answerOf({ method: 'POST', path }, 'default')
+  const answers = [
+    await call({ method: 'POST', path: ofLancio(path), token: lancio.key, body: '{"name":' }),
+    await call({ method: 'POST', path: ofLancio(path), token: lancio.key, body: { name: 1, username: 2 } }),
+    await get('/organizations/lancio/nothing', lancio.key),
+    await call({ method: 'GET', path: '/nothing' }),
+  ]
+  expect(answers.map(({ status, body }) => [status, body.code])).toEqual([
+    [400, 'invalid_input'],
+    [400, 'invalid_input'],
+    [404, 'not_found'],
+    [404, 'not_found'],
+  ])
+  for (const { type, body } of answers) {
+    expect(type).toBe('application/problem+json')
+    expect(undocumented(body, problem)).toEqual([])
+  }
 })
 
 test('usage, add-ons and measurements are those of the rows', async () => {
@@ -152,6 +235,8 @@ test('a second run of the seed adds no rows, and replaces the credentials', asyn
 
 test('the page that describes the API loads nothing from elsewhere', async () => {
   const page = await (await fetch(`${base}/`)).text()
+  // Swagger would keep the credentials in the browser.
+  expect(page).not.toContain('persistAuthorization')
   for (const [, file = ''] of page.matchAll(/(?:src|href)="([^"]+)"/g)) {
     expect(file).toMatch(/^\//)
     expect((await fetch(base + file)).status).toBe(200)

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import Stripe from 'stripe'
 import { expect, test } from 'vitest'
 import { fromStripe, stripeWebhook } from '../../examples/stripe-webhook.js'
@@ -7,7 +10,7 @@ import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const secret = 'whsec_test'
-const handler = () => stripeWebhook({ system: teams.system(), secret })
+const handler = (stripe?: Stripe) => stripeWebhook({ system: teams.system(), secret, ...(stripe && { stripe }) })
 const created = Math.floor(Date.UTC(2026, 5, 1) / 1000)
 
 async function newCustomer(): Promise<Team & { readonly customer: string }> {
@@ -26,11 +29,20 @@ const eventOf = (type: string, object: object, more: object = {}) => ({
   data: { object, ...more },
 })
 
-const send = (event: object, signed: { secret?: string; body?: string; header?: string } = {}) => {
+interface Sent {
+  readonly secret?: string
+  readonly body?: string
+  readonly header?: string
+  readonly stripe?: Stripe
+}
+
+const send = (event: object, signed: Sent = {}) => {
   const payload = JSON.stringify(event, null, 2)
   const header = signed.header ?? Stripe.webhooks.generateTestHeaderString({ payload, secret: signed.secret ?? secret })
   const headers = { 'stripe-signature': header }
-  return handler()(new Request('https://app.example/stripe', { method: 'POST', body: signed.body ?? payload, headers }))
+  return handler(signed.stripe)(
+    new Request('https://app.example/stripe', { method: 'POST', body: signed.body ?? payload, headers }),
+  )
 }
 
 const subscriptionOf = (customer: string, more: object = {}) => ({
@@ -107,6 +119,42 @@ test('signed events bring the subscription, its invoices and its payment methods
     eventOf('customer.subscription.deleted', subscriptionOf(customer, { status: 'canceled', canceled_at: created })),
   )
   await expect(org.subscription.get()).resolves.toMatchObject({ status: 'canceled' })
+})
+
+/** A client of Stripe whose server is here, and answers with these objects by their paths. */
+async function stripeWith(objects: Readonly<Record<string, object>>) {
+  const asked: string[] = []
+  const server = createServer(({ url = '' }, response) => {
+    asked.push(url)
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(objects[url]))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const stripe = new Stripe('sk_test_1', { host: '127.0.0.1', port, protocol: 'http', maxNetworkRetries: 0 })
+  return { stripe, asked, close: () => server.close() }
+}
+
+test('of two events of one second, the one that arrives second brings the state that Stripe has now', async () => {
+  const { org, customer } = await newCustomer()
+  const [canceling, draft] = [{ cancel_at_period_end: true }, { status: 'draft', total: 5000, total_taxes: [] }]
+  const { stripe, asked, close } = await stripeWith({
+    '/v1/subscriptions/sub_1': subscriptionOf(customer, canceling),
+    '/v1/invoices/in_1': invoiceOf(customer, draft),
+  })
+  // Here the earlier one arrives second.
+  const newest = eventOf('customer.subscription.updated', subscriptionOf(customer, canceling))
+  expect(await (await send(newest, { stripe })).json()).toMatchObject({ applied: ['subscription'] })
+  await send(eventOf('customer.subscription.updated', subscriptionOf(customer)), { stripe })
+  await expect(org.subscription.get()).resolves.toMatchObject({ cancelAtPeriodEnd: true })
+
+  // And here the later one.
+  await send(eventOf('invoice.created', invoiceOf(customer, { ...draft, total: 100 })), { stripe })
+  const second = await send(eventOf('invoice.updated', invoiceOf(customer, draft)), { stripe })
+  expect(await second.json()).toMatchObject({ isNew: true, applied: ['invoice'] })
+  expect((await org.invoices.list()).items).toMatchObject([{ status: 'draft', total: '50.00' }])
+  expect(asked).toEqual(['/v1/subscriptions/sub_1', '/v1/invoices/in_1'])
+  close()
 })
 
 test('an event that is sent again changes nothing', async () => {

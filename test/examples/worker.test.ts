@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, expect, test } from 'vitest'
 import { runWorker } from '../../examples/worker.js'
+import { ConflictError } from '../../src/core/errors.js'
 import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
-import { keys, useTeams } from '../support/use-teams.js'
+import { keys, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const root = join(import.meta.dirname, '../..')
@@ -103,4 +104,58 @@ test('a worker on the embedded database serves every organization, and fails wha
   expect(await two.tasks.get(bad.id)).toMatchObject({ status: 'failed', error: 'Error: it broke' })
   expect(lines.slice(0, 2)).toContain(`failed ${bad.id}`)
   await close()
+})
+
+/** Runs one task with `handler`, until the worker has logged how it ended. Returns what was logged. */
+async function runOne(team: Team, handler: (signal: AbortSignal, lines: Lines) => Promise<string>): Promise<string[]> {
+  const { id } = await team.org.tasks.enqueue({ kind: 'one' })
+  const stop = new AbortController()
+  const lines = new Lines()
+  await runWorker(teams.tenancy, {
+    owner: 'worker',
+    signal: stop.signal,
+    idleMs: 20,
+    leaseSeconds: 3,
+    handlers: {
+      one: (_, task, signal) => (task.id === id ? handler(signal, lines) : Promise.reject(new Error('another'))),
+    },
+    log: (line) => {
+      lines.add(line)
+      if (/^(done|failed|lost) /.test(line)) stop.abort()
+    },
+  })
+  return lines.all.map((line) => line.replace(id, 'it'))
+}
+
+class Lines extends EventTarget {
+  readonly all: string[] = []
+  add(line: string) {
+    this.all.push(line)
+    this.dispatchEvent(new Event('line'))
+  }
+}
+
+test('work is aborted when its lease is lost', async () => {
+  const team = await teams.newTeam()
+  const lines = await runOne(team, async (signal) => {
+    const [task] = (await team.org.tasks.list({ kind: 'one' })).items
+    await team.org.tasks.cancel(task?.id ?? '')
+    await once(signal, 'abort')
+    expect(signal.reason).toBeInstanceOf(ConflictError)
+    return 'too late'
+  })
+  expect(lines).toEqual([expect.stringMatching(/^lost it: ConflictError/)])
+})
+
+test('work goes on when a heartbeat fails otherwise, and the next heartbeat keeps the lease', async () => {
+  const team = await teams.newTeam()
+  const { organizations } = teams.system()
+  const lines = await runOne(team, async (signal, logged) => {
+    await organizations.suspend(team.id, 'for a moment')
+    await once(logged, 'line')
+    await organizations.reactivate(team.id)
+    expect(signal.aborted).toBe(false)
+    return 'finished'
+  })
+  expect(lines).toEqual([expect.stringMatching(/^no heartbeat it: OrganizationSuspendedError/), 'done it'])
 })

@@ -27,7 +27,7 @@ const html = (document: string) => `<!doctype html>
     <div id="page"></div>
     <script src="/page/swagger-ui-bundle.js"></script>
     <script>
-      SwaggerUIBundle({ url: '${document}', dom_id: '#page', persistAuthorization: true })
+      SwaggerUIBundle({ url: '${document}', dom_id: '#page' })
     </script>
   </body>
 </html>

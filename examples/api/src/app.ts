@@ -1,6 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
+import { HTTPException } from 'hono/http-exception'
 import { requestId } from 'hono/request-id'
-import type { Tenancy } from 'tenantry'
+import { InvalidInputError, NotFoundError, type Tenancy } from 'tenantry'
 import { anyone, problems } from 'tenantry/hono'
 import { apiPage } from './api-page.js'
 import { billing } from './routes/billing.js'
@@ -28,6 +29,11 @@ export function createApp(tenancy: Tenancy) {
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'Platform', version: '1' } })
   app.route('/', apiPage('/openapi.json'))
-  app.onError(problems())
+  const answer = problems()
+  app.onError((error, c) => answer(isMalformed(error) ? new InvalidInputError('', 'the body is not JSON') : error, c))
+  app.notFound((c) => answer(new NotFoundError('route'), c))
   return app
 }
+
+/** Hono refuses a body that is not JSON with an error of its own. */
+const isMalformed = (error: Error) => error instanceof HTTPException && error.status === 400

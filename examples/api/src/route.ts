@@ -1,15 +1,24 @@
 import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
 import { InvalidInputError } from 'tenantry'
 import type { ApiEnv } from './scopes.js'
 
-/** Answered for every error, in one place: `app.onError(problems())`. */
+/** Answered for every error, in one place: `app.onError`. */
 const Problem = z
   .object({
+    type: z.string(),
     title: z.string(),
     status: z.number(),
     detail: z.string().optional(),
     instance: z.string().optional(),
     code: z.string(),
+    field: z.string().optional(),
+    faults: z.array(z.object({ field: z.string(), reason: z.string() })).optional(),
+    permission: z.string().optional(),
+    retryAfter: z.number().optional(),
+    limitName: z.string().optional(),
+    limit: z.number().optional(),
+    current: z.number().optional(),
   })
   .openapi('Problem')
 
@@ -21,7 +30,7 @@ interface Description<Path extends string> {
   readonly summary: string
 }
 
-/** A route that answers 200, or 201 where something is made, with JSON. */
+/** A route that answers 200 with JSON, and of it only the fields that `answer` names. */
 export const route = <
   Method extends 'get' | 'post' | 'patch' | 'delete',
   Path extends string,
@@ -39,12 +48,21 @@ export const route = <
     tags: [tag],
     summary,
     security: [{ bearer: [] }],
+    middleware: onlyFieldsOf(answer),
     request: request as Request extends undefined ? object : Request,
     responses: {
       200: { description: summary, content: { 'application/json': { schema: answer } } },
       default: problem,
     },
   })
+
+/** Rows have more columns than a client is to see, and may get further ones. */
+function onlyFieldsOf(answer: z.ZodType): MiddlewareHandler<ApiEnv> {
+  return async (c, next) => {
+    await next()
+    if (c.error === undefined && c.res.ok) c.res = c.json(answer.parse(await c.res.json()) as object)
+  }
+}
 
 export const body = <Schema extends z.ZodType>(schema: Schema) => ({
   content: { 'application/json': { schema } },

@@ -9,14 +9,14 @@ import { notSealedLine } from './audit.js'
 export const addMaintain: AddCommand = (program, run) =>
   program.command(
     'maintain',
-    'Queues tasks with expired leases again, removes what has expired, and seals the audit log',
+    'Queues tasks with expired leases again, removes what has expired, rolls subscriptions, and seals the audit log',
     (command) =>
       systemOptions(command)
         .usage(
           usageOf(
             'maintain',
             'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
-            'expired invitations and ended sessions. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it by cron,',
+            'expired invitations and ended sessions. Rolls the periods of subscriptions without a provider, and ends their cancellations and trials. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it by cron,',
             'for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
             'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`; or an organization',
             'has an audit entry that cannot be sealed.',
