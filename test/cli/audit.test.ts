@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { beforeAll, expect, test, vi } from 'vitest'
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { openSession } from '../../src/database/session.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
@@ -71,10 +71,13 @@ test('names the organizations that cannot be sealed, and ends with 3', async () 
     `alter table platform.audit_logs add constraint too_large check (seq is null or event_type <> 'report.huge')`,
   )
   const line = `${org}  not sealed: its next entry failed with invalid_input. It may be too large: the owner deletes or shortens it\n`
-  expect(await audit('seal')).toMatchObject({ code: 3, stdout: `2 entries of 1 organization sealed\n${line}` })
-  expect(await audit('verify', '--org', other.slug)).toMatchObject({ code: 0 })
-  expect(await tenantry(['maintain'], { env })).toMatchObject({ code: 3, stdout: `Nothing is past.\n${line}` })
-  await database.admin.query('alter table platform.audit_logs drop constraint too_large')
+  try {
+    expect(await audit('seal')).toMatchObject({ code: 3, stdout: `2 entries of 1 organization sealed\n${line}` })
+    expect(await audit('verify', '--org', other.slug)).toMatchObject({ code: 0 })
+    expect(await tenantry(['maintain'], { env })).toMatchObject({ code: 3, stdout: `Nothing is past.\n${line}` })
+  } finally {
+    await database.admin.query('alter table platform.audit_logs drop constraint too_large')
+  }
   expect(await audit('seal')).toMatchObject({ code: 0 })
 })
 
@@ -126,12 +129,14 @@ test('a verification that is interrupted says where to go on', async () => {
   await audit('seal')
   const anchor = (await audit('head', '--org', slug)).stdout.trim()
   const holder = await openSession({ url: database.adminUrl })
+  onTestFinished(() => holder.close())
   await holder.query('begin')
   // The proof of the login may read it. The search for the slug, which is recorded in it, has to wait.
   await holder.query('lock table platform.system_audit_logs in exclusive mode')
   const child = start(['audit', 'verify', '--org', slug, '--anchor', anchor], {
     env: { PATH: process.env.PATH, ...env },
   })
+  onTestFinished(() => void child.kill('SIGKILL'))
   const said: string[] = []
   child.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text))
   const waiting = `select from pg_locks where not granted and relation = 'platform.system_audit_logs'::regclass`
@@ -147,7 +152,6 @@ test('a verification that is interrupted says where to go on', async () => {
     expect(said.join('')).toContain('interrupted')
   })
   await holder.query('rollback')
-  await holder.close()
   expect(await ended).toEqual([130, null])
   expect(said.join('')).toContain(
     `Stopped. Go on with: tenantry audit verify --org ${slug} --anchor ${anchor} --from ${org}:0\n`,

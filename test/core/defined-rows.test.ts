@@ -4,6 +4,7 @@ import { defineRepository } from '../../src/core/define-repository.js'
 import {
   BrokenReferenceError,
   ConflictError,
+  DefinitionError,
   ForbiddenError,
   InvalidInputError,
   PlanLimitError,
@@ -94,7 +95,7 @@ describe('updateWhere', () => {
     expect(await theirs()).toEqual([2, 1])
   })
 
-  test('takes what update takes', async () => {
+  test('refuses what update refuses', async () => {
     team = await teams.newTeam()
     const bots = team.org.repository(Bots)
     await bots.createMany([bot('a')])
@@ -174,8 +175,12 @@ test('a secret cannot be written into many rows at once', async () => {
     create: z.strictObject({}),
     patch: z.strictObject({ databasePassword: z.unknown() }),
   })
-  const written = other.org.repository(Vaults).updateWhere({ slug: 'p' }, { databasePassword: 'x' })
-  await expect(written).rejects.toThrow(/databasePassword|sealed/)
+  const { org } = await teams.newTeam()
+  const before = await org.projects.create({ name: 'P', slug: 'p' })
+  const refused = org.repository(Vaults).updateWhere({ slug: 'p' }, { databasePassword: 'x' })
+  const reason = 'projects.databasePassword is sealed for one row: change the rows one by one'
+  await expect(refused).rejects.toThrow(new DefinitionError(reason))
+  expect(await org.projects.get(before.id)).toEqual(before)
 })
 
 test('several changes go into one batch', async () => {

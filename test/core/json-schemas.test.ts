@@ -82,18 +82,16 @@ test('the name of a whole schema is ignored, so that two may have one', async ()
   expect(await refusalOf({ $schema: 'http://json-schema.org/draft-07/schema#', type: 'text' })).toMatch('not a valid')
 })
 
+// Without an end, each of them takes minutes at least: longer than a test may.
 describe('a check is ended after half a second', () => {
   test.each([
     ['a pattern that tries everything', { properties: { a: { pattern: '^(a+)+$' } } }, { a: `${'a'.repeat(60)}!` }],
     ['references that double', doubling(40), { a: 1 }],
     ['items that are compared with each other', { properties: { a: { uniqueItems: true } } }, { a: numbersOf(60_000) }],
   ])('%s', async (_, schema: JsonObject, value: JsonObject) => {
-    const start = performance.now()
     expect(await faultsOf(schema, value)).toEqual([
       { field: 'config', reason: 'takes too long to check against its JSON Schema' },
     ])
-    // Without an end, each of them takes minutes at least.
-    expect(performance.now() - start).toBeLessThan(20_000)
     expect(await faultsOf({ properties: { a: { type: 'string' } } }, { a: 'x' })).toBeUndefined()
   })
 })

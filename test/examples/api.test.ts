@@ -198,7 +198,7 @@ test('usage, add-ons and measurements are those of the rows', async () => {
   expect(plans.map(({ id }) => id)).toContain('tier_free')
 })
 
-test('another organization does not see what one makes', async () => {
+test('an organization does not see what another one creates', async () => {
   const path = '/api/platform/organizations/lancio/agents'
   const made = await call({ method: 'POST', path, token: lancio.key, body: { name: 'Eve', username: 'eve' } })
   expect(made).toMatchObject({ status: 200, body: { username: 'eve' } })

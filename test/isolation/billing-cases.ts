@@ -1,8 +1,9 @@
 import type { Session } from '../../src/database/session.js'
 import { FinalizableInvoices } from '../../src/operations/finalize-invoice.js'
-import { TaxIds } from '../../src/repositories/billing-profiles.js'
+import { BillingProfile, TaxIds } from '../../src/repositories/billing-profiles.js'
 import { PaymentMethods } from '../../src/repositories/payment-methods.js'
-import { invoices, paymentMethods, subscriptions, taxIds } from '../../src/schema/index.js'
+import { OrganizationSubscription } from '../../src/repositories/subscriptions.js'
+import { customerProfiles, invoices, paymentMethods, subscriptions, taxIds } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import { byId } from './every-option.js'
 
@@ -17,6 +18,36 @@ export const subscribe = (admin: Session, orgId: string) =>
      select $1, gen_random_uuid(), id, 'Contract', now(), now() + interval '1 month' from plan`,
     [orgId],
   )
+
+export const subscriptionCase = {
+  repository: OrganizationSubscription,
+  tables: [subscriptions],
+  make: async (org, admin) => {
+    await subscribe(admin, org.id)
+    return (await org.subscription.get()).id
+  },
+  calls: {
+    get: (subscription) => subscription.get(),
+    changePlan: (subscription) => subscription.changePlan('tier_contract'),
+    cancel: (subscription) => subscription.cancel(),
+    resume: (subscription) => subscription.resume(),
+    update: (subscription) => subscription.update({ spendCapEnabled: false }),
+  },
+  prepare: {
+    resume: (org) => org.subscription.cancel(),
+  },
+} satisfies ContractCase<OrganizationSubscription>
+
+export const billingProfileCase = {
+  repository: BillingProfile,
+  tables: [customerProfiles],
+  make: async (org) => (await org.billingProfile.set({ companyName: 'Acme', city: 'Bonn' })).id,
+  calls: {
+    find: (profile) => profile.find(),
+    get: (profile) => profile.get(),
+    set: (profile) => profile.set({ companyName: 'Taken' }),
+  },
+} satisfies ContractCase<BillingProfile>
 
 export const invoicesCase = {
   repository: FinalizableInvoices,

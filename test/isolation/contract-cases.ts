@@ -3,10 +3,6 @@ import { Agents } from '../../src/repositories/agents.js'
 import { AuditLog } from '../../src/repositories/audit-logs.js'
 import { Flags } from '../../src/operations/flags.js'
 import { FirableSchedules } from '../../src/operations/fire-schedule.js'
-import { ManagedApiKeys } from '../../src/operations/manage-api-keys.js'
-import { ManagedInvitations } from '../../src/operations/manage-invitations.js'
-import { ManagedMembers } from '../../src/operations/manage-members.js'
-import { ManagedRoles } from '../../src/operations/manage-roles.js'
 import { StaffedProjects } from '../../src/operations/project-members.js'
 import { Tasks } from '../../src/repositories/tasks.js'
 import { Workflows } from '../../src/repositories/workflows.js'
@@ -14,33 +10,27 @@ import type { Session } from '../../src/database/session.js'
 import {
   agents,
   agentTools,
-  apiKeys,
   auditLogs,
   organizationFeatureFlags,
-  organizationInvitations,
-  organizationMembers,
   organizationTools,
   projects,
-  rolePermissions,
-  roles,
   schedules,
   tasks,
   workflows,
 } from '../../src/schema/index.js'
-import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 import { llmsCase, toolsCase } from './llms-and-tools-cases.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
-import { byId, listEveryWay } from './every-option.js'
+import { byId, listEveryWay, projectOf } from './every-option.js'
 import { creditsCase, usageCase } from './usage-cases.js'
-import { invoicesCase, paymentMethodsCase, taxIdsCase } from './billing-cases.js'
+import { billingProfileCase, invoicesCase, paymentMethodsCase, subscriptionCase, taxIdsCase } from './billing-cases.js'
+import { apiKeysCase, invitationsCase, membersCase, rolesCase } from './member-cases.js'
 import { projectCases } from './project-cases.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
 const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.find(id))?.leaseToken ?? newId() })
 const claim = (org: Org) => org.tasks.claim({ owner: 'worker' })
-const projectOf = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
 
 export const projectsCase = {
   repository: StaffedProjects,
@@ -49,6 +39,7 @@ export const projectsCase = {
     const { id } = await org.projects.create({ name: 'One', slug: 'one' })
     await org.agents.create({ name: 'Ada', username: 'ada', projectId: id })
     await org.workflows.create({ name: 'Triage', slug: 'triage', projectId: id })
+    await org.projects.create({ name: 'Nine', slug: 'nine' })
     return id
   },
   calls: {
@@ -75,7 +66,7 @@ export const projectsCase = {
 
 const flagKey = 'contract'
 
-export const flagsCase = {
+const flagsCase = {
   repository: Flags,
   tables: [organizationFeatureFlags],
   make: async (org: Org, admin: Session) => {
@@ -105,6 +96,7 @@ const agentsCase = {
     await admin.query('insert into platform.tools (id, key, name) values ($1, $2, $2)', [id, `tool_${id}`])
     await admin.query('insert into platform.organization_tools (org_id, id, tool_id) values ($1, $2, $2)', [org.id, id])
     await org.tasks.enqueue({ kind: 'greet', agentId: id })
+    await org.agents.create({ name: 'Adam', username: 'adam' })
     return id
   },
   calls: {
@@ -142,6 +134,7 @@ const workflowsCase = {
     const { id } = await org.workflows.create({ name: 'Triage', slug: 'triage' })
     await org.schedules.create({ workflowId: id, name: 'hourly', ...cron })
     await org.tasks.enqueue({ kind: 'greet', workflowId: id })
+    await org.workflows.create({ name: 'Trial', slug: 'trial' })
     return id
   },
   calls: {
@@ -171,7 +164,11 @@ const workflowsCase = {
 const tasksCase = {
   repository: Tasks,
   tables: [tasks],
-  make: async (org) => (await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })).id,
+  make: async (org) => {
+    const { id } = await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })
+    await org.tasks.enqueue({ kind: 'agree', priority: 9 })
+    return id
+  },
   calls: {
     ...byId,
     list: async (all, id) => [
@@ -200,6 +197,7 @@ const schedulesCase = {
     const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
     const { id } = await org.schedules.create({ workflowId: workflow.id, name: 'hourly', ...cron })
     await org.schedules.fire(id, new Date(Date.UTC(2100, 0, 1)))
+    await org.schedules.create({ workflowId: workflow.id, name: 'also hourly', ...cron })
     return id
   },
   calls: {
@@ -224,117 +222,12 @@ const schedulesCase = {
   },
 } satisfies ContractCase<FirableSchedules>
 
-const worker = { key: 'worker', name: 'Worker', permissions: ['agents:read'] }
-const newMember = async (org: Org, admin: Session, role: string) => {
-  const userId = await createUser(admin)
-  return org.members.add({ userId, email: `${userId}@example.com`, role })
-}
-
-const membersCase = {
-  repository: ManagedMembers,
-  tables: [roles, rolePermissions, organizationMembers, apiKeys],
-  make: async (org, admin) => {
-    await org.roles.create(worker)
-    await org.roles.create({ key: 'owner', name: 'Owner' })
-    await org.roles.create({ key: 'admin', name: 'Admin' })
-    const { userId } = await newMember(org, admin, 'owner')
-    const { id } = await newMember(org, admin, 'worker')
-    await org.apiKeys.create({ userId, name: 'key' })
-    return id
-  },
-  calls: {
-    ...byId,
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['status', '-displayName'])],
-    stream: (all) => all.stream(),
-    count: (all) => all.count({ role: 'worker' }),
-    exists: (all, id) => all.exists({ id }),
-    findByUser: async (all, id) => all.findByUser((await all.find(id))?.userId ?? newId()),
-    findByEmail: async (all, id) => all.findByEmail((await all.find(id))?.email ?? 'nobody@example.com'),
-    add: async (all) => {
-      const { id, userId } = await all.addService({ name: 'bot', role: 'worker' })
-      await all.remove(id)
-      return all.add({ userId, email: 'bot@example.com', role: 'worker' })
-    },
-    addService: (all) => all.addService({ name: 'bot', role: 'worker' }),
-    update: (all, id) => all.update(id, { displayName: 'Taken' }),
-    changeRole: (all, id) => all.changeRole(id, 'admin'),
-    deactivate: (all, id) => all.deactivate(id),
-    reactivate: (all, id) => all.reactivate(id),
-    remove: (all, id) => all.remove(id),
-    transferOwnership: async (all, id) =>
-      all.transferOwnership(id, { from: (await all.list({ role: 'owner' })).items[0]?.id ?? newId() }),
-  },
-  prepare: {
-    reactivate: (org, id) => org.members.deactivate(id),
-  },
-} satisfies ContractCase<ManagedMembers>
-
-const rolesCase = {
-  repository: ManagedRoles,
-  tables: [roles, rolePermissions],
-  make: async (org) => (await org.roles.create(worker)).id,
-  calls: {
-    ...byId,
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-description', 'key'])],
-    stream: (all) => all.stream(),
-    count: (all) => all.count({ key: 'worker' }),
-    exists: (all, id) => all.exists({ id }),
-    findByKey: (all) => all.findByKey('worker'),
-    permissionsOf: (all) => all.permissionsOf('worker'),
-    create: (all) => all.create({ key: 'second', name: 'Second', permissions: ['agents:read'] }),
-    update: (all) => all.update('worker', { name: 'Taken' }),
-    grant: (all) => all.grant('worker', 'agents:write'),
-    revoke: (all) => all.revoke('worker', 'agents:read'),
-    delete: (all) => all.delete('worker'),
-  },
-} satisfies ContractCase<ManagedRoles>
-
-const apiKeysCase = {
-  repository: ManagedApiKeys,
-  tables: [roles, rolePermissions, organizationMembers, apiKeys],
-  make: async (org) => {
-    await org.roles.create(worker)
-    const { userId } = await org.members.addService({ name: 'bot', role: 'worker' })
-    return (await org.apiKeys.create({ userId, name: 'key', scopes: ['agents:read'] })).apiKey.id
-  },
-  calls: {
-    ...byId,
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-lastUsedAt', 'name'])],
-    stream: (all) => all.stream(),
-    count: (all) => all.count({ name: 'key' }),
-    exists: (all, id) => all.exists({ id }),
-    create: async (all, id) => all.create({ userId: (await all.find(id))?.userId ?? newId(), name: 'second' }),
-    update: (all, id) => all.update(id, { name: 'Taken' }),
-    rotate: (all, id) => all.rotate(id),
-    revoke: (all, id) => all.revoke(id),
-    delete: (all, id) => all.delete(id),
-  },
-} satisfies ContractCase<ManagedApiKeys>
-
-const invitationsCase = {
-  repository: ManagedInvitations,
-  tables: [roles, organizationInvitations],
-  make: async (org) => {
-    await org.roles.create(worker)
-    return (await org.invitations.create({ email: 'ada@example.com', role: 'worker' })).invitation.id
-  },
-  calls: {
-    ...byId,
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['acceptedAt', 'email'])],
-    stream: (all) => all.stream(),
-    count: (all) => all.count({ email: 'ada@example.com' }),
-    exists: (all, id) => all.exists({ id }),
-    create: (all) => all.create({ email: 'ada@example.com', role: 'worker' }),
-    resend: (all, id) => all.resend(id),
-    revoke: (all, id) => all.revoke(id),
-  },
-} satisfies ContractCase<ManagedInvitations>
-
 const auditCase = {
   repository: AuditLog,
   tables: [auditLogs],
   make: async (org, admin) => {
     const { id } = await org.audit.record({ eventType: 'report.sent', metadata: { of: org.id } })
+    await org.audit.record({ eventType: 'report.read' })
     await admin.query('update platform.audit_logs set seq = 1 where org_id = $1 and id = $2', [org.id, id])
     return id
   },
@@ -384,7 +277,10 @@ export const orgCases: OrgCases = {
   workflows: workflowsCase,
 }
 
-/** Does the same with each of the library's repositories, with what belongs to projects, and with the flags. */
+/** What an organization has beside its repositories, under its name there. */
+export const otherCases = { billingProfile: billingProfileCase, flags: flagsCase, subscription: subscriptionCase }
+
+/** Does the same with each of the library's repositories, with what belongs to projects, and with the others. */
 export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => T): T[] => [
   use(orgCases.agents),
   use(orgCases.apiKeys),
@@ -396,7 +292,9 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(orgCases.members),
   use(orgCases.paymentMethods),
   use(orgCases.projects),
-  use(flagsCase),
+  use(otherCases.billingProfile),
+  use(otherCases.flags),
+  use(otherCases.subscription),
   use(projectCases.addons),
   use(projectCases.compute),
   use(projectCases.connections),
@@ -404,6 +302,7 @@ export const eachCase = <T>(use: <Repository>(one: ContractCase<Repository>) => 
   use(projectCases.databaseMetrics),
   use(projectCases.databases),
   use(projectCases.disk),
+  use(projectCases.projectMembers),
   use(projectCases.projectMetrics),
   use(orgCases.roles),
   use(orgCases.schedules),

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { DefinitionError } from '../../src/core/errors.js'
 import { StaffedProjects } from '../../src/operations/project-members.js'
+import { ProjectDatabases } from '../../src/repositories/databases.js'
 import { workflows } from '../../src/schema/index.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
 import type { Wall } from '../../src/testing/walls.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { Org } from '../../src/org.js'
-import { eachCase, orgCases, projectsCase } from './contract-cases.js'
+import { eachCase, orgCases, otherCases, projectsCase } from './contract-cases.js'
 import { definedCases } from './defined-cases.js'
+import { projectCases } from './project-cases.js'
 
 const database = useDatabase()
 
@@ -31,15 +33,23 @@ describe.each(walls)('%s', (_, without) => {
   })
 })
 
-/** Getters that are no repositories. */
-const others = ['id', 'db', 'organization', 'entitlements', 'flags', 'subscription', 'billingProfile']
+const gettersOf = (prototype: object): string[] =>
+  Object.entries(Object.getOwnPropertyDescriptors(prototype)).flatMap(([name, property]) =>
+    Object.hasOwn(property, 'get') ? [name] : [],
+  )
+
+/** Getters that reach no rows by an id, or that have tests of their own. */
+const exempt = ['id', 'db', 'organization', 'entitlements']
 
 test('every repository of an organization has a case', () => {
-  const getters = Object.entries(Object.getOwnPropertyDescriptors(Org.prototype)).filter(
-    ([, getter]) => getter.get !== undefined,
-  )
-  const repositories = getters.map(([name]) => name).filter((name) => !others.includes(name))
-  expect(repositories.sort()).toEqual(Object.keys(orgCases).sort())
+  const repositories = gettersOf(Org.prototype).filter((name) => !exempt.includes(name))
+  expect(repositories.sort()).toEqual(Object.keys({ ...orgCases, ...otherCases }).sort())
+})
+
+test('whatever belongs to projects has a case', () => {
+  const reached = (prototype: object) => gettersOf(prototype).map((name) => Reflect.get(prototype, name) as object)
+  const classes = [StaffedProjects.prototype, ProjectDatabases.prototype].flatMap(reached).map((one) => one.constructor)
+  expect(new Set(classes)).toEqual(new Set(Object.values(projectCases).map(({ repository }) => repository)))
 })
 
 test('a case that only throws tests nothing, and is a fault', async () => {

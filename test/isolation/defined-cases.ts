@@ -14,7 +14,10 @@ const bot = (username: string) => ({ name: 'Bot', username })
 const bots = {
   repository: Bots,
   tables: [projects, agents],
-  make: async (org) => (await org.agents.create(bot('ada'))).id,
+  make: async (org) => {
+    await org.agents.create(bot('adam'))
+    return (await org.agents.create(bot('ada'))).id
+  },
   calls: {
     ...byId,
     list: (all) => listEveryWay(all, ['status', '-model'], { name: { contains: 'BO', ignoreCase: true } }),
@@ -37,7 +40,10 @@ const bots = {
 const jobs = {
   repository: Jobs,
   tables: [tasks],
-  make: async (org) => (await org.tasks.enqueue({ kind: 'mail' })).id,
+  make: async (org) => {
+    await org.tasks.enqueue({ kind: 'mail' })
+    return (await org.tasks.enqueue({ kind: 'mail' })).id
+  },
   calls: {
     ...byId,
     list: (all) => listEveryWay(all, ['-startedAt', 'kind'], { kind: { contains: 'ai' } }),

@@ -1,8 +1,9 @@
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
+import type { Org } from '../../src/org.js'
 
 /**
  * Lists with each option that changes the statement: several orders with NULLs, a page behind a cursor, some fields, a search in text, and
- * the total. Throws when the total is not the number of the rows.
+ * the total. Throws when the total is not the number of the rows, and when there are rows and no second page.
  */
 export async function listEveryWay(
   all: ScopedRepository<object>,
@@ -11,6 +12,7 @@ export async function listEveryWay(
 ): Promise<unknown[]> {
   const options = { ...filter, orderBy } as object
   const first = await all.list({ ...options, limit: 1 })
+  if (first.items.length > 0 && first.next === undefined) throw new Error('no row lies behind the cursor')
   const behind = await all.list({ ...options, after: first.next })
   const parts = await all.list({ ...options, select: ['orgId', 'id'] as never })
   const counted = await all.list({ ...options, total: true })
@@ -28,3 +30,7 @@ export const byId = {
 }
 
 const ownerOnly = { select: ['orgId'] } as never
+
+/** A new project. Gives its id. */
+export const projectOf = async (org: Org): Promise<string> =>
+  (await org.projects.create({ name: 'One', slug: 'one' })).id

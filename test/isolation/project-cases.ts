@@ -1,6 +1,7 @@
 import { newId } from '../../src/core/ids.js'
 import type { Session } from '../../src/database/session.js'
 import { ProjectAddons } from '../../src/operations/project-addons.js'
+import { ProjectMembers } from '../../src/operations/project-members.js'
 import type { Org } from '../../src/org.js'
 import { ProjectCredentials } from '../../src/repositories/credentials.js'
 import { DatabaseConnections, DatabaseMetrics, ProjectDatabases } from '../../src/repositories/databases.js'
@@ -13,13 +14,17 @@ import {
   databaseMetrics,
   databases,
   diskConfig,
+  organizationMembers,
   projectAddons,
+  projectMembers,
   projectMetrics,
   projects,
+  rolePermissions,
+  roles,
 } from '../../src/schema/index.js'
+import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-
-const projectOf = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
+import { projectOf } from './every-option.js'
 
 const secrets = { anonKey: 'anon', serviceRoleKey: 'role', jwtSecret: 'jwt' }
 
@@ -180,6 +185,35 @@ const addonsCase = {
   },
 } satisfies ContractCase<ProjectAddons>
 
+const membersCase = {
+  repository: ProjectMembers,
+  tables: [roles, rolePermissions, organizationMembers, projects, projectMembers],
+  // The project has the id of its member, so that one id names both in a call.
+  make: async (org, admin) => {
+    for (const key of ['worker', 'second'])
+      await org.roles.create({ key, name: key, appliesTo: 'both', permissions: ['agents:read'] })
+    const userId = await createUser(admin)
+    await org.members.add({ userId, email: `${userId}@example.com`, role: 'worker' })
+    await admin.query(`insert into platform.projects (org_id, id, name, slug, ref) values ($1, $2, 'One', 'one', $3)`, [
+      org.id,
+      userId,
+      `ref-${userId}`.slice(0, 20),
+    ])
+    await org.projects.members.add(userId, { userId, role: 'worker' })
+    return userId
+  },
+  calls: {
+    list: (all, id) => all.list(id),
+    find: (all, id) => all.find(id, id),
+    add: (all, id) => all.add(id, { userId: id, role: 'worker' }),
+    changeRole: (all, id) => all.changeRole(id, id, 'second'),
+    remove: (all, id) => all.remove(id, id),
+  },
+  prepare: {
+    add: (org, id) => org.projects.members.remove(id, id),
+  },
+} satisfies ContractCase<ProjectMembers>
+
 /** What belongs to projects, under its name there. */
 export const projectCases = {
   addons: addonsCase,
@@ -189,5 +223,6 @@ export const projectCases = {
   databaseMetrics: databaseMetricsCase,
   databases: databasesCase,
   disk: diskCase,
+  projectMembers: membersCase,
   projectMetrics: projectMetricsCase,
 }

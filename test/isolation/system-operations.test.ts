@@ -15,6 +15,7 @@ import { SystemTasks } from '../../src/operations/claim-fairly.js'
 import { SystemSchedules } from '../../src/operations/fire-due-schedules.js'
 import { Users } from '../../src/operations/users.js'
 import type { Addon, NewAddon } from '../../src/schema/addons.js'
+import type { ProviderEvent } from '../../src/schema/billing-events.js'
 import { platformTables } from '../../src/schema/tables.js'
 import { sqlOf } from '../support/every-table.js'
 import { type Team, useTeams } from '../support/use-teams.js'
@@ -139,8 +140,24 @@ const maintenanceCalls: Calls<Maintenance> = {
     await teams.database.admin.query(`update platform.tasks set lease_expires_at = ${past} where org_id = $1`, [
       team.id,
     ])
+    await teams.database.admin.query(
+      `update platform.subscriptions set stripe_subscription_id = null, current_period_start = ${past},
+         current_period_end = now() - interval '60 d' where org_id = $1`,
+      [team.id],
+    )
+    await teams.database.admin.query(`update platform.api_key_windows set window_start = ${past} where org_id = $1`, [
+      team.id,
+    ])
+    await teams.database.admin.query(`update platform.idempotency_keys set expires_at = ${past} where org_id = $1`, [
+      team.id,
+    ])
+    await team.org.audit.record({ eventType: 'report.sent' })
     const maintained = await maintenance.run()
-    expect(maintained.rows).toMatchObject({ sessions: 1, invitations: 1, taskLeases: 1 })
+    expect(maintained.rows).toEqual({
+      ...{ taskLeases: 1, idempotencyKeys: 1, apiKeyWindows: 1, invitations: 1, sessions: 1, subscriptions: 1 },
+      auditEntries: expect.any(Number) as number,
+    })
+    expect(maintained.rows.auditEntries).toBeGreaterThan(0)
     return maintained
   },
 }
@@ -209,12 +226,36 @@ const scheduleCalls: Calls<SystemSchedules> = {
 
 const billingCalls: Calls<Billing> = {
   link: (all, { team }) => all.link(team.id, { customerId: `cus_${team.id}` }),
-  receive: (all, { team }) => {
-    const paymentMethod = { id: 'pm_1', type: 'card' }
-    const event = { id: newId(), type: 'card.added', createdAt: new Date(), paymentMethod }
-    return all.receive({ provider: 'bank', orgId: team.id, event })
+  // The other organization has a subscription, an invoice and a payment method with the same ids.
+  receive: async (all, { team }) => {
+    const received = await all.receive({ provider: 'bank', orgId: team.id, event: eventAt(2) })
+    expect(received).toMatchObject({ applied: ['subscription', 'invoice', 'paymentMethod'] })
+    return received
   },
 }
+
+const eventAt = (second: number): ProviderEvent => ({
+  id: `evt_${second}`,
+  type: 'everything.changed',
+  createdAt: new Date(Date.UTC(2026, 0, 1, 0, 0, second)),
+  subscription: {
+    id: 'sub_1',
+    status: second === 1 ? 'active' : 'past_due',
+    currentPeriodStart: new Date(Date.UTC(2026, 0)),
+    currentPeriodEnd: new Date(Date.UTC(2027, 0)),
+  },
+  invoice: {
+    id: 'in_1',
+    subscriptionId: 'sub_1',
+    status: 'open',
+    currency: 'EUR',
+    subtotal: '100.00',
+    tax: '0.00',
+    total: '100.00',
+    amountPaid: `${second}.00`,
+  },
+  paymentMethod: { id: 'pm_1', type: 'card', cardExpYear: 2030 + second },
+})
 
 const faces: [string, Record<string, (subject: Subject) => Promise<unknown>>, object][] = [
   ['organizations', bound(organizationCalls, () => teams.system().organizations), Organizations.prototype],
@@ -251,7 +292,16 @@ async function subject(): Promise<Subject> {
   const { userId } = await team.join('developer')
   const { id } = await team.org.projects.create({ name: 'One', slug: 'one' })
   await team.org.projects.members.add(id, { userId, role: 'developer' })
-  await team.org.apiKeys.create({ userId, name: 'ci' })
+  const { apiKey } = await team.org.apiKeys.create({ userId, name: 'ci' })
+  await teams.database.admin.query(
+    `insert into platform.api_key_windows (org_id, api_key_id, window_start, used, allowed) values ($1, $2, now(), 1, 9)`,
+    [team.id, apiKey.id],
+  )
+  await teams.database.admin.query(
+    `insert into platform.idempotency_keys (org_id, id, key, request_hash, state, expires_at)
+     values ($1, gen_random_uuid(), 'once', '\\x01', 'done', now() + interval '1 d')`,
+    [team.id],
+  )
   await teams.tenancy.forUser(userId).sessions.start({ activeOrg: team.id })
   await team.org.tasks.enqueue({ kind: 'one' })
   await team.org.tasks.claim({ owner: 'worker', leaseSeconds: 3600 })
@@ -261,6 +311,7 @@ async function subject(): Promise<Subject> {
     [team.id, newId(), `${userId}@example.com`],
   )
   await team.org.audit.record({ eventType: 'report.sent' })
+  await teams.system().billing.receive({ provider: 'bank', orgId: team.id, event: eventAt(1) })
   // A pass of maintenance seals what is not sealed, whoever it belongs to.
   await teams.system().audit.seal(team.id)
   return { team, userId }

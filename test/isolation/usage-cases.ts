@@ -1,11 +1,8 @@
 import { SummedUsage } from '../../src/operations/usage-summary.js'
-import type { Org } from '../../src/org.js'
 import { Credits } from '../../src/repositories/credits.js'
 import { creditEntries, credits, projects, usageEvents, usageMetrics } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { byId } from './every-option.js'
-
-const newProject = async (org: Org) => (await org.projects.create({ name: 'One', slug: 'one' })).id
+import { byId, projectOf } from './every-option.js'
 
 export const creditsCase = {
   repository: Credits,
@@ -46,5 +43,5 @@ export const usageCase = {
       ]),
     summary: (all) => all.summary({ from: new Date(Date.UTC(2026, 1, 1)), to: new Date(Date.UTC(2026, 3, 1)) }),
   },
-  prepare: { record: newProject, recordMany: newProject },
+  prepare: { record: projectOf, recordMany: projectOf },
 } satisfies ContractCase<SummedUsage>

@@ -85,6 +85,6 @@ test('a failure is the default value with a message that tells no more than the 
   expect(found.errorMessage).not.toContain('secret')
 })
 
-test.each([undefined, null, {}, newId(), { id: newId(), flags: {} }])('%j is no scope', (org) => {
+test.each([undefined, null, {}, newId(), { id: newId(), flags: {} }])('%j is refused as a scope', (org) => {
   expect(() => new OrgFlagProvider(org as never)).toThrow(InvalidInputError)
 })

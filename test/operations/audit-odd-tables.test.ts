@@ -85,7 +85,7 @@ async function newOdds() {
   return { orgId, scope, odds, newest: async () => (await changes()).at(-1), changes }
 }
 
-test('names of a table and of columns that an audited statement could give itself are no hindrance', async () => {
+test('a table and columns with the names that audited statements use for themselves are audited too', async () => {
   const { odds, newest } = await newOdds()
   const words = { name: 'a', oldName: 'b', key: 'c', isNew: 'd', changed: 'e', entry: 'f' }
   const { id } = await odds.put({ code: 'one', ...words })
@@ -106,7 +106,7 @@ test('a generated column is in the entry of each change', async () => {
   expect(await newest()).toEqual({ code: { old: 'one', new: 'two' }, label: { old: 'one!', new: 'two!' } })
 })
 
-test('a value that is stored otherwise has changed, though the operator = calls both equal', async () => {
+test('a value that is stored differently is in the entry as a change, although = says that both are equal', async () => {
   const { odds, newest } = await newOdds()
   const { id } = await odds.create({ code: 'one', pause: '1 day', amount: '1.0' })
   await odds.update(id, { pause: '24:00:00', amount: '1.00' })
@@ -116,7 +116,7 @@ test('a value that is stored otherwise has changed, though the operator = calls 
   })
 })
 
-test('a put that waits for the insert of the same row tells the values of that row as the old ones', async () => {
+test('the entry of a put that waited for the insert of the same row has the values of that row as old values', async () => {
   const { odds, orgId, scope, newest } = await newOdds()
   const insert = (code: string) => () =>
     database.admin.query(

@@ -9,7 +9,7 @@ import { createOrganization, createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { insertDataKey } from '../../src/testing/data-keys.js'
-import { flagsCase, orgCases } from '../isolation/contract-cases.js'
+import { orgCases, otherCases } from '../isolation/contract-cases.js'
 import { projectCases } from '../isolation/project-cases.js'
 import { auditedRows, type Entry, entriesOf, faultsOf } from '../support/audited-rows.js'
 import { keys } from '../support/use-teams.js'
@@ -57,7 +57,7 @@ const single: Readonly<Record<string, { prepare: () => Promise<string>; call: (o
   },
 }
 
-const methods = Object.entries({ ...orgCases, ...projectCases, flags: flagsCase }).flatMap(([name, one]) =>
+const methods = Object.entries({ ...orgCases, ...projectCases, ...otherCases }).flatMap(([name, one]) =>
   methodsOf(name, one),
 )
 

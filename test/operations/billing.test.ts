@@ -255,7 +255,7 @@ describe('the organization of an event', () => {
     expect(await kept(customer)).toHaveLength(1)
   })
 
-  test('may be given, but not against the customer', async () => {
+  test('may be given, but is refused when the customer is linked to another one', async () => {
     const [one, other] = [await newCustomer(), await newCustomer()]
     const refused = receive(eventOf(one, 1, { subscription }), other.id)
     await expect(refused).rejects.toThrow(ConflictError)
@@ -264,24 +264,39 @@ describe('the organization of an event', () => {
     expect([await kept(one), await kept(other)]).toEqual([[], []])
   })
 
-  test('is told also while it is suspended', async () => {
+  test('is changed by events while it is suspended, too', async () => {
     const customer = await newCustomer()
     await teams.system().organizations.suspend(customer.id, 'unpaid')
     await expect(receive(eventOf(customer, 1, { subscription }))).resolves.toMatchObject({ applied: ['subscription'] })
   })
 
-  test('has events of its own, with the ids that another one has', async () => {
+  test('keeps its rows when another one receives events with the same ids', async () => {
     const [one, other] = [await newCustomer(), await newCustomer()]
     const event = eventOf(one, 1, { subscription, invoice, paymentMethod })
     await receive(event)
-    await expect(receive({ ...event, customerId: other.customerId })).resolves.toMatchObject({
+    const ofTheFirst = async () => [
+      await one.org.subscription.get(),
+      await one.org.invoices.list(),
+      await one.org.paymentMethods.list(),
+    ]
+    const before = await ofTheFirst()
+    // Later and different, so that whatever it reached there would change.
+    const parts = {
+      subscription: { ...subscription, status: 'past_due' },
+      invoice: { ...invoice, amountPaid: '19.00' },
+      paymentMethod: { ...paymentMethod, cardExpYear: 2040, isDefault: true },
+    } as const
+    const later = { ...event, ...parts, createdAt: second(2) }
+    await expect(receive({ ...later, customerId: other.customerId })).resolves.toMatchObject({
       isNew: true,
       orgId: other.id,
+      applied: ['subscription', 'invoice', 'paymentMethod'],
     })
+    expect(await ofTheFirst()).toEqual(before)
     await expect(teams.system().billing.receive({ provider: 'other', event })).resolves.toMatchObject({ isNew: true })
   })
 
-  race('twenty link one customer, and one organization is it', async () => {
+  race('of twenty organizations that are linked to one customer at once, one is', async () => {
     const all = await Promise.all(Array.from({ length: 20 }, () => teams.newTeam()))
     const customerId = `cus_${newId()}`
     const { won, lost } = await contend((contender) =>
@@ -292,14 +307,17 @@ describe('the organization of an event', () => {
     await expect(receive(eventOf({ customerId }, 1, { subscription }))).resolves.toMatchObject({ orgId: won[0]?.orgId })
   })
 
-  test('is another one after it is linked anew, and forgets the subscription of before', async () => {
-    const customer = await newCustomer()
+  test('is another one after its customer is linked anew, and the subscription of before is forgotten', async () => {
+    const [customer, next] = [await newCustomer(), await teams.newTeam()]
     await receive(eventOf(customer, 5, { subscription }))
     const same = await teams.system().billing.link(customer.id, { customerId: customer.customerId })
     expect(same.stripeSubscriptionId).toBe('sub_1')
     const unlinked = await teams.system().billing.link(customer.id, { customerId: null })
     expect(unlinked).toMatchObject({ stripeCustomerId: null, stripeSubscriptionId: null, providerUpdatedAt: null })
     await expect(receive(eventOf(customer, 6, { subscription }))).resolves.toEqual({ ignored: true })
+    await teams.system().billing.link(next.id, { customerId: customer.customerId })
+    await expect(receive(eventOf(customer, 7, { subscription }))).resolves.toMatchObject({ orgId: next.id })
+    expect(await customer.org.subscription.get()).toMatchObject({ stripeSubscriptionId: null, providerUpdatedAt: null })
     await expect(teams.system().billing.link(newId(), { customerId: 'x' })).rejects.toThrow(NotFoundError)
   })
 })

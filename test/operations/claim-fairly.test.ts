@@ -2,10 +2,13 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { ConflictError, InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { openSession } from '../../src/database/session.js'
 import { passingKeyring } from '../../src/encryption/keyring.js'
 import { secretsOf } from '../../src/encryption/secrets.js'
+import type { FairClaimOptions } from '../../src/operations/claim-fairly.js'
 import { Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
+import { beforeStatement } from '../support/before-statement.js'
 import { contend, race } from '../support/contenders.js'
 import { recording } from '../support/recording-executor.js'
 import { useTeams } from '../support/use-teams.js'
@@ -14,6 +17,9 @@ const teams = useTeams()
 const sql = <Row>(text: string, values: readonly unknown[] = []) => teams.database.admin.query<Row>(text, values)
 const queue = () => teams.system().tasks
 const owner = 'worker'
+// So long that no lease ends while a test runs.
+const leaseSeconds = 3600
+const claim = (options: Partial<FairClaimOptions>) => queue().claimFair({ owner, leaseSeconds, ...options })
 
 /** Queues so many tasks of a kind, oldest first, in a new organization. Each test has a kind of its own. */
 async function newQueue(kind: string, count: number, runAt = '-1 h'): Promise<string> {
@@ -26,12 +32,18 @@ async function newQueue(kind: string, count: number, runAt = '-1 h'): Promise<st
   return orgId
 }
 
+const queuedIn = async (orgId: string) =>
+  (await sql<{ id: string }>('select id from platform.tasks where org_id = $1 order by run_at', [orgId])).map(
+    ({ id }) => id,
+  )
+
 const countBy = (tasks: readonly { orgId: string }[]) =>
   tasks.reduce((counts, { orgId }) => counts.set(orgId, (counts.get(orgId) ?? 0) + 1), new Map<string, number>())
 
 const entriesOf = (operation: string, kind: string) =>
-  sql<{ metadata: object }>(
-    `select metadata from platform.system_audit_logs where operation = $1 and metadata->>'owner' = $2`,
+  sql<{ metadata: { tasks: number } }>(
+    `select metadata from platform.system_audit_logs where operation = $1 and metadata->>'owner' = $2
+     order by created_at, id`,
     [operation, kind],
   )
 
@@ -40,21 +52,26 @@ test('a tenant with 10,000 older tasks does not keep twenty others waiting', asy
   const large = await newQueue(kind, 10_000, '-2 d')
   const small: string[] = []
   for (let made = 0; made < 20; made++) small.push(await newQueue(kind, 1))
-  const claimed = await queue().claimFair({ owner, limit: 25, kinds: [kind] })
+  const claimed = await claim({ limit: 25, kinds: [kind] })
   const counts = countBy(claimed)
   expect(small.map((id) => counts.get(id))).toEqual(small.map(() => 1))
   expect(counts.get(large)).toBe(5)
   expect(claimed).toHaveLength(25)
-  expect(countBy(await queue().claimFair({ owner, limit: 25, kinds: [kind] }))).toEqual(new Map([[large, 25]]))
+  expect(countBy(await claim({ limit: 25, kinds: [kind] }))).toEqual(new Map([[large, 25]]))
 })
 
 test('each gets one in turn, and no more than perOrg', async () => {
   const kind = newId()
   const orgs = [await newQueue(kind, 7), await newQueue(kind, 2), await newQueue(kind, 1)]
-  const asked = { owner, kinds: [kind] }
+  // Of each organization the oldest come first.
+  const left = new Map(await Promise.all(orgs.map(async (id) => [id, await queuedIn(id)] as const)))
   const served = async (options: object) => {
-    const counts = countBy(await queue().claimFair({ ...asked, ...options }))
-    return orgs.map((id) => counts.get(id) ?? 0)
+    const claimed = await claim({ kinds: [kind], ...options })
+    return orgs.map((orgId) => {
+      const ids = claimed.filter((task) => task.orgId === orgId).map(({ id }) => id)
+      expect(ids).toEqual(left.get(orgId)?.splice(0, ids.length))
+      return ids.length
+    })
   }
   expect(await served({ limit: 5 })).toEqual([2, 2, 1])
   expect(await served({ perOrg: 3 })).toEqual([3, 0, 0])
@@ -67,7 +84,7 @@ test('where there are more organizations than tasks to claim, each gets its turn
   for (let made = 0; made < 4; made++) await newQueue(kind, 30)
   const served = new Set<string>()
   for (let call = 0; call < 60; call++) {
-    for (const { orgId } of await queue().claimFair({ owner, limit: 1, kinds: [kind] })) served.add(orgId)
+    for (const { orgId } of await claim({ limit: 1, kinds: [kind] })) served.add(orgId)
   }
   // That one of four is never drawn happens once in ten million times.
   expect(served.size).toBe(4)
@@ -103,11 +120,28 @@ test('suspended and deleted organizations are skipped, and workflows that are de
   await open.org.workflows.archive(archived.id)
   await teams.system().organizations.suspend(suspended.id, 'unpaid')
   await teams.system().organizations.delete(deleted.id)
-  const claimed = await queue().claimFair({ owner, kinds: [kind] })
+  const claimed = await claim({ kinds: [kind] })
   expect(countBy(claimed)).toEqual(new Map([[open.id, 2]]))
   expect(claimed.map(({ workflowId }) => workflowId).toSorted()).toEqual([active.id, null].toSorted())
   await teams.system().organizations.reactivate(suspended.id)
-  expect(countBy(await queue().claimFair({ owner, kinds: [kind] }))).toEqual(new Map([[suspended.id, 1]]))
+  expect(countBy(await claim({ kinds: [kind] }))).toEqual(new Map([[suspended.id, 1]]))
+})
+
+test('an organization that is suspended after its tasks were found is skipped', async () => {
+  const kind = newId()
+  const [closing, open] = [await newQueue(kind, 2), await newQueue(kind, 2)]
+  const suspend = () => teams.system().organizations.suspend(closing, 'unpaid')
+  const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
+  const suspending = beforeStatement(executor, /update "platform"\."tasks"/, suspend)
+  const tenancy = new Tenancy(suspending, secretsOf(passingKeyring()), {}, suspending)
+  try {
+    const { tasks } = tenancy.system({ actor: 'test', reason: 'a test' })
+    const claimed = await tasks.claimFair({ owner, leaseSeconds, kinds: [kind] })
+    expect(countBy(claimed)).toEqual(new Map([[open, 2]]))
+  } finally {
+    await tenancy.close()
+  }
+  expect(await sql(`select from platform.tasks where org_id = $1 and status = 'queued'`, [closing])).toHaveLength(2)
 })
 
 test('what an organization cannot run leaves its place to the others', async () => {
@@ -117,16 +151,16 @@ test('what an organization cannot run leaves its place to the others', async () 
   for (let made = 0; made < 5; made++) await blocked.org.tasks.enqueue({ kind, workflowId })
   await blocked.org.workflows.archive(workflowId)
   const other = await newQueue(kind, 4)
-  expect(countBy(await queue().claimFair({ owner, limit: 4, kinds: [kind] }))).toEqual(new Map([[other, 4]]))
+  expect(countBy(await claim({ limit: 4, kinds: [kind] }))).toEqual(new Map([[other, 4]]))
 })
 
 test('a claim is recorded when it claimed something', async () => {
   const kind = newId()
   await newQueue(kind, 3)
   await newQueue(kind, 1)
-  await queue().claimFair({ owner: kind, kinds: [kind], limit: 3 })
-  await queue().claimFair({ owner: kind, kinds: [kind] })
-  await queue().claimFair({ owner: kind, kinds: [kind] })
+  await claim({ owner: kind, kinds: [kind], limit: 3 })
+  await claim({ owner: kind, kinds: [kind] })
+  await claim({ owner: kind, kinds: [kind] })
   const entries = await entriesOf('tasks.claimFair', kind)
   expect(entries.map(({ metadata }) => metadata)).toEqual([
     { owner: kind, tasks: 3, organizations: 2 },
@@ -154,7 +188,7 @@ race('twenty workers never claim one task twice, and leave none', async () => {
   const { won, lost } = await contend(async () => {
     const mine: { id: string; orgId: string; leaseToken: string }[] = []
     for (;;) {
-      const claimed = await queue().claimFair({ owner, limit: 5, kinds: [kind] })
+      const claimed = await claim({ owner: kind, limit: 5, kinds: [kind] })
       if (claimed.length === 0) return mine
       mine.push(...claimed)
     }
@@ -163,6 +197,8 @@ race('twenty workers never claim one task twice, and leave none', async () => {
   const all = won.flat()
   expect(new Set(all.map(({ id }) => id)).size).toBe(all.length)
   expect(orgs.map((id) => countBy(all).get(id))).toEqual([150, 20, 5, 1, 1, 1])
+  const entries = await entriesOf('tasks.claimFair', kind)
+  expect(entries.reduce((sum, { metadata }) => sum + metadata.tasks, 0)).toBe(178)
 })
 
 describe('expired leases', () => {
@@ -177,33 +213,68 @@ describe('expired leases', () => {
     await team.org.tasks.enqueue({ kind, maxAttempts: 2 })
     await team.org.tasks.enqueue({ kind })
     const other = await newQueue(kind, 3)
-    const claimed = await queue().claimFair({ owner, kinds: [kind] })
-    expect(await queue().requeueExpired()).toBe(0)
+    const claimed = await claim({ kinds: [kind] })
+    const pass = teams.tenancy.system({ actor: 'test', reason: kind }).tasks
+    expect(await pass.requeueExpired()).toBe(0)
     await expire(kind)
-    expect(await queue().requeueExpired({ limit: 2 })).toBe(2)
-    expect(await queue().requeueExpired()).toBe(3)
+    expect(await pass.requeueExpired({ limit: 2 })).toBe(2)
+    expect(await pass.requeueExpired()).toBe(3)
     const [row] = await sql<object>(
       `select count(*) filter (where status = 'queued')::int queued, count(*) filter (where status = 'failed')::int failed
        from platform.tasks where kind = $1 and org_id = any($2::uuid[])`,
       [kind, [team.id, other]],
     )
     expect(row).toEqual({ queued: 1, failed: 4 })
-    const again = await queue().claimFair({ owner, kinds: [kind] })
+    const again = await claim({ kinds: [kind] })
     expect(again).toHaveLength(1)
     const first = claimed.find(({ id }) => id === again[0]?.id)
     await expect(team.org.tasks.complete(first as never)).rejects.toThrow(ConflictError)
     const recorded = await sql<{ metadata: object }>(
-      `select metadata from platform.system_audit_logs where operation = 'tasks.requeueExpired' order by created_at, id`,
+      `select metadata from platform.system_audit_logs where operation = 'tasks.requeueExpired' and reason = $1
+       order by created_at, id`,
+      [kind],
     )
     expect(recorded.map(({ metadata }) => metadata)).toEqual([{ tasks: 2 }, { tasks: 3 }])
     await expect(queue().requeueExpired({ limit: 0 })).rejects.toThrow(InvalidInputError)
+  })
+
+  test('are queued again in as many organizations as there are', async () => {
+    const kind = newId()
+    await Promise.all(Array.from({ length: 101 }, () => newQueue(kind, 1)))
+    expect(await claim({ kinds: [kind], limit: 1000 })).toHaveLength(101)
+    await sql(`update platform.tasks set max_attempts = 2 where kind = $1`, [kind])
+    await expire(kind)
+    expect(await queue().requeueExpired()).toBe(101)
+    expect(await sql(`select from platform.tasks where kind = $1 and status = 'queued'`, [kind])).toHaveLength(101)
+  })
+
+  test('a task that another transaction holds is neither claimed nor queued again, and nobody waits for it', async () => {
+    const kind = newId()
+    const orgId = await newQueue(kind, 2)
+    const [held, free] = await queuedIn(orgId)
+    const holder = await openSession({ url: teams.database.adminUrl })
+    const hold = () => holder.query('select from platform.tasks where id = $1 for no key update', [held])
+    try {
+      await holder.query('begin')
+      await hold()
+      expect((await claim({ kinds: [kind] })).map(({ id }) => id)).toEqual([free])
+      await holder.query('rollback')
+      expect((await claim({ kinds: [kind] })).map(({ id }) => id)).toEqual([held])
+      await expire(kind)
+      await holder.query('begin')
+      await hold()
+      expect(await queue().requeueExpired()).toBe(1)
+    } finally {
+      await holder.close()
+    }
+    expect(await queue().requeueExpired()).toBe(1)
   })
 
   race('twenty passes at once queue each task again once', async () => {
     const kind = newId()
     const team = await teams.newTeam()
     for (let made = 0; made < 30; made++) await team.org.tasks.enqueue({ kind, maxAttempts: 2 })
-    await queue().claimFair({ owner, kinds: [kind] })
+    await claim({ kinds: [kind] })
     await expire(kind)
     const { won, lost } = await contend(() => queue().requeueExpired())
     expect(lost).toEqual([])

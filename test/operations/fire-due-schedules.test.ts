@@ -1,7 +1,13 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { openSession } from '../../src/database/session.js'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
 import type { NewSchedule, Schedule } from '../../src/schema/schedules.js'
+import { Tenancy } from '../../src/tenancy.js'
+import { beforeStatement } from '../support/before-statement.js'
 import { contend, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
@@ -129,7 +135,45 @@ describe('daylight saving', () => {
   })
 })
 
-race('twenty at once queue each run once, and none waits for another', async () => {
+test('a schedule that another call holds is passed over at once, and stays due', async () => {
+  const [held, free] = [await teams.newTeam(), await teams.newTeam()]
+  const { id } = await newSchedule(held, '2026-07-01T08:00:00Z')
+  await newSchedule(free, '2026-07-01T08:00:00Z')
+  const at = new Date('2026-07-01T08:00:05Z')
+  const holder = await openSession({ url: teams.database.adminUrl })
+  try {
+    await holder.query('begin')
+    await holder.query('select from platform.schedules where id = $1 for no key update', [id])
+    const { fired, failed } = await fireDue({ at })
+    expect([fired.map(({ orgId }) => orgId), failed]).toEqual([[free.id], []])
+    expect(await runsOf(held)).toEqual([])
+  } finally {
+    await holder.close()
+  }
+  expect((await fireDue({ at })).fired.map(({ orgId }) => orgId)).toEqual([held.id])
+})
+
+test('an organization that is suspended after its schedule was found is skipped', async () => {
+  const [closing, open] = [await teams.newTeam(), await teams.newTeam()]
+  const { id } = await newSchedule(closing, '2026-08-01T08:00:00Z')
+  await newSchedule(open, '2026-08-01T08:00:00Z')
+  const suspend = () => teams.system().organizations.suspend(closing.id, 'unpaid')
+  const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
+  const suspending = beforeStatement(executor, /for no key update of s skip locked/, suspend)
+  const tenancy = new Tenancy(suspending, secretsOf(passingKeyring()), {}, suspending)
+  try {
+    const { schedules } = tenancy.system({ actor: 'test', reason: 'a test' })
+    const { fired, failed } = await schedules.fireDue({ at: new Date('2026-08-01T08:00:05Z') })
+    expect([fired.map(({ orgId }) => orgId), failed]).toEqual([[open.id], []])
+  } finally {
+    await tenancy.close()
+  }
+  const [row] = await sql<object>('select next_run_at, last_run_at from platform.schedules where id = $1', [id])
+  expect(row).toEqual({ next_run_at: new Date('2026-08-01T08:00:00Z'), last_run_at: null })
+  expect(await sql('select from platform.tasks where org_id = $1', [closing.id])).toEqual([])
+})
+
+race('twenty at once queue each run once', async () => {
   const made = await Promise.all([teams.newTeam(), teams.newTeam(), teams.newTeam()])
   for (const team of made) await newSchedule(team, '2026-06-01T08:00:00Z')
   const { won, lost } = await contend(() => fireDue({ at: new Date('2026-06-01T08:00:05Z') }))

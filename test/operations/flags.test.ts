@@ -77,7 +77,7 @@ describe.each([
     expect(await org.flags.evaluate(key, options)).toMatchObject({ value: true, reason: 'override' })
   })
 
-  test('the rollout turns the flag on from the bucket of the organization on, and else the default value counts', async () => {
+  test('a flag is on where its percentage has reached the organization; otherwise it has its default value', async () => {
     const { org, id } = await teams.newTeam()
     const key = await newFlag(catalog())
     const { reached, missed } = percentages(key, id)
@@ -120,7 +120,7 @@ describe('overrides', () => {
     expect(await org.flags.overrides()).toHaveLength(2)
   })
 
-  test('are cleared, and whether there was one is told', async () => {
+  test('are cleared, and clear returns whether there was one', async () => {
     const { org } = await teams.newTeam()
     const key = await newFlag(catalog())
     await org.flags.override(key, { enabled: true })

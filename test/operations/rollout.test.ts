@@ -38,6 +38,9 @@ test.each([
 })
 
 const percentage = fc.integer({ min: 0, max: 100 })
+// A failure prints the seed, with the path to the example.
+const seed = 1
+const numRuns = 1000
 
 test('raising the percentage never turns anybody off', () => {
   fc.assert(
@@ -45,6 +48,7 @@ test('raising the percentage never turns anybody off', () => {
       const [low, high] = [Math.min(one, other), Math.max(one, other)]
       return !isInRollout(key, orgId, low) || isInRollout(key, orgId, high)
     }),
+    { seed, numRuns },
   )
 })
 
@@ -55,6 +59,7 @@ test('nobody is in at 0 per cent, and everybody at 100', () => {
       fc.uuid(),
       (key, orgId) => !isInRollout(key, orgId, 0) && isInRollout(key, orgId, 100),
     ),
+    { seed, numRuns },
   )
 })
 

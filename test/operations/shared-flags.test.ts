@@ -143,7 +143,8 @@ describe('shared reads', () => {
 describe('in one process', () => {
   let other: Tenancy
   beforeAll(async () => {
-    other = await openTenancy({ url: teams.database.appUrl, keys })
+    // So long that no read gets too old while a test runs.
+    other = await openTenancy({ url: teams.database.appUrl, keys, flags: { maxAge: 3600 } })
   })
   afterAll(() => other.close({ drain: 0 }))
 
@@ -199,14 +200,18 @@ describe('in one process', () => {
     expect(await other.forOrg(id).flags.evaluate(key)).toMatchObject({ value: false })
   })
 
-  test('evaluations go into a batch, and read there', async () => {
-    const { org } = await teams.newTeam()
+  test('evaluations go into a batch, and read there, although an earlier read would answer outside', async () => {
+    const { org, id } = await teams.newTeam()
     const key = await newFlag(catalog(), { defaultValue: true })
-    const [one, all] = await org.batch((inner) => {
+    const stale = other.forOrg(id)
+    expect(await stale.flags.evaluate(key)).toMatchObject({ value: true })
+    await org.flags.override(key, { enabled: false })
+    const [one, all] = await stale.batch((inner) => {
       const flags = inner.repository(Flags)
       return [flags.evaluate(key), flags.evaluateAll()]
     })
-    expect([one.value, all[key]?.value]).toEqual([true, true])
+    expect([one.value, all[key]?.value]).toEqual([false, false])
+    expect(await stale.flags.evaluate(key)).toMatchObject({ value: true })
   })
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { lapsedAt, type Lapsing } from '../../src/operations/billing-periods.js'
 import { entriesOf } from '../support/audited-rows.js'
+import { contend, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -19,14 +20,25 @@ async function teamWith(values: string): Promise<Team> {
   return team
 }
 
+/** The subscription of a team for which nothing is due, before and after. */
+async function bystander(): Promise<() => Promise<void>> {
+  const { org } = await teams.newTeam()
+  const before = await org.subscription.get()
+  return async () => {
+    expect(await org.subscription.get()).toEqual(before)
+  }
+}
+
 describe('a pass of maintenance', () => {
   test('rolls the period of a subscription without a provider, up to now, once', async () => {
     const team = await teamWith(
       `current_period_start = now() - interval '130 days', current_period_end = now() - interval '100 days'`,
     )
+    const isLeft = await bystander()
     const before = await team.org.subscription.get()
     expect(await run()).toBe(1)
     const after = await team.org.subscription.get()
+    await isLeft()
     expect(after.currentPeriodStart <= new Date()).toBe(true)
     expect(after.currentPeriodEnd > new Date()).toBe(true)
     expect(after).toMatchObject({ status: before.status, planId: before.planId, canceledAt: null })
@@ -40,9 +52,11 @@ describe('a pass of maintenance', () => {
     ['at once', `canceled_at = now() - interval '1 minute'`],
   ])('ends what was canceled %s', async (_, state) => {
     const team = await teamWith(state)
+    const isLeft = await bystander()
     const before = await team.org.subscription.get()
     expect(await run()).toBe(1)
     const after = await team.org.subscription.get()
+    await isLeft()
     expect(after).toEqual({ ...before, status: 'canceled', updatedAt: after.updatedAt })
     expect(await events(team)).toEqual(['create', 'end'])
     expect(await run()).toBe(0)
@@ -50,9 +64,11 @@ describe('a pass of maintenance', () => {
 
   test('ends a trial, which then waits for its first payment', async () => {
     const team = await teamWith(`status = 'trialing', trial_ends_at = now() - interval '1 minute'`)
+    const isLeft = await bystander()
     const before = await team.org.subscription.get()
     expect(await run()).toBe(1)
     const after = await team.org.subscription.get()
+    await isLeft()
     expect(after).toEqual({ ...before, status: 'incomplete', updatedAt: after.updatedAt })
     expect(await events(team)).toEqual(['create', 'endTrial'])
   })
@@ -62,7 +78,7 @@ describe('a pass of maintenance', () => {
       `stripe_subscription_id = 'sub_1', ${past}`,
       `stripe_subscription_id = 'sub_1', status = 'trialing', trial_ends_at = now() - interval '1 minute'`,
       `status = 'canceled', ${past}`,
-      `status = 'trialing', trial_ends_at = now() + interval '1 minute'`,
+      `status = 'trialing', trial_ends_at = now() + interval '1 day'`,
       `cancel_at_period_end = true, canceled_at = now()`,
     ]
     const all = await Promise.all(states.map(teamWith))
@@ -71,24 +87,35 @@ describe('a pass of maintenance', () => {
     expect(await Promise.all(all.map(({ org }) => org.subscription.get()))).toEqual(before)
   })
 
-  test('ends at the limit, the next one goes on, and of two at once each row is done once', async () => {
-    const all = await Promise.all(Array.from({ length: 7 }, () => teamWith(past)))
+  race('ends at the limit, the next one goes on, and of twenty at once each row is done once', async () => {
+    const isLeft = await bystander()
+    const period = (n: number) => `current_period_start = now() - interval '40 days ${n} hours',
+      current_period_end = now() - interval '10 days ${n} hours'`
+    const all = await Promise.all(Array.from({ length: 7 }, (_, n) => teamWith(period(n))))
+    const current = () => Promise.all(all.map(({ org }) => org.subscription.get()))
+    const before = await current()
+    const rolled = before.map((one) => ({ ...one, ...lapsedAt({ ...one, interval: 'month' }, new Date()) }))
     expect(await run(3)).toBe(3)
-    const [one, other] = await Promise.all([run(), run()])
-    expect([one, other].reduce((sum, rows) => sum + rows, 0)).toBeLessThanOrEqual(4)
-    await run()
+    const isRolled = (await current()).map(({ currentPeriodEnd }) => currentPeriodEnd > new Date())
+    expect(isRolled.filter(Boolean)).toHaveLength(3)
+
+    const { won, lost } = await contend(() => run())
+    expect(lost).toEqual([])
+    const swept = won.reduce((sum, rows) => sum + rows, 0)
+    expect(swept).toBeLessThanOrEqual(4)
+    expect(swept + (await run())).toBe(4)
     for (const team of all) expect(await events(team)).toEqual(['create', 'rollPeriod'])
+    const after = await current()
+    expect(after).toEqual(rolled.map((one, n) => ({ ...one, updatedAt: after[n]?.updatedAt })))
+    await isLeft()
   })
 
   test('lets the limits of the new period begin', async () => {
     const team = await teams.newTeam({ plan: await teams.newPlan({ bandwidth_gb: 5 }) })
     await set(team, past)
-    await teams.database.admin.query(
-      `insert into platform.usage_events (org_id, id, idempotency_key, metric_type, quantity, occurred_at, body_hash)
-       select org_id, gen_random_uuid(), 'a', 'bandwidth_gb', 5, current_period_start + interval '1 second', '\\x01'
-       from platform.subscriptions where org_id = $1`,
-      [team.id],
-    )
+    const { currentPeriodStart } = await team.org.subscription.get()
+    const at = new Date(currentPeriodStart.getTime() + 5 * 86_400_000)
+    await team.org.usage.record({ key: 'a', metric: 'bandwidth_gb', quantity: '5', at })
     expect((await team.org.entitlements.get()).limits.bandwidth_gb).toEqual({ limit: 5, used: 5 })
     await run()
     expect((await team.org.entitlements.get()).limits.bandwidth_gb).toEqual({ limit: 5, used: undefined })

@@ -14,6 +14,7 @@ import type { Credits } from '../../src/repositories/credits.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Tools } from '../../src/repositories/tools.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
+import { decidedByRow, ofInvoices, ofPaymentMethods, ofSubscriptionAndProfile, ofTaxIds } from './bad-input-billing.js'
 import { ofProjectParts } from './bad-input-parts.js'
 import {
   apply,
@@ -157,9 +158,12 @@ const tables = {
   schedules: ofSchedules,
   llms: ofLlms,
   tools: ofTools,
+  invoices: ofInvoices,
+  paymentMethods: ofPaymentMethods,
+  taxIds: ofTaxIds,
 }
 
-const decidedByCatalog = new Set(['llms.configure', 'tools.enable', 'tools.configure'])
+const decidedByCatalog = new Set(['llms.configure', 'tools.enable', 'tools.configure', ...decidedByRow])
 
 const ofRepositories = resources.flatMap((resource): Entry[] => [
   ...Object.entries(tables[resource] as Readonly<Record<string, Entry['args']>>).map(([name, args]): Entry => ({
@@ -344,6 +348,7 @@ export const entries: readonly Entry[] = [
   ...ofProjectParts,
   ...ofAuditLog,
   ...ofBilling,
+  ...ofSubscriptionAndProfile,
   ...ofFeatureFlags,
   ...ofTenancy,
 ]

@@ -13,8 +13,26 @@ const machine = () => ({ instanceSize: 'small', cpuCores: '2.25', memoryGb: '4' 
 const database = () => ({ name: newId(), type: 'redis', config: { a: [1] }, connectionString: 'redis://here' })
 const hour = () => ({ from: earlier, to: '2020-01-01T01:00:00Z', step: 60, empty: true })
 
+const keysOfProject = () => ({ anonKey: 'anon', serviceRoleKey: 'role', jwtSecret: 'jwt' })
+
 /** What belongs to projects, by its place there. */
 const ofParts: Readonly<Record<string, Readonly<Record<string, Entry['args']>>>> = {
+  credentials: {
+    find: id('projects'),
+    get: id('projects'),
+    create: ({ ids }) => [ids.projects, keysOfProject()],
+    rotate: ({ ids }) => [ids.projects, keysOfProject()],
+    reveal: ({ ids }) => [ids.projects, ['anonKey', 'jwtSecret']],
+    setDatabasePassword: ({ ids }) => [ids.projects, 'password'],
+    revealDatabasePassword: id('projects'),
+  },
+  members: {
+    list: ({ ids }) => [ids.projects, { limit: 5, role: 'developer' }],
+    find: ({ ids }) => [ids.projects, newId()],
+    add: ({ ids }) => [ids.projects, { userId: newId(), role: 'developer' }],
+    changeRole: ({ ids }) => [ids.projects, newId(), 'developer'],
+    remove: ({ ids }) => [ids.projects, newId()],
+  },
   disk: {
     find: id('projects'),
     get: id('projects'),
@@ -56,6 +74,9 @@ const ofParts: Readonly<Record<string, Readonly<Record<string, Entry['args']>>>>
   },
 }
 
+/** The roles and the member are read before the input is refused. */
+const decidedByMembers = new Set(['members.add', 'members.changeRole', 'members.remove'])
+
 const partOf = (org: Org, path: string): object =>
   path.split('.').reduce((part: object, name) => Reflect.get(part, name) as object, org.projects)
 
@@ -64,5 +85,6 @@ export const ofProjectParts = Object.entries(ofParts).flatMap(([path, methods]) 
     name: `projects.${path}.${name}`,
     args,
     call: ({ org }, given) => apply(partOf(org, path), name, given),
+    asksFirst: decidedByMembers.has(`${path}.${name}`),
   })),
 )

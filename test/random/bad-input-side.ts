@@ -4,10 +4,22 @@ import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
 import type { Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
+import { subscribe } from '../isolation/billing-cases.js'
 
 export const flagKey = 'bad-input'
 
-export const resources = ['projects', 'agents', 'workflows', 'schedules', 'tasks', 'llms', 'tools'] as const
+export const resources = [
+  'projects',
+  'agents',
+  'workflows',
+  'schedules',
+  'tasks',
+  'llms',
+  'tools',
+  'invoices',
+  'paymentMethods',
+  'taxIds',
+] as const
 export type Resource = (typeof resources)[number]
 
 /** An organization with a row of everything, and the cursors of its lists. */
@@ -26,7 +38,9 @@ export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> 
     [newId(), flagKey],
   )
   await fillCatalogs(admin)
-  const ids = { projects: '', agents: '', workflows: '', schedules: '', tasks: '', llms: '', tools: '' }
+  await subscribe(admin, org.id)
+  await org.billingProfile.set({ companyName: 'Acme' })
+  const ids = Object.fromEntries(resources.map((name) => [name, ''])) as Record<Resource, string>
   const cursors = { ...ids }
   // Two of each, so that there is a next page.
   for (const slug of ['one', 'two']) {
@@ -37,6 +51,9 @@ export async function makeSide(tenancy: Tenancy, admin: Session): Promise<Side> 
     ids.tasks = (await org.tasks.enqueue({ kind: slug })).id
     ids.llms = (await org.llms.configure({ llm: slug })).id
     ids.tools = (await org.tools.enable(slug)).id
+    ids.invoices = (await org.invoices.create({ currency: 'EUR', lines: [hour] })).id
+    ids.paymentMethods = (await org.paymentMethods.add({ stripePaymentMethodId: slug, type: 'card' })).id
+    ids.taxIds = (await org.taxIds.add({ type: 'eu_vat', value: slug, country: 'DE' })).id
   }
   const firstOf = async (all: Pick<ScopedRepository<object>, 'list'>) => (await all.list({ limit: 1 })).next ?? ''
   for (const name of resources) cursors[name] = await firstOf(org[name])
@@ -56,6 +73,7 @@ async function fillCatalogs(admin: Session): Promise<void> {
   }
 }
 
+export const hour = { description: 'An hour', quantity: '1', unitAmount: '80' }
 export const cron = { cron: '0 * * * *', timezone: 'UTC' }
 export const earlier = new Date(Date.UTC(2020, 0, 1))
 export const owner = 'worker'
@@ -65,7 +83,7 @@ export interface Entry {
   readonly name: string
   readonly args: (ours: Side) => unknown[]
   readonly call: (ours: Side, args: readonly unknown[]) => unknown
-  /** The catalog decides, so that an input may be refused after the catalog was read. */
+  /** The catalog or the row decides, so that an input may be refused after that was read. */
   readonly asksFirst?: boolean
 }
 

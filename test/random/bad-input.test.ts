@@ -98,7 +98,7 @@ test('an untyped error, a late refusal and an effect elsewhere are found', async
     {
       name: 'elsewhere',
       args,
-      call: () => database.admin.query(`update platform.projects set name = 'Taken'`),
+      call: () => database.admin.query(`update platform.customer_profiles set city = 'Taken'`),
     },
   ]
   const { faults } = await badInputs({ ...database, inputs: 200, seed: 1, entries: planted })

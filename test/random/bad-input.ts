@@ -3,6 +3,7 @@ import { InvalidCursorError, InvalidInputError, InvalidOrgIdError, TenantryError
 import { newId } from '../../src/core/ids.js'
 import type { Session } from '../../src/database/session.js'
 import { openWithout } from '../../src/testing/walls.js'
+import { organizationTables, sqlOf } from '../support/every-table.js'
 import { entries } from './bad-input-calls.js'
 import { type Entry, makeSide, type Side } from './bad-input-side.js'
 import { type Hostile, hostile, hostileKey } from './hostile.js'
@@ -108,23 +109,11 @@ function outcomeOf(settled: Settled, sent: () => number, asksFirst = false): { n
   return { name: error.name }
 }
 
-/** Every byte of an organization. */
+/** Every byte of an organization, in every table. */
 async function photograph(admin: Session, { org }: Side): Promise<string> {
-  const tables = [
-    'projects',
-    'agents',
-    'workflows',
-    'schedules',
-    'tasks',
-    'agent_tools',
-    'usage_events',
-    'usage_metrics',
-    'credits',
-    'credit_entries',
-  ]
+  const ofTables = organizationTables.map((table) => `select t::text from ${sqlOf(table)} t where org_id = $1`)
   const rows = await admin.query(
-    tables.map((table) => `select t::text from platform.${table} t where org_id = $1`).join(' union all ') +
-      ' order by 1',
+    [...ofTables, 'select t::text from platform.organizations t where id = $1'].join(' union all ') + ' order by 1',
     [org.id],
   )
   return JSON.stringify(rows)

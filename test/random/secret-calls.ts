@@ -102,6 +102,48 @@ const ofLlms: Readonly<Record<string, SecretCall>> = {
   'llms.rotateKey of none': (hand) => orgOf(hand).llms.rotateKey(newId(), sealed(hand)),
 }
 
+/** The connection strings of databases. */
+const ofDatabases: Readonly<Record<string, SecretCall>> = {
+  async 'databases.create, update and reveal'(hand) {
+    const { projects } = orgOf(hand)
+    const { id } = await projects.create({ name: 'One', slug: newId() })
+    const made = await projects.databases.create(id, {
+      name: 'main',
+      type: 'postgresql',
+      connectionString: sealed(hand),
+    })
+    const changed = await projects.databases.update(id, made.id, { connectionString: sealed(hand) })
+    return [made, changed, await projects.databases.reveal(id, made.id)]
+  },
+  'databases.create of no project': (hand) =>
+    orgOf(hand).projects.databases.create(newId(), { name: 'main', type: 'redis', connectionString: sealed(hand) }),
+  'databases.create with a field too many': (hand) =>
+    orgOf(hand).projects.databases.create(someProject(hand), {
+      name: newId(),
+      type: 'redis',
+      connectionString: sealed(hand),
+      extra: sealed(hand),
+    } as never),
+}
+
+/** Who pays. */
+const ofBilling: Readonly<Record<string, SecretCall>> = {
+  'billingProfile.set': (hand) =>
+    orgOf(hand).billingProfile.set({
+      companyName: hand.marks.of('personal value'),
+      line1: hand.marks.of('personal value'),
+    }),
+  'billingProfile.set too long': (hand) =>
+    orgOf(hand).billingProfile.set({ phone: hand.marks.of('personal value').repeat(10) }),
+  'taxIds.add': (hand) =>
+    orgOf(hand).taxIds.add({ type: 'eu_vat', value: hand.marks.of('personal value'), country: 'DE' }),
+  async 'taxIds.add twice'(hand) {
+    const values = { type: 'eu_vat', value: hand.marks.of('personal value'), country: 'DE' }
+    await orgOf(hand).taxIds.add(values)
+    return orgOf(hand).taxIds.add(values)
+  },
+}
+
 /** Statements that the server refuses, with a message that quotes the value or with one that does not. */
 const refused: readonly ((phone: string) => SQL)[] = [
   (phone) => sql`select ${phone}::uuid`,
@@ -289,6 +331,8 @@ const ofPeople: Readonly<Record<string, SecretCall>> = {
 export const plainCalls: Readonly<Record<string, SecretCall>> = {
   ...ofCredentials,
   ...ofLlms,
+  ...ofDatabases,
+  ...ofBilling,
   ...ofContacts,
   ...ofTokens,
   ...ofPeople,

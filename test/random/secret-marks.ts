@@ -15,7 +15,13 @@ const secretBytes = 32
 export const shownIn: Readonly<Record<string, readonly string[]>> = {
   // A bind parameter of the statement that stores it, which `log_statement = 'all'` prints.
   'password hash': ['server log', 'table platform.users'],
-  'personal value': ['server log', 'table vault.contacts', 'rows'],
+  'personal value': [
+    'server log',
+    'table vault.contacts',
+    'table platform.customer_profiles',
+    'table platform.tax_ids',
+    'rows',
+  ],
 }
 
 /** Makes secrets that a search finds, and notes those that the library makes itself. */

@@ -18,6 +18,8 @@ test('no secret is anywhere after random calls and failures of every kind', asyn
     'password hash in table platform.users',
     'personal value in rows',
     'personal value in server log',
+    'personal value in table platform.customer_profiles',
+    'personal value in table platform.tax_ids',
     'personal value in table vault.contacts',
   ])
   expect(Object.keys(errors)).toEqual(

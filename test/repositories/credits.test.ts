@@ -300,16 +300,28 @@ describe('at once', () => {
   race('grants, spends and voids never deadlock, and every cent is explained', async () => {
     const org = await newOrg()
     const old = await Promise.all(Array.from({ length: 10 }, (_, priority) => grant(org, '2', { priority })))
-    const settled = await Promise.allSettled([
-      ...Array.from({ length: 30 }, (_, place) => spend(org, place % 2 === 0 ? '0.30' : '3.10')),
-      ...old.map(({ id }) => org.credits.void(id)),
-      ...Array.from({ length: 10 }, (_, priority) => grant(org, '1', { priority: 9 - priority })),
+    const [spends, voids, grants] = await Promise.all([
+      Promise.allSettled(Array.from({ length: 30 }, (_, place) => spend(org, place % 2 === 0 ? '0.30' : '3.10'))),
+      Promise.allSettled(old.map(({ id }) => org.credits.void(id))),
+      Promise.all(Array.from({ length: 10 }, (_, priority) => grant(org, '1', { priority: 9 - priority }))),
     ])
-    const lost = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
-    const expected = (error: Error) =>
-      [InsufficientCreditError, ConflictError].some((type) => error instanceof type) ||
-      (error instanceof RetryableError && error.reason === 'serialization')
-    expect(lost.filter((error) => !expected(error))).toEqual([])
+    const lostOf = (settled: readonly PromiseSettledResult<unknown>[]) =>
+      settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
+    const isExpected = (error: unknown) =>
+      error instanceof InsufficientCreditError || (error instanceof RetryableError && error.reason === 'serialization')
+    expect(lostOf(spends).filter((error) => !isExpected(error))).toEqual([])
+    expect(lostOf(voids).filter((error) => !(error instanceof ConflictError))).toEqual([])
+    expect(grants).toHaveLength(10)
+
+    // What each call answered is what its entries say, and the balance is the rest.
+    const sumOf = async (kind: string) =>
+      (await entriesOf(org, { kind })).reduce((sum, [, , amount]) => sum + cents(amount ?? ''), 0n)
+    const spent = spends.reduce((sum, one) => sum + (one.status === 'fulfilled' ? cents(one.value.amount) : 0n), 0n)
+    expect(await sumOf('grant')).toBe(3000n)
+    expect(await sumOf('spend')).toBe(spent)
+    expect(await entriesOf(org, { kind: 'void' })).toHaveLength(10 - lostOf(voids).length)
+    const { EUR = '0' } = await balanceOf(org)
+    expect(cents(EUR)).toBe(3000n - spent - (await sumOf('void')))
     expect(await unexplained(org)).toEqual([])
   })
 

@@ -9,7 +9,7 @@ import {
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { InvoiceStatus } from '../../src/repositories/invoices.js'
-import { type Invoice, invoiceStatuses, invoiceTransitions, type NewInvoiceLine } from '../../src/schema/invoices.js'
+import { type Invoice, invoiceStatuses, type NewInvoiceLine } from '../../src/schema/invoices.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { entriesOf } from '../support/audited-rows.js'
 import { contend, race } from '../support/contenders.js'
@@ -196,13 +196,22 @@ describe('of the transitions', () => {
     return id
   }
 
+  const allowed = [
+    'draft finalize',
+    'open pay',
+    'open void',
+    'open markUncollectible',
+    'uncollectible pay',
+    'uncollectible void',
+  ]
+
   test.each(invoiceStatuses.flatMap((from) => Object.keys(verbs).map((verb) => [from, verb] as const)))(
-    'from %s, %s is as in the table',
+    'from %s, %s is allowed or refused',
     async (from, verb) => {
       const team = await teams.newTeam()
       const id = await invoiceIn(team, from)
       const { to, call } = verbs[verb] as (typeof verbs)[string]
-      if ((invoiceTransitions[from] as readonly string[]).includes(to)) {
+      if (allowed.includes(`${from} ${verb}`)) {
         await expect(call(team, id)).resolves.toMatchObject({ status: to })
       } else {
         await expect(call(team, id)).rejects.toThrow(ConflictError)

@@ -8,6 +8,8 @@ import { useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 
+const refusal = 'defaultModel: is neither a model of the catalog nor one of `models`'
+
 /** A language model of the catalog with two models, and a team. */
 async function newModel() {
   const llm = `model-${newId()}`
@@ -54,7 +56,6 @@ test('a language model may be configured without a key', async () => {
 
 test('the default model is one of the catalog’s or of the organization’s own', async () => {
   const { llm, llms } = await newModel()
-  const refusal = 'defaultModel: is neither a model of the catalog nor one of `models`'
   await expect(llms.configure({ llm, defaultModel: 'huge' })).rejects.toThrow(refusal)
   await expect(llms.configure({ llm, defaultModel: 'toString' })).rejects.toThrow(refusal)
   await llms.configure({ llm, defaultModel: 'huge', models: { huge: {} } })
@@ -67,9 +68,9 @@ test('a language model must be active in the catalog; who has it configured keep
   const { llm, llms } = await newModel()
   const { id } = await llms.configure({ llm, apiKey: 'one' })
   await teams.system().catalog.llms.archive(llm)
-  const refusal = 'llm: is not an active language model of the catalog'
-  await expect(llms.configure({ llm, apiKey: 'two' })).rejects.toThrow(refusal)
-  await expect(llms.configure({ llm: 'nobody', apiKey: 'two' })).rejects.toThrow(refusal)
+  const notActive = 'llm: is not an active language model of the catalog'
+  await expect(llms.configure({ llm, apiKey: 'two' })).rejects.toThrow(notActive)
+  await expect(llms.configure({ llm: 'nobody', apiKey: 'two' })).rejects.toThrow(notActive)
   await llms.rotateKey(id, 'three')
   expect((await llms.reveal(id))?.reveal()).toBe('three')
 })
@@ -136,10 +137,15 @@ describe('at once', () => {
   race('a default model is never one that another call has taken away', async () => {
     const { llm, llms } = await newModel()
     await llms.configure({ llm, models: { own: {} } })
-    await contend((contender) =>
+    const { won, lost } = await contend((contender) =>
       llms.configure(contender % 2 === 0 ? { llm, models: {} } : { llm, defaultModel: 'own' }),
     )
+    // Whichever of the two came first, the ten others of its kind succeed and the ten of the other kind are refused.
     const [row] = (await llms.list()).items
-    expect(row?.defaultModel === null || Object.hasOwn(row?.models ?? {}, row?.defaultModel ?? '')).toBe(true)
+    const outcome =
+      row?.defaultModel === null ? { defaultModel: null, models: {} } : { defaultModel: 'own', models: { own: {} } }
+    expect(row).toMatchObject(outcome)
+    expect(won.map(({ defaultModel, models }) => ({ defaultModel, models }))).toEqual(Array(10).fill(outcome))
+    expect(lost.map(String)).toEqual(Array(10).fill(expect.stringContaining(refusal)))
   })
 })

@@ -128,7 +128,13 @@ describe('record', () => {
     const { id: deleted } = await org.projects.create({ name: 'Two', slug: 'two' })
     await org.projects.delete(deleted)
     const { id: theirs } = await other.projects.create({ name: 'One', slug: 'one' })
+    const { id: anotherId } = await org.projects.create({ name: 'Three', slug: 'three' })
     const first = await org.usage.record(event({ key: 'one', projectId }))
+    for (const elsewhere of [anotherId, null]) {
+      const refused = await refusal(org.usage.record(event({ key: 'one', projectId: elsewhere })))
+      expect(refused).toBeInstanceOf(ConflictError)
+      expect(refused).toMatchObject({ resource: 'usage_events', fields: ['key'] })
+    }
     for (const bad of [deleted, theirs, newId()]) {
       const refused = await refusal(org.usage.record(event({ projectId: bad })))
       expect(refused).toBeInstanceOf(BrokenReferenceError)
