@@ -16,7 +16,7 @@ export class Actor {
   readonly orgId: string | undefined
   /** The name of a key or a job. A person has none here: names are personal data. */
   readonly label: string | undefined
-  /** The person of record of a key, or the service. Undefined for others. */
+  /** The person or the service that a key is made out to. Undefined for others. */
   readonly onBehalfOf: string | undefined
   /** The member's epoch when the rights were read. */
   readonly epoch: number | undefined

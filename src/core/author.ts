@@ -8,7 +8,7 @@ export interface Author {
   readonly actorId: string | undefined
   /** The name of a key or a job, or `backend`. Undefined for a person: names are looked up when the log is read. */
   readonly actorLabel: string | undefined
-  /** The person of record of a key, or the person in whose name somebody else acts. */
+  /** The person or the service that the key is made out to, or the person in whose name somebody else acts. */
   readonly onBehalfOf: string | undefined
   /** Why somebody acts in the name of that person. */
   readonly reason: string | undefined

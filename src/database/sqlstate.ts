@@ -111,6 +111,11 @@ const byCode: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['23P01', taken],
   ['22001', tooLarge],
   ['54000', tooLarge],
+  // What Postgres says of a value that it cannot make, such as a text of more than a gigabyte.
+  [
+    'XX000',
+    (error) => (error.message.startsWith('invalid memory alloc request size') ? tooLarge(error, undefined) : undefined),
+  ],
   ['54001', tooLarge],
   ['22003', () => invalid([], 'a number is out of range')],
   ['25006', () => new UnsafeStatementError('this scope only reads; nothing was written')],

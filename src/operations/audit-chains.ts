@@ -194,7 +194,7 @@ export class AuditChains {
     { entries, organizations, isComplete, notSealed }: SealPass,
   ): Promise<void> {
     if (entries === 0 && notSealed.length === 0) return Promise.resolve()
-    const metadata = () => ({ entries, organizations, isComplete, ...factsOf(notSealed) })
+    const metadata = () => ({ entries, organizations, isComplete, ...notSealedFacts(notSealed) })
     return operate(this.work, 'audit.seal', aboutOf(orgId), () => Promise.resolve(), { metadata })
   }
 
@@ -265,7 +265,7 @@ const nextWithEntries = statement(
 )
 
 /** The first hundred, for the record of an operation. */
-export const factsOf = (notSealed: readonly NotSealed[]): JsonObject =>
+export const notSealedFacts = (notSealed: readonly NotSealed[]): JsonObject =>
   notSealed.length === 0 ? {} : { notSealed: notSealed.slice(0, 100).map((one) => ({ ...one })) }
 
 const aboutOf = (orgId: string | undefined) => (orgId === undefined ? undefined : ({ kind: 'org', id: orgId } as const))

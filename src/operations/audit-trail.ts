@@ -72,7 +72,7 @@ function entryValues(change: Change, acting: Acting): unknown[] {
   ]
 }
 
-/** Which rows a call has asked for, without the personal values that it names them by. Nothing where it cannot be read a second time. */
+/** The filter of a call, without the personal values in it. Nothing where the caller's object cannot be read a second time. */
 function toldFilter(plan: TablePlan, filter: unknown): { readonly filter?: unknown } {
   if (filter === undefined) return {}
   try {
@@ -102,7 +102,10 @@ interface Made {
 
 const made = new WeakMap<ChangeStatement, Made[]>()
 
-/** Throws DefinitionError for a call with another number of values than its text has parameters: sent without an entry it could take effect. */
+/**
+ * Throws DefinitionError for a call with another number of values than its text has parameters: the places of the entry's own parameters
+ * would be wrong.
+ */
 function auditedStatement({ plan, event, isOne }: Change, { statement: changed, values }: ChangeCall): Statement {
   const known = made.get(changed) ?? []
   let found = known.find((one) => one.event === event && one.isOne === isOne)

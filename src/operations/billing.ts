@@ -1,8 +1,11 @@
 import { z } from 'zod'
 import { parseId } from '../core/ids.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
+import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
-import { providerEvent, type ProviderEvent } from '../schema/billing-events.js'
+import { billingEvents, providerEvent, type ProviderEvent } from '../schema/billing-events.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type Subscription, subscriptions } from '../schema/subscriptions.js'
 import { lockBilling, receiveEvent, type ReceivedEvent } from './receive-event.js'
@@ -36,7 +39,8 @@ export class Billing {
 
   /**
    * Says which customer of the provider the organization is; null for none. Of another customer than before no subscription is known
-   * until the first event. Throws ConflictError when another organization is that customer.
+   * until the first event that is newer than those that came of that customer before. Throws ConflictError when another organization
+   * is that customer.
    */
   async link(orgId: string, customer: { readonly customerId: string | null }): Promise<Subscription> {
     const about = { kind: 'org', id: parseId(orgId, 'orgId') } as const
@@ -44,9 +48,28 @@ export class Billing {
     return operate(this.work, 'billing.link', about, async (scope) => {
       const known = await lockBilling(scope)
       if (known.stripeCustomerId === customerId) return known
-      const managed = { stripeCustomerId: customerId, stripeSubscriptionId: null, providerUpdatedAt: null }
+      const providerUpdatedAt = customerId === null ? null : await lastHeardOf(scope, customerId)
+      const managed = { stripeCustomerId: customerId, stripeSubscriptionId: null, providerUpdatedAt }
       const rows = new ScopedTable<Subscription>(scope, subscriptions)
       return rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'link' })
     })
   }
+}
+
+/** The provider's time of the newest event that has told the organization of a subscription of that customer. */
+function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
+  const rows = new ScopedTable(scope, billingEvents)
+  const newest = ownStatement(
+    rows.plan,
+    Billing,
+    'newest',
+    false,
+    ({ sql, owned }) => `select max("provider_created_at") from ${sql}
+      where ${owned} and "payload" ->> 'customerId' = $2::text and "payload" ? 'subscription'`,
+  )
+  return rows.run(
+    newest,
+    () => [customerId],
+    ({ rows: [row] }) => (typeof row?.[0] === 'string' ? new Date(row[0]) : null),
+  )
 }

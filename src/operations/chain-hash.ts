@@ -31,8 +31,8 @@ const columns = [
 
 /**
  * The SHA-256 of an entry, computed by the server, so that sealing and verifying take 32 bytes of an entry whatever its size. The
- * length stands before each value, so that no value can pass for the beginning of the next. Every function is named with its schema and every
- * literal has a type: otherwise an overload in `public` could fit a call better than that of Postgres, and hash something else.
+ * length stands before each value, so that no value can pass for the beginning of the next. Every function is named with its schema and
+ * every literal has a type: otherwise an overload in `public` could fit a call better than that of Postgres, and hash something else.
  */
 export const contentHash = `pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(${columns
   .map((column) => `coalesce(pg_catalog.octet_length(${column})::text || ':'::text || ${column}, '-'::text)`)

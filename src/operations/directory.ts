@@ -6,6 +6,7 @@ import type { Scope } from '../core/scope.js'
 import { statement } from '../core/statement.js'
 import { parseInput } from '../core/values.js'
 import { Profile, type ProfileRow } from './profile.js'
+import { runUnbound } from './run-unbound.js'
 import * as shape from '../schema/shared/shapes.js'
 import { newUser, type NewUser } from '../schema/users.js'
 
@@ -51,10 +52,9 @@ export async function findIdBySlug(executor: Executor, slug: string): Promise<st
   return lookUpId(executor, idBySlug, parseInput(subdomain, { slug }).slug)
 }
 
-/** Nobody is known yet, so the connection is bound to a person who does not exist. */
 async function lookUpId(executor: Executor, by: typeof idByEmail, value: string): Promise<string | undefined> {
-  const [found] = await executor.run({ kind: 'user', id: newId() }, [{ statement: by, values: [value] }])
-  return (found?.rows[0]?.[0] as string | null | undefined) ?? undefined
+  const [row] = await runUnbound(executor, by, [value])
+  return (row?.[0] as string | null | undefined) ?? undefined
 }
 
 const address = z.strictObject({ email: shape.email })

@@ -7,6 +7,7 @@ import type { Scope } from '../core/scope.js'
 import { statement } from '../core/statement.js'
 import { parseInput } from '../core/values.js'
 import type { BillingPlan, PlanLimits } from '../schema/billing-plans.js'
+import { gigabytesOf } from '../schema/infrastructure.js'
 import type { Subscription } from '../schema/subscriptions.js'
 import * as shape from '../schema/shared/shapes.js'
 import { currentPeriod, measuredUsage, periodOf } from './measured-usage.js'
@@ -125,9 +126,7 @@ const entitlements = statement(
    select plan.id, plan.name, plan.max_projects, plan.max_members, plan.limits, subscription.plan_id, subscription.spend_cap_enabled,
      (select count(*) from platform.projects p where p.org_id = $1 and p.deleted_at is null),
      ${seatsInUse},
-     (select coalesce(pg_catalog.sum(d.size_gb), 0) from platform.disk_config d
-      join platform.projects p on p.org_id = $1 and p.id = d.project_id and p.deleted_at is null
-      where d.org_id = $1),
+     ${gigabytesOf('p.deleted_at is null')},
      (select coalesce(pg_catalog.jsonb_object_agg(metric, quantity), '{}') from (
        select metric, pg_catalog.sum(quantity) as quantity from (${measuredUsage}) measured group by metric
      ) used)

@@ -9,7 +9,7 @@ import { organizations } from '../schema/organizations.js'
 import { type Schedule, schedules } from '../schema/schedules.js'
 import * as shape from '../schema/shared/shapes.js'
 import { workflows } from '../schema/workflows.js'
-import { type Fired, fireSchedule } from './fire-schedule.js'
+import { type Fired, fireLocked } from './fire-schedule.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 const fireDueOptions = z.strictObject({
@@ -49,7 +49,8 @@ export class SystemSchedules {
     const { limit, at } = parseInput(fireDueOptions, options)
     const fired: FiredSchedule[] = []
     const failed: UnfiredSchedule[] = []
-    for (const { orgId, scheduleId } of await dueSchedules(this.work, limit, at)) {
+    const due = await dueSchedules(this.work, limit, at)
+    for (const { orgId, scheduleId } of due) {
       try {
         const one = await this.fire(orgId, scheduleId, at)
         if (one !== undefined) fired.push({ orgId, ...one })
@@ -58,14 +59,16 @@ export class SystemSchedules {
       }
     }
     const [first] = failed
-    if (first !== undefined && fired.length === 0) throw first.error
+    if (first !== undefined && failed.length === due.length) throw first.error
     return { fired, failed }
   }
 
-  /** Undefined where another call has it, or has fired it. */
+  /** Undefined where another call has it or has fired it, or its workflow does not run any more. */
   private fire(orgId: string, scheduleId: string, at: Date | undefined): Promise<Fired | undefined> {
-    const work = async (scope: Scope): Promise<Fired | undefined> =>
-      (await lockDue(scope, scheduleId, at)) ? fireSchedule(scope, scheduleId, at) : undefined
+    const work = async (scope: Scope): Promise<Fired | undefined> => {
+      const due = await lockDue(scope, scheduleId, at)
+      return due === undefined ? undefined : fireLocked(scope, due.schedule, at ?? due.now)
+    }
     return operate(this.work, 'schedules.fire', { kind: 'org', id: orgId }, work, {
       isRecorded: (one) => one !== undefined,
       metadata: (one) => ({ scheduleId, taskId: one?.taskId ?? null }),
@@ -103,17 +106,24 @@ function dueSchedules(work: SystemWork, limit: number, at: Date | undefined): Qu
   )
 }
 
-function lockDue(scope: Scope, id: string, at: Date | undefined): Query<boolean> {
+function lockDue(
+  scope: Scope,
+  id: string,
+  at: Date | undefined,
+): Query<{ readonly schedule: Schedule; readonly now: Date } | undefined> {
   const rows = new ScopedTable<Schedule>(scope, schedules)
   const statement = ownStatement(rows.plan, lockDue, 'lock', false, (plan: TablePlan) => {
     const s = plan.as('s')
-    return `select from ${s.sql} ${joined(names())}
+    return `select ${s.selected}, statement_timestamp() from ${s.sql} ${joined(names())}
       where ${s.owned} and s."id" = $2 and ${isDue('$3')} for no key update of s skip locked`
   })
   return rows.run(
     statement,
     () => [id, at ?? null],
-    ({ rowCount }) => rowCount === 1,
+    (result) => {
+      const [schedule] = rows.rowsOf(result)
+      return schedule && { schedule, now: new Date(result.rows[0]?.at(-1) as string) }
+    },
   )
 }
 

@@ -14,7 +14,7 @@ import { workflows } from '../schema/workflows.js'
 
 /** The result of firing a schedule. */
 export interface Fired {
-  /** The task of that run, new or existing; undefined when the run was missed and the policy skips it. */
+  /** The task of that run, new or existing; undefined when none was queued. */
   readonly taskId: string | undefined
   readonly schedule: Schedule
 }
@@ -35,23 +35,31 @@ const fireOptions = z.strictObject({ at: shape.instant })
 /** The permission to change schedules is enough to fire them, although that queues tasks. */
 const permission = 'schedules'
 
-export function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
+function fireSchedule(scope: Scope, id: string, at: Date | undefined): Promise<Fired> {
   return scope.steps(async (inner) => {
     const given = at === undefined ? undefined : parseInput(fireOptions, { at }).at
     const rows = new ScopedTable<Schedule>(inner, schedules)
     // A second call waits here, and then finds the schedule moved on.
     const schedule = await rows.lockRow(id)
+    if (!schedule.enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: the schedule is not enabled')
     const now = given ?? (await databaseTime(inner))
-    const { enabled, nextRunAt, cron, timezone, workflowId } = schedule
-    if (!enabled) throw new ConflictError('schedules', ['enabled'], 'schedules: the schedule is not enabled')
-    // Another call has fired it, or it is not due yet.
-    if (nextRunAt === null || nextRunAt > now) return { taskId: undefined, schedule }
-    if (!(await lockRunnable(inner, workflowId))) return { taskId: undefined, schedule }
-    const run = runToQueue(schedule, nextRunAt, now)
-    const taskId = run === undefined ? undefined : await queueRun(inner, schedule, run)
-    const managed = { nextRunAt: nextRun(cron, timezone, now), lastRunAt: run }
-    return { taskId, schedule: await rows.updateRow(shape.noInput, id, {}, { managed }) }
+    return (await fireLocked(inner, schedule, now)) ?? { taskId: undefined, schedule }
   })
+}
+
+/**
+ * Fires a schedule that is enabled and locked. Undefined where it is not fired: it is not due, another call has fired it, or its
+ * workflow does not run.
+ */
+export async function fireLocked(scope: Scope, schedule: Schedule, now: Date): Promise<Fired | undefined> {
+  const { id, nextRunAt, cron, timezone, workflowId } = schedule
+  if (nextRunAt === null || nextRunAt > now) return undefined
+  if (!(await lockRunnable(scope, workflowId))) return undefined
+  const run = runToQueue(schedule, nextRunAt, now)
+  const taskId = run === undefined ? undefined : await queueRun(scope, schedule, run)
+  const managed = { nextRunAt: nextRun(cron, timezone, now), lastRunAt: run }
+  const rows = new ScopedTable<Schedule>(scope, schedules)
+  return { taskId, schedule: await rows.updateRow(shape.noInput, id, {}, { managed }) }
 }
 
 /** Whether the workflow may run. It can be neither deleted nor archived until the transaction ends. */

@@ -108,6 +108,9 @@ export class Keys {
     const pass = new Pass(options)
     await pass.begin(this.work.scopeAbout(undefined), countOthers, [this.work.dataKeys.provider.activeId])
     const sum = { keys: 0, left: 0 }
+    const recorded = async () => {
+      if (sum.keys + sum.left > 0) await this.record('keys.rewrap', null, sum)
+    }
     let after: readonly [string, string] | undefined = [nobody, nobody]
     let isGoingOn = true
     try {
@@ -118,10 +121,12 @@ export class Keys {
         after = batch.last
         isGoingOn = await pass.report(batch.keys)
       }
-    } finally {
-      // Also of what was wrapped before an error.
-      if (sum.keys + sum.left > 0) await this.record('keys.rewrap', null, sum)
+    } catch (error) {
+      // What was wrapped before the failure is recorded too, if the database still answers.
+      await recorded().catch(() => undefined)
+      throw error
     }
+    await recorded()
     return { ...sum, isComplete: after === undefined }
   }
 
@@ -145,7 +150,7 @@ export class Keys {
     return destroyAll(this.work, parseId(orgId, 'orgId'))
   }
 
-  /** The moment at which the rotation began that was not finished, or now. One that left nothing to do is over, whether it was recorded or not. */
+  /** When the last unfinished rotation began, or now. A rotation is finished where it left nothing to do, recorded or not. */
   private async beginRotation(only: string | null): Promise<{ since: Date; isResumed: boolean }> {
     const scope = this.work.scopeAbout(undefined)
     const open = () => ask(scope, findOpenRotation, [only], ({ rows: [row] }) => new Date(row?.[0] as string))

@@ -3,7 +3,7 @@ import { InvalidInputError } from '../core/errors.js'
 import { readScopeOptions } from '../core/scopes/scope-options.js'
 import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
-import { factsOf } from './audit-chains.js'
+import { notSealedFacts } from './audit-chains.js'
 import { checkPartitions, type PartitionAlarm } from './partition-alarm.js'
 import type { NotSealed } from './seal-audit-log.js'
 import { type MaintenanceKind, type Retention, sweeps } from './sweeps.js'
@@ -60,7 +60,8 @@ export class Maintenance {
 
   /**
    * One pass: task leases, idempotency keys, hourly windows of API keys, invitations and sessions that are past, subscriptions
-   * without a payment provider, and audit entries to seal, in short transactions of at most 1,000 rows. It may be stopped, repeated, and run twice at once. A pass that did something is recorded once.
+   * without a payment provider, and audit entries to seal, in short transactions of at most 1,000 rows. It may be stopped, repeated,
+   * and run twice at once. A pass that did something is recorded once.
    */
   async run(options?: MaintenanceOptions): Promise<Maintained> {
     const given = readRun(options)
@@ -80,7 +81,7 @@ export class Maintenance {
 
   private async record({ rows, isComplete, notSealed }: Pass): Promise<void> {
     if (notSealed.length === 0 && Object.values(rows).every((count) => count === 0)) return
-    const metadata = () => ({ rows, isComplete, ...factsOf(notSealed) })
+    const metadata = () => ({ rows, isComplete, ...notSealedFacts(notSealed) })
     await operate(this.work, 'maintenance.run', undefined, () => Promise.resolve(), { metadata })
   }
 }

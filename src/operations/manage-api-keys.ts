@@ -45,7 +45,7 @@ export class ManagedApiKeys extends ApiKeys {
       // First whether they exist: nobody has a permission that is misspelt.
       await assertPermissions(inner.scope, 'scopes', scopes)
       inner.assertScopes(scopes)
-      const { epoch, kind } = await inner.lockUserOfRecord(key.userId)
+      const { epoch, kind } = await inner.lockHolder(key.userId)
       inner.assertMadeOut(key.userId, kind)
       return inner.insertKey({ ...key, scopes, authEpoch: epoch })
     })
@@ -59,7 +59,7 @@ export class ManagedApiKeys extends ApiKeys {
     return this.drawn(async (inner) => {
       const old = await inner.lockKey(id)
       const { graceUntil } = parseInput(rotation, options ?? {})
-      const { epoch, kind } = await inner.lockUserOfRecord(old.userId)
+      const { epoch, kind } = await inner.lockHolder(old.userId)
       inner.assertMadeOut(old.userId, kind)
       await inner.replaced(old.id, graceUntil)
       const { userId, name, scopes, rateLimitPerHour, expiresAt } = old
@@ -140,11 +140,11 @@ export class ManagedApiKeys extends ApiKeys {
     return { apiKey, token }
   }
 
-  /** Locks the member who will be the person of record. Throws InvalidInputError for one who cannot act. */
-  private async lockUserOfRecord(userId: string): Promise<{ readonly epoch: number; readonly kind: string }> {
+  /** Locks the member whom the key will belong to. Throws InvalidInputError for one who cannot act. */
+  private async lockHolder(userId: string): Promise<{ readonly epoch: number; readonly kind: string }> {
     const member = planOf(organizationMembers)
     const lock = this.query(
-      'lock user of record',
+      'lock holder',
       () => `select from ${member.sql} where ${member.visible} and "user_id" = $2 for share`,
     )
     await lockAsActor(this.scope, (scope) =>
@@ -156,7 +156,7 @@ export class ManagedApiKeys extends ApiKeys {
     )
     // Only now, so that it sees what somebody has changed who held the member before.
     const live = this.query(
-      'user of record',
+      'holder',
       () =>
         `select "auth_epoch", "kind" from ${member.sql} where ${member.visible} and "user_id" = $2 and ${isLiveMember('$2::uuid')}`,
     )

@@ -109,7 +109,7 @@ export class ManagedInvitations extends Invitations {
   private async inviter(): Promise<string | null> {
     const { actor } = this.scope.context
     if (actor?.kind !== 'api_key') return actingUser(this.scope) ?? null
-    const key = this.query('user of record', () => {
+    const key = this.query('holder', () => {
       const { sql, owned } = planOf(apiKeys)
       return `select "user_id" from ${sql} where ${owned} and "id" = $2`
     })

@@ -4,8 +4,10 @@ import type { Scope } from '../core/scope.js'
 import type { DataKeys, WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { isLiveKey } from '../schema/api-keys.js'
 import { isPendingInvitation } from '../schema/invitations.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
+import { isLiveSession } from '../schema/sessions.js'
 import { ask } from './stored-keys.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
@@ -29,12 +31,6 @@ export interface MasterKeyStatus extends MasterKeyNeeds {
   /** When one of its API keys or sessions was used last. */
   readonly lastUsedAt: Date | null
 }
-
-export const isLiveKey = (key: string): string =>
-  `${key}.status = 'active' and ${key}.revoked_at is null and ${key}.deleted_at is null
-    and (${key}.expires_at is null or ${key}.expires_at > statement_timestamp())`
-export const isLiveSession = (session: string): string =>
-  `${session}.revoked_at is null and ${session}.expires_at > statement_timestamp()`
 
 /** The id of the key: it stands in the hash of an entry, behind its length. */
 const signer = `pg_catalog.encode(substring(a.hash from 2 for pg_catalog.get_byte(a.hash, 0)), 'escape')`

@@ -1,6 +1,5 @@
 import { InvalidInputError } from '../core/errors.js'
 import type { Call, Executor } from '../core/executor.js'
-import { newId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Reservation, Rules } from '../core/rules.js'
@@ -8,6 +7,7 @@ import type { Scope } from '../core/scope.js'
 import { StatementCache } from '../core/statements/statement-cache.js'
 import { statement } from '../core/statement.js'
 import { hasEnded } from '../schema/subscriptions.js'
+import { runUnbound } from './run-unbound.js'
 
 /**
  * The rule that enforces the limits of plans. The organization's row is locked first, and what is in use is counted by the next
@@ -27,9 +27,8 @@ export const planLimits = (fallbackPlan: string | undefined): Pick<Rules, 'reser
 
 /** Throws InvalidInputError for a plan that the catalog does not have: it would limit nothing. */
 export async function assertFallbackPlan(executor: Executor, plan: string): Promise<void> {
-  // The catalog belongs to nobody, so the connection is bound to a person who does not exist.
-  const [found] = await executor.run({ kind: 'user', id: newId() }, [{ statement: byId, values: [plan] }])
-  if (found?.rowCount !== 1) throw new InvalidInputError('fallbackPlan', 'is not the id of a billing plan')
+  const rows = await runUnbound(executor, byId, [plan])
+  if (rows.length === 0) throw new InvalidInputError('fallbackPlan', 'is not the id of a billing plan')
 }
 
 const byId = statement('select from platform.billing_plans where id = $1', 'read')

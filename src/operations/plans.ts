@@ -1,8 +1,8 @@
 import type { Executor } from '../core/executor.js'
-import { newId } from '../core/ids.js'
 import { statement } from '../core/statement.js'
 import { planOf } from '../core/statements/table-plan.js'
 import { type BillingPlan, billingPlans } from '../schema/billing-plans.js'
+import { runUnbound } from './run-unbound.js'
 
 /** The plans of the catalog. They are the same for everybody, so no scope is needed. */
 export class Plans {
@@ -10,9 +10,8 @@ export class Plans {
 
   /** Those that are active, by `sortOrder`. */
   async list(): Promise<BillingPlan[]> {
-    // The catalog belongs to nobody, so the connection is bound to a person who does not exist.
-    const [found] = await this.executor.run({ kind: 'user', id: newId() }, [{ statement: active, values: [] }])
-    return (found?.rows ?? []).map((row) => readRow(row) as unknown as BillingPlan)
+    const rows = await runUnbound(this.executor, active, [])
+    return rows.map((row) => readRow(row) as unknown as BillingPlan)
   }
 }
 

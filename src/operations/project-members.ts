@@ -5,6 +5,7 @@ import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { withCondition } from '../core/statements/filters.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
+import { planOfChildren } from '../core/statements/table-plan.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { ProjectCredentials } from '../repositories/credentials.js'
 import { ProjectDatabases } from '../repositories/databases.js'
@@ -12,6 +13,7 @@ import { ProjectCompute, ProjectDisk } from '../repositories/infrastructure.js'
 import { ProjectMetrics } from '../repositories/project-metrics.js'
 import { Projects } from '../repositories/projects.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
+import { projects } from '../schema/projects.js'
 import { ProjectAddons } from './project-addons.js'
 import { actingUser, assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -58,7 +60,7 @@ export class StaffedProjects extends Projects {
 
 /**
  * The members of projects. A role in a project adds to the role in the organization, for that project alone. With an actor, nobody
- * gives, changes or takes a role that has permissions which the actor lacks in that project.
+ * gives, changes or takes a role that has permissions which the actor lacks in that project. Those of a deleted project are hidden with it.
  */
 export class ProjectMembers {
   constructor(private readonly scope: Scope) {}
@@ -99,7 +101,8 @@ export class ProjectMembers {
   }
 
   private of(projectId: string, scope = this.scope): ScopedTable<ProjectMember> {
-    return new ScopedTable<ProjectMember>(scope, projectMembers, { permission }, { project: projectId })
+    const plan = planOfChildren(projectMembers, { property: 'projectId', parent: projects })
+    return new ScopedTable<ProjectMember>(scope, projectMembers, { permission }, { project: projectId, plan })
   }
 
   private managing<T>(
@@ -112,7 +115,7 @@ export class ProjectMembers {
     })
   }
 
-  /** Locks the organization and reads the member. Throws ForbiddenError when the role has a permission that the actor lacks in the project. */
+  /** Locks the organization and reads the member. Throws ForbiddenError when the actor lacks a permission of the role in the project. */
   private async held(
     rows: ScopedTable<ProjectMember>,
     scope: Scope,
@@ -120,8 +123,9 @@ export class ProjectMembers {
     userId: string,
   ): Promise<ProjectMember> {
     const managing = { permission, project: projectId }
+    const key = { projectId, userId: parseId(userId, 'userId') }
     await lockForManagement(scope, managing)
-    const member = await rows.findRow({ projectId, userId })
+    const member = await rows.findRow(key)
     if (member === undefined) throw new NotFoundError('project_members')
     await assertHoldsRole(scope, member.role, managing)
     return member

@@ -48,7 +48,7 @@ export async function receiveEvent(work: SystemWork, received: Received): Promis
   }
   const apply = async (scope: Scope): Promise<ReceivedEvent & { readonly ignored: false }> => {
     const subscription = await lockBilling(scope)
-    if (received.orgId === undefined && subscription.stripeCustomerId !== event.customerId) throw linkedMeanwhile()
+    await assertOwnCustomer(scope, received, subscription)
     if (!(await keep(scope, received))) return { ignored: false, orgId, isNew: false, applied: [] }
     const applied = await applyParts({ scope, provider, event, subscription })
     return { ignored: false, orgId, isNew: true, applied }
@@ -58,26 +58,29 @@ export async function receiveEvent(work: SystemWork, received: Received): Promis
   })
 }
 
-/** The organization with the customer of the event, or the given one. Throws ConflictError when these are two. */
+/** The given organization, or the one with the customer of the event. */
 async function organizationOf(work: SystemWork, { event, orgId }: Received): Promise<string | undefined> {
-  const { customerId: stripeCustomerId } = event
-  if (stripeCustomerId === undefined || stripeCustomerId === null) return orgId
-  const rows = allRows<Subscription>(work.scopeAbout(undefined), subscriptions)
-  const linked = (await rows.findRow({ stripeCustomerId }))?.orgId
-  if (orgId === undefined || linked === undefined || linked === orgId) return orgId ?? linked
-  throw new ConflictError(
-    'subscriptions',
-    ['stripeCustomerId'],
-    'subscriptions: the customer of this event is linked to another organization than the given one',
-  )
+  if (orgId !== undefined) return orgId
+  return (await linkedTo(work.scopeAbout(undefined), event.customerId))?.orgId
 }
 
-const linkedMeanwhile = () =>
-  new ConflictError(
-    'subscriptions',
-    ['stripeCustomerId'],
-    'subscriptions: the customer was linked to another organization meanwhile; receive the event again',
-  )
+async function linkedTo(scope: Scope, customerId: string | null | undefined): Promise<Subscription | undefined> {
+  if (customerId === undefined || customerId === null) return undefined
+  return allRows<Subscription>(scope, subscriptions).findRow({ stripeCustomerId: customerId })
+}
+
+/** Throws ConflictError for an event of another customer than the organization is, or of one that another organization is. */
+async function assertOwnCustomer(scope: Scope, { event, orgId }: Received, known: Subscription): Promise<void> {
+  const { customerId } = event
+  if (customerId === undefined || customerId === null || customerId === known.stripeCustomerId) return
+  if (orgId === undefined) throw notOfCustomer('linked to another organization meanwhile; receive the event again')
+  if (known.stripeCustomerId !== null) throw notOfCustomer('not the one that the given organization is linked to')
+  if ((await linkedTo(scope, customerId)) !== undefined)
+    throw notOfCustomer('linked to another organization than the given one')
+}
+
+const notOfCustomer = (what: string) =>
+  new ConflictError('subscriptions', ['stripeCustomerId'], `subscriptions: the customer of this event is ${what}`)
 
 /**
  * Locks the organization and then its subscription, so that its events are applied one after the other. Suspended and deleted

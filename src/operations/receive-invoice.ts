@@ -2,7 +2,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import type { Values } from '../core/values.js'
 import { type InvoiceStatus } from '../repositories/invoices.js'
 import { type Invoice, invoices, invoiceTransitions } from '../schema/invoices.js'
-import { isNegative, sumOf } from '../schema/shared/exact-decimals.js'
+import { differenceOf, isNegative } from '../schema/shared/exact-decimals.js'
 import * as shape from '../schema/shared/shapes.js'
 import { takeInvoiceNumber } from './finalize-invoice.js'
 import { type Applying, type Event, isNewer } from './applied-event.js'
@@ -22,7 +22,7 @@ export async function receiveInvoice(applying: Applying, told: Told): Promise<bo
   // Whoever pays or finalises it here waits, or has done so by now.
   const known = await rows.lockRow(found.id)
   if (!isNewer(event, known.providerUpdatedAt) || !mayBecome(known.status, told.status)) return false
-  const managed = known.status === 'draft' ? await contentOf(applying, told) : paymentOf(event, told)
+  const managed = known.status === 'draft' ? await contentOf(applying, told) : paymentOf(event, told, known.total)
   await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'receive' })
   return true
 }
@@ -33,7 +33,7 @@ async function contentOf({ scope, event, subscription }: Applying, told: Told): 
   const isOfSubscription = subscriptionId === subscription.stripeSubscriptionId || subscriptionId === applied(event)
   const isFinal = told.status !== 'draft'
   return {
-    ...paymentOf(event, told),
+    ...paymentOf(event, told, total),
     subscriptionId: isOfSubscription && typeof subscriptionId === 'string' ? subscription.id : null,
     currency,
     subtotal,
@@ -52,14 +52,15 @@ async function contentOf({ scope, event, subscription }: Applying, told: Told): 
 
 const applied = ({ subscription }: Event): string | undefined => subscription?.id
 
-/** What may change of a finalised invoice. */
-function paymentOf(event: Event, { status, total, amountPaid, amountDue, paidAt }: Told): Values {
-  const left = sumOf(total, `-${amountPaid}`)
+/** What may change of a finalised invoice. Its total stays, whatever total the event has. */
+function paymentOf(event: Event, { status, amountPaid, amountDue, paidAt }: Told, total: string): Values {
+  const left = differenceOf(total, amountPaid)
+  const isPaid = status === 'paid'
   return {
     status,
     amountPaid,
-    amountDue: amountDue ?? (isNegative(left) ? '0.00' : left),
-    paidAt: status === 'paid' ? (paidAt ?? event.createdAt) : null,
+    amountDue: amountDue ?? (isPaid || isNegative(left) ? '0.00' : left),
+    paidAt: isPaid ? (paidAt ?? event.createdAt) : null,
     providerUpdatedAt: event.createdAt,
   }
 }

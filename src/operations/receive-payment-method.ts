@@ -23,7 +23,7 @@ export async function receivePaymentMethod(applying: Applying, told: Told): Prom
   }
   const { id: stripePaymentMethodId, isDefault, type, ...details } = told
   if (known === undefined) {
-    await all.add({ stripePaymentMethodId, type, ...details }, isDefault === true ? { isDefault } : {})
+    await all.add({ stripePaymentMethodId, type, ...details }, { isDefault })
     return true
   }
   if (Object.values(details).some((detail) => detail !== undefined)) await all.update(known.id, details)

@@ -3,9 +3,10 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import { apiKeys } from '../schema/api-keys.js'
+import { apiKeys, isLiveKey } from '../schema/api-keys.js'
 import { isPendingInvitation, organizationInvitations } from '../schema/invitations.js'
-import { activeMasterKeys, isLiveKey, isLiveSession, masterKeys } from './master-keys.js'
+import { isLiveSession } from '../schema/sessions.js'
+import { activeMasterKeys, masterKeys } from './master-keys.js'
 import { ask } from './stored-keys.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
@@ -20,8 +21,8 @@ export interface RetiredMasterKey {
 }
 
 /**
- * Ends what was hashed under a master key, if `dropKeys` is set. Throws ConflictError when it is still needed. Audit entries under it do not
- * count: they never end.
+ * Ends what was hashed under a master key, if `dropKeys` is set. Throws ConflictError when it is still needed. Audit entries under it
+ * do not count: they never end.
  */
 export async function retireMasterKey(work: SystemWork, id: string, dropKeys: boolean): Promise<RetiredMasterKey> {
   if (activeMasterKeys(work).includes(id))

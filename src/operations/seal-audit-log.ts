@@ -1,6 +1,5 @@
 import {
   InvalidInputError,
-  QueryError,
   ResourceExhaustedError,
   RetryableError,
   type TenantryError,
@@ -26,13 +25,31 @@ export interface NotSealed {
 }
 
 /**
- * Whether the entries themselves can be at fault: their text takes too long or is larger than Postgres can make it. A number such as 1e131071
- * takes a few bytes as jsonb and 131,072 as text.
+ * Whether the entries themselves can be at fault: their text takes too long or is larger than Postgres can make it. A number such as
+ * 1e131071 takes a few bytes as jsonb and 131,072 as text.
  */
-export const isTooMuch = (error: unknown): error is TenantryError =>
-  [InvalidInputError, QueryError, ResourceExhaustedError, TimeoutError].some((type) => error instanceof type)
+const isTooMuch = (error: unknown): error is TenantryError =>
+  [InvalidInputError, ResourceExhaustedError, TimeoutError].some((type) => error instanceof type)
 
-export const smaller = (batch: number): number => Math.ceil(batch / 10)
+/** Batches that become smaller where entries are too large for one, and larger again afterwards. */
+export class Batches {
+  private most = Number.POSITIVE_INFINITY
+
+  /** Throws where even one entry alone is too much. */
+  async run<T>(size: number, work: (batch: number) => PromiseLike<T>): Promise<{ done: T; batch: number }> {
+    for (;;) {
+      const batch = Math.min(size, this.most)
+      try {
+        const done = await work(batch)
+        this.most = Math.max(this.most, 2 * batch)
+        return { done, batch }
+      } catch (error) {
+        if (batch === 1 || !isTooMuch(error)) throw error
+        this.most = Math.ceil(batch / 10)
+      }
+    }
+  }
+}
 
 /** Seals the entries of every organization that has unsealed ones, or of one organization, batch by batch. */
 export class SealPass {
@@ -40,8 +57,8 @@ export class SealPass {
   organizations = 0
   isComplete = false
   readonly notSealed: NotSealed[] = []
-  /** The most entries of a batch of the current organization, whose larger batches failed. */
-  private most = Number.POSITIVE_INFINITY
+  /** Those of the current organization. */
+  private batches = new Batches()
   private current: string | undefined
   private isNew = true
   private last = nilId
@@ -59,35 +76,28 @@ export class SealPass {
       this.isComplete = true
       return undefined
     }
-    const sealed = await this.sealed(id, size)
-    this.entries += sealed
-    if (sealed > 0 && this.isNew) this.organizations++
-    this.isNew = sealed < Math.min(size, this.most)
+    const { done, batch } = await this.sealed(id, size)
+    this.entries += done
+    if (done > 0 && this.isNew) this.organizations++
+    this.isNew = done < batch
     if (this.isNew) this.goOn(id)
     return id
   }
 
   /** None where even one entry alone fails: the others of the organization stand behind it in the chain. */
-  private async sealed(id: string, size: number): Promise<number> {
-    for (;;) {
-      const batch = Math.min(size, this.most)
-      try {
-        return await sealBatch(this.work, this.keys, id, batch)
-      } catch (error) {
-        if (!isTooMuch(error)) throw error
-        if (batch > 1) {
-          this.most = smaller(batch)
-          continue
-        }
-        this.notSealed.push({ orgId: id, code: error.code })
-        return 0
-      }
+  private async sealed(id: string, size: number): Promise<{ done: number; batch: number }> {
+    try {
+      return await this.batches.run(size, (batch) => sealBatch(this.work, this.keys, id, batch))
+    } catch (error) {
+      if (!isTooMuch(error)) throw error
+      this.notSealed.push({ orgId: id, code: error.code })
+      return { done: 0, batch: 1 }
     }
   }
 
   private goOn(id: string): void {
     this.last = id
-    this.most = Number.POSITIVE_INFINITY
+    this.batches = new Batches()
     this.current = undefined
     this.isComplete = this.one !== undefined
   }

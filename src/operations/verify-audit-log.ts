@@ -4,14 +4,18 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import { contentHash, isSame, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './chain-hash.js'
-import { isTooMuch, smaller } from './seal-audit-log.js'
+import { Batches } from './seal-audit-log.js'
 import type { SystemWork } from './system-operation.js'
 
 /**
- * `edited`: its content or its hash is not what was sealed. `moved`: it stands in a place where it was not sealed. `missing`: the entry
- * with that number is gone. `inserted`: another entry has its number, or it is greater than the next one after the head. `truncated`: the chain ends before
- * its head, or before the anchor. `unknown key`: none of the master keys has the id that its hash names. `head`: the head in `audit_seals` is not that of the chain.
- * `rewritten`: the entries up to the anchor fit, but are not those that it was taken of.
+ * - `edited`: the content or the hash of the entry is not what was sealed.
+ * - `moved`: the entry was sealed in another place.
+ * - `missing`: the entry with that number is gone.
+ * - `inserted`: two entries have that number, or it is greater than the next one after the head.
+ * - `truncated`: the chain ends before its head, or before the anchor.
+ * - `unknown key`: none of the master keys has the id that the hash begins with.
+ * - `head`: the head in `audit_seals` is not that of the chain.
+ * - `rewritten`: the entries up to the anchor fit together, but are not those that were there when the anchor was taken.
  */
 export type ChainFault =
   | 'edited'
@@ -87,6 +91,7 @@ class ChainWalk {
   private isAnchored = false
   private isStopped = false
   private readonly from: number
+  private readonly batches = new Batches()
 
   constructor(
     work: SystemWork,
@@ -154,7 +159,7 @@ class ChainWalk {
     return undefined
   }
 
-  /** Of an entry before the base, or at which the walk begins: the entry before it is not known, so that only its own hash can be checked. */
+  /** The entry before this one is not known, before the base and at the start of a walk: only the hash of this one can be checked. */
   private faultAlone(entry: SealedEntry): BrokenChain | undefined {
     const { seq, hash } = entry
     const key = keyOf(this.walk.keys, hash)
@@ -232,13 +237,8 @@ class ChainWalk {
 
   /** A smaller batch where the texts of the entries are too large for it. */
   private async batchAfter(place: Place): Promise<{ found: SealedEntry[]; size: number }> {
-    for (let size = batchSize; ; size = smaller(size)) {
-      try {
-        return { found: await this.after(place, size), size }
-      } catch (error) {
-        if (size === 1 || !isTooMuch(error)) throw error
-      }
-    }
+    const { done, batch } = await this.batches.run(batchSize, (size) => this.after(place, size))
+    return { found: done, size: batch }
   }
 
   private after({ seq, id }: Place, size: number): Query<SealedEntry[]> {

@@ -16,8 +16,7 @@ import {
   type StreamOptions,
 } from '../core/statements/pages.js'
 import type { Field, Selected } from '../core/statements/selections.js'
-import { ownerValues } from '../core/statements/table-plan.js'
-import type { Target } from '../core/statements/target.js'
+import { type Target, targetOf } from '../core/statements/target.js'
 import { ownProperties, parseInput, type Values } from '../core/values.js'
 import { type AuditEntry, auditLogs, newAuditEntry, type NewAuditEntry } from '../schema/audit-logs.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -147,13 +146,7 @@ export class AuditLog extends ScopedRepository<AuditEntry> {
   }
 
   private get target(): Target<AuditEntry> {
-    const { plan } = this
-    return {
-      plan,
-      owner: ownerValues(plan, this.scope.context.binding),
-      parents: plan.parents,
-      readRow: plan.readRow as unknown as Target<AuditEntry>['readRow'],
-    }
+    return targetOf(this.plan, this.scope.context.binding, this.plan.parents, undefined)
   }
 }
 

@@ -83,9 +83,10 @@ export class BillingProfile {
   }
 }
 
-const empty = Object.fromEntries(Object.keys(newCustomerProfile.shape).map((field) => [field, null])) as {
-  readonly [Field in keyof z.output<typeof newCustomerProfile>]-?: null
-}
+type Given = z.output<typeof newCustomerProfile>
+const fields = Object.keys(newCustomerProfile.shape) as (keyof Given)[]
 
-/** An address of which one line was left out would be that of nobody. */
-const wholeProfile = newCustomerProfile.transform((given) => ({ ...empty, ...given }))
+/** Null for each field that is missing or undefined: lines of the old address would not belong to the new one. */
+const wholeProfile = newCustomerProfile.transform(
+  (given) => Object.fromEntries(fields.map((field) => [field, given[field] ?? null])) as Required<Given>,
+)

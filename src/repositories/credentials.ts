@@ -1,5 +1,5 @@
 import { databaseTime } from '../core/database-time.js'
-import { InvalidInputError, NotFoundError } from '../core/errors.js'
+import { InvalidInputError } from '../core/errors.js'
 import { parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
@@ -38,8 +38,8 @@ export class ProjectCredentials {
   }
 
   /** The row without its keys. Throws NotFoundError. */
-  get(projectId: string): Promise<Credentials> {
-    return this.scope.track(found(this.find(projectId)))
+  get(projectId: string): Query<Credentials> {
+    return this.of(projectId).getRow({ projectId })
   }
 
   /** Throws ConflictError when the project has keys, BrokenReferenceError when there is no such project. */
@@ -54,7 +54,7 @@ export class ProjectCredentials {
       const given = parseInput(credentialSecretsPatch, secrets)
       if (Object.keys(given).length === 0) throw new InvalidInputError('', 'there is no key to replace')
       const rows = this.of(projectId, scope)
-      const { id } = await found(rows.findRow({ projectId }))
+      const { id } = await rows.getRow({ projectId })
       const managed = { rotatedAt: await databaseTime(scope) }
       return rows.updateRow(credentialSecretsPatch, id, given, { managed, event: 'rotate' })
     })
@@ -97,9 +97,3 @@ export class ProjectCredentials {
 }
 
 const liveOnes = () => planOfChildren(credentials, { property: 'projectId', parent: projects })
-
-async function found(row: Query<Credentials | undefined>): Promise<Credentials> {
-  const one = await row
-  if (one === undefined) throw new NotFoundError('credentials')
-  return one
-}

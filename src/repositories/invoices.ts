@@ -20,7 +20,7 @@ import {
   type NewInvoiceLine,
   newInvoiceLines,
 } from '../schema/invoices.js'
-import { isNegative, productOf, sumOf } from '../schema/shared/exact-decimals.js'
+import { differenceOf, isNegative, productOf, sumOf } from '../schema/shared/exact-decimals.js'
 import * as shape from '../schema/shared/shapes.js'
 
 export type InvoiceStatus = (typeof invoiceStatuses)[number]
@@ -55,7 +55,8 @@ export class Invoices extends ScopedRepository<Invoice> {
     return this.revising('update', id, () => {
       const given = parseInput(invoicePatch, patch)
       if (Object.keys(given).length === 0) throw new InvalidInputError('', 'there is nothing to change')
-      return ({ lines, tax }) => ({ ...given, ...totalsOf(lines, given.tax ?? tax) })
+      const { tax } = given
+      return (draft) => ({ ...given, ...(tax === undefined ? {} : totalsOf('tax', { ...draft, tax })) })
     })
   }
 
@@ -63,7 +64,9 @@ export class Invoices extends ScopedRepository<Invoice> {
   addLines(id: string, lines: readonly NewInvoiceLine[]): Promise<Invoice> {
     return this.revising('addLines', id, () => {
       const given = parseLines(lines)
-      return ({ lines, tax }) => withLines([...lines, ...given], tax)
+      // The provider's drafts may have a total without lines.
+      return ({ lines, subtotal, ...draft }) =>
+        withLines([...lines, ...given], { ...draft, subtotal: sumOf(subtotal, subtotalOf(given)) })
     })
   }
 
@@ -71,7 +74,7 @@ export class Invoices extends ScopedRepository<Invoice> {
   setLines(id: string, lines: readonly NewInvoiceLine[]): Promise<Invoice> {
     return this.revising('setLines', id, () => {
       const given = parseLines(lines)
-      return ({ tax }) => withLines(given, tax)
+      return (draft) => withLines(given, { ...draft, subtotal: subtotalOf(given) })
     })
   }
 
@@ -98,7 +101,7 @@ export class Invoices extends ScopedRepository<Invoice> {
 
   /** Gives an open invoice up. It can still be paid. */
   markUncollectible(id: string): Query<Invoice> {
-    return this.transitionRow(id, transitionTo('uncollectible', 'mark it uncollectible'))
+    return this.transitionRow(id, transitionTo('uncollectible', 'markUncollectible'))
   }
 
   /** `read` checks the input before anything is sent, and gives the change of the draft. */
@@ -127,27 +130,33 @@ function parseLines(lines: readonly NewInvoiceLine[]): InvoiceLine[] {
   return parseInput(z.strictObject({ lines: newInvoiceLines }), { lines }).lines.map(withAmount)
 }
 
-function withLines(lines: readonly InvoiceLine[], tax: string): Values {
+const subtotalOf = (lines: readonly InvoiceLine[]): string => sumOf(...lines.map(({ amount }) => amount))
+
+type Amounts = Pick<Invoice, 'subtotal' | 'tax' | 'amountPaid'>
+
+function withLines(lines: readonly InvoiceLine[], amounts: Amounts): Values {
   if (lines.length > maxInvoiceLines) throw new InvalidInputError('lines', `are more than ${maxInvoiceLines} together`)
-  return { lines, ...totalsOf(lines, tax) }
+  return { lines, ...totalsOf('lines', amounts) }
 }
 
 /** The greatest amount that a column of money holds. */
 const most = '999999999999.99'
 
-/** Throws InvalidInputError for lines that add up to less than zero, or to more than a column of money holds. */
-function totalsOf(lines: readonly InvoiceLine[], tax: string): Values {
-  const subtotal = sumOf(...lines.map(({ amount }) => amount))
+/** Throws InvalidInputError naming `field` where the total would be less than zero, or more than a column of money holds. */
+function totalsOf(field: 'lines' | 'tax', { subtotal, tax, amountPaid }: Amounts): Values {
   const total = sumOf(subtotal, tax)
-  if (isNegative(subtotal)) throw new InvalidInputError('lines', `add up to ${subtotal}: an invoice is not below zero`)
-  if (isNegative(sumOf(most, `-${total}`)))
-    throw new InvalidInputError('lines', `add up to more than ${most} with the tax`)
-  return { subtotal, tax: sumOf(tax), total, amountDue: total, amountPaid: '0.00' }
+  const below = [subtotal, total].find(isNegative)
+  if (below !== undefined) throw new InvalidInputError(field, `would make ${below}: an invoice is not below zero`)
+  if (isNegative(differenceOf(most, total)))
+    throw new InvalidInputError(field, `would make more than ${most}, lines and tax together`)
+  const left = differenceOf(total, amountPaid)
+  return { subtotal: sumOf(subtotal), tax: sumOf(tax), total, amountDue: isNegative(left) ? '0.00' : left }
 }
 
 const draft = newInvoice.transform(({ lines = [], tax = '0', ...more }, context) => {
   try {
-    return { ...more, ...withLines(lines.map(withAmount), tax) }
+    const given = lines.map(withAmount)
+    return { ...more, ...withLines(given, { subtotal: subtotalOf(given), tax, amountPaid: '0' }), amountPaid: '0.00' }
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error
     for (const { field, reason } of error.faults) context.addIssue({ code: 'custom', path: [field], message: reason })

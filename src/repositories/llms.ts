@@ -49,7 +49,8 @@ export class Llms extends ScopedRepository<OrganizationLlm> {
         return await inner.atomically((attempt) => attempt.put(given))
       } catch (error) {
         // Another call has made or removed the row meanwhile.
-        if (!(error instanceof ConflictError || error instanceof NotFoundError)) throw error
+        const isMade = error instanceof ConflictError && error.fields.includes('llmId')
+        if (!isMade && !(error instanceof NotFoundError)) throw error
         return inner.put(given)
       }
     })

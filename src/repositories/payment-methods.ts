@@ -37,9 +37,9 @@ export class PaymentMethods extends ScopedRepository<PaymentMethod> {
     return this.changing(async (inner) => {
       const given = parseInput(newPaymentMethod, values)
       const { isDefault } = parseInput(addition, options)
-      const previous = await inner.lockDefault()
-      const replaces = isDefault ?? previous === undefined
-      if (replaces) await inner.resetDefault(previous)
+      await inner.lockOrganization()
+      const replaces = isDefault ?? (await inner.findRow({ isDefault: true })) === undefined
+      if (replaces) await inner.resetDefault()
       return inner.insertRow(newPaymentMethod, given, { managed: { isDefault: replaces }, event: 'add' })
     })
   }
@@ -53,10 +53,12 @@ export class PaymentMethods extends ScopedRepository<PaymentMethod> {
   makeDefault(id: string): Promise<PaymentMethod> {
     return this.changing(async (inner) => {
       const row = parseId(id)
-      const previous = await inner.lockDefault()
-      if (previous === row) return inner.lockRow(row)
-      await inner.resetDefault(previous)
-      return inner.setDefault(row, true)
+      await inner.lockOrganization()
+      const method = await inner.lockRow(row)
+      if (method.isDefault) return method
+      await inner.resetDefault()
+      const change = unguarded(inner.plan.resource, '"is_default" = true')
+      return inner.guardedRow('makeDefault', row, change, () => [])
     })
   }
 
@@ -72,8 +74,8 @@ export class PaymentMethods extends ScopedRepository<PaymentMethod> {
     })
   }
 
-  /** Locks the organization, so that one caller at a time changes the default. Gives the id of the default that there is. */
-  private async lockDefault(): Promise<string | undefined> {
+  /** So that one caller at a time changes the default. What follows is a statement of its own, which sees what the last one has changed. */
+  private lockOrganization(): Query<void> {
     const organization = this.child(organizations)
     const lock = ownStatement(
       organization.plan,
@@ -82,21 +84,27 @@ export class PaymentMethods extends ScopedRepository<PaymentMethod> {
       false,
       ({ sql, owned }) => `select from ${sql} where ${owned} for no key update`,
     )
-    await organization.run(
+    return organization.run(
       lock,
       () => [],
       () => undefined,
     )
-    // A statement of its own, because one that has waited for a lock sees the other rows as they were before.
-    return (await this.findRow({ isDefault: true }))?.id
   }
 
-  private async resetDefault(id: string | undefined): Promise<void> {
-    if (id !== undefined) await this.setDefault(id, false)
-  }
-
-  private setDefault(id: string, isDefault: boolean): Query<PaymentMethod> {
-    const change = unguarded(this.plan.resource, `"is_default" = ${String(isDefault)}`)
-    return this.guardedRow('makeDefault', id, change, () => [])
+  /** Whichever it is: `remove` waits for nobody, and may have removed it. */
+  private resetDefault(): Query<void> {
+    const reset = this.change('makeDefault reset', ({ sql, visible }) => ({
+      verb: 'update',
+      ctes: [],
+      head: `update ${sql} set "is_default" = false, "updated_at" = statement_timestamp()`,
+      where: `${visible} and "is_default"`,
+      returning: '',
+      sets: ['isDefault', 'updatedAt'],
+    }))
+    return this.run(
+      reset,
+      () => [],
+      () => undefined,
+    )
   }
 }

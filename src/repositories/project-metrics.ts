@@ -56,9 +56,11 @@ const metricQuery = bucketRange
   .extend({ metrics: z.array(z.enum(metricNames)).min(1).optional() })
   .superRefine(checkRange)
 
-const none = Object.fromEntries(metricNames.map((name) => [name, null]))
 // The rows of one insert have the same fields.
-const newRow = newProjectMetric.transform((row) => ({ ...none, ...row }))
+const newRow = newProjectMetric.transform((row) => ({
+  ...row,
+  ...Object.fromEntries(metricNames.map((name) => [name, row[name] ?? null])),
+}))
 
 /** The measurements of projects. Those of a deleted project are hidden with it. */
 export class ProjectMetrics {

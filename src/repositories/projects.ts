@@ -5,6 +5,7 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { agents } from '../schema/agents.js'
+import { gigabytesOf } from '../schema/infrastructure.js'
 import {
   type NewProject,
   newProject,
@@ -65,10 +66,6 @@ export class Projects extends ScopedRepository<Project> {
     })
   }
 }
-
-const gigabytesOf = (which: string): string =>
-  `(select coalesce(sum(d.size_gb), 0) from platform.disk_config d
-    join platform.projects p on p.org_id = $1 and p.id = d.project_id and ${which} where d.org_id = $1)`
 
 const letters = 'abcdefghijklmnopqrstuvwxyz'
 const refLength = 20

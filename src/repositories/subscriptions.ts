@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
+import { ConflictError, InvalidInputError, NotFoundError, RetryableError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import type { GuardedChange } from '../core/statements/updates.js'
+import { type GuardedChange, unguarded } from '../core/statements/updates.js'
 import { parseInput } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
 import {
@@ -29,107 +29,101 @@ const choice = z.strictObject({ planId: shape.label(63) })
  * for it, the plan and the end must be changed there too.
  */
 export class OrganizationSubscription {
-  constructor(private readonly scope: Scope) {}
+  private readonly rows: ScopedTable<Subscription>
+
+  constructor(scope: Scope) {
+    this.rows = new ScopedTable<Subscription>(scope, subscriptions)
+  }
 
   /** Throws NotFoundError for an organization without one. */
   get(): Query<Subscription> {
-    return own(new ScopedTable<Subscription>(this.scope, subscriptions))
+    const own = ownStatement(
+      this.rows.plan,
+      OrganizationSubscription,
+      'own row',
+      false,
+      ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
+    )
+    return this.rows.run(
+      own,
+      () => [],
+      (result) => {
+        const [subscription] = this.rows.rowsOf(result)
+        if (subscription === undefined) throw new NotFoundError(this.rows.plan.resource)
+        return subscription
+      },
+    )
   }
 
   /**
    * The limits of the new plan count from now on. What is in use beyond them stays, and nothing can be added to it. Throws
    * InvalidInputError for a plan that the catalog does not have or that is archived, ConflictError when the subscription has ended.
    */
-  changePlan(planId: string): Promise<Subscription> {
-    return this.changing(async (rows) => {
-      const given = parseInput(choice, { planId })
-      const { id, planName, isOver } = await lockWithPlan(rows, given.planId)
-      if (planName === null) throw new InvalidInputError('planId', 'is not an active plan of the catalog')
-      if (isOver) throw hasEndedAlready('change the plan')
-      return rows.updateRow(shape.noInput, id, {}, { managed: { ...given, planName }, event: 'changePlan' })
-    })
+  changePlan(planId: string): Query<Subscription> {
+    return this.change('changePlan', changePlan, () => [parseInput(choice, { planId }).planId], 1)
   }
 
   /**
    * Ends the subscription with its period, or at once. Throws ConflictError when it has ended, or when its end is already set; one that
    * ends with its period can still be ended at once.
    */
-  cancel(options: CancelOptions = {}): Promise<Subscription> {
-    return this.changing(async (rows) => {
-      const { atPeriodEnd } = parseInput(cancellation, options)
-      const { id } = await own(rows)
-      return rows.guardedRow('cancel', id, atPeriodEnd ? endWithPeriod : endAtOnce, () => [])
-    })
+  cancel(options: CancelOptions = {}): Query<Subscription> {
+    return this.change('cancel', cancel, () => [parseInput(cancellation, options).atPeriodEnd])
   }
 
   /** Takes back a cancellation, as long as the period has not ended. Throws ConflictError afterwards, and when there is none. */
-  resume(): Promise<Subscription> {
-    return this.changing(async (rows) => {
-      const { id } = await own(rows)
-      return rows.guardedRow('resume', id, resume, () => [])
-    })
+  resume(): Query<Subscription> {
+    return this.change('resume', resume)
   }
 
   /** `spendCapEnabled: false` lets metrics exceed the limits of the plan. */
-  update(patch: SubscriptionPatch): Promise<Subscription> {
-    return this.changing(async (rows) => {
-      const given = parseInput(subscriptionPatch, patch)
-      const { id } = await own(rows)
-      return rows.updateRow(subscriptionPatch, id, given)
+  update(patch: SubscriptionPatch): Query<Subscription> {
+    return this.change('update', unguarded('subscriptions', '"spend_cap_enabled" = $2::boolean'), () => {
+      const { spendCapEnabled } = parseInput(subscriptionPatch, patch)
+      if (spendCapEnabled === undefined) throw new InvalidInputError('', 'there is nothing to change')
+      return [spendCapEnabled]
     })
   }
 
-  private changing<T>(work: (rows: ScopedTable<Subscription>) => Promise<T>): Promise<T> {
-    return this.scope.steps(async (scope) => {
-      const rows = new ScopedTable<Subscription>(scope, subscriptions)
-      scope.context.rules.authorize(`${rows.permission}:write`, undefined)
-      return work(rows)
-    })
+  /**
+   * One statement that needs no id: an organization has one subscription at most. `$2` is the value, where there is one. `takes` is 1 where
+   * `ask` reads it too.
+   */
+  private change(
+    event: string,
+    { set, from, when, ask, refuse }: GuardedChange,
+    values: () => readonly unknown[] = () => [],
+    takes = 0,
+  ): Query<Subscription> {
+    const { rows } = this
+    const change = ownStatement(rows.plan, OrganizationSubscription, event, true, ({ sql, selected, visible }) => ({
+      verb: 'update',
+      ctes: [],
+      head: `update ${sql} set ${set}, "updated_at" = statement_timestamp()`,
+      ...(from === undefined ? {} : { from }),
+      where: `${visible} and (${when})`,
+      returning: selected,
+    }))
+    const why = ownStatement(
+      rows.plan,
+      OrganizationSubscription,
+      `not ${event}`,
+      false,
+      ({ sql, visible }) => `select ${ask} from ${sql} where ${visible}`,
+    )
+    return rows.run(
+      change,
+      values,
+      (result, diagnosis) => {
+        const [changed] = rows.rowsOf(result)
+        if (changed !== undefined) return changed
+        const [found] = diagnosis?.rows ?? []
+        if (found === undefined) throw new NotFoundError(rows.plan.resource)
+        throw refuse(found)
+      },
+      { statement: why, takes },
+    )
   }
-}
-
-function own(rows: ScopedTable<Subscription>): Query<Subscription> {
-  const statement = ownStatement(
-    rows.plan,
-    OrganizationSubscription,
-    'own row',
-    false,
-    ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
-  )
-  return rows.run(
-    statement,
-    () => [],
-    (result) => {
-      const [subscription] = rows.rowsOf(result)
-      if (subscription === undefined) throw new NotFoundError(rows.plan.resource)
-      return subscription
-    },
-  )
-}
-
-interface WithPlan {
-  readonly id: string
-  /** Null for a plan that is not in the catalog, or archived. */
-  readonly planName: string | null
-  readonly isOver: boolean
-}
-
-function lockWithPlan(rows: ScopedTable<Subscription>, planId: string): Query<WithPlan> {
-  const statement = ownStatement(rows.plan, OrganizationSubscription, 'lock with plan', false, (plan) => {
-    const { sql, owned } = plan.as('s')
-    return `select s."id", p."name", ${hasEnded('s', now)} from ${sql}
-      left join platform.billing_plans p on p."id" = $2::text and p."active"
-      where ${owned} for no key update of s`
-  })
-  return rows.run(
-    statement,
-    () => [planId],
-    ({ rows: [row] }) => {
-      if (row === undefined) throw new NotFoundError(rows.plan.resource)
-      const [id, planName, isOver] = row as [string, string | null, boolean]
-      return { id, planName, isOver }
-    },
-  )
 }
 
 // By the clock after the lock: whoever waited for it began before the other one ended the subscription.
@@ -139,6 +133,20 @@ const isOver = hasEnded('subscriptions', now)
 const hasEndedAlready = (verb: string) =>
   new ConflictError('subscriptions', ['status'], `subscriptions: cannot ${verb}: the subscription has ended`)
 
+const isOffered = (plan: string) => `exists (select from "platform"."billing_plans" where "id" = ${plan} and "active")`
+
+const changePlan: GuardedChange = {
+  set: '"plan_id" = chosen.plan, "plan_name" = chosen.label',
+  from: `(select "id" as plan, "name" as label from "platform"."billing_plans" where "id" = $2::text and "active") as chosen`,
+  when: `not ${isOver}`,
+  ask: `${isOver}, ${isOffered('$2::text')}`,
+  refuse([isOver, isOffered]) {
+    if (isOffered !== true) return new InvalidInputError('planId', 'is not an active plan of the catalog')
+    // The plan was activated after the statement began.
+    return isOver === true ? hasEndedAlready('change the plan') : new RetryableError('serialization')
+  },
+}
+
 const refusal = (verb: string, otherwise: string): Pick<GuardedChange, 'ask' | 'refuse'> => ({
   ask: isOver,
   refuse: ([isOver]) =>
@@ -147,17 +155,11 @@ const refusal = (verb: string, otherwise: string): Pick<GuardedChange, 'ask' | '
       : new ConflictError('subscriptions', ['cancelAtPeriodEnd'], `subscriptions: cannot ${verb}: ${otherwise}`),
 })
 
-const endWithPeriod: GuardedChange = {
-  set: `"cancel_at_period_end" = true, "canceled_at" = statement_timestamp()`,
-  when: `not "cancel_at_period_end" and not ${isOver}`,
+/** `$2` is whether it ends with its period. */
+const cancel: GuardedChange = {
+  set: `"cancel_at_period_end" = $2::boolean, "canceled_at" = statement_timestamp()`,
+  when: `not ("cancel_at_period_end" and $2::boolean) and not ${isOver}`,
   ...refusal('cancel', 'it already ends with its period'),
-}
-
-const endAtOnce: GuardedChange = {
-  set: `"cancel_at_period_end" = false, "canceled_at" = statement_timestamp()`,
-  when: `not ${isOver}`,
-  ask: 'true',
-  refuse: () => hasEndedAlready('cancel'),
 }
 
 const resume: GuardedChange = {

@@ -64,7 +64,7 @@ const retry = '"attempt" < "max_attempts"'
 /** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
 const clock = '(select statement_timestamp() as now) clock'
 
-/** `also` is a further condition of the tasks `t` that may be claimed. Its parameters are those of `claimValues`, after the organization. */
+/** `also` is a further condition of the tasks `t`. The parameters are the organization and those of `claimValues`. */
 export function claimText(table: TablePlan, ofWorkflows: TablePlan, also = 'true'): string {
   const t = table.as('t')
   const w = ofWorkflows.as('w')

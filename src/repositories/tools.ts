@@ -35,7 +35,8 @@ export class Tools extends ScopedRepository<OrganizationTool> {
 
   /**
    * Enables the tool that has that key in the catalog. The config must match the tool's JSON Schema; without one the stored config
-   * stays, which is empty at first and else must still match. Throws InvalidInputError for a tool that is not in the catalog or not active there.
+   * stays, which is empty at first and else must still match. Throws InvalidInputError for a tool that is not in the catalog or not active
+   * there.
    */
   enable(tool: string, config?: ToolConfig): Promise<OrganizationTool> {
     return this.atomically(async (inner) => {

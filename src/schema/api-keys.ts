@@ -11,7 +11,7 @@ import * as shape from './shared/shapes.js'
 
 export const apiKeyStatuses = ['active', 'revoked'] as const
 
-/** An API key of the organization. It ends with the member that it names, its person of record. */
+/** An API key of the organization. It belongs to a member, and ends with that membership. */
 export const apiKeys = platform.table(
   'api_keys',
   {
@@ -97,6 +97,11 @@ export const apiKeyWindows = platform.table(
   ],
 )
 declareTable(apiKeyWindows, { kind: 'tenant', sweeps: ['api_key_windows_start_idx'] })
+
+/** In SQL: whether a request with the key is still accepted. */
+export const isLiveKey = (key: string): string =>
+  `${key}.status = 'active' and ${key}.revoked_at is null and ${key}.deleted_at is null
+    and (${key}.expires_at is null or ${key}.expires_at > statement_timestamp())`
 
 export const newApiKey = z.strictObject({
   userId: shape.uuid,

@@ -25,7 +25,7 @@ export const auditLogs = platform.table(
     actorKind: state('actor_kind', actorKinds).notNull().default('system'),
     actorId: uuid('actor_id'),
     actorLabel: text('actor_label'),
-    /** The person of record, when a key acted. */
+    /** The member whom the key belongs to, when a key acted. */
     onBehalfOf: uuid('on_behalf_of'),
     eventType: text('event_type').notNull(),
     action: state('action', auditActions).notNull().default('other'),

@@ -80,7 +80,7 @@ const providerInvoice = z
     tax: amount,
     total: amount,
     amountPaid: shape.money,
-    /** Default: what is left of the total. */
+    /** Default: what is left of the total, and nothing of a paid invoice. */
     amountDue: shape.money.optional(),
     periodStart: shape.instant.nullish(),
     periodEnd: shape.instant.nullish(),
@@ -100,7 +100,7 @@ const providerPaymentMethod = z.union([
   newPaymentMethod.omit({ stripePaymentMethodId: true }).extend({
     /** The provider's id. */
     id: shape.label(255),
-    /** True makes it the default. */
+    /** True makes it the default. A new one that is left out of this becomes the default where there is none. */
     isDefault: z.boolean().optional(),
   }),
   z.strictObject({ id: shape.label(255), isRemoved: z.literal(true) }),

@@ -105,6 +105,11 @@ export const newComputeConfig = z.strictObject({
 })
 export const computeConfigPatch = newComputeConfig.omit({ projectId: true }).partial()
 
+/** In SQL: the gigabytes of the disks of those projects `p` of the organization `$1`. */
+export const gigabytesOf = (projects: string): string =>
+  `(select coalesce(pg_catalog.sum(d.size_gb), 0) from platform.disk_config d
+    join platform.projects p on p.org_id = $1 and p.id = d.project_id and ${projects} where d.org_id = $1)`
+
 export interface DiskConfig extends Row<typeof diskConfig> {}
 export interface NewDiskConfig extends z.input<typeof newDiskConfig> {}
 export interface DiskConfigPatch extends z.input<typeof diskConfigPatch> {}

@@ -53,6 +53,10 @@ declareTable(userSessions, {
   sweeps: ['user_sessions_expires_at_idx'],
 })
 
+/** In SQL: whether the session has neither expired nor been revoked. */
+export const isLiveSession = (session: string): string =>
+  `${session}.revoked_at is null and ${session}.expires_at > statement_timestamp()`
+
 export const newUserSession = z.strictObject({
   activeOrg: shape.uuid.optional(),
   ip: shape.ip.optional(),

@@ -78,6 +78,12 @@ test.each([
   expect(refusal(error(code))).toBeInstanceOf(expected)
 })
 
+test('an internal error is one of the input where Postgres cannot make so large a value', () => {
+  const message = 'invalid memory alloc request size 1073741824'
+  expect(refusal(error('XX000', { message }))).toBeInstanceOf(InvalidInputError)
+  expect(refusal(error('XX000', { message: 'cache lookup failed for type 1' }))).toBeInstanceOf(QueryError)
+})
+
 test('the same code is a wall that held when row security says so', () => {
   expect(refusal(error('42501', { routine: 'ExecWithCheckOptions' }))).toBeInstanceOf(IsolationError)
   for (const message of ['no organization is bound', 'no user is bound']) {

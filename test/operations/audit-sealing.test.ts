@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { QueryError } from '../../src/core/errors.js'
 import { openSession } from '../../src/database/session.js'
 import { contentHash } from '../../src/operations/chain-hash.js'
 import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
@@ -188,6 +189,31 @@ describe('sealing', () => {
       [first.id],
     )
     expect(record?.metadata).toMatchObject({ entries: 0, notSealed })
+  })
+
+  test('takes larger batches again behind an entry that is too large for one', async () => {
+    const { id, org } = await newLog()
+    const { accept } = await refuseToSeal(teams.database.admin, 'report.large')
+    await sql(
+      `insert into platform.audit_logs (org_id, id, event_type, created_at) values ($1, gen_random_uuid(), 'report.large', now() - interval '1 day')`,
+      [id],
+    )
+    await write(id, 299)
+    const heard: number[] = []
+    await audit().seal(id, { onProgress: ({ done }) => void heard.push(done) })
+    expect(heard).toEqual([10, 30, 70, 150, 300])
+    await accept()
+    expect(await org.audit.count()).toBe(300)
+    expect(await verify(id)).toBeUndefined()
+  })
+
+  test('stops where the database refuses a batch for another reason than its size', async () => {
+    const { id } = await newLog()
+    await write(id, 20)
+    const { accept } = await refuseToSeal(teams.database.admin, undefined, 'P0001')
+    await expect(audit().seal(id)).rejects.toThrow(QueryError)
+    await accept()
+    expect(await audit().seal(id)).toMatchObject({ entries: 20, notSealed: [] })
   })
 
   test('cannot be stopped by numbers with many digits: `record` counts those of the text that Postgres makes', async () => {

@@ -5,6 +5,7 @@ import type { ProviderEvent } from '../../src/schema/billing-events.js'
 import { entriesOf } from '../support/audited-rows.js'
 import { contend, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
+import { behindChange } from '../support/waiting.js'
 
 const teams = useTeams()
 const provider = 'stripe'
@@ -214,6 +215,23 @@ test('a finalised invoice changes in status and payment alone, and a final one n
   expect(await current()).toEqual(paid)
 })
 
+test('what is due of a finalised invoice is what its own total leaves, and nothing of a paid one', async () => {
+  const customer = await newCustomer()
+  const current = async () => (await customer.org.invoices.list()).items[0]
+  await receive(eventOf(customer, 1, { invoice }))
+  const larger = { subtotal: '500.00', tax: '0.00', total: '500.00' }
+  await receive(eventOf(customer, 2, { invoice: { ...invoice, ...larger, amountPaid: '19.00' } }))
+  expect(await current()).toMatchObject({ total: '119.00', amountPaid: '19.00', amountDue: '100.00' })
+  await receive(eventOf(customer, 3, { invoice: { ...invoice, ...larger, status: 'paid', amountPaid: '19.00' } }))
+  expect(await current()).toMatchObject({ status: 'paid', amountPaid: '19.00', amountDue: '0.00' })
+})
+
+test('a payment method that is told not to be the default is not', async () => {
+  const customer = await newCustomer()
+  await receive(eventOf(customer, 1, { paymentMethod: { ...paymentMethod, isDefault: false } }))
+  expect((await customer.org.paymentMethods.list()).items).toMatchObject([{ isDefault: false }])
+})
+
 test('the end of a subscription that another one has replaced does not end that one', async () => {
   const customer = await newCustomer()
   await receive(eventOf(customer, 1, { subscription }))
@@ -262,6 +280,32 @@ describe('the organization of an event', () => {
     await expect(refused).rejects.not.toThrow(one.id)
     await expect(receive(eventOf({ customerId: 'cus_x' }, 1, {}), newId())).rejects.toThrow(NotFoundError)
     expect([await kept(one), await kept(other)]).toEqual([[], []])
+  })
+
+  test('may be given, but not where it is another customer', async () => {
+    const customer = await newCustomer()
+    const refused = receive(eventOf({ customerId: `cus_${newId()}` }, 1, { subscription, invoice }), customer.id)
+    await expect(refused).rejects.toThrow(ConflictError)
+    expect(await kept(customer)).toEqual([])
+    expect(await customer.org.invoices.count()).toBe(0)
+  })
+
+  test('may be given, but not where another one becomes the customer meanwhile', async () => {
+    const [given, other] = [await teams.newTeam(), await teams.newTeam()]
+    const customerId = `cus_${newId()}`
+    const { admin } = teams.database
+    const link = async () => {
+      await admin.query('select from platform.organizations where id = $1 for update', [given.id])
+      await admin.query('update platform.organizations set updated_at = now() where id = $1', [given.id])
+      await admin.query('update platform.subscriptions set stripe_customer_id = $2 where org_id = $1', [
+        other.id,
+        customerId,
+      ])
+    }
+    const received = behindChange(admin, link, () => receive(eventOf({ customerId }, 1, { invoice }), given.id))
+    await expect(received).rejects.toThrow(ConflictError)
+    expect(await kept(given)).toEqual([])
+    expect(await given.org.invoices.count()).toBe(0)
   })
 
   test('is changed by events while it is suspended, too', async () => {
@@ -320,6 +364,20 @@ describe('the organization of an event', () => {
     expect(await customer.org.subscription.get()).toMatchObject({ stripeSubscriptionId: null, providerUpdatedAt: null })
     await expect(teams.system().billing.link(newId(), { customerId: 'x' })).rejects.toThrow(NotFoundError)
   })
+})
+
+test('an older event is not applied after the customer was unlinked and linked again', async () => {
+  const customer = await newCustomer()
+  const { billing } = teams.system()
+  await receive(eventOf(customer, 5, { subscription: { ...subscription, status: 'past_due' } }))
+  const other = `cus_${newId()}`
+  await expect(billing.link(customer.id, { customerId: other })).resolves.toMatchObject({ providerUpdatedAt: null })
+  await receive(eventOf({ customerId: other }, 3, { subscription: { ...subscription, id: 'sub_2' } }))
+  await expect(customer.org.subscription.get()).resolves.toMatchObject({ status: 'active' })
+
+  await billing.link(customer.id, { customerId: customer.customerId })
+  await expect(receive(eventOf(customer, 4, { subscription }))).resolves.toMatchObject({ applied: [] })
+  await expect(receive(eventOf(customer, 6, { subscription }))).resolves.toMatchObject({ applied: ['subscription'] })
 })
 
 test.each<[string, string, Parts | object]>([

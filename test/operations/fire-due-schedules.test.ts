@@ -10,6 +10,7 @@ import { Tenancy } from '../../src/tenancy.js'
 import { beforeStatement } from '../support/before-statement.js'
 import { contend, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
+import { behindChange } from '../support/waiting.js'
 
 const teams = useTeams()
 const sql = <Row>(text: string, values: readonly unknown[] = []) => teams.database.admin.query<Row>(text, values)
@@ -114,6 +115,35 @@ test('a schedule that cannot be fired does not stop the others, and stays due', 
   expect(failed).toEqual([{ orgId: broken.id, scheduleId: id, error: expect.any(InvalidInputError) as unknown }])
   await expect(fireDue({ at })).rejects.toThrow('timezone')
   expect(await broken.org.tasks.count()).toBe(0)
+})
+
+test('a schedule that fails is told, and nothing is thrown where another call has the others', async () => {
+  const [broken, taken] = [await teams.newTeam(), await teams.newTeam()]
+  const { id } = await newSchedule(broken, '2026-07-01T08:00:00Z')
+  await sql(`update platform.schedules set timezone = 'Nowhere/Else' where id = $1`, [id])
+  const other = await newSchedule(taken, '2026-07-01T08:00:00Z')
+  await sql('begin')
+  await sql('select from platform.schedules where id = $1 for update', [other.id])
+  const { fired, failed } = await fireDue({ at: new Date('2026-07-01T08:00:05Z') })
+  await sql('rollback')
+  expect(fired).toEqual([])
+  expect(failed).toMatchObject([{ orgId: broken.id, scheduleId: id }])
+})
+
+test('a schedule of a workflow that is archived meanwhile is not fired, and not told as fired', async () => {
+  const team = await teams.newTeam()
+  const { id, workflowId } = await newSchedule(team, '2026-08-01T08:00:00Z')
+  const archive = () => sql(`update platform.workflows set status = 'archived' where id = $1`, [workflowId])
+  const at = new Date('2026-08-01T08:00:05Z')
+  const done = await behindChange(teams.database.admin, archive, () => fireDue({ at }))
+  expect(done).toEqual({ fired: [], failed: [] })
+  expect(await team.org.tasks.count()).toBe(0)
+  expect((await team.org.schedules.get(id)).nextRunAt?.toISOString()).toBe('2026-08-01T08:00:00.000Z')
+  const entries = await sql(
+    `select from platform.system_audit_logs where operation = 'schedules.fire' and target_org_id = $1`,
+    [team.id],
+  )
+  expect(entries).toEqual([])
 })
 
 describe('daylight saving', () => {

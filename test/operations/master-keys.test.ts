@@ -59,6 +59,23 @@ describe('the master key', () => {
     }
   })
 
+  test('tells why it stopped, also where that cannot be recorded', async () => {
+    const { team, row } = await newVault()
+    const { appUrl: url, systemUrl } = teams.database
+    const tenancy = await openTenancy({ url, systemUrl, keys: both })
+    const back = await openTenancy({ url, systemUrl, keys: [...both.split(',')].reverse().join() })
+    const onProgress = async () => {
+      await tenancy.close()
+      throw new Error('stop')
+    }
+    const { keys } = tenancy.system({ actor: 'test', reason: 'a test' })
+    await expect(keys.rewrap({ onProgress })).rejects.toThrow('stop')
+    // Back, for the other tests of this file.
+    await back.system({ actor: 'test', reason: 'a test' }).keys.rewrap()
+    expect((await teams.tenancy.forOrg(team.id).repository(Vault).reveal(row.id)).anonKey?.reveal()).toBe('anon-marker')
+    await back.close()
+  })
+
   test('is replaced around a key that does not open, and what was wrapped is recorded when it throws', async () => {
     const [broken, sound] = [await newVault(), await newVault()]
     const flip = () =>

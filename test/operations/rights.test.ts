@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Actor } from '../../src/core/actor.js'
+import { BrokenReferenceError, NotFoundError } from '../../src/core/errors.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -42,4 +43,25 @@ test.each([
   await team.org.projects.members.add(project.id, { userId, role: 'guest' })
   const actors = await actorsAfter(change, team, userId, 'guest')
   expect(actors.map(({ projects }) => [...(projects.get(project.id) ?? [])])).toEqual([expected, expected, expected])
+})
+
+test('the members of a deleted project are hidden, cannot be changed, and come back with it', async () => {
+  const team = await teams.newTeam()
+  const { projects } = team.org
+  const { id } = await projects.create({ name: 'Project', slug: 'hidden' })
+  const { userId } = await team.join('developer')
+  const member = await projects.members.add(id, { userId, role: 'developer' })
+  await projects.delete(id)
+  await expect(projects.members.find(id, userId)).resolves.toBeUndefined()
+  expect((await projects.members.list(id)).items).toEqual([])
+  for (const change of [
+    () => projects.members.changeRole(id, userId, 'read_only'),
+    () => projects.members.remove(id, userId),
+  ])
+    await expect(change()).rejects.toThrow(NotFoundError)
+  const another = await team.join('developer')
+  const added = projects.members.add(id, { userId: another.userId, role: 'developer' })
+  await expect(added).rejects.toThrow(BrokenReferenceError)
+  await projects.restore(id)
+  expect((await projects.members.list(id)).items).toEqual([member])
 })

@@ -74,8 +74,8 @@ const ofParts: Readonly<Record<string, Readonly<Record<string, Entry['args']>>>>
   },
 }
 
-/** The roles and the member are read before the input is refused. */
-const decidedByMembers = new Set(['members.add', 'members.changeRole', 'members.remove'])
+/** An unknown role shows only when the roles are read. */
+const decidedByMembers = new Set(['members.add', 'members.changeRole'])
 
 const partOf = (org: Org, path: string): object =>
   path.split('.').reduce((part: object, name) => Reflect.get(part, name) as object, org.projects)

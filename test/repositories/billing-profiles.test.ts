@@ -48,6 +48,13 @@ test('the billing profile is one for each organization, and set as a whole', asy
   expect(await org.billingProfile.get()).toEqual(second)
 })
 
+test('a field of the profile that is undefined counts as not given', async () => {
+  const { org } = await teams.newTeam()
+  await org.billingProfile.set({ companyName: 'Acme', line2: 'c/o Ada' })
+  const set = await org.billingProfile.set({ companyName: 'Acme', line2: undefined, country: undefined })
+  expect(set).toMatchObject({ companyName: 'Acme', line2: null, country: null })
+})
+
 race('twenty set the profile at once, and there is one', async () => {
   const { org, id } = await teams.newTeam()
   const { won } = await contend((contender) => org.billingProfile.set({ companyName: `Acme ${contender}` }))

@@ -105,6 +105,40 @@ test('lines that are added are refused as those of a new draft are, and leave it
   expect((await team.org.invoices.get(id)).total).toBe('999.00')
 })
 
+describe('a draft of the provider', () => {
+  /** Drafts of the provider can have totals without lines, and can be below zero. */
+  async function draftWith(amounts: { subtotal: string; tax: string; total: string }) {
+    const team = await teams.newTeam()
+    const id = newId()
+    const invoice = { id, status: 'draft', currency: 'EUR', ...amounts, amountPaid: '5.00' } as const
+    const event = { id, type: 'x', createdAt: new Date(), invoice }
+    await teams.system().billing.receive({ provider: 'stripe', event, orgId: team.id })
+    return { team, invoices: team.org.invoices, id: (await team.org.invoices.list()).items[0]?.id ?? '' }
+  }
+
+  test('keeps its totals when something else of it changes, and adds to them', async () => {
+    const { invoices, id } = await draftWith({ subtotal: '100.00', tax: '19.00', total: '119.00' })
+    const totals = { subtotal: '100.00', tax: '19.00', total: '119.00', amountDue: '114.00', amountPaid: '5.00' }
+    await expect(invoices.update(id, { dueAt: new Date() })).resolves.toMatchObject(totals)
+    const taxed = { subtotal: '100.00', tax: '20.00', total: '120.00', amountDue: '115.00', amountPaid: '5.00' }
+    await expect(invoices.update(id, { tax: '20' })).resolves.toMatchObject(taxed)
+    const added = { subtotal: '110.00', total: '130.00', amountDue: '125.00', lines: [{ amount: '10.00' }] }
+    await expect(invoices.addLines(id, [lineOf('10')])).resolves.toMatchObject(added)
+    await expect(invoices.setLines(id, [lineOf('3')])).resolves.toMatchObject({ total: '23.00', amountDue: '18.00' })
+  })
+
+  test('that is below zero is refused by name, unless the change brings it above', async () => {
+    const { invoices, id } = await draftWith({ subtotal: '0.00', tax: '-7.00', total: '-7.00' })
+    await expect(invoices.addLines(id, [lineOf('6')])).rejects.toMatchObject({ faults: [{ field: 'lines' }] })
+    await expect(invoices.setLines(id, [])).rejects.toThrow(InvalidInputError)
+    await expect(invoices.update(id, { dueAt: new Date() })).resolves.toMatchObject({ total: '-7.00' })
+    await expect(invoices.addLines(id, [lineOf('8')])).resolves.toMatchObject({ total: '1.00', amountDue: '0.00' })
+    const credit = await draftWith({ subtotal: '-9.00', tax: '0.00', total: '-9.00' })
+    const refused = credit.invoices.update(credit.id, { tax: '1' })
+    await expect(refused).rejects.toMatchObject({ faults: [{ field: 'tax' }] })
+  })
+})
+
 describe('the totals of any lines', () => {
   const decimal = (places: number) =>
     fc
@@ -226,6 +260,15 @@ test('an organization without a subscription has no numbers, and no invoice of i
   const draft = await draftOf({ org })
   await expect(org.invoices.finalize(draft.id)).rejects.toThrow('the organization has none')
   expect((await org.invoices.get(draft.id)).status).toBe('draft')
+})
+
+test('the entry of a change of status has the name of its method', async () => {
+  const team = await teams.newTeam()
+  const { id } = await openOf(team)
+  await team.org.invoices.markUncollectible(id)
+  await team.org.invoices.void(id)
+  const named = (await entriesOf(teams.database.admin, team.id)).map(({ event_type: event }) => event)
+  expect(named.slice(-2)).toEqual(['invoices.markUncollectible', 'invoices.void'])
 })
 
 describe('at once', () => {

@@ -4,6 +4,7 @@ import { newId } from '../../src/core/ids.js'
 import { entriesOf } from '../support/audited-rows.js'
 import { contend, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
+import { behindChange } from '../support/waiting.js'
 
 const teams = useTeams()
 const card = () => ({ stripePaymentMethodId: `pm_${newId()}`, type: 'card', cardBrand: 'visa', cardLast4: '4242' })
@@ -57,6 +58,16 @@ test('the default stays where another one cannot be made it', async () => {
   const admin = await team.as((await team.join('admin')).userId)
   await expect(admin.paymentMethods.makeDefault('x')).rejects.toThrow(ForbiddenError)
   await expect(admin.paymentMethods.add({} as never)).rejects.toThrow(ForbiddenError)
+})
+
+test('another one is made the default while the default is being removed', async () => {
+  const team = await teams.newTeam()
+  const [first, second] = [await team.org.paymentMethods.add(card()), await team.org.paymentMethods.add(card())]
+  const { admin } = teams.database
+  const remove = () => admin.query('delete from platform.payment_methods where id = $1', [first.id])
+  const made = await behindChange(admin, remove, () => team.org.paymentMethods.makeDefault(second.id))
+  expect(made).toMatchObject({ id: second.id, isDefault: true })
+  expect(await defaults(team)).toEqual([second.id])
 })
 
 race('twenty are added at once, and one is the default', async () => {

@@ -52,6 +52,17 @@ test('measurements come back in buckets, with what is missing left out', async (
   expect(shifted).toEqual([{ at: at(30), count: 2, cpuUsage: { min: 20.5, max: 20.5, avg: 20.5, last: 20.5 } }])
 })
 
+test('a value that is undefined is missing, as one that is left out', async () => {
+  const { metrics, id } = await newProject()
+  const rows = [
+    { recordedAt: at(0), cpuUsage: '10' },
+    { recordedAt: at(1), cpuUsage: undefined, queryCount: 7 },
+  ]
+  expect(await metrics.record(id, rows)).toBe(2)
+  const [bucket] = await metrics.query(id, { from: at(0), to: at(60), step: 3600 })
+  expect(bucket).toMatchObject({ count: 2, cpuUsage: { max: 10 }, queryCount: { max: 7 } })
+})
+
 test('tens of thousands are recorded in one statement, all or none', async () => {
   const { metrics, id } = await newProject()
   const rows = Array.from({ length: 20_000 }, (_, n) => ({ recordedAt: at(n), cpuUsage: String(n % 100) }))

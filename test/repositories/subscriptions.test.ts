@@ -220,6 +220,13 @@ test('reading and changing need their permissions', async () => {
   ]) {
     await expect(call()).rejects.toThrow(ForbiddenError)
   }
+  const writer = await team.org.roles.create({ key: 'writer', name: 'Writer', permissions: ['subscriptions:write'] })
+  const { subscription: written } = await team.as((await team.join(writer.key)).userId)
+  await written.changePlan('tier_pro')
+  await written.cancel()
+  await written.resume()
+  await written.update({ spendCapEnabled: false })
+  await expect(written.get()).rejects.toThrow('subscriptions:read')
   const { subscription } = await team.as(billing)
   await subscription.changePlan('tier_pro')
   await subscription.cancel()

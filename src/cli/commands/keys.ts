@@ -2,7 +2,6 @@ import { InvalidInputError } from '../../core/errors.js'
 import type { KeyOptions } from '../../operations/keys.js'
 import type { MasterKeyStatus } from '../../operations/master-keys.js'
 import { type AddCommand, type Context, usageOf } from '../command.js'
-
 import { withBar } from '../progress.js'
 import { counted } from '../report.js'
 import { bySlug, systemOptions, withSystem } from '../system-login.js'
@@ -165,7 +164,6 @@ const describe = (key: MasterKeyStatus): string => {
   return `${id}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}  ${counts}${used}`
 }
 
-/** A bar on a terminal. An interruption ends the running batch. */
-/** Stops between two batches when the command is interrupted. */
+/** With a bar on a terminal. Stops between two batches when the command is interrupted. */
 const stoppableWithBar = <T>(context: Context, title: string, work: (options: KeyOptions) => Promise<T>): Promise<T> =>
   context.stoppable((signal) => withBar(context.console, title, (onProgress) => work({ signal, onProgress })))

@@ -19,6 +19,9 @@ export const sumOf = (...amounts: readonly string[]): string =>
     2,
   )
 
+/** The first of two amounts less the second one. */
+export const differenceOf = (amount: string, less: string): string => textOf(unitsOf(amount, 2) - unitsOf(less, 2), 2)
+
 export const isNegative = (amount: string): boolean => unitsOf(amount, 2) < 0n
 
 /** The product of two decimals of at most six places, rounded to two: half a cent goes away from zero. */
