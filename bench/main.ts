@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { openAccess } from './access.js'
 import { openAudited } from './audited.js'
 import { behindDelay, openBenchDatabase } from './database.js'
+import { openIncluded } from './included.js'
 import { latency, type Measured, throughput } from './measure.js'
 import { pinToOneProcessor } from './one-processor.js'
 import { ownJavaScript } from './own-javascript.js'
@@ -17,7 +18,7 @@ const { values: asked, positionals: chosen } = parseArgs({
   options: { check: boolean, write: boolean, quick: boolean },
   allowPositionals: true,
 })
-const parts = { direct, delayed, access, audited, sealed, crowded, own }
+const parts = { direct, delayed, access, audited, sealed, included, crowded, own }
 const unknown = chosen.filter((part) => !Object.hasOwn(parts, part))
 if (unknown.length > 0)
   throw new Error(`there is no part ${unknown.join(', ')}: there are ${Object.keys(parts).join(', ')}`)
@@ -109,6 +110,26 @@ async function sealed(): Promise<void> {
   goal('sealed write, against a plain write', ratio(writes, sealedWrite.name), 2.5)
   // A reveal is a read that writes its entry.
   await compare('reveal of a sealed column', [read, reveal])
+  await variants.close()
+}
+
+async function included(): Promise<void> {
+  const variants = await openIncluded(bench)
+  const { one, relationalOne, many, relationalMany, plain } = variants
+  const pages = [
+    [
+      'page of 50 with one include',
+      await compare('page of 50 agents with their projects', [one, relationalOne, plain], 50),
+    ],
+    [
+      'page with a list in each row',
+      await compare('page of 20 projects with 10 agents each', [many, relationalMany], 50),
+    ],
+  ] as const
+  for (const [what, measured] of pages) {
+    const faster = ratio(measured, relationalOne.name) / ratio(measured, one.name)
+    goals.push({ what: `${what}, faster than Drizzle's relational query`, figure: faster, limit: 2, atLeast: true })
+  }
   await variants.close()
 }
 

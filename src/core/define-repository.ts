@@ -3,30 +3,37 @@ import { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import type { Row } from '../schema/shared/rows.js'
 import { InvalidInputError } from './errors.js'
+import { type AllButOne, type LinkChanges, setLinks } from './set-links.js'
 import type { Query } from './query.js'
 import type { Filter } from './statements/filters.js'
 import type { UpdateOptions } from './statements/update-options.js'
 import type { Scope } from './scope.js'
 import { type RepositoryOptions, ScopedRepository } from './scoped-repository.js'
 import { readTableOptions, tableOptionNames } from './table-options.js'
+import type { NoRelations, RelatedRows, Relations } from './statements/relations.js'
 import { planOf } from './statements/table-plan.js'
 import { readOptions, touch, type Values } from './values.js'
 
-export interface RepositoryDefinition<New, Patch> extends RepositoryOptions {
+export interface RepositoryDefinition<New, Patch, Declared extends Relations = Relations> extends RepositoryOptions {
   /** What `create` takes: a strict object, without the organization, the id, and the timestamps. */
   readonly create: New
   /** What `update` takes; usually the same, `.partial()`. */
   readonly patch: Patch
+  readonly includes?: Declared | undefined
 }
 
 /** A table without an id, whose rows link two others. */
-export interface LinkDefinition<Link> extends RepositoryOptions {
+export interface LinkDefinition<Link, Declared extends Relations = Relations> extends RepositoryOptions {
   /** What `link` takes: a strict object with the columns of the primary key, without the organization. */
   readonly link: Link
+  readonly includes?: Declared | undefined
 }
 
 /** A table of the host's own, read and written inside one organization. */
-export type DefinedRepository<Row extends object, New, Patch> = ScopedRepository<Row> & {
+export type DefinedRepository<Row extends object, New, Patch, Related extends object = object> = ScopedRepository<
+  Row,
+  Related
+> & {
   create(values: New): Query<Row>
   /** All or none, in one statement: 50,000 rows at most, each with the same fields. They come back in their order. */
   createMany(values: readonly New[]): Query<Row[]>
@@ -56,14 +63,19 @@ interface SoftDeletable<Row> {
 }
 
 /** Links between rows of one organization. */
-export interface LinkRepository<Row extends object, Link> extends Pick<
-  ScopedRepository<Row>,
-  'list' | 'stream' | 'count' | 'exists'
+export interface LinkRepository<Row extends object, Link, Related extends object = object> extends Pick<
+  ScopedRepository<Row, Related>,
+  'list' | 'stream' | 'count' | 'exists' | 'countBy' | 'sum' | 'min' | 'max'
 > {
   /** Makes the link, or returns the one that is there. */
   link(values: Link): Query<Row>
   /** Whether there was such a link. */
   unlink(values: Link): Query<boolean>
+  /**
+   * Makes these the only links of a row, all or nothing: `setLinks({ ticketId }, agentIds)`. Of two calls for one row at once, the links
+   * of one are left. Throws NotFoundError for a row that is not there, BrokenReferenceError when one of the others is missing.
+   */
+  setLinks(of: AllButOne<Link>, ids: readonly string[]): Promise<LinkChanges>
 }
 
 type RepositoryClass<Repository> = new (scope: Scope) => Repository
@@ -73,14 +85,23 @@ type RepositoryClass<Repository> = new (scope: Scope) => Repository
  * `org.repository(Tickets)`. `class Tickets extends defineRepository(...) {}` does the same, and an editor shows it as `Tickets`.
  * For more than that, write a class that extends `ScopedRepository`.
  */
-export function defineRepository<Table extends PgTable, New extends z.ZodObject, Patch extends z.ZodObject>(
+export function defineRepository<
+  Table extends PgTable,
+  New extends z.ZodObject,
+  Patch extends z.ZodObject,
+  const Declared extends Relations = NoRelations,
+>(
   table: Table,
-  definition: RepositoryDefinition<New, Patch>,
-): RepositoryClass<DefinedRepository<Row<Table>, z.input<New>, z.input<Patch>>>
-export function defineRepository<Table extends PgTable, Link extends z.ZodObject>(
+  definition: RepositoryDefinition<New, Patch, Declared>,
+): RepositoryClass<DefinedRepository<Row<Table>, z.input<New>, z.input<Patch>, RelatedRows<Declared>>>
+export function defineRepository<
+  Table extends PgTable,
+  Link extends z.ZodObject,
+  const Declared extends Relations = NoRelations,
+>(
   table: Table,
-  definition: LinkDefinition<Link>,
-): RepositoryClass<LinkRepository<Row<Table>, z.input<Link>>>
+  definition: LinkDefinition<Link, Declared>,
+): RepositoryClass<LinkRepository<Row<Table>, z.input<Link>, RelatedRows<Declared>>>
 export function defineRepository(table: PgTable, definition: object): RepositoryClass<object> {
   const { create, patch, link, options } = readDefinition(table, definition)
   const made = link === undefined ? rowsOver(table, create, patch, options) : linksOver(table, link, options)
@@ -150,6 +171,10 @@ const linksOver = (table: PgTable, linked: z.ZodType, options: RepositoryOptions
 
     unlink(values: unknown): Query<boolean> {
       return this.unlinkRow(linked, values)
+    }
+
+    setLinks(of: object, ids: readonly string[]): Promise<LinkChanges> {
+      return setLinks(this.rows, linked, of, ids)
     }
   }
 

@@ -16,12 +16,14 @@ import type {
 } from './row-options.js'
 import { ScopedTable } from './scoped-table.js'
 import type { TableOptions } from './table-options.js'
+import type { CountableField, CountOf, RangedField, SummableField } from './statements/aggregates.js'
 import type { ChangeText } from './statements/change-text.js'
 import type { Filter, KeyValues } from './statements/filters.js'
+import type { Include, Included, Including } from './statements/includes.js'
 import { ownStatement } from './statements/own-statements.js'
 import type { Revealed } from './statements/reveals.js'
 import type { OwnStatement } from './statements/statement-cache.js'
-import type { ListOptions, PageContent, PageOf, StreamOptions } from './statements/pages.js'
+import type { ListOptions, Page, PageContent, PageOf, StreamOptions } from './statements/pages.js'
 import type { Field, Selected, SelectOptions } from './statements/selections.js'
 import type { TablePlan } from './statements/table-plan.js'
 import type { GuardedChange, Transition } from './statements/updates.js'
@@ -33,7 +35,7 @@ export interface RepositoryOptions extends TableOptions {}
  * One table, seen from inside one organization. Every statement says `org_id = $1`, and row security checks it. Reads are
  * public; a repository declares the writes that its table has.
  */
-export abstract class ScopedRepository<Row extends object> {
+export abstract class ScopedRepository<Row extends object, Related extends object = object> {
   /** The repository's own table, with every verb. */
   protected readonly rows: ScopedTable<Row>
 
@@ -47,6 +49,11 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** The row, or undefined: missing, deleted and another organization's are the same. `select … where org_id = $1 and id = $2`. */
   find(id: string): Query<Row | undefined>
+  /** The row with related rows: `org.agents.find(id, { include: { project: true } })`. */
+  find<Asked extends Include<Related>, Name extends Field<Row> = Field<Row>>(
+    id: string,
+    options: Including<Related, Asked> & SelectOptions<Name>,
+  ): Query<Included<Selected<Row, Name>, Related, Asked> | undefined>
   /** Some fields of the row: `org.agents.find(id, { select: ['id', 'name'] })`. */
   find<Name extends Field<Row>>(
     id: string,
@@ -58,6 +65,11 @@ export abstract class ScopedRepository<Row extends object> {
 
   /** The row. Throws NotFoundError: missing, deleted and another organization's are the same. */
   get(id: string): Query<Row>
+  /** The row with related rows: `org.workflows.get(id, { include: { schedules: { limit: 10, orderBy: 'name' } } })`. */
+  get<Asked extends Include<Related>, Name extends Field<Row> = Field<Row>>(
+    id: string,
+    options: Including<Related, Asked> & SelectOptions<Name>,
+  ): Query<Included<Selected<Row, Name>, Related, Asked>>
   /** Some fields of the row: `org.agents.get(id, { select: ['id', 'name'] })`. */
   get<Name extends Field<Row>>(id: string, options: SelectOptions<Name> | undefined): Query<Selected<Row, Name>>
   get(id: string, options?: SelectOptions<Field<Row>>): Query<object> {
@@ -74,17 +86,27 @@ export abstract class ScopedRepository<Row extends object> {
     return this.rows.getMany(ids)
   }
 
+  /** One page, each row with related rows: `org.agents.list({ status: 'active', include: { project: true } })`. */
+  list<Asked extends Include<Related>, Name extends Field<Row> = Field<Row>, Total extends boolean = false>(
+    options: ListOptions<Row> & Including<Related, Asked> & PageContent<Name, Total>,
+  ): Query<PageOf<Included<Selected<Row, Name>, Related, Asked>, Total>>
   /** One page, newest first: `org.agents.list({ status: 'active', limit: 20, after: page.next })`. */
   list<Name extends Field<Row> = Field<Row>, Total extends boolean = false>(
     options?: ListOptions<Row> & PageContent<Name, Total>,
-  ): Query<PageOf<Row, Name, Total>> {
+  ): Query<PageOf<Selected<Row, Name>, Total>>
+  list(options?: ListOptions<Row>): Query<Page<object>> {
     return this.rows.list(options)
   }
 
+  /** Every row with related rows, page by page. */
+  stream<Asked extends Include<Related>, Name extends Field<Row> = Field<Row>>(
+    options: StreamOptions<Row, Name> & Including<Related, Asked>,
+  ): AsyncGenerator<Included<Selected<Row, Name>, Related, Asked>, void, undefined>
   /** Every row, page by page: `for await (const agent of org.agents.stream({ status: 'active' }))`. */
   stream<Name extends Field<Row> = Field<Row>>(
     options?: StreamOptions<Row, Name>,
-  ): AsyncGenerator<Selected<Row, Name>, void, undefined> {
+  ): AsyncGenerator<Selected<Row, Name>, void, undefined>
+  stream(options?: StreamOptions<Row, Field<Row>>): AsyncGenerator<object, void, undefined> {
     return this.rows.stream(options)
   }
 
@@ -94,6 +116,26 @@ export abstract class ScopedRepository<Row extends object> {
 
   exists(filter?: Filter<Row>): Query<boolean> {
     return this.rows.exists(filter)
+  }
+
+  /** How many rows have each value of the field, the most frequent first: `org.tasks.countBy('status')`. At most 1,000 values. */
+  countBy<Name extends CountableField<Row>>(field: Name, filter?: Filter<Row>): Query<CountOf<Row, Name>[]> {
+    return this.rows.countBy(field, filter) as Query<CountOf<Row, Name>[]>
+  }
+
+  /** The sum of the field, or null where no row has a value. A decimal comes as text, with all its digits. */
+  sum<Name extends SummableField<Row>>(field: Name, filter?: Filter<Row>): Query<NonNullable<Row[Name]> | null> {
+    return this.rows.sum(field, filter)
+  }
+
+  /** The smallest value of the field, or null where no row has a value. */
+  min<Name extends RangedField<Row>>(field: Name, filter?: Filter<Row>): Query<NonNullable<Row[Name]> | null> {
+    return this.rows.extreme('min', field, filter)
+  }
+
+  /** The greatest value of the field, or null where no row has a value. */
+  max<Name extends RangedField<Row>>(field: Name, filter?: Filter<Row>): Query<NonNullable<Row[Name]> | null> {
+    return this.rows.extreme('max', field, filter)
   }
 
   /** Names of the table and its columns, for the repository's own statements. */

@@ -3,43 +3,23 @@ import type { z } from 'zod'
 import { DefinitionError } from './errors.js'
 import type { Call, Result } from './executor.js'
 import { newId, parseId } from './ids.js'
-import { pageByPage } from './page-by-page.js'
 import { type Plan, type Planned, planned } from './planned.js'
 import type { Query } from './query.js'
+import { ReadableTable } from './readable-table.js'
 import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
 import type { ChangeText } from './statements/change-text.js'
 import { changeCondition, copyFilter, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
-import {
-  type ListOptions,
-  type Page,
-  type PageContent,
-  type PageOf,
-  planList,
-  type StreamOptions,
-} from './statements/pages.js'
-import {
-  planAllByIds,
-  planByIds,
-  planCount,
-  planExists,
-  planFind,
-  planFindBy,
-  planGet,
-  planGetBy,
-  planLock,
-} from './statements/reads.js'
+import { planLock } from './statements/reads.js'
 import { clearCall, lockCalls, planRemoval, planRemovalWhere, type Removal } from './statements/removals.js'
 import { RoomInPlan } from './statements/reservations.js'
 import { planReveal, type Revealed } from './statements/reveals.js'
 import { assertNoSecret, hasSecret, planSealed, type RowToSeal } from './statements/sealed-rows.js'
-import type { Field, Selected, SelectOptions } from './statements/selections.js'
 import type { OwnStatement } from './statements/statement-cache.js'
-import { planOf, primaryKeyOf, type TablePlan } from './statements/table-plan.js'
-import { callOf, type Target, targetOf } from './statements/target.js'
-import { allSeen, eachSeen, narrowed, seen } from './statements/seen-projects.js'
+import { planOf, primaryKeyOf } from './statements/table-plan.js'
+import { callOf, type Target } from './statements/target.js'
 import {
   type GuardedChange,
   planGuardedChange,
@@ -53,97 +33,36 @@ import type {
   InsertOptions,
   ManagedValues,
   PutOptions,
-  PutSchema,
   RestoreOptions,
   RevealOptions,
   TableUse,
   UpdateRowOptions,
   Why,
 } from './row-options.js'
-import { readTableOptions, type ReadTableOptions, type TableOptions } from './table-options.js'
+import type { TableOptions } from './table-options.js'
 import { given, parsed, without } from './row-values.js'
 import { ownItems, ownOf, type Values } from './values.js'
 
 const maxRows = 50_000
 
-/**
- * All verbs for one table inside one scope. Each statement names the owner of its rows (`org_id = $1`), and row security checks it.
- * A repository has one for its own table and others for its child tables.
- */
-export class ScopedTable<Row extends object> {
-  readonly plan: TablePlan
-  private readonly target: Target<Row>
-  readonly permission: string
-  private readonly options: ReadTableOptions
-  private readonly project: string | undefined
+/** All verbs for one table inside one scope. A repository has one for its own table and others for its child tables. */
+export class ScopedTable<Row extends object> extends ReadableTable<Row> {
   private readonly room: RoomInPlan | undefined
 
   constructor(
-    readonly scope: Scope,
+    scope: Scope,
     table: PgTable,
-    options?: TableOptions,
-    use?: TableUse,
+    private readonly given?: TableOptions,
+    private readonly use?: TableUse,
   ) {
-    const { permission, plan, project } = ownOf(use)
-    this.plan = plan ?? planOf(table)
-    this.options = readTableOptions(this.plan, options)
-    this.permission = this.options.permission ?? permission ?? this.plan.permission
-    this.project = project
-    this.target = targetOf(this.plan, scope.context.binding, this.options.parents, project)
+    super(scope, table, given, use)
     const { limit } = this.options
     this.room = limit === undefined ? undefined : new RoomInPlan(this.target, limit, scope.context)
   }
 
-  find<Name extends Field<Row> = Field<Row>>(
-    id: string,
-    options?: SelectOptions<Name>,
-  ): Query<Selected<Row, Name> | undefined> {
-    return this.read((among) => seen(planFind(this.target, id, options), among, { id }))
-  }
-
-  get<Name extends Field<Row> = Field<Row>>(id: string, options?: SelectOptions<Name>): Query<Selected<Row, Name>> {
-    return this.read((among) => allSeen(planGet(this.target, id, options), among, this.plan, { id }))
-  }
-
-  findMany(ids: readonly string[]): Query<Row[]> {
-    return this.read((among) => eachSeen(planByIds(this.target, ids), among))
-  }
-
-  getMany(ids: readonly string[]): Query<Row[]> {
-    return this.read((among) => allSeen(planAllByIds(this.target, ids), among, this.plan))
-  }
-
-  list<Name extends Field<Row> = Field<Row>, Total extends boolean = false>(
-    options?: ListOptions<Row> & PageContent<Name, Total>,
-  ): Query<PageOf<Row, Name, Total>> {
-    return this.page(options) as Query<PageOf<Row, Name, Total>>
-  }
-
-  private page(options: object | undefined): Query<Page<Row>> {
-    return this.read((among) => planList(this.target, this.scope.context.cursorKeys, narrowed(options, among)))
-  }
-
-  stream<Name extends Field<Row> = Field<Row>>(
-    options?: StreamOptions<Row, Name>,
-  ): AsyncGenerator<Selected<Row, Name>, void, undefined> {
-    return pageByPage(this.scope, (page) => this.page(page), options)
-  }
-
-  count(filter?: Filter<Row>): Query<number> {
-    return this.read((among) => planCount(this.target, narrowed(filter, among)))
-  }
-
-  exists(filter?: Filter<Row>): Query<boolean> {
-    return this.read((among) => planExists(this.target, narrowed(filter, among)))
-  }
-
-  findRow(key: KeyValues<Row>): Query<Row | undefined> {
-    return this.read((among) => seen(planFindBy(this.target, key), among))
-  }
-
-  /** The row that a unique key names. Throws NotFoundError. */
-  getRow(key: KeyValues<Row>): Query<Row> {
-    return this.read((among) => allSeen(planGetBy(this.target, key), among, this.plan))
+  /** The same table in another scope of this owner. */
+  in(scope: Scope): ScopedTable<Row> {
+    return new ScopedTable<Row>(scope, this.plan.table, this.given, this.use)
   }
 
   /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
@@ -197,12 +116,7 @@ export class ScopedTable<Row extends object> {
   }
 
   /** Inserts, or changes the row that has the same unique key, which `key` names by its index. */
-  putRow<Schema extends z.ZodType>(
-    schema: PutSchema<Row, Schema>,
-    input: unknown,
-    key: string,
-    options?: PutOptions,
-  ): Query<Row> {
+  putRow(schema: z.ZodType, input: unknown, key: string, options?: PutOptions): Query<Row> {
     return this.write(undefined, () => {
       const { managed, guard, event = 'put' } = ownOf(options)
       const values = given(schema, input, managed)
@@ -391,27 +305,11 @@ export class ScopedTable<Row extends object> {
     })
   }
 
-  /** `plan` gets the projects to which the actor's right to read is limited, where the rows are projects. */
-  private read<T>(plan: (among: readonly string[] | undefined) => Planned<T>): Query<T> {
-    return this.scope.query(() => {
-      if (!this.plan.isProject) {
-        this.authorize('read', undefined)
-        return plan(undefined)
-      }
-      return plan(this.scope.context.rules.projectsWith(`${this.permission}:read`))
-    })
-  }
-
-  private write<T>(id: string | undefined, plan: () => Plan<T>): Query<T> {
+  write<T>(id: string | undefined, plan: (target: Target<Row>) => Plan<T>): Query<T> {
     return this.scope.query(() => {
       this.authorize('write', id)
-      return plan()
+      return plan(this.target)
     })
-  }
-
-  private authorize(what: 'read' | 'write', id: string | undefined): void {
-    const project = this.plan.isProject ? id : this.project
-    this.scope.context.rules.authorize(`${this.permission}:${what}`, project)
   }
 
   private audited<T>(

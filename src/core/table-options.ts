@@ -2,6 +2,7 @@ import { is } from 'drizzle-orm'
 import { PgTable } from 'drizzle-orm/pg-core'
 import { DefinitionError, InvalidInputError } from './errors.js'
 import type { Parents } from './statements/parent-locks.js'
+import { type ReadRelations, readRelations, type Relations } from './statements/relations.js'
 import type { Reference } from './statements/removals.js'
 import type { TableLimit } from './statements/reservations.js'
 import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
@@ -25,6 +26,8 @@ export interface TableOptions {
    * to it is made, so that no row is made under a deleted parent. The lock blocks updates of the parent until the transaction ends.
    */
   readonly unlockedParents?: Readonly<Record<string, string>> | undefined
+  /** The relations that `include` can name: `{ agent: { one: agents, by: 'agentId' }, notes: { many: notes, by: 'ticketId' } }`. */
+  readonly includes?: Relations | undefined
 }
 
 /** The same, checked against the table's definition. */
@@ -33,9 +36,10 @@ export interface ReadTableOptions {
   readonly limit: TableLimit | undefined
   readonly references: readonly Reference[]
   readonly parents: Parents
+  readonly relations: ReadRelations
 }
 
-export const tableOptionNames = ['permission', 'limit', 'references', 'unlockedParents'] as const
+export const tableOptionNames = ['permission', 'limit', 'references', 'unlockedParents', 'includes'] as const
 
 const checked = new WeakMap<object, Map<TablePlan, ReadTableOptions>>()
 const noOptions: TableOptions = {}
@@ -52,7 +56,7 @@ export function readTableOptions(plan: TablePlan, options: TableOptions = noOpti
 }
 
 function check(plan: TablePlan, options: unknown): ReadTableOptions {
-  const { permission, limit, references, unlockedParents } = readOptions(options, tableOptionNames)
+  const { permission, limit, references, unlockedParents, includes } = readOptions(options, tableOptionNames)
   // Their statements have no place for the id of a parent.
   if (plan.ownerPlaces === 2 && (limit !== undefined || references !== undefined))
     throw new DefinitionError(`${plan.resource}: the rows of one parent take no limit and no references`)
@@ -61,6 +65,7 @@ function check(plan: TablePlan, options: unknown): ReadTableOptions {
     limit: limit === undefined ? undefined : readLimit(plan, limit),
     references: references === undefined ? [] : ownItems(references, 'references', 1000).map(readReference),
     parents: lockedParents(plan, unlockedParents),
+    relations: readRelations(plan, includes),
   }
 }
 

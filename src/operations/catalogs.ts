@@ -2,7 +2,6 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import { NotFoundError } from '../core/errors.js'
 import { assertSchema } from '../core/json-schemas.js'
-import type { PutSchema } from '../core/row-options.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
@@ -53,7 +52,7 @@ export class Catalog<Row extends object, NewRow extends object> {
     const given = parseInput(newRow, values) as Readonly<Record<string, unknown>>
     await this.catalog.check?.(given)
     return this.operation('upsert', String(given[keyProperty]), (rows) =>
-      rows.putRow(shape.noInput as PutSchema<Row, typeof shape.noInput>, {}, uniqueKey, { managed: given }),
+      rows.putRow(shape.noInput, {}, uniqueKey, { managed: given }),
     )
   }
 

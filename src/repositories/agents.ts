@@ -17,17 +17,26 @@ import {
   type NewAgent,
   newAgent,
 } from '../schema/agents.js'
+import { type Project, projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
 import * as shape from '../schema/shared/shapes.js'
-import { tasks } from '../schema/tasks.js'
+import { type Task, tasks } from '../schema/tasks.js'
 import { organizationTools } from '../schema/tools.js'
 
-const options = { references: referencesTo(agents, [tasks]) }
+export interface AgentRelations {
+  readonly project: Project | null
+  readonly tasks: Task[]
+}
+
+const options = {
+  references: referencesTo(agents, [tasks]),
+  includes: { project: { one: projects, by: 'projectId' }, tasks: { many: tasks, by: 'agentId' } },
+}
 
 const copyName = newAgent.pick({ username: true, name: true }).partial({ name: true })
 
 /** The organization's agents. Deleted agents are hidden from every read. */
-export class Agents extends ScopedRepository<Agent> {
+export class Agents extends ScopedRepository<Agent, AgentRelations> {
   constructor(scope: Scope) {
     super(scope, agents, options)
   }

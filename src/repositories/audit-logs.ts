@@ -56,8 +56,8 @@ export class AuditLog extends ScopedRepository<AuditEntry> {
    */
   override list<Name extends Field<AuditEntry> = Field<AuditEntry>, Total extends boolean = false>(
     options?: AuditListOptions & PageContent<Name, Total>,
-  ): Query<PageOf<AuditEntry, Name, Total>> {
-    return this.listed(options) as Query<PageOf<AuditEntry, Name, Total>>
+  ): Query<PageOf<Selected<AuditEntry, Name>, Total>> {
+    return this.listed(options) as Query<PageOf<Selected<AuditEntry, Name>, Total>>
   }
 
   private listed(options: AuditListOptions | undefined): Query<Page<AuditEntry>> {

@@ -1,12 +1,28 @@
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
+import { type ApiKey, apiKeys } from '../schema/api-keys.js'
 import { type Member, organizationMembers } from '../schema/members.js'
+import { type ProjectMember, projectMembers } from '../schema/project-members.js'
+import { type Role, roles } from '../schema/roles.js'
 
-const options = { permission: 'members' }
+export interface MemberRelations {
+  readonly roleRow: Role | null
+  readonly apiKeys: ApiKey[]
+  readonly projectMembers: ProjectMember[]
+}
+
+const options = {
+  permission: 'members',
+  includes: {
+    roleRow: { one: roles, by: 'role' },
+    apiKeys: { many: apiKeys, by: 'userId' },
+    projectMembers: { many: projectMembers, by: 'userId', permission: 'projects' },
+  },
+}
 
 /** The members of the organization: people, and services that keys are made out to. Removed members are hidden from every read. */
-export class Members extends ScopedRepository<Member> {
+export class Members extends ScopedRepository<Member, MemberRelations> {
   constructor(scope: Scope) {
     super(scope, organizationMembers, options)
   }

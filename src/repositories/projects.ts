@@ -4,8 +4,9 @@ import { ownerId } from '../core/owner-id.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
-import { agents } from '../schema/agents.js'
+import { type Agent, agents } from '../schema/agents.js'
 import { gigabytesOf } from '../schema/infrastructure.js'
+import { type ProjectMember, projectMembers } from '../schema/project-members.js'
 import {
   type NewProject,
   newProject,
@@ -15,12 +16,26 @@ import {
   projects,
 } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
-import { workflows } from '../schema/workflows.js'
+import { type Workflow, workflows } from '../schema/workflows.js'
 
-const options = { references: referencesTo(projects, [agents, workflows]), limit: 'max_projects' }
+export interface ProjectRelations {
+  readonly agents: Agent[]
+  readonly members: ProjectMember[]
+  readonly workflows: Workflow[]
+}
+
+const options = {
+  references: referencesTo(projects, [agents, workflows]),
+  limit: 'max_projects',
+  includes: {
+    agents: { many: agents, by: 'projectId' },
+    members: { many: projectMembers, by: 'projectId', permission: 'projects' },
+    workflows: { many: workflows, by: 'projectId' },
+  },
+}
 
 /** The organization's projects. A deleted one is hidden from every read until it is restored. */
-export class Projects extends ScopedRepository<Project> {
+export class Projects extends ScopedRepository<Project, ProjectRelations> {
   constructor(scope: Scope) {
     super(scope, projects, options)
   }

@@ -1,14 +1,21 @@
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
+import { type Member, organizationMembers } from '../schema/members.js'
 import { type Role, rolePermissions, roles } from '../schema/roles.js'
 
+export interface RoleRelations {
+  readonly members: Member[]
+}
+
+const options = { includes: { members: { many: organizationMembers, by: 'role', permission: 'members' } } }
+
 /** The organization's roles: the built-in ones, and its own. */
-export class Roles extends ScopedRepository<Role> {
+export class Roles extends ScopedRepository<Role, RoleRelations> {
   protected readonly permissions = this.child(rolePermissions)
 
   constructor(scope: Scope) {
-    super(scope, roles)
+    super(scope, roles, options)
   }
 
   findByKey(key: string): Query<Role | undefined> {

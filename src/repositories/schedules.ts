@@ -16,8 +16,8 @@ import {
   schedules,
 } from '../schema/schedules.js'
 import * as shape from '../schema/shared/shapes.js'
-import { tasks } from '../schema/tasks.js'
-import { workflows } from '../schema/workflows.js'
+import { type Task, tasks } from '../schema/tasks.js'
+import { type Workflow, workflows } from '../schema/workflows.js'
 
 const dueOptions = z.strictObject({
   /** Default: 100. */
@@ -27,10 +27,18 @@ const dueOptions = z.strictObject({
 })
 export interface DueOptions extends z.input<typeof dueOptions> {}
 
-const options = { references: referencesTo(schedules, [tasks]) }
+export interface ScheduleRelations {
+  readonly workflow: Workflow | null
+  readonly tasks: Task[]
+}
+
+const options = {
+  references: referencesTo(schedules, [tasks]),
+  includes: { workflow: { one: workflows, by: 'workflowId' }, tasks: { many: tasks, by: 'scheduleId' } },
+}
 
 /** Schedules run workflows at set times. `due` lists the schedules that have to be fired. */
-export class Schedules extends ScopedRepository<Schedule> {
+export class Schedules extends ScopedRepository<Schedule, ScheduleRelations> {
   constructor(scope: Scope) {
     super(scope, schedules, options)
   }

@@ -7,10 +7,30 @@ import { ScopedRepository } from '../core/scoped-repository.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
 import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
 import { ownItems, ownProperties, parseInput } from '../core/values.js'
+import { type Agent, agents } from '../schema/agents.js'
+import { type Schedule, schedules } from '../schema/schedules.js'
 import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTask, newTask, type Task, taskPatch, type TaskPatch, tasks } from '../schema/tasks.js'
-import { workflows } from '../schema/workflows.js'
+import { type Workflow, workflows } from '../schema/workflows.js'
+
+export interface TaskRelations {
+  readonly workflow: Workflow | null
+  readonly agent: Agent | null
+  readonly schedule: Schedule | null
+  readonly parent: Task | null
+  readonly children: Task[]
+}
+
+const options = {
+  includes: {
+    workflow: { one: workflows, by: 'workflowId' },
+    agent: { one: agents, by: 'agentId' },
+    schedule: { one: schedules, by: 'scheduleId' },
+    parent: { one: tasks, by: 'parentId' },
+    children: { many: tasks, by: 'parentId' },
+  },
+}
 
 const owner = shape.label(200)
 const leaseSeconds = shape.int(1, 86_400)
@@ -108,9 +128,9 @@ export const requeued = {
  * The organization's tasks. A worker claims them under a lease, and only that worker can finish them until the lease is lost; a
  * finished task never changes. Times are the database's.
  */
-export class Tasks extends ScopedRepository<Task> {
+export class Tasks extends ScopedRepository<Task, TaskRelations> {
   constructor(scope: Scope) {
-    super(scope, tasks)
+    super(scope, tasks, options)
   }
 
   /** When a queued or running task has the same `dedupeKey`, returns that task and creates no second one. */

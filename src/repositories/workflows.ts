@@ -2,9 +2,10 @@ import type { Query } from '../core/query.js'
 import type { UpdateOptions } from '../core/statements/update-options.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
+import { type Project, projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
-import { schedules } from '../schema/schedules.js'
-import { tasks } from '../schema/tasks.js'
+import { type Schedule, schedules } from '../schema/schedules.js'
+import { type Task, tasks } from '../schema/tasks.js'
 import {
   type NewWorkflow,
   newWorkflow,
@@ -23,10 +24,23 @@ const references = [
   })),
 ]
 
-const options = { references }
+export interface WorkflowRelations {
+  readonly project: Project | null
+  readonly schedules: Schedule[]
+  readonly tasks: Task[]
+}
+
+const options = {
+  references,
+  includes: {
+    project: { one: projects, by: 'projectId' },
+    schedules: { many: schedules, by: 'workflowId' },
+    tasks: { many: tasks, by: 'workflowId' },
+  },
+}
 
 /** The organization's workflows: `draft`, then `active`, then `archived` for good. */
-export class Workflows extends ScopedRepository<Workflow> {
+export class Workflows extends ScopedRepository<Workflow, WorkflowRelations> {
   constructor(scope: Scope) {
     super(scope, workflows, options)
   }

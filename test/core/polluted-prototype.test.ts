@@ -88,7 +88,7 @@ const callsOf =
   async (org: Org, outcomes: unknown[]): Promise<void> => {
     const id = await make(org, database.admin)
     for (const name of Object.keys(calls) as (keyof ContractCalls<Repository>)[]) {
-      outcomes.push(await outcomeOf(() => calls[name](org.repository(repository), id)))
+      outcomes.push(await outcomeOf(() => calls[name]?.(org.repository(repository), id)))
     }
   }
 

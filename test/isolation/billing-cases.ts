@@ -5,7 +5,7 @@ import { PaymentMethods } from '../../src/repositories/payment-methods.js'
 import { OrganizationSubscription } from '../../src/repositories/subscriptions.js'
 import { customerProfiles, invoices, paymentMethods, subscriptions, taxIds } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { byId } from './every-option.js'
+import { reads } from './every-option.js'
 
 /** A subscription, from which invoices are numbered. */
 export const subscribe = (admin: Session, orgId: string) =>
@@ -57,7 +57,8 @@ export const invoicesCase = {
     return (await org.invoices.create({ currency: 'EUR', lines: [hour] })).id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'createdAt'),
+    sum: (all) => all.sum('amountDue'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ status: 'draft' }),
@@ -91,7 +92,8 @@ export const paymentMethodsCase = {
     return (await org.paymentMethods.add({ stripePaymentMethodId: 'pm_2', type: 'card' })).id
   },
   calls: {
-    ...byId,
+    ...reads('type', 'createdAt'),
+    sum: (all) => all.sum('cardExpYear'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ type: 'card' }),
@@ -108,7 +110,7 @@ export const taxIdsCase = {
   tables: [taxIds],
   make: async (org) => (await org.taxIds.add({ type: 'eu_vat', value: 'DE123456789', country: 'DE' })).id,
   calls: {
-    ...byId,
+    ...reads('country', 'createdAt'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ country: 'DE' }),

@@ -22,7 +22,7 @@ import type { ContractCase } from '../../src/testing/isolation-contract.js'
 import type { Org } from '../../src/org.js'
 import { llmsCase, toolsCase } from './llms-and-tools-cases.js'
 import type { ScopedRepository } from '../../src/core/scoped-repository.js'
-import { byId, listEveryWay, projectOf } from './every-option.js'
+import { each, listEveryWay, projectOf, reads } from './every-option.js'
 import { creditsCase, usageCase } from './usage-cases.js'
 import { billingProfileCase, invoicesCase, paymentMethodsCase, subscriptionCase, taxIdsCase } from './billing-cases.js'
 import { apiKeysCase, invitationsCase, membersCase, rolesCase } from './member-cases.js'
@@ -30,7 +30,7 @@ import { projectCases } from './project-cases.js'
 
 const cron = { cron: '0 * * * *', timezone: 'UTC' }
 const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.find(id))?.leaseToken ?? newId() })
-const claim = (org: Org) => org.tasks.claim({ owner: 'worker' })
+const claim = (org: Org) => org.tasks.claim({ owner: 'worker', limit: 10 })
 
 export const projectsCase = {
   repository: StaffedProjects,
@@ -43,10 +43,12 @@ export const projectsCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'createdAt', { agents: true, workflows: { orderBy: 'name' }, members: true }),
+    sum: (all) => all.sum('databasePort'),
     list: async (all, id) => [
       await all.list({ id: { in: [id] } }),
       await listEveryWay(all, ['region', '-name'], { name: { contains: 'n' } }),
+      await all.list({ include: { agents: { orderBy: 'username' }, workflows: true, members: true } }),
     ],
     stream: (all) => all.stream(),
     count: (all, id) => all.count({ id }),
@@ -100,10 +102,12 @@ const agentsCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'username', { project: true, tasks: { where: { kind: 'greet' }, limit: 3 } }),
+    sum: (all) => all.sum('revision'),
     list: async (all, id) => [
       await all.list({ id, orderBy: 'username' }),
       await listEveryWay(all, ['status', '-model'], { name: { contains: 'AD', ignoreCase: true } }),
+      await all.list({ include: { project: true, tasks: true } }),
     ],
     stream: (all) => all.stream({ status: 'draft' }),
     count: (all, id) => all.count({ id }),
@@ -121,6 +125,9 @@ const agentsCase = {
     purge: (all, id) => all.purge(id),
   },
   prepare: {
+    ...each(['find', 'get', 'list'], async (org, id) => {
+      await org.agents.update(id, { projectId: await projectOf(org) })
+    }),
     create: projectOf,
     pause: (org, id) => org.agents.activate(id),
     restore: (org, id) => org.agents.delete(id),
@@ -138,10 +145,12 @@ const workflowsCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'createdAt', { project: true, schedules: { orderBy: 'name' }, tasks: true }),
+    sum: (all) => all.sum('revision'),
     list: async (all, id) => [
       await all.list({ not: { id } }),
       await listEveryWay(all, ['-projectId', '-name'], { name: { contains: 'ria' } }),
+      await all.list({ include: { project: true, schedules: { limit: 3 }, tasks: true } }),
     ],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
@@ -156,6 +165,9 @@ const workflowsCase = {
     purge: (all, id) => all.purge(id),
   },
   prepare: {
+    ...each(['find', 'get', 'list'], async (org, id) => {
+      await org.workflows.update(id, { projectId: await projectOf(org) })
+    }),
     create: projectOf,
     restore: (org, id) => org.workflows.delete(id),
   },
@@ -163,17 +175,29 @@ const workflowsCase = {
 
 const tasksCase = {
   repository: Tasks,
-  tables: [tasks],
+  tables: [agents, workflows, tasks],
   make: async (org) => {
-    const { id } = await org.tasks.enqueue({ kind: 'greet', dedupeKey: 'once' })
+    const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
+    const agent = await org.agents.create({ name: 'Ada', username: 'ada' })
+    const parent = await org.tasks.enqueue({ kind: 'greet' })
+    const values = { kind: 'greet', dedupeKey: 'once', workflowId: workflow.id, agentId: agent.id, parentId: parent.id }
+    const { id } = await org.tasks.enqueue(values)
     await org.tasks.enqueue({ kind: 'agree', priority: 9 })
     return id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'priority', {
+      workflow: true,
+      agent: true,
+      schedule: true,
+      parent: true,
+      children: true,
+    }),
+    sum: (all) => all.sum('priority'),
     list: async (all, id) => [
       await all.list({ or: [{ id }, { kind: 'greet' }] }),
       await listEveryWay(all, ['priority', '-dedupeKey'], { kind: { contains: 'ree' } }),
+      await all.list({ include: { agent: true, workflow: true, schedule: true, parent: true, children: true } }),
     ],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
@@ -201,7 +225,8 @@ const schedulesCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('enabled', 'nextRunAt', { workflow: true, tasks: { limit: 20 } }),
+    sum: (all) => all.sum('revision'),
     list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['nextRunAt', 'name'])],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
@@ -232,7 +257,8 @@ const auditCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('eventType', 'createdAt'),
+    sum: (all) => all.sum('seq'),
     list: async (all, id) => [
       await all.list({ id }),
       await all.list({ afterSeq: 0, total: true, select: ['orgId', 'seq'] }),

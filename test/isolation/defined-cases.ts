@@ -3,7 +3,7 @@ import { agentPatch, agents, newAgent } from '../../src/schema/agents.js'
 import { projects } from '../../src/schema/projects.js'
 import { newTask, taskPatch, tasks } from '../../src/schema/tasks.js'
 import { type ContractCase, isolationCase } from '../../src/testing/isolation-contract.js'
-import { byId, listEveryWay } from './every-option.js'
+import { listEveryWay, reads } from './every-option.js'
 
 const Bots = defineRepository(agents, { create: newAgent, patch: agentPatch })
 const Jobs = defineRepository(tasks, { create: newTask, patch: taskPatch })
@@ -19,7 +19,8 @@ const bots = {
     return (await org.agents.create(bot('ada'))).id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'username'),
+    sum: (all) => all.sum('revision'),
     list: (all) => listEveryWay(all, ['status', '-model'], { name: { contains: 'BO', ignoreCase: true } }),
     stream: (all) => all.stream({ select: ['orgId', 'id'] }),
     count: (all) => all.count({ name: { contains: 'o' } }),
@@ -45,7 +46,8 @@ const jobs = {
     return (await org.tasks.enqueue({ kind: 'mail' })).id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'priority'),
+    sum: (all) => all.sum('priority'),
     list: (all) => listEveryWay(all, ['-startedAt', 'kind'], { kind: { contains: 'ai' } }),
     stream: (all) => all.stream({ orderBy: ['dedupeKey', '-id'] }),
     count: (all) => all.count(),

@@ -1,5 +1,6 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
+import { defineRepository } from '../../src/core/define-repository.js'
 import {
   BrokenReferenceError,
   ConflictError,
@@ -11,10 +12,11 @@ import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { ColumnPlan } from '../../src/core/statements/column-plan.js'
+import type { RelationPlan } from '../../src/core/statements/relations.js'
 import { planOf } from '../../src/core/statements/table-plan.js'
 import type { Session } from '../../src/database/session.js'
 import type { Org } from '../../src/org.js'
-import { agents, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
+import { agents, agentTools, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
 import type { ContractCalls, ContractCase } from '../../src/testing/isolation-contract.js'
 import { subscribe } from './billing-cases.js'
 import { eachCase } from './contract-cases.js'
@@ -30,6 +32,7 @@ export interface Organizations {
 export async function callEverything(organizations: Organizations): Promise<void> {
   await Promise.all(eachCase((one) => callContract(one, organizations)))
   await Promise.all([projects, agents, workflows, tasks, schedules].map((table) => readEveryWay(table, organizations)))
+  await includeEveryWay(organizations.usual())
   await organizations.empty().organization.get()
   await organizations.usual().entitlements.get()
   await measureEveryWay(organizations.usual())
@@ -58,7 +61,7 @@ async function callContract<Repository>(one: ContractCase<Repository>, { empty, 
   for (const name of Object.keys(one.calls) as (keyof ContractCalls<Repository>)[]) {
     const org = empty()
     const id = await one.make(org, admin)
-    await carryOut(() => one.calls[name](org.repository(one.repository), id))
+    await carryOut(() => one.calls[name]?.(org.repository(one.repository), id))
   }
 }
 
@@ -177,6 +180,37 @@ async function pages(rows: Rows, options: object): Promise<void> {
   await rows.page({ ...options, before: previous })
 }
 
+/** Every relation, alone and with all that can be asked of it. */
+async function includeEveryWay(org: Org): Promise<void> {
+  const repositories = [
+    org.agents,
+    org.apiKeys,
+    org.members,
+    org.projects,
+    org.roles,
+    org.schedules,
+    org.tasks,
+    org.workflows,
+  ]
+  for (const repository of repositories as ScopedRepository<object>[]) {
+    const { rows } = repository as unknown as { rows: { options: { relations: ReadonlyMap<string, RelationPlan> } } }
+    for (const { name, isMany } of rows.options.relations.values()) {
+      const manners = isMany
+        ? [
+            true,
+            { limit: 33, orderBy: 'id' },
+            { limit: 10, where: { createdAt: { not: null } }, orderBy: '-createdAt' },
+          ]
+        : [true]
+      for (const manner of manners) {
+        const { items } = await repository.list({ limit: 3, include: { [name]: manner } } as never)
+        await repository.get((items[0] as { id: string }).id, { include: { [name]: manner } } as never)
+        await repository.list({ limit: 3, include: { [name]: manner }, select: ['createdAt'], total: true } as never)
+      }
+    }
+  }
+}
+
 type Field = readonly [column: ColumnPlan, value: unknown]
 
 function sampleOf({ property, comparedAs }: ColumnPlan, known: readonly Row[]): unknown {
@@ -215,6 +249,10 @@ function operatorsOf({ comparedAs }: ColumnPlan, value: unknown): unknown[] {
   return [...any, ...ranges, { prefix: piece }, { contains: piece }, { contains: piece, ignoreCase: true }]
 }
 
+const AgentTools = defineRepository(agentTools, {
+  link: z.strictObject({ agentId: z.uuid(), organizationToolId: z.uuid() }),
+})
+
 /** Every write that the core has, over one organization that nothing else uses. */
 export async function writeEveryWay(org: Org): Promise<void> {
   const { id: projectId } = await org.projects.create({ name: 'P', slug: 'p' })
@@ -227,6 +265,8 @@ export async function writeEveryWay(org: Org): Promise<void> {
   const agentsOfProjects = rowsOf(org, agents)
   await agentsOfProjects.changeWhere({ name: 'A' }, { projectId })
   await agentsOfProjects.changeWhere({ name: 'Nobody' }, { projectId })
+
+  await org.repository(AgentTools).setLinks({ agentId }, [])
 
   for (const hangsOn of [{}, { agentId }, { workflowId }, { agentId, workflowId }]) {
     await org.tasks.enqueue({ kind: 'one', ...hangsOn })

@@ -3,7 +3,7 @@ import { Llms } from '../../src/repositories/llms.js'
 import { Tools } from '../../src/repositories/tools.js'
 import { agents, agentTools, organizationLlms, organizationTools } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { byId } from './every-option.js'
+import { reads } from './every-option.js'
 
 /** A language model of the catalog, which all organizations have in common. */
 const llm = 'contract-model'
@@ -20,7 +20,7 @@ export const llmsCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('defaultModel', 'createdAt'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ defaultModel: null }),
@@ -47,7 +47,7 @@ export const toolsCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('enabled', 'createdAt'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ enabled: true }),

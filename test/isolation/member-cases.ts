@@ -14,7 +14,7 @@ import {
 } from '../../src/schema/index.js'
 import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { byId, listEveryWay } from './every-option.js'
+import { listEveryWay, reads } from './every-option.js'
 
 const worker = { key: 'worker', name: 'Worker', permissions: ['agents:read'] }
 const newMember = async (org: Org, admin: Session, role: string) => {
@@ -35,7 +35,8 @@ export const membersCase = {
     return id
   },
   calls: {
-    ...byId,
+    ...reads('role', 'email', { roleRow: true, apiKeys: true, projectMembers: true }),
+    sum: (all) => all.sum('authEpoch'),
     list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['status', '-displayName'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ role: 'worker' }),
@@ -69,7 +70,7 @@ export const rolesCase = {
     return (await org.roles.create(worker)).id
   },
   calls: {
-    ...byId,
+    ...reads('appliesTo', 'key', { members: true }),
     list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-description', 'key'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ key: 'worker' }),
@@ -94,7 +95,8 @@ export const apiKeysCase = {
     return (await org.apiKeys.create({ userId, name: 'key', scopes: ['agents:read'] })).apiKey.id
   },
   calls: {
-    ...byId,
+    ...reads('status', 'name', { member: true, predecessor: true }),
+    sum: (all) => all.sum('authEpoch'),
     list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-lastUsedAt', 'name'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ name: 'key' }),
@@ -116,7 +118,8 @@ export const invitationsCase = {
     return (await org.invitations.create({ email: 'ada@example.com', role: 'worker' })).invitation.id
   },
   calls: {
-    ...byId,
+    ...reads('role', 'email'),
+    sum: (all) => all.sum('sentCount'),
     list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['acceptedAt', 'email'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ email: 'ada@example.com' }),

@@ -38,7 +38,7 @@ const resources: Readonly<Record<keyof OrgCases, string>> = {
   workflows: 'workflows',
 }
 const isRead = (verb: string) =>
-  /^(find|get|list|stream|count|exists|due$|permissionsOf|tools$|summary|balance|entries)/.test(verb)
+  /^(find|get|list|stream|count|exists|sum$|min$|max$|due$|permissionsOf|tools$|summary|balance|entries)/.test(verb)
 
 /** Verbs with a permission of their own, which the tests of their repositories try. */
 const hasItsOwn = new Set(['export', 'reveal'])
@@ -84,7 +84,17 @@ async function collected(call: () => unknown): Promise<unknown> {
 }
 
 const emptyPage = { items: [], next: undefined, previous: undefined }
-const nothing = [undefined, 0, false, emptyPage, { ...emptyPage, total: 0 }, new NotFoundError('projects')]
+// The members of projects are read by the same permission, so projects with their members are refused.
+const nothing = [
+  undefined,
+  null,
+  0,
+  false,
+  emptyPage,
+  { ...emptyPage, total: 0 },
+  new NotFoundError('projects'),
+  new ForbiddenError('projects:read'),
+]
 /** The rows of a list, and the answers of a case that calls several times. */
 const partsOf = (answer: unknown): unknown[] => (Array.isArray(answer) ? answer.flatMap(partsOf) : [answer])
 

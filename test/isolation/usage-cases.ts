@@ -2,14 +2,15 @@ import { SummedUsage } from '../../src/operations/usage-summary.js'
 import { Credits } from '../../src/repositories/credits.js'
 import { creditEntries, credits, projects, usageEvents, usageMetrics } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { byId, projectOf } from './every-option.js'
+import { projectOf, reads } from './every-option.js'
 
 export const creditsCase = {
   repository: Credits,
   tables: [credits, creditEntries],
   make: async (org) => (await org.credits.grant({ amount: '10', currency: 'EUR' })).id,
   calls: {
-    ...byId,
+    ...reads('currency', 'createdAt'),
+    sum: (all) => all.sum('remaining'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ currency: 'EUR' }),
@@ -29,7 +30,8 @@ export const usageCase = {
   tables: [projects, usageEvents, usageMetrics],
   make: async (org) => (await org.usage.record({ ...measured, key: 'one' })).id,
   calls: {
-    ...byId,
+    ...reads('metricType', 'createdAt'),
+    sum: (all) => all.sum('quantity'),
     list: (all, id) => all.list({ id }),
     stream: (all) => all.stream(),
     count: (all) => all.count({ metricType: 'mails' }),

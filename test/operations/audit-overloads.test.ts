@@ -54,7 +54,7 @@ test('an overload in public changes no count of what a master key has signed', a
 
 /** Functions that take arguments of any type, or of another type than text for a literal. */
 const anyType =
-  /(?<![\w.$])(?:concat_ws|array_agg|jsonb_\w+|to_jsonb|octet_length|convert_to|make_interval|date_trunc|current_setting|get_byte|uuid_send|to_regclass|strpos|lower|count\(distinct)\(/
+  /(?<![\w.$])(?:concat_ws|array_agg|jsonb?_\w+|to_jsonb|octet_length|convert_to|make_interval|date_trunc|current_setting|get_byte|uuid_send|to_regclass|strpos|lower|count\(distinct)\(/
 const oneList = /(?<![\w.$])unnest\([^,()]*\)/
 
 test('the statements of the library name the schema of functions that an overload could fit better', () => {

@@ -116,7 +116,7 @@ const inLostSavepoint: Run = (org, call) =>
 const inBatch: Run = (org, call) => org.batch((inner) => [call(inner as never)] as never)
 
 const isRead = ({ name }: Method) =>
-  /\.(?:find|get|list|stream|count|exists|due|tools$|permissionsOf|summary|balance|entries|evaluate|overrides|query)/.test(
+  /\.(?:find|get|list|stream|count|exists|sum$|min$|max$|due|tools$|permissionsOf|summary|balance|entries|evaluate|overrides|query)/.test(
     name,
   )
 const reads = methods.filter(isRead)

@@ -94,6 +94,29 @@ export type Arguments<Repository> = {
   ) => unknown[]
 }
 
+const summed: Readonly<Record<Resource, string>> = {
+  projects: 'databasePort',
+  agents: 'revision',
+  workflows: 'revision',
+  schedules: 'revision',
+  tasks: 'priority',
+  invoices: 'total',
+  paymentMethods: 'cardExpYear',
+  // These have no numbers, so every field is refused.
+  llms: 'id',
+  tools: 'id',
+  taxIds: 'id',
+}
+
+const related = { limit: 5, orderBy: '-createdAt', where: { createdAt: { gte: earlier } } }
+const included: Readonly<Partial<Record<Resource, object>>> = {
+  projects: { agents: related },
+  agents: { project: true, tasks: related },
+  workflows: { schedules: related },
+  schedules: { workflow: true },
+  tasks: { agent: true, children: related },
+}
+
 export const reads = (resource: Resource) => {
   const filter = ({ ids }: Side) => ({
     id: { in: [ids[resource]] },
@@ -101,16 +124,27 @@ export const reads = (resource: Resource) => {
     or: [{ id: ids[resource] }, { not: { updatedAt: { lt: earlier } } }],
   })
   return {
-    find: ({ ids }: Side) => [ids[resource], { select: ['id', 'createdAt'] }],
-    get: ({ ids }: Side) => [ids[resource], { select: ['id'] }],
+    find: ({ ids }: Side) => [ids[resource], { select: ['id', 'createdAt'], include: included[resource] ?? {} }],
+    get: ({ ids }: Side) => [ids[resource], { select: ['id'], include: included[resource] ?? {} }],
     findMany: ({ ids }: Side) => [[ids[resource], newId()]],
     getMany: ({ ids }: Side) => [[ids[resource]]],
     list: (ours: Side) => [
-      { ...filter(ours), limit: 5, orderBy: ['-createdAt', 'id'], select: ['id', 'updatedAt'], total: true },
+      {
+        ...filter(ours),
+        limit: 5,
+        orderBy: ['-createdAt', 'id'],
+        select: ['id', 'updatedAt'],
+        total: true,
+        include: included[resource] ?? {},
+      },
     ],
     stream: (ours: Side) => [{ ...filter(ours), limit: 5 }],
     count: (ours: Side) => [filter(ours)],
     exists: (ours: Side) => [filter(ours)],
+    countBy: (ours: Side) => ['createdAt', filter(ours)],
+    sum: (ours: Side) => [summed[resource], filter(ours)],
+    min: (ours: Side) => ['updatedAt', filter(ours)],
+    max: (ours: Side) => ['updatedAt', filter(ours)],
   }
 }
 

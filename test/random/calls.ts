@@ -17,7 +17,8 @@ type Calls<Repository> = {
   ) => unknown
 }
 
-type Reads = 'find' | 'get' | 'findMany' | 'getMany' | 'list' | 'stream' | 'count' | 'exists'
+type Lists = 'list' | 'stream' | 'count' | 'exists' | 'countBy' | 'sum' | 'min' | 'max'
+type Reads = 'find' | 'get' | 'findMany' | 'getMany' | Lists
 
 const cron = { cron: '*/5 * * * *', timezone: 'Europe/Berlin' }
 const far = new Date(Date.UTC(2100, 0, 1))
@@ -45,6 +46,10 @@ function reads(kind: Exclude<Kind, 'tools'>): Calls<Pick<Projects, Reads>> {
     stream: (all, draw) => all.stream({ ...filters(draw), limit: 100 }),
     count: (all, draw) => all.count({ id: draw.target(kind) }),
     exists: (all, draw) => all.exists({ or: [{ id: draw.target(kind) }, { id: { in: [] } }] }),
+    countBy: (all, draw) => all.countBy('createdAt', filters(draw)),
+    sum: (all) => all.sum((kind === 'projects' ? 'databasePort' : kind === 'tasks' ? 'priority' : 'revision') as never),
+    min: (all, draw) => all.min('createdAt', filters(draw)),
+    max: (all, draw) => all.max('updatedAt', filters(draw)),
   }
 }
 
@@ -242,7 +247,8 @@ const tables = {
   schedules: ofSchedules,
 }
 
-const onlyReads = /\.(?:find\w*|get\w*|list|stream|count|exists|tools|due|select\w*|join|query|execute)$/
+const onlyReads =
+  /\.(?:find\w*|get\w*|list|stream|count|countBy|exists|sum|min|max|tools|due|select\w*|join|query|execute)$/
 const ofSeveralStatements =
   /^db|\.(?:stream|duplicate|tools|setTools|fire|claim)$|^projects.create$|^schedules.(?:update|enable|disable)$/
 

@@ -193,7 +193,6 @@ const without: Readonly<Record<string, string>> = {
   'invoices.addLines': 'changes the invoice',
   'invoices.setLines': 'changes the invoice',
   'members.add': 'addMember, because a person is registered outside of an organization',
-  'paymentMethods.setDefault': 'is private',
   'projects.credentials.setDatabasePassword': 'changes the project',
   'projects.databases.recordHealth': 'changes the database',
   'roles.grant': 'changes the role',

@@ -16,8 +16,13 @@ test.each([
   ['const found', 'const found: Agent | undefined'],
   ['const agent', 'const agent: Agent'],
   ['const page', 'const page: Page<Task>'],
-  ['org.agents.find', '(method) ScopedRepository<Agent>.find(id: string): Query<Agent | undefined> (+1 overload)'],
+  [
+    'org.agents.find',
+    '(method) ScopedRepository<Agent, AgentRelations>.find(id: string): Query<Agent | undefined> (+2 overloads)',
+  ],
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
+  ['const listed', 'const listed: Page<Included<Agent, AgentRelations, {\n    project: true;\n}>>'],
+  ['const counts', 'const counts: CountOf<Task, "status">[]'],
   ['const values', 'const values: NewAgent'],
   ['make.agent', '(method) Factories.agent(values?: Given<NewAgent>): Promise<Agent>'],
   ['const filled', 'const filled: Agent'],
@@ -27,7 +32,7 @@ test.each([
   ['const named', 'const named: NamedSites'],
   [
     'this.appendRows',
-    '(method) ScopedRepository<Agent>.appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number>',
+    '(method) ScopedRepository<Agent, object>.appendRows(schema: z.ZodType, inputs: readonly unknown[], options?: ManagedValues): Query<number>',
   ],
 ])('%s prints short', (text, shown) => {
   expect(hover(text)).toBe(shown)

@@ -1,4 +1,4 @@
-/* oxlint-disable typescript/no-unsafe-call, typescript/no-unsafe-member-access, typescript/require-await -- what does not compile has no type */
+/* oxlint-disable typescript/no-unsafe-assignment, typescript/no-unsafe-call, typescript/no-unsafe-member-access, typescript/require-await -- what does not compile has no type */
 // What a caller may write, and what must not compile. Nothing here is run: `npm run check` compiles it, and the test beside it
 // reads what an editor shows of these names.
 import { relations } from 'drizzle-orm'
@@ -7,7 +7,7 @@ import { Hono } from 'hono'
 import type { Agent, NewAgent, Task } from 'tenantry/schema'
 import { type CountedPage, defineRepository, type Org, type Page, ScopedRepository, type Tenancy } from 'tenantry'
 import { anyone, authenticated, problems, signedIn } from 'tenantry/hono'
-import { agents, newAgent, projects } from 'tenantry/schema'
+import { agents, agentTools, newAgent, projects, tasks } from 'tenantry/schema'
 import { asMember, factories } from 'tenantry/testing'
 import { z } from 'zod'
 
@@ -32,6 +32,60 @@ export async function reads(org: Org, id: string) {
   await org.tasks.find(1)
   await listsAndParts(org, id)
   return { repository, same }
+}
+
+export async function related(org: Org, id: string) {
+  const listed = await org.agents.list({ status: 'active', include: { project: true } })
+  const withTasks = await org.workflows.get(id, { include: { tasks: true, schedules: { limit: 5, orderBy: 'name' } } })
+  const same: [string | undefined, Task[], string | undefined] = [
+    listed.items[0]?.project?.slug,
+    withTasks.tasks,
+    withTasks.schedules[0]?.name,
+  ]
+  const parts = await org.agents.list({ select: ['name'], include: { project: true }, total: true })
+  const part: [string | undefined, string | undefined, number] = [
+    parts.items[0]?.name,
+    parts.items[0]?.project?.slug,
+    parts.total,
+  ]
+  // @ts-expect-error -- the field was not selected
+  void parts.items[0]?.username
+  // @ts-expect-error -- nobody asked for the total
+  void listed.total
+  // @ts-expect-error -- there is no such field
+  await org.agents.get(id, { select: ['colour'], include: { project: true } })
+  // @ts-expect-error -- what was not asked for is not there
+  const missing = withTasks.project
+  // @ts-expect-error -- a project need not be there
+  const slug = listed.items[0]?.project.slug
+  // @ts-expect-error -- there is no such relation
+  await org.agents.list({ include: { owner: true } })
+  // @ts-expect-error -- nor beside one that there is
+  await org.agents.list({ include: { project: true, owner: true } })
+  // @ts-expect-error -- one row has no limit
+  await org.agents.list({ include: { project: { limit: 1 } } })
+  // @ts-expect-error -- there is no such field
+  await org.workflows.get(id, { include: { schedules: { where: { colour: 'red' } } } })
+  // @ts-expect-error -- invitations have no relations
+  await org.invitations.list({ include: { role: true } })
+  const [found] = await org.batch((org) => [org.agents.find(id, { include: { tasks: { limit: 1 } } })])
+  const tasksOf: Task[] | undefined = found?.tasks
+  return { listed, same, part, missing, slug, tasksOf }
+}
+
+export async function aggregates(org: Org) {
+  const counts = await org.tasks.countBy('status', { priority: { gt: 1 } })
+  const same: { status: Task['status']; count: number }[] = counts
+  const numbers: [number | null, Date | null] = [await org.tasks.sum('priority'), await org.tasks.max('createdAt')]
+  // @ts-expect-error -- there is no such field
+  await org.tasks.countBy('colour')
+  // @ts-expect-error -- a status is no number
+  await org.tasks.sum('status')
+  // @ts-expect-error -- neither is a moment
+  await org.tasks.sum('createdAt')
+  // @ts-expect-error -- JSON has no smallest value
+  await org.tasks.min('input')
+  return { counts, same, numbers }
 }
 
 async function listsAndParts(org: Org, id: string) {
@@ -128,6 +182,36 @@ export const Sites = defineRepository(projects, {
   create: z.strictObject({ name: z.string() }),
   patch: z.strictObject({}),
 })
+
+export const SiteAgents = defineRepository(agents, {
+  create: newAgent,
+  patch: z.strictObject({}),
+  includes: { project: { one: projects, by: 'projectId' }, tasks: { many: tasks, by: 'agentId' } },
+})
+export const Tools = defineRepository(agentTools, {
+  link: z.strictObject({ agentId: z.uuid(), organizationToolId: z.uuid() }),
+  includes: { agent: { one: agents, by: 'agentId' } },
+})
+
+export async function ownRelations(org: Org, id: string) {
+  const { project, tasks: own } = await org
+    .repository(SiteAgents)
+    .get(id, { include: { project: true, tasks: { orderBy: 'kind' } } })
+  const links = await org.repository(Tools).list({ agentId: id, include: { agent: true } })
+  const same: [string | undefined, string[], string | undefined] = [
+    project?.slug,
+    own.map(({ kind }) => kind),
+    links.items[0]?.agent?.username,
+  ]
+  await org.repository(Tools).setLinks({ agentId: id }, [id])
+  // @ts-expect-error -- all fields of the key but one
+  await org.repository(Tools).setLinks({}, [id])
+  // @ts-expect-error -- not declared
+  await org.repository(SiteAgents).get(id, { include: { schedules: true } })
+  // @ts-expect-error -- a repository that declares no relations
+  await org.repository(Sites).get(id, { include: { agents: true } })
+  return same
+}
 
 export async function own(org: Org) {
   const sites = org.repository(Sites)

@@ -17,7 +17,7 @@ import {
   sortText,
 } from './orders.js'
 import type { Selection } from './row-reader.js'
-import { readSelection, type Selected, type SelectOptions } from './selections.js'
+import { readSelection, type SelectOptions, withColumns } from './selections.js'
 import type { TablePlan } from './table-plan.js'
 import { callOf, type Target } from './target.js'
 
@@ -54,10 +54,8 @@ export interface PageContent<Name extends string, Total extends boolean> extends
   readonly total?: Total | undefined
 }
 
-/** The page that a list with this content gives. */
-export type PageOf<Row, Name extends keyof Row, Total extends boolean> = Total extends true
-  ? CountedPage<Selected<Row, Name>>
-  : Page<Selected<Row, Name>>
+/** The page that a list gives, with or without its total. */
+export type PageOf<Row, Total extends boolean> = Total extends true ? CountedPage<Row> : Page<Row>
 
 /** `limit` is the size of a page. */
 export type StreamOptions<Row, Name extends string> = Omit<ListOptions<Row>, 'after' | 'before'> & SelectOptions<Name>
@@ -110,11 +108,9 @@ function readListOptions<Row>(
 ): ListRequest<Row> {
   const { plan, owner } = target
   const given = ownProperties(options ?? {}, 'options')
-  const { limit = defaultLimit, after, before, orderBy, select, total = false } = given
+  const { limit, after, before, orderBy, select, total = false } = given
   for (const key of pageKeys) Reflect.deleteProperty(given, key)
-  if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > maxLimit) {
-    throw new InvalidInputError('limit', `must be an integer from 1 to ${maxLimit}`)
-  }
+  const rows = readLimit(limit)
   if (after !== undefined && before !== undefined)
     throw new InvalidInputError('before', 'cannot be combined with after')
   if (typeof total !== 'boolean') throw new InvalidInputError('total', 'must be true or false')
@@ -131,29 +127,32 @@ function readListOptions<Row>(
   return {
     condition,
     order,
-    limit: limit as number,
+    limit: rows,
     backwards: before !== undefined,
     position: cursor === undefined ? undefined : openCursor(cursorKeys, binding, cursor, order.keys.length),
     binding,
     selection,
-    columns: withKeys(selection.columns, order),
+    // A cursor is made of the columns of the sort.
+    columns: withColumns(
+      selection.columns,
+      order.keys.map(({ column }) => column),
+    ),
     counted: total,
   }
 }
 
-const bigintAsText = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
-
-/** A cursor is made of the columns of the sort, so they are read although they are not selected. */
-function withKeys(columns: readonly ColumnPlan[], { keys }: Order): readonly ColumnPlan[] {
-  const others = keys.flatMap(({ column }) => (columns.includes(column) ? [] : [column]))
-  return others.length === 0 ? columns : [...columns, ...others]
+export function readLimit(limit: unknown = defaultLimit, field = 'limit'): number {
+  if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= maxLimit) return limit as number
+  throw new InvalidInputError(field, `must be an integer from 1 to ${maxLimit}`)
 }
+
+const bigintAsText = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
 
 /**
  * These limits are literals: with a parameter, Postgres plans for a tenth of the table, finds a plan with the actual limit cheaper
  * each time, and so re-plans every call. Other limits are parameters, because each text takes memory on the server.
  */
-const usualLimits = new Set([10, 20, 25, 50, 100, 200, 500, 1000])
+export const usualLimits = new Set([10, 20, 25, 50, 100, 200, 500, 1000])
 
 /** The primary key serves the default order. */
 function listText(
@@ -172,8 +171,8 @@ function listText(
   if (!counted) return page(selected)
   // Also where the page is empty there is one row, with the total. The second sort is that of a page.
   const shown = columns.map(({ sql }) => `page.${sql}`).join(', ')
-  const total = `select count(*)::int as total from ${plan.sql} where ${matches}`
-  return `select ${shown}, counted.total from (${total}) counted left join (${page(selected)}) page on true
+  const total = `select count(*)::int as "all rows" from ${plan.sql} where ${matches}`
+  return `select ${shown}, counted."all rows" from (${total}) counted left join (${page(selected)}) page on true
     order by ${sortText(sort, 'page.')}`
 }
 
@@ -184,7 +183,8 @@ function readPage<Row>(
   answered: readonly unknown[][],
 ): Page<Row> {
   // A row has a primary key, which the sort reads.
-  const rows = counted ? answered.filter((row) => row.slice(0, -1).some((value) => value !== null)) : answered
+  const isRow = (row: readonly unknown[]) => columns.some((_, index) => row[index] !== null)
+  const rows = counted ? answered.filter(isRow) : answered
   const more = rows.length > limit
   const shown = rows.slice(0, limit)
   if (backwards) shown.reverse()
@@ -195,7 +195,7 @@ function readPage<Row>(
     next: backwards || more ? cursor(shown.at(-1)) : undefined,
     previous: (backwards ? more : position !== undefined) ? cursor(shown[0]) : undefined,
   }
-  return counted ? Object.assign(page, { total: answered[0]?.at(-1) as number }) : page
+  return counted ? Object.assign(page, { total: answered[0]?.[columns.length] as number }) : page
 }
 
 // The server's text: a Date would lose the microseconds.

@@ -5,22 +5,22 @@ import { type Planned, planned } from '../planned.js'
 import { ownItems, ownProperties } from '../values.js'
 import { comparableValue, compileFilter } from './filters.js'
 import type { Selection } from './row-reader.js'
-import { selectionOf } from './selections.js'
+import { readSelection } from './selections.js'
 import { columnOf, type TablePlan } from './table-plan.js'
 import { callOf, firstPlace, firstRow, onlyRow, type Target } from './target.js'
 
 const maxIds = 100_000
 
 /** `select … where org_id = $1 and id = $2`. */
-export function planFind<Row>(target: Target<Row>, id: string, options?: unknown): Planned<Row | undefined> {
-  const selection = selectionOf(target, options)
+export function planFind<Row>(target: Target<Row>, id: string, select?: unknown): Planned<Row | undefined> {
+  const selection = readSelection(target, select)
   const call = callOf(target, findStatement(target.plan, selection), [parseId(id)])
   return planned(call, (result) => firstRow(selection, result))
 }
 
-export function planGet<Row>(target: Target<Row>, id: string, options?: unknown): Planned<Row> {
+export function planGet<Row>(target: Target<Row>, id: string, select?: unknown): Planned<Row> {
   const { plan } = target
-  const selection = selectionOf(target, options)
+  const selection = readSelection(target, select)
   const call = callOf(target, findStatement(plan, selection), [parseId(id)])
   return planned(call, (result) => onlyRow(plan, selection, result))
 }
@@ -93,7 +93,7 @@ export function planExists(target: Target<unknown>, filter: object | undefined):
   return planned(filteredCall(target, 'exists', filter, text), ({ rowCount }) => rowCount === 1)
 }
 
-function filteredCall(
+export function filteredCall(
   target: Target<unknown>,
   name: string,
   filter: object = {},

@@ -1,8 +1,9 @@
 import { InvalidInputError } from '../errors.js'
-import { ownItems, readOptions } from '../values.js'
+import { ownItems } from '../values.js'
+import type { ColumnPlan } from './column-plan.js'
 import { rowReader, type Selection } from './row-reader.js'
 import type { TablePlan } from './table-plan.js'
-import type { Target } from './target.js'
+import type { IncludedCells, Target } from './target.js'
 
 export type Field<Row> = Extract<keyof Row, string>
 
@@ -14,14 +15,25 @@ export interface SelectOptions<Name extends string> {
   readonly select?: readonly Name[] | undefined
 }
 
-/** The options of a read by id. */
-export const selectionOf = <Row>(target: Target<Row>, options: unknown): Selection<Row> =>
-  readSelection(target, options === undefined ? undefined : readOptions(options, ['select']).select)
-
 /** The named fields in the order of the table, so that the order of the names makes no further statement. */
-export function readSelection<Row>({ plan }: Target<Row>, select: unknown): Selection<Row> {
-  return (select === undefined ? plan.whole : namedSelection(plan, select)) as Selection<Row>
+export function readSelection<Row>({ plan, included }: Target<Row>, select: unknown): Selection<Row> {
+  const selection = (select === undefined ? plan.whole : namedSelection(plan, select)) as Selection<Row>
+  return included === undefined ? selection : withKeys(selection, included)
 }
+
+/** Relations go by columns of the row, which are read although they are not selected. */
+function withKeys<Row>({ shape, columns, readRow }: Selection<Row>, { keys, extend }: IncludedCells): Selection<Row> {
+  const all = withColumns(columns, keys)
+  return { shape, columns: all, sql: sqlOf(all), readRow: (cells) => extend(readRow(cells), cells, all) }
+}
+
+/** The columns, and behind them those of the others that are not among them. */
+export function withColumns(columns: readonly ColumnPlan[], others: readonly ColumnPlan[]): readonly ColumnPlan[] {
+  const missing = others.filter((column) => !columns.includes(column))
+  return missing.length === 0 ? columns : [...columns, ...new Set(missing)]
+}
+
+const sqlOf = (columns: readonly ColumnPlan[]): string => columns.map(({ sql }) => sql).join(', ')
 
 function namedSelection(plan: TablePlan, select: unknown): TablePlan['whole'] {
   const names = new Set(ownItems(select, 'select', plan.columns.length))
@@ -31,7 +43,7 @@ function namedSelection(plan: TablePlan, select: unknown): TablePlan['whole'] {
     const shown = typeof name === 'string' ? `"${name.slice(0, 60)}" is not a field to select` : 'must hold text'
     throw new InvalidInputError('select', `${shown}; ${fieldsOf(plan)}`)
   }
-  const sql = columns.map((column) => column.sql).join(', ')
+  const sql = sqlOf(columns)
   const found = plan.selections.get(sql)
   if (found !== undefined) return found
   // A reader is compiled, so it is kept.

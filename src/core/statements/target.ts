@@ -1,13 +1,25 @@
 import type { Binding, Call, Result, Statement } from '../executor.js'
 import { DefinitionError, NotFoundError } from '../errors.js'
+import type { ColumnPlan } from './column-plan.js'
 import type { Parents } from './parent-locks.js'
 import { ownerValues, type TablePlan } from './table-plan.js'
+
+/** The cells of related rows, which an `include` puts behind the columns of a row. */
+export interface IncludedCells {
+  /** The values that follow those of the call. */
+  readonly values: readonly unknown[]
+  /** The columns of the row that its relations go by. */
+  readonly keys: readonly ColumnPlan[]
+  /** Adds the related rows to a row that was read from these columns. */
+  readonly extend: <Row>(row: Row, cells: readonly unknown[], columns: readonly ColumnPlan[]) => Row
+}
 
 /** A table and the owner of its rows: the input of every planned call. */
 export interface Target<Row> {
   readonly plan: TablePlan
   /** The values of the owner's parameters: none, one, or in a plan within a parent two. */
   readonly owner: readonly string[]
+  readonly included?: IncludedCells
   readonly parents: Parents
   readonly readRow: (row: readonly unknown[]) => Row
 }
@@ -36,7 +48,10 @@ function parentOf({ resource }: TablePlan, project: string | undefined): string 
 
 export const callOf = (target: Target<unknown>, statement: Statement, values: readonly unknown[]): Call => ({
   statement,
-  values: [...target.owner, ...values],
+  values:
+    target.included === undefined
+      ? [...target.owner, ...values]
+      : [...target.owner, ...values, ...target.included.values],
 })
 
 /** The number of the first parameter after the owner's. */

@@ -1,0 +1,93 @@
+import { beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineRepository } from '../../src/core/define-repository.js'
+import { newId } from '../../src/core/ids.js'
+import type { Org } from '../../src/org.js'
+import { holders, makeSampleTables, marks, samples } from '../support/sample-tables.js'
+import { useTeams } from '../support/use-teams.js'
+
+const teams = useTeams()
+const anything = z.looseObject({})
+const Samples = defineRepository(samples, { create: anything, patch: anything })
+const Holders = defineRepository(holders, {
+  create: anything,
+  patch: anything,
+  includes: {
+    favorite: { one: samples, by: 'favoriteId' },
+    samples: { many: samples, by: 'holderId' },
+    marked: { many: samples, through: marks },
+  },
+})
+const Marks = defineRepository(marks, { link: z.strictObject({ holderId: z.uuid(), sampleId: z.uuid() }) })
+const include = { favorite: true, samples: { orderBy: ['text', '-word'] }, marked: true } as const
+
+let org: Org
+let ada: string
+beforeAll(async () => {
+  await makeSampleTables(teams.database.admin)
+  ;({ org } = await teams.newTeam())
+  ada = (await org.repository(Holders).create({ name: 'Ada' })).id
+  const values = [
+    { text: 'a', word: 'x' },
+    { text: 'a', word: 'y' },
+    { text: null, word: 'z' },
+  ]
+  for (const one of values) await org.repository(Samples).create({ ...one, holderId: ada })
+  const [first] = (await org.repository(Samples).list({ word: 'x' })).items
+  await org.repository(Holders).update(ada, { favoriteId: first?.id })
+  await org.repository(Marks).link({ holderId: ada, sampleId: first?.id ?? '' })
+  for (const name of ['Bob', 'Eve']) await org.repository(Holders).create({ name })
+})
+
+const wordsOf = (rows: readonly { readonly word: string | null }[]) => rows.map(({ word }) => word)
+
+test('a part of a row comes with its related rows, and without the columns that they go by', async () => {
+  const all = org.repository(Holders)
+  const options = { select: ['name'], include } as const
+  const found = await all.find(ada, options)
+  expect(Object.keys(found ?? {}).toSorted()).toEqual(['favorite', 'marked', 'name', 'samples'])
+  expect([found?.favorite?.word, wordsOf(found?.marked ?? [])]).toEqual(['x', ['x']])
+  expect(wordsOf(found?.samples ?? [])).toEqual(['y', 'x', 'z'])
+  expect(await all.get(ada, options)).toEqual(found)
+  const { items } = await all.list({ ...options, name: 'Ada', orderBy: 'favoriteId' })
+  expect(items).toEqual([found])
+  const streamed: unknown[] = []
+  for await (const row of all.stream({ ...options, orderBy: 'name', limit: 1 })) streamed.push(row)
+  const nothing = { favorite: null, samples: [], marked: [] }
+  expect(streamed).toEqual([found, { name: 'Bob', ...nothing }, { name: 'Eve', ...nothing }])
+  expect(await all.find(newId(), options)).toBeUndefined()
+})
+
+test('the total beside related rows is that of the list', async () => {
+  const all = org.repository(Holders)
+  const options = { include, total: true, orderBy: 'name', limit: 2 } as const
+  const first = await all.list(options)
+  expect([first.total, first.items.map(({ name }) => name)]).toEqual([3, ['Ada', 'Bob']])
+  expect(wordsOf(first.items[0]?.samples ?? [])).toEqual(['y', 'x', 'z'])
+  const second = await all.list({ ...options, after: first.next, select: ['id'] })
+  expect([second.total, second.items.length, second.next]).toEqual([3, 1, undefined])
+  const back = await all.list({ ...options, before: second.previous })
+  expect(back.items).toEqual(first.items)
+  expect(await all.list({ ...options, name: 'Nobody' })).toEqual({
+    items: [],
+    next: undefined,
+    previous: undefined,
+    total: 0,
+  })
+})
+
+test('the cursor is the same with and without them', async () => {
+  const all = org.repository(Holders)
+  const options = { orderBy: ['favoriteId', '-name'], limit: 1 } as const
+  const { next } = await all.list(options)
+  expect((await all.list({ ...options, include })).next).toBe(next)
+  expect((await all.list({ ...options, include, select: ['name'] })).next).toBe(next)
+  expect((await all.list({ ...options, include, select: ['name'], total: true })).next).toBe(next)
+})
+
+test('a field that is not there is refused beside related rows too', async () => {
+  const options = { select: ['colour'], include } as never
+  const refusal = '"colour" is not a field to select'
+  await expect(org.repository(Holders).get(ada, options)).rejects.toThrow(refusal)
+  await expect(org.repository(Holders).list(options)).rejects.toThrow(refusal)
+})
