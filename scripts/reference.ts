@@ -253,19 +253,23 @@ class Reader {
 
   private methodLine(owner: string, symbol: ts.Symbol): string {
     const type = this.checker.getTypeOfSymbol(symbol)
-    const [signature] = type.getCallSignatures()
-    const shown =
-      signature === undefined
-        ? `: ${this.checker.typeToString(type, symbol.valueDeclaration, flags)}`
-        : this.checker
-            .signatureToString(signature, symbol.valueDeclaration, flags)
-            .replace(optionalUndefined, '$1')
-            .replace(listOptions, 'ListOptions<$1>$2')
+    // The plainest of several: what `include` adds stands in docs/lists.md.
+    const [shown = `: ${this.checker.typeToString(type, symbol.valueDeclaration, flags)}`] = type
+      .getCallSignatures()
+      .map((signature) => this.signature(signature, symbol))
+      .sort((one, other) => one.length - other.length)
     const sentence = this.sentence(symbol)
     if (sentence === undefined && !obvious.test(symbol.name)) {
       this.faults.push(`${owner}.${symbol.name} is public and has no doc comment`)
     }
     return `- \`${symbol.name}${shown}\`${sentence === undefined ? '' : `: ${sentence}`}`
+  }
+
+  private signature(signature: ts.Signature, symbol: ts.Symbol): string {
+    return this.checker
+      .signatureToString(signature, symbol.valueDeclaration, flags)
+      .replace(optionalUndefined, '$1')
+      .replace(listOptions, 'ListOptions<$1>$2')
   }
 
   private sentenceOfClass(symbol: ts.Symbol): string {
