@@ -10,16 +10,17 @@ import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
 import type { ChangeText } from './statements/change-text.js'
+import type { ColumnPlan } from './statements/column-plan.js'
 import { changeCondition, copyFilter, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
-import { planLock } from './statements/reads.js'
+import { planLock, planLockReferred } from './statements/reads.js'
 import { clearCall, lockCalls, planRemoval, planRemovalWhere, type Removal } from './statements/removals.js'
 import { RoomInPlan } from './statements/reservations.js'
 import { planReveal, type Revealed } from './statements/reveals.js'
 import { assertNoSecret, hasSecret, planSealed, type RowToSeal } from './statements/sealed-rows.js'
 import type { OwnStatement } from './statements/statement-cache.js'
 import { planOf, primaryKeyOf } from './statements/table-plan.js'
-import { callOf, type Target } from './statements/target.js'
+import { callOf } from './statements/target.js'
 import {
   type GuardedChange,
   planGuardedChange,
@@ -68,6 +69,11 @@ export class ScopedTable<Row extends object> extends ReadableTable<Row> {
   /** Locks the row: it waits for a change that is under way, and nobody else changes the row until the transaction ends. */
   lockRow(id: string): Query<Row> {
     return this.write(id, () => planLock(this.target, id))
+  }
+
+  /** Locks the row that a column of this table refers to, which also keeps it from being deleted meanwhile. Throws NotFoundError. */
+  lockReferred(column: ColumnPlan, value: unknown): Query<void> {
+    return this.write(undefined, () => planLockReferred(this.target, column, value))
   }
 
   insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {
@@ -305,10 +311,10 @@ export class ScopedTable<Row extends object> extends ReadableTable<Row> {
     })
   }
 
-  write<T>(id: string | undefined, plan: (target: Target<Row>) => Plan<T>): Query<T> {
+  private write<T>(id: string | undefined, plan: () => Plan<T>): Query<T> {
     return this.scope.query(() => {
       this.authorize('write', id)
-      return plan(this.target)
+      return plan()
     })
   }
 

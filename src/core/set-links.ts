@@ -1,14 +1,9 @@
 import type { z } from 'zod'
-import { InvalidInputError, NotFoundError } from './errors.js'
-import { planned } from './planned.js'
-import type { Query } from './query.js'
+import { InvalidInputError } from './errors.js'
 import { parsed } from './row-values.js'
 import type { ScopedTable } from './scoped-table.js'
-import type { ColumnPlan } from './statements/column-plan.js'
 import { comparableValue, type Filter } from './statements/filters.js'
-import { referenceOf } from './statements/relations.js'
 import type { TablePlan } from './statements/table-plan.js'
-import { callOf, firstPlace } from './statements/target.js'
 import { ownItems, ownProperties } from './values.js'
 
 /** The key of a link without the field that `setLinks` sets. */
@@ -36,7 +31,7 @@ export function setLinks<Row extends object>(
     const links = rows.in(scope)
     const { fixed, columns, field } = sideOf(links.plan, of)
     const all = ownItems(ids, field, maxLinks).map((id) => parsed(schema, { ...fixed, [field]: id }))
-    for (const column of columns) await lockReferred(links, column, fixed[column.property])
+    for (const column of columns) await links.lockReferred(column, fixed[column.property])
     const others = { ...fixed, not: { [field]: { in: all.map((link) => link[field]) } } }
     const removed = await links.deleteRows(others as unknown as Filter<Row>)
     return { removed, added: await links.linkRows(schema, all) }
@@ -53,20 +48,4 @@ function sideOf(plan: TablePlan, of: object) {
   }
   for (const column of columns) comparableValue(column, fixed[column.property])
   return { fixed, columns, field: open.property }
-}
-
-/** Locks the row that the links refer to, which also keeps it from being deleted meanwhile. */
-function lockReferred(links: ScopedTable<object>, column: ColumnPlan, value: unknown): Query<void> {
-  return links.write(undefined, (target) => {
-    const { parent, foreign } = referenceOf(target.plan, column)
-    const statement = target.plan.statements.get(
-      `lock ${column.property}`,
-      'read',
-      () =>
-        `select from ${parent.sql} where ${parent.visible} and ${foreign} = $${firstPlace(target.plan)}::${column.comparedAs ?? column.writtenAs} for no key update`,
-    )
-    return planned(callOf(target, statement, [comparableValue(column, value)]), ({ rowCount }) => {
-      if (rowCount === 0) throw new NotFoundError(parent.resource)
-    })
-  })
 }

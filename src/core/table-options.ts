@@ -2,7 +2,8 @@ import { is } from 'drizzle-orm'
 import { PgTable } from 'drizzle-orm/pg-core'
 import { DefinitionError, InvalidInputError } from './errors.js'
 import type { Parents } from './statements/parent-locks.js'
-import { type ReadRelations, readRelations, type Relations } from './statements/relations.js'
+import { holdsNumbers } from './statements/column-plan.js'
+import { type RelationPlans, readRelations, type Relations } from './statements/relations.js'
 import type { Reference } from './statements/removals.js'
 import type { TableLimit } from './statements/reservations.js'
 import { columnOf, planOf, type TablePlan } from './statements/table-plan.js'
@@ -36,7 +37,7 @@ export interface ReadTableOptions {
   readonly limit: TableLimit | undefined
   readonly references: readonly Reference[]
   readonly parents: Parents
-  readonly relations: ReadRelations
+  readonly relations: RelationPlans
 }
 
 export const tableOptionNames = ['permission', 'limit', 'references', 'unlockedParents', 'includes'] as const
@@ -85,7 +86,7 @@ function readLimit(plan: TablePlan, given: unknown): TableLimit {
       "must be the name of a limit, or have a name and a column: { name: 'storage_gb', sum: 'sizeGb' }",
     )
   const column = columnOf(plan, sum)
-  if (!/^(?:smallint|integer|bigint|numeric|real|double precision)\b/.test(column.storedAs))
+  if (!holdsNumbers(column))
     throw new DefinitionError(`${plan.resource}.${sum} holds no numbers, so a limit cannot add it up`)
   return { name: limitName(name), sum: column }
 }

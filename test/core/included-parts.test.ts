@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
+import { agents, tasks } from '../../src/schema/index.js'
 import { holders, makeSampleTables, marks, samples } from '../support/sample-tables.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -90,4 +91,44 @@ test('a field that is not there is refused beside related rows too', async () =>
   const refusal = '"colour" is not a field to select'
   await expect(org.repository(Holders).get(ada, options)).rejects.toThrow(refusal)
   await expect(org.repository(Holders).list(options)).rejects.toThrow(refusal)
+})
+
+test('a filter that its caller changes afterwards stays what it was for everybody else', async () => {
+  const { org } = await teams.newTeam()
+  const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
+  for (const kind of ['a', 'b']) await org.tasks.enqueue({ kind, agentId: id })
+  const kindsOf = async (where: object) => {
+    const { items } = await org.agents.list({ include: { tasks: { where } } })
+    return items[0]?.tasks.map(({ kind }) => kind)
+  }
+  const where: { kind: unknown } = { kind: 'a' }
+  await org.agents.find(id, { include: { tasks: { where } } } as never)
+  where.kind = { not: 'a' }
+  expect(await kindsOf({ kind: 'a' })).toEqual(['a'])
+  expect(await kindsOf(where)).toEqual(['b'])
+})
+
+test('a filter of related rows is read once', async () => {
+  const { org } = await teams.newTeam()
+  const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
+  await org.tasks.enqueue({ kind: 'a', agentId: id })
+  let reads = 0
+  // Nobody else filters by this field, so the text is not known yet.
+  const get = () => (reads++ === 0 ? 0 : { not: 0 })
+  const where = Object.defineProperty({}, 'attempt', { enumerable: true, get })
+  const { tasks } = await org.agents.get(id, { include: { tasks: { where } } })
+  expect([tasks.length, reads]).toEqual([1, 1])
+})
+
+test('two repositories of one table may call different relations by the same name', async () => {
+  const { org } = await teams.newTeam()
+  const agent = await org.agents.create({ name: 'Ada', username: 'ada' })
+  const parent = await org.tasks.enqueue({ kind: 'parent' })
+  const task = await org.tasks.enqueue({ kind: 'child', parentId: parent.id, agentId: agent.id })
+  const schemas = { create: anything, patch: anything }
+  const First = defineRepository(tasks, { ...schemas, includes: { other: { one: agents, by: 'agentId' } } })
+  const Second = defineRepository(tasks, { ...schemas, includes: { other: { one: tasks, by: 'parentId' } } })
+  const include = { other: true } as const
+  expect((await org.repository(First).get(task.id, { include })).other?.id).toBe(agent.id)
+  expect((await org.repository(Second).get(task.id, { include })).other?.id).toBe(parent.id)
 })

@@ -404,20 +404,13 @@ test('a relation without its foreign key is refused where it is declared', () =>
   expect(define({ status: { one: agents, by: 'agentId' } })).toThrow('has the name of a column')
   expect(define({ agent: { one: agents, by: 'nothing' } })).toThrow('tasks has no column nothing')
   expect(define({ agent: { one: agents } })).toThrow('must be { one, by }')
-  expect(define({ agent: { by: 'agentId' } })).toThrow('must have a table')
+  expect(define({ agent: { by: 'agentId' } })).toThrow('must be { one, by }')
+  expect(define({ agent: { one: agents, many: tasks, by: 'agentId' } })).toThrow('must be { one, by }')
+  expect(define({ agent: { many: tasks, by: 'agentId', through: agents } })).toThrow('must be { one, by }')
+  expect(define({ agent: { one: agents, through: tasks } })).toThrow('must be { one, by }')
+  expect(define({ agent: { one: 'agents', by: 'agentId' } })).toThrow('must have tables as')
   expect(define({ agent: { one: agents, by: 'agentId', where: {} } })).toThrow('is not an option')
   expect(define({ 'an agent': { one: agents, by: 'agentId' } })).toThrow('cannot have the name')
   expect(define({ agent: { one: agents, by: 'agentId', permission: 5 } })).toThrow('must have the name of a permission')
   expect(define({ agent: { one: agents, by: 'agentId' } })).not.toThrow()
-})
-
-test('two repositories of one table may call different relations by the same name', async () => {
-  const { org } = await teams.newTeam()
-  const { task, agent } = await fill(org)
-  const schemas = { create: anything, patch: anything }
-  const First = defineRepository(tasks, { ...schemas, includes: { other: { one: agents, by: 'agentId' } } })
-  const Second = defineRepository(tasks, { ...schemas, includes: { other: { one: tasks, by: 'parentId' } } })
-  const include = { other: true } as const
-  expect((await org.repository(First).get(task.id, { include })).other?.id).toBe(agent.id)
-  expect((await org.repository(Second).get(task.id, { include })).other?.id).toBe(task.parentId)
 })

@@ -1,6 +1,6 @@
-import { InvalidInputError } from '../errors.js'
+import { DefinitionError, InvalidInputError } from '../errors.js'
 import { type Planned, planned } from '../planned.js'
-import type { ColumnPlan } from './column-plan.js'
+import { type ColumnPlan, holdsNumbers } from './column-plan.js'
 import { filteredCall } from './reads.js'
 import type { TablePlan } from './table-plan.js'
 import type { Target } from './target.js'
@@ -21,17 +21,13 @@ export type SummableField<Row> =
   | NamesOf<Row, number | bigint>
   | ({ [Name in keyof Row]-?: string extends NonNullable<Row[Name]> ? Name : never }[keyof Row] & string)
 
-/** The fields that have a smallest and a greatest value. */
+/** The fields that have a smallest and a greatest value. A uuid has none; TypeScript cannot tell it from other text. */
 export type RangedField<Row> = NamesOf<Row, string | number | bigint | Date>
 
 const maxCounts = 1000
 
 /** `select "status", count(*) … group by "status"`, the most frequent value first. */
-export function planCountBy<Row>(
-  target: Target<Row>,
-  field: unknown,
-  filter: object | undefined,
-): Planned<CountOf<Row, never>[]> {
+export function planCountBy(target: Target<unknown>, field: unknown, filter: object | undefined): Planned<object[]> {
   const { plan } = target
   const column = fieldOf(plan, field, 'counted by', isCountable)
   const { sql, property, decode } = column
@@ -53,17 +49,17 @@ export function planCountBy<Row>(
 /** `select sum("amount") …`: null where no row has a value. */
 export function planSum<T>(target: Target<unknown>, field: unknown, filter: object | undefined): Planned<T | null> {
   const { plan } = target
-  const column = fieldOf(plan, field, 'summed', isNumber)
+  const column = fieldOf(plan, field, 'summed', holdsNumbers)
   const call = filteredCall(
     target,
     `sum ${column.property}`,
     filter,
     (where) => `select pg_catalog.sum(${column.sql})::text from ${plan.sql} where ${where}`,
   )
-  return planned(call, ({ rows }) => sumOf(column, rows[0]?.[0] ?? null) as T | null)
+  return planned(call, ({ rows }) => sumOf(plan, column, rows[0]?.[0] ?? null) as T | null)
 }
 
-/** `select min("createdAt") …`: null where no row has a value. */
+/** `select min("created_at") …`: null where no row has a value. */
 export function planExtreme<T>(
   target: Target<unknown>,
   extreme: 'min' | 'max',
@@ -71,7 +67,7 @@ export function planExtreme<T>(
   filter: object | undefined,
 ): Planned<T | null> {
   const { plan } = target
-  const { property, sql, decode } = fieldOf(plan, field, 'compared', isRanged)
+  const { property, sql, decode } = fieldOf(plan, field, 'searched for its smallest and greatest value', isRanged)
   const call = filteredCall(
     target,
     `${extreme} ${property}`,
@@ -85,11 +81,9 @@ export function planExtreme<T>(
 }
 
 const isCountable = ({ comparedAs, property }: ColumnPlan): boolean => comparedAs !== undefined && property !== 'count'
-const isNumber = ({ storedAs }: ColumnPlan): boolean =>
-  /^(?:smallint|integer|bigint|numeric|real|double precision)(?: ?\([\d, ]+\))?$/.test(storedAs)
 // Postgres knows no smallest uuid before version 18.
 const isRanged = (column: ColumnPlan): boolean =>
-  isNumber(column) || (column.comparedAs !== undefined && !['uuid', 'boolean'].includes(column.comparedAs))
+  holdsNumbers(column) || (column.comparedAs !== undefined && !['uuid', 'boolean'].includes(column.comparedAs))
 
 /** Refuses a hidden or sealed column as one that is not there: an aggregate tells what it holds. */
 function fieldOf(plan: TablePlan, field: unknown, use: string, fits: (column: ColumnPlan) => boolean): ColumnPlan {
@@ -101,10 +95,12 @@ function fieldOf(plan: TablePlan, field: unknown, use: string, fits: (column: Co
 }
 
 /** A sum has the type of its column: decimal text for numeric. */
-function sumOf({ property, decode }: ColumnPlan, text: unknown): unknown {
+function sumOf({ resource }: TablePlan, { property, decode }: ColumnPlan, text: unknown): unknown {
   if (text === null) return null
   const sum = decode === undefined ? Number(text) : decode(text)
   if (typeof sum === 'number' && Number.isInteger(sum) && !Number.isSafeInteger(sum))
-    throw new InvalidInputError(property, 'adds up to an integer beyond 2^53, of which a number loses the last digits')
+    throw new DefinitionError(
+      `${resource}.${property} adds up to more than 2^53, beyond which a number loses digits: give the column mode 'bigint'`,
+    )
   return sum
 }

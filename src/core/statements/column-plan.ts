@@ -53,6 +53,9 @@ export function planColumn(property: string, column: PgColumn): ColumnPlan {
   }
 }
 
+export const holdsNumbers = ({ storedAs }: ColumnPlan): boolean =>
+  /^(?:smallint|integer|bigint|numeric|real|double precision)(?: ?\([\d, ]+\))?$/.test(storedAs)
+
 /** Drizzle writes the name of an enum without its schema and without quotes, so that a cast would not find it. */
 function typeOf(column: PgColumn): string {
   if (is(column, PgArray)) return `${typeOf(column.baseColumn)}[]`

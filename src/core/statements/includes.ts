@@ -1,17 +1,13 @@
-import { BoundedMap } from '../bounded-map.js'
 import { InvalidInputError } from '../errors.js'
-import type { Effect, Statement } from '../executor.js'
 import type { Rules } from '../rules.js'
 import { ownProperties, readOptions } from '../values.js'
 import type { ColumnPlan } from './column-plan.js'
-import { compileFilter, type Filter } from './filters.js'
+import { compileFilter, copyFilter, type Filter } from './filters.js'
 import { readOrder, sortText } from './orders.js'
 import { type OrderBy, readLimit, usualLimits } from './pages.js'
-import { readRow, type ReadRelations, type RelationPlan } from './relations.js'
+import { outerRow, type RelationPlan, type RelationPlans } from './relations.js'
 import type { Among } from './seen-projects.js'
-import { StatementCache } from './statement-cache.js'
-import type { TablePlan } from './table-plan.js'
-import type { IncludedCells, Target } from './target.js'
+import type { Target } from './target.js'
 
 /** Which of the related rows to include. */
 export interface IncludeOptions<Row> {
@@ -38,7 +34,7 @@ export type Included<Row, Related, Asked> = Row & Pick<Related, keyof Asked & ke
 /** One relation of a read: its sub-select, and how its cell is read. */
 interface Part {
   readonly name: string
-  /** Says what the text depends on. */
+  /** Says what the text depends on. Two repositories of a table may call different relations by one name. */
   readonly shape: string
   readonly values: readonly unknown[]
   /** The sub-select. Its parameters are numbered from `offset + 1`. */
@@ -54,7 +50,7 @@ interface Part {
  */
 export function including<Row>(
   target: Target<Row>,
-  relations: ReadRelations,
+  relations: RelationPlans,
   asked: unknown,
   rules: Rules,
 ): Target<Row> {
@@ -63,17 +59,15 @@ export function including<Row>(
     partOf(relationOf(relations, name), options, rules),
   )
   if (parts.length === 0) return target
-  const { plan } = target
-  const included: IncludedCells = {
-    values: parts.flatMap(({ values }) => values),
-    keys: parts.map(({ key }) => key),
-    extend: (row, cells, columns) => extended(row, cells, columns, parts),
-  }
   return {
     ...target,
-    plan: planWith(plan, relations, parts),
-    included,
-    readRow: (cells) => included.extend(target.readRow(cells), cells, plan.columns),
+    included: {
+      shape: parts.map((part) => part.shape).join('; '),
+      extendText: (text) => textWith(text, parts),
+      values: parts.flatMap(({ values }) => values),
+      keys: parts.map(({ key }) => key),
+      extend: (row, cells, columns) => extended(row, cells, columns, parts),
+    },
   }
 }
 
@@ -92,7 +86,7 @@ function extended<Row>(
   return row
 }
 
-function relationOf(relations: ReadRelations, name: string): RelationPlan {
+function relationOf(relations: RelationPlans, name: string): RelationPlan {
   const relation = relations.get(name)
   if (relation !== undefined) return relation
   const names = [...relations.keys()].join(', ')
@@ -107,7 +101,7 @@ function partOf(relation: RelationPlan, options: unknown, rules: Rules): Part {
     if (options !== true) throw new InvalidInputError(`include.${name}`, 'must be true')
     return {
       name,
-      shape: `${name} ${among !== undefined}`,
+      shape: `${relation.id} ${among !== undefined}`,
       values: among === undefined ? [] : [among],
       text: (offset) => oneText(relation, among, offset),
       key,
@@ -140,9 +134,9 @@ function once(read: (cell: string) => unknown): Part['read'] {
 }
 
 /** Throws ForbiddenError for an actor who may read none of the rows. Returns the projects that they may see, where they are limited to some. */
-function readable({ plan, permissions }: RelationPlan, rules: Rules): Among {
+function readable({ plan, resources }: RelationPlan, rules: Rules): Among {
   let among: Among
-  for (const resource of permissions) {
+  for (const resource of resources) {
     const permission = `${resource}:read`
     const limit = plan.isProject ? rules.projectsWith(permission) : undefined
     if (limit === undefined || limit.length === 0) rules.authorize(permission, undefined)
@@ -166,7 +160,9 @@ function manyPart(relation: RelationPlan, options: unknown, among: Among): Pick<
   const given = readOptions(manyOptions(options, field), ['limit', 'orderBy', 'where'], field)
   const limit = readLimit(given.limit, `${field}.limit`)
   const order = readOrder(plan, given.orderBy)
-  const filter = given.where ?? {}
+  const isSorted = relation.isSorted && given.orderBy === undefined
+  // Read once: the text is compiled with the same filter as the shape.
+  const filter = copyFilter(given.where ?? {})
   const { sql, values: compared } = compileFilter(plan, filter, 0, 'read')
   const literal = usualLimits.has(limit)
   const values = [...compared, ...(among === undefined ? [] : [among]), ...(literal ? [] : [limit])]
@@ -181,10 +177,11 @@ function manyPart(relation: RelationPlan, options: unknown, among: Among): Pick<
     const bound = literal ? String(limit) : `$${offset + values.length}`
     const page = `select ${plan.selected} from ${plan.sql} where ${where}`
     // Without `offset 0` the planner may walk another index in its order, and meet few rows of this parent there.
-    const ordered = relation.isSorted && given.orderBy === undefined ? page : `select * from (${page} offset 0) found`
+    const ordered = isSorted ? page : `select * from (${page} offset 0) found`
     return `select pg_catalog.json_agg(pg_catalog.json_build_array(${columns.cells}))::text as cells from (${ordered} order by ${sortText(order)} limit ${bound}) page`
   }
-  return { shape: `${name} ${order.name} ${literal ? limit : ''} ${among !== undefined} ${sql}`, values, text }
+  const shape = `${relation.id} ${order.name} ${isSorted} ${literal ? limit : ''} ${among !== undefined} ${sql}`
+  return { shape, values, text }
 }
 
 function manyOptions(options: unknown, field: string): unknown {
@@ -193,34 +190,9 @@ function manyOptions(options: unknown, field: string): unknown {
   throw new InvalidInputError(field, 'must be true, or have limit, orderBy or where')
 }
 
-const plans = new WeakMap<ReadRelations, BoundedMap<string, TablePlan>>()
-const shapesOfTable = 100
-
-/** The same table in statements that read these relations too. Two repositories of a table may call different relations by one name. */
-function planWith(plan: TablePlan, relations: ReadRelations, parts: readonly Part[]): TablePlan {
-  const known = plans.get(relations) ?? new BoundedMap<string, TablePlan>(shapesOfTable)
-  plans.set(relations, known)
-  const shape = parts.map((part) => part.shape).join('; ')
-  const found = known.get(shape)
-  if (found !== undefined) return found
-  const made = { ...plan, statements: new IncludingStatements((text) => textWith(text, parts)) }
-  known.set(shape, made)
-  return made
-}
-
-class IncludingStatements extends StatementCache {
-  constructor(private readonly extend: (text: string) => string) {
-    super()
-  }
-
-  override get(shape: string, effect: Effect, text: () => string): Statement {
-    return super.get(shape, effect, () => this.extend(text()))
-  }
-}
-
 /**
- * The rows of a read, each with its related rows. Every sub-select has a limit or is an aggregate, so the only join that there is goes
- * through the rows as they come, and their order stays.
+ * The rows of a read, each with its related rows. Every sub-select has a limit or is an aggregate, so Postgres joins it row by row, and
+ * the order of the rows stays.
  */
 function textWith(text: string, parts: readonly Part[]): string {
   let offset = parametersIn(text)
@@ -230,7 +202,7 @@ function textWith(text: string, parts: readonly Part[]): string {
     return join
   })
   const cells = parts.map((_, index) => `included_${index}.cells`)
-  return `select ${readRow}.*, ${cells.join(', ')} from (${text}) ${readRow} ${joins.join(' ')}`
+  return `select ${outerRow}.*, ${cells.join(', ')} from (${text}) ${outerRow} ${joins.join(' ')}`
 }
 
 const parametersIn = (text: string): number =>

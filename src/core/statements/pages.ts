@@ -19,7 +19,7 @@ import {
 import type { Selection } from './row-reader.js'
 import { readSelection, type SelectOptions, withColumns } from './selections.js'
 import type { TablePlan } from './table-plan.js'
-import { callOf, type Target } from './target.js'
+import { callOf, readStatement, type Target } from './target.js'
 
 /** A part of a list. `next` and `previous` go into `after` and `before`; undefined means there is nothing there. */
 export interface Page<Row> {
@@ -91,9 +91,9 @@ export function planList<Row>(
   const { condition, order, backwards, position, limit, selection, counted } = request
   const literal = usualLimits.has(limit)
   const place = position === undefined ? '' : nullsOf(position)
-  const statement = target.plan.statements.get(
+  const statement = readStatement(
+    target,
     `list ${order.name} ${backwards} ${place} ${literal ? limit : ''} ${counted} ${selection.shape} ${condition.sql}`,
-    'read',
     () => listText(target.plan, request, literal),
   )
   const values = [...condition.values, ...placedValues(position ?? []), ...(literal ? [] : [limit + 1])]

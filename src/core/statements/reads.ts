@@ -3,26 +3,27 @@ import type { Statement } from '../executor.js'
 import { parseId } from '../ids.js'
 import { type Planned, planned } from '../planned.js'
 import { ownItems, ownProperties } from '../values.js'
+import type { ColumnPlan } from './column-plan.js'
 import { comparableValue, compileFilter } from './filters.js'
+import { referenceOf } from './relations.js'
 import type { Selection } from './row-reader.js'
 import { readSelection } from './selections.js'
-import { columnOf, type TablePlan } from './table-plan.js'
-import { callOf, firstPlace, firstRow, onlyRow, type Target } from './target.js'
+import { columnOf } from './table-plan.js'
+import { callOf, firstPlace, firstRow, onlyRow, readStatement, type Target } from './target.js'
 
 const maxIds = 100_000
 
 /** `select … where org_id = $1 and id = $2`. */
 export function planFind<Row>(target: Target<Row>, id: string, select?: unknown): Planned<Row | undefined> {
   const selection = readSelection(target, select)
-  const call = callOf(target, findStatement(target.plan, selection), [parseId(id)])
+  const call = callOf(target, findStatement(target, selection), [parseId(id)])
   return planned(call, (result) => firstRow(selection, result))
 }
 
 export function planGet<Row>(target: Target<Row>, id: string, select?: unknown): Planned<Row> {
-  const { plan } = target
   const selection = readSelection(target, select)
-  const call = callOf(target, findStatement(plan, selection), [parseId(id)])
-  return planned(call, (result) => onlyRow(plan, selection, result))
+  const call = callOf(target, findStatement(target, selection), [parseId(id)])
+  return planned(call, (result) => onlyRow(target.plan, selection, result))
 }
 
 /** The row, locked against changes until the transaction ends. */
@@ -32,6 +33,18 @@ export function planLock<Row>(target: Target<Row>, id: string): Planned<Row> {
     `select ${plan.selected} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)} for no key update`
   const statement = plan.statements.get('lock row', 'read', text)
   return planned(callOf(target, statement, [parseId(id)]), (result) => onlyRow(target.plan, target, result))
+}
+
+/** Locks the row that a column of this table refers to. */
+export function planLockReferred(target: Target<unknown>, column: ColumnPlan, value: unknown): Planned<void> {
+  const { plan } = target
+  const { parent, foreign } = referenceOf(plan, column)
+  const place = `$${firstPlace(plan)}::${column.comparedAs ?? column.writtenAs}`
+  const text = () => `select from ${parent.sql} where ${parent.visible} and ${foreign} = ${place} for no key update`
+  const statement = plan.statements.get(`lock ${column.property}`, 'read', text)
+  return planned(callOf(target, statement, [comparableValue(column, value)]), ({ rowCount }) => {
+    if (rowCount === 0) throw new NotFoundError(parent.resource)
+  })
 }
 
 /** The row with that unique key. Its values are compared as they are: an object from a request is not read as a filter. */
@@ -110,8 +123,9 @@ export function filteredCall(
   )
 }
 
-function findStatement(plan: TablePlan, { shape, sql }: Selection<unknown>): Statement {
-  return plan.statements.get(shape === '' ? 'find' : `find ${shape}`, 'read', () => {
+function findStatement(target: Target<unknown>, { shape, sql }: Selection<unknown>): Statement {
+  return readStatement(target, shape === '' ? 'find' : `find ${shape}`, () => {
+    const { plan } = target
     if (!plan.hasId) throw new DefinitionError(`${plan.resource} has no id to find a row by: use list and exists`)
     return `select ${sql} from ${plan.sql} where ${plan.visible} and "id" = $${firstPlace(plan)}`
   })

@@ -45,16 +45,18 @@ export type RelatedRows<Declared extends Relations> = {
       : never
 }
 
-/** The name that the row which is read has in an included sub-select: no table is called so. */
-export const readRow = '"read row"'
+/** What a sub-select calls the row whose related rows it reads: no table is called so. */
+export const outerRow = '"outer row"'
 
 /** A relation, checked against the tables. */
 export interface RelationPlan {
+  /** Stands in the keys of statements. */
+  readonly id: number
   readonly name: string
   /** Of the table that is included. */
   readonly plan: TablePlan
-  /** The resources of the permissions that are asked for. None for a catalog, which everybody reads. */
-  readonly permissions: readonly string[]
+  /** What an actor must be allowed to read. Nothing for a catalog, which everybody reads. */
+  readonly resources: readonly string[]
   readonly isMany: boolean
   /** The column of the row that is read by which its related rows are found. */
   readonly key: ColumnPlan
@@ -65,16 +67,17 @@ export interface RelationPlan {
   readonly columns: IncludedColumns
 }
 
-export type ReadRelations = ReadonlyMap<string, RelationPlan>
+export type RelationPlans = ReadonlyMap<string, RelationPlan>
 
 /** Throws DefinitionError for a relation without a foreign key. */
-export function readRelations(plan: TablePlan, declared: unknown): ReadRelations {
+export function readRelations(plan: TablePlan, declared: unknown): RelationPlans {
   if (declared === undefined) return none
   const names = Object.entries(ownProperties(declared, 'includes'))
   return new Map(names.map(([name, relation]) => [name, readRelation(plan, name, relation)]))
 }
 
-const none: ReadRelations = new Map()
+const none: RelationPlans = new Map()
+let relationsMade = 0
 
 function readRelation(plan: TablePlan, name: string, given: unknown): RelationPlan {
   const field = `includes.${name}`
@@ -83,6 +86,8 @@ function readRelation(plan: TablePlan, name: string, given: unknown): RelationPl
   if (plan.owner === undefined) throw new DefinitionError(`${plan.resource}: ${field} needs a table with an owner`)
   const { one, many, by, through, permission } = readOptions(given, relationOptions, field)
   const isMany = one === undefined
+  if ((one === undefined) === (many === undefined) || (by === undefined) === (through === undefined))
+    throw new InvalidInputError(field, forms)
   const table = tableIn(isMany ? many : one, field)
   if (permission !== undefined && typeof permission !== 'string')
     throw new InvalidInputError(field, 'must have the name of a permission')
@@ -90,38 +95,36 @@ function readRelation(plan: TablePlan, name: string, given: unknown): RelationPl
   if (related.columns.length > maxColumns)
     throw new DefinitionError(`${plan.resource}: ${field} has more than ${maxColumns} columns`)
   const shared = {
+    id: ++relationsMade,
     name,
     isMany,
     plan: related,
-    permissions: related.owner === undefined ? [] : [permission ?? related.permission],
+    resources: related.owner === undefined ? [] : [permission ?? related.permission],
     columns: includedColumns(related.columns),
   }
   if (through !== undefined && isMany) {
     const links = planOf(tableIn(through, field))
     return {
       ...shared,
-      permissions: [...shared.permissions, links.permission],
+      resources: [...shared.resources, links.permission],
       ...matchesThrough(plan, links, related, field),
       isSorted: false,
     }
   }
-  if (typeof by !== 'string')
-    throw new InvalidInputError(
-      field,
-      "must be { one, by }, { many, by } or { many, through }, such as { one: projects, by: 'projectId' }",
-    )
+  if (typeof by !== 'string') throw new InvalidInputError(field, forms)
   return isMany
     ? { ...shared, ...matchesMany(plan, related, by, field), isSorted: hasSortedIndex(related, by) }
     : { ...shared, ...matchesOne(plan, related, by, field), isSorted: false }
 }
 
+const forms = "must be { one, by }, { many, by } or { many, through }, such as { one: projects, by: 'projectId' }"
 const relationOptions = ['one', 'many', 'by', 'through', 'permission'] as const
 // The most arguments of a function in Postgres.
 const maxColumns = 100
 
 function tableIn(value: unknown, field: string): PgTable {
   if (touch(field, () => is(value, PgTable))) return value as PgTable
-  throw new InvalidInputError(field, 'must have a table as `one` or `many`')
+  throw new InvalidInputError(field, 'must have tables as `one`, `many` and `through`')
 }
 
 type Match = Pick<RelationPlan, 'key' | 'matches'>
@@ -130,14 +133,14 @@ function matchesOne(plan: TablePlan, related: TablePlan, by: string, field: stri
   const column = columnOf(plan, by)
   const target = keysInto(plan, related).find(({ own }) => own === column.sql)
   if (target === undefined) throw noForeignKey(plan, plan, by, related, field)
-  return { key: keyOf(plan, column.sql, field), matches: `${target.foreign} = ${readRow}.${column.sql}` }
+  return { key: keyOf(plan, column.sql, field), matches: `${target.foreign} = ${outerRow}.${column.sql}` }
 }
 
 function matchesMany(plan: TablePlan, related: TablePlan, by: string, field: string): Match {
   const column = columnOf(related, by)
   const target = keysInto(related, plan).find(({ own }) => own === column.sql)
   if (target === undefined) throw noForeignKey(plan, related, by, plan, field)
-  return { key: keyOf(plan, target.foreign, field), matches: `${column.sql} = ${readRow}.${target.foreign}` }
+  return { key: keyOf(plan, target.foreign, field), matches: `${column.sql} = ${outerRow}.${target.foreign}` }
 }
 
 function keyOf({ columns, resource }: TablePlan, sql: string, field: string): ColumnPlan {
@@ -155,7 +158,7 @@ function matchesThrough(plan: TablePlan, links: TablePlan, related: TablePlan, f
       `${plan.resource}: ${field} needs one foreign key of ${links.resource} into ${plan.resource}, and one into ${related.resource}`,
     )
   const { sql, visible } = links
-  const ids = `select ${there.own} from ${sql} where ${visible} and ${here.own} = ${readRow}.${here.foreign}`
+  const ids = `select ${there.own} from ${sql} where ${visible} and ${here.own} = ${outerRow}.${here.foreign}`
   return { key: keyOf(plan, here.foreign, field), matches: `${there.foreign} = any(array(${ids}))` }
 }
 

@@ -6,6 +6,10 @@ import { ownerValues, type TablePlan } from './table-plan.js'
 
 /** The cells of related rows, which an `include` puts behind the columns of a row. */
 export interface IncludedCells {
+  /** Says what the text depends on. */
+  readonly shape: string
+  /** The text of a read, with sub-selects for the related rows. */
+  readonly extendText: (text: string) => string
   /** The values that follow those of the call. */
   readonly values: readonly unknown[]
   /** The columns of the row that its relations go by. */
@@ -45,6 +49,12 @@ function parentOf({ resource }: TablePlan, project: string | undefined): string 
     throw new DefinitionError(`${resource}: a plan within a parent needs the id of that parent`)
   return project
 }
+
+/** A read of the target, with what it includes. */
+export const readStatement = ({ plan, included }: Target<unknown>, shape: string, text: () => string): Statement =>
+  included === undefined
+    ? plan.statements.get(shape, 'read', text)
+    : plan.statements.get(`${shape} with ${included.shape}`, 'read', () => included.extendText(text()))
 
 export const callOf = (target: Target<unknown>, statement: Statement, values: readonly unknown[]): Call => ({
   statement,
