@@ -1,11 +1,16 @@
 // `npx tsx scripts/load-metrics.ts --rows 1000000 --organizations 100`: records measurements of many organizations in bulk, on a test
-// server of its own, and times the query of one project's month.
-import { randomBytes } from 'node:crypto'
+// server of its own, times the query of one project's month, and says what that query reads.
 import { parseArgs } from 'node:util'
-import { openTenancy } from '../src/tenancy.js'
+import type { Call } from '../src/core/executor.js'
+import { openNodePostgres } from '../src/database/node-postgres.js'
+import { openSession } from '../src/database/session.js'
+import { passingKeyring } from '../src/encryption/keyring.js'
+import { secretsOf } from '../src/encryption/secrets.js'
+import { Tenancy } from '../src/tenancy.js'
 import { createOrganization } from '../src/testing/fixtures.js'
 import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase } from '../src/testing/template.js'
+import { recording } from '../test/support/recording-executor.js'
 import { migratePlatform } from './migrate-platform.js'
 
 const { values: asked } = parseArgs({
@@ -47,10 +52,42 @@ const measurement = (index: number) => ({
 
 const median = (times: readonly number[]): number => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0
 
+interface PlanNode {
+  readonly 'Relation Name'?: string
+  readonly 'Index Name'?: string
+  readonly 'Actual Loops': number
+  readonly 'Actual Rows': number
+  readonly 'Rows Removed by Filter'?: number
+  readonly 'Shared Hit Blocks': number
+  readonly 'Shared Read Blocks': number
+  readonly Plans?: readonly PlanNode[]
+}
+const nodesOf = (plan: PlanNode): PlanNode[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
+
+/** Each table that a call reads: how many rows and pages of it, and by which index. */
+async function readsOf(orgId: string, { statement, values }: Call): Promise<string[]> {
+  const session = await openSession({ url: database.appUrl })
+  await session.query('begin')
+  await session.query('select platform.enter_org($1)', [orgId])
+  const [explained] = await session.query<{ 'QUERY PLAN': readonly [{ Plan: PlanNode }] }>(
+    `explain (analyze, buffers, format json) ${statement.text}`,
+    values,
+  )
+  await session.close()
+  const nodes = explained === undefined ? [] : nodesOf(explained['QUERY PLAN'][0].Plan)
+  return nodes
+    .filter((node) => node['Relation Name'] !== undefined && node['Actual Loops'] > 0)
+    .map((node) => {
+      const pages = node['Shared Hit Blocks'] + node['Shared Read Blocks']
+      const rows = `${node['Actual Rows']} rows, ${node['Rows Removed by Filter'] ?? 0} others, ${pages} pages`
+      return `${node['Relation Name'] ?? ''}: ${rows}, by ${node['Index Name'] ?? 'no index'}`
+    })
+}
+
 const server = await startTestServer({ migrate: migratePlatform })
 const database = await createTestDatabase(server.template)
-const keys = `load:${randomBytes(32).toString('base64')}`
-const tenancy = await openTenancy({ url: database.appUrl, pool: { max: 1 }, keys })
+const { executor, sent } = recording(openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } }))
+const tenancy = new Tenancy(executor, secretsOf(passingKeyring()))
 try {
   const projects: { readonly orgId: string; readonly id: string }[] = []
   for (let made = 0; made < organizations; made++) {
@@ -89,6 +126,9 @@ try {
       )
     }
   }
+  const month = [...sent.values()].find(({ statement }) => statement.text.includes('date_bin'))
+  if (month === undefined) throw new Error('the query of a month was not sent')
+  console.log(`it reads ${(await readsOf(orgId, month)).join('; ')}`)
 } finally {
   await tenancy.close()
   await database.close()

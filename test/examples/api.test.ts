@@ -4,6 +4,7 @@ import { serve, type ServerType } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createApp } from '../../examples/api/src/app.js'
 import { seed, type Seeded } from '../../examples/api/src/seed.js'
+import { findChromium, inChromium } from '../../scripts/chromium.js'
 import { newId } from '../../src/core/ids.js'
 import { useTeams } from '../support/use-teams.js'
 
@@ -18,7 +19,10 @@ let operations: readonly Operation[]
 let document: Document
 
 interface Document {
-  readonly paths: Record<string, Record<string, { readonly responses: Record<string, Answer> }>>
+  readonly paths: Record<
+    string,
+    Record<string, { readonly summary: string; readonly responses: Record<string, Answer> }>
+  >
   readonly components: { readonly schemas: Record<string, Shape> }
 }
 interface Answer {
@@ -241,4 +245,19 @@ test('the page that describes the API loads nothing from elsewhere', async () =>
     expect(file).toMatch(/^\//)
     expect((await fetch(base + file)).status).toBe(200)
   }
+})
+
+const chromium = findChromium(process.env)
+
+test.skipIf(chromium === undefined)('a browser shows every operation on the page', async () => {
+  const shown = await inChromium(chromium ?? '', '--dump-dom', `${base}/`)
+  const blocks = [
+    ...shown.matchAll(/class="opblock-summary-method">(\w+)<.*?data-path="([^"]+)".*?-description">([^<]+)</g),
+  ]
+  const inDocument = operations.map(({ method, path }) => [
+    method,
+    path,
+    document.paths[path]?.[method.toLowerCase()]?.summary,
+  ])
+  expect(blocks.map(([, ...parts]) => parts).sort()).toEqual(inDocument.sort())
 })

@@ -89,6 +89,14 @@ test('every table is there, and nothing else but partitions', async () => {
   expect(listed.map(({ name }) => name)).toEqual(everyTable)
 })
 
+test('docs/schema.md lists every table once, and the README says how many there are', async () => {
+  const [page, readme] = await Promise.all(
+    ['docs/schema.md', 'README.md'].map((path) => readFile(join(import.meta.dirname, '../..', path), 'utf8')),
+  )
+  expect([...(page ?? '').matchAll(/^- `(\w+)`/gm)].map(([, name]) => name).sort()).toEqual(everyTable)
+  expect(readme).toContain(`| ${everyTable.length} tables `)
+})
+
 describe('as it is defined', () => {
   let migrated: ReadonlyMap<string, string>
   let defined: ReadonlyMap<string, string>
