@@ -26,8 +26,7 @@ export class EmbeddedConnection implements PipelineConnection {
   async send(pipeline: Pipeline): Promise<Pipeline> {
     this.isIdle = false
     try {
-      const answer = await this.database.runExclusive(() => this.database.execProtocolRaw(pipeline.take()))
-      for (const message of messagesIn(answer)) deliver(message, pipeline)
+      for (const message of messagesIn(await this.exchange(pipeline.take()))) deliver(message, pipeline)
     } catch {
       // PGlite was closed or has failed: there is no answer.
     }
@@ -35,6 +34,17 @@ export class EmbeddedConnection implements PipelineConnection {
     pipeline.settle(undefined)
     this.isIdle = pipeline.status === 'I'
     return pipeline
+  }
+
+  /** As a stream: `execProtocolRaw` keeps every result until the database is closed. */
+  private async exchange(bytes: Uint8Array): Promise<Uint8Array> {
+    const parts: Buffer[] = []
+    const onRawData = (part: Uint8Array) => {
+      // A copy: the memory is PGlite's.
+      parts.push(Buffer.from(part))
+    }
+    await this.database.runExclusive(() => this.database.execProtocolRawStream(bytes, { onRawData }))
+    return Buffer.concat(parts)
   }
 
   /** No statement has a name. */

@@ -8,6 +8,8 @@ import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
 import { Frames } from './wire.js'
 
+let pipelines = 0
+
 // A pipeline is encoded without a pause in between, so all pipelines share this memory.
 const frames = new Frames()
 const closing = new Frames()
@@ -36,6 +38,7 @@ export class Pipeline implements Submittable {
   done = 0
   lastTag = ''
   sent = false
+  private readonly number = ++pipelines
   private isSettled = false
   readonly settled: Promise<void>
   private settleNow!: () => void
@@ -63,7 +66,7 @@ export class Pipeline implements Submittable {
     try {
       for (const step of steps) this.encode(step)
       frames.sync()
-      for (const name of statements.trim(this)) this.close(name)
+      for (const name of statements.trim(this.number)) this.close(name)
       // Before everything else, where no error of a statement can skip them.
       this.bytes = closing.isEmpty ? frames.take() : Buffer.concat([closing.take(), frames.take()])
     } finally {
@@ -197,14 +200,14 @@ export class Pipeline implements Submittable {
     // Checked even if it is prepared already: the library may have prepared the same text for itself, such as `commit`.
     if (!own && !prepared.isGuarded && !Object.hasOwn(statement, 'isUnguarded'))
       prepared.isGuarded = guard(text, this.debug)
-    if (!prepared.ready && prepared.pipeline !== this) {
+    if (!prepared.ready && prepared.pipeline !== this.number) {
       // The name may exist: from a failed pipeline, or from another user of this connection.
       if (name !== '') this.close(name)
       frames.parse(name, text)
       expected |= parseComplete
       prepared.shape = undefined
     }
-    prepared.pipeline = this
+    prepared.pipeline = this.number
     frames.bind(name, values)
     if (!own && prepared.shape === undefined) {
       frames.describePortal()

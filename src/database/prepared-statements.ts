@@ -10,8 +10,8 @@ export interface Prepared {
   ready: boolean
   /** The columns of its rows. The server answers a named statement with these columns or refuses it (0A000). */
   shape: RowShape | undefined
-  /** The last pipeline that used it. */
-  pipeline: object | undefined
+  /** The number of the last pipeline that used it; 0 for none. The pipeline itself has values and rows, which are not kept. */
+  pipeline: number
   lastUse: number
 }
 
@@ -39,7 +39,7 @@ export class PreparedStatements {
   }
 
   /** Forgets the oldest beyond the capacity, except those of the pipeline, and returns their names. */
-  trim(pipeline: object): string[] {
+  trim(pipeline: number): string[] {
     const excess = this.known.size - this.capacity
     if (excess <= 0) return []
     const oldest = [...this.known.values()]
@@ -62,6 +62,6 @@ const unused = (statement: Statement): Prepared => ({
   isGuarded: false,
   ready: false,
   shape: undefined,
-  pipeline: undefined,
+  pipeline: 0,
   lastUse: 0,
 })

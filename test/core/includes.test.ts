@@ -386,6 +386,7 @@ test('what is not declared or does not fit is refused before anything is sent', 
   await refused({ tasks: { offset: 1 } }, 'include.tasks.offset: is not an option')
   await refused({ tasks: { orderBy: 'input' } }, '"input" is not a field to order by')
   await refused({ tasks: { where: { colour: 'red' } } }, 'colour: is not a field that can be filtered by')
+  await refused({ tasks: { where: null } }, 'filter: must be an object')
   await refused([], 'include: must be an object')
   await expect(org.agents.get(newId(), { with: {} } as never)).rejects.toThrow('with: is not an option')
   await expect(org.invitations.list({ include: { role: true } } as never)).rejects.toThrow(

@@ -84,6 +84,23 @@ test('it is all or nothing', async () => {
   expect(await linked(org, holderId)).toEqual([a])
 })
 
+test('it is refused at an isolation at which it would not see the links of others', async () => {
+  const holderId = await newHolder(org)
+  const [a = '', b = ''] = await newSamples(org, 2)
+  for (const isolation of ['repeatable read', 'serializable'] as const) {
+    const set = org.transaction(
+      async (inner) => {
+        await inner.repository(Marks).count()
+        await org.repository(Marks).setLinks({ holderId }, [a])
+        await inner.repository(Marks).setLinks({ holderId }, [b])
+      },
+      { isolation },
+    )
+    await expect(set).rejects.toThrow(`links cannot be set at isolation ${isolation}: use read committed`)
+    expect(await linked(org, holderId)).toEqual([a])
+  }
+})
+
 describe('refused', () => {
   test('for a row of another organization, a deleted one or none', async () => {
     const [theirs = ''] = await newSamples(other, 1)

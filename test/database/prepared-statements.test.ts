@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { ConflictError, InvalidInputError, QueryError, UnsafeStatementError } from '../../src/core/errors.js'
 import type { Executor } from '../../src/core/executor.js'
 import { PreparedStatements } from '../../src/database/prepared-statements.js'
+import { collectGarbage } from '../support/collected-garbage.js'
 import { startProxy } from '../support/proxy.js'
 import { A, B, call, countItems, failureOf, insertItem, useToySchema, valueOf } from '../support/toy-schema.js'
 
@@ -210,4 +211,18 @@ test('one name never stands for two texts', () => {
   const statements = new PreparedStatements(300)
   statements.find({ name: 'a', text: 'select 1', effect: 'read' })
   expect(() => statements.find({ name: 'a', text: 'select 2', effect: 'read' })).toThrow('two statements')
+})
+
+test('a connection keeps neither the values nor the rows of its last call of a statement', async () => {
+  const executor = open()
+  const selected = call('select $1::text')
+  const send = async () => {
+    const values = ['a secret']
+    const results = await executor.run(A, [{ statement: selected.statement, values }])
+    return [new WeakRef(values), new WeakRef(results[0]?.rows ?? values)]
+  }
+  const sent = await send()
+  await executor.run(A, [countItems])
+  await collectGarbage()
+  expect(sent.map((one) => one.deref())).toEqual([undefined, undefined])
 })

@@ -18,6 +18,7 @@ import { tenantTable } from '../../src/schema/shared/isolation.js'
 import { declareTable } from '../../src/schema/shared/kinds.js'
 import { access } from '../../examples/your-own-tables/src/permissions.js'
 import { openTenancy } from '../../src/tenancy.js'
+import { collectGarbage } from '../support/collected-garbage.js'
 import { type EmbeddedTenancy, openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 
 let embedded: EmbeddedTenancy
@@ -40,6 +41,21 @@ test('the embedded database keeps organizations apart like a server', async () =
   expect(await other.db.select().from(agents)).toEqual([])
   await expect(other.agents.update(ada.id, { name: 'Taken' })).rejects.toThrow(NotFoundError)
   await expect(org.agents.create({ name: 'Eve', username: 'ada' })).rejects.toThrow(ConflictError)
+})
+
+test('the embedded database keeps no answer', async () => {
+  const org = await embedded.newOrg()
+  const instructions = 'x'.repeat(10_000)
+  for (let made = 0; made < 40; made++) await org.agents.create({ name: 'Ada', username: `ada-${made}`, instructions })
+  const heap = async () => {
+    await collectGarbage()
+    return process.memoryUsage().heapUsed
+  }
+  await org.agents.list()
+  const before = await heap()
+  for (let read = 0; read < 50; read++) await org.agents.list()
+  // It has read 20 MB.
+  expect((await heap()) - before).toBeLessThan(5_000_000)
 })
 
 test('the next one is loaded from an image of a migrated database; an image that lacks migrations is migrated', async () => {

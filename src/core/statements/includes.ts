@@ -134,14 +134,13 @@ function once(read: (cell: string) => unknown): Part['read'] {
 }
 
 /** Throws ForbiddenError for an actor who may read none of the rows. Returns the projects that they may see, where they are limited to some. */
-function readable({ plan, resources }: RelationPlan, rules: Rules): Among {
-  let among: Among
-  for (const resource of resources) {
-    const permission = `${resource}:read`
-    const limit = plan.isProject ? rules.projectsWith(permission) : undefined
-    if (limit === undefined || limit.length === 0) rules.authorize(permission, undefined)
-    else among = limit
-  }
+function readable({ plan, resource, linksResource }: RelationPlan, rules: Rules): Among {
+  // A right to links in single projects is none to read them: their repository refuses it too.
+  if (linksResource !== undefined) rules.authorize(`${linksResource}:read`, undefined)
+  if (resource === undefined) return undefined
+  const permission = `${resource}:read`
+  const among = plan.isProject ? rules.projectsWith(permission) : undefined
+  if (among === undefined || among.length === 0) rules.authorize(permission, undefined)
   return among
 }
 
@@ -162,7 +161,7 @@ function manyPart(relation: RelationPlan, options: unknown, among: Among): Pick<
   const order = readOrder(plan, given.orderBy)
   const isSorted = relation.isSorted && given.orderBy === undefined
   // Read once: the text is compiled with the same filter as the shape.
-  const filter = copyFilter(given.where ?? {})
+  const filter = copyFilter(given.where === undefined ? {} : given.where)
   const { sql, values: compared } = compileFilter(plan, filter, 0, 'read')
   const literal = usualLimits.has(limit)
   const values = [...compared, ...(among === undefined ? [] : [among]), ...(literal ? [] : [limit])]

@@ -1,4 +1,4 @@
-import { BrokenReferenceError, DefinitionError, RetryableError } from '../errors.js'
+import { BrokenReferenceError, DefinitionError, InvalidInputError, RetryableError } from '../errors.js'
 import type { Call, Result } from '../executor.js'
 import { newId } from '../ids.js'
 import { quoted } from './column-plan.js'
@@ -70,6 +70,7 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
   const all = given(plan, withId(plan, values))
   const locks = parentLocks(target.parents, all, plan.ownerPlaces)
   const key = keyOf(plan, keyName)
+  assertWholeKey(all, key)
   const kept = new Set(['id', ...key.columns.map(({ property }) => property)])
   const statement = plan.statements.change(`put ${keyName} ${shapeOf(all)} ${locks.shape} ${guard?.when ?? ''}`, () => {
     const sets = all
@@ -154,14 +155,23 @@ const insertion = <Row>(
 const rowWith = <Row>(target: Target<Row>, { columns }: UniqueKey, values: Values): Call =>
   planFindBy(target, Object.fromEntries(columns.map(({ property }) => [property, values[property]]))).call
 
-/** The condition of the row that conflicts with the given one. */
+/** The condition of the row that conflicts with the given one. A column of the key that is not given is null. */
 function rowWithKey(plan: TablePlan, all: readonly Given[], { columns, predicate, nullsAreEqual }: UniqueKey): string {
-  const same = places(all, plan.ownerPlaces).flatMap((place, index) => {
-    const column = all[index]?.column
-    if (column === undefined || !columns.includes(column)) return []
-    return [`${column.sql} ${nullsAreEqual && !column.notNull ? 'is not distinct from' : '='} ${place}`]
+  const placed = places(all, plan.ownerPlaces)
+  const same = columns.map((column) => {
+    const place = placed[all.findIndex((one) => one.column === column)]
+    if (place === undefined) return nullsAreEqual ? `${column.sql} is null` : 'false'
+    return `${column.sql} ${nullsAreEqual && !column.notNull ? 'is not distinct from' : '='} ${place}`
   })
   return [plan.owned, ...same, ...(predicate === undefined ? [] : [`(${predicate})`])].join(' and ')
+}
+
+/** Throws InvalidInputError where the server would fill a column of the key: then nobody knows which row is meant. */
+function assertWholeKey(all: readonly Given[], { columns }: UniqueKey): void {
+  for (const column of columns) {
+    if (!column.isFilled || all.some((one) => one.column === column)) continue
+    throw new InvalidInputError(column.property, 'is required, because it is part of the key')
+  }
 }
 
 const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)

@@ -40,10 +40,16 @@ export function planLockReferred(target: Target<unknown>, column: ColumnPlan, va
   const { plan } = target
   const { parent, foreign } = referenceOf(plan, column)
   const place = `$${firstPlace(plan)}::${column.comparedAs ?? column.writtenAs}`
-  const text = () => `select from ${parent.sql} where ${parent.visible} and ${foreign} = ${place} for no key update`
+  const text = () =>
+    `select pg_catalog.current_setting('transaction_isolation') from ${parent.sql} where ${parent.visible} and ${foreign} = ${place} for no key update`
   const statement = plan.statements.get(`lock ${column.property}`, 'read', text)
-  return planned(callOf(target, statement, [comparableValue(column, value)]), ({ rowCount }) => {
-    if (rowCount === 0) throw new NotFoundError(parent.resource)
+  return planned(callOf(target, statement, [comparableValue(column, value)]), ({ rows: [row] }) => {
+    if (row === undefined) throw new NotFoundError(parent.resource)
+    // It would not see the links that somebody made before it got the lock.
+    if (row[0] === 'read committed') return
+    throw new DefinitionError(
+      `${plan.resource}: links cannot be set at isolation ${String(row[0])}: use read committed, the default`,
+    )
   })
 }
 

@@ -55,8 +55,10 @@ export interface RelationPlan {
   readonly name: string
   /** Of the table that is included. */
   readonly plan: TablePlan
-  /** What an actor must be allowed to read. Nothing for a catalog, which everybody reads. */
-  readonly resources: readonly string[]
+  /** What an actor must be allowed to read. Undefined for a catalog, which everybody reads. */
+  readonly resource: string | undefined
+  /** The same of the table of links between. */
+  readonly linksResource?: string | undefined
   readonly isMany: boolean
   /** The column of the row that is read by which its related rows are found. */
   readonly key: ColumnPlan
@@ -99,14 +101,14 @@ function readRelation(plan: TablePlan, name: string, given: unknown): RelationPl
     name,
     isMany,
     plan: related,
-    resources: related.owner === undefined ? [] : [permission ?? related.permission],
+    resource: related.owner === undefined ? undefined : (permission ?? related.permission),
     columns: includedColumns(related.columns),
   }
   if (through !== undefined && isMany) {
     const links = planOf(tableIn(through, field))
     return {
       ...shared,
-      resources: [...shared.resources, links.permission],
+      linksResource: links.permission,
       ...matchesThrough(plan, links, related, field),
       isSorted: false,
     }
