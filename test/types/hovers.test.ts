@@ -21,7 +21,7 @@ test.each([
     '(method) ScopedRepository<Agent, AgentRelations>.find(id: string): Query<Agent | undefined> (+2 overloads)',
   ],
   ['org.agents.create', '(method) Agents.create(values: NewAgent): Query<Agent>'],
-  ['const listed', 'const listed: Page<Included<Agent, AgentRelations, {\n    project: true;\n}>>'],
+  ['const listed', 'const listed: Page<Agent & {\n    readonly project: Project | null;\n}>'],
   ['const counts', 'const counts: CountOf<Task, "status">[]'],
   ['const values', 'const values: NewAgent'],
   ['make.agent', '(method) Factories.agent(values?: Given<NewAgent>): Promise<Agent>'],
@@ -41,6 +41,12 @@ test.each([
 test('a defined repository shows the fields of its rows, and nothing of how Drizzle describes the table', () => {
   expect(hover('const sites')).toMatch(/^const sites: DefinedRepository<.*\borgId: string;/s)
   expect(hover('const sites')).not.toContain('PgColumn')
+})
+
+test('a row of a defined repository shows what was included, and nothing of how Drizzle describes the table', () => {
+  expect(hover('const assistant')).toMatch(/ & \{\s+readonly home: Open<.* \| null;\s+readonly jobs: Open<.*\[\];/s)
+  expect(hover('const assistant')).not.toContain('PgColumn')
+  expect(hover('const assistants')).toMatch(/^const assistants: Page<Open<\{.* & \{\s+readonly jobs: /s)
 })
 
 function editor(): (text: string) => string {

@@ -289,3 +289,13 @@ export async function relational(org: Org) {
 
 const sites = pgTable('sites', { orgId: uuid('org_id'), agentId: uuid('agent_id'), title: text('title').notNull() })
 const agentSites = relations(agents, ({ many }) => ({ sites: many(sites) }))
+export async function includedOfOwn(org: Org, id: string) {
+  const Assistants = defineRepository(agents, {
+    create: newAgent,
+    patch: newAgent.partial(),
+    includes: { home: { one: projects, by: 'projectId' }, jobs: { many: tasks, by: 'agentId' } },
+  })
+  const assistant = await org.repository(Assistants).get(id, { include: { home: true, jobs: { limit: 5 } } })
+  const assistants = await org.repository(Assistants).list({ include: { jobs: true } })
+  return { assistant, assistants }
+}

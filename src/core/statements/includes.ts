@@ -28,8 +28,10 @@ export interface Including<Related, Asked> {
   readonly include: Asked & Readonly<Record<Exclude<keyof Asked, keyof Related>, never>>
 }
 
-/** A row with what was included. */
-export type Included<Row, Related, Asked> = Row & Pick<Related, keyof Asked & keyof Related>
+/** A row with what was included. A conditional type, so that an editor shows the included fields and not this name. */
+export type Included<Row, Related, Asked> = Asked extends unknown
+  ? Row & { readonly [Name in keyof Asked & keyof Related]: Related[Name] }
+  : never
 
 /** One relation of a read: its sub-select, and how its cell is read. */
 interface Part {
