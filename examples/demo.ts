@@ -1,7 +1,6 @@
 // `npm run demo`: a tour on the embedded database. Two organizations, what one sees of the other, and what each can do. Needs no server.
 import { is } from 'drizzle-orm'
 import { PgTable } from 'drizzle-orm/pg-core'
-import type { Org } from 'tenantry'
 import * as schema from 'tenantry/schema'
 import { openEmbeddedTenancy } from 'tenantry/testing'
 
@@ -14,14 +13,10 @@ const refusal = (call: () => PromiseLike<unknown>) =>
     .then(() => 'was not refused', String)
 
 console.log('Migrating a Postgres in this process…')
-const { tenancy, close } = await openEmbeddedTenancy()
+const { tenancy, newOrg, close } = await openEmbeddedTenancy()
 const system = tenancy.system({ actor: 'demo', reason: 'a tour' })
-const provision = async (slug: string): Promise<Org> => {
-  const owner = { email: `owner@${slug}.example` }
-  const values = { key: slug, name: slug, slug, plan: 'tier_free', owner }
-  return tenancy.forOrg((await system.organizations.provision(values)).organization.id)
-}
-const [alpha, beta] = [await provision('alpha'), await provision('beta')]
+const plan = 'tier_free'
+const [alpha, beta] = [await newOrg({ slug: 'alpha', plan }), await newOrg({ slug: 'beta', plan })]
 
 const ada = await alpha.agents.create({ name: 'Ada', username: 'ada' })
 await beta.agents.create({ name: 'Bob', username: 'bob' })

@@ -1,5 +1,6 @@
 import ts from 'typescript'
 import { builtInRoles, permissionCatalog } from '../src/schema/built-in-roles.js'
+import { commentOf, exportsOf } from './doc-comments.js'
 
 /** Methods with names that need no explanation. Every other public method needs a doc comment. */
 const obvious =
@@ -12,9 +13,6 @@ const listOptions =
   /\(\{ (?:readonly \w+\?: FieldFilter<[^;]*>; )+\} & \{ readonly and\?: [^}]*\} & PageOptions<(\w+)>((?: & PageContent<Name, Total>)?)\) \| undefined/
 /** `options?: Options | undefined` contains undefined twice. */
 const optionalUndefined = /(\?: (?:[^,();<>{}]|<[^();]*>|\{[^}]*\})+?) \| undefined(?=[,;)])/g
-
-/** A sentence of a doc comment that the reference keeps, wherever it stands. */
-const notThrown = 'Not thrown yet.'
 
 const heading = 'Generated from the types by `npx tsx scripts/documents.ts --write`.'
 
@@ -283,12 +281,11 @@ class Reader {
     // A colon before code also ends the sentence: the code is an example.
     const [first = text] = /^.*?(?:[.!?](?=$| [A-Z`])|:(?= `))/.exec(text) ?? []
     if (first === '') return undefined
-    const isPlanned = text.includes(notThrown) && !first.includes(notThrown)
-    return `${first.replace(/:$/, '.')}${isPlanned ? ` ${notThrown}` : ''}`
+    return first.replace(/:$/, '.')
   }
 
   private comment(symbol: ts.Symbol): string {
-    return ts.displayPartsToString(symbol.getDocumentationComment(this.checker)).replace(/\s+/g, ' ').trim()
+    return commentOf(symbol, this.checker)
   }
 
   private publicMembers(type: ts.Type): ts.Symbol[] {
@@ -319,13 +316,6 @@ class Reader {
   }
 
   private exportsOf(path: string): ReadonlyMap<string, ts.Symbol> {
-    const file = this.program.getSourceFile(`${this.root}/${path}`)
-    const module = file && this.checker.getSymbolAtLocation(file)
-    if (module === undefined) throw new Error(`${path} is not in the program`)
-    return new Map(this.checker.getExportsOfModule(module).map((symbol) => [symbol.name, this.resolved(symbol)]))
-  }
-
-  private resolved(symbol: ts.Symbol): ts.Symbol {
-    return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : this.checker.getAliasedSymbol(symbol)
+    return exportsOf(this.program, `${this.root}/${path}`)
   }
 }

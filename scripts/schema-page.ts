@@ -1,9 +1,10 @@
 import { type Column, is } from 'drizzle-orm'
 import { type ForeignKey, getTableConfig, PgTable } from 'drizzle-orm/pg-core'
-import ts from 'typescript'
+import type ts from 'typescript'
 import * as schema from '../src/schema/index.js'
 import { isSealed } from '../src/schema/shared/ciphertext.js'
 import { factsOf, type TableKind } from '../src/schema/shared/kinds.js'
+import { commentOf, exportsOf } from './doc-comments.js'
 
 /** Each table is in one area, so that a diagram has about ten at most. */
 const areas: Readonly<Record<string, readonly string[]>> = {
@@ -46,10 +47,13 @@ export function schemaPage(
   program: ts.Program,
   root: string,
 ): { readonly text: string; readonly faults: readonly string[] } {
-  const comments = commentsOf(program, `${root}/src/schema/index.ts`)
-  const tables = Object.entries(schema).flatMap(([exported, table]) =>
-    is(table, PgTable) ? [{ table, name: getTableConfig(table).name, comment: comments.get(exported) ?? '' }] : [],
-  )
+  const checker = program.getTypeChecker()
+  const exported = exportsOf(program, `${root}/src/schema/index.ts`)
+  const tables = Object.entries(schema).flatMap(([constant, table]) => {
+    const symbol = exported.get(constant)
+    const comment = symbol === undefined ? '' : commentOf(symbol, checker)
+    return is(table, PgTable) ? [{ table, name: getTableConfig(table).name, comment }] : []
+  })
   const placed = Object.values(areas).flat()
   const faults = [
     ...tables
@@ -126,19 +130,4 @@ function isUnique(table: PgTable, columns: readonly string[]): boolean {
       .map(({ config }) => config.columns.map((column) => ('name' in column ? column.name : ''))),
   ]
   return keys.some((key) => key.length > 0 && key.every((name) => name !== undefined && columns.includes(name)))
-}
-
-/** The doc comments of what a module exports, each on one line. */
-function commentsOf(program: ts.Program, path: string): ReadonlyMap<string, string> {
-  const checker = program.getTypeChecker()
-  const file = program.getSourceFile(path)
-  const module = file && checker.getSymbolAtLocation(file)
-  if (module === undefined) throw new Error(`${path} is not in the program`)
-  return new Map(
-    checker.getExportsOfModule(module).map((symbol) => {
-      const target = (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
-      const text = ts.displayPartsToString(target.getDocumentationComment(checker))
-      return [symbol.name, text.replace(/\s+/g, ' ').trim()]
-    }),
-  )
 }

@@ -17,14 +17,14 @@ import { actorFor, type ImpersonationOptions } from './operations/actors.js'
 import { Entitlements } from './operations/entitlements.js'
 import { idempotent, type IdempotentOptions, type JsonOf } from './operations/idempotency.js'
 import { Flags } from './operations/flags.js'
-import { FinalizableInvoices } from './operations/finalize-invoice.js'
-import { FirableSchedules } from './operations/fire-schedule.js'
+import { OrgInvoices } from './operations/finalize-invoice.js'
+import { OrgSchedules } from './operations/fire-schedule.js'
 import { ManagedApiKeys } from './operations/manage-api-keys.js'
 import { ManagedInvitations } from './operations/manage-invitations.js'
 import { ManagedMembers } from './operations/manage-members.js'
 import { ManagedRoles } from './operations/manage-roles.js'
-import { StaffedProjects } from './operations/project-members.js'
-import { SummedUsage } from './operations/usage-summary.js'
+import { OrgProjects } from './operations/org-projects.js'
+import { OrgUsage } from './operations/usage-summary.js'
 import { PaymentMethods } from './repositories/payment-methods.js'
 import { OrganizationSubscription } from './repositories/subscriptions.js'
 import { Tasks } from './repositories/tasks.js'
@@ -99,8 +99,8 @@ export class Org {
     return this.repository(ManagedInvitations)
   }
 
-  get invoices(): FinalizableInvoices {
-    return this.repository(FinalizableInvoices)
+  get invoices(): OrgInvoices {
+    return this.repository(OrgInvoices)
   }
 
   /** The language models that the organization has configured. */
@@ -121,16 +121,16 @@ export class Org {
     return this.repository(PaymentMethods)
   }
 
-  get projects(): StaffedProjects {
-    return this.repository(StaffedProjects)
+  get projects(): OrgProjects {
+    return this.repository(OrgProjects)
   }
 
   get roles(): ManagedRoles {
     return this.repository(ManagedRoles)
   }
 
-  get schedules(): FirableSchedules {
-    return this.repository(FirableSchedules)
+  get schedules(): OrgSchedules {
+    return this.repository(OrgSchedules)
   }
 
   /** The organization's plan and its period. */
@@ -152,8 +152,8 @@ export class Org {
   }
 
   /** What was used of each metric. */
-  get usage(): SummedUsage {
-    return this.repository(SummedUsage)
+  get usage(): OrgUsage {
+    return this.repository(OrgUsage)
   }
 
   get workflows(): Workflows {

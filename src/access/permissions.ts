@@ -33,7 +33,7 @@ async function insertNew(session: Session): Promise<string[]> {
        on conflict (key) do nothing
        returning key
      ), reworded as (
-       update platform.permissions p set description = w.description, updated_at = now()
+       update platform.permissions p set description = w.description, updated_at = statement_timestamp()
        from wanted w where w.key = p.key and w.description <> p.description
      ), given as (
        insert into platform.role_permissions (org_id, role_key, permission)

@@ -129,7 +129,7 @@ const addStatement = `with ${wantedCte}, fresh as (
     insert into platform.permissions (key, description) select w.key, w.description from wanted w
     on conflict (key) do nothing returning key
   ), reworded as (
-    update platform.permissions p set description = w.description, updated_at = now()
+    update platform.permissions p set description = w.description, updated_at = statement_timestamp()
     from wanted w where w.key = p.key and w.description <> p.description
   )
   select key from fresh order by key`

@@ -165,7 +165,7 @@ async function drop(session: Session, parent: Parent, name: string): Promise<str
       return `${count} ${count === 1 ? 'entry of it is' : 'entries of it are'} not sealed: run tenantry audit seal`
     // The chains now begin after the last entry that is dropped.
     await session.query(
-      `update platform.audit_seals s set base_seq = gone.seq, base_hash = gone.hash, updated_at = now()
+      `update platform.audit_seals s set base_seq = gone.seq, base_hash = gone.hash, updated_at = statement_timestamp()
        from (select distinct on (org_id) org_id, seq, hash from ${partition} order by org_id, seq desc) gone
        where s.org_id = gone.org_id and s.base_seq < gone.seq`,
     )

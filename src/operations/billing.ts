@@ -38,9 +38,9 @@ export class Billing {
   }
 
   /**
-   * Says which customer of the provider the organization is; null for none. Of another customer than before no subscription is known
-   * until the first event that is newer than those that came of that customer before. Throws ConflictError when another organization
-   * is that customer.
+   * Links the organization to a customer of the provider; null unlinks it. A new link forgets the subscription of the previous customer.
+   * Events of the new customer that are no newer than those it sent before are kept and not applied. Throws ConflictError when another
+   * organization is that customer.
    */
   async link(orgId: string, customer: { readonly customerId: string | null }): Promise<Subscription> {
     const about = { kind: 'org', id: parseId(orgId, 'orgId') } as const
@@ -56,7 +56,7 @@ export class Billing {
   }
 }
 
-/** The provider's time of the newest event that has told the organization of a subscription of that customer. */
+/** The provider's time of the newest event of that customer that had a subscription. */
 function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
   const rows = new ScopedTable(scope, billingEvents)
   const newest = ownStatement(

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { nilId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ownStatement } from '../core/statements/own-statements.js'
@@ -10,7 +9,7 @@ import { organizations } from '../schema/organizations.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type Task, tasks } from '../schema/tasks.js'
 import { workflows } from '../schema/workflows.js'
-import { organizationsWithExpired, requeueIn } from './requeue-leases.js'
+import { requeueExpired } from './requeue-leases.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 const fairOptions = claimOptions.extend({
@@ -54,7 +53,7 @@ export class SystemTasks {
   /** Queues running tasks with an expired lease again, or fails those without attempts left. Returns how many. */
   async requeueExpired(options: RequeueOptions = {}): Promise<number> {
     const { limit } = parseInput(requeueOptions, options)
-    return operate(this.work, 'tasks.requeueExpired', undefined, (scope) => requeueAll(scope, limit), {
+    return operate(this.work, 'tasks.requeueExpired', undefined, (scope) => requeueExpired(scope, limit), {
       isRecorded: (requeued) => requeued > 0,
       metadata: (requeued) => ({ tasks: requeued }),
     })
@@ -130,11 +129,12 @@ function waitingOrganizations(scope: Scope, { kinds, perOrg }: FairClaim): Query
 }
 
 /** The organization may have been suspended since it was found. */
-const isOpen = `exists (select from "platform"."organizations" where "id" = $1 and "status" = 'active' and "deleted_at" is null)`
+const isOpen = () =>
+  `exists (select from ${planOf(organizations).sql} where "id" = $1 and "status" = 'active' and "deleted_at" is null)`
 
 function claimIn(scope: Scope, orgId: string, asked: FairClaim, limit: number): Query<ClaimedTask[]> {
   const statement = ownStatement(planOf(tasks), claimIn, 'claim', true, (table) =>
-    claimText(table, planOf(workflows), isOpen),
+    claimText(table, planOf(workflows), isOpen()),
   )
   const rows = allRows<Task>(scope, tasks)
   return rows.run(
@@ -142,18 +142,4 @@ function claimIn(scope: Scope, orgId: string, asked: FairClaim, limit: number): 
     () => [orgId, ...claimValues({ ...asked, limit })],
     (result) => rows.rowsOf(result).sort(byUrgency) as ClaimedTask[],
   )
-}
-
-async function requeueAll(scope: Scope, limit: number): Promise<number> {
-  let requeued = 0
-  let last = nilId
-  while (requeued < limit) {
-    const found = await organizationsWithExpired(scope, last)
-    for (const id of found) {
-      if (requeued < limit) requeued += await requeueIn(scope, id, limit - requeued)
-      last = id
-    }
-    if (found.length === 0) return requeued
-  }
-  return requeued
 }

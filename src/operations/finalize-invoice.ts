@@ -13,7 +13,7 @@ import { subscriptions } from '../schema/subscriptions.js'
 const permission = 'invoices'
 
 /** The organization's invoices with `finalize`, which also takes a number from the subscription. */
-export class FinalizableInvoices extends Invoices {
+export class OrgInvoices extends Invoices {
   /**
    * Opens a draft and gives it the organization's next number. The numbers have no gaps: one that is taken in a transaction which fails is
    * taken again. Throws ConflictError for an invoice that is no draft, and in an organization without a subscription.
@@ -42,7 +42,7 @@ const finalizing: GuardedChange = {
 /** The next number. Until the transaction ends, whoever wants another one waits, and gets this one if the transaction fails. */
 export function takeInvoiceNumber(scope: Scope): Query<number> {
   const rows = new ScopedTable(scope, subscriptions, undefined, { permission })
-  const take = ownStatement(rows.plan, FinalizableInvoices, 'takeInvoiceNumber', true, ({ sql, visible }) => ({
+  const take = ownStatement(rows.plan, OrgInvoices, 'takeInvoiceNumber', true, ({ sql, visible }) => ({
     verb: 'update',
     ctes: [],
     head: `update ${sql} set "next_invoice_number" = "next_invoice_number" + 1, "updated_at" = statement_timestamp()`,

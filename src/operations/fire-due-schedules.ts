@@ -76,12 +76,12 @@ export class SystemSchedules {
   }
 }
 
-/** Whether it may be fired: `s` is the schedule. `moment` is the parameter of the time. */
+/** Whether the schedule `s` may be fired. `case`, because row security lets no `coalesce` into an index condition. */
 const isDue = (moment: string) => `s."enabled" and s."deleted_at" is null
   and s."next_run_at" <= case when ${moment}::timestamptz is null then statement_timestamp() else ${moment}::timestamptz end`
-const joined = (schema: { o: string; w: string }) => `
-  join ${schema.o} on o."id" = s."org_id" and o."status" = 'active' and o."deleted_at" is null
-  join ${schema.w} on w."org_id" = s."org_id" and w."id" = s."workflow_id" and w."deleted_at" is null and w."status" <> 'archived'`
+const joined = () => `
+  join ${planOf(organizations).as('o').sql} on o."id" = s."org_id" and o."status" = 'active' and o."deleted_at" is null
+  join ${planOf(workflows).as('w').sql} on w."org_id" = s."org_id" and w."id" = s."workflow_id" and w."deleted_at" is null and w."status" <> 'archived'`
 
 interface Due {
   readonly orgId: string
@@ -96,7 +96,7 @@ function dueSchedules(work: SystemWork, limit: number, at: Date | undefined): Qu
     dueSchedules,
     'due',
     false,
-    (plan) => `select s."org_id", s."id" from ${plan.as('s').sql} ${joined(names())} where ${isDue('$1')}
+    (plan) => `select s."org_id", s."id" from ${plan.as('s').sql} ${joined()} where ${isDue('$1')}
       order by row_number() over (partition by s."org_id" order by s."next_run_at"), s."next_run_at" limit $2::bigint`,
   )
   return rows.run(
@@ -114,7 +114,7 @@ function lockDue(
   const rows = new ScopedTable<Schedule>(scope, schedules)
   const statement = ownStatement(rows.plan, lockDue, 'lock', false, (plan: TablePlan) => {
     const s = plan.as('s')
-    return `select ${s.selected}, statement_timestamp() from ${s.sql} ${joined(names())}
+    return `select ${s.selected}, statement_timestamp() from ${s.sql} ${joined()}
       where ${s.owned} and s."id" = $2 and ${isDue('$3')} for no key update of s skip locked`
   })
   return rows.run(
@@ -126,5 +126,3 @@ function lockDue(
     },
   )
 }
-
-const names = () => ({ o: planOf(organizations).as('o').sql, w: planOf(workflows).as('w').sql })

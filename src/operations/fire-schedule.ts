@@ -20,7 +20,7 @@ export interface Fired {
 }
 
 /** The organization's schedules with `fire`, which also reads the workflow and queues a task. */
-export class FirableSchedules extends Schedules {
+export class OrgSchedules extends Schedules {
   /**
    * Queues the due run and moves the schedule to the next one. A run is queued once, however often and from however many places
    * this is called. A run is missed when the next one became due before it was fired: `skip` passes it over, `run_once` queues the
@@ -59,7 +59,7 @@ export async function fireLocked(scope: Scope, schedule: Schedule, now: Date): P
   const taskId = run === undefined ? undefined : await queueRun(scope, schedule, run)
   const managed = { nextRunAt: nextRun(cron, timezone, now), lastRunAt: run }
   const rows = new ScopedTable<Schedule>(scope, schedules)
-  return { taskId, schedule: await rows.updateRow(shape.noInput, id, {}, { managed }) }
+  return { taskId, schedule: await rows.updateRow(shape.noInput, id, {}, { managed, event: 'fire' }) }
 }
 
 /** Whether the workflow may run. It can be neither deleted nor archived until the transaction ends. */

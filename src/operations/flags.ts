@@ -32,12 +32,12 @@ export interface KeyedFlagOverride extends FlagOverride {
   readonly flagKey: string
 }
 
-const ofFlags = { permission: 'flags' }
+const tableOptions = { permission: 'flags' }
 const key = shape.label(100)
-const everyFlag = z.strictObject({ strict: z.boolean().optional() })
-const thatFlag = everyFlag.extend({ key })
-const named = z.strictObject({ key })
-const overridden = flagOverrideValues.extend({ key })
+const evaluateAllInput = z.strictObject({ strict: z.boolean().optional() })
+const evaluateInput = evaluateAllInput.extend({ key })
+const keyInput = z.strictObject({ key })
+const overrideInput = flagOverrideValues.extend({ key })
 
 /** The feature flags of the platform, as they are for this organization. */
 export class Flags {
@@ -49,7 +49,7 @@ export class Flags {
    */
   evaluate(key: string, options?: EvaluationOptions): Query<FlagEvaluation> {
     return this.read({
-      asked: () => parseInput(thatFlag, { ...given(options), key }),
+      asked: () => parseInput(evaluateInput, { ...given(options), key }),
       call: ({ key }) => ({ statement: oneFlag, values: [this.orgId, key] }),
       answer: (states, { key }, now) => evaluationOf(states, key, this.orgId, now),
     })
@@ -58,7 +58,7 @@ export class Flags {
   /** Every flag that is not archived, by its key. Otherwise as `evaluate`. */
   evaluateAll(options?: EvaluationOptions): Query<Readonly<Record<string, FlagEvaluation>>> {
     return this.read({
-      asked: () => parseInput(everyFlag, given(options)),
+      asked: () => parseInput(evaluateAllInput, given(options)),
       call: () => ({ statement: allFlags, values: [this.orgId] }),
       answer: (states, _, now) => {
         const evaluations = [...states.keys()].map((key) => evaluationOf(states, key, this.orgId, now))
@@ -99,7 +99,7 @@ export class Flags {
         enabled,
         reason = null,
         expiresAt = null,
-      } = parseInput(overridden, { ...ownProperties(values), key })
+      } = parseInput(overrideInput, { ...ownProperties(values), key })
       const flag = await findFlag(scope, flagKey, expiresAt)
       if (flag === undefined || flag.isArchived) throw new NotFoundError('feature_flags')
       if (flag.isPast) throw new InvalidInputError('expiresAt', 'must be in the future')
@@ -117,7 +117,7 @@ export class Flags {
   /** Removes the organization's override. Returns whether there was one. */
   clear(key: string): Promise<boolean> {
     return this.changing(async (scope, rows) => {
-      const flag = await findFlag(scope, parseInput(named, { key }).key)
+      const flag = await findFlag(scope, parseInput(keyInput, { key }).key)
       return flag !== undefined && (await rows.deleteRows({ flagId: flag.id })) > 0
     })
   }
@@ -127,17 +127,17 @@ export class Flags {
   }
 
   private rows(scope: Scope): ScopedTable<FlagOverride> {
-    return new ScopedTable<FlagOverride>(scope, organizationFeatureFlags, ofFlags)
+    return new ScopedTable<FlagOverride>(scope, organizationFeatureFlags, tableOptions)
   }
 
-  private read<Asked extends z.output<typeof everyFlag>, T>(evaluation: Evaluation<Asked, T>): Query<T> {
+  private read<Asked extends z.output<typeof evaluateAllInput>, T>(evaluation: Evaluation<Asked, T>): Query<T> {
     const { context, isDirect } = this.scope
     const shared = context.rules.flags as SharedReads<FlagStates> | undefined
     if (isDirect && shared !== undefined) return this.readShared(evaluation, shared) as Query<T>
     return this.readNow(evaluation, evaluation.asked)
   }
 
-  private async readShared<Asked extends z.output<typeof everyFlag>, T>(
+  private async readShared<Asked extends z.output<typeof evaluateAllInput>, T>(
     evaluation: Evaluation<Asked, T>,
     shared: SharedReads<FlagStates>,
   ): Promise<T> {
@@ -158,7 +158,7 @@ export class Flags {
     const { flags } = this.scope.context.rules
     return this.scope.steps(
       async (scope) => {
-        scope.context.rules.authorize(`${ofFlags.permission}:write`, undefined)
+        scope.context.rules.authorize(`${tableOptions.permission}:write`, undefined)
         return work(scope, this.rows(scope))
       },
       // Another call may have read, and kept, what was there before the commit.

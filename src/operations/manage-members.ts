@@ -237,7 +237,7 @@ export class ManagedMembers extends Members {
     const revoke = ownStatement(keys.plan, ManagedMembers, 'revoke', true, ({ sql, visible }) => ({
       verb: 'update',
       ctes: [],
-      head: `update ${sql} set "status" = 'revoked', "revoked_at" = now(), "updated_at" = now()`,
+      head: `update ${sql} set "status" = 'revoked', "revoked_at" = now(), "updated_at" = statement_timestamp()`,
       where: `${visible} and "user_id" = $2 and "status" = 'active'`,
       returning: '',
     }))

@@ -117,7 +117,7 @@ export class ManagedRoles extends Roles {
     const back = this.change('create', ({ sql, selected }) => ({
       verb: 'update',
       ctes: [],
-      head: `update ${sql} set "name" = $3::text, "description" = $4::text, "applies_to" = $5::text, "updated_at" = now(), "deleted_at" = null`,
+      head: `update ${sql} set "name" = $3::text, "description" = $4::text, "applies_to" = $5::text, "updated_at" = statement_timestamp(), "deleted_at" = null`,
       where: `"org_id" = $1 and "key" = $2::text and "deleted_at" is not null`,
       returning: selected,
     }))

@@ -64,7 +64,7 @@ export async function admit(
     verb: 'update',
     ctes: [],
     head: `update ${sql} set "email" = $3::text, "display_name" = $4::text, "role" = $5::text, "invited_at" = $6::timestamptz,
-      "invited_by" = $7::uuid, "status" = 'active', "joined_at" = now(), "auth_epoch" = "auth_epoch" + 1, "updated_at" = now(),
+      "invited_by" = $7::uuid, "status" = 'active', "joined_at" = now(), "auth_epoch" = "auth_epoch" + 1, "updated_at" = statement_timestamp(),
       "deleted_at" = null`,
     where: `"org_id" = $1 and "user_id" = $2 and ("deleted_at" is not null or "status" = 'inactive')`,
     returning: selected,

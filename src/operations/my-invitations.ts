@@ -234,7 +234,7 @@ async function settle(rows: ScopedTable<Invitation>, id: string, userId: string)
   const accept = ownStatement(rows.plan, MyInvitations, 'accept', true, ({ sql, visible }) => ({
     verb: 'update',
     ctes: [],
-    head: `update ${sql} set "accepted_at" = now(), "accepted_by" = $3::uuid, "updated_at" = now()`,
+    head: `update ${sql} set "accepted_at" = now(), "accepted_by" = $3::uuid, "updated_at" = statement_timestamp()`,
     where: `${visible} and "id" = $2::uuid`,
     returning: '',
   }))
@@ -249,7 +249,7 @@ const decline = (rows: ScopedTable<Invitation>) =>
   ownStatement(rows.plan, MyInvitations, 'decline', true, ({ sql, visible }) => ({
     verb: 'update',
     ctes: [],
-    head: `update ${sql} set "declined_at" = now(), "updated_at" = now()`,
+    head: `update ${sql} set "declined_at" = now(), "updated_at" = statement_timestamp()`,
     where: `${visible} and "id" = $2::uuid`,
     returning: '',
   }))

@@ -22,7 +22,7 @@ import {
   type ProjectAddonPatch,
   projectAddons,
 } from '../schema/addons.js'
-import { projects } from '../schema/projects.js'
+import { inProject } from '../schema/in-project.js'
 import * as shape from '../schema/shared/shapes.js'
 
 export interface AddonChoice extends Omit<NewProjectAddon, 'projectId'> {}
@@ -47,7 +47,6 @@ export interface ProjectAddonList {
 }
 
 const options = { permission: 'projects' }
-const inProject = { property: 'projectId', parent: projects }
 
 const notActive: Guard = {
   when: `"project_addons"."status" <> 'active'`,

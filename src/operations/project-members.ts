@@ -7,56 +7,12 @@ import { withCondition } from '../core/statements/filters.js'
 import type { ListOptions, Page } from '../core/statements/pages.js'
 import { planOfChildren } from '../core/statements/table-plan.js'
 import { ownProperties, parseInput } from '../core/values.js'
-import { ProjectCredentials } from '../repositories/credentials.js'
-import { ProjectDatabases } from '../repositories/databases.js'
-import { ProjectCompute, ProjectDisk } from '../repositories/infrastructure.js'
-import { ProjectMetrics } from '../repositories/project-metrics.js'
-import { Projects } from '../repositories/projects.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
-import { projects } from '../schema/projects.js'
-import { ProjectAddons } from './project-addons.js'
+import { inProject } from '../schema/in-project.js'
 import { actingUser, assertHoldsRole, grantableRole, lockForManagement, parseRole } from './role-rights.js'
 import * as shape from '../schema/shared/shapes.js'
 
 const permission = 'projects'
-
-/** The projects with their members, keys and infrastructure. */
-export class StaffedProjects extends Projects {
-  /** The paid extras of projects. */
-  get addons(): ProjectAddons {
-    return new ProjectAddons(this.scope)
-  }
-
-  /** The machines of projects. */
-  get compute(): ProjectCompute {
-    return new ProjectCompute(this.scope)
-  }
-
-  /** The keys of projects. */
-  get credentials(): ProjectCredentials {
-    return new ProjectCredentials(this.scope)
-  }
-
-  /** The databases of projects. */
-  get databases(): ProjectDatabases {
-    return new ProjectDatabases(this.scope)
-  }
-
-  /** The disks of projects. */
-  get disk(): ProjectDisk {
-    return new ProjectDisk(this.scope)
-  }
-
-  /** The members of projects. */
-  get members(): ProjectMembers {
-    return new ProjectMembers(this.scope)
-  }
-
-  /** The measurements of projects. */
-  get metrics(): ProjectMetrics {
-    return new ProjectMetrics(this.scope)
-  }
-}
 
 /**
  * The members of projects. A role in a project adds to the role in the organization, for that project alone. With an actor, nobody
@@ -101,7 +57,7 @@ export class ProjectMembers {
   }
 
   private of(projectId: string, scope = this.scope): ScopedTable<ProjectMember> {
-    const plan = planOfChildren(projectMembers, { property: 'projectId', parent: projects })
+    const plan = planOfChildren(projectMembers, inProject)
     return new ScopedTable<ProjectMember>(scope, projectMembers, { permission }, { project: projectId, plan })
   }
 

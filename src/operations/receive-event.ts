@@ -1,20 +1,18 @@
 import { databaseTime } from '../core/database-time.js'
-import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
+import { ConflictError, NotFoundError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
-import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
 import { type BillingEvent, billingEvents, newBillingEvent } from '../schema/billing-events.js'
-import { type BillingPlan, billingPlans } from '../schema/billing-plans.js'
 import { organizations } from '../schema/organizations.js'
 import type { JsonObject } from '../schema/shared/json.js'
-import * as shape from '../schema/shared/shapes.js'
 import { type Subscription, subscriptions } from '../schema/subscriptions.js'
-import { type Applying, type Event, isNewer } from './applied-event.js'
+import type { Applying, Event } from './applied-event.js'
 import { receiveInvoice } from './receive-invoice.js'
 import { receivePaymentMethod } from './receive-payment-method.js'
+import { receiveSubscription } from './receive-subscription.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 export type ReceivedPart = 'subscription' | 'invoice' | 'paymentMethod'
@@ -139,43 +137,4 @@ async function applyParts(applying: Applying): Promise<ReceivedPart[]> {
   const applied: ReceivedPart[] = []
   for (const [part, apply] of parts) if ((await apply?.()) === true) applied.push(part)
   return applied
-}
-
-type Told = NonNullable<Event['subscription']>
-
-async function receiveSubscription({ scope, event, subscription: known }: Applying, told: Told): Promise<boolean> {
-  if (!isNewer(event, known.providerUpdatedAt) || isOfEarlier(known, told)) return false
-  const { id, planId, status, cancelAtPeriodEnd = false, canceledAt, ...period } = told
-  const isCanceled = status === 'canceled' || cancelAtPeriodEnd
-  const managed = {
-    ...(planId === undefined ? {} : await planOfCatalog(scope, planId)),
-    status,
-    currentPeriodStart: period.currentPeriodStart,
-    currentPeriodEnd: period.currentPeriodEnd,
-    cancelAtPeriodEnd,
-    canceledAt: isCanceled ? (canceledAt ?? event.createdAt) : null,
-    trialEndsAt: period.trialEndsAt ?? null,
-    stripeSubscriptionId: id,
-    providerUpdatedAt: event.createdAt,
-  }
-  const rows = new ScopedTable<Subscription>(scope, subscriptions)
-  await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'receive' })
-  return true
-}
-
-/** The end of a subscription that another one has replaced at the provider says nothing about that other one. */
-const isOfEarlier = ({ stripeSubscriptionId, status }: Subscription, told: Told): boolean =>
-  stripeSubscriptionId !== null &&
-  stripeSubscriptionId !== told.id &&
-  status !== 'canceled' &&
-  (told.status === 'canceled' || told.status === 'incomplete')
-
-/** An archived plan too: its subscribers keep it. */
-function planOfCatalog(scope: Scope, id: string): Promise<{ readonly planId: string; readonly planName: string }> {
-  const plans = new ScopedTable<BillingPlan>(scope, billingPlans)
-  const found: Query<BillingPlan | undefined> = plans.findRow({ id })
-  return found.then((plan) => {
-    if (plan === undefined) throw new InvalidInputError('event.subscription.planId', 'is not a plan of the catalog')
-    return { planId: plan.id, planName: plan.name }
-  })
 }

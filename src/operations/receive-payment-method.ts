@@ -9,8 +9,8 @@ import type { Applying, Event } from './applied-event.js'
 type Told = NonNullable<Event['paymentMethod']>
 
 /**
- * Makes the payment method, changes the one with the provider's id, or removes it. Returns whether no event that is as new has told of it
- * before.
+ * Makes the payment method, changes the one with the provider's id, or removes it. Returns false where an event about this payment
+ * method that is as new or newer came before.
  */
 export async function receivePaymentMethod(applying: Applying, told: Told): Promise<boolean> {
   if (!(await isNewest(applying, told.id))) return false

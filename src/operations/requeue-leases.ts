@@ -1,3 +1,4 @@
+import { nilId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ownStatement } from '../core/statements/own-statements.js'
@@ -5,6 +6,21 @@ import { planOf } from '../core/statements/table-plan.js'
 import { leaseIsExpired, requeued } from '../repositories/tasks.js'
 import { type Task, tasks } from '../schema/tasks.js'
 import { allRows } from './system-operation.js'
+
+/** Requeues at most `limit` tasks with an expired lease, or fails those without attempts left. Returns how many. */
+export async function requeueExpired(scope: Scope, limit: number): Promise<number> {
+  let requeued = 0
+  let last = nilId
+  while (requeued < limit) {
+    const found = await organizationsWithExpired(scope, last)
+    for (const id of found) {
+      if (requeued < limit) requeued += await requeueIn(scope, id, limit - requeued)
+      last = id
+    }
+    if (found.length === 0) return requeued
+  }
+  return requeued
+}
 
 const hasExpiredLease = `"status" = 'running' and ${leaseIsExpired}`
 

@@ -68,7 +68,7 @@ function revokeApiKeys(scope: Scope, id: string): Query<RetiredMasterKey['apiKey
   const revoke = ownStatement(rows.plan, retireMasterKey, 'revoke', true, ({ sql, resource }) => ({
     verb: 'update',
     ctes: [],
-    head: `update ${sql} set "status" = 'revoked', "revoked_at" = now(), "updated_at" = now()`,
+    head: `update ${sql} set "status" = 'revoked', "revoked_at" = now(), "updated_at" = statement_timestamp()`,
     where: `"pepper_id" = $1::text and ${isLiveKey(resource)}`,
     returning: '"org_id", "id", "name"',
   }))
@@ -84,7 +84,7 @@ function revokeInvitations(scope: Scope, id: string): Query<number> {
   const revoke = ownStatement(rows.plan, retireMasterKey, 'revoke', true, ({ sql, resource }) => ({
     verb: 'update',
     ctes: [],
-    head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
+    head: `update ${sql} set "revoked_at" = now(), "updated_at" = statement_timestamp()`,
     where: `"pepper_id" = $1::text and ${isPendingInvitation(resource)}`,
     returning: '',
   }))
@@ -98,7 +98,7 @@ function revokeInvitations(scope: Scope, id: string): Query<number> {
 /** With an entry in the log of each person. */
 const endSessions = statement(
   `with ended as (
-     update platform.user_sessions s set revoked_at = now(), revoked_reason = 'system', updated_at = now()
+     update platform.user_sessions s set revoked_at = now(), revoked_reason = 'system', updated_at = statement_timestamp()
      where s.pepper_id = $1 and ${isLiveSession('s')} returning s.user_id, s.id
    )
    insert into platform.user_audit_logs (user_id, id, event_type, session_id)

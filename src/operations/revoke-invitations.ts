@@ -19,7 +19,7 @@ export function revokeInvitations(
   const revoke = ownStatement(rows.plan, revokeInvitations, `revoke ${which}`, true, ({ sql, visible, resource }) => ({
     verb: 'update',
     ctes: [],
-    head: `update ${sql} set "revoked_at" = now(), "updated_at" = now()`,
+    head: `update ${sql} set "revoked_at" = now(), "updated_at" = statement_timestamp()`,
     where: `${visible} and ${conditions[which]} and ${isUnsettled(resource)}`,
     returning: '',
   }))

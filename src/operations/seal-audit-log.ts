@@ -76,22 +76,23 @@ export class SealPass {
       this.isComplete = true
       return undefined
     }
-    const { done, batch } = await this.sealed(id, size)
+    const { done, isLast } = await this.sealed(id, size)
     this.entries += done
     if (done > 0 && this.isNew) this.organizations++
-    this.isNew = done < batch
+    this.isNew = isLast
     if (this.isNew) this.goOn(id)
     return id
   }
 
-  /** None where even one entry alone fails: the others of the organization stand behind it in the chain. */
-  private async sealed(id: string, size: number): Promise<{ done: number; batch: number }> {
+  /** Seals nothing of the organization when a single entry fails: the entries behind it cannot be chained without it. */
+  private async sealed(id: string, size: number): Promise<{ done: number; isLast: boolean }> {
     try {
-      return await this.batches.run(size, (batch) => sealBatch(this.work, this.keys, id, batch))
+      const { done, batch } = await this.batches.run(size, (rows) => sealBatch(this.work, this.keys, id, rows))
+      return { done, isLast: done < batch }
     } catch (error) {
       if (!isTooMuch(error)) throw error
       this.notSealed.push({ orgId: id, code: error.code })
-      return { done: 0, batch: 1 }
+      return { done: 0, isLast: true }
     }
   }
 

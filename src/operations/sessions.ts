@@ -87,7 +87,7 @@ export class Sessions {
       const statement = ownStatement(rows.plan, Sessions, 'revoke others', true, ({ sql, visible }) => ({
         verb: 'update',
         ctes: [],
-        head: `update ${sql} set "revoked_at" = now(), "revoked_reason" = 'signed_out', "updated_at" = now()`,
+        head: `update ${sql} set "revoked_at" = now(), "revoked_reason" = 'signed_out', "updated_at" = statement_timestamp()`,
         where: `${visible} and "id" <> $2 and "revoked_at" is null`,
         returning: '',
       }))

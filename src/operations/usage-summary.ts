@@ -63,7 +63,7 @@ export interface UsageSummary {
 }
 
 /** What the organization has used: events, each recorded once for its key, and their sums. */
-export class SummedUsage extends Usage {
+export class OrgUsage extends Usage {
   /**
    * Adds up exactly what was used: `org.usage.summary({ from, to, by: 'day' })`. Without `from` and `to` it is the current period of the
    * subscription, and by metric it has the limits of the plan too. Throws NotFoundError for an organization without a subscription, and

@@ -16,6 +16,7 @@ import {
   credentialSecretsPatch,
   newCredentials,
 } from '../schema/credentials.js'
+import { inProject } from '../schema/in-project.js'
 import { type Project, projects, projectSecrets } from '../schema/projects.js'
 import type { Secret } from '../schema/shared/secret.js'
 
@@ -96,4 +97,4 @@ export class ProjectCredentials {
   }
 }
 
-const liveOnes = () => planOfChildren(credentials, { property: 'projectId', parent: projects })
+const liveOnes = () => planOfChildren(credentials, inProject)

@@ -31,7 +31,9 @@ import {
   type NewDatabaseMetric,
   newDatabaseMetric,
 } from '../schema/databases.js'
+import { inProject } from '../schema/in-project.js'
 import { projects } from '../schema/projects.js'
+import { clock } from '../schema/shared/clock.js'
 import type { Secret } from '../schema/shared/secret.js'
 import * as shape from '../schema/shared/shapes.js'
 
@@ -40,16 +42,15 @@ export interface DatabaseValues extends Omit<NewDatabase, 'projectId'>, Partial<
 export interface DatabaseChanges extends DatabasePatch, Partial<DatabaseSecrets> {}
 
 const options = { permission: 'projects' }
-const inProject = { property: 'projectId', parent: projects }
 const inDatabase = { property: 'databaseId', parent: databases }
 const secrets = databaseSecrets.partial().shape
 const newWithSecret = newDatabase.extend(secrets)
 const patchWithSecret = databasePatch.extend(secrets)
 
 const newerHealth: GuardedChange = {
-  set: `"health" = $4::text, "health_checked_at" = coalesce($5::timestamptz, clock.moment)`,
-  from: '(select statement_timestamp() as moment) as clock',
-  when: `"health_checked_at" is null or "health_checked_at" <= coalesce($5::timestamptz, clock.moment)`,
+  set: `"health" = $4::text, "health_checked_at" = coalesce($5::timestamptz, clock.now)`,
+  from: clock,
+  when: `"health_checked_at" is null or "health_checked_at" <= coalesce($5::timestamptz, clock.now)`,
   ask: 'true',
   refuse: () => new ConflictError('databases', ['healthCheckedAt'], 'databases: a later check is recorded already'),
 }

@@ -16,14 +16,13 @@ import {
   type NewDiskConfig,
   newDiskConfig,
 } from '../schema/infrastructure.js'
-import { projects } from '../schema/projects.js'
+import { inProject } from '../schema/in-project.js'
 
 export interface DiskValues extends Omit<NewDiskConfig, 'projectId'> {}
 export interface ComputeValues extends Omit<NewComputeConfig, 'projectId'> {}
 
 const ofDisks = { permission: 'projects', limit: { name: 'disk_gb', sum: 'sizeGb' } }
 const ofComputes = { permission: 'projects' }
-const parent = { property: 'projectId', parent: projects }
 
 const onlyGrows: Guard = {
   when: `"disk_config"."size_gb" <= excluded."size_gb"`,
@@ -57,7 +56,7 @@ export class ProjectDisk {
   }
 
   private of(projectId: string): ScopedTable<DiskConfig> {
-    const use = { project: parseId(projectId, 'projectId'), plan: planOfChildren(diskConfig, parent) }
+    const use = { project: parseId(projectId, 'projectId'), plan: planOfChildren(diskConfig, inProject) }
     return new ScopedTable<DiskConfig>(this.scope, diskConfig, ofDisks, use)
   }
 }
@@ -82,7 +81,7 @@ export class ProjectCompute {
   }
 
   private of(projectId: string): ScopedTable<ComputeConfig> {
-    const use = { project: parseId(projectId, 'projectId'), plan: planOfChildren(computeConfig, parent) }
+    const use = { project: parseId(projectId, 'projectId'), plan: planOfChildren(computeConfig, inProject) }
     return new ScopedTable<ComputeConfig>(this.scope, computeConfig, ofComputes, use)
   }
 }

@@ -20,6 +20,7 @@ import {
   type NewInvoiceLine,
   newInvoiceLines,
 } from '../schema/invoices.js'
+import { clock } from '../schema/shared/clock.js'
 import { differenceOf, isNegative, productOf, sumOf } from '../schema/shared/exact-decimals.js'
 import * as shape from '../schema/shared/shapes.js'
 
@@ -179,7 +180,7 @@ const pay: GuardedChange = {
   set: `"amount_paid" = "amount_paid" + ${amount}, "amount_due" = "amount_due" - ${amount},
     "status" = case when "amount_due" = ${amount} then 'paid' else "status" end,
     "paid_at" = case when "amount_due" = ${amount} then clock.now else "paid_at" end`,
-  from: '(select statement_timestamp() as now) clock',
+  from: clock,
   when: `"status" in (${payable.map((status) => `'${status}'`).join(', ')}) and ${amount} <= "amount_due"`,
   ask: '"status", "amount_due"',
   refuse: ([status, due]) =>

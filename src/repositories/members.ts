@@ -3,21 +3,18 @@ import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { type ApiKey, apiKeys } from '../schema/api-keys.js'
 import { type Member, organizationMembers } from '../schema/members.js'
-import { type ProjectMember, projectMembers } from '../schema/project-members.js'
 import { type Role, roles } from '../schema/roles.js'
 
 export interface MemberRelations {
-  readonly roleRow: Role | null
+  readonly heldRole: Role | null
   readonly apiKeys: ApiKey[]
-  readonly projectMembers: ProjectMember[]
 }
 
 const options = {
   permission: 'members',
   includes: {
-    roleRow: { one: roles, by: 'role' },
+    heldRole: { one: roles, by: 'role' },
     apiKeys: { many: apiKeys, by: 'userId' },
-    projectMembers: { many: projectMembers, by: 'userId', permission: 'projects' },
   },
 }
 

@@ -91,7 +91,7 @@ export class PaymentMethods extends ScopedRepository<PaymentMethod> {
     )
   }
 
-  /** Whichever it is: `remove` waits for nobody, and may have removed it. */
+  /** Clears the flag of whichever row is the default now. `remove` takes no lock, so there may be none. */
   private resetDefault(): Query<void> {
     const reset = this.change('makeDefault reset', ({ sql, visible }) => ({
       verb: 'update',

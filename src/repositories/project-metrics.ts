@@ -15,7 +15,7 @@ import {
   type ProjectMetric,
   projectMetrics,
 } from '../schema/project-metrics.js'
-import { projects } from '../schema/projects.js'
+import { inProject } from '../schema/in-project.js'
 
 const metricNames = [
   'cpuUsage',
@@ -83,7 +83,7 @@ export class ProjectMetrics {
       this.scope.context.rules.authorize('projects:read', project)
       const { metrics, ...asked } = parseInput(metricQuery, range)
       const wanted = metricNames.filter((name) => metrics?.includes(name) ?? true)
-      const plan = planWithin(projectMetrics, { property: 'projectId', parent: projects })
+      const plan = planWithin(projectMetrics, inProject)
       const statement = ownStatement(plan, ProjectMetrics, `buckets ${wanted.join()}`, false, (table) =>
         bucketsText(table, wanted),
       )

@@ -4,8 +4,10 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
+import { planOf } from '../core/statements/table-plan.js'
 import { type GuardedChange, unguarded } from '../core/statements/updates.js'
 import { parseInput } from '../core/values.js'
+import { billingPlans } from '../schema/billing-plans.js'
 import * as shape from '../schema/shared/shapes.js'
 import {
   hasEnded,
@@ -126,44 +128,45 @@ export class OrganizationSubscription {
   }
 }
 
-// By the clock after the lock: whoever waited for it began before the other one ended the subscription.
+// clock_timestamp(): a call that waited for the row lock began before the end that the other call set.
 const now = 'pg_catalog.clock_timestamp()'
-const isOver = hasEnded('subscriptions', now)
+const overSql = hasEnded('subscriptions', now)
 
-const hasEndedAlready = (verb: string) =>
+const endedError = (verb: string) =>
   new ConflictError('subscriptions', ['status'], `subscriptions: cannot ${verb}: the subscription has ended`)
 
-const isOffered = (plan: string) => `exists (select from "platform"."billing_plans" where "id" = ${plan} and "active")`
+const plans = planOf(billingPlans).sql
+const offeredSql = `exists (select from ${plans} where "id" = $2::text and "active")`
 
 const changePlan: GuardedChange = {
   set: '"plan_id" = chosen.plan, "plan_name" = chosen.label',
-  from: `(select "id" as plan, "name" as label from "platform"."billing_plans" where "id" = $2::text and "active") as chosen`,
-  when: `not ${isOver}`,
-  ask: `${isOver}, ${isOffered('$2::text')}`,
+  from: `(select "id" as plan, "name" as label from ${plans} where "id" = $2::text and "active") as chosen`,
+  when: `not ${overSql}`,
+  ask: `${overSql}, ${offeredSql}`,
   refuse([isOver, isOffered]) {
     if (isOffered !== true) return new InvalidInputError('planId', 'is not an active plan of the catalog')
     // The plan was activated after the statement began.
-    return isOver === true ? hasEndedAlready('change the plan') : new RetryableError('serialization')
+    return isOver === true ? endedError('change the plan') : new RetryableError('serialization')
   },
 }
 
 const refusal = (verb: string, otherwise: string): Pick<GuardedChange, 'ask' | 'refuse'> => ({
-  ask: isOver,
+  ask: overSql,
   refuse: ([isOver]) =>
     isOver === true
-      ? hasEndedAlready(verb)
+      ? endedError(verb)
       : new ConflictError('subscriptions', ['cancelAtPeriodEnd'], `subscriptions: cannot ${verb}: ${otherwise}`),
 })
 
 /** `$2` is whether it ends with its period. */
 const cancel: GuardedChange = {
   set: `"cancel_at_period_end" = $2::boolean, "canceled_at" = statement_timestamp()`,
-  when: `not ("cancel_at_period_end" and $2::boolean) and not ${isOver}`,
+  when: `not ("cancel_at_period_end" and $2::boolean) and not ${overSql}`,
   ...refusal('cancel', 'it already ends with its period'),
 }
 
 const resume: GuardedChange = {
   set: `"cancel_at_period_end" = false, "canceled_at" = null`,
-  when: `"cancel_at_period_end" and not ${isOver}`,
+  when: `"cancel_at_period_end" and not ${overSql}`,
   ...refusal('resume', 'no end is set'),
 }

@@ -9,6 +9,7 @@ import { type GuardedChange, refusedVerb } from '../core/statements/updates.js'
 import { ownItems, ownProperties, parseInput } from '../core/values.js'
 import { type Agent, agents } from '../schema/agents.js'
 import { type Schedule, schedules } from '../schema/schedules.js'
+import { clock } from '../schema/shared/clock.js'
 import type { JsonValue } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type NewTask, newTask, type Task, taskPatch, type TaskPatch, tasks } from '../schema/tasks.js'
@@ -81,8 +82,6 @@ const released = '"lease_owner" = null, "lease_token" = null, "lease_expires_at"
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
 const backoff = 'pg_catalog.make_interval(secs => least(3600, pg_catalog.power(2, least("attempt", 12))))'
 const retry = '"attempt" < "max_attempts"'
-/** In an update, a cluster accepts no clock inside of CASE or COALESCE. */
-const clock = '(select statement_timestamp() as now) clock'
 
 /** `also` is a further condition of the tasks `t`. The parameters are the organization and those of `claimValues`. */
 export function claimText(table: TablePlan, ofWorkflows: TablePlan, also = 'true'): string {
@@ -102,7 +101,7 @@ export function claimText(table: TablePlan, ofWorkflows: TablePlan, also = 'true
     )
     update ${sql} set
       "status" = 'running', "attempt" = "attempt" + 1, "lease_owner" = $2::text, "lease_token" = $6::uuid, "lease_expires_at" = ${leaseEnd('$3::float8')},
-      "started_at" = least("started_at", statement_timestamp()), "updated_at" = now()
+      "started_at" = least("started_at", statement_timestamp()), "updated_at" = statement_timestamp()
     where ${visible} and "id" = any(array(select "id" from due))
     returning ${selected}`
 }
@@ -120,7 +119,7 @@ export const leaseIsExpired = '"lease_expires_at" < statement_timestamp()'
 export const requeued = {
   set: `"status" = case when ${retry} then 'queued' else 'failed' end,
     "finished_at" = case when ${retry} then null else clock.now end,
-    ${released}, "updated_at" = now()`,
+    ${released}, "updated_at" = statement_timestamp()`,
   from: clock,
 }
 

@@ -164,8 +164,8 @@ const rollUp = (sql: string): string => `
   returning 1`
 
 /**
- * The project is looked at and not locked: usage outlives its project, so that an event beside a deletion is one from before it. The second
- * part finds an event that was there when the statement began.
+ * The project is not locked. An event recorded while its project is being deleted counts as recorded before. The second part finds an
+ * event that was there when the statement began.
  */
 function recordOne({ sql, selected, owned }: TablePlan): string {
   const project = planOf(projects).as('p')

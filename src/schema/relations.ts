@@ -137,7 +137,7 @@ export const organizationLlmsRelations = relations(organizationLlms, ({ one, man
 }))
 
 export const organizationMembersRelations = relations(organizationMembers, ({ one, many }) => ({
-  roleRow: one(roles, {
+  heldRole: one(roles, {
     fields: [organizationMembers.orgId, organizationMembers.role],
     references: [roles.orgId, roles.key],
   }),
@@ -167,7 +167,7 @@ export const projectMembersRelations = relations(projectMembers, ({ one }) => ({
     fields: [projectMembers.orgId, projectMembers.userId],
     references: [organizationMembers.orgId, organizationMembers.userId],
   }),
-  roleRow: one(roles, { fields: [projectMembers.orgId, projectMembers.role], references: [roles.orgId, roles.key] }),
+  heldRole: one(roles, { fields: [projectMembers.orgId, projectMembers.role], references: [roles.orgId, roles.key] }),
 }))
 
 export const projectMetricsRelations = relations(projectMetrics, ({ one }) => ({

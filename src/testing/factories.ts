@@ -23,7 +23,7 @@ import type { NewTask, Task } from '../schema/tasks.js'
 import { type OrganizationTool, organizationTools, type ToolConfig, tools } from '../schema/tools.js'
 import type { NewUsageEvent, UsageEvent } from '../schema/usage.js'
 import type { NewWorkflow, Workflow } from '../schema/workflows.js'
-import { type Given, nextNumber, readGiven, takeUnused } from './factory-values.js'
+import { type CatalogEntry, type Given, nextNumber, readGiven, withUnused } from './factory-values.js'
 import { ProjectFactories, titleOf } from './project-factories.js'
 
 /** A flag of the platform, with what the organization sets it to. */
@@ -85,8 +85,9 @@ export class Factories extends ProjectFactories {
 
   /** Switches a flag on, by `org.flags.override`: without `key` the first one that has no override here. */
   async flagOverride(values?: Given<FlagChoice>): Promise<KeyedFlagOverride> {
-    const { key = await this.unusedFlag(), ...given } = readGiven(values)
-    return this.org.flags.override(key, { enabled: true, ...given })
+    const { key, ...given } = readGiven(values)
+    const override = (flag: CatalogEntry) => this.org.flags.override(flag.key, { enabled: true, ...given })
+    return key === undefined ? withUnused('key', this.org.id, () => this.unusedFlags(), override) : override({ key })
   }
 
   /** Invites `guest-1` as a `member`, by `org.invitations.create`. */
@@ -103,8 +104,11 @@ export class Factories extends ProjectFactories {
 
   /** Without `llm` the first language model of the catalog that is not configured here, by `org.llms.configure`. */
   async llm(values?: Given<LlmConfiguration>): Promise<OrganizationLlm> {
-    const { llm = await this.unusedLlm(), ...given } = readGiven(values)
-    return this.org.llms.configure({ llm, ...given })
+    const { llm, ...given } = readGiven(values)
+    const configure = ({ key }: CatalogEntry) => this.org.llms.configure({ llm: key, ...given })
+    return llm === undefined
+      ? withUnused('llm', this.org.id, () => this.unusedLlms(), configure)
+      : configure({ key: llm })
   }
 
   /** A card, by `org.paymentMethods.add`. */
@@ -154,8 +158,11 @@ export class Factories extends ProjectFactories {
 
   /** Without `tool` the first tool of the catalog that was not enabled here, by `org.tools.enable`. */
   async tool(values?: Given<ToolChoice>): Promise<OrganizationTool> {
-    const { tool = await this.unusedTool(), config } = readGiven(values, ['tool', 'config'])
-    return this.org.tools.enable(tool, config)
+    const { tool, config } = readGiven(values, ['tool', 'config'])
+    const enable = ({ key }: CatalogEntry) => this.org.tools.enable(key, config)
+    return tool === undefined
+      ? withUnused('tool', this.org.id, () => this.unusedTools(), enable)
+      : enable({ key: tool })
   }
 
   /** One unit of bandwidth, used now, by `org.usage.record`. */
@@ -170,42 +177,28 @@ export class Factories extends ProjectFactories {
     return this.org.workflows.create({ name: titleOf(slug), slug, ...readGiven(values) })
   }
 
-  private async unusedFlag(): Promise<string> {
+  private async unusedFlags(): Promise<CatalogEntry[]> {
     const used = new Set((await this.org.flags.overrides()).map(({ flagKey }) => flagKey))
     const known = Object.keys(await this.org.flags.evaluateAll({ strict: true })).sort()
-    return takeUnused(
-      'key',
-      this.org.id,
-      known.filter((key) => !used.has(key)),
-    )
+    return known.filter((key) => !used.has(key)).map((key) => ({ key }))
   }
 
-  private async unusedLlm(): Promise<string> {
-    const unused = await this.org.db
+  private async unusedLlms(): Promise<CatalogEntry[]> {
+    return this.org.db
       .select({ key: llms.key })
       .from(llms)
       .leftJoin(organizationLlms, eq(organizationLlms.llmId, llms.id))
       .where(and(eq(llms.active, true), isNull(organizationLlms.id)))
       .orderBy(asc(llms.key))
-    return takeUnused(
-      'llm',
-      this.org.id,
-      unused.map(({ key }) => key),
-    )
   }
 
-  private async unusedTool(): Promise<string> {
-    const unused = await this.org.db
+  private async unusedTools(): Promise<CatalogEntry[]> {
+    return this.org.db
       .select({ key: tools.key })
       .from(tools)
       .leftJoin(organizationTools, eq(organizationTools.toolId, tools.id))
       .where(and(eq(tools.active, true), isNull(organizationTools.id)))
       .orderBy(asc(tools.key))
-    return takeUnused(
-      'tool',
-      this.org.id,
-      unused.map(({ key }) => key),
-    )
   }
 }
 

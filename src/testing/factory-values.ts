@@ -7,7 +7,9 @@ export type Given<Values> = { readonly [Field in keyof Values]?: Values[Field] |
 
 // Kept for the whole process and not by each `factories(org)`: a second one for the same organization must not repeat a name.
 const counts = new Map<string, number>()
-const taken = new Set<string>()
+/** The number of the latest release of each key: infinite while a row is made with it. */
+const takenUntil = new Map<string, number>()
+let releases = 0
 
 /** The next number of the kind in the organization, from 1. */
 export function nextNumber(org: Org, kind: string): number {
@@ -26,18 +28,35 @@ export function readGiven<Values extends object>(
   return Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as Partial<Values>
 }
 
+export interface CatalogEntry {
+  readonly key: string
+}
+
 /**
- * The first of the unused keys of a catalog that no earlier call took: two calls at once find the same ones unused. `place` is the
- * organization or project.
+ * Runs `create` with the first unused entry of a catalog that no other call is about to use. A key that was released after
+ * `readUnused` began counts as used, because what it read may be older than that row. `place` is the organization or project.
  */
-export function takeUnused(field: string, place: string, unused: readonly string[]): string {
-  const found = unused.find((key) => !taken.has(`${place} ${field} ${key}`))
+export async function withUnused<Entry extends CatalogEntry, T>(
+  field: string,
+  place: string,
+  readUnused: () => Promise<readonly Entry[]>,
+  create: (entry: Entry) => Promise<T>,
+): Promise<T> {
+  const start = releases
+  const unused = await readUnused()
+  const nameOf = ({ key }: Entry): string => `${place} ${field} ${key}`
+  const found = unused.find((entry) => (takenUntil.get(nameOf(entry)) ?? 0) <= start)
   if (found === undefined) {
     throw new InvalidInputError(
       field,
       'must be given: everything in the catalog is in use here, or the catalog is empty and `npx tenantry seed` fills it',
     )
   }
-  taken.add(`${place} ${field} ${found}`)
-  return found
+  takenUntil.set(nameOf(found), Number.POSITIVE_INFINITY)
+  try {
+    return await create(found)
+  } finally {
+    releases += 1
+    takenUntil.set(nameOf(found), releases)
+  }
 }

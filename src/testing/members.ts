@@ -7,7 +7,7 @@ import { type Given, nextNumber, readGiven } from './factory-values.js'
 export interface NewOrgOptions extends OrgOptions {
   /** Default: the slug. */
   readonly name?: string | undefined
-  /** Default: one of its own. */
+  /** Default: a new, unique slug. */
   readonly slug?: string | undefined
   /** The id of a plan. Default: `tier_enterprise`, which has no limits. */
   readonly plan?: string | undefined
@@ -42,8 +42,8 @@ export async function addMember(tenancy: Tenancy, org: Org, values?: Given<NewMe
 }
 
 /**
- * The organization in the scope of a member: of a new person with that role, or of a member who is there. Every call is checked against
- * the rights that the member has now. `asMember(tenancy, org, 'read_only')`
+ * The organization in the scope of a member: of a new person with that role, or of a member who exists already. Every call is checked
+ * against the rights that the member has at the moment of this call. `asMember(tenancy, org, 'read_only')`
  */
 export async function asMember(
   tenancy: Tenancy,

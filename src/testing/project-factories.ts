@@ -1,6 +1,12 @@
 import { and, asc, eq, isNull } from 'drizzle-orm'
 import type { Org } from '../org.js'
-import { addonCatalog, type NewProjectAddon, type ProjectAddon, projectAddons } from '../schema/addons.js'
+import {
+  addonCatalog,
+  type AddonVariant,
+  type NewProjectAddon,
+  type ProjectAddon,
+  projectAddons,
+} from '../schema/addons.js'
 import type { Credentials, CredentialSecrets, NewCredentials } from '../schema/credentials.js'
 import type {
   Database,
@@ -13,7 +19,7 @@ import type {
 import type { ComputeConfig, DiskConfig, NewComputeConfig, NewDiskConfig } from '../schema/infrastructure.js'
 import type { NewProjectMetric } from '../schema/project-metrics.js'
 import type { NewProject, Project } from '../schema/projects.js'
-import { type Given, nextNumber, readGiven, takeUnused } from './factory-values.js'
+import { type CatalogEntry, type Given, nextNumber, readGiven, withUnused } from './factory-values.js'
 
 /** The project that a row belongs to. */
 export interface InProject {
@@ -23,6 +29,10 @@ export interface InProject {
 /** The database that a row belongs to, and its project. */
 export interface InDatabase extends InProject {
   readonly databaseId: string
+}
+
+interface UnusedAddon extends CatalogEntry {
+  readonly variants: readonly AddonVariant[]
 }
 
 /** The factories of projects and of what belongs to them. Without `projectId` each makes a project of its own. */
@@ -38,8 +48,14 @@ export class ProjectFactories {
   /** The first add-on of the catalog that the project does not have, in its first variant, by `org.projects.addons.activate`. */
   async addon(values?: Given<NewProjectAddon>): Promise<ProjectAddon> {
     const { projectId = await this.newProjectId(), ...given } = readGiven(values)
-    const chosen = given.addonId === undefined ? await this.unusedAddon(projectId) : { addonId: given.addonId }
-    return this.org.projects.addons.activate(projectId, { ...chosen, ...given })
+    const { addons } = this.org.projects
+    if (given.addonId !== undefined) return addons.activate(projectId, { ...given, addonId: given.addonId })
+    return withUnused(
+      'addonId',
+      projectId,
+      () => this.unusedAddons(projectId),
+      ({ key, variants }) => addons.activate(projectId, { addonVariant: variants[0]?.variant, ...given, addonId: key }),
+    )
   }
 
   /** A small machine, by `org.projects.compute.configure`. */
@@ -116,24 +132,18 @@ export class ProjectFactories {
     return { ...given, projectId, databaseId }
   }
 
-  private async unusedAddon(projectId: string): Promise<{ addonId: string; addonVariant: string | undefined }> {
+  private async unusedAddons(projectId: string): Promise<UnusedAddon[]> {
     const used = and(
       eq(projectAddons.addonId, addonCatalog.addonId),
       eq(projectAddons.projectId, projectId),
       eq(projectAddons.status, 'active'),
     )
-    const unused = await this.org.db
-      .select({ addonId: addonCatalog.addonId, variants: addonCatalog.variants })
+    return this.org.db
+      .select({ key: addonCatalog.addonId, variants: addonCatalog.variants })
       .from(addonCatalog)
       .leftJoin(projectAddons, used)
       .where(and(eq(addonCatalog.active, true), isNull(projectAddons.id)))
       .orderBy(asc(addonCatalog.addonId))
-    const addonId = takeUnused(
-      'addonId',
-      projectId,
-      unused.map((addon) => addon.addonId),
-    )
-    return { addonId, addonVariant: unused.find((addon) => addon.addonId === addonId)?.variants[0]?.variant }
   }
 }
 

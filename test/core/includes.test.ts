@@ -218,13 +218,12 @@ test('so do those of people, keys and roles', async () => {
     predecessor: await org.apiKeys.get(apiKey.id),
   })
   const ofOwner = await org.members.get(owner.memberId, {
-    include: { roleRow: true, apiKeys: true, projectMembers: true },
+    include: { heldRole: true, apiKeys: true },
   })
   expect(ofOwner).toStrictEqual({
     ...(await org.members.get(owner.memberId)),
-    roleRow: await org.roles.findByKey('owner'),
+    heldRole: await org.roles.findByKey('owner'),
     apiKeys: [],
-    projectMembers: [joined],
   })
   const ofKeys = await org.members.get(member?.id ?? '', { include: { apiKeys: { orderBy: 'id' } } })
   expect(ofKeys.apiKeys).toStrictEqual((await org.apiKeys.list({ orderBy: 'id' })).items)

@@ -1,5 +1,5 @@
 import type { Session } from '../../src/database/session.js'
-import { FinalizableInvoices } from '../../src/operations/finalize-invoice.js'
+import { OrgInvoices } from '../../src/operations/finalize-invoice.js'
 import { BillingProfile, TaxIds } from '../../src/repositories/billing-profiles.js'
 import { PaymentMethods } from '../../src/repositories/payment-methods.js'
 import { OrganizationSubscription } from '../../src/repositories/subscriptions.js'
@@ -50,7 +50,7 @@ export const billingProfileCase = {
 } satisfies ContractCase<BillingProfile>
 
 export const invoicesCase = {
-  repository: FinalizableInvoices,
+  repository: OrgInvoices,
   tables: [subscriptions, invoices],
   make: async (org, admin) => {
     await subscribe(admin, org.id)
@@ -80,7 +80,7 @@ export const invoicesCase = {
     void: (org, id) => org.invoices.finalize(id),
     markUncollectible: (org, id) => org.invoices.finalize(id),
   },
-} satisfies ContractCase<FinalizableInvoices>
+} satisfies ContractCase<OrgInvoices>
 
 const hour = { description: 'An hour', quantity: '1', unitAmount: '80' }
 

@@ -2,8 +2,8 @@ import { newId } from '../../src/core/ids.js'
 import { Agents } from '../../src/repositories/agents.js'
 import { AuditLog } from '../../src/repositories/audit-logs.js'
 import { Flags } from '../../src/operations/flags.js'
-import { FirableSchedules } from '../../src/operations/fire-schedule.js'
-import { StaffedProjects } from '../../src/operations/project-members.js'
+import { OrgSchedules } from '../../src/operations/fire-schedule.js'
+import { OrgProjects } from '../../src/operations/org-projects.js'
 import { Tasks } from '../../src/repositories/tasks.js'
 import { Workflows } from '../../src/repositories/workflows.js'
 import type { Session } from '../../src/database/session.js'
@@ -33,7 +33,7 @@ const leaseOf = async (all: Tasks, id: string) => ({ id, leaseToken: (await all.
 const claim = (org: Org) => org.tasks.claim({ owner: 'worker', limit: 10 })
 
 export const projectsCase = {
-  repository: StaffedProjects,
+  repository: OrgProjects,
   tables: [projects, agents, workflows],
   make: async (org: Org) => {
     const { id } = await org.projects.create({ name: 'One', slug: 'one' })
@@ -64,7 +64,7 @@ export const projectsCase = {
   prepare: {
     restore: (org, id) => org.projects.delete(id),
   },
-} satisfies ContractCase<StaffedProjects>
+} satisfies ContractCase<OrgProjects>
 
 const flagKey = 'contract'
 
@@ -215,7 +215,7 @@ const tasksCase = {
 } satisfies ContractCase<Tasks>
 
 const schedulesCase = {
-  repository: FirableSchedules,
+  repository: OrgSchedules,
   tables: [workflows, schedules, tasks],
   make: async (org) => {
     const workflow = await org.workflows.create({ name: 'Triage', slug: 'triage' })
@@ -245,7 +245,7 @@ const schedulesCase = {
     create: async (org, id) => (await org.schedules.get(id)).workflowId,
     restore: (org, id) => org.schedules.delete(id),
   },
-} satisfies ContractCase<FirableSchedules>
+} satisfies ContractCase<OrgSchedules>
 
 const auditCase = {
   repository: AuditLog,

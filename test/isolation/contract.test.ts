@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { DefinitionError } from '../../src/core/errors.js'
-import { StaffedProjects } from '../../src/operations/project-members.js'
+import { OrgProjects } from '../../src/operations/org-projects.js'
 import { ProjectDatabases } from '../../src/repositories/databases.js'
 import { workflows } from '../../src/schema/index.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
@@ -48,20 +48,20 @@ test('every repository of an organization has a case', () => {
 
 test('whatever belongs to projects has a case', () => {
   const reached = (prototype: object) => gettersOf(prototype).map((name) => Reflect.get(prototype, name) as object)
-  const classes = [StaffedProjects.prototype, ProjectDatabases.prototype].flatMap(reached).map((one) => one.constructor)
+  const classes = [OrgProjects.prototype, ProjectDatabases.prototype].flatMap(reached).map((one) => one.constructor)
   expect(new Set(classes)).toEqual(new Set(Object.values(projectCases).map(({ repository }) => repository)))
 })
 
 test('a case that only throws tests nothing, and is a fault', async () => {
   const calls = { ...projectsCase.calls, update: () => Promise.reject(new Error('refused')) }
-  const found = await isolationCase<StaffedProjects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
-  expect(found).toEqual(['StaffedProjects.update: tested nothing, because its call throws Error: refused'])
+  const found = await isolationCase<OrgProjects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
+  expect(found).toEqual(['OrgProjects.update: tested nothing, because its call throws Error: refused'])
 })
 
 test('a case whose call sends nothing tests nothing, and is a fault', async () => {
   const calls = { ...projectsCase.calls, update: () => 1 }
-  const found = await isolationCase<StaffedProjects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
-  expect(found).toEqual(['StaffedProjects.update: tested nothing, because its call sent nothing'])
+  const found = await isolationCase<OrgProjects>({ ...projectsCase, calls }).faults(optionsFor(undefined))
+  expect(found).toEqual(['OrgProjects.update: tested nothing, because its call sent nothing'])
 })
 
 test('a case that leaves out a table that its rows refer to says so', async () => {
@@ -72,7 +72,7 @@ test('a case that leaves out a table that its rows refer to says so', async () =
 })
 
 /** Finds by slug in all organizations, and deletes there. */
-class LeakyProjects extends StaffedProjects {
+class LeakyProjects extends OrgProjects {
   override findBySlug(slug: string) {
     const leak = this.query(
       'leak',
@@ -103,7 +103,7 @@ class LeakyProjects extends StaffedProjects {
 }
 
 test('a leak is found where the other wall does not hold it', async () => {
-  const leaky = isolationCase<StaffedProjects>({ ...projectsCase, repository: LeakyProjects })
+  const leaky = isolationCase<OrgProjects>({ ...projectsCase, repository: LeakyProjects })
   expect(await leaky.faults(optionsFor(undefined))).toEqual([])
   const found = await leaky.faults(optionsFor('row security'))
   expect(found).toContain('LeakyProjects.findBySlug: returned a row of another organization')

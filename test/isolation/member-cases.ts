@@ -35,7 +35,7 @@ export const membersCase = {
     return id
   },
   calls: {
-    ...reads('role', 'email', { roleRow: true, apiKeys: true, projectMembers: true }),
+    ...reads('role', 'email', { heldRole: true, apiKeys: true }),
     sum: (all) => all.sum('authEpoch'),
     list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['status', '-displayName'])],
     stream: (all) => all.stream(),

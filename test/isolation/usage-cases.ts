@@ -1,4 +1,4 @@
-import { SummedUsage } from '../../src/operations/usage-summary.js'
+import { OrgUsage } from '../../src/operations/usage-summary.js'
 import { Credits } from '../../src/repositories/credits.js'
 import { creditEntries, credits, projects, usageEvents, usageMetrics } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
@@ -26,7 +26,7 @@ export const creditsCase = {
 const measured = { metric: 'mails', quantity: '1', at: new Date(Date.UTC(2026, 2, 1)) }
 
 export const usageCase = {
-  repository: SummedUsage,
+  repository: OrgUsage,
   tables: [projects, usageEvents, usageMetrics],
   make: async (org) => (await org.usage.record({ ...measured, key: 'one' })).id,
   calls: {
@@ -46,4 +46,4 @@ export const usageCase = {
     summary: (all) => all.summary({ from: new Date(Date.UTC(2026, 1, 1)), to: new Date(Date.UTC(2026, 3, 1)) }),
   },
   prepare: { record: projectOf, recordMany: projectOf },
-} satisfies ContractCase<SummedUsage>
+} satisfies ContractCase<OrgUsage>

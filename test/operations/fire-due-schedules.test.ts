@@ -62,7 +62,7 @@ test('fires what is due in every organization, and moves it on', async () => {
   )
   expect(entries).toEqual([{ metadata: { scheduleId: first.id, taskId: task?.id } }])
   const { items } = await one.org.audit.list({ resourceType: 'schedules', resourceId: first.id })
-  expect(items.map(({ eventType, actorKind }) => [eventType, actorKind])).toContainEqual(['schedules.update', 'system'])
+  expect(items.map(({ eventType, actorKind }) => [eventType, actorKind])).toContainEqual(['schedules.fire', 'system'])
 })
 
 test('one of each organization comes first, whoever has many', async () => {
@@ -122,12 +122,16 @@ test('a schedule that fails is told, and nothing is thrown where another call ha
   const { id } = await newSchedule(broken, '2026-07-01T08:00:00Z')
   await sql(`update platform.schedules set timezone = 'Nowhere/Else' where id = $1`, [id])
   const other = await newSchedule(taken, '2026-07-01T08:00:00Z')
-  await sql('begin')
-  await sql('select from platform.schedules where id = $1 for update', [other.id])
-  const { fired, failed } = await fireDue({ at: new Date('2026-07-01T08:00:05Z') })
-  await sql('rollback')
-  expect(fired).toEqual([])
-  expect(failed).toMatchObject([{ orgId: broken.id, scheduleId: id }])
+  const holder = await openSession({ url: teams.database.adminUrl })
+  try {
+    await holder.query('begin')
+    await holder.query('select from platform.schedules where id = $1 for update', [other.id])
+    const { fired, failed } = await fireDue({ at: new Date('2026-07-01T08:00:05Z') })
+    expect(fired).toEqual([])
+    expect(failed).toMatchObject([{ orgId: broken.id, scheduleId: id }])
+  } finally {
+    await holder.close()
+  }
 })
 
 test('a schedule of a workflow that is archived meanwhile is not fired, and not told as fired', async () => {

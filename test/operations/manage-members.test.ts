@@ -424,3 +424,9 @@ describe('where the last step fails', () => {
     await expect(teams.tenancy.authenticateApiKey(token)).resolves.toBeDefined()
   })
 })
+
+test('memberships of projects are read by project alone, which hides those of a deleted one', async () => {
+  const { org } = await teams.newTeam()
+  const include = { projectMembers: true } as never
+  await expect(org.members.list({ include })).rejects.toMatchObject({ code: 'invalid_input' })
+})

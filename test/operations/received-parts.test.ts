@@ -60,7 +60,7 @@ describe('the invoice of an event', () => {
     expect(await received(draft, 5, { status: 'draft', ...times })).toMatchObject({ finalizedAt: null, paidAt: null })
   })
 
-  test('belongs to the subscription of the organization, unless it names another one', async () => {
+  test('belongs to the subscription that it names, where the organization has it', async () => {
     const team = await teams.newTeam()
     const { id: subscriptionId } = await team.org.subscription.get()
     const current = {

@@ -1,4 +1,4 @@
-import type { FinalizableInvoices } from '../../src/operations/finalize-invoice.js'
+import type { OrgInvoices } from '../../src/operations/finalize-invoice.js'
 import type { BillingProfile, TaxIds } from '../../src/repositories/billing-profiles.js'
 import type { PaymentMethods } from '../../src/repositories/payment-methods.js'
 import type { OrganizationSubscription } from '../../src/repositories/subscriptions.js'
@@ -13,7 +13,7 @@ const draft = () => ({
   dueAt: null,
 })
 
-export const ofInvoices: Arguments<FinalizableInvoices> = {
+export const ofInvoices: Arguments<OrgInvoices> = {
   ...reads('invoices'),
   findByNumber: () => [1],
   create: () => [{ ...draft(), lines: [{ ...hour, amount: '79.99' }] }],

@@ -4,8 +4,8 @@ import type { Flags } from '../../src/operations/flags.js'
 import type { Llms } from '../../src/repositories/llms.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
-import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
-import type { SummedUsage } from '../../src/operations/usage-summary.js'
+import type { OrgSchedules } from '../../src/operations/fire-schedule.js'
+import type { OrgUsage } from '../../src/operations/usage-summary.js'
 import type { Credits } from '../../src/repositories/credits.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Tools } from '../../src/repositories/tools.js'
@@ -119,7 +119,7 @@ const ofTasks: Arguments<Tasks> = {
 
 const schedule = () => ({ name: newId(), ...cron, enabled: true, input: { a: 1 }, missedRuns: 'skip' })
 
-const ofSchedules: Arguments<FirableSchedules> = {
+const ofSchedules: Arguments<OrgSchedules> = {
   ...reads('schedules'),
   create: ({ ids }) => [{ workflowId: ids.workflows, ...schedule() }],
   update: ({ ids }) => [ids.schedules, schedule(), { revision: 1 }],
@@ -207,7 +207,7 @@ const usage = ({ ids }: Side) => ({
   at: earlier,
 })
 
-const ofUsage: Arguments<Pick<SummedUsage, 'findByKey' | 'record' | 'recordMany' | 'summary'>> = {
+const ofUsage: Arguments<Pick<OrgUsage, 'findByKey' | 'record' | 'recordMany' | 'summary'>> = {
   findByKey: () => ['one'],
   record: (ours) => [usage(ours)],
   recordMany: (ours) => [[usage(ours), usage(ours)]],

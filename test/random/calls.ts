@@ -3,7 +3,7 @@ import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
 import type { Agents } from '../../src/repositories/agents.js'
 import type { Projects } from '../../src/repositories/projects.js'
-import type { FirableSchedules } from '../../src/operations/fire-schedule.js'
+import type { OrgSchedules } from '../../src/operations/fire-schedule.js'
 import type { Tasks } from '../../src/repositories/tasks.js'
 import type { Workflows } from '../../src/repositories/workflows.js'
 import { agents, organizations, projects, schedules, tasks, workflows } from '../../src/schema/index.js'
@@ -146,8 +146,8 @@ const ofTasks: Calls<Tasks> = {
   requeueExpired: (all) => all.requeueExpired(),
 }
 
-const ofSchedules: Calls<FirableSchedules> = {
-  ...(reads('schedules') as unknown as Calls<Pick<FirableSchedules, Reads>>),
+const ofSchedules: Calls<OrgSchedules> = {
+  ...(reads('schedules') as unknown as Calls<Pick<OrgSchedules, Reads>>),
   create: (all, draw) =>
     all.create({ workflowId: draw.target('workflows'), name: draw.text(), input: draw.mark(), ...cron }),
   update: (all, draw) => all.update(draw.target('schedules'), { name: draw.text(), input: draw.mark() }),

@@ -230,6 +230,18 @@ describe('fire', () => {
     expect(await org.tasks.claim({ owner: 'w' })).toMatchObject([{ id: fired.taskId }])
   })
 
+  test('is audited as such', async () => {
+    const org = await newOrg()
+    const schedule = await newSchedule(org)
+    await rewind(schedule, '2026-01-01T09:00:00Z')
+    await org.schedules.fire(schedule.id, new Date('2026-01-01T09:00:05Z'))
+    const { items } = await org.audit.list({ resourceType: 'schedules', resourceId: schedule.id })
+    expect(items.map(({ eventType, action }) => [eventType, action])).toEqual([
+      ['schedules.fire', 'update'],
+      ['schedules.create', 'create'],
+    ])
+  })
+
   test('does nothing before the time has come, or a second time', async () => {
     const org = await newOrg()
     const { id } = await newSchedule(org)

@@ -40,6 +40,17 @@ async function makeDue({ orgId, id }: Task): Promise<void> {
 }
 
 describe('the lease', () => {
+  test('the claim changes the task at the moment at which it starts it', async () => {
+    const org = await newOrg()
+    await org.tasks.enqueue({ kind: 'mail' })
+    const [task] = await org.transaction(async (inner) => {
+      await inner.tasks.count()
+      return inner.tasks.claim({ owner: 'worker' })
+    })
+    expect(task?.startedAt).toBeInstanceOf(Date)
+    expect(task?.updatedAt).toEqual(task?.startedAt)
+  })
+
   test('its owner prolongs it and completes the task', async () => {
     const org = await newOrg()
     const task = await claimed(org)

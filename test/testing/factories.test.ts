@@ -1,4 +1,4 @@
-import { getTableName } from 'drizzle-orm'
+import { eq, getTableName } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ForbiddenError, InvalidInputError } from '../../src/core/errors.js'
@@ -8,6 +8,7 @@ import * as schema from '../../src/schema/index.js'
 import { type EmbeddedTenancy, openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 import { type Factories, factories } from '../../src/testing/factories.js'
 import { asMember, newOrg } from '../../src/testing/members.js'
+import type { InProject } from '../../src/testing/project-factories.js'
 import { useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -17,8 +18,8 @@ interface Case {
   readonly by: string
   readonly table: PgTable
   readonly given: object | ((make: Factories) => Promise<object>)
-  /** Where the row is not the result itself. */
-  readonly row?: (result: never) => unknown
+  /** Where the row is not the result itself, or has the values under other names. */
+  readonly row?: (result: never, org: Org) => unknown
 }
 
 type FactoryName = keyof Factories
@@ -69,6 +70,7 @@ const cases: Readonly<Record<FactoryName, Case>> = {
     by: 'projects.databases.metrics.record',
     table: schema.databaseMetrics,
     given: async (make) => ({ ...(await inDatabase(make)), value: 0.5 }),
+    row: async ({ projectId }: InProject, org) => ({ projectId, ...(await onlyRow(org, schema.databaseMetrics)) }),
   },
   disk: { by: 'projects.disk.configure', table: schema.diskConfig, given: { sizeGb: 20, autoscaleEnabled: true } },
   flagOverride: {
@@ -88,7 +90,10 @@ const cases: Readonly<Record<FactoryName, Case>> = {
     by: 'llms.configure',
     table: schema.organizationLlms,
     given: { llm: 'openai', models: { large: {} }, defaultModel: 'large' },
-    row: (llm: object) => ({ ...llm, llm: 'openai' }),
+    row: async ({ llmId, ...llm }: schema.OrganizationLlm, org) => ({
+      ...llm,
+      llm: await keyOf(org, schema.llms, llmId),
+    }),
   },
   paymentMethod: { by: 'paymentMethods.add', table: schema.paymentMethods, given: { cardLast4: '0005' } },
   project: { by: 'projects.create', table: schema.projects, given: { slug: 'docs', region: 'eu' } },
@@ -100,13 +105,14 @@ const cases: Readonly<Record<FactoryName, Case>> = {
   projectMetric: {
     by: 'projects.metrics.record',
     table: schema.projectMetrics,
-    given: async (make) => ({ projectId: (await make.project()).id, cpuUsage: '99' }),
+    given: async (make) => ({ projectId: (await make.project()).id, cpuUsage: '99.50' }),
+    row: (_, org) => onlyRow(org, schema.projectMetrics),
   },
   role: {
     by: 'roles.create',
     table: schema.roles,
     given: { key: 'auditor', permissions: ['audit:read'] },
-    row: (role: object) => ({ ...role, permissions: ['audit:read'] }),
+    row: async (role: schema.Role, org) => ({ ...role, permissions: await permissionsOf(org, role.key) }),
   },
   schedule: {
     by: 'schedules.create',
@@ -129,7 +135,10 @@ const cases: Readonly<Record<FactoryName, Case>> = {
     by: 'tools.enable',
     table: schema.organizationTools,
     given: { tool: 'web-search', config: { query: 'news' } },
-    row: ({ customConfig }: schema.OrganizationTool) => ({ tool: 'web-search', config: customConfig }),
+    row: async ({ toolId, customConfig }: schema.OrganizationTool, org) => ({
+      tool: await keyOf(org, schema.tools, toolId),
+      config: customConfig,
+    }),
   },
   usageEvent: {
     by: 'usage.record',
@@ -144,6 +153,24 @@ const names = Object.keys(cases) as FactoryName[]
 async function inDatabase(make: Factories) {
   const { id, projectId } = await make.database()
   return { projectId, databaseId: id }
+}
+
+/** The key of a row of a catalog. */
+async function keyOf(org: Org, catalog: typeof schema.llms | typeof schema.tools, id: string) {
+  const [found] = await org.db.select({ key: catalog.key }).from(catalog).where(eq(catalog.id, id))
+  return found?.key
+}
+
+async function permissionsOf(org: Org, role: string) {
+  const { roleKey, permission } = schema.rolePermissions
+  const held = await org.db.select({ permission }).from(schema.rolePermissions).where(eq(roleKey, role))
+  return held.map((one) => one.permission)
+}
+
+async function onlyRow(org: Org, table: typeof schema.databaseMetrics | typeof schema.projectMetrics) {
+  const rows = await org.db.select().from(table)
+  expect(rows).toHaveLength(1)
+  return rows[0]
 }
 
 /** Calls a factory by its name. */
@@ -174,7 +201,8 @@ describe.each(names)('%s', (name) => {
     const org = await newOrg(teams.tenancy)
     const make = factories(org)
     const values = typeof given === 'function' ? await (given as (make: Factories) => Promise<object>)(make) : given
-    expect((row as (result: unknown) => unknown)(await call(make, name, values))).toMatchObject(values)
+    const made = await call(make, name, values)
+    expect(await (row as (result: unknown, org: Org) => unknown)(made, org)).toMatchObject(values)
   })
 
   test('refuses a field that is none', async () => {
@@ -263,6 +291,20 @@ test('several at once take different entries of the catalog, until there is none
   expect(new Set(tools.map(({ toolId }) => toolId)).size).toBe(4)
   await expect(make.tool()).rejects.toThrow('tool: must be given')
 })
+
+test('an override that was cleared, and a key whose row could not be made, can be taken again', async () => {
+  const org = await newOrg(teams.tenancy)
+  const make = factories(org)
+  const { flagKey } = await make.flagOverride()
+  await org.flags.clear(flagKey)
+  expect(await make.flagOverride()).toMatchObject({ flagKey })
+
+  await expect(make.tool({ config: 'no config' as never })).rejects.toThrow(InvalidInputError)
+  const first = await make.tool()
+  expect(first.toolId).toBe((await teams.database.admin.query<{ id: string }>(firstTool))[0]?.id)
+})
+
+const firstTool = 'select id from platform.tools where active order by key limit 1'
 
 test('a project can have several add-ons', async () => {
   const make = factories(await newOrg(teams.tenancy))

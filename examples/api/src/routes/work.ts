@@ -28,17 +28,17 @@ export const work = () =>
       }),
       async (c) => c.json(await c.var.organization.agents.create(c.req.valid('json')), 200),
     )
-    .openapi(route('get', { path: '/agents/{id}', tag, summary: 'One of them' }, Agent, one), async (c) =>
+    .openapi(route('get', { path: '/agents/{id}', tag, summary: 'Get an agent' }, Agent, one), async (c) =>
       c.json(await c.var.organization.agents.get(c.req.valid('param').id), 200),
     )
     .openapi(
-      route('patch', { path: '/agents/{id}', tag, summary: 'Change it' }, Agent, {
+      route('patch', { path: '/agents/{id}', tag, summary: 'Change an agent' }, Agent, {
         params: WithId,
         body: body(agentPatch),
       }),
       async (c) => c.json(await c.var.organization.agents.update(c.req.valid('param').id, c.req.valid('json')), 200),
     )
-    .openapi(route('delete', { path: '/agents/{id}', tag, summary: 'Delete it' }, Agent, one), async (c) =>
+    .openapi(route('delete', { path: '/agents/{id}', tag, summary: 'Delete an agent' }, Agent, one), async (c) =>
       c.json(await c.var.organization.agents.delete(c.req.valid('param').id), 200),
     )
     .openapi(route('get', { path: '/workflows', tag, summary: 'Workflows' }, page(Workflow), list), async (c) =>
@@ -51,18 +51,19 @@ export const work = () =>
       }),
       async (c) => c.json(await c.var.organization.workflows.create(c.req.valid('json')), 200),
     )
-    .openapi(route('get', { path: '/workflows/{id}', tag, summary: 'One of them' }, Workflow, one), async (c) =>
+    .openapi(route('get', { path: '/workflows/{id}', tag, summary: 'Get a workflow' }, Workflow, one), async (c) =>
       c.json(await c.var.organization.workflows.get(c.req.valid('param').id), 200),
     )
     .openapi(
-      route('patch', { path: '/workflows/{id}', tag, summary: 'Change it' }, Workflow, {
+      route('patch', { path: '/workflows/{id}', tag, summary: 'Change a workflow' }, Workflow, {
         params: WithId,
         body: body(workflowPatch),
       }),
       async (c) => c.json(await c.var.organization.workflows.update(c.req.valid('param').id, c.req.valid('json')), 200),
     )
-    .openapi(route('delete', { path: '/workflows/{id}', tag, summary: 'Delete it' }, Workflow, one), async (c) =>
-      c.json(await c.var.organization.workflows.delete(c.req.valid('param').id), 200),
+    .openapi(
+      route('delete', { path: '/workflows/{id}', tag, summary: 'Delete a workflow' }, Workflow, one),
+      async (c) => c.json(await c.var.organization.workflows.delete(c.req.valid('param').id), 200),
     )
     .openapi(route('get', { path: '/tasks', tag, summary: 'Tasks' }, page(Task), list), async (c) =>
       c.json(await c.var.organization.tasks.list(c.req.valid('query')), 200),
@@ -74,17 +75,17 @@ export const work = () =>
       }),
       async (c) => c.json(await c.var.organization.tasks.enqueue(c.req.valid('json')), 200),
     )
-    .openapi(route('get', { path: '/tasks/{id}', tag, summary: 'One of them' }, Task, one), async (c) =>
+    .openapi(route('get', { path: '/tasks/{id}', tag, summary: 'Get a task' }, Task, one), async (c) =>
       c.json(await c.var.organization.tasks.get(c.req.valid('param').id), 200),
     )
     .openapi(
-      route('patch', { path: '/tasks/{id}', tag, summary: 'Change it' }, Task, {
+      route('patch', { path: '/tasks/{id}', tag, summary: 'Change a task' }, Task, {
         params: WithId,
         body: body(taskPatch),
       }),
       async (c) => c.json(await c.var.organization.tasks.update(c.req.valid('param').id, c.req.valid('json')), 200),
     )
-    .openapi(route('delete', { path: '/tasks/{id}', tag, summary: 'Cancel it' }, Task, one), async (c) =>
+    .openapi(route('delete', { path: '/tasks/{id}', tag, summary: 'Cancel a task' }, Task, one), async (c) =>
       c.json(await c.var.organization.tasks.cancel(c.req.valid('param').id), 200),
     )
     .openapi(route('get', { path: '/schedules', tag, summary: 'Schedules' }, page(Schedule), list), async (c) =>
@@ -97,16 +98,17 @@ export const work = () =>
       }),
       async (c) => c.json(await c.var.organization.schedules.create(c.req.valid('json')), 200),
     )
-    .openapi(route('get', { path: '/schedules/{id}', tag, summary: 'One of them' }, Schedule, one), async (c) =>
+    .openapi(route('get', { path: '/schedules/{id}', tag, summary: 'Get a schedule' }, Schedule, one), async (c) =>
       c.json(await c.var.organization.schedules.get(c.req.valid('param').id), 200),
     )
     .openapi(
-      route('patch', { path: '/schedules/{id}', tag, summary: 'Change it' }, Schedule, {
+      route('patch', { path: '/schedules/{id}', tag, summary: 'Change a schedule' }, Schedule, {
         params: WithId,
         body: body(schedulePatch),
       }),
       async (c) => c.json(await c.var.organization.schedules.update(c.req.valid('param').id, c.req.valid('json')), 200),
     )
-    .openapi(route('delete', { path: '/schedules/{id}', tag, summary: 'Delete it' }, Schedule, one), async (c) =>
-      c.json(await c.var.organization.schedules.delete(c.req.valid('param').id), 200),
+    .openapi(
+      route('delete', { path: '/schedules/{id}', tag, summary: 'Delete a schedule' }, Schedule, one),
+      async (c) => c.json(await c.var.organization.schedules.delete(c.req.valid('param').id), 200),
     )
