@@ -59,13 +59,10 @@ test('databases in memory and in directories are loaded from the image in the ca
   }
 })
 
-test.each([
-  ['garbage', (whole: Buffer) => Buffer.concat([whole.subarray(0, 5000), Buffer.alloc(whole.length - 5000, 65)])],
-  ['nothing', () => Buffer.alloc(0)],
-])('an image that is %s is made again', async (_, damage) => {
+test('an image that is garbage is made again', async () => {
   const { cache, file } = await copiedCache()
   const [whole, name] = [readFileSync(file), readdirSync(cache)]
-  writeFileSync(file, damage(whole))
+  writeFileSync(file, Buffer.concat([whole.subarray(0, 5000), Buffer.alloc(whole.length - 5000, 65)]))
   const database = await openPGlite(true)
   expect((await database.query('select 1 as one')).rows).toEqual([{ one: 1 }])
   await database.close()
