@@ -22,8 +22,10 @@ import {
   planExists,
   planFind,
   planFindBy,
+  planFindOnly,
   planGet,
   planGetBy,
+  planGetOnly,
 } from './statements/reads.js'
 import { allSeen, type Among, eachSeen, narrowed, seen } from './statements/seen-projects.js'
 import type { Field, Selected, SelectOptions } from './statements/selections.js'
@@ -69,6 +71,16 @@ export class ReadableTable<Row extends object> {
       const { target, select } = this.asked(options)
       return allSeen(planGet(target, id, select), among, this.plan, { id })
     })
+  }
+
+  /** The row of an owner that has one at most. */
+  findOnly(): Query<Row | undefined> {
+    return this.read(() => planFindOnly(this.target))
+  }
+
+  /** The same. Throws NotFoundError where there is none. */
+  getOnly(): Query<Row> {
+    return this.read(() => planGetOnly(this.target))
   }
 
   findMany(ids: readonly string[]): Query<Row[]> {

@@ -1,10 +1,8 @@
 import { z } from 'zod'
-import { NotFoundError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import { ScopedTable } from '../core/scoped-table.js'
-import { ownStatement } from '../core/statements/own-statements.js'
 import {
   type CustomerProfile,
   customerProfiles,
@@ -51,35 +49,17 @@ export class BillingProfile {
 
   /** Undefined until it is set. */
   find(): Query<CustomerProfile | undefined> {
-    return this.read((profile) => profile)
+    return this.row.findOnly()
   }
 
   /** Throws NotFoundError until it is set. */
   get(): Query<CustomerProfile> {
-    return this.read((profile) => {
-      if (profile === undefined) throw new NotFoundError(this.row.plan.resource)
-      return profile
-    })
+    return this.row.getOnly()
   }
 
   /** Replaces the whole profile: a field that is not given is empty afterwards. */
   set(values: NewCustomerProfile): Query<CustomerProfile> {
     return this.row.putRow(wholeProfile, values, 'customer_profiles_org_key')
-  }
-
-  private read<T>(use: (profile: CustomerProfile | undefined) => T): Query<T> {
-    const own = ownStatement(
-      this.row.plan,
-      BillingProfile,
-      'own row',
-      false,
-      ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
-    )
-    return this.row.run(
-      own,
-      () => [],
-      (result) => use(this.row.rowsOf(result)[0]),
-    )
   }
 }
 

@@ -1,5 +1,3 @@
-import { NotFoundError } from '../core/errors.js'
-import { ownStatement } from '../core/statements/own-statements.js'
 import { ownerId } from '../core/owner-id.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
@@ -18,22 +16,7 @@ export class OrganizationProfile {
 
   /** Its row, settings included. */
   get(): Query<Organization> {
-    const own = ownStatement(
-      this.row.plan,
-      OrganizationProfile,
-      'own row',
-      false,
-      ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
-    )
-    return this.row.run(
-      own,
-      () => [],
-      (result) => {
-        const [organization] = this.row.rowsOf(result)
-        if (organization === undefined) throw new NotFoundError('organizations')
-        return organization
-      },
-    )
+    return this.row.getOnly()
   }
 
   /** Throws ConflictError when another organization has the name or the slug. */

@@ -39,22 +39,7 @@ export class OrganizationSubscription {
 
   /** Throws NotFoundError for an organization without one. */
   get(): Query<Subscription> {
-    const own = ownStatement(
-      this.rows.plan,
-      OrganizationSubscription,
-      'own row',
-      false,
-      ({ sql, selected, visible }) => `select ${selected} from ${sql} where ${visible}`,
-    )
-    return this.rows.run(
-      own,
-      () => [],
-      (result) => {
-        const [subscription] = this.rows.rowsOf(result)
-        if (subscription === undefined) throw new NotFoundError(this.rows.plan.resource)
-        return subscription
-      },
-    )
+    return this.rows.getOnly()
   }
 
   /**

@@ -1,5 +1,5 @@
 import { DefinitionError, InvalidInputError, NotFoundError } from '../errors.js'
-import type { Statement } from '../executor.js'
+import type { Call, Statement } from '../executor.js'
 import { parseId } from '../ids.js'
 import { type Planned, planned } from '../planned.js'
 import { ownItems, ownProperties } from '../values.js'
@@ -24,6 +24,24 @@ export function planGet<Row>(target: Target<Row>, id: string, select?: unknown):
   const selection = readSelection(target, select)
   const call = callOf(target, findStatement(target, selection), [parseId(id)])
   return planned(call, (result) => onlyRow(target.plan, selection, result))
+}
+
+/** The row of an owner that has one at most. */
+export function planFindOnly<Row>(target: Target<Row>): Planned<Row | undefined> {
+  return planned(onlyCall(target), (result) => firstRow(target, result))
+}
+
+export function planGetOnly<Row>(target: Target<Row>): Planned<Row> {
+  return planned(onlyCall(target), (result) => onlyRow(target.plan, target, result))
+}
+
+function onlyCall(target: Target<unknown>): Call {
+  const { sql, selected, visible, statements } = target.plan
+  return callOf(
+    target,
+    statements.get('only row', 'read', () => `select ${selected} from ${sql} where ${visible}`),
+    [],
+  )
 }
 
 /** The row, locked against changes until the transaction ends. */
