@@ -96,17 +96,23 @@ class Attempt<Repository> {
     private readonly served: OpenedWithout,
   ) {}
 
-  /** Another organization's row must behave like a missing one, with the same error text and the same number of queries. */
+  /**
+   * Another organization's row must behave like a missing one, with the same error text, the same number of queries, and the same counts
+   * and sums as before it was made.
+   */
   async foreign(name: keyof ContractCalls<Repository>): Promise<string[]> {
+    const nobodys = await this.call(name, await this.newOrganization(), newId())
     const theirs = await this.newOrganization()
     const id = await this.make(name, theirs)
     const before = await this.photograph(theirs)
     const ours = await this.newOrganization()
     const foreign = await this.call(name, ours, id)
-    const nobodys = await this.call(name, await this.newOrganization(), newId())
     return [
       ...(isDeepStrictEqual(await this.photograph(theirs), before) ? [] : ['changed another organization’s rows']),
       ...strangersIn(foreign.value, ours),
+      ...(isDeepStrictEqual(figuresIn(foreign.value), figuresIn(nobodys.value))
+        ? []
+        : ['counts rows of another organization']),
       ...(foreign.error === nobodys.error
         ? []
         : [`says "${foreign.error ?? 'nothing'}", not "${nobodys.error ?? 'nothing'}"`]),
@@ -195,6 +201,14 @@ async function collected(value: unknown): Promise<unknown> {
   const items: unknown[] = []
   for await (const item of awaited as AsyncIterable<unknown>) items.push(item)
   return items
+}
+
+/** The numbers and truths anywhere in the answer; an answer that is no object counts as it is. */
+function figuresIn(value: unknown): unknown[] {
+  if (typeof value !== 'object' || value === null) return [value]
+  return Object.values(value).flatMap((item: unknown) =>
+    ['number', 'bigint', 'boolean', 'object'].includes(typeof item) && item !== null ? figuresIn(item) : [],
+  )
 }
 
 /** Finds rows anywhere in the answer that have another organization's id. */

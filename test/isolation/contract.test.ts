@@ -86,6 +86,23 @@ class LeakyProjects extends OrgProjects {
     )
   }
 
+  override count() {
+    return this.counted('leaky count', 'count(*)::int')
+  }
+
+  override sum() {
+    return this.counted('leaky sum', 'pg_catalog.sum(1)::text') as never
+  }
+
+  private counted(name: string, what: string) {
+    const leak = this.query(name, ({ sql }) => `select ${what} from ${sql} where ("org_id" = $1 or true)`)
+    return this.run(
+      leak,
+      () => [],
+      ({ rows }) => rows[0]?.[0] as number,
+    )
+  }
+
   override delete(id: string) {
     const leak = this.change('leaky delete', ({ sql, selected }) => ({
       verb: 'update',
@@ -107,6 +124,8 @@ test('a leak is found where the other wall does not hold it', async () => {
   expect(await leaky.faults(optionsFor(undefined))).toEqual([])
   const found = await leaky.faults(optionsFor('row security'))
   expect(found).toContain('LeakyProjects.findBySlug: returned a row of another organization')
+  expect(found).toContain('LeakyProjects.count: counts rows of another organization')
+  expect(found).toContain('LeakyProjects.sum: counts rows of another organization')
   expect(found).toContain('LeakyProjects.delete: changed another organization’s rows')
   expect(found).toContain('LeakyProjects.delete: changed the twin of another organization')
 })
