@@ -27,7 +27,8 @@ export class Billing {
   /**
    * Notes an event of the provider and what it says of the subscription, an invoice or a payment method: all of it, or nothing. An event
    * that comes again changes nothing, and neither does one that is not newer than what is known. The organization is the one with the
-   * customer of the event, or `orgId`. `{ ignored: true }` when no organization has that customer.
+   * customer of the event, or `orgId`. `{ ignored: true }` when no organization has that customer. Throws InvalidInputError for an event
+   * more than a day in the future, and for an unknown plan.
    */
   async receive(input: {
     readonly provider: string
@@ -39,8 +40,9 @@ export class Billing {
 
   /**
    * Links the organization to a customer of the provider; null unlinks it. A new link forgets the subscription of the previous customer.
-   * Events of the new customer that are no newer than those it sent before are kept and not applied. Throws ConflictError when another
-   * organization is that customer.
+   * The organization keeps its plan and status, and maintenance begins the next periods: call `org.subscription.changePlan` or `cancel`
+   * where nobody pays for it. Events of the new customer that are no newer than those it sent before are kept and not applied. Throws
+   * ConflictError when another organization is that customer.
    */
   async link(orgId: string, customer: { readonly customerId: string | null }): Promise<Subscription> {
     const about = { kind: 'org', id: parseId(orgId, 'orgId') } as const

@@ -1,10 +1,12 @@
 import { databaseTime } from '../core/database-time.js'
-import { ConflictError, NotFoundError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
+import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import type { TablePlan } from '../core/statements/table-plan.js'
+import { planOfAllOwners, type TablePlan } from '../core/statements/table-plan.js'
+import { systemAuditLogs } from '../schema/audit-logs.js'
 import { type BillingEvent, billingEvents, newBillingEvent } from '../schema/billing-events.js'
 import { organizations } from '../schema/organizations.js'
 import type { JsonObject } from '../schema/shared/json.js'
@@ -24,7 +26,7 @@ export type ReceivedEvent =
   | {
       readonly ignored: false
       readonly orgId: string
-      /** False for an event that came before. */
+      /** False for an event that came before, to this organization or to the one that its customer was linked to then. */
       readonly isNew: boolean
       /** What was changed. Empty when later or equally old events had come before. */
       readonly applied: readonly ReceivedPart[]
@@ -35,6 +37,8 @@ interface Received {
   readonly event: Event
   readonly orgId?: string | undefined
 }
+
+const day = 24 * 3_600_000
 
 export async function receiveEvent(work: SystemWork, received: Received): Promise<ReceivedEvent> {
   const { provider, event } = received
@@ -47,7 +51,11 @@ export async function receiveEvent(work: SystemWork, received: Received): Promis
   const apply = async (scope: Scope): Promise<ReceivedEvent & { readonly ignored: false }> => {
     const subscription = await lockBilling(scope)
     await assertOwnCustomer(scope, received, subscription)
-    if (!(await keep(scope, received))) return { ignored: false, orgId, isNew: false, applied: [] }
+    const now = await databaseTime(scope)
+    if (event.createdAt.getTime() - now.getTime() > day)
+      throw new InvalidInputError('event.createdAt', 'is more than a day in the future')
+    if ((await cameBeforeLink(scope, received, subscription)) || !(await keep(scope, received, now)))
+      return { ignored: false, orgId, isNew: false, applied: [] }
     const applied = await applyParts({ scope, provider, event, subscription })
     return { ignored: false, orgId, isNew: true, applied }
   }
@@ -103,8 +111,34 @@ export async function lockBilling(scope: Scope): Promise<Subscription> {
 const locked = ({ sql, selected, owned }: TablePlan) =>
   `select ${selected} from ${sql} where ${owned} for no key update`
 
+/**
+ * Whether the event came before, to any organization that its customer was linked to. Asked only for events from before the present link:
+ * each index of events begins with the organization, so the statement searches once for each organization.
+ */
+async function cameBeforeLink(scope: Scope, { provider, event }: Received, known: Subscription): Promise<boolean> {
+  const { id, customerId, createdAt } = event
+  if (typeof customerId !== 'string' || customerId !== known.stripeCustomerId) return false
+  const rows = allRows<Subscription>(scope, subscriptions)
+  const earlier = ownStatement(rows.plan, receiveEvent, 'earlier', false, ({ sql }) => {
+    const [events, entries] = [planOfAllOwners(billingEvents).sql, planOfAllOwners(systemAuditLogs).sql]
+    // With `limit` in the subquery the planner cannot choose to read all events.
+    return `select from ${sql} s cross join lateral (
+        select from ${events} where "org_id" = s."org_id" and "provider" = $1::text and "event_id" = $2::text
+          and "payload" ->> 'customerId' = $3::text limit 1) e
+      where $4::timestamptz < (
+        select max("created_at") from ${entries} where "target_org_id" = $5::uuid and "operation" = 'billing.link'
+      ) limit 1`
+  })
+  const found: Query<boolean> = rows.run(
+    earlier,
+    () => [provider, id, customerId, createdAt.toISOString(), known.orgId],
+    ({ rowCount }) => rowCount > 0,
+  )
+  return found
+}
+
 /** Keeps the event. Returns false for one that is there already. */
-async function keep(scope: Scope, { provider, event }: Received): Promise<boolean> {
+async function keep(scope: Scope, { provider, event }: Received, processedAt: Date): Promise<boolean> {
   const id = newId()
   const values = {
     provider,
@@ -113,7 +147,7 @@ async function keep(scope: Scope, { provider, event }: Received): Promise<boolea
     payload: payloadOf(event),
     providerCreatedAt: event.createdAt,
   }
-  const managed = { id, processedAt: await databaseTime(scope) }
+  const managed = { id, processedAt }
   const options = { managed, existing: 'billing_events_event_key' }
   const kept = await new ScopedTable<BillingEvent>(scope, billingEvents).insertRow(newBillingEvent, values, options)
   return kept.id === id

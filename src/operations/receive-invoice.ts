@@ -1,3 +1,4 @@
+import { ConflictError } from '../core/errors.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import type { Values } from '../core/values.js'
 import { type InvoiceStatus } from '../repositories/invoices.js'
@@ -9,7 +10,10 @@ import { type Applying, type Event, isNewer } from './applied-event.js'
 
 type Told = NonNullable<Event['invoice']>
 
-/** Makes the invoice, or changes the one with the provider's id. Returns whether the event was newer than what is known of it. */
+/**
+ * Makes the invoice, or changes the one with the provider's id. Returns whether the event was newer than what is known of it. Throws
+ * ConflictError for another currency than the invoice has.
+ */
 export async function receiveInvoice(applying: Applying, told: Told): Promise<boolean> {
   const { scope, event } = applying
   const rows = new ScopedTable<Invoice>(scope, invoices)
@@ -21,6 +25,10 @@ export async function receiveInvoice(applying: Applying, told: Told): Promise<bo
   }
   // Whoever pays or finalises it here waits, or has done so by now.
   const known = await rows.lockRow(found.id)
+  if (known.currency !== told.currency) {
+    const what = `the invoice ${told.id} is in ${known.currency}, and the event says ${told.currency}`
+    throw new ConflictError('invoices', ['currency'], `invoices: ${what}; another provider may use the same id`)
+  }
   if (!isNewer(event, known.providerUpdatedAt) || !mayBecome(known.status, told.status)) return false
   const managed = known.status === 'draft' ? await contentOf(applying, told) : paymentOf(event, told, known.total)
   await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'receive' })

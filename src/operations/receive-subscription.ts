@@ -14,11 +14,12 @@ export async function receiveSubscription(
   { scope, event, subscription: known }: Applying,
   told: Told,
 ): Promise<boolean> {
+  const plan = told.planId === undefined ? {} : await planOfCatalog(scope, told.planId)
   if (!isNewer(event, known.providerUpdatedAt) || isOfEarlier(known, told)) return false
-  const { id, planId, status, cancelAtPeriodEnd = false, canceledAt, ...period } = told
+  const { id, status, cancelAtPeriodEnd = false, canceledAt, ...period } = told
   const isCanceled = status === 'canceled' || cancelAtPeriodEnd
   const managed = {
-    ...(planId === undefined ? {} : await planOfCatalog(scope, planId)),
+    ...plan,
     status,
     currentPeriodStart: period.currentPeriodStart,
     currentPeriodEnd: period.currentPeriodEnd,

@@ -50,22 +50,15 @@ export class Schedules extends ScopedRepository<Schedule, ScheduleRelations> {
 
   /** Throws VersionConflictError when `revision` is given and the schedule was changed since. */
   update(id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
-    return this.atomically(async (inner) => {
-      const values = parseInput(schedulePatch, patch)
-      checkPatch(values)
-      // Throws for an invalid revision before anything is sent.
-      revisionOf(options)
-      const managed = movedRun(await inner.lockRow(id), values)
-      return inner.updateRow(schedulePatch, id, values, { options, managed })
-    })
+    return this.updateAs('update', id, patch, options)
   }
 
   enable(id: string): Promise<Schedule> {
-    return this.update(id, { enabled: true })
+    return this.updateAs('enable', id, { enabled: true })
   }
 
   disable(id: string): Promise<Schedule> {
-    return this.update(id, { enabled: false })
+    return this.updateAs('disable', id, { enabled: false })
   }
 
   /** The due schedules, the longest waiting first. Schedules of deleted or archived workflows are left out. */
@@ -102,6 +95,17 @@ export class Schedules extends ScopedRepository<Schedule, ScheduleRelations> {
   /** Deletes the schedule for good. The tasks of its runs stay. */
   purge(id: string): Query<Schedule> {
     return this.purgeRow(id)
+  }
+
+  private updateAs(event: string, id: string, patch: SchedulePatch, options: UpdateOptions = {}): Promise<Schedule> {
+    return this.atomically(async (inner) => {
+      const values = parseInput(schedulePatch, patch)
+      checkPatch(values)
+      // Throws for an invalid revision before anything is sent.
+      revisionOf(options)
+      const managed = movedRun(await inner.lockRow(id), values)
+      return inner.updateRow(schedulePatch, id, values, { options, managed, event })
+    })
   }
 }
 

@@ -112,7 +112,7 @@ export const providerEvent = z.strictObject({
   id: shape.label(255),
   /** The provider's word for it. */
   type: shape.label(),
-  /** By the provider's clock. What is known from this moment or later is not changed by the event. */
+  /** By the provider's clock, at most a day in the future. What is known from this moment or later is not changed by the event. */
   createdAt: shape.instant,
   /** The provider's id of the customer, which `system.billing.link` gave to an organization. */
   customerId: shape.label(255).nullish(),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ConflictError } from '../../src/core/errors.js'
+import { ConflictError, InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { passingKeyring } from '../../src/encryption/keyring.js'
@@ -139,5 +139,134 @@ test('an event is refused when its customer is linked to another organization me
     expect(await billing.receive(received)).toMatchObject({ isNew: true, orgId: after.id })
   } finally {
     await tenancy.close()
+  }
+})
+
+describe('an event that comes again after its customer was linked to another organization', () => {
+  const parts = {
+    subscription: {
+      id: 'sub_1',
+      planId: 'tier_pro',
+      status: 'active',
+      currentPeriodStart: second(0),
+      currentPeriodEnd: new Date(Date.UTC(2026, 6)),
+    },
+    invoice: { ...invoice, status: 'paid', amountPaid: '100.00' },
+    paymentMethod: { id: 'pm_1', type: 'card' },
+  } as const
+  const moved = async () => {
+    const [before, after] = [await teams.newTeam({ plan: 'tier_free' }), await teams.newTeam({ plan: 'tier_free' })]
+    const customerId = `cus_${newId()}`
+    const { billing } = teams.system()
+    const event = { id: `evt_${newId()}`, type: 'x', createdAt: second(1), customerId, ...parts }
+    await billing.link(before.id, { customerId })
+    await billing.receive({ provider, event })
+    await billing.link(before.id, { customerId: null })
+    await billing.link(after.id, { customerId })
+    return { before, after, event, billing, customerId }
+  }
+  const stateOf = async ({ org }: Team) => [
+    await org.subscription.get(),
+    await org.invoices.list(),
+    await org.paymentMethods.list(),
+  ]
+
+  test('changes nothing in either of them', async () => {
+    const { before, after, event, billing } = await moved()
+    const states = [await stateOf(before), await stateOf(after)]
+    const again = { ignored: false, orgId: after.id, isNew: false, applied: [] }
+    await expect(billing.receive({ provider, event })).resolves.toEqual(again)
+    await expect(billing.receive({ provider, event, orgId: after.id })).resolves.toEqual(again)
+    expect([await stateOf(before), await stateOf(after)]).toEqual(states)
+  })
+
+  test('is new where it was only ignored before, or is one of another provider', async () => {
+    const { after, event, billing } = await moved()
+    const first = { ...event, id: `evt_${newId()}` }
+    await expect(billing.receive({ provider, event: first })).resolves.toMatchObject({ orgId: after.id, isNew: true })
+    const other = { ...event, createdAt: second(2) }
+    await expect(billing.receive({ provider: 'bank', event: other })).resolves.toMatchObject({ isNew: true })
+  })
+
+  test('changes nothing when the customer is linked back, whichever of the two received it', async () => {
+    const { before, after, event, billing, customerId } = await moved()
+    const later = { ...event, id: `evt_${newId()}`, createdAt: second(2) }
+    await billing.receive({ provider, event: later })
+    await billing.link(after.id, { customerId: null })
+    await billing.link(before.id, { customerId })
+    for (const one of [event, later])
+      await expect(billing.receive({ provider, event: one })).resolves.toMatchObject({ orgId: before.id, isNew: false })
+  })
+})
+
+test('an organization without a customer keeps its plan, and maintenance begins its next periods', async () => {
+  const team = await teams.newTeam({ plan: 'tier_free' })
+  const { billing, maintenance } = teams.system()
+  await billing.link(team.id, { customerId: `cus_${newId()}` })
+  const [from, to] = [new Date('2020-01-01T00:00:00Z'), new Date('2020-02-01T00:00:00Z')]
+  const paid = {
+    id: 'sub_1',
+    planId: 'tier_pro',
+    status: 'active',
+    currentPeriodStart: from,
+    currentPeriodEnd: to,
+  } as const
+  await receive(team, 1, { subscription: paid })
+  await billing.link(team.id, { customerId: null })
+  await maintenance.run()
+  const rolled = await team.org.subscription.get()
+  expect(rolled).toMatchObject({ planId: 'tier_pro', status: 'active' })
+  expect(rolled.currentPeriodEnd.getTime()).toBeGreaterThan(Date.now())
+  await team.org.subscription.cancel({ atPeriodEnd: false })
+  await maintenance.run()
+  await expect(team.org.subscription.get()).resolves.toMatchObject({ status: 'canceled' })
+})
+
+test.each(['draft', 'open'] as const)('an invoice that is %s refuses an event in another currency', async (status) => {
+  const team = await teams.newTeam()
+  await receive(team, 1, { invoice: { ...invoice, status } })
+  const before = await team.org.invoices.list()
+  const dollars = {
+    ...invoice,
+    status: 'paid',
+    currency: 'USD',
+    subtotal: '5.00',
+    total: '5.00',
+    amountPaid: '5.00',
+  } as const
+  const refused = receive(team, 2, { invoice: dollars, paymentMethod: { id: 'pm_1', type: 'card' } })
+  await expect(refused).rejects.toThrow(ConflictError)
+  await expect(refused).rejects.toThrow('the invoice in_1 is in EUR, and the event says USD')
+  expect(await team.org.invoices.list()).toEqual(before)
+  expect(await team.org.paymentMethods.count()).toBe(0)
+})
+
+test('an event more than a day in the future is refused, and later ones are applied', async () => {
+  const team = await teams.newTeam()
+  const { billing } = teams.system()
+  const hours = (count: number) => new Date(Date.now() + count * 3_600_000)
+  const at = (createdAt: Date, status: 'open' | 'paid') =>
+    billing.receive({
+      provider,
+      orgId: team.id,
+      event: { id: `evt_${newId()}`, type: 'x', createdAt, invoice: { ...invoice, status } },
+    })
+  for (const future of [new Date('9999-01-01T00:00:00Z'), hours(25)]) {
+    const refused = at(future, 'open')
+    await expect(refused).rejects.toThrow(InvalidInputError)
+    await expect(refused).rejects.toThrow('event.createdAt: is more than a day in the future')
+  }
+  await expect(at(hours(23), 'open')).resolves.toMatchObject({ applied: ['invoice'] })
+  await expect(at(hours(23.5), 'paid')).resolves.toMatchObject({ applied: ['invoice'] })
+})
+
+test('a plan that the catalog does not have is refused, however old the event is', async () => {
+  const team = await teams.newTeam()
+  const period = { currentPeriodStart: second(0), currentPeriodEnd: new Date(Date.UTC(2026, 6)) }
+  const subscription = { id: 'sub_1', status: 'active', ...period } as const
+  await receive(team, 5, { subscription })
+  for (const at of [4, 5]) {
+    const refused = receive(team, at, { subscription: { ...subscription, planId: 'unknown' } })
+    await expect(refused).rejects.toThrow('event.subscription.planId: is not a plan of the catalog')
   }
 })

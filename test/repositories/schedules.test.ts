@@ -3,6 +3,7 @@ import { BrokenReferenceError, ConflictError, NotFoundError, VersionConflictErro
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
 import type { NewSchedule, Schedule } from '../../src/schema/schedules.js'
+import { entriesOf } from '../support/audited-rows.js'
 import { contend } from '../support/contenders.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
@@ -134,6 +135,20 @@ describe('a change', () => {
     await rewind(schedule, '2020-01-01T00:00:00Z')
     const enabled = await org.schedules.enable(schedule.id)
     expect(enabled.nextRunAt?.getTime()).toBeGreaterThan(Date.now())
+  })
+
+  test('to disabled or enabled has an entry of that name in the audit log', async () => {
+    const org = await newOrg()
+    const { id } = await newSchedule(org)
+    await org.schedules.disable(id)
+    await org.schedules.enable(id)
+    await org.schedules.update(id, { enabled: false })
+    const entries = await entriesOf(database.admin, org.id)
+    expect(entries.slice(-3).map(({ event_type: event }) => event)).toEqual([
+      'schedules.disable',
+      'schedules.enable',
+      'schedules.update',
+    ])
   })
 
   test('of anything else does not lose a run that is due', async () => {
