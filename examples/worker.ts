@@ -26,6 +26,7 @@ export async function runWorker(tenancy: Tenancy, options: WorkerOptions): Promi
   const { owner, handlers, signal, concurrency = 4, leaseSeconds = 60, idleMs = 1000, log = console.log } = options
   const { schedules, tasks } = tenancy.system({ actor: owner, reason: 'runs tasks' })
   const running = new Set<Promise<void>>()
+  let resting: Promise<void> | undefined
 
   while (!signal.aborted) {
     const started = running.size
@@ -83,8 +84,14 @@ export async function runWorker(tenancy: Tenancy, options: WorkerOptions): Promi
     }
   }
 
-  async function pause(): Promise<void> {
-    await sleep(idleMs, undefined, { signal }).catch(() => undefined)
+  /** One at a time: a new one for each task that ends would add a listener to the signal each time. */
+  function pause(): Promise<void> {
+    resting ??= sleep(idleMs, undefined, { signal })
+      .catch(() => undefined)
+      .finally(() => {
+        resting = undefined
+      })
+    return resting
   }
 }
 

@@ -145,7 +145,7 @@ const referenceIndex: Rule = {
       if (isCovered) continue
       yield {
         object: label,
-        message: `${table.fullName}: no index begins with the columns of ${label}. Add \`index('${table.name}_<what>_idx')\` on (${columns.join(', ')}), without a predicate.`,
+        message: `${table.fullName}: no index begins with (${columns.join(', ')}), the columns of a foreign key. Add \`index('${table.name}_<what>_idx')\` on them, without a predicate.`,
       }
     }
   },

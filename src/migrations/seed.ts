@@ -41,10 +41,13 @@ const catalogs: readonly Catalog[] = [
 
 const builder = drizzle(() => Promise.reject(new TypeError('this builder only makes SQL')))
 
-/** Inserts the rows that are missing from the catalogs, all of them or none. An existing row is never changed. */
-export async function seed(direct: Session): Promise<Seeded[]> {
+/**
+ * Inserts the rows that are missing from the catalogs, all of them or none. An existing row is never changed. `embedded` is the directory
+ * of an embedded database, for the command that an error names.
+ */
+export async function seed(direct: Session, embedded?: string): Promise<Seeded[]> {
   const session = withContext(direct, 'seed')
-  await requireMigrated(session)
+  await requireMigrated(session, embedded)
   await session.query('begin')
   try {
     await session.query(refuseFilteredRows)
@@ -58,9 +61,10 @@ export async function seed(direct: Session): Promise<Seeded[]> {
   }
 }
 
-async function requireMigrated(session: Session): Promise<void> {
+async function requireMigrated(session: Session, embedded: string | undefined): Promise<void> {
   const found = await session.query("select from pg_catalog.pg_namespace where nspname = 'platform'")
-  if (found.length === 0) throw new MigrationError('the schema platform is missing: run npx tenantry migrate up first')
+  const command = `npx tenantry migrate up${embedded === undefined ? '' : ` --embedded ${embedded}`}`
+  if (found.length === 0) throw new MigrationError(`the schema platform is missing: run ${command} first`)
 }
 
 async function insertAbsent(session: Session, { table, key, rows, shape }: Catalog): Promise<Seeded> {

@@ -13,6 +13,7 @@ import { type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { readSeal } from './chain-hash.js'
+import { assertRightKey } from './right-keys.js'
 import { type NotSealed, SealPass } from './seal-audit-log.js'
 import { operate, type SystemWork } from './system-operation.js'
 import { type BrokenChain, walkChain } from './verify-audit-log.js'
@@ -112,9 +113,11 @@ export class AuditChains {
     const { signal, onProgress, ...asked } = readOptions(options, ['limit', 'signal', 'onProgress'])
     const { limit } = parseInput(sealing, asked)
     const one = orgId === undefined ? undefined : parseId(orgId, 'orgId')
-    const pass = new SealPass(this.work, keysOf(this.work), one)
+    const keys = keysOf(this.work)
+    const pass = new SealPass(this.work, keys, one)
     const isStopped = stopOf(signal)
     await this.assertKnown(one)
+    await assertRightKey(this.work.scopeAbout(undefined), this.work, keys.keys[0].id)
     const tell = await this.progress(onProgress, 'unsealed', orgId)
     try {
       while (pass.entries < limit && !isStopped() && !pass.isComplete) {
@@ -174,7 +177,12 @@ export class AuditChains {
       current = one === undefined && next === undefined ? await this.nextChain(id) : undefined
     }
     const found = { organizations, entries, unsealed, dropped, isIntact: broken.length === 0 }
-    const facts = { ...found, broken: broken.slice(0, 100).map((chain) => ({ ...chain, id: chain.id ?? null })) }
+    const facts = {
+      ...found,
+      broken: broken
+        .slice(0, 100)
+        .map(({ keyId, ...chain }) => ({ ...chain, id: chain.id ?? null, ...(keyId === undefined ? {} : { keyId }) })),
+    }
     await operate(this.work, 'audit.verify', aboutOf(one), () => Promise.resolve(), { metadata: () => facts })
     return { ...found, broken, isAnchored, isComplete: next === undefined, next }
   }

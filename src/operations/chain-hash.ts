@@ -63,14 +63,25 @@ export function sealOf({ id, secret }: ChainKey, { orgId, seq, previous, content
     length.writeUInt32BE(bytes.length)
     hmac.update(length).update(bytes)
   }
+  return Buffer.concat([keyName({ id }), hmac.digest()])
+}
+
+/** The beginning of each hash that a key makes. */
+export function keyName({ id }: Pick<ChainKey, 'id'>): Buffer {
   const name = Buffer.from(id)
-  return Buffer.concat([Buffer.from([name.length]), name, hmac.digest()])
+  return Buffer.concat([Buffer.from([name.length]), name])
 }
 
 /** The key that a hash names. Undefined where the keyring does not have it. */
 export function keyOf({ keys }: ChainKeys, hash: Uint8Array): ChainKey | undefined {
-  const id = Buffer.from(hash.subarray(1, 1 + (hash[0] ?? 0))).toString()
+  const id = keyIdOf(hash)
   return keys.find((key) => key.id === id)
+}
+
+/** The id of the key that a hash names. Undefined where that is not the id of a key: whoever forges a hash may write anything there. */
+export function keyIdOf(hash: Uint8Array): string | undefined {
+  const id = Buffer.from(hash.subarray(1, 1 + (hash[0] ?? 0))).toString()
+  return /^[A-Za-z0-9_-]{1,16}$/.test(id) ? id : undefined
 }
 
 export const isSame = (one: Uint8Array, other: Uint8Array): boolean =>

@@ -8,6 +8,7 @@ import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
 import { countOthers, masterKeys, type MasterKeyStatus, rewrapBatch } from './master-keys.js'
 import { type RetiredMasterKey, retireMasterKey } from './retire-master-key.js'
+import { assertRightKey } from './right-keys.js'
 import { destroyAll, ensureKey, rotateOrganization } from './rotate-keys.js'
 import { ask } from './stored-keys.js'
 import { operate, type SystemWork } from './system-operation.js'
@@ -87,6 +88,7 @@ export class Keys {
     const only = orgId === undefined ? null : parseId(orgId, 'orgId')
     const pass = new Pass(options)
     const scope = this.work.scopeAbout(undefined)
+    await assertRightKey(scope, this.work, this.work.dataKeys.provider.activeId)
     const { since, isResumed } = await this.beginRotation(only)
     const sum = { organizations: 0, rows: 0, destroyed: 0, left: 0 }
     await pass.begin(scope, countDue, [since, only])
@@ -106,7 +108,9 @@ export class Keys {
   /** Wraps every data key under the active master key again. Nothing that is sealed changes. */
   async rewrap(options?: KeyOptions): Promise<RewrappedKeys> {
     const pass = new Pass(options)
-    await pass.begin(this.work.scopeAbout(undefined), countOthers, [this.work.dataKeys.provider.activeId])
+    const { activeId } = this.work.dataKeys.provider
+    await assertRightKey(this.work.scopeAbout(undefined), this.work, activeId)
+    await pass.begin(this.work.scopeAbout(undefined), countOthers, [activeId])
     const sum = { keys: 0, left: 0 }
     const recorded = async () => {
       if (sum.keys + sum.left > 0) await this.record('keys.rewrap', null, sum)

@@ -1,11 +1,16 @@
 import { z } from 'zod'
 import { InvalidInputError } from '../core/errors.js'
+import type { Query } from '../core/query.js'
+import type { Scope } from '../core/scope.js'
 import { readScopeOptions } from '../core/scopes/scope-options.js'
+import { statement } from '../core/statement.js'
 import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
 import { notSealedFacts } from './audit-chains.js'
 import { checkPartitions, type PartitionAlarm } from './partition-alarm.js'
+import { assertRightKey } from './right-keys.js'
 import type { NotSealed } from './seal-audit-log.js'
+import { ask } from './stored-keys.js'
 import { type MaintenanceKind, type Retention, sweeps } from './sweeps.js'
 import { operate, type SystemWork } from './system-operation.js'
 
@@ -40,6 +45,8 @@ export interface Maintained {
   readonly isComplete: boolean
   /** False without master keys: no audit entries are sealed then. */
   readonly hasKeys: boolean
+  /** True without master keys where entries wait and others were sealed before: the keys are missing from the environment. */
+  readonly sealingStopped: boolean
   /** The organizations of which an audit entry could not be sealed, even alone. Everything else was done. */
   readonly notSealed: readonly NotSealed[]
   readonly partitions: PartitionAlarm
@@ -65,6 +72,8 @@ export class Maintenance {
    */
   async run(options?: MaintenanceOptions): Promise<Maintained> {
     const given = readRun(options)
+    const active = this.work.chainKeys?.keys[0]
+    if (active !== undefined) await assertRightKey(this.work.scopeAbout(undefined), this.work, active.id)
     const pass = new Pass(this.work, given)
     try {
       await pass.sweep()
@@ -76,7 +85,9 @@ export class Maintenance {
     await this.record(pass)
     const partitions = await checkPartitions(this.work)
     const { rows, isComplete, notSealed } = pass
-    return { rows, isComplete, hasKeys: this.work.chainKeys !== undefined, notSealed, partitions }
+    const hasKeys = active !== undefined
+    const sealingStopped = !hasKeys && (await hasStoppedSealing(this.work.scopeAbout(undefined)))
+    return { rows, isComplete, hasKeys, sealingStopped, notSealed, partitions }
   }
 
   private async record({ rows, isComplete, notSealed }: Pass): Promise<void> {
@@ -85,6 +96,15 @@ export class Maintenance {
     await operate(this.work, 'maintenance.run', undefined, () => Promise.resolve(), { metadata })
   }
 }
+
+const hasStoppedSealing = (scope: Scope): Query<boolean> =>
+  ask(scope, findUnsealed, [], ({ rows: [row] }) => row?.[0] === true)
+
+const findUnsealed = statement(
+  `select exists (select from platform.audit_seals where seq > 0)
+     and exists (select from platform.audit_logs where seq is null)`,
+  'read',
+)
 
 type Run = ReturnType<typeof readRun>
 

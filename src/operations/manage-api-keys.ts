@@ -38,10 +38,13 @@ export class ManagedApiKeys extends ApiKeys {
     return this.drawn(async (inner) => {
       inner.authorize()
       const given = ownProperties(values)
-      const { scopes = [], ...key } = parseInput(newApiKey, {
-        ...given,
-        userId: given.userId ?? actingUser(inner.scope),
-      })
+      const userId = given.userId ?? actingUser(inner.scope)
+      if (userId === undefined)
+        throw new InvalidInputError(
+          'userId',
+          'is missing: name the member that the key is for; where an API key acts, it must be a service',
+        )
+      const { scopes = [], ...key } = parseInput(newApiKey, { ...given, userId })
       // First whether they exist: nobody has a permission that is misspelt.
       await assertPermissions(inner.scope, 'scopes', scopes)
       inner.assertScopes(scopes)

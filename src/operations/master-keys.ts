@@ -8,6 +8,7 @@ import { isLiveKey } from '../schema/api-keys.js'
 import { isPendingInvitation } from '../schema/invitations.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { isLiveSession } from '../schema/sessions.js'
+import { isRightKey } from './right-keys.js'
 import { ask } from './stored-keys.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
@@ -28,6 +29,11 @@ export interface MasterKeyStatus extends MasterKeyNeeds {
   readonly isActive: boolean
   /** Whether this process has it. */
   readonly isKnown: boolean
+  /**
+   * Whether the key of this process is the one that this database was used with: it opens a data key, or has made the hash of a sealed
+   * entry. Null where there is nothing to compare, or this process does not have it.
+   */
+  readonly isRight: boolean | null
   /** When one of its API keys or sessions was used last. */
   readonly lastUsedAt: Date | null
 }
@@ -71,16 +77,17 @@ export const activeMasterKeys = (process: KeysOfProcess): readonly string[] => [
 export async function masterKeys(scope: Scope, process: KeysOfProcess): Promise<MasterKeyStatus[]> {
   const activeIds = activeMasterKeys(process)
   const ids = [...new Set([...process.dataKeys.provider.ids, ...keyringIds(process)])]
-  const found = await ask(scope, findNeeds, [], ({ rows }) => rows.map(statusOf))
-  const unused = ids
-    .filter((id) => !found.some((one) => one.id === id))
-    .map((id) => statusOf([id, 0, 0, 0, 0, 0, null]))
-  return [...found, ...unused]
-    .map((one): MasterKeyStatus => ({ ...one, isActive: activeIds.includes(one.id), isKnown: ids.includes(one.id) }))
-    .sort((a, b) => (a.id < b.id ? -1 : 1))
+  const found = await ask(scope, findNeeds, [], ({ rows }) => rows.map(needsOf))
+  const unused = ids.filter((id) => !found.some((one) => one.id === id)).map((id) => needsOf([id, 0, 0, 0, 0, 0, null]))
+  const all: MasterKeyStatus[] = []
+  for (const one of [...found, ...unused]) {
+    const isRight = (await isRightKey(scope, process, one.id)) ?? null
+    all.push({ ...one, isActive: activeIds.includes(one.id), isKnown: ids.includes(one.id), isRight })
+  }
+  return all.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-function statusOf(row: readonly unknown[]): Omit<MasterKeyStatus, 'isActive' | 'isKnown'> {
+function needsOf(row: readonly unknown[]): Omit<MasterKeyStatus, 'isActive' | 'isKnown' | 'isRight'> {
   const [id, dataKeys, apiKeys, sessions, invitations, auditEntries, used] = row as [
     string,
     number,

@@ -7,6 +7,7 @@ import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { cellsUnder, resealBatch, sealedTables } from './reseal.js'
+import { assertRightKey } from './right-keys.js'
 import { addKey, ask, lockForRotation, newKey } from './stored-keys.js'
 import { operate, type SystemWork } from './system-operation.js'
 
@@ -165,6 +166,7 @@ export const destroyAll = (work: SystemWork, orgId: string): Promise<number> =>
 /** Makes the first key of an organization. Returns false where there is one. */
 export async function ensureKey(work: SystemWork, orgId: string): Promise<boolean> {
   const about = { kind: 'org', id: orgId } as const
+  await assertRightKey(work.scopeAbout(about), work, work.dataKeys.provider.activeId)
   const fresh = await newKey(work.dataKeys, orgId)
   return operate(work, 'keys.ensure', about, async (scope) => {
     await lockForRotation(scope, orgId)

@@ -3,7 +3,7 @@ import type { ChainKeys } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
-import { contentHash, isSame, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './chain-hash.js'
+import { contentHash, isSame, keyIdOf, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './chain-hash.js'
 import { Batches } from './seal-audit-log.js'
 import type { SystemWork } from './system-operation.js'
 
@@ -13,7 +13,7 @@ import type { SystemWork } from './system-operation.js'
  * - `missing`: the entry with that number is gone.
  * - `inserted`: two entries have that number, or it is greater than the next one after the head.
  * - `truncated`: the chain ends before its head, or before the anchor.
- * - `unknown key`: none of the master keys has the id that the hash begins with.
+ * - `unknown key`: none of the master keys has the id that the hash begins with. The entry cannot be verified without that key.
  * - `head`: the head in `audit_seals` is not that of the chain.
  * - `rewritten`: the entries up to the anchor fit together, but are not those that were there when the anchor was taken.
  */
@@ -34,6 +34,8 @@ export interface BrokenChain {
   readonly seq: number
   /** Undefined where there is no such entry. */
   readonly id: string | undefined
+  /** Of an `unknown key`: the id of the key that the hash names. Undefined where it names none. */
+  readonly keyId?: string | undefined
 }
 
 /** What was found out about one chain. */
@@ -150,7 +152,7 @@ class ChainWalk {
       return this.broken('missing', { seq: this.last.seq + 1, id: undefined })
     }
     const key = keyOf(this.walk.keys, hash)
-    if (key === undefined) return this.broken('unknown key', entry)
+    if (key === undefined) return this.unknownKey(entry)
     const isNext = isSame(previous, this.last.hash)
     const isSealed = isSame(hash, sealOf(key, { ...entry, orgId: this.orgId, previous: this.last.hash }))
     if (!isSealed) return this.broken(isNext ? 'edited' : 'moved', entry)
@@ -163,7 +165,7 @@ class ChainWalk {
   private faultAlone(entry: SealedEntry): BrokenChain | undefined {
     const { seq, hash } = entry
     const key = keyOf(this.walk.keys, hash)
-    if (key === undefined) return this.broken('unknown key', entry)
+    if (key === undefined) return this.unknownKey(entry)
     if (!isSame(hash, sealOf(key, { ...entry, orgId: this.orgId }))) return this.broken('edited', entry)
     if (seq === this.base.seq && !isSame(hash, this.base.hash)) return this.broken('head', entry)
     if (seq > this.base.seq) this.last = entry
@@ -216,6 +218,10 @@ class ChainWalk {
 
   private broken(fault: ChainFault, { seq, id }: Pick<BrokenChain, 'seq' | 'id'>): BrokenChain {
     return { orgId: this.orgId, fault, seq, id }
+  }
+
+  private unknownKey(entry: SealedEntry): BrokenChain {
+    return { ...this.broken('unknown key', entry), keyId: keyIdOf(entry.hash) }
   }
 
   /** How many numbers up to that one have an entry: of months that are still there. */

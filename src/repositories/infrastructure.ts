@@ -45,7 +45,7 @@ export class ProjectDisk {
   }
 
   /**
-   * Makes the disk or changes it. What is not given keeps its value. The gigabytes of all live projects count towards `disk_gb` of the
+   * Makes the disk or changes it. Optional fields that are not given keep their values; the others are needed each time. The gigabytes of all live projects count towards `disk_gb` of the
    * plan. Throws PlanLimitError when the plan has no room, ConflictError for a size below the present one, BrokenReferenceError when
    * there is no such project.
    */

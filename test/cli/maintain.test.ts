@@ -62,6 +62,7 @@ test('ends at the limit, and says that there may be more', async () => {
     },
     isComplete: true,
     hasKeys: true,
+    sealingStopped: false,
     notSealed: [],
     partitions: { missing: [], inDefault: [] },
   })

@@ -1,4 +1,7 @@
-import { beforeEach, expect, test } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { containing, tenantry } from './command-line.js'
 
@@ -61,5 +64,15 @@ test('is for the owner', async () => {
     code: 1,
     stdout: '',
     stderr: containing('permission denied'),
+  })
+})
+
+test('on a new embedded folder names the command for that folder', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'tenantry-seed-'))
+  onTestFinished(() => rm(directory, { recursive: true }))
+  const data = join(directory, 'data')
+  expect(await tenantry(['seed', '--embedded', data])).toMatchObject({
+    code: 1,
+    stderr: containing(`run npx tenantry migrate up --embedded ${data} first`),
   })
 })

@@ -202,6 +202,67 @@ test('usage, add-ons and measurements are those of the rows', async () => {
   expect(plans.map(({ id }) => id)).toContain('tier_free')
 })
 
+test('the two organizations of the seed differ, and have used something in this period', async () => {
+  const addons = await get('/projects/default/billing/addons', orbita.key)
+  expect((addons.body.items as { addonId: string }[]).map(({ addonId }) => addonId)).toEqual(['pitr'])
+  for (const [slug, key, quantity] of [
+    ['lancio', lancio.key, '1.250000'],
+    ['orbita', orbita.key, '12.500000'],
+  ] as const) {
+    const usage = await get(`/organizations/${slug}/usage`, key)
+    expect((usage.body.totals as { metric: string }[]).find(({ metric }) => metric === 'bandwidth_gb')).toMatchObject({
+      quantity,
+    })
+  }
+  const tasks = (await get('/organizations/orbita/tasks', orbita.key)).body.items as { kind: string }[]
+  expect(tasks.map(({ kind }) => kind)).toEqual(['backup'])
+})
+
+test('a query parameter that is not known is refused by its name', async () => {
+  for (const path of ['/agents?limt=1', '/usage?limt=1', '/billing/plans?limt=1', '?limt=1'])
+    expect(await get(`/organizations/lancio${path}`, lancio.key), path).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_input', field: 'limt' },
+    })
+})
+
+test('a body of another type, one that is too large, and another method are problems', async () => {
+  const path = '/api/platform/organizations/lancio/agents'
+  const answers = [
+    await call({
+      method: 'POST',
+      path,
+      token: lancio.key,
+      body: 'name=Eve',
+      headers: { 'content-type': 'text/plain' },
+    }),
+    await call({ method: 'POST', path, token: lancio.key, body: { name: 'x'.repeat(1024 * 1024) } }),
+    await call({ method: 'PUT', path, token: lancio.key, body: {} }),
+  ]
+  expect(answers.map(({ status, type, body }) => [status, type, body.code])).toEqual([
+    [415, 'application/problem+json', 'unsupported_media_type'],
+    [413, 'application/problem+json', 'content_too_large'],
+    [405, 'application/problem+json', 'method_not_allowed'],
+  ])
+})
+
+test('many faults of a body are told in part', async () => {
+  const body = Object.fromEntries(Array.from({ length: 5000 }, (_, place) => [`unknown${place}`, 1]))
+  const answer = await post('/agents', body)
+  expect(answer).toMatchObject({ status: 400 })
+  expect(answer.body.faults).toHaveLength(20)
+  expect(answer.text.length).toBeLessThan(5000)
+})
+
+test('what is missing is named: whose a key is, and the time of usage', async () => {
+  const key = await post('/api-keys', { name: 'of nobody', scopes: ['agents:read'] })
+  expect(key).toMatchObject({ status: 400, body: { field: 'userId' } })
+  expect(key.body.detail).toContain('where an API key acts, it must be a service')
+  const usage = await post('/usage', { key: 'x', metric: 'calls', quantity: '1' })
+  expect(usage).toMatchObject({ status: 400, body: { field: 'at' } })
+  expect(usage.body.detail).toContain('must be a Date, or a text such as')
+})
+
 test('an organization does not see what another one creates', async () => {
   const path = '/api/platform/organizations/lancio/agents'
   const made = await call({ method: 'POST', path, token: lancio.key, body: { name: 'Eve', username: 'eve' } })

@@ -162,3 +162,28 @@ test('work goes on when a heartbeat fails otherwise, and the next heartbeat keep
   })
   expect(lines).toEqual([expect.stringMatching(/^no heartbeat it: OrganizationSuspendedError/), 'done it'])
 })
+
+test('a worker that is woken often by tasks that end adds no listener each time', async () => {
+  const { org } = await teams.newTeam()
+  const waiting = 30
+  for (let made = 0; made < waiting; made++) await org.tasks.enqueue({ kind: 'short' })
+  const stop = new AbortController()
+  const warnings: string[] = []
+  const warned = (warning: Error) => void warnings.push(warning.name)
+  process.on('warning', warned)
+  let ended = 0
+  await runWorker(teams.tenancy, {
+    owner: 'worker',
+    signal: stop.signal,
+    idleMs: 60_000,
+    concurrency: 1,
+    handlers: { short: () => Promise.resolve(null) },
+    log: () => {
+      ended += 1
+      if (ended === waiting) stop.abort()
+    },
+  })
+  await new Promise(setImmediate)
+  process.off('warning', warned)
+  expect(warnings).toEqual([])
+})

@@ -64,6 +64,13 @@ test('a case whose call sends nothing tests nothing, and is a fault', async () =
   expect(found).toEqual(['OrgProjects.update: tested nothing, because its call sent nothing'])
 })
 
+test('a case without a call of a method names it', async () => {
+  const { find: _, create: __, ...calls } = projectsCase.calls
+  const some = { ...projectsCase, calls: calls as typeof projectsCase.calls }
+  const found = await isolationCase<StaffedProjects>(some).faults(optionsFor(undefined))
+  expect(found).toEqual(['StaffedProjects.find: has no call', 'StaffedProjects.create: has no call'])
+})
+
 test('a case that leaves out a table that its rows refer to says so', async () => {
   const tables = orgCases.schedules.tables.filter((table) => table !== workflows)
   const found = isolationCase({ ...orgCases.schedules, tables }).faults(optionsFor(undefined))

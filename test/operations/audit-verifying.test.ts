@@ -1,9 +1,12 @@
 import { getTableColumns } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { newId } from '../../src/core/ids.js'
+import { keyringProvider } from '../../src/encryption/key-providers.js'
+import { loadKeyring } from '../../src/encryption/keyring.js'
 import { auditLogs } from '../../src/schema/audit-logs.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { type Stored, useAuditChains } from '../support/use-audit-chains.js'
+import { keys } from '../support/use-teams.js'
 
 const { teams, audit, sql, write, sealed, verify, insertCopy } = useAuditChains()
 
@@ -163,6 +166,8 @@ describe('K07: verifying finds', () => {
       url: teams.database.appUrl,
       systemUrl: teams.database.systemUrl,
       keys: `test:${Buffer.alloc(32, 8).toString('base64')}`,
+      // That of the teams, whose data keys open: otherwise the foreign key is refused.
+      keyProvider: keyringProvider(loadKeyring(keys)),
     })
     await sql('update platform.audit_logs set seq = null where org_id = $1', [org])
     await sql('delete from platform.audit_seals where org_id = $1', [org])

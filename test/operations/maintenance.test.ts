@@ -141,7 +141,14 @@ describe('a pass', () => {
     expect(live.length).toBeGreaterThan(10)
 
     expect((await entries()).slice(before.length)).toEqual([{ actor: 'test', metadata: { rows, isComplete: true } }])
-    expect(await run()).toEqual({ rows: nothing, isComplete: true, hasKeys: true, notSealed: [], partitions })
+    expect(await run()).toEqual({
+      rows: nothing,
+      isComplete: true,
+      hasKeys: true,
+      sealingStopped: false,
+      notSealed: [],
+      partitions,
+    })
     expect(await entries()).toHaveLength(before.length + 1)
   })
 
@@ -285,7 +292,7 @@ describe('a pass', () => {
     await addPast(place)
     const before = await photograph(place)
     const { executor } = recording(openNodePostgres({ pool: { connectionString: teams.database.appUrl, max: 1 } }))
-    const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), {}, executor)
+    const tenancy = new Tenancy(executor, ownKeys, {}, executor)
     await expect(tenancy.system({ actor: 'app', reason: 'a test' }).maintenance.run()).rejects.toThrow()
     await tenancy.close()
     expect(await photograph(place)).toEqual(before)
@@ -355,10 +362,13 @@ describe('the partitions', () => {
   })
 })
 
+/** One for all runs: a key of the same id with another secret is refused. */
+const ownKeys = secretsOf(passingKeyring())
+
 /** The alarm of a build that has these tables alone. */
 async function alarmOf(tables: readonly PgTable[]) {
   const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 1 } })
-  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), { tables }, executor)
+  const tenancy = new Tenancy(executor, ownKeys, { tables }, executor)
   const { partitions } = await tenancy.system({ actor: 'test', reason: 'a test' }).maintenance.run()
   await tenancy.close()
   return partitions
@@ -368,7 +378,7 @@ async function recordedRun() {
   const { executor, sent } = recording(
     openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 1 } }),
   )
-  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), {}, executor)
+  const tenancy = new Tenancy(executor, ownKeys, {}, executor)
   await tenancy.system({ actor: 'test', reason: 'a test' }).maintenance.run()
   await tenancy.close()
   return { sent: [...sent.values()] }

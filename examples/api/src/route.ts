@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { InvalidInputError } from 'tenantry'
+import { HTTPException } from 'hono/http-exception'
+import { type InputFault, InvalidInputError } from 'tenantry'
 import type { ApiEnv } from './scopes.js'
 
 /** Answered for every error, in one place: `app.onError`. */
@@ -48,13 +49,21 @@ export const route = <
     tags: [tag],
     summary,
     security: [{ bearer: [] }],
-    middleware: onlyFieldsOf(answer),
-    request: request as Request extends undefined ? object : Request,
+    middleware: [...(request?.body === undefined ? [] : [onlyJson]), onlyFieldsOf(answer)],
+    // A misspelt parameter is refused, where a route takes none too.
+    request: { query: z.strictObject({}), ...request } as Request extends undefined ? object : Request,
     responses: {
       200: { description: summary, content: { 'application/json': { schema: answer } } },
       default: problem,
     },
   })
+
+/** Otherwise Hono would check an empty object in place of the body. */
+const onlyJson: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  if (!/^application\/(?:[\w.-]+\+)?json\b/i.test(c.req.header('content-type') ?? ''))
+    throw new HTTPException(415, { message: 'the body has to be JSON, with Content-Type: application/json' })
+  await next()
+}
 
 /** Rows have more columns than a client is to see, and may get further ones. */
 function onlyFieldsOf(answer: z.ZodType): MiddlewareHandler<ApiEnv> {
@@ -74,8 +83,17 @@ export const group = () =>
   new OpenAPIHono<ApiEnv>({
     defaultHook: (result) => {
       if (result.success) return
-      throw new InvalidInputError(
-        result.error.issues.map(({ path, message }) => ({ field: path.join('.'), reason: message })),
-      )
+      throw new InvalidInputError(result.error.issues.flatMap(faultsOf).slice(0, mostFaults))
     },
   })
+
+/** A body may have any number of fields that are not known. */
+const mostFaults = 20
+
+function faultsOf(issue: z.core.$ZodIssue): InputFault[] {
+  if (issue.code !== 'unrecognized_keys') return [{ field: issue.path.join('.'), reason: issue.message }]
+  return issue.keys.slice(0, mostFaults).map((key) => ({
+    field: [...issue.path, key.slice(0, 60)].join('.'),
+    reason: 'is not known here',
+  }))
+}

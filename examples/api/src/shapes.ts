@@ -10,7 +10,7 @@ export const WithId = InOrganization.extend({ id })
 export const Chosen = z.object({ 'x-organization': z.string().optional().openapi({ description: 'The slug' }) })
 
 /** The cursor of the page, from `next` or `previous` of another one. */
-export const PageOf = z.object({
+export const PageOf = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).optional(),
   after: z.string().optional(),
   before: z.string().optional(),

@@ -72,7 +72,7 @@ const addVerify: AddCommand = (group, run) =>
           usageOf(
             'audit verify',
             'Walks the chain of each organization and names the first entry that is not as it was sealed. Ends with 3 when there is',
-            'one. It needs every master key that entries were sealed with. Whoever has the key could seal a whole chain anew, or cut off its',
+            'one. It needs every master key that entries were sealed with, the old ones too, and says of which one it lacks. Whoever has the key could seal a whole chain anew, or cut off its',
             'end: an anchor, the earlier output of `tenantry audit head`, finds that.',
           ),
         )
@@ -158,7 +158,7 @@ const faults: Readonly<Record<ChainFault, string>> = {
   missing: 'it is gone',
   inserted: 'it was inserted with a number of the chain',
   truncated: 'it and all after it are gone',
-  'unknown key': 'none of the keys in TENANTRY_KEYS has the id that its hash names',
+  'unknown key': 'cannot be verified: its hash names no key',
   head: 'the head in platform.audit_seals is not that of the chain',
   rewritten: 'the chain is not the one of the anchor: it was sealed anew',
 }
@@ -167,8 +167,8 @@ const faults: Readonly<Record<ChainFault, string>> = {
 export const notSealedLine = ({ orgId, code }: NotSealed): string =>
   `${orgId}  not sealed: its next entry failed with ${code}. It may be too large: the owner deletes or shortens it`
 
-const brokenLine = ({ orgId, fault, seq, id }: BrokenChain): string =>
-  `${orgId}  entry ${seq}${id === undefined ? '' : ` (${id})`}: ${faults[fault]}`
+const brokenLine = ({ orgId, fault, seq, id, keyId }: BrokenChain): string =>
+  `${orgId}  entry ${seq}${id === undefined ? '' : ` (${id})`}: ${keyId === undefined ? faults[fault] : `cannot be verified: no key ${keyId} in TENANTRY_KEYS`}`
 
 /** With the options that were given. */
 function stoppedAt({ next }: VerifiedChains, given: { org: string | undefined; anchor: string | undefined }): string[] {
@@ -178,10 +178,20 @@ function stoppedAt({ next }: VerifiedChains, given: { org: string | undefined; a
   return [`Stopped. Go on with: tenantry audit verify${text}`]
 }
 
+/** A chain whose key is not here is told apart from one that was tampered with. */
+function sumOf(broken: readonly BrokenChain[]): string {
+  const withoutKey = broken.filter(({ keyId }) => keyId !== undefined).length
+  const others = broken.length - withoutKey
+  return [
+    ...(others === 0 ? [] : [`, ${others} broken`]),
+    ...(withoutKey === 0 ? [] : [`, ${withoutKey} without their key`]),
+  ].join('')
+}
+
 function linesOf({ broken, organizations, entries, unsealed, dropped, isAnchored }: VerifiedChains): string[] {
   return [
     ...broken.map(brokenLine),
-    `${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')} verified${broken.length === 0 ? '' : `, ${broken.length} broken`}`,
+    `${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')} verified${sumOf(broken)}`,
     ...(dropped === 0 ? [] : [`${counted(dropped, 'entry', 'entries')} went with the months that were dropped`]),
     ...(unsealed === 0 ? [] : [`${counted(unsealed, 'entry', 'entries')} not sealed yet`]),
     ...(isAnchored === false ? ['The anchor could not be compared: its entry went with its month.'] : []),

@@ -3,7 +3,7 @@ import type { KeyOptions } from '../../operations/keys.js'
 import type { MasterKeyStatus } from '../../operations/master-keys.js'
 import { type AddCommand, type Context, usageOf } from '../command.js'
 import { withBar } from '../progress.js'
-import { counted } from '../report.js'
+import { counted, exit } from '../report.js'
 import { bySlug, systemOptions, withSystem } from '../system-login.js'
 
 export const addKeys: AddCommand = (program, run) =>
@@ -103,12 +103,14 @@ const addStatus: AddCommand = (group, run) =>
       systemOptions(command).usage(
         usageOf(
           'keys status',
-          'Counts the data keys, API keys, sessions, invitations and audit entries of each master key.',
+          'Counts the data keys, API keys, sessions, invitations and audit entries of each master key, and says whether the one in',
+          'TENANTRY_KEYS is right: it opens a data key that it wrapped, or has sealed an entry. Ends with 3 when one is not.',
         ),
       ),
     run(async (args, context) => {
       const keys = await withSystem(context, args, (system) => system.keys.status())
-      return { lines: keys.map(describe), document: { keys } }
+      const isWrong = keys.some((key) => key.isRight === false)
+      return { lines: keys.map(describe), document: { keys }, exit: isWrong ? exit.findings : exit.fine }
     }),
   )
 
@@ -151,8 +153,13 @@ const addRetire: AddCommand = (group, run) =>
   )
 
 const describe = (key: MasterKeyStatus): string => {
-  const { id, isActive, isKnown, dataKeys, apiKeys, sessions, invitations, auditEntries, lastUsedAt } = key
-  const marks = [...(isActive ? ['active'] : []), ...(isKnown ? [] : ['not in TENANTRY_KEYS'])]
+  const { id, isActive, isKnown, isRight, dataKeys, apiKeys, sessions, invitations, auditEntries, lastUsedAt } = key
+  const marks = [
+    ...(isActive ? ['active'] : []),
+    ...(isKnown ? [] : ['not in TENANTRY_KEYS']),
+    ...(isRight === true ? ['opens what it wrapped'] : []),
+    ...(isRight === false ? ['not the one that this database was used with'] : []),
+  ]
   const counts = [
     counted(dataKeys, 'data key'),
     counted(apiKeys, 'API key'),

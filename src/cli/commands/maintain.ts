@@ -19,7 +19,7 @@ export const addMaintain: AddCommand = (program, run) =>
             'expired invitations and ended sessions. Rolls the periods of subscriptions without a provider, and ends their cancellations and trials. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it by cron,',
             'for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
             'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`; or an organization',
-            'has an audit entry that cannot be sealed.',
+            'has an audit entry that cannot be sealed; or there are no master keys, and the audit log was sealed before.',
           ),
         )
         .option('limit', {
@@ -52,7 +52,8 @@ export const addMaintain: AddCommand = (program, run) =>
         ),
       )
       const { missing, inDefault } = maintained.partitions
-      const findings = missing.length + inDefault.length + maintained.notSealed.length
+      const { notSealed, sealingStopped } = maintained
+      const findings = missing.length + inDefault.length + notSealed.length + (sealingStopped ? 1 : 0)
       return {
         lines: linesOf(maintained),
         document: maintained,
@@ -61,7 +62,7 @@ export const addMaintain: AddCommand = (program, run) =>
     }),
   )
 
-function linesOf({ rows, isComplete, hasKeys, notSealed, partitions }: Maintained): string[] {
+function linesOf({ rows, isComplete, hasKeys, sealingStopped, notSealed, partitions }: Maintained): string[] {
   const { taskLeases, idempotencyKeys, apiKeyWindows, invitations, sessions, subscriptions, auditEntries } = rows
   const ended: readonly (readonly [number, string])[] = [
     [taskLeases, 'tasks with an expired lease queued again, or failed'],
@@ -78,6 +79,9 @@ function linesOf({ rows, isComplete, hasKeys, notSealed, partitions }: Maintaine
     ...(told.length === 0 ? ['Nothing is past.'] : []),
     ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
     ...(hasKeys ? [] : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']),
+    ...(sealingStopped
+      ? ['New audit entries wait, and were sealed before: give the command the keys of the application.']
+      : []),
     ...notSealed.map(notSealedLine),
     ...partitions.missing.map((partition) => `${partition} is missing: the owner runs tenantry partitions ensure`),
     ...partitions.inDefault.map(

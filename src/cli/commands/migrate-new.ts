@@ -37,13 +37,20 @@ export const addNew: AddCommand = (program, run) =>
       if (generated === undefined) {
         return { lines: ['The tables have not changed: there is nothing to migrate.'], document: { generated: null } }
       }
+      const { checkTables } = await import('../../lint/check-tables.js')
+      const findings = checkTables({ ...definitions }, { except: own?.exceptRules ?? [] }).map(
+        ({ rule, message }) => `${rule}: ${message}`,
+      )
       return {
         lines: [
           `up:    ${generated.up}`,
           `down:  ${generated.down}`,
           'Read both, then delete the first line of the down file.',
+          ...(findings.length === 0
+            ? []
+            : ['Before you apply it, mend what `tenantry check` finds, and generate it anew:', ...findings]),
         ],
-        document: { generated },
+        document: { generated, findings },
       }
     }),
   )

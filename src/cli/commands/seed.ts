@@ -21,7 +21,7 @@ export const addSeed: AddCommand = (program, run) =>
       const project = await context.project()
       const seeded = await asOwner(context, args, async (session) => {
         await requireEverySet(session, { project, cwd: context.cwd })
-        return seed(session)
+        return seed(session, args.embedded)
       })
       return {
         lines: seeded.map(({ table, inserted, kept }) =>

@@ -61,11 +61,14 @@ const latest = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** A moment: a Date, or ISO 8601 text with an offset, as in a request body. */
 export const instant = z
-  .union([
-    // Copied to a plain Date, whatever methods the given one has.
-    z.date().transform((value) => new Date(value.getTime())),
-    z.iso.datetime({ offset: true }).transform((value) => new Date(value)),
-  ])
+  .union(
+    [
+      // Copied to a plain Date, whatever methods the given one has.
+      z.date().transform((value) => new Date(value.getTime())),
+      z.iso.datetime({ offset: true }).transform((value) => new Date(value)),
+    ],
+    { error: 'must be a Date, or a text such as 2027-01-31T08:00:00Z' },
+  )
   .refine((value) => value.getTime() >= earliest && value.getTime() <= latest, 'is outside of the years 1 to 9999')
 
 export const int = (min: number, max: number) => z.int().min(min).max(max)

@@ -5,7 +5,7 @@ import { body, group, route } from '../route.js'
 import { InOrganization, Plan, Subscription, UsageEvent, UsageSummary } from '../shapes.js'
 
 const tag = 'Billing'
-const range = z.object({
+const range = z.strictObject({
   from: z.iso.datetime({ offset: true }).optional(),
   to: z.iso.datetime({ offset: true }).optional(),
   by: z.enum(['metric', 'project', 'day', 'month']).optional(),

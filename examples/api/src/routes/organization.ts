@@ -16,6 +16,8 @@ import {
 } from '../shapes.js'
 
 const tag = 'Organization'
+const keyHolder =
+  'The member that the key is for. A person may leave it out, and gets the key; a key has to name a service here'
 const list = { params: InOrganization, query: PageOf }
 
 /** The organization, its people, keys and audit log. */
@@ -62,7 +64,7 @@ export const organization = () =>
     .openapi(
       route('post', { path: '/api-keys', tag, summary: 'Make an API key' }, CreatedApiKey, {
         params: InOrganization,
-        body: body(newApiKey.partial({ userId: true })),
+        body: body(newApiKey.extend({ userId: z.uuid().optional().openapi({ description: keyHolder }) })),
       }),
       async (c) => c.json(await c.var.organization.apiKeys.create(c.req.valid('json')), 200),
     )

@@ -30,7 +30,7 @@ export const projects = () =>
     .openapi(
       route('get', { path: '/{ref}/infra-monitoring', tag, summary: 'How its machine does' }, z.array(MetricBucket), {
         ...inProject,
-        query: z.object({
+        query: z.strictObject({
           from: z.iso.datetime({ offset: true }).optional().openapi({ description: 'Default: a day ago' }),
           to: z.iso.datetime({ offset: true }).optional().openapi({ description: 'Default: now' }),
           step: z.coerce.number().int().min(1).default(3600).openapi({ description: 'In seconds' }),
