@@ -67,8 +67,8 @@ test('a case whose call sends nothing tests nothing, and is a fault', async () =
 test('a case without a call of a method names it', async () => {
   const { find: _, create: __, ...calls } = projectsCase.calls
   const some = { ...projectsCase, calls: calls as typeof projectsCase.calls }
-  const found = await isolationCase<StaffedProjects>(some).faults(optionsFor(undefined))
-  expect(found).toEqual(['StaffedProjects.find: has no call', 'StaffedProjects.create: has no call'])
+  const found = await isolationCase<OrgProjects>(some).faults(optionsFor(undefined))
+  expect(found).toEqual(['OrgProjects.find: has no call', 'OrgProjects.create: has no call'])
 })
 
 test('a case that leaves out a table that its rows refer to says so', async () => {
