@@ -10,7 +10,6 @@ import { auditedCall } from './rules.js'
 import type { Scope } from './scope.js'
 import { planInsertMany } from './statements/bulk-inserts.js'
 import type { ChangeText } from './statements/change-text.js'
-import type { ColumnPlan } from './statements/column-plan.js'
 import { changeCondition, copyFilter, type Filter, type KeyValues } from './statements/filters.js'
 import { type ChangeCall, planInsert, type PlannedChange, planPut } from './statements/inserts.js'
 import { planLock, planLockReferred } from './statements/reads.js'
@@ -71,9 +70,12 @@ export class ScopedTable<Row extends object> extends ReadableTable<Row> {
     return this.write(id, () => planLock(this.target, id))
   }
 
-  /** Locks the row that a column of this table refers to, which also keeps it from being deleted meanwhile. Throws NotFoundError. */
-  lockReferred(column: ColumnPlan, value: unknown): Query<void> {
-    return this.write(undefined, () => planLockReferred(this.target, column, value))
+  /**
+   * Locks the row that a column of this table refers to, so that one caller at a time sets its links, and nobody deletes it. Throws
+   * NotFoundError, and DefinitionError at an isolation that would not show the links of the caller before.
+   */
+  lockReferred(property: string, value: unknown): Query<void> {
+    return this.write(undefined, () => planLockReferred(this.target, property, value))
   }
 
   insertRow(schema: z.ZodType, input: unknown, options?: InsertOptions): Query<Row> {

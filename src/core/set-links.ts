@@ -31,7 +31,7 @@ export function setLinks<Row extends object>(
     const links = rows.in(scope)
     const { fixed, columns, field } = sideOf(links.plan, of)
     const all = ownItems(ids, field, maxLinks).map((id) => parsed(schema, { ...fixed, [field]: id }))
-    for (const column of columns) await links.lockReferred(column, fixed[column.property])
+    for (const column of columns) await links.lockReferred(column.property, fixed[column.property])
     const others = { ...fixed, not: { [field]: { in: all.map((link) => link[field]) } } }
     const removed = await links.deleteRows(others as unknown as Filter<Row>)
     return { removed, added: await links.linkRows(schema, all) }

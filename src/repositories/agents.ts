@@ -71,7 +71,12 @@ export class Agents extends ScopedRepository<Agent, AgentRelations> {
       const { instructions, projectId, organizationLlmId, model, settings } = agent
       const values = { instructions, projectId, organizationLlmId, model, settings }
       const copy = await inner.create({ ...values, username, name: name ?? agent.name })
-      await inner.setTools(copy.id, await inner.tools(id))
+      const tools = await inner.tools(id)
+      await inner.lockEnabled(tools)
+      await inner.links.linkRows(
+        toolLink,
+        tools.map((tool) => linkOf(copy.id, tool)),
+      )
       return copy
     })
   }
@@ -97,15 +102,16 @@ export class Agents extends ScopedRepository<Agent, AgentRelations> {
    */
   setTools(id: string, toolIds: readonly string[]): Promise<void> {
     return this.atomically(async (inner) => {
-      const links = ownItems(toolIds, 'toolIds', maxTools).map((tool) => ({
-        agentId: parseId(id),
-        organizationToolId: parseId(tool, 'toolIds'),
-      }))
-      // Locked, so that two concurrent calls do not merge their lists.
-      await inner.lockRow(id)
-      await inner.lockEnabled(links.map(toolOf))
-      await inner.links.deleteRows({ agentId: id, not: { organizationToolId: { in: links.map(toolOf) } } })
-      await inner.links.linkRows(toolLink, links)
+      const agentId = parseId(id)
+      const tools = ownItems(toolIds, 'toolIds', maxTools).map((tool) => parseId(tool, 'toolIds'))
+      // Two concurrent calls do not merge their lists.
+      await inner.links.lockReferred('agentId', agentId)
+      await inner.lockEnabled(tools)
+      await inner.links.deleteRows({ agentId, not: { organizationToolId: { in: tools } } })
+      await inner.links.linkRows(
+        toolLink,
+        tools.map((tool) => linkOf(agentId, tool)),
+      )
     })
   }
 
@@ -151,4 +157,4 @@ export class Agents extends ScopedRepository<Agent, AgentRelations> {
 
 const maxTools = 1000
 const toolLink = z.strictObject({ agentId: shape.uuid, organizationToolId: shape.uuid })
-const toolOf = ({ organizationToolId }: z.output<typeof toolLink>): string => organizationToolId
+const linkOf = (agentId: string, organizationToolId: string) => ({ agentId, organizationToolId })

@@ -4,7 +4,7 @@ import { defineRepository } from '../../src/core/define-repository.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
 import { agents, tasks } from '../../src/schema/index.js'
-import { holders, makeSampleTables, marks, samples } from '../support/sample-tables.js'
+import { holders, makeSampleTables, marks, ofHolders, samples } from '../support/sample-tables.js'
 import { useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -13,11 +13,7 @@ const Samples = defineRepository(samples, { create: anything, patch: anything })
 const Holders = defineRepository(holders, {
   create: anything,
   patch: anything,
-  includes: {
-    favorite: { one: samples, by: 'favoriteId' },
-    samples: { many: samples, by: 'holderId' },
-    marked: { many: samples, through: marks },
-  },
+  includes: ofHolders,
 })
 const Marks = defineRepository(marks, { link: z.strictObject({ holderId: z.uuid(), sampleId: z.uuid() }) })
 const include = { favorite: true, samples: { orderBy: ['text', '-word'] }, marked: true } as const

@@ -6,7 +6,7 @@ import { newId } from '../../src/core/ids.js'
 import type { IncludeOptions } from '../../src/core/statements/includes.js'
 import type { Org } from '../../src/org.js'
 import { agents, projects, type Schedule, tasks, workflows } from '../../src/schema/index.js'
-import { holders, makeSampleTables, marks, samples } from '../support/sample-tables.js'
+import { holders, makeSampleTables, marks, ofHolders, samples } from '../support/sample-tables.js'
 import { newKey, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -19,11 +19,7 @@ const Samples = defineRepository(samples, {
 const Holders = defineRepository(holders, {
   create: anything,
   patch: anything,
-  includes: {
-    favorite: { one: samples, by: 'favoriteId' },
-    samples: { many: samples, by: 'holderId' },
-    marked: { many: samples, through: marks },
-  },
+  includes: ofHolders,
 })
 const Marks = defineRepository(marks, {
   link: z.strictObject({ holderId: z.uuid(), sampleId: z.uuid() }),

@@ -244,6 +244,22 @@ test('when several lists of tools are set at once, one is stored whole', async (
   expect(lists).toContainEqual(await org.agents.tools(id))
 })
 
+test.each(['repeatable read', 'serializable'] as const)('at isolation %s tools are not set', async (isolation) => {
+  const org = await newOrg()
+  const [first = '', second = ''] = await toolsOf(org)
+  const { id } = await newAgent(org)
+  const set = org.transaction(
+    async (inner) => {
+      await inner.agents.count()
+      await org.agents.setTools(id, [first])
+      await inner.agents.setTools(id, [second])
+    },
+    { isolation },
+  )
+  await expect(set).rejects.toThrow(`links cannot be set at isolation ${isolation}: use read committed`)
+  expect(await org.agents.tools(id)).toEqual([first])
+})
+
 test('a duplicate is a draft with the same configuration and tools', async () => {
   const org = await newOrg()
   const [first = '', second = ''] = await toolsOf(org)

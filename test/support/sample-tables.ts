@@ -115,6 +115,13 @@ export const marks = lab.table(
     }),
   ],
 )
+/** The relations of holders, of each kind one. */
+export const ofHolders = {
+  favorite: { one: samples, by: 'favoriteId' },
+  samples: { many: samples, by: 'holderId' },
+  marked: { many: samples, through: marks },
+} as const
+
 declareTable(holders, { kind: 'tenant' })
 declareTable(samples, { kind: 'tenant', hidden: ['hidden_text'] })
 declareTable(marks, { kind: 'tenant', audited: true })

@@ -3,7 +3,6 @@ import type { Call, Statement } from '../executor.js'
 import { parseId } from '../ids.js'
 import { type Planned, planned } from '../planned.js'
 import { ownItems, ownProperties } from '../values.js'
-import type { ColumnPlan } from './column-plan.js'
 import { comparableValue, compileFilter } from './filters.js'
 import { referenceOf } from './relations.js'
 import type { Selection } from './row-reader.js'
@@ -54,13 +53,14 @@ export function planLock<Row>(target: Target<Row>, id: string): Planned<Row> {
 }
 
 /** Locks the row that a column of this table refers to. */
-export function planLockReferred(target: Target<unknown>, column: ColumnPlan, value: unknown): Planned<void> {
+export function planLockReferred(target: Target<unknown>, property: string, value: unknown): Planned<void> {
   const { plan } = target
+  const column = columnOf(plan, property)
   const { parent, foreign } = referenceOf(plan, column)
   const place = `$${firstPlace(plan)}::${column.comparedAs ?? column.writtenAs}`
   const text = () =>
     `select pg_catalog.current_setting('transaction_isolation') from ${parent.sql} where ${parent.visible} and ${foreign} = ${place} for no key update`
-  const statement = plan.statements.get(`lock ${column.property}`, 'read', text)
+  const statement = plan.statements.get(`lock ${property}`, 'read', text)
   return planned(callOf(target, statement, [comparableValue(column, value)]), ({ rows: [row] }) => {
     if (row === undefined) throw new NotFoundError(parent.resource)
     // It would not see the links that somebody made before it got the lock.

@@ -115,7 +115,7 @@ function readRelation(plan: TablePlan, name: string, given: unknown): RelationPl
   }
   if (typeof by !== 'string') throw new InvalidInputError(field, forms)
   return isMany
-    ? { ...shared, ...matchesMany(plan, related, by, field), isSorted: hasSortedIndex(related, by) }
+    ? { ...shared, ...matchesMany(plan, related, by, field), isSorted: hasSortedIndex(related, columnOf(related, by)) }
     : { ...shared, ...matchesOne(plan, related, by, field), isSorted: false }
 }
 
@@ -208,11 +208,9 @@ const noForeignKey = (plan: TablePlan, from: TablePlan, by: string, to: TablePla
   )
 
 /** Whether an index begins with the owner, the column and the key that a list is ordered by. */
-function hasSortedIndex({ table, owner, key }: TablePlan, by: string): boolean {
-  const { indexes, columns } = getTableConfig(table)
-  const referring = columns.find((column) => column === (table as unknown as Record<string, unknown>)[by])
-  const wanted = [owner?.column.sql, quoted(referring?.name ?? ''), ...key.map(({ sql }) => sql)]
-  return indexes.some(({ config }) => {
+function hasSortedIndex({ table, owner, key }: TablePlan, referring: ColumnPlan): boolean {
+  const wanted = [owner?.column.sql, referring.sql, ...key.map(({ sql }) => sql)]
+  return getTableConfig(table).indexes.some(({ config }) => {
     const names = config.columns.map((column) => quoted((column as IndexedColumn).name ?? ''))
     return config.where === undefined && wanted.every((name, index) => names[index] === name)
   })
