@@ -60,7 +60,7 @@ export function planLockReferred(target: Target<unknown>, property: string, valu
   const place = `$${firstPlace(plan)}::${column.comparedAs ?? column.writtenAs}`
   const text = () =>
     `select pg_catalog.current_setting('transaction_isolation') from ${parent.sql} where ${parent.visible} and ${foreign} = ${place} for no key update`
-  const statement = plan.statements.get(`lock ${property}`, 'read', text)
+  const statement = plan.statements.get(`lock referred ${property}`, 'read', text)
   return planned(callOf(target, statement, [comparableValue(column, value)]), ({ rows: [row] }) => {
     if (row === undefined) throw new NotFoundError(parent.resource)
     // It would not see the links that somebody made before it got the lock.
