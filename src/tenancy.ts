@@ -365,7 +365,7 @@ export async function openSystem(
       ? await openEmbeddedDatabase(place.embedded, declared)
       : await openServer('tenantry_system', systemPool(place.url), options, declared)
   const made = secretsOf(keyring ?? passingKeyring(), undefined, lateProvider(provider))
-  const secrets = keyring === undefined ? { ...made, chainKeys: undefined } : made
+  const secrets = { ...made, chainKeys: keyring && made.chainKeys, isOneKeyring: true }
   return {
     system: (operator) =>
       systemOf({ executor, secrets, tables: () => declared.tables, debug: false, flags: undefined }, operator),

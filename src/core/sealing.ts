@@ -34,7 +34,7 @@ export interface KeyProvider {
   /** The ids of the master keys that it can unwrap with, the active one too. */
   readonly ids: readonly string[]
   wrap(dataKey: Uint8Array, context: KeyContext): Promise<WrappedKey>
-  /** Throws when the master key is not there, or the context is another one. */
+  /** Throws DecryptError when the key does not open, because the master key or the context is another one. Other errors count as `unavailable`. */
   unwrap(key: WrappedKey, context: KeyContext): Promise<Uint8Array>
 }
 

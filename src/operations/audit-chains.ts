@@ -13,7 +13,6 @@ import { type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { readSeal } from './chain-hash.js'
-import { assertRightKey } from './right-keys.js'
 import { type NotSealed, SealPass } from './seal-audit-log.js'
 import { operate, type SystemWork } from './system-operation.js'
 import { type BrokenChain, walkChain } from './verify-audit-log.js'
@@ -92,13 +91,15 @@ const batchSize = 1000
 const sealing = z.strictObject({ limit: shape.int(1, shape.maxInt).default(100_000) })
 const seqShape = shape.int(0, Number.MAX_SAFE_INTEGER)
 const verifying = z.strictObject({
-  anchor: z
-    .strictObject({
-      seq: seqShape.min(1),
-      hash: z.string().regex(/^(?:[0-9a-f]{2}){34,49}$/, 'is no hash of an entry'),
-    })
+  anchor: shape
+    .own(
+      z.strictObject({
+        seq: seqShape.min(1),
+        hash: z.string().regex(/^(?:[0-9a-f]{2}){34,49}$/, 'is no hash of an entry'),
+      }),
+    )
     .optional(),
-  from: z.strictObject({ orgId: shape.uuid, seq: seqShape }).optional(),
+  from: shape.own(z.strictObject({ orgId: shape.uuid, seq: seqShape })).optional(),
 })
 
 /** The chains of the audit logs, one for each organization. Tamper-evident: what was changed is found, not prevented. */
@@ -113,11 +114,9 @@ export class AuditChains {
     const { signal, onProgress, ...asked } = readOptions(options, ['limit', 'signal', 'onProgress'])
     const { limit } = parseInput(sealing, asked)
     const one = orgId === undefined ? undefined : parseId(orgId, 'orgId')
-    const keys = keysOf(this.work)
-    const pass = new SealPass(this.work, keys, one)
+    const pass = new SealPass(this.work, keysOf(this.work), one)
     const isStopped = stopOf(signal)
     await this.assertKnown(one)
-    await assertRightKey(this.work.scopeAbout(undefined), this.work, keys.keys[0].id)
     const tell = await this.progress(onProgress, 'unsealed', orgId)
     try {
       while (pass.entries < limit && !isStopped() && !pass.isComplete) {

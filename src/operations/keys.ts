@@ -88,7 +88,7 @@ export class Keys {
     const only = orgId === undefined ? null : parseId(orgId, 'orgId')
     const pass = new Pass(options)
     const scope = this.work.scopeAbout(undefined)
-    await assertRightKey(scope, this.work, this.work.dataKeys.provider.activeId)
+    await assertRightKey(scope, this.work, 'wrap', this.work.dataKeys.provider.activeId)
     const { since, isResumed } = await this.beginRotation(only)
     const sum = { organizations: 0, rows: 0, destroyed: 0, left: 0 }
     await pass.begin(scope, countDue, [since, only])
@@ -109,7 +109,7 @@ export class Keys {
   async rewrap(options?: KeyOptions): Promise<RewrappedKeys> {
     const pass = new Pass(options)
     const { activeId } = this.work.dataKeys.provider
-    await assertRightKey(this.work.scopeAbout(undefined), this.work, activeId)
+    await assertRightKey(this.work.scopeAbout(undefined), this.work, 'wrap', activeId)
     await pass.begin(this.work.scopeAbout(undefined), countOthers, [activeId])
     const sum = { keys: 0, left: 0 }
     const recorded = async () => {
@@ -136,7 +136,7 @@ export class Keys {
 
   /** What still needs each master key. */
   status(): Promise<MasterKeyStatus[]> {
-    return operate(this.work, 'keys.status', undefined, (scope) => masterKeys(scope, this.work))
+    return masterKeys(this.work)
   }
 
   /**

@@ -8,7 +8,6 @@ import { parseInput, readOptions } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
 import { notSealedFacts } from './audit-chains.js'
 import { checkPartitions, type PartitionAlarm } from './partition-alarm.js'
-import { assertRightKey } from './right-keys.js'
 import type { NotSealed } from './seal-audit-log.js'
 import { ask } from './stored-keys.js'
 import { type MaintenanceKind, type Retention, sweeps } from './sweeps.js'
@@ -72,8 +71,6 @@ export class Maintenance {
    */
   async run(options?: MaintenanceOptions): Promise<Maintained> {
     const given = readRun(options)
-    const active = this.work.chainKeys?.keys[0]
-    if (active !== undefined) await assertRightKey(this.work.scopeAbout(undefined), this.work, active.id)
     const pass = new Pass(this.work, given)
     try {
       await pass.sweep()
@@ -85,7 +82,7 @@ export class Maintenance {
     await this.record(pass)
     const partitions = await checkPartitions(this.work)
     const { rows, isComplete, notSealed } = pass
-    const hasKeys = active !== undefined
+    const hasKeys = this.work.chainKeys !== undefined
     const sealingStopped = !hasKeys && (await hasStoppedSealing(this.work.scopeAbout(undefined)))
     return { rows, isComplete, hasKeys, sealingStopped, notSealed, partitions }
   }

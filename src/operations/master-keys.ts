@@ -8,9 +8,9 @@ import { isLiveKey } from '../schema/api-keys.js'
 import { isPendingInvitation } from '../schema/invitations.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { isLiveSession } from '../schema/sessions.js'
-import { isRightKey } from './right-keys.js'
+import { isRightKey, type KeysOfProcess, type StoredKey } from './right-keys.js'
 import { ask } from './stored-keys.js'
-import { allRows, type SystemWork } from './system-operation.js'
+import { allRows, operate, type SystemWork } from './system-operation.js'
 
 /** What still needs a master key. Tokens that have ended, and keys that are revoked, need none. */
 export interface MasterKeyNeeds {
@@ -62,8 +62,6 @@ const findNeeds = statement(
   'read',
 )
 
-type KeysOfProcess = Pick<SystemWork, 'dataKeys' | 'chainKeys'>
-
 /** The ids of the keyring, which hashes tokens and numbers audit entries. The first one is active. */
 const keyringIds = ({ chainKeys }: KeysOfProcess): readonly string[] => (chainKeys?.keys ?? []).map(({ id }) => id)
 
@@ -73,21 +71,35 @@ export const activeMasterKeys = (process: KeysOfProcess): readonly string[] => [
   ...keyringIds(process).slice(0, 1),
 ]
 
+const idsOf = (process: KeysOfProcess): readonly string[] => [
+  ...new Set([...process.dataKeys.provider.ids, ...keyringIds(process)]),
+]
+
+type NeedsOfKey = Omit<MasterKeyStatus, 'isActive' | 'isKnown' | 'isRight'>
+
 /** What still needs each master key: those of this process, and those that rows name. */
-export async function masterKeys(scope: Scope, process: KeysOfProcess): Promise<MasterKeyStatus[]> {
-  const activeIds = activeMasterKeys(process)
-  const ids = [...new Set([...process.dataKeys.provider.ids, ...keyringIds(process)])]
+export async function needsOfMasterKeys(scope: Scope, process: KeysOfProcess): Promise<NeedsOfKey[]> {
   const found = await ask(scope, findNeeds, [], ({ rows }) => rows.map(needsOf))
-  const unused = ids.filter((id) => !found.some((one) => one.id === id)).map((id) => needsOf([id, 0, 0, 0, 0, 0, null]))
-  const all: MasterKeyStatus[] = []
-  for (const one of [...found, ...unused]) {
-    const isRight = (await isRightKey(scope, process, one.id)) ?? null
-    all.push({ ...one, isActive: activeIds.includes(one.id), isKnown: ids.includes(one.id), isRight })
-  }
-  return all.sort((a, b) => (a.id < b.id ? -1 : 1))
+  const unused = idsOf(process)
+    .filter((id) => !found.some((one) => one.id === id))
+    .map((id) => needsOf([id, 0, 0, 0, 0, 0, null]))
+  return [...found, ...unused].sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-function needsOf(row: readonly unknown[]): Omit<MasterKeyStatus, 'isActive' | 'isKnown' | 'isRight'> {
+/** The same, and what this process knows of each of them. */
+export async function masterKeys(work: SystemWork): Promise<MasterKeyStatus[]> {
+  const needs = await operate(work, 'keys.status', undefined, (scope) => needsOfMasterKeys(scope, work))
+  const activeIds = activeMasterKeys(work)
+  const ids = idsOf(work)
+  const all: MasterKeyStatus[] = []
+  for (const one of needs) {
+    const isRight = (await isRightKey(work.scopeAbout(undefined), work, one.id)) ?? null
+    all.push({ ...one, isActive: activeIds.includes(one.id), isKnown: ids.includes(one.id), isRight })
+  }
+  return all
+}
+
+function needsOf(row: readonly unknown[]): NeedsOfKey {
   const [id, dataKeys, apiKeys, sessions, invitations, auditEntries, used] = row as [
     string,
     number,
@@ -99,11 +111,6 @@ function needsOf(row: readonly unknown[]): Omit<MasterKeyStatus, 'isActive' | 'i
   ]
   const lastUsedAt = used === null ? null : new Date(used)
   return { id, dataKeys, apiKeys, sessions, invitations, auditEntries, lastUsedAt }
-}
-
-interface StoredKey extends WrappedKey {
-  readonly orgId: string
-  readonly keyId: string
 }
 
 const batchSize = 100

@@ -22,13 +22,15 @@ import { assertRightKey } from './right-keys.js'
 import { addKey, newKey } from './stored-keys.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
-const owner = z.union([
-  z.strictObject({ userId: shape.uuid }),
-  newUser.omit({ id: true }).extend({
-    /** Whether the host has seen that the address is the person's. */
-    emailConfirmed: z.boolean().optional(),
-  }),
-])
+const owner = shape.own(
+  z.union([
+    z.strictObject({ userId: shape.uuid }),
+    newUser.omit({ id: true }).extend({
+      /** Whether the host has seen that the address is the person's. */
+      emailConfirmed: z.boolean().optional(),
+    }),
+  ]),
+)
 
 const newProvision = newOrganization.extend({
   /** Yours, for this customer: the same key gives the same organization again. */
@@ -55,6 +57,7 @@ export interface Provisioned {
  */
 export async function provision(work: SystemWork, values: NewProvision): Promise<Provisioned> {
   const asked = parseInput(newProvision, values)
+  await assertRightKey(work.scopeAbout(undefined), work, 'wrap', work.dataKeys.provider.activeId)
   const attempt = () => {
     const id = newId()
     const about = { kind: 'org', id } as const
@@ -103,7 +106,6 @@ function digestOfAsked(asked: Provision): Buffer {
 }
 
 async function make(scope: Scope, id: string, asked: Provision, work: SystemWork): Promise<Organization> {
-  await assertRightKey(scope, work, work.dataKeys.provider.activeId)
   // First, since a key service may take a while, and nothing is locked yet.
   const dataKey = await newKey(work.dataKeys, id)
   const { key, plan, owner, trialEndsAt, allowUserManagement = true, ...values } = asked

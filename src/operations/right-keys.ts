@@ -1,77 +1,94 @@
 import { DecryptError, InvalidInputError, UnavailableError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
-import type { ChainKey, Scope } from '../core/scope.js'
+import type { ChainKey, ChainKeys, Scope } from '../core/scope.js'
 import type { DataKeys, WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { contentHash, isSame, keyName, type Sealable, sealOf } from './chain-hash.js'
 import { ask } from './stored-keys.js'
 import type { SystemWork } from './system-operation.js'
 
-type KeysOfProcess = Pick<SystemWork, 'dataKeys' | 'chainKeys'>
+export type KeysOfProcess = Pick<SystemWork, 'dataKeys' | 'chainKeys' | 'isOneKeyring'>
+
+/** What a master key does: it wraps data keys, or hashes the entries of audit logs. */
+type Use = 'wrap' | 'seal'
 
 /** The keys that a process has shown to be right. They do not change while it runs. */
 const known = new WeakMap<DataKeys, Set<string>>()
 
 /**
  * Throws for a master key that has the id of one that this database was used with, and another secret: what is wrapped or sealed with
- * it would be lost. Nothing can be compared where that id has neither wrapped a data key nor sealed an entry.
+ * it would be lost.
  */
-export async function assertRightKey(scope: Scope, keys: KeysOfProcess, id: string): Promise<void> {
-  if (known.get(keys.dataKeys)?.has(id) === true) return
-  const isRight = await isRightKey(scope, keys, id)
+export async function assertRightKey(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<void> {
+  const name = `${use} ${id}`
+  if (known.get(keys.dataKeys)?.has(name) === true) return
+  const isRight = verdict(await findingsOf(scope, keys, use, id))
   if (isRight === false) {
-    const from = chainKeyOf(keys, id) === undefined ? 'keyProvider' : 'TENANTRY_KEYS'
+    const from = use === 'wrap' && !keys.isOneKeyring ? 'keyProvider' : 'TENANTRY_KEYS'
     throw new InvalidInputError(from, `the key ${id} is not the one that this database was used with`)
   }
-  if (isRight === true) known.set(keys.dataKeys, (known.get(keys.dataKeys) ?? new Set()).add(id))
+  if (isRight === true) known.set(keys.dataKeys, (known.get(keys.dataKeys) ?? new Set()).add(name))
 }
 
-/**
- * Whether the master key opens a data key that its id has wrapped; where there is none, whether it made the hash of an entry at the head
- * of a chain. Of three one is enough, because a row may have been tampered with. Undefined where there is nothing to compare.
- */
+/** The same for both uses. Undefined where there is too little to compare. */
 export async function isRightKey(scope: Scope, keys: KeysOfProcess, id: string): Promise<boolean | undefined> {
-  return (await opensDataKey(scope, keys.dataKeys, id)) ?? (await hasSealed(scope, chainKeyOf(keys, id)))
+  const wraps = verdict(await findingsOf(scope, keys, 'wrap', id))
+  if (keys.isOneKeyring || wraps === false) return wraps
+  return verdict(await findingsOf(scope, keys, 'seal', id)) ?? wraps
 }
 
-const chainKeyOf = ({ chainKeys }: KeysOfProcess, id: string): ChainKey | undefined =>
-  chainKeys?.keys.find((key) => key.id === id)
+/** One row that fits is enough, and one that does not is too few: it may be damaged, or somebody has tampered with it. */
+function verdict(findings: readonly boolean[]): boolean | undefined {
+  if (findings.includes(true)) return true
+  return findings.length < 2 ? undefined : false
+}
 
-async function opensDataKey(scope: Scope, dataKeys: DataKeys, id: string): Promise<boolean | undefined> {
-  if (!dataKeys.provider.ids.includes(id)) return undefined
+/** For some rows that were made under the id, whether the key fits them. One keyring is judged by all that it made. */
+async function findingsOf(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<boolean[]> {
+  const opened = use === 'wrap' || keys.isOneKeyring ? await opensDataKeys(scope, keys.dataKeys, id) : []
+  if (opened.includes(true) || (use === 'wrap' && !keys.isOneKeyring)) return opened
+  return [...opened, ...(await madeHashes(scope, keys.chainKeys, id))]
+}
+
+/** Ends with the first that opens: a key service is asked over the network. */
+async function opensDataKeys(scope: Scope, dataKeys: DataKeys, id: string): Promise<boolean[]> {
+  if (!dataKeys.provider.ids.includes(id)) return []
   const wrapped = await ask(scope, findWrapped, [id], ({ rows }) =>
     rows.map(([orgId, keyId, bytes]) => ({ orgId, keyId, masterKeyId: id, wrapped: bytes }) as StoredKey),
   )
+  const findings: boolean[] = []
   for (const key of wrapped) {
     try {
       await dataKeys.unwrap(key, key)
-      return true
+      return [true]
     } catch (error) {
       // A key service that does not answer says nothing about its key.
-      if (error instanceof UnavailableError) return undefined
+      if (error instanceof UnavailableError) return []
       if (!(error instanceof DecryptError)) throw error
+      findings.push(false)
     }
   }
-  return wrapped.length === 0 ? undefined : false
+  return findings
 }
 
-interface StoredKey extends WrappedKey {
+/** A wrapped data key, as it is stored. */
+export interface StoredKey extends WrappedKey {
   readonly orgId: string
   readonly keyId: string
 }
 
-async function hasSealed(scope: Scope, key: ChainKey | undefined): Promise<boolean | undefined> {
-  if (key === undefined) return undefined
-  const heads = await headsUnder(scope, key)
-  return heads.length === 0 ? undefined : heads.some((head) => isSame(head.hash, sealOf(key, head)))
+async function madeHashes(scope: Scope, chainKeys: ChainKeys | undefined, id: string): Promise<boolean[]> {
+  const key = chainKeys?.keys.find((one) => one.id === id)
+  if (key === undefined) return []
+  return (await lastSealed(scope, key)).map((entry) => isSame(entry.hash, sealOf(key, entry)))
 }
 
-interface SealedHead extends Sealable {
+interface SealedEntry extends Sealable {
   readonly hash: Uint8Array
 }
 
-const headsUnder = (scope: Scope, key: ChainKey): Query<SealedHead[]> =>
-  ask(scope, findHeads, [keyName(key)], ({ rows }) =>
+const lastSealed = (scope: Scope, key: ChainKey): Query<SealedEntry[]> =>
+  ask(scope, findLastSealed, [keyName(key)], ({ rows }) =>
     rows.map((row) => {
       const [orgId, seq, hash, previous, content] = row as [string, string, Uint8Array, Uint8Array, Uint8Array]
       return { orgId, seq: Number(seq), hash, previous, content }
@@ -79,16 +96,19 @@ const headsUnder = (scope: Scope, key: ChainKey): Query<SealedHead[]> =>
   )
 
 const findWrapped = statement(
-  `select org_id, id, wrapped from platform.org_keys where wrapped is not null and kek_id = $1::text limit 3`,
+  `select org_id, id, wrapped from platform.org_keys where wrapped is not null and kek_id = $1::text limit 5`,
   'read',
 )
 
-const findHeads = statement(
+const isUnder = (hash: string) => `pg_catalog.substring(${hash}, 1, pg_catalog.octet_length($1::bytea)) = $1::bytea`
+
+/** The last three entries of the three chains that were sealed last. */
+const findLastSealed = statement(
   `select s.org_id, a.seq, a.hash, a.previous, a.content
    from (select org_id, seq from platform.audit_seals
-     where seq > base_seq and pg_catalog.substring(hash, 1, pg_catalog.octet_length($1::bytea)) = $1::bytea
-     order by updated_at desc limit 3) s
+     where seq > base_seq and ${isUnder('hash')} order by updated_at desc limit 3) s
    cross join lateral (select "seq", "hash", coalesce("prev_hash", ''::bytea) as previous, ${contentHash} as content
-     from platform.audit_logs where "org_id" = s.org_id and "seq" = s.seq limit 1) a`,
+     from platform.audit_logs where "org_id" = s.org_id and "seq" <= s.seq and ${isUnder('"hash"')}
+     order by "seq" desc limit 3) a`,
   'read',
 )

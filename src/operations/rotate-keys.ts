@@ -166,7 +166,7 @@ export const destroyAll = (work: SystemWork, orgId: string): Promise<number> =>
 /** Makes the first key of an organization. Returns false where there is one. */
 export async function ensureKey(work: SystemWork, orgId: string): Promise<boolean> {
   const about = { kind: 'org', id: orgId } as const
-  await assertRightKey(work.scopeAbout(about), work, work.dataKeys.provider.activeId)
+  await assertRightKey(work.scopeAbout(about), work, 'wrap', work.dataKeys.provider.activeId)
   const fresh = await newKey(work.dataKeys, orgId)
   return operate(work, 'keys.ensure', about, async (scope) => {
     await lockForRotation(scope, orgId)

@@ -1,17 +1,13 @@
-import {
-  InvalidInputError,
-  ResourceExhaustedError,
-  RetryableError,
-  type TenantryError,
-  TimeoutError,
-} from '../core/errors.js'
+import { RetryableError } from '../core/errors.js'
 import { nilId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { ChainKeys } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
+import { Batches, isTooMuch } from './batches.js'
 import { contentHash, type Link, sealOf } from './chain-hash.js'
+import { assertRightKey } from './right-keys.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
 /** An entry that has no number yet. */
@@ -22,33 +18,6 @@ export interface NotSealed {
   readonly orgId: string
   /** The code of the error with which its next entry alone failed, such as `timeout`. */
   readonly code: string
-}
-
-/**
- * Whether the entries themselves can be at fault: their text takes too long or is larger than Postgres can make it. A number such as
- * 1e131071 takes a few bytes as jsonb and 131,072 as text.
- */
-const isTooMuch = (error: unknown): error is TenantryError =>
-  [InvalidInputError, ResourceExhaustedError, TimeoutError].some((type) => error instanceof type)
-
-/** Batches that become smaller where entries are too large for one, and larger again afterwards. */
-export class Batches {
-  private most = Number.POSITIVE_INFINITY
-
-  /** Throws where even one entry alone is too much. */
-  async run<T>(size: number, work: (batch: number) => PromiseLike<T>): Promise<{ done: T; batch: number }> {
-    for (;;) {
-      const batch = Math.min(size, this.most)
-      try {
-        const done = await work(batch)
-        this.most = Math.max(this.most, 2 * batch)
-        return { done, batch }
-      } catch (error) {
-        if (batch === 1 || !isTooMuch(error)) throw error
-        this.most = Math.ceil(batch / 10)
-      }
-    }
-  }
 }
 
 /** Seals the entries of every organization that has unsealed ones, or of one organization, batch by batch. */
@@ -69,13 +38,14 @@ export class SealPass {
     private readonly one?: string,
   ) {}
 
-  /** One batch. Returns its organization. */
+  /** One batch. Returns its organization. Throws InvalidInputError for a key that is not the one of this database. */
   async next(size: number): Promise<string | undefined> {
     const id = (this.current ??= this.one ?? (await nextUnsealed(this.work, this.last)))
     if (id === undefined) {
       this.isComplete = true
       return undefined
     }
+    await assertRightKey(this.work.scopeAbout(undefined), this.work, 'seal', this.keys.keys[0].id)
     const { done, isLast } = await this.sealed(id, size)
     this.entries += done
     if (done > 0 && this.isNew) this.organizations++

@@ -4,7 +4,7 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import { contentHash, isSame, keyIdOf, keyOf, type Link, noHash, readSeal, type Seal, sealOf } from './chain-hash.js'
-import { Batches } from './seal-audit-log.js'
+import { Batches } from './batches.js'
 import type { SystemWork } from './system-operation.js'
 
 /**

@@ -113,8 +113,9 @@ export class OrganizationSubscription {
   }
 }
 
-// clock_timestamp(): a call that waited for the row lock began before the end that the other call set.
-const now = 'pg_catalog.clock_timestamp()'
+// A call that waited for the row lock began before the end that the other call set, but not before that call's update. A cluster refuses
+// clock_timestamp() here.
+const now = 'greatest(subscriptions."updated_at", statement_timestamp())'
 const overSql = hasEnded('subscriptions', now)
 
 const endedError = (verb: string) =>

@@ -124,7 +124,7 @@ class Attempt<Repository> {
       ...strangersIn(foreign.value, ours),
       ...(isDeepStrictEqual(figuresIn(foreign.value), figuresIn(nobodys.value))
         ? []
-        : ['counts rows of another organization']),
+        : ['answers other figures than before another organization had a row']),
       ...(foreign.error === nobodys.error
         ? []
         : [`says "${foreign.error ?? 'nothing'}", not "${nobodys.error ?? 'nothing'}"`]),
@@ -215,12 +215,11 @@ async function collected(value: unknown): Promise<unknown> {
   return items
 }
 
-/** The numbers and truths anywhere in the answer; an answer that is no object counts as it is. */
+/** The numbers and truths anywhere in the answer. A decimal is a number in text. */
 function figuresIn(value: unknown): unknown[] {
-  if (typeof value !== 'object' || value === null) return [value]
-  return Object.values(value).flatMap((item: unknown) =>
-    ['number', 'bigint', 'boolean', 'object'].includes(typeof item) && item !== null ? figuresIn(item) : [],
-  )
+  if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(figuresIn)
+  const isFigure = ['number', 'bigint', 'boolean'].includes(typeof value)
+  return isFigure || (typeof value === 'string' && /^-?\d+(?:\.\d+)?$/.test(value)) ? [value] : []
 }
 
 /** Finds rows anywhere in the answer that have another organization's id. */

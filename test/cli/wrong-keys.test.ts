@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { seed } from '../../src/migrations/seed.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { useDatabase } from '../../src/testing/vitest.js'
@@ -13,7 +13,6 @@ const refused = {
   code: 2,
   stderr: containing('TENANTRY_KEYS: the key k1 is not the one that this database was used with'),
 }
-/** Two organizations, so that one entry may be tampered with. */
 const organizations: string[] = []
 const addEntries = () =>
   database.admin.query(
@@ -68,16 +67,48 @@ test('a key that wrapped data keys is refused before anything is wrapped or seal
   expect(await run(right, 'org create fresh --owner ada@fresh.example')).toMatchObject({ code: 0 })
 })
 
-test('a data key that was tampered with does not make the master key a wrong one', async () => {
-  const flip = () =>
+test.each(['every data key', 'the last entry of every chain'])(
+  'the right key is right where %s was damaged',
+  async (what) => {
+    const damage = () =>
+      database.admin.query(
+        what === 'every data key'
+          ? 'update platform.org_keys set wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1)'
+          : `update platform.audit_logs l set hash = set_byte(l.hash, 20, get_byte(l.hash, 20) # 1)
+           from platform.audit_seals s where s.org_id = l.org_id and s.seq = l.seq`,
+      )
+    onTestFinished(async () => void (await damage()))
+    await damage()
+    expect(await run(right, 'maintain')).toMatchObject({ code: 0 })
+    expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ id: 'k1', isRight: true }] })
+  },
+)
+
+test('where every chain was cut and damaged, data keys tell the right key; where both are damaged, it is refused', async () => {
+  const flip = (table: string, column: string) =>
     database.admin.query(
-      'update platform.org_keys set wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) where org_id = $1',
-      [organizations[0]],
+      `update platform.${table} set ${column} = set_byte(${column}, 20, get_byte(${column}, 20) # 1) where ${column} is not null`,
     )
-  await flip()
+  onTestFinished(async () => {
+    await flip('audit_logs', 'hash')
+    await flip('org_keys', 'wrapped')
+  })
+  await flip('audit_logs', 'hash')
+  expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ isRight: true }] })
+  await flip('org_keys', 'wrapped')
+  expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ isRight: false }] })
+})
+
+test('a wrong key stops the sealing of maintenance, and nothing else of it', async () => {
+  await database.admin.query(
+    `insert into platform.idempotency_keys (org_id, id, key, request_hash, expires_at)
+     values ($1, gen_random_uuid(), 'x', '\\x', now() - interval '1 hour')`,
+    [organizations[0]],
+  )
+  await addEntries()
+  expect(await run(wrong, 'maintain')).toMatchObject(refused)
+  expect(await database.admin.query('select from platform.idempotency_keys')).toEqual([])
   expect(await run(right, 'maintain')).toMatchObject({ code: 0 })
-  expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ id: 'k1', isRight: true }] })
-  await flip()
 })
 
 test('without keys maintenance ends with 3 once the audit log was sealed', async () => {

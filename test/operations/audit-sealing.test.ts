@@ -201,7 +201,8 @@ describe('sealing', () => {
     await write(id, 299)
     const heard: number[] = []
     await audit().seal(id, { onProgress: ({ done }) => void heard.push(done) })
-    expect(heard).toEqual([10, 30, 70, 150, 300])
+    // A batch of 100 failed, so the next are smaller than that.
+    expect(heard).toEqual([10, 30, 70, 150, 249, 300])
     await accept()
     expect(await org.audit.count()).toBe(300)
     expect(await verify(id)).toBeUndefined()
