@@ -9,7 +9,7 @@ import { billingEvents, providerEvent, type ProviderEvent } from '../schema/bill
 import * as shape from '../schema/shared/shapes.js'
 import { type Subscription, subscriptions } from '../schema/subscriptions.js'
 import { lockBilling, receiveEvent, type ReceivedEvent } from './receive-event.js'
-import { operate, type SystemWork } from './system-operation.js'
+import { allRows, operate, type SystemWork } from './system-operation.js'
 
 const received = z.strictObject({
   /** Its name, such as `stripe`: event ids are unique for each provider. */
@@ -20,7 +20,7 @@ const received = z.strictObject({
 
 const link = z.strictObject({ customerId: shape.label(255).nullable() })
 
-/** What a payment provider tells about organizations. Each call is recorded in `system_audit_logs`. */
+/** What a payment provider tells about organizations. Each call is recorded in `system_audit_logs`, except a link that changes nothing. */
 export class Billing {
   constructor(private readonly work: SystemWork) {}
 
@@ -28,7 +28,8 @@ export class Billing {
    * Notes an event of the provider and what it says of the subscription, an invoice or a payment method: all of it, or nothing. An event
    * that comes again changes nothing, and neither does one that is not newer than what is known. The organization is the one with the
    * customer of the event, or `orgId`. `{ ignored: true }` when no organization has that customer. Throws InvalidInputError for an event
-   * more than a day in the future, and for an unknown plan.
+   * more than a day in the future, and for an unknown plan. Throws ConflictError for an event of another customer than the organization's,
+   * also when the link changed meanwhile, and for an invoice in another currency than before.
    */
   async receive(input: {
     readonly provider: string
@@ -41,33 +42,38 @@ export class Billing {
   /**
    * Links the organization to a customer of the provider; null unlinks it. A new link forgets the subscription of the previous customer.
    * The organization keeps its plan and status, and maintenance begins the next periods: call `org.subscription.changePlan` or `cancel`
-   * where nobody pays for it. Events of the new customer that are no newer than those it sent before are kept and not applied. Throws
-   * ConflictError when another organization is that customer.
+   * where nobody pays for it. A subscription of the new customer is applied only from an event newer than those it sent before, to
+   * whichever organization. Throws ConflictError when another organization is that customer.
    */
   async link(orgId: string, customer: { readonly customerId: string | null }): Promise<Subscription> {
     const about = { kind: 'org', id: parseId(orgId, 'orgId') } as const
     const { customerId } = parseInput(link, customer)
-    return operate(this.work, 'billing.link', about, async (scope) => {
+    const change = async (scope: Scope) => {
       const known = await lockBilling(scope)
-      if (known.stripeCustomerId === customerId) return known
+      if (known.stripeCustomerId === customerId) return { linked: known, isNew: false }
       const providerUpdatedAt = customerId === null ? null : await lastHeardOf(scope, customerId)
       const managed = { stripeCustomerId: customerId, stripeSubscriptionId: null, providerUpdatedAt }
       const rows = new ScopedTable<Subscription>(scope, subscriptions)
-      return rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'link' })
-    })
+      return { linked: await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'link' }), isNew: true }
+    }
+    const { linked } = await operate(this.work, 'billing.link', about, change, { isRecorded: ({ isNew }) => isNew })
+    return linked
   }
 }
 
-/** The provider's time of the newest event of that customer that had a subscription. */
+/**
+ * The provider's time of the newest event of that customer that had a subscription, whichever organization received it. It reads all
+ * events, once for each link: no index has the customer.
+ */
 function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
-  const rows = new ScopedTable(scope, billingEvents)
+  const rows = allRows(scope, billingEvents)
   const newest = ownStatement(
     rows.plan,
     Billing,
     'newest',
     false,
-    ({ sql, owned }) => `select max("provider_created_at") from ${sql}
-      where ${owned} and "payload" ->> 'customerId' = $2::text and "payload" ? 'subscription'`,
+    ({ sql }) => `select max("provider_created_at") from ${sql}
+      where "payload" ->> 'customerId' = $1::text and "payload" ? 'subscription'`,
   )
   return rows.run(
     newest,

@@ -380,6 +380,29 @@ test('an older event is not applied after the customer was unlinked and linked a
   await expect(receive(eventOf(customer, 6, { subscription }))).resolves.toMatchObject({ applied: ['subscription'] })
 })
 
+test('an older event is not applied to the organization that its customer is linked to next', async () => {
+  const [customer, next] = [await newCustomer(), await newCustomer()]
+  const { billing } = teams.system()
+  await receive(eventOf(customer, 20, { subscription }))
+  await billing.link(customer.id, { customerId: null })
+  const linked = await billing.link(next.id, { customerId: customer.customerId })
+  expect(linked).toMatchObject({ providerUpdatedAt: second(20) })
+  await expect(receive(eventOf(customer, 10, { subscription }))).resolves.toMatchObject({ orgId: next.id, applied: [] })
+  await expect(next.org.subscription.get()).resolves.toMatchObject({ stripeSubscriptionId: null })
+  await expect(receive(eventOf(customer, 21, { subscription }))).resolves.toMatchObject({ applied: ['subscription'] })
+})
+
+test('a link to the customer that is linked already is not recorded', async () => {
+  const customer = await newCustomer()
+  const { billing } = teams.system()
+  const before = await customer.org.subscription.get()
+  await expect(billing.link(customer.id, { customerId: customer.customerId })).resolves.toEqual(before)
+  expect(await operations(customer.id)).toHaveLength(1)
+  await billing.link(customer.id, { customerId: null })
+  await billing.link(customer.id, { customerId: null })
+  expect(await operations(customer.id)).toHaveLength(2)
+})
+
 test.each<[string, string, Parts | object]>([
   [
     'a plan that the catalog does not have',
