@@ -42,7 +42,7 @@ export class ManagedApiKeys extends ApiKeys {
       if (userId === undefined)
         throw new InvalidInputError(
           'userId',
-          'is missing: name the member that the key is for; where an API key acts, it must be a service',
+          'is missing: give the id of the member that the key will belong to; a call by an API key must name a service',
         )
       const { scopes = [], ...key } = parseInput(newApiKey, { ...given, userId })
       // First whether they exist: nobody has a permission that is misspelt.

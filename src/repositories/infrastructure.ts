@@ -45,9 +45,9 @@ export class ProjectDisk {
   }
 
   /**
-   * Makes the disk or changes it. Optional fields that are not given keep their values; the others are needed each time. The gigabytes of all live projects count towards `disk_gb` of the
-   * plan. Throws PlanLimitError when the plan has no room, ConflictError for a size below the present one, BrokenReferenceError when
-   * there is no such project.
+   * Makes the disk or changes it. Optional fields that are not given keep their values; the others are needed each time. The gigabytes of
+   * all live projects count towards `disk_gb` of the plan. Throws PlanLimitError when the plan has no room, ConflictError for a size below
+   * the present one, BrokenReferenceError when there is no such project.
    */
   configure(projectId: string, values: DiskValues): Query<DiskConfig> {
     const given = { ...ownProperties(values), projectId }

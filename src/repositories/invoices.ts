@@ -48,7 +48,7 @@ export class Invoices extends ScopedRepository<Invoice> {
 
   /** Makes a draft. Throws BrokenReferenceError for a subscription that the organization does not have. */
   create(values: NewInvoice): Query<Invoice> {
-    return this.insertRow(draft, values)
+    return this.insertRow(newDraft, values)
   }
 
   /** Changes a draft; a new tax changes its total. Throws ConflictError for an invoice that is finalised. */
@@ -147,14 +147,15 @@ const most = '999999999999.99'
 function totalsOf(field: 'lines' | 'tax', { subtotal, tax, amountPaid }: Amounts): Values {
   const total = sumOf(subtotal, tax)
   const below = [subtotal, total].find(isNegative)
-  if (below !== undefined) throw new InvalidInputError(field, `would make ${below}: an invoice is not below zero`)
+  if (below !== undefined)
+    throw new InvalidInputError(field, `would make the subtotal or the total ${below}, and neither may be below zero`)
   if (isNegative(differenceOf(most, total)))
     throw new InvalidInputError(field, `would make more than ${most}, lines and tax together`)
   const left = differenceOf(total, amountPaid)
   return { subtotal: sumOf(subtotal), tax: sumOf(tax), total, amountDue: isNegative(left) ? '0.00' : left }
 }
 
-const draft = newInvoice.transform(({ lines = [], tax = '0', ...more }, context) => {
+const newDraft = newInvoice.transform(({ lines = [], tax = '0', ...more }, context) => {
   try {
     const given = lines.map(withAmount)
     return { ...more, ...withLines(given, { subtotal: subtotalOf(given), tax, amountPaid: '0' }), amountPaid: '0.00' }

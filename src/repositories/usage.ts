@@ -185,8 +185,8 @@ const recordedEvent = ({ sql, selected, owned }: TablePlan): string =>
   `select ${selected}, "body_hash" = $3::bytea from ${sql} where ${owned} and "idempotency_key" = $2::text`
 
 /**
- * The keys are inserted in one order, so that two lists with the same keys do not wait for each other. A key that is there twice is inserted
- * once.
+ * The keys are inserted in one order, so that two lists with the same keys do not wait for each other. A key that is there twice is
+ * inserted once.
  */
 function recordAll({ sql }: TablePlan): string {
   const project = planOf(projects).as('p')

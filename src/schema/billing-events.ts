@@ -100,7 +100,7 @@ const providerPaymentMethod = z.union([
   newPaymentMethod.omit({ stripePaymentMethodId: true }).extend({
     /** The provider's id. */
     id: shape.label(255),
-    /** True makes it the default. A new one that is left out of this becomes the default where there is none. */
+    /** True makes it the default. Left out, a new one becomes the default where there is none. */
     isDefault: z.boolean().optional(),
   }),
   z.strictObject({ id: shape.label(255), isRemoved: z.literal(true) }),

@@ -41,7 +41,7 @@ test('makes keys, rotates them and replaces the master key', async () => {
     code: 0,
     stdout:
       'one  0 data keys, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n' +
-      'two (active, opens what it wrapped)  1 data key, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n',
+      'two (active, right)  1 data key, 0 API keys, 0 sessions, 0 invitations, 0 audit entries\n',
   })
   expect(await keys(['status'])).toMatchObject({ stdout: containing('two (not in TENANTRY_KEYS)  1 data key') })
   expect(await keys(['retire', 'one'], { TENANTRY_KEYS })).toMatchObject({

@@ -257,7 +257,7 @@ test('many faults of a body are told in part', async () => {
 test('what is missing is named: whose a key is, and the time of usage', async () => {
   const key = await post('/api-keys', { name: 'of nobody', scopes: ['agents:read'] })
   expect(key).toMatchObject({ status: 400, body: { field: 'userId' } })
-  expect(key.body.detail).toContain('where an API key acts, it must be a service')
+  expect(key.body.detail).toContain('a call by an API key must name a service')
   const usage = await post('/usage', { key: 'x', metric: 'calls', quantity: '1' })
   expect(usage).toMatchObject({ status: 400, body: { field: 'at' } })
   expect(usage.body.detail).toContain('must be a Date, or a text such as')

@@ -135,7 +135,8 @@ describe('a draft of the provider', () => {
     await expect(invoices.addLines(id, [lineOf('8')])).resolves.toMatchObject({ total: '1.00', amountDue: '0.00' })
     const credit = await draftWith({ subtotal: '-9.00', tax: '0.00', total: '-9.00' })
     const refused = credit.invoices.update(credit.id, { tax: '1' })
-    await expect(refused).rejects.toMatchObject({ faults: [{ field: 'tax' }] })
+    const reason = 'would make the subtotal or the total -9.00, and neither may be below zero'
+    await expect(refused).rejects.toMatchObject({ faults: [{ field: 'tax', reason }] })
   })
 })
 

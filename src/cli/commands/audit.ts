@@ -31,8 +31,8 @@ const addSeal: AddCommand = (group, run) =>
             'audit seal',
             'Numbers the entries of each organization that have no number yet, and chains them with a key that is derived from',
             'TENANTRY_KEYS: use the keys of the application. It goes in short transactions, may be stopped at any moment, and does',
-            'nothing when everything is sealed. Ends with 3 when an organization has an entry that cannot be sealed; the others are sealed then.',
-            '`tenantry maintain` seals too.',
+            'nothing when everything is sealed. Ends with 3 when an organization has an entry that cannot be sealed; the others are',
+            'sealed then. `tenantry maintain` seals too.',
           ),
         )
         .option('org', orgOption)
@@ -72,8 +72,9 @@ const addVerify: AddCommand = (group, run) =>
           usageOf(
             'audit verify',
             'Walks the chain of each organization and names the first entry that is not as it was sealed. Ends with 3 when there is',
-            'one. It needs every master key that entries were sealed with, the old ones too, and says of which one it lacks. Whoever has the key could seal a whole chain anew, or cut off its',
-            'end: an anchor, the earlier output of `tenantry audit head`, finds that.',
+            'one. It needs every master key that entries were sealed with, the old ones too, and names those that it lacks. Whoever',
+            'has the key could seal a whole chain anew, or cut off its end: an anchor, the earlier output of `tenantry audit head`,',
+            'finds that.',
           ),
         )
         .option('org', orgOption)
@@ -152,13 +153,12 @@ function placeOf(text: string | undefined): AuditPlace | undefined {
   return { orgId, seq: Number(seq) }
 }
 
-const faults: Readonly<Record<ChainFault, string>> = {
+const faults: Readonly<Record<Exclude<ChainFault, 'unknown key'>, string>> = {
   edited: 'its content or its hash was changed',
   moved: 'it was not sealed in this place',
   missing: 'it is gone',
   inserted: 'it was inserted with a number of the chain',
   truncated: 'it and all after it are gone',
-  'unknown key': 'cannot be verified: its hash names no key',
   head: 'the head in platform.audit_seals is not that of the chain',
   rewritten: 'the chain is not the one of the anchor: it was sealed anew',
 }
@@ -167,8 +167,15 @@ const faults: Readonly<Record<ChainFault, string>> = {
 export const notSealedLine = ({ orgId, code }: NotSealed): string =>
   `${orgId}  not sealed: its next entry failed with ${code}. It may be too large: the owner deletes or shortens it`
 
-const brokenLine = ({ orgId, fault, seq, id, keyId }: BrokenChain): string =>
-  `${orgId}  entry ${seq}${id === undefined ? '' : ` (${id})`}: ${keyId === undefined ? faults[fault] : `cannot be verified: no key ${keyId} in TENANTRY_KEYS`}`
+function brokenLine({ orgId, fault, seq, id, keyId }: BrokenChain): string {
+  const entry = id === undefined ? `entry ${seq}` : `entry ${seq} (${id})`
+  return `${orgId}  ${entry}: ${fault === 'unknown key' ? notVerified(keyId) : faults[fault]}`
+}
+
+function notVerified(keyId: string | undefined): string {
+  const cause = keyId === undefined ? 'its hash names no key' : `no key ${keyId} in TENANTRY_KEYS`
+  return `cannot be verified: ${cause}`
+}
 
 /** With the options that were given. */
 function stoppedAt({ next }: VerifiedChains, given: { org: string | undefined; anchor: string | undefined }): string[] {

@@ -157,7 +157,7 @@ const describe = (key: MasterKeyStatus): string => {
   const marks = [
     ...(isActive ? ['active'] : []),
     ...(isKnown ? [] : ['not in TENANTRY_KEYS']),
-    ...(isRight === true ? ['opens what it wrapped'] : []),
+    ...(isRight === true ? ['right'] : []),
     ...(isRight === false ? ['not the one that this database was used with'] : []),
   ]
   const counts = [

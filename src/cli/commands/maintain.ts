@@ -16,10 +16,12 @@ export const addMaintain: AddCommand = (program, run) =>
           usageOf(
             'maintain',
             'Requeues tasks with an expired lease, and removes expired idempotency keys, hourly counts of API keys,',
-            'expired invitations and ended sessions. Rolls the periods of subscriptions without a provider, and ends their cancellations and trials. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it by cron,',
-            'for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing when nothing is past. Ends with 3 when a',
-            'partition is missing, or rows are in a default partition: the owner then runs `tenantry partitions ensure`; or an organization',
-            'has an audit entry that cannot be sealed; or there are no master keys, and the audit log was sealed before.',
+            'expired invitations and ended sessions. Rolls the periods of subscriptions without a provider, and ends their',
+            'cancellations and trials. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it',
+            'by cron, for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing',
+            'when nothing is past. Ends with 3 when a partition is missing, or rows are in a default partition: the owner then',
+            'runs `tenantry partitions ensure`; or an organization has an audit entry that cannot be sealed; or there are no',
+            'master keys, and the audit log was sealed before.',
           ),
         )
         .option('limit', {
@@ -78,14 +80,18 @@ function linesOf({ rows, isComplete, hasKeys, sealingStopped, notSealed, partiti
     ...told,
     ...(told.length === 0 ? ['Nothing is past.'] : []),
     ...(isComplete ? [] : ['There may be more: run it again, or raise --limit.']),
-    ...(hasKeys ? [] : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']),
-    ...(sealingStopped
-      ? ['New audit entries wait, and were sealed before: give the command the keys of the application.']
-      : []),
+    ...sealingLines(hasKeys, sealingStopped),
     ...notSealed.map(notSealedLine),
     ...partitions.missing.map((partition) => `${partition} is missing: the owner runs tenantry partitions ensure`),
     ...partitions.inDefault.map(
       (table) => `${table} has rows in its default partition: the owner runs tenantry partitions ensure`,
     ),
   ]
+}
+
+function sealingLines(hasKeys: boolean, sealingStopped: boolean): string[] {
+  if (hasKeys) return []
+  return sealingStopped
+    ? ['Earlier audit entries were sealed, and new ones are not: set TENANTRY_KEYS to the keys of the application.']
+    : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']
 }
