@@ -7,9 +7,8 @@ export type Given<Values> = { readonly [Field in keyof Values]?: Values[Field] |
 
 // Kept for the whole process and not by each `factories(org)`: a second one for the same organization must not repeat a name.
 const counts = new Map<string, number>()
-/** The number of the latest release of each key: infinite while a row is made with it. */
-const takenUntil = new Map<string, number>()
-let releases = 0
+/** The last call of each place and field. */
+const latest = new Map<string, Promise<unknown>>()
 
 /** The next number of the kind in the organization, from 1. */
 export function nextNumber(org: Org, kind: string): number {
@@ -33,30 +32,28 @@ export interface CatalogEntry {
 }
 
 /**
- * Runs `create` with the first unused entry of a catalog that no other call is about to use. A key that was released after
- * `readUnused` began counts as used, because what it read may be older than that row. `place` is the organization or project.
+ * Runs `create` with the first unused entry of a catalog. Calls for the same field and place, an organization or a project, run one after
+ * the other, so that no two take the same entry.
  */
-export async function withUnused<Entry extends CatalogEntry, T>(
+export function withUnused<Entry extends CatalogEntry, T>(
   field: string,
   place: string,
   readUnused: () => Promise<readonly Entry[]>,
   create: (entry: Entry) => Promise<T>,
 ): Promise<T> {
-  const start = releases
-  const unused = await readUnused()
-  const nameOf = ({ key }: Entry): string => `${place} ${field} ${key}`
-  const found = unused.find((entry) => (takenUntil.get(nameOf(entry)) ?? 0) <= start)
-  if (found === undefined) {
-    throw new InvalidInputError(
-      field,
-      'must be given: everything in the catalog is in use here, or the catalog is empty and `npx tenantry seed` fills it',
-    )
+  const name = `${place} ${field}`
+  const run = async (): Promise<T> => {
+    const [unused] = await readUnused()
+    if (unused === undefined) {
+      throw new InvalidInputError(
+        field,
+        'must be given: everything in the catalog is in use here, or the catalog is empty and `npx tenantry seed` fills it',
+      )
+    }
+    return create(unused)
   }
-  takenUntil.set(nameOf(found), Number.POSITIVE_INFINITY)
-  try {
-    return await create(found)
-  } finally {
-    releases += 1
-    takenUntil.set(nameOf(found), releases)
-  }
+  // Also after a call that failed.
+  const result = (latest.get(name) ?? Promise.resolve()).then(run, run)
+  latest.set(name, result)
+  return result
 }

@@ -110,37 +110,41 @@ test('a payment method that an event names again is made the default, and keeps 
   expect((await team.org.paymentMethods.list()).items).toMatchObject([card, card])
 })
 
-test('an event is refused when its customer is linked elsewhere meanwhile, and nothing is kept', async () => {
-  const [before, after] = [await teams.newTeam(), await teams.newTeam()]
-  const customerId = `cus_${newId()}`
-  await teams.system().billing.link(before.id, { customerId })
-  const unchanged = await before.org.subscription.get()
-  const linkAnew = async () => {
-    await teams.system().billing.link(before.id, { customerId: null })
-    await teams.system().billing.link(after.id, { customerId })
-  }
-  const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
-  const linking = beforeStatement(executor, /"platform"\."organizations" .*for no key update/s, linkAnew)
-  const tenancy = new Tenancy(linking, secretsOf(passingKeyring()), {}, linking)
-  const event = { id: `evt_${newId()}`, type: 'card.added', createdAt: second(1), customerId }
-  const received = { provider, event: { ...event, paymentMethod: { id: 'pm_1', type: 'card' } } }
-  try {
-    const { billing } = tenancy.system({ actor: 'test', reason: 'a test' })
-    const refused = billing.receive(received)
-    await expect(refused).rejects.toThrow(ConflictError)
-    await expect(refused).rejects.toThrow('was linked elsewhere or unlinked meanwhile; receive the event again')
-    expect(await before.org.paymentMethods.count()).toBe(0)
-    expect(await before.org.subscription.get()).toMatchObject({
-      ...unchanged,
-      updatedAt: expect.any(Date) as Date,
-      stripeCustomerId: null,
-    })
-    // Again, as the error says.
-    expect(await billing.receive(received)).toMatchObject({ isNew: true, orgId: after.id })
-  } finally {
-    await tenancy.close()
-  }
-})
+test.each(['linked elsewhere', 'unlinked'])(
+  'an event is refused when its customer is %s meanwhile, and nothing is kept',
+  async (change) => {
+    const [before, after] = [await teams.newTeam(), await teams.newTeam()]
+    const customerId = `cus_${newId()}`
+    await teams.system().billing.link(before.id, { customerId })
+    const unchanged = await before.org.subscription.get()
+    const linkAnew = async () => {
+      await teams.system().billing.link(before.id, { customerId: null })
+      if (change === 'linked elsewhere') await teams.system().billing.link(after.id, { customerId })
+    }
+    const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
+    const linking = beforeStatement(executor, /"platform"\."organizations" .*for no key update/s, linkAnew)
+    const tenancy = new Tenancy(linking, secretsOf(passingKeyring()), {}, linking)
+    const event = { id: `evt_${newId()}`, type: 'card.added', createdAt: second(1), customerId }
+    const received = { provider, event: { ...event, paymentMethod: { id: 'pm_1', type: 'card' } } }
+    try {
+      const { billing } = tenancy.system({ actor: 'test', reason: 'a test' })
+      const refused = billing.receive(received)
+      await expect(refused).rejects.toThrow(ConflictError)
+      await expect(refused).rejects.toThrow('was linked elsewhere or unlinked meanwhile; receive the event again')
+      expect(await before.org.paymentMethods.count()).toBe(0)
+      expect(await before.org.subscription.get()).toMatchObject({
+        ...unchanged,
+        updatedAt: expect.any(Date) as Date,
+        stripeCustomerId: null,
+      })
+      // Again, as the error says.
+      const again = change === 'unlinked' ? { ignored: true } : { isNew: true, orgId: after.id }
+      expect(await billing.receive(received)).toMatchObject(again)
+    } finally {
+      await tenancy.close()
+    }
+  },
+)
 
 describe('an event that comes again after its customer was linked to another organization', () => {
   const parts = {

@@ -292,6 +292,14 @@ test('several at once take different entries of the catalog, until there is none
   await expect(make.tool()).rejects.toThrow('tool: must be given')
 })
 
+test('a call that fails takes no entry of the catalog from those that wait for it', async () => {
+  const make = factories(await newOrg(teams.tenancy))
+  const failing = make.tool({ config: 'no config' as never })
+  const others = Promise.all([make.tool(), make.tool(), make.tool(), make.tool()])
+  await expect(failing).rejects.toThrow(InvalidInputError)
+  expect(new Set((await others).map(({ toolId }) => toolId)).size).toBe(4)
+})
+
 test('an override that was cleared, and a key whose row could not be made, can be taken again', async () => {
   const org = await newOrg(teams.tenancy)
   const make = factories(org)
