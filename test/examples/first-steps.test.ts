@@ -12,13 +12,16 @@ import { keys, useTeams } from '../support/use-teams.js'
 // What somebody does who has cloned the repository: the commands of README.md and of the API's README, as they stand there.
 const teams = useTeams()
 let clone: string
-const started: number[] = []
+const started: Awaited<ReturnType<typeof run>>[] = []
 
 beforeAll(async () => {
   clone = await cloneAndInstall()
 })
-afterEach(() => {
-  for (const group of started.splice(0)) process.kill(-group, 'SIGKILL')
+afterEach(async () => {
+  for (const { child, exited } of started.splice(0)) {
+    child.stdin.end()
+    await exited
+  }
 })
 afterAll(() => {
   rmSync(clone, { recursive: true })
@@ -29,18 +32,26 @@ const read = (path: string) => readFileSync(join(clone, path), 'utf8')
 /** The shell blocks of the API's README: for a trial the start and then the calls, and for a server the seed and the start. */
 const blocks = () => [...read('examples/api/README.md').matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block)
 
-/** Runs a command of a document. `npm` starts processes of its own, so all of them are a group. */
-function run(command: string, env: Record<string, string>) {
-  const [program = '', ...args] = command.split(' ')
+// `npm` starts processes of its own, so all of them are a group. The first one of it reads a pipe that this process holds open. When the
+// pipe closes, also because this process was killed, it kills the group.
+const endWithUs = 'exec 3<&0 </dev/null; { read -r _ <&3; kill -KILL 0; } >/dev/null & exec 3<&-; exec "$@"'
+
+/** Runs a command of a document, until it or the test ends. */
+async function run(command: string, env: Record<string, string>) {
   // Without the variables of the npm that runs the tests.
   const { PATH, HOME, TMPDIR, TENANTRY_EMBEDDED_CACHE } = process.env
-  const child = spawn(program, args, {
+  const child = spawn('/bin/sh', ['-c', endWithUs, 'sh', ...command.split(' ')], {
     cwd: clone,
     env: { PATH, HOME, TMPDIR, TENANTRY_EMBEDDED_CACHE, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     detached: true,
   })
-  return { child, lines: createInterface({ input: child.stdout }) }
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  // Throws where the shell cannot be started.
+  await once(child, 'spawn')
+  const running = { child, exited, lines: createInterface({ input: child.stdout }) }
+  started.push(running)
+  return running
 }
 
 /** The API key of each organization that was printed. */
@@ -49,8 +60,7 @@ const keysIn = (lines: readonly string[]) =>
 
 /** What the server printed until it serves, and where it does. */
 async function start(command: string, env: Record<string, string>): Promise<{ printed: string[]; at: string }> {
-  const { child, lines } = run(command, { ...env, PORT: '0' })
-  started.push(child.pid ?? 0)
+  const { lines } = await run(command, { ...env, PORT: '0' })
   const printed: string[] = []
   for await (const line of lines) {
     printed.push(line)
@@ -116,11 +126,10 @@ test("on a server one command makes the organizations, and another serves them w
   const [, , onServer = ''] = blocks()
   const [seed = '', serve = ''] = commandsIn(`\`\`\`sh\n${onServer}\`\`\``)
   const env = { TENANTRY_KEYS: keys, DATABASE_URL: teams.database.appUrl }
-  const seeding = run(seed, { ...env, SYSTEM_DATABASE_URL: teams.database.systemUrl })
-  const exited = once(seeding.child, 'exit')
+  const seeding = await run(seed, { ...env, SYSTEM_DATABASE_URL: teams.database.systemUrl })
   const printed: string[] = []
   for await (const line of seeding.lines) printed.push(line)
-  expect((await exited)[0]).toBe(0)
+  expect(await seeding.exited).toBe(0)
 
   const { printed: atStart, at } = await start(serve, env)
   expect(keysIn(atStart).size).toBe(0)
