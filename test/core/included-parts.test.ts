@@ -128,3 +128,27 @@ test('two repositories of one table may call different relations by the same nam
   expect((await org.repository(First).get(task.id, { include })).other?.id).toBe(agent.id)
   expect((await org.repository(Second).get(task.id, { include })).other?.id).toBe(parent.id)
 })
+
+test('also where both are lists of one table, by different columns', async () => {
+  const { org } = await teams.newTeam()
+  const { id } = await org.repository(Holders).create({ name: 'Ada' })
+  for (const values of [{ word: 'held', holderId: id }, { word: 'lent', lenderId: id }]) {
+    await org.repository(Samples).create(values)
+  }
+  const schemas = { create: anything, patch: anything }
+  const Holding = defineRepository(holders, { ...schemas, includes: { others: { many: samples, by: 'holderId' } } })
+  const Lending = defineRepository(holders, { ...schemas, includes: { others: { many: samples, by: 'lenderId' } } })
+  const include = { others: true } as const
+  expect(wordsOf((await org.repository(Holding).get(id, { include })).others)).toEqual(['held'])
+  expect(wordsOf((await org.repository(Lending).get(id, { include })).others)).toEqual(['lent'])
+})
+
+test('rows of one page that refer to the same row share the object', async () => {
+  const { org } = await teams.newTeam()
+  const { id: projectId } = await org.projects.create({ name: 'P', slug: 'p' })
+  for (const username of ['ada', 'bob']) await org.agents.create({ name: username, username, projectId })
+  const { items } = await org.agents.list({ include: { project: true } })
+  const [a, b] = items
+  expect(a?.project?.id).toBe(projectId)
+  expect(b?.project).toBe(a?.project)
+})

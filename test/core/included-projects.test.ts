@@ -3,11 +3,10 @@ import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { ForbiddenError } from '../../src/core/errors.js'
-import { newId } from '../../src/core/ids.js'
 import { type Project, projects, workflows } from '../../src/schema/index.js'
 import { orgId } from '../../src/schema/shared/columns.js'
 import { declareTable } from '../../src/schema/shared/kinds.js'
-import { type Team, useTeams } from '../support/use-teams.js'
+import { newActor, newRole, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const links = pgSchema('linked').table(
@@ -49,22 +48,11 @@ beforeAll(async () => {
   for (const { id } of [one, two]) await org.repository(Links).link({ workflowId, projectId: id })
 })
 
-/** A member with some permissions in the organization, and with others in single projects. */
-async function member(permissions: string[], inProjects: readonly (readonly [Project, string])[]) {
-  const newRole = async (all: string[]) => {
-    const key = `r_${newId().replaceAll('-', '_').slice(0, 30)}`
-    return (await team.org.roles.create({ key, name: key, permissions: all, appliesTo: 'both' })).key
-  }
-  const { userId } = await team.join(await newRole(permissions))
-  for (const [{ id }, permission] of inProjects)
-    await team.org.projects.members.add(id, { userId, role: await newRole([permission]) })
-  return team.as(userId)
-}
-
 const read = (org: Team['org']) => org.repository(Linking).get(workflowId, { include: { projects: true } })
 
 test('of linked projects an actor sees those that they may read', async () => {
-  const actor = await member(['workflows:read', 'agents:read'], [[one, 'projects:read']])
+  const inProjects = [[one.id, await newRole(team, ['projects:read'])]] as const
+  const actor = await newActor(team, ['workflows:read', 'agents:read'], inProjects)
   expect((await read(actor)).projects.map(({ slug }) => slug)).toEqual(['one'])
   const ordered = { limit: 7, orderBy: 'slug', where: { slug: { in: ['one', 'two'] } } } as const
   const { items } = await actor.repository(Linking).list({ include: { projects: ordered } })
@@ -73,11 +61,12 @@ test('of linked projects an actor sees those that they may read', async () => {
 })
 
 test('a right to the links in a single project is none to read them', async () => {
-  const actor = await member(
+  const actor = await newActor(
+    team,
     ['workflows:read'],
     [
-      [one, 'projects:read'],
-      [two, 'agents:read'],
+      [one.id, await newRole(team, ['projects:read'])],
+      [two.id, await newRole(team, ['agents:read'])],
     ],
   )
   await expect(read(actor)).rejects.toEqual(new ForbiddenError('agents:read'))

@@ -7,7 +7,7 @@ import type { IncludeOptions } from '../../src/core/statements/includes.js'
 import type { Org } from '../../src/org.js'
 import { agents, projects, type Schedule, tasks, workflows } from '../../src/schema/index.js'
 import { holders, makeSampleTables, marks, ofHolders, samples } from '../support/sample-tables.js'
-import { newKey, type Team, useTeams } from '../support/use-teams.js'
+import { newActor, newKey, type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 const anything = z.looseObject({})
@@ -110,12 +110,8 @@ describe('a column of each kind', () => {
     const { samples: included } = await org()
       .repository(Holders)
       .get(holder.id, { include: { samples: true } })
-    expect(Object.keys(included[0] ?? {})).toEqual(
-      Object.keys(full)
-        .filter((name) => name !== 'hiddenText')
-        .reduce((names, name) => [...names, name], ['orgId', 'id', 'holderId'])
-        .concat('deletedAt'),
-    )
+    const given = Object.keys(full).filter((name) => name !== 'hiddenText')
+    expect(Object.keys(included[0] ?? {})).toEqual(['orgId', 'id', 'holderId', 'lenderId', ...given, 'deletedAt'])
     const hidden = { samples: { where: { hiddenText: 'hidden' } } } as never
     await expect(org().repository(Holders).get(holder.id, { include: hidden })).rejects.toThrow(
       'hiddenText: is not a field that can be filtered by',
@@ -141,7 +137,7 @@ describe('a column of each kind', () => {
   })
 })
 
-/** An organization of the library's rows: two of each, of which the second ones are deleted where they can be. */
+/** Makes one row of each table with relations, and a second task, of which the first one is the parent. */
 async function fill(org: Org) {
   const project = await org.projects.create({ name: 'P', slug: `p-${newId()}` })
   const agent = await org.agents.create({
@@ -266,6 +262,21 @@ describe('the rows that are included', () => {
     expect((await org.agents.get(agent.id, { include: { project: true } })).project).toBeNull()
     await org.agents.delete(agent.id)
     expect((await org.tasks.get(task.id, { include: { agent: true } })).agent).toBeNull()
+
+    const cron = { cron: '0 * * * *', timezone: 'UTC' }
+    const { id } = await org.schedules.create({ workflowId: workflow.id, name: 'gone', ...cron })
+    expect(await schedulesOf({ where: { name: 'gone' } })).toEqual(['gone'])
+    await org.schedules.delete(id)
+    expect(await schedulesOf({ where: { name: 'gone' } })).toEqual([])
+  })
+
+  test('are no deleted ones behind links either', async () => {
+    const [all, holder] = [org.repository(Samples), await org.repository(Holders).create({ name: 'Eve' })]
+    const [kept, gone] = [await all.create({}), await all.create({})]
+    for (const { id } of [kept, gone]) await org.repository(Marks).link({ holderId: holder.id, sampleId: id })
+    await all.delete(gone.id)
+    const { marked } = await org.repository(Holders).get(holder.id, { include: { marked: true } })
+    expect(marked.map(({ id }) => id)).toEqual([kept.id])
   })
 
   test('come with each row of a page, in its order, from page to page', async () => {
@@ -318,27 +329,10 @@ describe('the rows that are included', () => {
 })
 
 describe('permissions', () => {
-  let org: Org
-  let actor: (permissions: string[], project?: { id: string; role: string }) => Promise<Org>
-  let rows: Awaited<ReturnType<typeof fill>>
-  beforeAll(async () => {
-    const own = await teams.newTeam()
-    ;({ org } = own)
-    rows = await fill(org)
-    actor = async (permissions, project) => {
-      const { key } = await org.roles.create({
-        key: `r_${newId().replaceAll('-', '_').slice(0, 30)}`,
-        name: newId(),
-        permissions,
-      })
-      const { userId } = await own.join(key)
-      if (project !== undefined) await org.projects.members.add(project.id, { userId, role: project.role })
-      return own.as(userId)
-    }
-  })
-
   test('who may not read projects does not include them', async () => {
-    const one = await actor(['agents:read', 'tasks:read'])
+    const own = await teams.newTeam()
+    await fill(own.org)
+    const one = await newActor(own, ['agents:read', 'tasks:read'])
     const refusal = new ForbiddenError('projects:read')
     await expect(one.agents.list({ include: { project: true } })).rejects.toEqual(refusal)
     await expect(one.agents.get(newId(), { include: { tasks: true, project: true } })).rejects.toEqual(refusal)
@@ -346,23 +340,28 @@ describe('permissions', () => {
   })
 
   test('nor rows of a table behind another permission', async () => {
-    const one = await actor(['projects:read', 'api_keys:read'])
+    const own = await teams.newTeam()
+    await fill(own.org)
+    const one = await newActor(own, ['projects:read', 'api_keys:read'])
     await expect(one.projects.list({ include: { agents: true } })).rejects.toEqual(new ForbiddenError('agents:read'))
     await expect(one.apiKeys.list({ include: { member: true } })).rejects.toEqual(new ForbiddenError('members:read'))
     expect((await one.projects.list({ include: { members: true } })).items).toHaveLength(1)
   })
 
-  test('who may read some projects sees no other', async () => {
-    const other = await org.projects.create({ name: 'Other', slug: newId() })
-    await org.agents.create({ name: 'B', username: newId(), projectId: other.id })
-    const one = await actor(['agents:read'], { id: other.id, role: 'read_only' })
-    const { items } = await one.agents.list({ include: { project: true }, orderBy: 'id' })
-    expect(items.map(({ project }) => project?.id)).toEqual([undefined, other.id])
-    expect((await one.agents.get(rows.agent.id, { include: { project: true } })).project).toBeNull()
-    // Beside conditions of its own, in one statement with others.
+  test('who may read some projects sees no other, also beside a relation with a filter', async () => {
+    const own = await teams.newTeam()
+    const { agent } = await fill(own.org)
+    const other = await own.org.projects.create({ name: 'Other', slug: newId() })
+    await own.org.agents.create({ name: 'B', username: newId(), projectId: other.id })
+    const one = await newActor(own, ['agents:read', 'tasks:read'], [[other.id, 'read_only']])
+    expect((await one.agents.get(agent.id, { include: { project: true } })).project).toBeNull()
     const include = { tasks: { where: { kind: 'child' } }, project: true } as const
-    const both = await one.agents.list({ name: 'B', include } as never).catch((error: unknown) => error)
-    expect(both).toEqual(new ForbiddenError('tasks:read'))
+    const { items } = await one.agents.list({ include, orderBy: 'id' })
+    const found = items.map(({ tasks, project }) => [tasks.map(({ kind }) => kind), project?.id])
+    expect(found).toEqual([
+      [['child'], undefined],
+      [[], other.id],
+    ])
   })
 })
 

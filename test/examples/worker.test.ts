@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { afterEach, expect, test } from 'vitest'
 import { runWorker } from '../../examples/worker.js'
 import { ConflictError } from '../../src/core/errors.js'
+import { openSession } from '../../src/database/session.js'
 import { openEmbeddedTenancy } from '../../src/testing/embedded-tenancy.js'
 import { keys, type Team, useTeams } from '../support/use-teams.js'
 
@@ -43,9 +44,12 @@ function startWorker() {
         }
         heard()
       }),
-    async stop() {
+    /** What is done `meanwhile` comes after the signal. */
+    async stop(meanwhile?: () => Promise<unknown>) {
+      const exited = once(child, 'exit')
       child.kill('SIGTERM')
-      const [code] = (await once(child, 'exit')) as [number]
+      await meanwhile?.()
+      const [code] = (await exited) as [number]
       return code
     },
   }
@@ -53,10 +57,10 @@ function startWorker() {
 
 test('a worker that is stopped finishes what runs; the next one does the rest, and nothing twice', async () => {
   const [large, small] = [await teams.newTeam(), await teams.newTeam()]
-  // The four in the middle keep all places of the first worker busy while it is stopped, so that the last ones are left to the second.
-  const waits = [...Array<number>(5).fill(20), ...Array<number>(4).fill(2000), ...Array<number>(8).fill(20)]
-  for (const input of waits) await large.org.tasks.enqueue({ kind: 'wait', input })
-  const { id } = await small.org.tasks.enqueue({ kind: 'count' })
+  // The four in the middle wait for the lock below, and so keep all places of the first worker busy until it was told to stop.
+  const kinds = [...Array<string>(5).fill('wait'), ...Array<string>(4).fill('count'), ...Array<string>(8).fill('wait')]
+  for (const kind of kinds) await large.org.tasks.enqueue({ kind, input: 20 })
+  const { id } = await small.org.tasks.enqueue({ kind: 'wait', input: 20 })
   const workflow = await small.org.workflows.create({ name: 'Work', slug: 'work' })
   const cron = { cron: '0 0 1 1 *', timezone: 'UTC' }
   const schedule = await small.org.schedules.create({ workflowId: workflow.id, name: 'yearly', ...cron })
@@ -64,17 +68,27 @@ test('a worker that is stopped finishes what runs; the next one does the rest, a
     `update platform.schedules set next_run_at = date_trunc('second', now()) - interval '1 s' where id = $1`,
     [schedule.id],
   )
+  const statusesOf = async (kind: string) =>
+    (await large.org.tasks.list({ kind, orderBy: 'id' })).items.map(({ status }) => status)
 
   const first = startWorker()
-  await first.printed(7)
-  expect(await first.stop()).toBe(0)
+  const holder = await openSession({ url: teams.database.adminUrl })
+  try {
+    await holder.query('begin')
+    await holder.query('lock table platform.agents in access exclusive mode')
+    await first.printed(7)
+    await expect.poll(() => statusesOf('count'), { timeout: 20_000 }).toEqual(Array(4).fill('running'))
+    expect(await first.stop(() => holder.query('commit'))).toBe(0)
+  } finally {
+    await holder.close()
+  }
   expect(first.lines.slice(0, 7).join()).toContain(id)
-  expect(first.lines.length).toBeGreaterThan(7)
-  const statuses = await large.org.tasks.list({ limit: 100 })
-  expect(new Set(statuses.items.map(({ status }) => status))).toEqual(new Set(['queued', 'succeeded']))
+  expect(first.lines).toHaveLength(11)
+  expect(await statusesOf('count')).toEqual(Array(4).fill('succeeded'))
+  expect(await statusesOf('wait')).toEqual([...Array<string>(5).fill('succeeded'), ...Array<string>(8).fill('queued')])
 
   const second = startWorker()
-  await second.printed(waits.length + 2 - first.lines.length)
+  await second.printed(8)
   expect(await second.stop()).toBe(0)
   const all = [...(await large.org.tasks.list({ limit: 100 })).items, ...(await small.org.tasks.list()).items]
   expect(all.map(({ status, attempt }) => [status, attempt])).toEqual(all.map(() => ['succeeded', 1]))
@@ -109,8 +123,10 @@ test('a worker on the embedded database serves every organization, and fails wha
   await close()
 })
 
+type Single = (signal: AbortSignal, lines: Lines, id: string) => Promise<string>
+
 /** Runs one task with `handler`, until the worker has logged how it ended. Returns what was logged. */
-async function runOne(team: Team, handler: (signal: AbortSignal, lines: Lines) => Promise<string>): Promise<string[]> {
+async function runOne(team: Team, handler: Single): Promise<string[]> {
   const { id } = await team.org.tasks.enqueue({ kind: 'one' })
   const stop = new AbortController()
   const lines = new Lines()
@@ -118,9 +134,9 @@ async function runOne(team: Team, handler: (signal: AbortSignal, lines: Lines) =
     owner: 'worker',
     signal: stop.signal,
     idleMs: 20,
-    leaseSeconds: 3,
+    leaseSeconds: 9,
     handlers: {
-      one: (_, task, signal) => (task.id === id ? handler(signal, lines) : Promise.reject(new Error('another'))),
+      one: (_, task, signal) => (task.id === id ? handler(signal, lines, task.id) : Promise.reject(new Error('another'))),
     },
     log: (line) => {
       lines.add(line)
@@ -140,10 +156,9 @@ class Lines extends EventTarget {
 
 test('work is aborted when its lease is lost', async () => {
   const team = await teams.newTeam()
-  const lines = await runOne(team, async (signal) => {
-    const [task] = (await team.org.tasks.list({ kind: 'one' })).items
-    await team.org.tasks.cancel(task?.id ?? '')
-    await once(signal, 'abort')
+  const lines = await runOne(team, async (signal, _, id) => {
+    await team.org.tasks.cancel(id)
+    if (!signal.aborted) await once(signal, 'abort')
     expect(signal.reason).toBeInstanceOf(ConflictError)
     return 'too late'
   })
@@ -153,14 +168,19 @@ test('work is aborted when its lease is lost', async () => {
 test('work goes on when a heartbeat fails otherwise, and the next heartbeat keeps the lease', async () => {
   const team = await teams.newTeam()
   const { organizations } = teams.system()
-  const lines = await runOne(team, async (signal, logged) => {
+  const lines = await runOne(team, async (signal, logged, id) => {
+    const failed = once(logged, 'line')
     await organizations.suspend(team.id, 'for a moment')
-    await once(logged, 'line')
+    await failed
     await organizations.reactivate(team.id)
+    const lease = async () => (await team.org.tasks.get(id)).leaseExpiresAt
+    const before = await lease()
+    await expect.poll(lease, { timeout: 9000 }).not.toEqual(before)
     expect(signal.aborted).toBe(false)
     return 'finished'
   })
-  expect(lines).toEqual([expect.stringMatching(/^no heartbeat it: OrganizationSuspendedError/), 'done it'])
+  expect(lines.at(-1)).toBe('done it')
+  for (const line of lines.slice(0, -1)) expect(line).toMatch(/^no heartbeat it: OrganizationSuspendedError/)
 })
 
 test('a worker that is woken often by tasks that end adds no listener each time', async () => {
@@ -168,22 +188,27 @@ test('a worker that is woken often by tasks that end adds no listener each time'
   const waiting = 30
   for (let made = 0; made < waiting; made++) await org.tasks.enqueue({ kind: 'short' })
   const stop = new AbortController()
-  const warnings: string[] = []
-  const warned = (warning: Error) => void warnings.push(warning.name)
-  process.on('warning', warned)
+  const warnings: Error[] = []
+  const warned = (warning: Error) => {
+    if (warning.name === 'MaxListenersExceededWarning') warnings.push(warning)
+  }
   let ended = 0
-  await runWorker(teams.tenancy, {
-    owner: 'worker',
-    signal: stop.signal,
-    idleMs: 60_000,
-    concurrency: 1,
-    handlers: { short: () => Promise.resolve(null) },
-    log: () => {
-      ended += 1
-      if (ended === waiting) stop.abort()
-    },
-  })
-  await new Promise(setImmediate)
-  process.off('warning', warned)
+  process.on('warning', warned)
+  try {
+    await runWorker(teams.tenancy, {
+      owner: 'worker',
+      signal: stop.signal,
+      idleMs: 60_000,
+      concurrency: 1,
+      handlers: { short: () => Promise.resolve(null) },
+      log: () => {
+        ended += 1
+        if (ended === waiting) stop.abort()
+      },
+    })
+    await new Promise(setImmediate)
+  } finally {
+    process.off('warning', warned)
+  }
   expect(warnings).toEqual([])
 })

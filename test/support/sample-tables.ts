@@ -51,6 +51,7 @@ export const samples = lab.table(
     orgId: orgId(),
     id: id(),
     holderId: uuid('holder_id'),
+    lenderId: uuid('lender_id'),
     text: text('text'),
     word: varchar('word', { length: 20 }),
     code: char('code', { length: 3 }),
@@ -91,6 +92,11 @@ export const samples = lab.table(
     foreignKey({
       name: 'samples_holder_fkey',
       columns: [t.orgId, t.holderId],
+      foreignColumns: [holders.orgId, holders.id],
+    }),
+    foreignKey({
+      name: 'samples_lender_fkey',
+      columns: [t.orgId, t.lenderId],
       foreignColumns: [holders.orgId, holders.id],
     }),
     index('samples_holder_idx').on(t.orgId, t.holderId, t.id),
@@ -135,12 +141,13 @@ create schema lab;;
 grant usage on schema lab to tenantry_app;;
 create table lab.holders (org_id uuid, id uuid, name text not null, favorite_id uuid, primary key (org_id, id));;
 create table lab.samples (
-  org_id uuid, id uuid, holder_id uuid, text text, word varchar(20), code char(3), flag boolean, small smallint, whole integer,
+  org_id uuid, id uuid, holder_id uuid, lender_id uuid, text text, word varchar(20), code char(3), flag boolean, small smallint, whole integer,
   large bigint, safe bigint, price numeric(14, 2), ratio numeric, double double precision, single real, day date, day_as_date date,
   moment timestamptz, moment_as_text timestamptz, local timestamp, hour time, span interval, address inet, bytes bytea, exact jsonb,
   plain json, "binary" jsonb, words text[], numbers integer[], larges bigint[], prices numeric[], flags boolean[],
   moments timestamptz[], grid integer[][], hidden_text text, secret bytea, deleted_at timestamptz, primary key (org_id, id),
-  foreign key (org_id, holder_id) references lab.holders (org_id, id)
+  foreign key (org_id, holder_id) references lab.holders (org_id, id),
+  foreign key (org_id, lender_id) references lab.holders (org_id, id)
 );;
 create index samples_holder_idx on lab.samples (org_id, holder_id, id);;
 alter table lab.holders add foreign key (org_id, favorite_id) references lab.samples (org_id, id);;

@@ -96,3 +96,20 @@ export async function newKey(team: Team, more: { role?: string; rateLimitPerHour
   const { userId } = await team.join(role)
   return team.org.apiKeys.create({ userId, name: newId(), scopes: ['agents:read', 'agents:write'], ...values })
 }
+
+/** A new role with these permissions, for the organization and for single projects. Returns its key. */
+export async function newRole({ org }: Team, permissions: string[]): Promise<string> {
+  const key = `r_${newId().replaceAll('-', '_').slice(0, 30)}`
+  return (await org.roles.create({ key, name: key, permissions, appliesTo: 'both' })).key
+}
+
+/** The scope of a new member who has these permissions, and in single projects those of a role. */
+export async function newActor(
+  team: Team,
+  permissions: string[],
+  inProjects: readonly (readonly [projectId: string, role: string])[] = [],
+): Promise<Org> {
+  const { userId } = await team.join(await newRole(team, permissions))
+  for (const [projectId, role] of inProjects) await team.org.projects.members.add(projectId, { userId, role })
+  return team.as(userId)
+}
