@@ -106,6 +106,7 @@ async function main(): Promise<void> {
   const stop = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const)
     process.once(name, () => {
+      console.log(`${name}: finishing what runs`)
       stop.abort()
     })
   const { DATABASE_URL: url, SYSTEM_DATABASE_URL: systemUrl } = process.env

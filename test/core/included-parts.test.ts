@@ -132,7 +132,10 @@ test('two repositories of one table may call different relations by the same nam
 test('also where both are lists of one table, by different columns', async () => {
   const { org } = await teams.newTeam()
   const { id } = await org.repository(Holders).create({ name: 'Ada' })
-  for (const values of [{ word: 'held', holderId: id }, { word: 'lent', lenderId: id }]) {
+  for (const values of [
+    { word: 'held', holderId: id },
+    { word: 'lent', lenderId: id },
+  ]) {
     await org.repository(Samples).create(values)
   }
   const schemas = { create: anything, patch: anything }

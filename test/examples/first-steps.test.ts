@@ -1,8 +1,9 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { cloneAndInstall } from '../support/cloned.js'
@@ -12,7 +13,7 @@ import { keys, useTeams } from '../support/use-teams.js'
 // What somebody does who has cloned the repository: the commands of README.md and of the API's README, as they stand there.
 const teams = useTeams()
 let clone: string
-const started: Awaited<ReturnType<typeof run>>[] = []
+const started: { child: ChildProcessByStdio<Writable, Readable, null>; exited: Promise<unknown> }[] = []
 
 beforeAll(async () => {
   clone = await cloneAndInstall()
@@ -49,9 +50,8 @@ async function run(command: string, env: Record<string, string>) {
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
   // Throws where the shell cannot be started.
   await once(child, 'spawn')
-  const running = { child, exited, lines: createInterface({ input: child.stdout }) }
-  started.push(running)
-  return running
+  started.push({ child, exited })
+  return { exited, lines: createInterface({ input: child.stdout }) }
 }
 
 /** The API key of each organization that was printed. */

@@ -44,52 +44,64 @@ function startWorker() {
         }
         heard()
       }),
-    /** What is done `meanwhile` comes after the signal. */
-    async stop(meanwhile?: () => Promise<unknown>) {
-      const exited = once(child, 'exit')
+    /** Sends the signal, and waits until the worker has it. */
+    async stop() {
       child.kill('SIGTERM')
-      await meanwhile?.()
-      const [code] = (await exited) as [number]
-      return code
+      await this.printed(lines.length + 1)
+      expect(lines.pop()).toBe('SIGTERM: finishing what runs')
     },
+    exited: once(child, 'exit') as Promise<unknown[]>,
   }
 }
 
 test('a worker that is stopped finishes what runs; the next one does the rest, and nothing twice', async () => {
   const [large, small] = [await teams.newTeam(), await teams.newTeam()]
-  // The four in the middle wait for the lock below, and so keep all places of the first worker busy until it was told to stop.
+  const statusesOf = async (kind: string) =>
+    (await large.org.tasks.list({ kind, orderBy: 'id' })).items.map(({ status }) => status)
+  await small.org.tasks.enqueue({ kind: 'wait', input: 20 })
+  const first = startWorker()
+  await first.printed(1)
+
+  // The four in the middle cannot end before the lock is released, and keep all places of the first worker busy until it was told to stop.
   const kinds = [...Array<string>(5).fill('wait'), ...Array<string>(4).fill('count'), ...Array<string>(8).fill('wait')]
-  for (const kind of kinds) await large.org.tasks.enqueue({ kind, input: 20 })
-  const { id } = await small.org.tasks.enqueue({ kind: 'wait', input: 20 })
   const workflow = await small.org.workflows.create({ name: 'Work', slug: 'work' })
   const cron = { cron: '0 0 1 1 *', timezone: 'UTC' }
   const schedule = await small.org.schedules.create({ workflowId: workflow.id, name: 'yearly', ...cron })
-  await teams.database.admin.query(
-    `update platform.schedules set next_run_at = date_trunc('second', now()) - interval '1 s' where id = $1`,
-    [schedule.id],
-  )
-  const statusesOf = async (kind: string) =>
-    (await large.org.tasks.list({ kind, orderBy: 'id' })).items.map(({ status }) => status)
-
-  const first = startWorker()
+  const admin = (sql: string, values?: unknown[]) => teams.database.admin.query(sql, values)
+  // Kinds that the worker does not claim, so that all become due in one statement.
+  for (const kind of kinds) await large.org.tasks.enqueue({ kind: `later ${kind}`, input: 20 })
+  const { id } = await small.org.tasks.enqueue({ kind: 'later wait', input: 20 })
   const holder = await openSession({ url: teams.database.adminUrl })
   try {
-    await holder.query('begin')
-    await holder.query('lock table platform.agents in access exclusive mode')
-    await first.printed(7)
-    await expect.poll(() => statusesOf('count'), { timeout: 20_000 }).toEqual(Array(4).fill('running'))
-    expect(await first.stop(() => holder.query('commit'))).toBe(0)
+    await holder.query('select pg_advisory_lock(1)')
+    await admin(`create function hold() returns trigger language plpgsql
+      as 'begin perform pg_advisory_xact_lock_shared(1); return new; end'`)
+    await admin(`create trigger hold before update on platform.tasks for each row
+      when (new.kind = 'count' and new.status = 'succeeded') execute function hold()`)
+    const past = `date_trunc('second', now()) - interval '1 s'`
+    await admin(
+      `with due as (update platform.schedules set next_run_at = ${past} where id = $1)
+       update platform.tasks set kind = replace(kind, 'later ', '')`,
+      [schedule.id],
+    )
+    await first.printed(8)
+    await expect.poll(() => statusesOf('count')).toEqual(Array(4).fill('running'))
+    await first.stop()
+    await holder.query('select pg_advisory_unlock(1)')
+    expect(await first.exited).toEqual([0, null])
   } finally {
     await holder.close()
+    await admin('drop function hold() cascade')
   }
-  expect(first.lines.slice(0, 7).join()).toContain(id)
-  expect(first.lines).toHaveLength(11)
+  expect(first.lines.slice(0, 8).join()).toContain(id)
+  expect(first.lines).toHaveLength(12)
   expect(await statusesOf('count')).toEqual(Array(4).fill('succeeded'))
   expect(await statusesOf('wait')).toEqual([...Array<string>(5).fill('succeeded'), ...Array<string>(8).fill('queued')])
 
   const second = startWorker()
   await second.printed(8)
-  expect(await second.stop()).toBe(0)
+  await second.stop()
+  expect(await second.exited).toEqual([0, null])
   const all = [...(await large.org.tasks.list({ limit: 100 })).items, ...(await small.org.tasks.list()).items]
   expect(all.map(({ status, attempt }) => [status, attempt])).toEqual(all.map(() => ['succeeded', 1]))
   expect([...first.lines, ...second.lines].toSorted()).toEqual(all.map((task) => `done ${task.id}`).toSorted())
@@ -136,7 +148,8 @@ async function runOne(team: Team, handler: Single): Promise<string[]> {
     idleMs: 20,
     leaseSeconds: 9,
     handlers: {
-      one: (_, task, signal) => (task.id === id ? handler(signal, lines, task.id) : Promise.reject(new Error('another'))),
+      one: (_, task, signal) =>
+        task.id === id ? handler(signal, lines, task.id) : Promise.reject(new Error('another')),
     },
     log: (line) => {
       lines.add(line)
