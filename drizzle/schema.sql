@@ -712,6 +712,7 @@ CREATE INDEX agents_created_by_idx ON platform.agents USING btree (created_by, o
 CREATE INDEX agents_organization_llm_idx ON platform.agents USING btree (org_id, organization_llm_id);
 CREATE INDEX agents_project_idx ON platform.agents USING btree (org_id, project_id);
 CREATE INDEX agents_status_idx ON platform.agents USING btree (org_id, status, id);
+CREATE INDEX agents_username_prefix_idx ON platform.agents USING btree (org_id, username COLLATE "C") WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX agents_username_key ON platform.agents USING btree (org_id, username) WHERE (deleted_at IS NULL);
 CREATE POLICY org_isolation ON platform.agents TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.agents TO tenantry_system USING (true) WITH CHECK (true);
@@ -1582,6 +1583,7 @@ CREATE TABLE platform.projects (
 ALTER TABLE platform.projects ENABLE ROW LEVEL SECURITY;
 CREATE INDEX projects_created_at_idx ON platform.projects USING btree (org_id, created_at);
 CREATE INDEX projects_created_by_idx ON platform.projects USING btree (created_by, org_id);
+CREATE INDEX projects_slug_prefix_idx ON platform.projects USING btree (org_id, slug COLLATE "C") WHERE (deleted_at IS NULL);
 CREATE INDEX projects_status_idx ON platform.projects USING btree (org_id, status, id);
 CREATE UNIQUE INDEX projects_slug_key ON platform.projects USING btree (org_id, slug) WHERE (deleted_at IS NULL);
 CREATE POLICY org_isolation ON platform.projects TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
@@ -1978,6 +1980,7 @@ ALTER TABLE platform.workflows ENABLE ROW LEVEL SECURITY;
 CREATE INDEX workflows_created_at_idx ON platform.workflows USING btree (org_id, created_at);
 CREATE INDEX workflows_created_by_idx ON platform.workflows USING btree (created_by, org_id);
 CREATE INDEX workflows_project_idx ON platform.workflows USING btree (org_id, project_id);
+CREATE INDEX workflows_slug_prefix_idx ON platform.workflows USING btree (org_id, slug COLLATE "C") WHERE (deleted_at IS NULL);
 CREATE INDEX workflows_status_idx ON platform.workflows USING btree (org_id, status, id);
 CREATE UNIQUE INDEX workflows_slug_key ON platform.workflows USING btree (org_id, slug) WHERE (deleted_at IS NULL);
 CREATE POLICY org_isolation ON platform.workflows TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));

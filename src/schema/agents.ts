@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { organizationLlms } from './llms.js'
 import { projects } from './projects.js'
 import {
+  byBytes,
   id,
   literal,
   lowerCaseCheck,
@@ -61,6 +62,7 @@ export const agents = platform.table(
     index('agents_organization_llm_idx').on(t.orgId, t.organizationLlmId),
     index('agents_status_idx').on(t.orgId, t.status, t.id),
     index('agents_created_at_idx').on(t.orgId, t.createdAt),
+    index('agents_username_prefix_idx').on(t.orgId, byBytes('username')).where(literal('deleted_at is null')),
     lowerCaseCheck('agents_username_check', 'username'),
     stateCheck('agents_status_check', 'status', agentStatuses),
     ...attributedTo('agents', t.createdBy, t.orgId),

@@ -2,6 +2,7 @@ import { check, index, integer, primaryKey, text, unique, uniqueIndex } from 'dr
 import { z } from 'zod'
 import { ciphertext } from './shared/ciphertext.js'
 import {
+  byBytes,
   id,
   literal,
   lowerCaseCheck,
@@ -59,6 +60,7 @@ export const projects = platform.table(
     unique('projects_ref_key').on(t.orgId, t.ref),
     index('projects_status_idx').on(t.orgId, t.status, t.id),
     index('projects_created_at_idx').on(t.orgId, t.createdAt),
+    index('projects_slug_prefix_idx').on(t.orgId, byBytes('slug')).where(literal('deleted_at is null')),
     lowerCaseCheck('projects_slug_check', 'slug'),
     check('projects_ref_check', literal(`ref ~ '^[a-z0-9][a-z0-9-]{2,39}$'`)),
     check('projects_database_port_check', literal('database_port between 1 and 65535')),

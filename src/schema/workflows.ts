@@ -2,6 +2,7 @@ import { foreignKey, index, integer, primaryKey, text, uniqueIndex, uuid } from 
 import { z } from 'zod'
 import { projects } from './projects.js'
 import {
+  byBytes,
   id,
   literal,
   lowerCaseCheck,
@@ -50,6 +51,7 @@ export const workflows = platform.table(
     index('workflows_status_idx').on(t.orgId, t.status, t.id),
     index('workflows_project_idx').on(t.orgId, t.projectId),
     index('workflows_created_at_idx').on(t.orgId, t.createdAt),
+    index('workflows_slug_prefix_idx').on(t.orgId, byBytes('slug')).where(literal('deleted_at is null')),
     lowerCaseCheck('workflows_slug_check', 'slug'),
     stateCheck('workflows_status_check', 'status', workflowStatuses),
     ...attributedTo('workflows', t.createdBy, t.orgId),

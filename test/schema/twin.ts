@@ -36,7 +36,7 @@ export function twinOf(table: PgTable, schema: string): string[] {
     ...config.indexes.map(
       ({ config: index }) =>
         `create ${index.unique ? 'unique' : ''} index ${index.name ?? ''} on ${name} using ${index.method ?? 'btree'}
-         ${listOf(index.columns.map(plainColumn))} ${index.where === undefined ? '' : `where ${textOf(index.where)}`}`,
+         (${index.columns.map(indexedText).join(', ')}) ${index.where === undefined ? '' : `where ${textOf(index.where)}`}`,
     ),
     ...(config.enableRLS || config.policies.length > 0 ? [`alter table ${name} enable row level security`] : []),
     ...config.policies.map(({ name: policy, as, for: command, to, using, withCheck }) =>
@@ -84,9 +84,11 @@ const rightsOf = (grant: Grant): string[] => [
 const listOf = (columns: readonly { readonly name: string }[]) =>
   `(${columns.map(({ name }) => quoted(name)).join(', ')})`
 
-function plainColumn(column: object): { name: string } {
-  if (is(column, SQL) || !('name' in column)) throw new Error('an index of the library is on plain columns')
-  return { name: String(column.name) }
+/** A column, or an expression with one. */
+function indexedText(column: object): string {
+  if (is(column, SQL)) return textOf(column)
+  if (!('name' in column)) throw new Error('an index has neither columns nor expressions')
+  return quoted(String(column.name))
 }
 
 const dialect = new PgDialect()

@@ -33,6 +33,9 @@ export const currency = () => char('currency', { length: 3 })
  */
 export const literal = (predicate: string): SQL => sql.raw(predicate)
 
+/** A text column of an index that finds what begins with a text, in databases of any collation. */
+export const byBytes = (column: string): SQL => literal(`${column} collate "C"`)
+
 export const stateCheck = (name: string, column: string, words: readonly string[]) =>
   check(name, literal(`${column} in (${words.map((word) => `'${word}'`).join(', ')})`))
 

@@ -1,0 +1,3 @@
+CREATE INDEX "agents_username_prefix_idx" ON "platform"."agents" USING btree ("org_id",username collate "C") WHERE deleted_at is null;--> statement-breakpoint
+CREATE INDEX "projects_slug_prefix_idx" ON "platform"."projects" USING btree ("org_id",slug collate "C") WHERE deleted_at is null;--> statement-breakpoint
+CREATE INDEX "workflows_slug_prefix_idx" ON "platform"."workflows" USING btree ("org_id",slug collate "C") WHERE deleted_at is null;
