@@ -11,8 +11,8 @@ import { type Applying, type Event, isNewer } from './applied-event.js'
 type Told = NonNullable<Event['invoice']>
 
 /**
- * Makes the invoice, or changes the one with the provider's id. Returns whether the event was newer than what is known of it. Throws
- * ConflictError for another currency than the invoice has.
+ * Makes the invoice, or changes the one with the provider's id. Returns false where the event is not newer than what is known of it, or
+ * the invoice may no longer change so. Throws ConflictError for a newer event in another currency than the invoice has.
  */
 export async function receiveInvoice(applying: Applying, told: Told): Promise<boolean> {
   const { scope, event } = applying
@@ -25,11 +25,12 @@ export async function receiveInvoice(applying: Applying, told: Told): Promise<bo
   }
   // Whoever pays or finalises it here waits, or has done so by now.
   const known = await rows.lockRow(found.id)
+  if (!isNewer(event, known.providerUpdatedAt)) return false
   if (known.currency !== told.currency) {
     const what = `the invoice ${told.id} is in ${known.currency}, and the event says ${told.currency}`
     throw new ConflictError('invoices', ['currency'], `invoices: ${what}; another provider may use the same id`)
   }
-  if (!isNewer(event, known.providerUpdatedAt) || !mayBecome(known.status, told.status)) return false
+  if (!mayBecome(known.status, told.status)) return false
   const managed = known.status === 'draft' ? await contentOf(applying, told) : paymentOf(event, told, known.total)
   await rows.updateRow(shape.noInput, known.id, {}, { managed, event: 'receive' })
   return true

@@ -245,6 +245,36 @@ test.each(['draft', 'open'] as const)('an invoice that is %s refuses an event in
   expect(await team.org.paymentMethods.count()).toBe(0)
 })
 
+test('an event in another currency that is not newer is kept and not applied', async () => {
+  const team = await teams.newTeam()
+  await receive(team, 5, { invoice })
+  const before = await team.org.invoices.list()
+  for (const at of [4, 5]) {
+    const old = receive(team, at, { invoice: { ...invoice, currency: 'USD' } })
+    await expect(old).resolves.toMatchObject({ isNew: true, applied: [] })
+  }
+  expect(await team.org.invoices.list()).toEqual(before)
+})
+
+test("a payment method takes an event that is older than another provider's", async () => {
+  const team = await teams.newTeam()
+  const receivePaymentMethod = (from: string, at: number) =>
+    teams.system().billing.receive({
+      provider: from,
+      orgId: team.id,
+      event: {
+        id: `evt_${newId()}`,
+        type: 'card.changed',
+        createdAt: second(at),
+        paymentMethod: { id: 'pm_1', type: 'card', cardBrand: from },
+      },
+    })
+  await receivePaymentMethod('stripe', 5)
+  await expect(receivePaymentMethod('bank', 3)).resolves.toMatchObject({ applied: ['paymentMethod'] })
+  await expect(receivePaymentMethod('stripe', 4)).resolves.toMatchObject({ isNew: true, applied: [] })
+  expect((await team.org.paymentMethods.list()).items).toMatchObject([{ cardBrand: 'bank' }])
+})
+
 test('an event more than a day in the future is refused, and later ones are applied', async () => {
   const team = await teams.newTeam()
   const { billing } = teams.system()
