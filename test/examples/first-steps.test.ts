@@ -113,7 +113,7 @@ test('the API starts in a clone, and with the printed keys one organization make
   const answers = []
   for (const args of curlsIn(block)) answers.push(await request(args))
   expect(answers).toMatchObject([
-    { status: 200, body: { username: 'grace' } },
+    { status: 201, body: { username: 'grace' } },
     { status: 200, body: { items: [{ username: 'grace' }, { username: 'ada' }] } },
     { status: 404, body: { code: 'not_found' } },
     { status: 200, body: { items: [{ username: 'ada' }] } },

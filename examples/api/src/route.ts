@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { type InputFault, InvalidInputError } from 'tenantry'
 import type { ApiEnv } from './scopes.js'
 
@@ -31,14 +32,20 @@ interface Description<Path extends string> {
   readonly summary: string
 }
 
-/** A route that answers 200 with JSON, and of it only the fields that `answer` names. */
+type Method = 'get' | 'post' | 'patch' | 'delete'
+type Success<Of extends Method> = Of extends 'post' ? 201 : 200
+
+/** Every POST of this API makes something. */
+const successOf = <Of extends Method>(method: Of) => (method === 'post' ? 201 : 200) as Success<Of>
+
+/** A route that answers with JSON, and of it only the fields that `answer` names: a POST with 201, the others with 200. */
 export const route = <
-  Method extends 'get' | 'post' | 'patch' | 'delete',
+  Of extends Method,
   Path extends string,
   Answer extends z.ZodType,
   Request extends RouteConfig['request'] = undefined,
 >(
-  method: Method,
+  method: Of,
   { path, tag, summary }: Description<Path>,
   answer: Answer,
   request?: Request,
@@ -53,10 +60,20 @@ export const route = <
     // A misspelt parameter is refused, where a route takes none too.
     request: { query: z.strictObject({}), ...request } as Request extends undefined ? object : Request,
     responses: {
-      200: { description: summary, content: { 'application/json': { schema: answer } } },
+      ...answered(successOf(method), summary, answer),
       default: problem,
     },
   })
+
+const answered = <Status extends number, Answer extends z.ZodType>(
+  status: Status,
+  description: string,
+  schema: Answer,
+) =>
+  ({ [status]: { description, content: { 'application/json': { schema } } } }) as Record<
+    Status,
+    { readonly description: string; readonly content: { readonly 'application/json': { readonly schema: Answer } } }
+  >
 
 /** Otherwise Hono would check an empty object in place of the body. */
 const onlyJson: MiddlewareHandler<ApiEnv> = async (c, next) => {
@@ -69,7 +86,8 @@ const onlyJson: MiddlewareHandler<ApiEnv> = async (c, next) => {
 function onlyFieldsOf(answer: z.ZodType): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
     await next()
-    if (c.error === undefined && c.res.ok) c.res = c.json(answer.parse(await c.res.json()) as object)
+    if (c.error !== undefined || !c.res.ok) return
+    c.res = c.json(answer.parse(await c.res.json()) as object, c.res.status as ContentfulStatusCode)
   }
 }
 

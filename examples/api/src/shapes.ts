@@ -42,7 +42,17 @@ export const Member = z
   .object({ id, userId: id, kind: z.string(), email: z.string(), role: z.string(), status: z.string() })
   .openapi('Member')
 
-export const Invitation = z.object({ id, email: z.string(), role: z.string(), expiresAt: moment }).openapi('Invitation')
+export const Invitation = z
+  .object({
+    id,
+    email: z.string(),
+    role: z.string(),
+    expiresAt: moment,
+    acceptedAt: moment.nullable(),
+    declinedAt: moment.nullable(),
+    revokedAt: moment.nullable(),
+  })
+  .openapi('Invitation')
 
 /** The token is shown this once. */
 export const SentInvitation = z.object({ invitation: Invitation, token: z.string() }).openapi('SentInvitation')

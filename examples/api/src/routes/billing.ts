@@ -26,7 +26,7 @@ export const billing = (tenancy: Tenancy) =>
         params: InOrganization,
         body: body(newUsageEvent),
       }),
-      async (c) => c.json(await c.var.organization.usage.record(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.usage.record(c.req.valid('json')), 201),
     )
     .openapi(
       route('get', { path: '/billing/subscription', tag, summary: 'The plan of the organization' }, Subscription, {

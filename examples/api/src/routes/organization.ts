@@ -50,7 +50,7 @@ export const organization = () =>
         params: InOrganization,
         body: body(newInvitation),
       }),
-      async (c) => c.json(await c.var.organization.invitations.create(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.invitations.create(c.req.valid('json')), 201),
     )
     .openapi(
       route('delete', { path: '/invitations/{id}', tag, summary: 'Revoke an invitation' }, Invitation, {
@@ -66,7 +66,7 @@ export const organization = () =>
         params: InOrganization,
         body: body(newApiKey.extend({ userId: z.uuid().optional().openapi({ description: keyHolder }) })),
       }),
-      async (c) => c.json(await c.var.organization.apiKeys.create(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.apiKeys.create(c.req.valid('json')), 201),
     )
     .openapi(
       route('delete', { path: '/api-keys/{id}', tag, summary: 'Revoke an API key' }, ApiKey, { params: WithId }),

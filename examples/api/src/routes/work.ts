@@ -26,7 +26,7 @@ export const work = () =>
         params: InOrganization,
         body: body(newAgent),
       }),
-      async (c) => c.json(await c.var.organization.agents.create(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.agents.create(c.req.valid('json')), 201),
     )
     .openapi(route('get', { path: '/agents/{id}', tag, summary: 'Get an agent' }, Agent, one), async (c) =>
       c.json(await c.var.organization.agents.get(c.req.valid('param').id), 200),
@@ -49,7 +49,7 @@ export const work = () =>
         params: InOrganization,
         body: body(newWorkflow),
       }),
-      async (c) => c.json(await c.var.organization.workflows.create(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.workflows.create(c.req.valid('json')), 201),
     )
     .openapi(route('get', { path: '/workflows/{id}', tag, summary: 'Get a workflow' }, Workflow, one), async (c) =>
       c.json(await c.var.organization.workflows.get(c.req.valid('param').id), 200),
@@ -73,7 +73,7 @@ export const work = () =>
         params: InOrganization,
         body: body(newTask),
       }),
-      async (c) => c.json(await c.var.organization.tasks.enqueue(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.tasks.enqueue(c.req.valid('json')), 201),
     )
     .openapi(route('get', { path: '/tasks/{id}', tag, summary: 'Get a task' }, Task, one), async (c) =>
       c.json(await c.var.organization.tasks.get(c.req.valid('param').id), 200),
@@ -96,7 +96,7 @@ export const work = () =>
         params: InOrganization,
         body: body(newSchedule),
       }),
-      async (c) => c.json(await c.var.organization.schedules.create(c.req.valid('json')), 200),
+      async (c) => c.json(await c.var.organization.schedules.create(c.req.valid('json')), 201),
     )
     .openapi(route('get', { path: '/schedules/{id}', tag, summary: 'Get a schedule' }, Schedule, one), async (c) =>
       c.json(await c.var.organization.schedules.get(c.req.valid('param').id), 200),
