@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   BrokenReferenceError,
   ConflictError,
@@ -9,9 +9,10 @@ import {
   NotFoundError,
 } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
+import type { ProjectDatabases } from '../../src/repositories/databases.js'
 import { Secret } from '../../src/schema/shared/secret.js'
 import { entriesOf } from '../support/audited-rows.js'
-import { contend, race } from '../support/contenders.js'
+import { contend, race, waitersFor } from '../support/contenders.js'
 import { useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -208,4 +209,32 @@ test('what belongs to a deleted project is hidden, and comes back with it', asyn
   await org.projects.restore(id)
   expect(await all.metrics.query(id, databaseId, range)).toEqual([{ at, value: 1 }])
   expect((await all.connections.list(id)).items).toHaveLength(1)
+})
+
+describe.each(['database', 'project'] as const)('while the %s is being deleted', (deleted) => {
+  const recorded = {
+    database_metrics: ({ metrics }: ProjectDatabases, id: string, databaseId: string) =>
+      metrics.record(id, databaseId, [{ metricType: 'cpu', value: 1 }]),
+    database_connection_logs: ({ connections }: ProjectDatabases, id: string, databaseId: string) =>
+      connections.log(id, databaseId, { eventType: 'opened' }),
+  }
+
+  test.each(Object.entries(recorded))('a new row of %s waits, and is refused then', async (table, record) => {
+    const { org, all, id } = await newProjects()
+    const { admin } = teams.database
+    const { id: databaseId } = await all.create(id, main)
+    const { late } = await org.transaction(async (tx) => {
+      await (deleted === 'database' ? tx.projects.databases.delete(id, databaseId) : tx.projects.delete(id))
+      const outcome = record(all, id, databaseId).then(
+        () => 'recorded',
+        (error: unknown) => error,
+      )
+      const isWaiting = waitersFor(admin, `%for share%${table}%`, 1).then(() => 'waits')
+      expect(await Promise.race([outcome, isWaiting])).toBe('waits')
+      return { late: outcome }
+    })
+    expect(await late).toBeInstanceOf(BrokenReferenceError)
+    const [rows] = await admin.query(`select count(*)::int from platform.${table} where database_id = $1`, [databaseId])
+    expect(rows).toEqual({ count: 0 })
+  })
 })

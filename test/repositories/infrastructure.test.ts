@@ -61,10 +61,10 @@ test('the gigabytes of live projects count towards the plan, and a deleted proje
   await expect(disks.configure(one.id, disk(100))).resolves.toMatchObject({ sizeGb: 100 })
 })
 
-race('of 20 who ask for a disk at once, as many are served as there is room for', async () => {
+race('of 50 who ask for a disk at once, as many are served as there is room for', async () => {
   const { team, org, disks } = await teamWith({ disk_gb: 50 })
-  const projects = await Promise.all(Array.from({ length: 20 }, () => newProject(team)))
-  const { won, lost } = await contend((n) => disks.configure(projects[n]?.id ?? '', disk(10)))
+  const projects = await Promise.all(Array.from({ length: 50 }, () => newProject(team)))
+  const { won, lost } = await contend((n) => disks.configure(projects[n]?.id ?? '', disk(10)), 50)
   expect(won).toHaveLength(5)
   expect(lost.every((error) => error instanceof PlanLimitError)).toBe(true)
   expect((await org.entitlements.get()).limits.disk_gb).toEqual({ limit: 50, used: 50 })

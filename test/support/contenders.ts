@@ -8,9 +8,12 @@ export function race(title: string, work: () => Promise<void>): void {
   test(title, { repeats: rounds - 1 }, work)
 }
 
-/** Runs the same work twenty times at once, and gives what came of each. */
-export async function contend<T>(work: (contender: number) => Promise<T>): Promise<{ won: T[]; lost: unknown[] }> {
-  const settled = await Promise.allSettled(Array.from({ length: 20 }, (_, contender) => work(contender)))
+/** Runs the same work so often at once, and gives what came of each. */
+export async function contend<T>(
+  work: (contender: number) => Promise<T>,
+  contenders = 20,
+): Promise<{ won: T[]; lost: unknown[] }> {
+  const settled = await Promise.allSettled(Array.from({ length: contenders }, (_, contender) => work(contender)))
   return {
     won: settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])),
     lost: settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : [])),
