@@ -1,7 +1,8 @@
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { ownProperties } from '../core/values.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type UserAuditLog, userAuditLogs } from '../schema/users.js'
@@ -15,7 +16,9 @@ export class MyAuditLog {
   }
 
   /** One page, newest first. */
-  list(options?: ListOptions<UserAuditLog>): Query<Page<UserAuditLog>> {
+  list<Name extends Field<UserAuditLog> = Field<UserAuditLog>, Total extends boolean = false>(
+    options?: ListOptions<Omit<UserAuditLog, 'ipAddress'>> & PageContent<Name, Total>,
+  ): Query<PageOf<Selected<UserAuditLog, Name>, Total>> {
     // The primary key begins with `created_at`, so this order needs no sort.
     return this.rows.list({
       orderBy: '-createdAt',

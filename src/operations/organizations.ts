@@ -3,7 +3,8 @@ import { parseId } from '../core/ids.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { refusedVerb } from '../core/statements/updates.js'
 import { parseInput } from '../core/values.js'
 import { type Invitation, organizationInvitations } from '../schema/invitations.js'
@@ -39,7 +40,9 @@ export class Organizations {
   }
 
   /** The suspended ones too, without the deleted ones. */
-  list(options?: ListOptions<Organization>): Promise<Page<Organization>> {
+  list<Name extends Field<Organization> = Field<Organization>, Total extends boolean = false>(
+    options?: ListOptions<Organization> & PageContent<Name, Total>,
+  ): Promise<PageOf<Selected<Organization, Name>, Total>> {
     return this.read('list', (rows) => rows.list(options))
   }
 

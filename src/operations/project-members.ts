@@ -4,7 +4,8 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { withCondition } from '../core/statements/filters.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { planOfChildren } from '../core/statements/table-plan.js'
 import { ownProperties, parseInput } from '../core/values.js'
 import { newProjectMember, type ProjectMember, projectMembers } from '../schema/project-members.js'
@@ -21,7 +22,10 @@ const permission = 'projects'
 export class ProjectMembers {
   constructor(private readonly scope: Scope) {}
 
-  list(projectId: string, options?: ListOptions<ProjectMember>): Query<Page<ProjectMember>> {
+  list<Name extends Field<ProjectMember> = Field<ProjectMember>, Total extends boolean = false>(
+    projectId: string,
+    options?: ListOptions<ProjectMember> & PageContent<Name, Total>,
+  ): Query<PageOf<Selected<ProjectMember, Name>, Total>> {
     return this.of(projectId).list(withCondition(options, { projectId: parseId(projectId, 'projectId') }))
   }
 

@@ -8,7 +8,8 @@ import { ScopedTable } from '../core/scoped-table.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { unguarded } from '../core/statements/updates.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { parseInput } from '../core/values.js'
 import { newUserSession, type NewUserSession, type UserSession, userSessions } from '../schema/sessions.js'
 import { isLivePerson } from '../schema/users.js'
@@ -66,7 +67,9 @@ export class Sessions {
   }
 
   /** One page, newest first. */
-  list(options?: ListOptions<UserSession>): Query<Page<UserSession>> {
+  list<Name extends Field<UserSession> = Field<UserSession>, Total extends boolean = false>(
+    options?: ListOptions<Omit<UserSession, 'ipAddress'>> & PageContent<Name, Total>,
+  ): Query<PageOf<Selected<UserSession, Name>, Total>> {
     return this.rows.list(options)
   }
 

@@ -5,7 +5,8 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import type { ChangeText } from '../core/statements/change-text.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { unguarded } from '../core/statements/updates.js'
 import type { TablePlan } from '../core/statements/table-plan.js'
@@ -50,7 +51,9 @@ export class Users {
     return this.read('findByExternalId', (rows) => rows.findRow({ externalId }))
   }
 
-  list(options?: ListOptions<User>): Promise<Page<User>> {
+  list<Name extends Field<User> = Field<User>, Total extends boolean = false>(
+    options?: ListOptions<User> & PageContent<Name, Total>,
+  ): Promise<PageOf<Selected<User, Name>, Total>> {
     return this.read('list', (rows) => rows.list(options))
   }
 

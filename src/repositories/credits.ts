@@ -5,7 +5,8 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedRepository } from '../core/scoped-repository.js'
 import type { ChangeText } from '../core/statements/change-text.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { planOf, type TablePlan } from '../core/statements/table-plan.js'
 import { parseInput } from '../core/values.js'
 import {
@@ -134,7 +135,9 @@ export class Credits extends ScopedRepository<Credit> {
   }
 
   /** The grants, spends and write-offs, newest first: `org.credits.entries({ creditId })`. */
-  entries(options?: ListOptions<CreditEntry>): Query<Page<CreditEntry>> {
+  entries<Name extends Field<CreditEntry> = Field<CreditEntry>, Total extends boolean = false>(
+    options?: ListOptions<Omit<CreditEntry, 'amount'>> & PageContent<Name, Total>,
+  ): Query<PageOf<Selected<CreditEntry, Name>, Total>> {
     return this.child(creditEntries).list(options)
   }
 

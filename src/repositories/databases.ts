@@ -7,7 +7,8 @@ import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import type { ListOptions, Page } from '../core/statements/pages.js'
+import type { ListOptions, PageContent, PageOf } from '../core/statements/pages.js'
+import type { Field, Selected } from '../core/statements/selections.js'
 import { planOf, planWithin, type TablePlan } from '../core/statements/table-plan.js'
 import type { GuardedChange } from '../core/statements/updates.js'
 import { type BucketRange, bucketOf, bucketRange, checkRange, filled } from '../core/time-buckets.js'
@@ -82,7 +83,10 @@ export class ProjectDatabases {
   }
 
   /** One page of the project's databases, newest first. */
-  list(projectId: string, asked?: ListOptions<Database>): Query<Page<Database>> {
+  list<Name extends Field<Database> = Field<Database>, Total extends boolean = false>(
+    projectId: string,
+    asked?: ListOptions<Database> & PageContent<Name, Total>,
+  ): Query<PageOf<Selected<Database, Name>, Total>> {
     return this.of(projectId).list(asked)
   }
 
@@ -223,14 +227,17 @@ export class DatabaseConnections {
   }
 
   /** One page of the project's events, newest first; with `databaseId` those of one database. */
-  list(projectId: string, asked?: ListOptions<DatabaseConnectionLog>): Query<Page<DatabaseConnectionLog>> {
+  list<Name extends Field<DatabaseConnectionLog> = Field<DatabaseConnectionLog>, Total extends boolean = false>(
+    projectId: string,
+    asked?: ListOptions<DatabaseConnectionLog> & PageContent<Name, Total>,
+  ): Query<PageOf<Selected<DatabaseConnectionLog, Name>, Total>> {
     const use = {
       project: parseId(projectId, 'projectId'),
       plan: planWithin(databaseConnectionLogs, inProject, inDatabase),
     }
     const rows = new ScopedTable<DatabaseConnectionLog>(this.scope, databaseConnectionLogs, options, use)
     const { orderBy = '-recordedAt', ...given } = ownProperties(asked ?? {}, 'options')
-    return rows.list({ ...given, orderBy } as ListOptions<DatabaseConnectionLog>)
+    return rows.list({ ...given, orderBy } as ListOptions<DatabaseConnectionLog> & PageContent<Name, Total>)
   }
 }
 

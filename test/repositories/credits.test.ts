@@ -236,6 +236,8 @@ describe('spend', () => {
     expect(items.map(({ kind, createdBy }) => [kind, createdBy])).toEqual(
       ['grant', 'spend', 'void'].map((kind) => [kind, team.owner.userId]),
     )
+    const page = await team.org.credits.entries({ creditId: credit.id, limit: 1, select: ['amount'], total: true })
+    expect(page).toMatchObject({ items: [{ amount: '4.00' }], total: 3 })
     const audited = await team.org.audit.list({ resourceType: 'credits' })
     expect(audited.items.map(({ eventType, action }) => [eventType, action])).toEqual([
       ['credits.void', 'update'],

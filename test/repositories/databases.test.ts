@@ -182,6 +182,13 @@ test('events of connections are listed newest first, over a project or one of it
   expect(first.items.map(({ message }) => message)).toEqual(['at 2', 'at 1'])
   expect((await all.connections.list(id, { limit: 2, after: first.next })).items).toMatchObject([{ message: 'at 0' }])
   expect((await all.connections.list(id, { databaseId: two.id })).items).toMatchObject([{ message: 'at 1' }])
+  expect(
+    await all.connections.list(id, { databaseId: one.id, limit: 1, select: ['message'], total: true }),
+  ).toMatchObject({
+    items: [{ message: 'at 2' }],
+    total: 2,
+  })
+  expect((await all.list(id, { type: 'redis', select: ['name'], total: true })).total).toBe(1)
   await expect(all.connections.list(otherId, { limit: 2, after: first.next })).rejects.toThrow(InvalidCursorError)
   await expect(all.connections.log(id, newId(), { eventType: 'opened' })).rejects.toThrow(BrokenReferenceError)
   await all.delete(id, one.id)

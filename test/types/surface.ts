@@ -31,6 +31,7 @@ export async function reads(org: Org, id: string) {
   // @ts-expect-error -- a number is no id
   await org.tasks.find(1)
   await listsAndParts(org, id)
+  await listsOfParts(org, id)
   return { repository, same }
 }
 
@@ -88,6 +89,21 @@ export async function aggregates(org: Org) {
   return { counts, same, numbers }
 }
 
+async function listsOfParts({ projects: { databases, members }, credits }: Org, id: string) {
+  const counted = await credits.entries({ select: ['id', 'amount'], total: true })
+  const totals: number[] = [
+    counted.total,
+    (await databases.list(id, { total: true })).total,
+    (await databases.connections.list(id, { total: true })).total,
+    (await members.list(id, { total: true })).total,
+  ]
+  // @ts-expect-error -- the field was not selected
+  void counted.items[0]?.kind
+  // @ts-expect-error -- nobody asked for the total
+  void (await databases.connections.list(id)).total
+  return totals
+}
+
 async function listsAndParts(org: Org, id: string) {
   await org.tasks.list({ orderBy: ['status', '-startedAt'] })
   await org.tasks.list({ kind: { contains: 'a', ignoreCase: true } })
@@ -110,6 +126,14 @@ async function listsAndParts(org: Org, id: string) {
   await org.projects.find(id, { select: ['databasePassword'] })
   // @ts-expect-error -- a list cannot be ordered by what is not a field
   await org.tasks.list({ orderBy: ['status', 'colour'] })
+  // @ts-expect-error -- nor by JSON
+  await org.workflows.list({ orderBy: '-definition' })
+  // @ts-expect-error -- nor by a list
+  await org.apiKeys.list({ orderBy: 'scopes' })
+  // @ts-expect-error -- nor by an exact decimal, where the list is one of its own
+  await org.credits.entries({ orderBy: 'amount' })
+  // @ts-expect-error -- and it is not filtered by one
+  await org.credits.entries({ amount: '1.00' })
   // @ts-expect-error -- a number contains no text
   await org.tasks.list({ priority: { contains: '1' } })
   // @ts-expect-error -- there is no such field, with whatever else is asked for

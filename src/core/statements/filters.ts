@@ -24,6 +24,11 @@ export type FieldFilter<Value> =
       ? { readonly prefix: string } | { readonly contains: string; readonly ignoreCase?: boolean | undefined }
       : never)
 
+/** The fields of a row with values that can be compared. */
+export type ComparedField<Row> = keyof {
+  [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]: true
+}
+
 /** The values of a unique key's fields. A key has values only: no ranges, lists or prefixes. */
 export type KeyValues<Row> = {
   readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?: NonNullable<Row[Name]>

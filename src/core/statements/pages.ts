@@ -4,7 +4,7 @@ import type { CursorKeys } from '../scope.js'
 import { ownProperties } from '../values.js'
 import type { ColumnPlan } from './column-plan.js'
 import { type CursorBinding, openCursor, sealCursor } from './cursor.js'
-import { type Condition, compileFilter, type Filter } from './filters.js'
+import { type ComparedField, type Condition, compileFilter, type Filter } from './filters.js'
 import {
   behind,
   nullsOf,
@@ -43,7 +43,7 @@ export interface PageOptions<Row> {
   readonly orderBy?: OrderBy<Row> | readonly OrderBy<Row>[] | undefined
 }
 
-export type OrderBy<Row> = `${'' | '-'}${Extract<keyof Row, string>}`
+export type OrderBy<Row> = `${'' | '-'}${Extract<ComparedField<Row>, string>}`
 
 /** Fields to filter by, beside which page to return. What is undefined counts as not given: `list({ status: query.status })`. */
 export type ListOptions<Row> = Filter<Row> & PageOptions<Row>
