@@ -1,5 +1,12 @@
-// Demo data for one organization, made through its repositories: `npx tsx examples/seed.ts acme` with DATABASE_URL and the slug of an
-// organization; without DATABASE_URL it shows itself on the embedded database. A second run makes nothing.
+// Fills one organization with demo data, through its repositories: three members, a project with a database, a disk and a day of
+// measurements, an agent with a tool, an active workflow with a schedule and three tasks, usage, a credit, a billing profile and an invoice.
+// A second run makes nothing.
+//
+//   npx tsx examples/seed.ts                          on an embedded database, which is gone at the end
+//   DATABASE_URL=… npx tsx examples/seed.ts acme      on a server, for the organization with the slug acme
+//
+// A server needs the tables and catalogs (`npx tenantry migrate up`, `npx tenantry seed`) and the organization (`npx tenantry org create`).
+// DATABASE_URL is that of the application's login, and TENANTRY_KEYS has the keys of that server.
 import { fileURLToPath } from 'node:url'
 import { openTenancy, type Org, type Tenancy } from 'tenantry'
 import { addMember, factories, newOrg, openEmbeddedTenancy } from 'tenantry/testing'

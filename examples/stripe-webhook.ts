@@ -38,7 +38,8 @@ export function stripeWebhook({ system, secret, stripe }: StripeWebhookOptions) 
  */
 async function stateNow(stripe: Stripe, event: Stripe.Event): Promise<ProviderEvent | undefined> {
   const object = event.data.object as { readonly object: string; readonly id: string }
-  const now = new Date()
+  // Not older than the event, whose time may be any in its second, also where this clock is slow.
+  const now = new Date(Math.max(Date.now(), event.created * 1000 + 999))
   const about = { id: `${event.id} at ${now.toISOString()}`, type: event.type, createdAt: now }
   if (object.object === 'subscription') {
     const subscription = await stripe.subscriptions.retrieve(object.id)
