@@ -5,7 +5,7 @@ import { PaymentMethods } from '../../src/repositories/payment-methods.js'
 import { OrganizationSubscription } from '../../src/repositories/subscriptions.js'
 import { customerProfiles, invoices, paymentMethods, subscriptions, taxIds } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { reads } from './every-option.js'
+import { listEveryWay, reads } from './every-option.js'
 
 /** A subscription, from which invoices are numbered. */
 export const subscribe = (admin: Session, orgId: string) =>
@@ -54,12 +54,16 @@ export const invoicesCase = {
   tables: [subscriptions, invoices],
   make: async (org, admin) => {
     await subscribe(admin, org.id)
+    await org.invoices.create({ currency: 'EUR' })
     return (await org.invoices.create({ currency: 'EUR', lines: [hour] })).id
   },
   calls: {
     ...reads('status', 'createdAt'),
     sum: (all) => all.sum('amountDue'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [
+      await all.list({ id }),
+      await listEveryWay(all, ['number', '-currency'], { status: { prefix: 'dra' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ status: 'draft' }),
     exists: (all, id) => all.exists({ id }),
@@ -94,7 +98,10 @@ export const paymentMethodsCase = {
   calls: {
     ...reads('type', 'createdAt'),
     sum: (all) => all.sum('cardExpYear'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [
+      await all.list({ id }),
+      await listEveryWay(all, ['cardBrand', '-createdAt'], { type: { prefix: 'ca' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ type: 'card' }),
     exists: (all, id) => all.exists({ id }),
@@ -108,10 +115,16 @@ export const paymentMethodsCase = {
 export const taxIdsCase = {
   repository: TaxIds,
   tables: [taxIds],
-  make: async (org) => (await org.taxIds.add({ type: 'eu_vat', value: 'DE123456789', country: 'DE' })).id,
+  make: async (org) => {
+    await org.taxIds.add({ type: 'eu_vat', value: 'DE987654321', country: 'DE' })
+    return (await org.taxIds.add({ type: 'eu_vat', value: 'DE123456789', country: 'DE' })).id
+  },
   calls: {
     ...reads('country', 'createdAt'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [
+      await all.list({ id }),
+      await listEveryWay(all, ['-country', 'createdAt'], { value: { prefix: 'DE' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ country: 'DE' }),
     exists: (all, id) => all.exists({ id }),

@@ -47,6 +47,7 @@ export const projectsCase = {
     sum: (all) => all.sum('databasePort'),
     list: async (all, id) => [
       await all.list({ id: { in: [id] } }),
+      await all.list({ slug: { prefix: 'on' } }),
       await listEveryWay(all, ['region', '-name'], { name: { contains: 'n' } }),
       await all.list({ include: { agents: { orderBy: 'username' }, workflows: true, members: true } }),
     ],
@@ -106,6 +107,7 @@ const agentsCase = {
     sum: (all) => all.sum('revision'),
     list: async (all, id) => [
       await all.list({ id, orderBy: 'username' }),
+      await all.list({ username: { prefix: 'ad' } }),
       await listEveryWay(all, ['status', '-model'], { name: { contains: 'AD', ignoreCase: true } }),
       await all.list({ include: { project: true, tasks: true } }),
     ],
@@ -149,6 +151,7 @@ const workflowsCase = {
     sum: (all) => all.sum('revision'),
     list: async (all, id) => [
       await all.list({ not: { id } }),
+      await all.list({ or: [{ name: { prefix: 'Tri' } }, { slug: { prefix: 'tri' } }] }),
       await listEveryWay(all, ['-projectId', '-name'], { name: { contains: 'ria' } }),
       await all.list({ include: { project: true, schedules: { limit: 3 }, tasks: true } }),
     ],
@@ -196,6 +199,7 @@ const tasksCase = {
     sum: (all) => all.sum('priority'),
     list: async (all, id) => [
       await all.list({ or: [{ id }, { kind: 'greet' }] }),
+      await all.list({ kind: { prefix: 'gr' } }),
       await listEveryWay(all, ['priority', '-dedupeKey'], { kind: { contains: 'ree' } }),
       await all.list({ include: { agent: true, workflow: true, schedule: true, parent: true, children: true } }),
     ],
@@ -227,7 +231,11 @@ const schedulesCase = {
   calls: {
     ...reads('enabled', 'nextRunAt', { workflow: true, tasks: { limit: 20 } }),
     sum: (all) => all.sum('revision'),
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['nextRunAt', 'name'])],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ name: { prefix: 'hour' } }),
+      await listEveryWay(all, ['nextRunAt', 'name']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count(),
     exists: (all, id) => all.exists({ id }),
@@ -261,6 +269,7 @@ const auditCase = {
     sum: (all) => all.sum('seq'),
     list: async (all, id) => [
       await all.list({ id }),
+      await all.list({ eventType: { prefix: 'report.' } }),
       await all.list({ afterSeq: 0, total: true, select: ['orgId', 'seq'] }),
       await listEveryWay(all, ['actorId', '-createdAt'], { eventType: { contains: 'report' } }),
     ],

@@ -4,7 +4,8 @@ import { OrgProjects } from '../../src/operations/org-projects.js'
 import { ProjectDatabases } from '../../src/repositories/databases.js'
 import { workflows } from '../../src/schema/index.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
-import type { Wall } from '../../src/testing/walls.js'
+import { createOrganization } from '../../src/testing/fixtures.js'
+import { openWithout, type Wall } from '../../src/testing/walls.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { Org } from '../../src/org.js'
 import { eachCase, orgCases, otherCases, projectsCase } from './contract-cases.js'
@@ -31,6 +32,26 @@ describe.each(walls)('%s', (_, without) => {
   test.each(cases.map((one) => [one.name, one] as const))('keep organizations apart in %s', async (_, one) => {
     expect(await one.faults(optionsFor(without))).toEqual([])
   })
+
+  // The contract makes twins of rows, and the id of an organization is its own.
+  test('keep organizations apart in OrganizationProfile', async () => {
+    const { admin } = database
+    const ids = [await createOrganization(admin), await createOrganization(admin), await createOrganization(admin)]
+    const photograph = (but: string) =>
+      admin.query('select o::text as row from platform.organizations o where id <> $1 order by id', [but])
+    const { tenancy } = await openWithout(optionsFor(without))
+    try {
+      for (const id of ids) {
+        const { organization } = tenancy.forOrg(id)
+        const others = await photograph(id)
+        expect(await organization.get()).toMatchObject({ id })
+        expect(await organization.update({ name: `Renamed ${id}` })).toMatchObject({ id, name: `Renamed ${id}` })
+        expect(await photograph(id)).toEqual(others)
+      }
+    } finally {
+      await tenancy.close({ drain: 0 })
+    }
+  })
 })
 
 const gettersOf = (prototype: object): string[] =>
@@ -38,7 +59,7 @@ const gettersOf = (prototype: object): string[] =>
     Object.hasOwn(property, 'get') ? [name] : [],
   )
 
-/** Getters that reach no rows by an id, or that have tests of their own. */
+/** Getters that reach no rows by an id, or that have tests of their own: that of the organization's row is above. */
 const exempt = ['id', 'db', 'organization', 'entitlements']
 
 test('every repository of an organization has a case', () => {

@@ -3,21 +3,27 @@ import type { Org } from '../../src/org.js'
 
 type AnyRepository = ScopedRepository<object>
 
+/** A repository, or the rows of one parent. */
+interface Listing {
+  list(options: object): PromiseLike<{ readonly items: readonly unknown[]; readonly next: string | undefined }>
+}
+
 /**
  * Lists with each option that changes the statement: several orders with NULLs, a page behind a cursor, some fields, a search in text, and
  * the total. Throws when the total is not the number of the rows, and when there are rows and no second page.
  */
 export async function listEveryWay(
-  all: ScopedRepository<object>,
+  all: Listing,
   orderBy: readonly string[],
   filter: object = {},
+  select: readonly string[] = ['orgId', 'id'],
 ): Promise<unknown[]> {
-  const options = { ...filter, orderBy } as object
+  const options = { ...filter, orderBy }
   const first = await all.list({ ...options, limit: 1 })
   if (first.items.length > 0 && first.next === undefined) throw new Error('no row lies behind the cursor')
   const behind = await all.list({ ...options, after: first.next })
-  const parts = await all.list({ ...options, select: ['orgId', 'id'] as never })
-  const counted = await all.list({ ...options, total: true })
+  const parts = await all.list({ ...options, select })
+  const counted = (await all.list({ ...options, total: true })) as { total?: number; items: readonly unknown[] }
   if (counted.total !== counted.items.length)
     throw new Error(`counted ${counted.total} of ${counted.items.length} rows`)
   return [first, behind, parts, counted]

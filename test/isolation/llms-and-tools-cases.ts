@@ -3,25 +3,33 @@ import { Llms } from '../../src/repositories/llms.js'
 import { Tools } from '../../src/repositories/tools.js'
 import { agents, agentTools, organizationLlms, organizationTools } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { reads } from './every-option.js'
+import { listEveryWay, reads } from './every-option.js'
 
-/** A language model of the catalog, which all organizations have in common. */
+/** Language models of the catalog, which all organizations have in common. */
 const llm = 'contract-model'
+const otherLlm = 'other-model'
 export const llmsCase = {
   repository: Llms,
   tables: [organizationLlms, agents],
   make: async (org, admin) => {
-    await admin.query(
-      `insert into platform.llms (id, key, name, provider, models) values ($1, $2, $2, $2, '["small"]') on conflict (key) do nothing`,
-      [newId(), llm],
-    )
+    for (const key of [llm, otherLlm]) {
+      await admin.query(
+        `insert into platform.llms (id, key, name, provider, models) values ($1, $2, $2, $2, '["small"]') on conflict (key) do nothing`,
+        [newId(), key],
+      )
+    }
+    await org.llms.configure({ llm: otherLlm, apiKey: 'key', defaultModel: 'small' })
     const { id } = await org.llms.configure({ llm, apiKey: 'key' })
     await org.agents.create({ name: 'Ada', username: 'ada', organizationLlmId: id })
     return id
   },
   calls: {
     ...reads('defaultModel', 'createdAt'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ defaultModel: { prefix: 'sm' } }),
+      await listEveryWay(all, ['defaultModel', '-createdAt']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ defaultModel: null }),
     exists: (all, id) => all.exists({ id }),
@@ -33,14 +41,18 @@ export const llmsCase = {
 } satisfies ContractCase<Llms>
 
 const tool = 'contract-tool'
+const otherTool = 'other-tool'
 export const toolsCase = {
   repository: Tools,
   tables: [organizationTools, agents, agentTools],
   make: async (org, admin) => {
-    await admin.query(
-      `insert into platform.tools (id, key, name, input_schema) values ($1, $2, $2, '{"type": "object"}') on conflict (key) do nothing`,
-      [newId(), tool],
-    )
+    for (const key of [tool, otherTool]) {
+      await admin.query(
+        `insert into platform.tools (id, key, name, input_schema) values ($1, $2, $2, '{"type": "object"}') on conflict (key) do nothing`,
+        [newId(), key],
+      )
+    }
+    await org.tools.enable(otherTool)
     const { id } = await org.tools.enable(tool, { base: 'one' })
     const agent = await org.agents.create({ name: 'Ada', username: 'ada' })
     await org.agents.setTools(agent.id, [id])
@@ -48,7 +60,7 @@ export const toolsCase = {
   },
   calls: {
     ...reads('enabled', 'createdAt'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-createdAt', 'toolId'])],
     stream: (all) => all.stream(),
     count: (all) => all.count({ enabled: true }),
     exists: (all, id) => all.exists({ id }),

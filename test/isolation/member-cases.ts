@@ -37,7 +37,11 @@ export const membersCase = {
   calls: {
     ...reads('role', 'email', { heldRole: true, apiKeys: true }),
     sum: (all) => all.sum('authEpoch'),
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['status', '-displayName'])],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ role: { prefix: 'work' } }),
+      await listEveryWay(all, ['status', '-displayName']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ role: 'worker' }),
     exists: (all, id) => all.exists({ id }),
@@ -71,7 +75,11 @@ export const rolesCase = {
   },
   calls: {
     ...reads('appliesTo', 'key', { members: true }),
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-description', 'key'])],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ key: { prefix: 'work' } }),
+      await listEveryWay(all, ['-description', 'key']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ key: 'worker' }),
     exists: (all, id) => all.exists({ id }),
@@ -97,7 +105,11 @@ export const apiKeysCase = {
   calls: {
     ...reads('status', 'name', { member: true, predecessor: true }),
     sum: (all) => all.sum('authEpoch'),
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-lastUsedAt', 'name'])],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ name: { prefix: 'ke' } }),
+      await listEveryWay(all, ['-lastUsedAt', 'name']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ name: 'key' }),
     exists: (all, id) => all.exists({ id }),
@@ -120,7 +132,11 @@ export const invitationsCase = {
   calls: {
     ...reads('role', 'email'),
     sum: (all) => all.sum('sentCount'),
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['acceptedAt', 'email'])],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ email: { prefix: 'ada@' } }),
+      await listEveryWay(all, ['acceptedAt', 'email']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ email: 'ada@example.com' }),
     exists: (all, id) => all.exists({ id }),

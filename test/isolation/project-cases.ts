@@ -24,7 +24,7 @@ import {
 } from '../../src/schema/index.js'
 import { createUser } from '../../src/testing/fixtures.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { projectOf } from './every-option.js'
+import { listEveryWay, projectOf } from './every-option.js'
 
 const secrets = { anonKey: 'anon', serviceRoleKey: 'role', jwtSecret: 'jwt' }
 
@@ -93,6 +93,7 @@ async function databaseOf(org: Org, admin: Session): Promise<string> {
     `insert into platform.databases (org_id, id, project_id, name, type) values ($1, $2, $2, 'main', 'postgresql')`,
     [org.id, id],
   )
+  await org.projects.databases.create(id, { name: 'matrix', type: 'postgresql', connectionString: 'postgres://matrix' })
   await org.projects.databases.update(id, id, { connectionString: 'postgres://main' })
   return id
 }
@@ -104,7 +105,10 @@ const databasesCase = {
   calls: {
     find: (all, id) => all.find(id, id),
     get: (all, id) => all.get(id, id),
-    list: (all, id) => all.list(id, { type: 'postgresql' }),
+    list: async (all, id) => [
+      await all.list(id, { type: 'postgresql' }),
+      await listEveryWay({ list: (options) => all.list(id, options) }, ['health', '-name'], { name: { prefix: 'ma' } }),
+    ],
     create: (all, id) => all.create(id, { name: 'second', type: 'redis', connectionString: 'redis://second' }),
     update: (all, id) => all.update(id, id, { name: 'taken', connectionString: 'postgres://taken' }),
     delete: (all, id) => all.delete(id, id),
@@ -137,11 +141,18 @@ const connectionsCase = {
   make: async (org, admin) => {
     const id = await databaseOf(org, admin)
     await org.projects.databases.connections.log(id, id, { eventType: 'opened' })
+    await org.projects.databases.connections.log(id, id, { eventType: 'opening' })
     return id
   },
   calls: {
     log: (all, id) => all.log(id, id, { eventType: 'closed' }),
-    list: async (all, id) => [await all.list(id), await all.list(id, { databaseId: id })],
+    list: async (all, id) => [
+      await all.list(id),
+      await all.list(id, { databaseId: id }),
+      await listEveryWay({ list: (options) => all.list(id, options) }, ['message', '-recordedAt'], {
+        eventType: { prefix: 'open' },
+      }),
+    ],
   },
 } satisfies ContractCase<DatabaseConnections>
 
@@ -200,10 +211,18 @@ const membersCase = {
       `ref-${userId}`.slice(0, 20),
     ])
     await org.projects.members.add(userId, { userId, role: 'worker' })
+    const other = await createUser(admin)
+    await org.members.add({ userId: other, email: `${other}@example.com`, role: 'worker' })
+    await org.projects.members.add(userId, { userId: other, role: 'worker' })
     return userId
   },
   calls: {
-    list: (all, id) => all.list(id),
+    list: async (all, id) => [
+      await all.list(id),
+      await listEveryWay({ list: (options) => all.list(id, options) }, ['addedBy', '-userId'], {
+        role: { prefix: 'work' },
+      }),
+    ],
     find: (all, id) => all.find(id, id),
     add: (all, id) => all.add(id, { userId: id, role: 'worker' }),
     changeRole: (all, id) => all.changeRole(id, id, 'second'),

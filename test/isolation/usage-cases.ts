@@ -2,16 +2,25 @@ import { OrgUsage } from '../../src/operations/usage-summary.js'
 import { Credits } from '../../src/repositories/credits.js'
 import { creditEntries, credits, projects, usageEvents, usageMetrics } from '../../src/schema/index.js'
 import type { ContractCase } from '../../src/testing/isolation-contract.js'
-import { projectOf, reads } from './every-option.js'
+import { listEveryWay, projectOf, reads } from './every-option.js'
 
 export const creditsCase = {
   repository: Credits,
   tables: [credits, creditEntries],
-  make: async (org) => (await org.credits.grant({ amount: '10', currency: 'EUR' })).id,
+  make: async (org) => {
+    await org.credits.grant({ amount: '20', currency: 'EUR', reason: 'other' })
+    const { id } = await org.credits.grant({ amount: '10', currency: 'EUR' })
+    await org.credits.spend({ amount: '1', currency: 'EUR' })
+    return id
+  },
   calls: {
     ...reads('currency', 'createdAt'),
     sum: (all) => all.sum('remaining'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [
+      await all.list({ id }),
+      await all.list({ reason: { prefix: 'oth' } }),
+      await listEveryWay(all, ['-reason', 'currency']),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ currency: 'EUR' }),
     exists: (all, id) => all.exists({ id }),
@@ -19,7 +28,10 @@ export const creditsCase = {
     spend: (all) => all.spend({ amount: '4', currency: 'EUR' }),
     void: (all, id) => all.void(id),
     balance: (all) => all.balance(),
-    entries: (all, id) => all.entries({ creditId: id }),
+    entries: async (all, id) => [
+      await all.entries({ creditId: id }),
+      await listEveryWay({ list: (options) => all.entries(options) }, ['reference', '-kind']),
+    ],
   },
 } satisfies ContractCase<Credits>
 
@@ -28,11 +40,17 @@ const measured = { metric: 'mails', quantity: '1', at: new Date(Date.UTC(2026, 2
 export const usageCase = {
   repository: OrgUsage,
   tables: [projects, usageEvents, usageMetrics],
-  make: async (org) => (await org.usage.record({ ...measured, key: 'one' })).id,
+  make: async (org) => {
+    await org.usage.record({ ...measured, key: 'other' })
+    return (await org.usage.record({ ...measured, key: 'one' })).id
+  },
   calls: {
     ...reads('metricType', 'createdAt'),
     sum: (all) => all.sum('quantity'),
-    list: (all, id) => all.list({ id }),
+    list: async (all, id) => [
+      await all.list({ id }),
+      await listEveryWay(all, ['-projectId', 'createdAt'], { metricType: { prefix: 'mail' } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ metricType: 'mails' }),
     exists: (all, id) => all.exists({ id }),
