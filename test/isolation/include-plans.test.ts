@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { passingKeyring } from '../../src/encryption/keyring.js'
 import { secretsOf } from '../../src/encryption/secrets.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -14,8 +14,10 @@ import { examine, type PlanNode } from './plan-faults.js'
 const database = useDatabase()
 const organizations: { usual: string; large: string; skewed: string } = { usual: '', large: '', skewed: '' }
 
-// Twenty-five times the rows of another organization. In the skewed one nearly all of them belong to one parent.
+// Twenty-five times the rows of another organization, and a hundred times the tasks in the skewed one. There nearly all of them belong to one
+// of twenty parents: the server expects more than a hundred for each of the others, which have five.
 const rows = 5_000
+const skewedTasks = 20_000
 
 beforeAll(async () => {
   const { admin } = database
@@ -24,11 +26,11 @@ beforeAll(async () => {
   for (const name of ['large', 'skewed'] as const) {
     const id = await createOrganization(admin)
     organizations[name] = id
-    const parent = name === 'large' ? 'n' : '(case when n % 100 = 0 then n else 1 end)'
+    const parent = name === 'large' ? '(n % 20 + 1)' : '(case when n <= 100 then n % 20 + 1 else 1 end)'
     const of = (kind: string, n: string) => `md5($1::text || '${kind}' || ${n})::uuid`
-    const insert = (table: string, columns: string, values: string) =>
+    const insert = (table: string, columns: string, values: string, count = rows) =>
       admin.query(
-        `insert into platform.${table} (org_id, id, ${columns}) select $1::uuid, ${of(table, 'n')}, ${values} from generate_series(1, ${rows}) n`,
+        `insert into platform.${table} (org_id, id, ${columns}) select $1::uuid, ${of(table, 'n')}, ${values} from generate_series(1, ${count}) n`,
         [id],
       )
     await insert('projects', 'name, slug, ref', `'P', 'p-' || n, 'ref-' || n`)
@@ -39,7 +41,12 @@ beforeAll(async () => {
       'workflow_id, name, cron, timezone',
       `${of('workflows', parent)}, 's-' || n, '0 * * * *', 'UTC'`,
     )
-    await insert('tasks', 'kind, agent_id, workflow_id', `'k', ${of('agents', parent)}, ${of('workflows', parent)}`)
+    await insert(
+      'tasks',
+      'kind, agent_id, workflow_id',
+      `'k', ${of('agents', parent)}, ${of('workflows', parent)}`,
+      name === 'large' ? rows : skewedTasks,
+    )
   }
   for (const table of ['projects', 'workflows', 'agents', 'schedules', 'tasks']) {
     await admin.query(`vacuum analyze platform.${table}`)
@@ -55,6 +62,10 @@ interface Read {
 const reads: Record<string, Read> = {
   'a page of agents with their projects': {
     send: (org) => org.agents.list({ include: { project: true } }),
+    finds: [['projects', /\bid = /]],
+  },
+  'the largest page of agents with their projects': {
+    send: (org) => org.agents.list({ limit: 1000, include: { project: true } }),
     finds: [['projects', /\bid = /]],
   },
   'a page of tasks with all that they belong to': {
@@ -95,11 +106,13 @@ test.each(Object.entries(reads))('%s is read by its key in every organization', 
   const faults: string[] = []
   for (const [name, orgId] of Object.entries(organizations)) {
     const { executor, sent } = recording(openNodePostgres({ pool: { connectionString: database.appUrl, max: 1 } }))
+    onTestFinished(() => executor.close({ drain: 0 }))
     const tenancy = new Tenancy(executor, secretsOf(passingKeyring()))
     await send(tenancy.forOrg(orgId))
     const call = [...sent.values()].find(({ statement }) => statement.text.includes('lateral'))
     if (call === undefined) throw new Error('nothing was included')
     const session = await openSession({ url: database.appUrl })
+    onTestFinished(() => session.close())
     await session.query('begin')
     await session.query('select platform.enter_org($1)', [orgId])
     for (const kind of ['custom', 'generic'] as const) {
@@ -111,8 +124,6 @@ test.each(Object.entries(reads))('%s is read by its key in every organization', 
           faults.push(`${name}, ${kind}: ${table} is found by ${conditions.join(' | ')}`)
       }
     }
-    await session.close()
-    await executor.close({ drain: 0 })
   }
   expect(faults).toEqual([])
 })
