@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -8,7 +8,7 @@ import { secretsOf } from '../../src/encryption/secrets.js'
 import type { FairClaimOptions } from '../../src/operations/claim-fairly.js'
 import { Tenancy } from '../../src/tenancy.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
-import { beforeStatement } from '../support/before-statement.js'
+import { systemBefore } from '../support/before-statement.js'
 import { contend, race } from '../support/contenders.js'
 import { recording } from '../support/recording-executor.js'
 import { useTeams } from '../support/use-teams.js'
@@ -36,6 +36,10 @@ const queuedIn = async (orgId: string) =>
   (await sql<{ id: string }>('select id from platform.tasks where org_id = $1 order by run_at', [orgId])).map(
     ({ id }) => id,
   )
+
+/** The system's operations, with `work` between finding organizations and claiming their tasks. */
+const beforeClaim = (work: () => Promise<unknown>) =>
+  systemBefore(teams.database.systemUrl, /update "platform"\."tasks"/, work)
 
 const countBy = (tasks: readonly { orgId: string }[]) =>
   tasks.reduce((counts, { orgId }) => counts.set(orgId, (counts.get(orgId) ?? 0) + 1), new Map<string, number>())
@@ -130,18 +134,27 @@ test('suspended and deleted organizations are skipped, and workflows that are de
 test('an organization that is suspended after its tasks were found is skipped', async () => {
   const kind = newId()
   const [closing, open] = [await newQueue(kind, 2), await newQueue(kind, 2)]
-  const suspend = () => teams.system().organizations.suspend(closing, 'unpaid')
-  const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
-  const suspending = beforeStatement(executor, /update "platform"\."tasks"/, suspend)
-  const tenancy = new Tenancy(suspending, secretsOf(passingKeyring()), {}, suspending)
-  try {
-    const { tasks } = tenancy.system({ actor: 'test', reason: 'a test' })
-    const claimed = await tasks.claimFair({ owner, leaseSeconds, kinds: [kind] })
-    expect(countBy(claimed)).toEqual(new Map([[open, 2]]))
-  } finally {
-    await tenancy.close()
-  }
+  const { tasks } = beforeClaim(() => teams.system().organizations.suspend(closing, 'unpaid'))
+  const claimed = await tasks.claimFair({ owner, leaseSeconds, kinds: [kind] })
+  expect(countBy(claimed)).toEqual(new Map([[open, 2]]))
   expect(await sql(`select from platform.tasks where org_id = $1 and status = 'queued'`, [closing])).toHaveLength(2)
+})
+
+test('a task that is cancelled, deleted or put off after its organization was found is not claimed', async () => {
+  const kind = newId()
+  const { org, id } = await teams.newTeam()
+  const made = [1, 2, 3, 4].map((priority) => org.tasks.enqueue({ kind, priority }))
+  const [cancelled = '', deleted = '', later = '', left = ''] = (await Promise.all(made)).map((task) => task.id)
+  const { tasks } = beforeClaim(async () => {
+    await org.tasks.cancel(cancelled)
+    await sql('delete from platform.tasks where org_id = $1 and id = $2', [id, deleted])
+    await sql(`update platform.tasks set run_at = now() + interval '1 h' where org_id = $1 and id = $2`, [id, later])
+  })
+  const claimed = await tasks.claimFair({ owner, leaseSeconds, kinds: [kind] })
+  expect(claimed.map((task) => task.id)).toEqual([left])
+  expect(await org.tasks.get(cancelled)).toMatchObject({ status: 'canceled', attempt: 0, leaseOwner: null })
+  expect(await org.tasks.get(later)).toMatchObject({ status: 'queued', attempt: 0 })
+  expect(await org.tasks.find(deleted)).toBeUndefined()
 })
 
 test('what an organization cannot run leaves its place to the others', async () => {
@@ -306,10 +319,10 @@ describe('among many tasks that are done or not due', () => {
       openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 1 } }),
     )
     const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), {}, executor)
+    onTestFinished(() => tenancy.close({ drain: 0 }))
     const { tasks } = tenancy.system({ actor: 'test', reason: 'a test' })
     expect(await tasks.claimFair({ owner, kinds: [kind], limit: 10 })).toHaveLength(10)
     await tasks.requeueExpired()
-    await tenancy.close()
     const texts = [...sent.values()].filter(({ statement }) => statement.text.includes('"platform"."tasks"'))
     expect(texts).toHaveLength(3)
     const plans: string[] = []

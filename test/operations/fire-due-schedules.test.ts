@@ -1,13 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { openNodePostgres } from '../../src/database/node-postgres.js'
 import { openSession } from '../../src/database/session.js'
-import { passingKeyring } from '../../src/encryption/keyring.js'
-import { secretsOf } from '../../src/encryption/secrets.js'
 import type { NewSchedule, Schedule } from '../../src/schema/schedules.js'
-import { Tenancy } from '../../src/tenancy.js'
-import { beforeStatement } from '../support/before-statement.js'
+import { systemBefore } from '../support/before-statement.js'
 import { contend, race } from '../support/contenders.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 import { behindChange } from '../support/waiting.js'
@@ -32,6 +28,10 @@ async function newSchedule(team: Team, nextRunAt: string, values: Partial<NewSch
   ])
   return schedule
 }
+
+/** The system's operations, with `work` between finding due schedules and locking the first of them. */
+const beforeLock = (work: () => Promise<unknown>) =>
+  systemBefore(teams.database.systemUrl, /for no key update of s skip locked/, work)
 
 const runsOf = async ({ org }: Team) =>
   (await org.tasks.list({ orderBy: 'createdAt' })).items.map(({ scheduledFor }) => scheduledFor?.toISOString()).sort()
@@ -191,21 +191,32 @@ test('an organization that is suspended after its schedule was found is skipped'
   const [closing, open] = [await teams.newTeam(), await teams.newTeam()]
   const { id } = await newSchedule(closing, '2026-08-01T08:00:00Z')
   await newSchedule(open, '2026-08-01T08:00:00Z')
-  const suspend = () => teams.system().organizations.suspend(closing.id, 'unpaid')
-  const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
-  const suspending = beforeStatement(executor, /for no key update of s skip locked/, suspend)
-  const tenancy = new Tenancy(suspending, secretsOf(passingKeyring()), {}, suspending)
-  try {
-    const { schedules } = tenancy.system({ actor: 'test', reason: 'a test' })
-    const { fired, failed } = await schedules.fireDue({ at: new Date('2026-08-01T08:00:05Z') })
-    expect([fired.map(({ orgId }) => orgId), failed]).toEqual([[open.id], []])
-  } finally {
-    await tenancy.close()
-  }
+  const { schedules } = beforeLock(() => teams.system().organizations.suspend(closing.id, 'unpaid'))
+  const { fired, failed } = await schedules.fireDue({ at: new Date('2026-08-01T08:00:05Z') })
+  expect([fired.map(({ orgId }) => orgId), failed]).toEqual([[open.id], []])
   const [row] = await sql<object>('select next_run_at, last_run_at from platform.schedules where id = $1', [id])
   expect(row).toEqual({ next_run_at: new Date('2026-08-01T08:00:00Z'), last_run_at: null })
   expect(await sql('select from platform.tasks where org_id = $1', [closing.id])).toEqual([])
 })
+
+test.each(['disable', 'delete'] as const)(
+  'a schedule is not fired after %s, though it was found before',
+  async (verb) => {
+    const team = await teams.newTeam()
+    const [changed, sound] = [
+      await newSchedule(team, '2026-09-01T08:00:00Z'),
+      await newSchedule(team, '2026-09-01T08:30:00Z'),
+    ]
+    const { schedules } = beforeLock(() => team.org.schedules[verb](changed.id))
+    const { fired, failed } = await schedules.fireDue({ at: new Date('2026-09-01T08:30:05Z') })
+    expect([fired.map(({ schedule }) => schedule.id), failed]).toEqual([[sound.id], []])
+    expect((await team.org.tasks.list()).items).toMatchObject([{ scheduleId: sound.id }])
+    const [row] = await sql<object>('select next_run_at, last_run_at from platform.schedules where id = $1', [
+      changed.id,
+    ])
+    expect(row).toEqual({ next_run_at: new Date('2026-09-01T08:00:00Z'), last_run_at: null })
+  },
+)
 
 race('twenty at once queue each run once', async () => {
   const made = await Promise.all([teams.newTeam(), teams.newTeam(), teams.newTeam()])

@@ -1,12 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { openNodePostgres } from '../../src/database/node-postgres.js'
-import { passingKeyring } from '../../src/encryption/keyring.js'
-import { secretsOf } from '../../src/encryption/secrets.js'
 import type { ProviderEvent } from '../../src/schema/billing-events.js'
-import { Tenancy } from '../../src/tenancy.js'
-import { beforeStatement } from '../support/before-statement.js'
+import { systemBefore } from '../support/before-statement.js'
 import { type Team, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
@@ -121,28 +117,22 @@ test.each(['linked elsewhere', 'unlinked'])(
       await teams.system().billing.link(before.id, { customerId: null })
       if (change === 'linked elsewhere') await teams.system().billing.link(after.id, { customerId })
     }
-    const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 2 } })
-    const linking = beforeStatement(executor, /"platform"\."organizations" .*for no key update/s, linkAnew)
-    const tenancy = new Tenancy(linking, secretsOf(passingKeyring()), {}, linking)
+    const lock = /"platform"\."organizations" .*for no key update/s
+    const { billing } = systemBefore(teams.database.systemUrl, lock, linkAnew)
     const event = { id: `evt_${newId()}`, type: 'card.added', createdAt: second(1), customerId }
     const received = { provider, event: { ...event, paymentMethod: { id: 'pm_1', type: 'card' } } }
-    try {
-      const { billing } = tenancy.system({ actor: 'test', reason: 'a test' })
-      const refused = billing.receive(received)
-      await expect(refused).rejects.toThrow(ConflictError)
-      await expect(refused).rejects.toThrow('was linked elsewhere or unlinked meanwhile; receive the event again')
-      expect(await before.org.paymentMethods.count()).toBe(0)
-      expect(await before.org.subscription.get()).toMatchObject({
-        ...unchanged,
-        updatedAt: expect.any(Date) as Date,
-        stripeCustomerId: null,
-      })
-      // Again, as the error says.
-      const again = change === 'unlinked' ? { ignored: true } : { isNew: true, orgId: after.id }
-      expect(await billing.receive(received)).toMatchObject(again)
-    } finally {
-      await tenancy.close()
-    }
+    const refused = billing.receive(received)
+    await expect(refused).rejects.toThrow(ConflictError)
+    await expect(refused).rejects.toThrow('was linked elsewhere or unlinked meanwhile; receive the event again')
+    expect(await before.org.paymentMethods.count()).toBe(0)
+    expect(await before.org.subscription.get()).toMatchObject({
+      ...unchanged,
+      updatedAt: expect.any(Date) as Date,
+      stripeCustomerId: null,
+    })
+    // Again, as the error says.
+    const again = change === 'unlinked' ? { ignored: true } : { isNew: true, orgId: after.id }
+    expect(await billing.receive(received)).toMatchObject(again)
   },
 )
 

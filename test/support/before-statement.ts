@@ -1,4 +1,9 @@
+import { onTestFinished } from 'vitest'
 import type { Call, Executor } from '../../src/core/executor.js'
+import { openNodePostgres } from '../../src/database/node-postgres.js'
+import { passingKeyring } from '../../src/encryption/keyring.js'
+import { secretsOf } from '../../src/encryption/secrets.js'
+import { Tenancy } from '../../src/tenancy.js'
 
 /**
  * The same executor, which does `work` once before it sends the first statement of which the text matches: what another process may do
@@ -26,4 +31,13 @@ export function beforeStatement(executor: Executor, text: RegExp, work: () => Pr
       })
     },
   })
+}
+
+/** The operations of the system over an executor of `beforeStatement`, until the test ends. */
+export function systemBefore(systemUrl: string, text: RegExp, work: () => Promise<unknown>) {
+  const opened = openNodePostgres({ pool: { connectionString: systemUrl, max: 2 } })
+  const executor = beforeStatement(opened, text, work)
+  const tenancy = new Tenancy(executor, secretsOf(passingKeyring()), {}, executor)
+  onTestFinished(() => tenancy.close({ drain: 0 }))
+  return tenancy.system({ actor: 'test', reason: 'a test' })
 }
