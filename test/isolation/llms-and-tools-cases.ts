@@ -41,7 +41,8 @@ export const llmsCase = {
 } satisfies ContractCase<Llms>
 
 const tool = 'contract-tool'
-const otherTool = 'other-tool'
+// As in the organizations of the tests of plans, which have statistics about it.
+const otherTool = 'tool-2'
 export const toolsCase = {
   repository: Tools,
   tables: [organizationTools, agents, agentTools],
