@@ -154,8 +154,8 @@ const eventColumns = `"org_id", "idempotency_key", "body_hash", "id", "metric_ty
  * A new total has the id of one of its events.
  */
 const rollUp = (sql: string): string => `
-  insert into ${sql} ("org_id", "id", "metric_type", "metric_value", "project_id", "period_start", "period_end")
-  select $1::uuid, (pg_catalog.array_agg("id"))[1], "metric_type", sum("quantity"), "project_id", day, day + interval '1 day'
+  insert into ${sql} ("org_id", "id", "metric_type", "metric_value", "project_id", "period_start", "period_end", "updated_at")
+  select $1::uuid, (pg_catalog.array_agg("id"))[1], "metric_type", sum("quantity"), "project_id", day, day + interval '1 day', statement_timestamp()
   from (select event.*, pg_catalog.date_trunc('day', "occurred_at", 'UTC') as day from event) added
   group by "metric_type", "project_id", day
   order by "metric_type" collate "C", "project_id", day

@@ -5,7 +5,7 @@ import { quoted } from './column-plan.js'
 import { planFindBy } from './reads.js'
 import type { Values } from '../values.js'
 import type { ChangeStatement } from './statement-cache.js'
-import { automatic, type Given, given, places, propertiesOf, shapeOf, valuesOf } from './given-values.js'
+import { automatic, type Given, given, moment, places, propertiesOf, shapeOf, valuesOf } from './given-values.js'
 import type { Guard } from './guard.js'
 import { aliveColumns, assertAlive, givenParents, parentIds, parentLocks, type ParentLocks } from './parent-locks.js'
 import type { UniqueKey } from './table-keys.js'
@@ -80,7 +80,7 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
     return {
       verb: 'insert',
       ctes: locks.ctes,
-      head: `${insertHead(plan, all, locks)} on conflict ${key.conflict} do update set ${update}`,
+      head: `${insertHead(plan, all, locks, plan.touched)} on conflict ${key.conflict} do update set ${update}`,
       where: guard === undefined ? '' : `(${guard.when})`,
       returning: plan.selected,
       sets: propertiesOf(all),
@@ -176,10 +176,12 @@ function assertWholeKey(all: readonly Given[], { columns }: UniqueKey): void {
 
 const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)
 
-function insertHead(plan: TablePlan, all: readonly Given[], locks: ParentLocks): string {
+function insertHead(plan: TablePlan, all: readonly Given[], locks: ParentLocks, setsMoment = false): string {
   const owner = plan.owner === undefined ? [] : [plan.owner.column.sql]
-  const columns = [...owner, ...all.map(({ column }) => column.sql)].join(', ')
-  const row = [...owner.map(() => '$1::uuid'), ...places(all, plan.ownerPlaces)].join(', ')
+  // The default of `updated_at` is the start of the transaction.
+  const [touched, now] = setsMoment ? [['"updated_at"'], [moment]] : [[], []]
+  const columns = [...owner, ...all.map(({ column }) => column.sql), ...touched].join(', ')
+  const row = [...owner.map(() => '$1::uuid'), ...places(all, plan.ownerPlaces), ...now].join(', ')
   const into = `insert into ${plan.sql} (${columns})`
   if (locks.conditions.length === 0) return `${into} values (${row})`
   return `${into} select ${row} where ${locks.conditions.join(' and ')}`
