@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { agentTools } from '../../src/schema/agents.js'
 import { defineRepository } from '../../src/core/define-repository.js'
@@ -23,12 +23,12 @@ const scopeOf = (): Scope => new DirectScope(contextOf(newId()), openNodePostgre
 test('the insert that keeps an existing row is another statement for each unique key', async () => {
   const org = await bench.newOrg()
   const { executor, sent } = recording(openNodePostgres({ pool: { connectionString: bench.database.appUrl, max: 1 } }))
+  onTestFinished(() => executor.close({ drain: 0 }))
   const rows = new ScopedTable<{ id: string; title: string }>(new DirectScope(contextOf(org.id), executor), notes)
   const values = { title: 'One', slug: 's', code: 'c' }
   const first = await rows.insertRow(anything, values)
   const bySlug = await rows.insertRow(anything, { ...values, code: 'other' }, { existing: 'notes_slug_key' })
   const byCode = await rows.insertRow(anything, { ...values, slug: 'other' }, { existing: 'notes_code_key' })
-  await executor.close({ drain: 0 })
   expect([bySlug.id, byCode.id]).toEqual([first.id, first.id])
   const targets = [...sent.keys()].flatMap((text) => /on conflict \(.*?\)/.exec(text) ?? [])
   expect(targets).toEqual(['on conflict ("org_id", "slug")', 'on conflict ("org_id", "code")'])
@@ -80,6 +80,7 @@ describe('a table that lacks something is refused when the repository is defined
 test('a parent is locked by the column that its key refers to', async () => {
   const org = await bench.newOrg()
   const { executor } = recording(openNodePostgres({ pool: { connectionString: bench.database.appUrl, max: 1 } }))
+  onTestFinished(() => executor.close({ drain: 0 }))
   const scope = new DirectScope(contextOf(org.id), executor)
   const parents = new ScopedTable<{ id: string }>(scope, notes)
   const children = new ScopedTable<object>(scope, comments)
@@ -98,12 +99,12 @@ test('a parent is locked by the column that its key refers to', async () => {
   await expect(refused).rejects.toMatchObject({ fields: ['noteCode'] })
   const unlocked = new ScopedTable<object>(scope, comments, { unlockedParents: { noteCode: 'as a log does' } })
   await expect(unlocked.insertRow(anything, { noteCode: 'c' })).resolves.toBeDefined()
-  await executor.close({ drain: 0 })
 })
 
 test('links to a parent that is deleted are refused, and links that are there are not', async () => {
   const org = await bench.newOrg()
   const { executor } = recording(openNodePostgres({ pool: { connectionString: bench.database.appUrl, max: 1 } }))
+  onTestFinished(() => executor.close({ drain: 0 }))
   const scope = new DirectScope(contextOf(org.id), executor)
   const [kept, gone] = [
     await org.agents.create({ name: 'Ada', username: 'ada' }),
@@ -125,7 +126,6 @@ test('links to a parent that is deleted are refused, and links that are there ar
   expect(await rows.linkRows(anything, [link(kept.id)])).toBe(0)
   const refused = rows.linkRows(anything, [link(kept.id), link(gone.id)])
   await expect(refused).rejects.toMatchObject({ code: 'broken_reference' })
-  await executor.close({ drain: 0 })
 })
 
 describe('a table without an id, whose rows link two others', () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { BrokenReferenceError } from '../../src/core/errors.js'
 import type { Filter } from '../../src/core/statements/filters.js'
 import { newId } from '../../src/core/ids.js'
@@ -212,6 +212,7 @@ describe('the parents that a repository names', () => {
     async (without) => {
       const { appUrl, admin } = bench.database
       const { tenancy } = await openWithout({ appUrl, admin, without })
+      onTestFinished(() => tenancy.close())
       const [org, other] = [await bench.newOrg(), await bench.newOrg()]
       const theirs = (await projectsOf(other)).live
       const repository = tenancy.forOrg(org.id).repository(AgentsOfProjects)
@@ -220,7 +221,6 @@ describe('the parents that a repository names', () => {
       await expect(repository.move({ name: 'Ada' }, { projectId: theirs })).rejects.toThrow(BrokenReferenceError)
       expect(await repository.move({ name: 'Ada' }, { name: 'Bea' })).toBe(1)
       expect(await other.agents.count({ name: 'Ada', projectId: null })).toBe(1)
-      await tenancy.close()
     },
   )
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { boolean, integer, pgTable, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { InvalidCursorError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
@@ -215,14 +215,15 @@ describe('plans', () => {
   async function plansOf(org: string, options: object): Promise<Node[][]> {
     const { executor, log } = recording(openNodePostgres({ pool: { connectionString: bench.database.appUrl, max: 1 } }))
     const tenancy = new Tenancy(executor, secretsOf(passingKeyring()))
+    onTestFinished(() => tenancy.close({ drain: 0 }))
     const all = tenancy.forOrg(org).repository(Jobs)
     const thousandth = await all.list({ ...options, limit: 1000 })
     const { next } = await all.list({ ...options, limit: 1000, after: thousandth.next })
     const before = log.length
     for (const place of [{}, { after: next }, { before: next }]) await all.list({ ...options, limit, ...place })
     const calls = log.slice(before)
-    await tenancy.close({ drain: 0 })
     const session = await openSession({ url: bench.database.appUrl })
+    onTestFinished(() => session.close())
     const plans: Node[][] = []
     for (const { text, values } of calls) {
       const literals = values.map((value) => `'${String(value).replaceAll("'", "''")}'`).join(', ')
@@ -239,7 +240,6 @@ describe('plans', () => {
         plans.push(nodesOf((plan as { 'QUERY PLAN': [{ Plan: Node }] })['QUERY PLAN'][0].Plan))
       }
     }
-    await session.close()
     return plans
   }
 
@@ -276,6 +276,7 @@ describe('plans', () => {
 
   test('with nulls first, the place behind the last null is found in the index', async () => {
     const { log, executor } = recording(openNodePostgres({ pool: { connectionString: bench.database.appUrl, max: 1 } }))
+    onTestFinished(() => executor.close({ drain: 0 }))
     const all = new Tenancy(executor, secretsOf(passingKeyring())).forOrg(orgs.varied).repository(Jobs)
     const { items, next } = await all.list({
       orderBy: '-grade',
@@ -286,7 +287,6 @@ describe('plans', () => {
     const behind = await all.list({ orderBy: '-grade', limit: 1, after: next })
     await all.list({ orderBy: '-grade', limit, after: behind.next })
     expect(log.at(-1)?.text).toContain('("grade", "id") < ($2::integer, $3::uuid)')
-    await executor.close({ drain: 0 })
   })
 
   test('the total is counted in the same statement, and no more than a page is sorted for it', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -183,6 +183,7 @@ test('inherited options of the front door and of a definition are not read', asy
   ]
   try {
     const opened = await openTenancy({ url: database.appUrl, keys: `k:${Buffer.alloc(32, 1).toString('base64')}` })
+    onTestFinished(() => opened.close({ drain: 0 }))
     const Others = defineRepository(agents, { create: z.strictObject({}), patch: z.strictObject({}) })
     const org = opened.forOrg(await createOrganization(database.admin))
     expect(await org.repository(Others).count()).toBe(0)

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { sql } from 'drizzle-orm'
 import { inspect } from 'node:util'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { IsolationError, TenantryError, UnsafeRoleError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { createLogin } from '../../src/access/logins.js'
@@ -55,6 +55,7 @@ test('row security cannot be left out by the login, nor the binding be moved by 
   const other = await newOrg()
   const client = new pg.Client(database.appUrl)
   await client.connect()
+  onTestFinished(() => client.end())
   await client.query('begin')
   await client.query('select platform.enter_org($1)', [(await newOrg()).id])
   const denied = /permission denied|would be affected by row-level security|another organization is bound|must be owner/
@@ -82,7 +83,6 @@ test('row security cannot be left out by the login, nor the binding be moved by 
     await client.query('rollback to savepoint attempt')
   }
   await client.query('rollback')
-  await client.end()
 })
 
 test('an uncommitted row of another organization blocks no call', async () => {
@@ -147,10 +147,14 @@ test('a role that may get around row security from now on is refused by the next
   const { admin } = database
   const login = `tenantry_later_${newId().slice(-12)}`
   const { password = '' } = await createLogin(admin, login)
+  onTestFinished(async () => {
+    await admin.query(`drop role if exists ${login}`)
+  })
   const url = new URL(database.appUrl)
   url.username = login
   url.password = password
   const tenancy = await openTenancy({ url: url.href, pool: { max: 2 }, keys })
+  onTestFinished(() => tenancy.close({ drain: 0 }))
   const org = tenancy.forOrg((await newOrg()).id)
   await admin.query(`alter role ${login} bypassrls`)
   await org.transaction(async (tx) => {
@@ -162,8 +166,11 @@ test('a role that may get around row security from now on is refused by the next
   await org.transaction(async () => {
     expect(await org.agents.count()).toBe(0)
   })
-  await tenancy.close()
 
+  onTestFinished(async () => {
+    await admin.query('alter table platform.agents enable row level security')
+    await admin.query('drop policy if exists planted on platform.agents')
+  })
   await admin.query('alter table platform.agents disable row level security')
   await expect(openTenancy({ url: url.href, keys })).rejects.toThrow(/agents/)
   await admin.query('alter table platform.agents enable row level security')
@@ -171,5 +178,4 @@ test('a role that may get around row security from now on is refused by the next
   await expect(openTenancy({ url: url.href, keys })).rejects.toThrow(/agents/)
   await admin.query('drop policy planted on platform.agents')
   await (await openTenancy({ url: url.href, keys })).close()
-  await admin.query(`drop role ${login}`)
 })

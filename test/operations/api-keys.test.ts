@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { crc32 } from 'node:zlib'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ForbiddenError, InvalidInputError, RateLimitedError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { numberInBase62 } from '../../src/encryption/base62.js'
@@ -135,6 +135,7 @@ describe('refused in the same words are', () => {
       keys,
       onQuery: ({ statements }) => queries.push(...statements.map(({ text }) => text)),
     })
+    onTestFinished(() => watched.close())
     const last = token.at(-1) === '0' ? '1' : '0'
     const [head, env, org, secret, sum] = token.split('_')
     const malformed = [
@@ -159,7 +160,6 @@ describe('refused in the same words are', () => {
     expect(queries).toEqual([])
     await watched.authenticateApiKey(token)
     expect(queries).not.toEqual([])
-    await watched.close()
   })
 
   const states: [string, (team: Team, id: string, userId: string) => Promise<unknown>][] = [
@@ -228,13 +228,13 @@ describe('refused in the same words are', () => {
       keys,
       onQuery: ({ statements }) => trips.push(statements.length),
     })
+    onTestFinished(() => watched.close())
     for (const id of [team.id, suspended.id, newId()]) {
       trips.length = 0
       const { token } = tokensOf(loadKeyring(keys)).makeKey(id)
       await expect(watched.authenticateApiKey(token)).rejects.toThrow(unauthorized)
       expect(trips).toEqual([1])
     }
-    await watched.close()
   })
 })
 
@@ -306,11 +306,11 @@ test('tokens of the other environment are refused, and begin as the host says', 
   const team = await teams.newTeam()
   const { userId } = await team.join('developer')
   const test = await openTenancy({ url: teams.database.appUrl, keys, tokens: { prefix: 'acme', env: 'test' } })
+  onTestFinished(() => test.close())
   const { token } = await test.forOrg(team.id).apiKeys.create({ userId, name: 'ci' })
   expect(token).toMatch(/^acme_test_/)
   await test.authenticateApiKey(token)
   await expect(authenticate(token)).rejects.toThrow(unauthorized)
-  await test.close()
   await expect(openTenancy({ url: teams.database.appUrl, keys, tokens: { prefix: 'A_' } })).rejects.toThrow(
     'tokens.prefix',
   )

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { derivedKeys } from '../../src/encryption/keyring.js'
@@ -64,6 +64,7 @@ describe('another master key', () => {
     const { org, ids } = await sealed(3)
     await write(org, 3)
     const renewed = await open(`${ring(['second-key_2', 9])},${keys}`)
+    onTestFinished(() => renewed.close({ drain: 0 }))
     await auditOf(renewed).seal(org)
     expect(await auditOf(renewed).verify(org)).toMatchObject({ isIntact: true, entries: 6 })
     const hashes = await sql<{ key: string; follows: boolean }>(
@@ -77,10 +78,9 @@ describe('another master key', () => {
     // The old segment cannot be cut off in front of the new one.
     await sql('delete from platform.audit_logs where org_id = $1 and seq = 3', [org])
     expect(firstFault(await auditOf(renewed).verify(org))).toMatchObject({ fault: 'missing', seq: 3 })
-    await renewed.close({ drain: 0 })
     const without = await open(ring(['second-key_2', 9]))
+    onTestFinished(() => without.close({ drain: 0 }))
     expect(firstFault(await auditOf(without).verify(org))).toEqual({ fault: 'unknown key', seq: 1, id: ids[0] })
-    await without.close({ drain: 0 })
   })
 })
 

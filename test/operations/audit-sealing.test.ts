@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { QueryError } from '../../src/core/errors.js'
 import { openSession } from '../../src/database/session.js'
 import { contentHash } from '../../src/operations/chain-hash.js'
@@ -151,6 +151,7 @@ describe('sealing', () => {
   test('covers the same text whatever the session prints dates and numbers as', async () => {
     const { org } = await sealed(3)
     const session = await openSession({ url: teams.database.adminUrl })
+    onTestFinished(() => session.close())
     const read = () =>
       session.query(`select ${contentHash} as content from platform.audit_logs where org_id = $1 order by seq`, [org])
     const before = await read()
@@ -164,7 +165,6 @@ describe('sealing', () => {
     ])
       await session.query(`set ${setting}`)
     expect(await read()).toEqual(before)
-    await session.close()
   })
 
   test('goes on with the next organization where one has an entry that is too large, and with smaller batches', async () => {

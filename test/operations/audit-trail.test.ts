@@ -13,7 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core'
-import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
 import { ConflictError, DefinitionError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
@@ -42,6 +42,7 @@ const entriesAfter = async (team: Team, work: () => PromiseLike<unknown>) => {
 
 test('a lone write of an audited table is one round trip with one statement', async () => {
   const { executor, log } = recording(openNodePostgres({ pool: { connectionString: teams.database.appUrl, max: 1 } }))
+  onTestFinished(() => executor.close({ drain: 0 }))
   const orgId = await createOrganization(admin())
   const agents = new Agents(new DirectScope(contextOf(orgId, { audit: auditTrail }), executor))
   const { id } = await agents.create(agent('ada'))
@@ -50,7 +51,6 @@ test('a lone write of an audited table is one round trip with one statement', as
   expect(log).toHaveLength(3)
   const events = (await entriesOf(admin(), orgId)).map(({ event_type: event }) => event)
   expect(events).toEqual(['agents.create', 'agents.update', 'agents.delete'])
-  await executor.close({ drain: 0 })
 })
 
 test('the change and its entry take effect together: without the one there is not the other', async () => {

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import pg from 'pg'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { InvalidInputError, RateLimitedError, UnauthorizedError, UnsafeStatementError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy } from '../../src/tenancy.js'
@@ -16,6 +16,7 @@ test.each(['tk', 'tks'])('a key and a session are told apart where tokens begin 
     tokens: { prefix },
     onQuery: (event) => queries.push(event),
   })
+  onTestFinished(() => tenancy.close({ drain: 0 }))
   const team = await teams.newTeam()
   const { userId } = await team.join('developer')
   const key = await tenancy.forOrg(team.id).apiKeys.create({ userId, name: 'ci', rateLimitPerHour: 1 })
@@ -39,7 +40,6 @@ test.each(['tk', 'tks'])('a key and a session are told apart where tokens begin 
     await expect(tenancy.authenticate(token, { readonly: true } as never)).rejects.toThrow(InvalidInputError)
   }
   expect(queries).toEqual([])
-  await tenancy.close({ drain: 0 })
 })
 
 test('what is left of the hour is told by the clock of the database', async () => {
@@ -61,6 +61,7 @@ test('SQL of the host authenticates nobody, though the library has prepared the 
     pool: { max: 1 },
     onQuery: ({ statements }) => texts.push(...statements.map((one) => one.text)),
   })
+  onTestFinished(() => tenancy.close({ drain: 0 }))
   const team = await teams.newTeam()
   const { userId } = await team.join('developer')
   const { token } = await team.org.apiKeys.create({ userId, name: newId() })
@@ -80,7 +81,6 @@ test('SQL of the host authenticates nobody, though the library has prepared the 
   })
   const authenticated = await tenancy.authenticateApiKey(token)
   expect(authenticated.actor.kind).toBe('api_key')
-  await tenancy.close({ drain: 0 })
 })
 
 test('what an authentication writes does not wait for the disk', async () => {
@@ -96,6 +96,7 @@ test('what an authentication writes does not wait for the disk', async () => {
 
   const client = new pg.Client({ connectionString: appUrl })
   await client.connect()
+  onTestFinished(() => client.end())
   const settingAfter = async (enter: string, id: string, authenticate: string, values: unknown[]) => {
     await client.query('begin; set local synchronous_commit = on')
     await client.query(`select platform.${enter}($1)`, [id])
@@ -116,7 +117,6 @@ test('what an authentication writes does not wait for the disk', async () => {
   expect(await settingAfter('enter_user', userId, ...bySession)).toEqual([1, 'off'])
   // Its use was noted just now.
   expect(await settingAfter('enter_user', userId, ...bySession)).toEqual([1, 'on'])
-  await client.end()
 })
 
 test('the builds before this one authenticate by the functions that they know', async () => {
@@ -132,6 +132,7 @@ test('the builds before this one authenticate by the functions that they know', 
 
   const client = new pg.Client({ connectionString: appUrl })
   await client.connect()
+  onTestFinished(() => client.end())
   const answer = async (enter: string, id: string, authenticate: string, values: unknown[]): Promise<unknown> => {
     await client.query('begin')
     await client.query(`select platform.${enter}($1)`, [id])
@@ -154,7 +155,6 @@ test('the builds before this one authenticate by the functions that they know', 
   )
   const { permissions } = await team.org.actorFor(userId)
   expect(bySession).toEqual([{ org_id: team.id, permissions: expect.arrayContaining([...permissions]) as unknown }])
-  await client.end()
 })
 
 test('an actor names the person of record of a key, and nobody for a person or a job', async () => {

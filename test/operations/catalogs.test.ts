@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openSession } from '../../src/database/session.js'
@@ -148,11 +148,11 @@ describe.each(cases)('catalog.$name', ({ of, name, table, key, values, change, m
 
   test('the login of the application reads it and writes nothing', async () => {
     const session = await openSession({ url: teams.database.appUrl })
+    onTestFinished(() => session.close())
     await session.query(`select from platform.${table}`)
     for (const sql of [`update platform.${table} set updated_at = now()`, `delete from platform.${table}`]) {
       await expect(session.query(sql)).rejects.toMatchObject({ code: '42501' })
     }
-    await session.close()
   })
 })
 

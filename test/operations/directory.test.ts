@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { contend, race } from '../support/contenders.js'
@@ -70,6 +70,7 @@ describe('registering', () => {
   test('cannot be done beside the function: the application may not insert people', async () => {
     const { openSession } = await import('../../src/database/session.js')
     const session = await openSession({ url: teams.database.appUrl })
+    onTestFinished(() => session.close())
     const id = newId()
     const other = newId()
     await session.query('begin')
@@ -86,7 +87,6 @@ describe('registering', () => {
     await expect(
       session.query('insert into platform.users (id, email) values ($1, $2)', [id, address()]),
     ).rejects.toThrow('permission denied')
-    await session.close()
   })
 })
 
@@ -120,12 +120,12 @@ describe('looking up', () => {
       keys,
       onQuery: ({ statements }) => trips.push(statements.length),
     })
+    onTestFinished(() => watched.close())
     for (const one of [email, address()]) {
       trips.length = 0
       await watched.users.findIdByEmail(one)
       expect(trips).toEqual([1])
     }
-    await watched.close()
   })
 
   test('gives the id of a live organization by its slug, a suspended one too', async () => {

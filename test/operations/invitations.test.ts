@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { invitationState } from '../../src/schema/invitations.js'
 import type { Tenancy } from '../../src/tenancy.js'
@@ -104,7 +104,6 @@ describe('inviting', () => {
       sent.push([...counted.trips])
       shapes.push(Object.entries(invitation).map(([name, value]) => `${name} ${typeof value}`))
     }
-    await counted.tenancy.close()
     expect(sent[0]).toEqual(sent[1])
     expect(shapes[0]).toEqual(shapes[1])
   })
@@ -265,7 +264,6 @@ test('text that is no token sends nothing', async () => {
   await expect(user.invitations.accept({ orgId: 'x', id: 'y' })).rejects.toThrow(InvalidInputError)
   expect(await counted.tenancy.invitations.preview('nothing')).toBeUndefined()
   expect(counted.trips).toEqual([])
-  await counted.tenancy.close()
 })
 
 /** A tenancy that counts the statements of each round trip. */
@@ -276,6 +274,7 @@ async function counting(): Promise<{ tenancy: Tenancy; trips: number[] }> {
     keys,
     onQuery: ({ statements }) => trips.push(statements.length),
   })
+  onTestFinished(() => tenancy.close())
   trips.length = 0
   return { tenancy, trips }
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, DecryptError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
@@ -209,6 +209,10 @@ describe('rotate', () => {
       `update platform.credentials set anon_key = set_byte(anon_key, 40, get_byte(anon_key, 40) # 1) where id = $1`,
       [row.id],
     )
+    onTestFinished(async () => {
+      await admin('drop schema if exists later cascade')
+      await admin('alter table platform.agents drop column if exists pin')
+    })
     await admin('create schema later')
     await admin('create table later.vault (org_id uuid, secret bytea)')
     await admin('grant usage on schema later to tenantry_system')

@@ -263,12 +263,12 @@ describe('a pass', () => {
     const place = await newPlace()
     const past = await addPast(place)
     const holder = await openSession({ url: teams.database.adminUrl })
+    onTestFinished(() => holder.close())
     await holder.query('begin')
     await holder.query('select from platform.tasks where org_id = $1 for update', [place.org])
     await holder.query('select from platform.idempotency_keys where org_id = $1 for update', [place.org])
     expect((await run()).rows).toEqual({ ...past, taskLeases: 0, idempotencyKeys: 0 })
     await holder.query('rollback')
-    await holder.close()
     const { taskLeases, idempotencyKeys } = past
     expect((await run()).rows).toEqual({ ...nothing, taskLeases, idempotencyKeys })
   })
@@ -293,8 +293,8 @@ describe('a pass', () => {
     const before = await photograph(place)
     const { executor } = recording(openNodePostgres({ pool: { connectionString: teams.database.appUrl, max: 1 } }))
     const tenancy = new Tenancy(executor, ownKeys, {}, executor)
+    onTestFinished(() => tenancy.close())
     await expect(tenancy.system({ actor: 'app', reason: 'a test' }).maintenance.run()).rejects.toThrow()
-    await tenancy.close()
     expect(await photograph(place)).toEqual(before)
     await run()
   })
@@ -369,8 +369,8 @@ const ownKeys = secretsOf(passingKeyring())
 async function alarmOf(tables: readonly PgTable[]) {
   const executor = openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 1 } })
   const tenancy = new Tenancy(executor, ownKeys, { tables }, executor)
+  onTestFinished(() => tenancy.close())
   const { partitions } = await tenancy.system({ actor: 'test', reason: 'a test' }).maintenance.run()
-  await tenancy.close()
   return partitions
 }
 
@@ -379,8 +379,8 @@ async function recordedRun() {
     openNodePostgres({ pool: { connectionString: teams.database.systemUrl, max: 1 } }),
   )
   const tenancy = new Tenancy(executor, ownKeys, {}, executor)
+  onTestFinished(() => tenancy.close())
   await tenancy.system({ actor: 'test', reason: 'a test' }).maintenance.run()
-  await tenancy.close()
   return { sent: [...sent.values()] }
 }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, DecryptError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { KeyProvider } from '../../src/core/sealing.js'
@@ -64,6 +64,9 @@ describe('the master key', () => {
     const { appUrl: url, systemUrl } = teams.database
     const tenancy = await openTenancy({ url, systemUrl, keys: both })
     const back = await openTenancy({ url, systemUrl, keys: [...both.split(',')].reverse().join() })
+    onTestFinished(async () => {
+      await Promise.all([tenancy.close(), back.close()])
+    })
     const onProgress = async () => {
       await tenancy.close()
       throw new Error('stop')
@@ -73,7 +76,6 @@ describe('the master key', () => {
     // Back, for the other tests of this file.
     await back.system({ actor: 'test', reason: 'a test' }).keys.rewrap()
     expect((await teams.tenancy.forOrg(team.id).repository(Vault).reveal(row.id)).anonKey?.reveal()).toBe('anon-marker')
-    await back.close()
   })
 
   test('is replaced around a key that does not open, and what was wrapped is recorded when it throws', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { DefinitionError, ForbiddenError, InvalidInputError, UnsafeRoleError } from '../../src/core/errors.js'
@@ -102,8 +102,8 @@ test('a new organization gets them, whether or not the process that makes it kno
     { own: older },
     { keyring: undefined, provider: memoryKeyProvider },
   )
+  onTestFinished(() => system.close())
   const second = await provisioned(system)
-  await system.close()
   expect(await held(database.admin, second.id)).toEqual(asDeclared)
 })
 
@@ -112,8 +112,8 @@ test('an organization is made also where migrate up has recorded nothing yet', a
   await seed(admin)
   await admin.query('drop view platform_migrations.inventory')
   const system = await openSystem({ url: systemUrl }, {}, { keyring: undefined, provider: memoryKeyProvider })
+  onTestFinished(() => system.close())
   const { id } = await provisioned(system)
-  await system.close()
   expect(await held(admin, id)).toEqual([])
 })
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { DefinitionError, ForbiddenError, InvalidInputError, PlanLimitError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
@@ -44,8 +44,8 @@ describe('rows', () => {
       keys,
       onQuery: ({ statements }) => trips.push(statements.length),
     })
+    onTestFinished(() => counting.close())
     await counting.forOrg(team.id).projects.create(project())
-    await counting.close()
     expect(trips).toEqual([3])
   })
 
@@ -114,10 +114,10 @@ describe('rows', () => {
       pool: { options: '-c default_transaction_isolation=serializable' },
       keys,
     })
+    onTestFinished(() => serializable.close())
     await expect(serializable.forOrg(team.id).projects.create(project())).rejects.toThrow(
       'use read committed, the default',
     )
-    await serializable.close()
   })
 
   test('that come back count again', async () => {
@@ -310,13 +310,13 @@ describe('the plan in force', () => {
     const team = await teams.newTeam({ plan: await planWith({ maxProjects: 5 }) })
     await admin().query(`update platform.subscriptions set ${state} where org_id = $1`, [team.id])
     const tenancy = await openTenancy({ url: teams.database.appUrl, keys, fallbackPlan })
+    onTestFinished(() => tenancy.close())
     const org = tenancy.forOrg(team.id)
     const { limits, isFallback } = await org.entitlements.get()
     const limit = limits.max_projects?.limit ?? 20
     const { won } = await contend(() => org.projects.create(project()))
     expect(won).toHaveLength(limit)
     expect(isFallback).toBe(limit === 1)
-    await tenancy.close()
     return limit
   }
 
@@ -337,8 +337,8 @@ describe('the plan in force', () => {
     await admin().query('delete from platform.subscriptions where org_id = $1', [team.id])
     const fallbackPlan = await planWith({ maxProjects: 0 })
     const tenancy = await openTenancy({ url: teams.database.appUrl, keys, fallbackPlan })
+    onTestFinished(() => tenancy.close())
     await expect(tenancy.forOrg(team.id).projects.create(project())).rejects.toThrow(PlanLimitError)
-    await tenancy.close()
     await expect(team.org.projects.create(project())).resolves.toBeDefined()
   })
 

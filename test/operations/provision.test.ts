@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, IdempotencyMismatchError, InvalidInputError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -94,9 +94,9 @@ describe('provision', () => {
     const given = values()
     const executor = openNodePostgres({ pool: { connectionString: database.systemUrl, max: 20 }, lookup })
     const many = new Tenancy(executor, secretsOf(passingKeyring()), {}, executor)
+    onTestFinished(() => many.close())
     const all = many.system({ actor: 'ops', reason: 'signed up' }).organizations
     const made = await Promise.all(Array.from({ length: 20 }, () => all.provision(given)))
-    await many.close()
     expect(new Set(made.map(({ organization }) => organization.id)).size).toBe(1)
     expect(made.filter(({ isNew }) => isNew)).toHaveLength(1)
     const strays = await database.admin.query(
@@ -202,8 +202,8 @@ describe('system scope', () => {
     const { url, systemUrl } = { url: database.appUrl, systemUrl: database.systemUrl }
     const keys = `test:${Buffer.alloc(32, 7).toString('base64')}`
     const alone = await openTenancy({ url, keys })
+    onTestFinished(() => alone.close())
     expect(() => alone.system({ actor: 'ops', reason: 'test' })).toThrow(/SYSTEM_DATABASE_URL/)
-    await alone.close()
     expect(() => tenancy.system({ actor: 'ops', reason: ' ' })).toThrow(InvalidInputError)
     await expect(openTenancy({ url: systemUrl, systemUrl, keys })).rejects.toThrow('is a member of tenantry_system')
     await expect(openTenancy({ url, systemUrl: url, keys })).rejects.toThrow('is a member of tenantry_app')

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, ForbiddenError, UnauthorizedError } from '../../src/core/errors.js'
 import type { Tokens } from '../../src/core/scope.js'
 import { openNodePostgres } from '../../src/database/node-postgres.js'
@@ -91,10 +91,9 @@ describe('a token whose first characters are taken', () => {
     }
     const { lookup } = await declare(undefined)
     const executor = openNodePostgres({ pool: { connectionString: teams.database.appUrl, max: 1 }, lookup })
-    return {
-      tenancy: new Tenancy(executor, { ...secrets, tokens: { ...secrets.tokens, makeKey } }),
-      drawn: () => drawn,
-    }
+    const tenancy = new Tenancy(executor, { ...secrets, tokens: { ...secrets.tokens, makeKey } })
+    onTestFinished(() => tenancy.close({ drain: 0 }))
+    return { tenancy, drawn: () => drawn }
   }
 
   test('is drawn again, three times at most', async () => {
@@ -115,7 +114,6 @@ describe('a token whose first characters are taken', () => {
     await expect(apiKeys.rotate(other.id)).rejects.toMatchObject(taken)
     // Nothing of the refused rotation is left.
     await authenticate(token)
-    await Promise.all([twice, always].map(({ tenancy }) => tenancy.close({ drain: 0 })))
   })
 })
 
@@ -125,22 +123,23 @@ describe('the keys that hash tokens', () => {
 
   test('can be replaced: a token is stored under the new one when it is used', async () => {
     const team = await teams.newTeam()
-    const open = (keys: string) => openTenancy({ url: teams.database.appUrl, keys })
+    const open = async (keys: string) => {
+      const tenancy = await openTenancy({ url: teams.database.appUrl, keys })
+      onTestFinished(() => tenancy.close())
+      return tenancy
+    }
     const before = await open(oldKey)
     const { userId } = await team.join('developer')
     const { apiKey, token } = await before.forOrg(team.id).apiKeys.create({ userId, name: 'ci' })
     // Its last use is recent, which alone would not be noted again.
     await before.authenticateApiKey(token)
-    await before.close()
 
     const both = await open(`${newKeyText},${oldKey}`)
     await both.authenticateApiKey(token)
     expect(await admin('select pepper_id from platform.api_keys where id = $1', apiKey.id)).toEqual([
       { pepper_id: 'new' },
     ])
-    await both.close()
     const after = await open(newKeyText)
     await after.authenticateApiKey(token)
-    await after.close()
   })
 })

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { DecryptError, DefinitionError, ForbiddenError, NotFoundError, RetryableError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { memoryKeyProvider } from '../../src/encryption/key-providers.js'
@@ -157,6 +157,7 @@ describe('K01: a ciphertext that was moved', () => {
 test('the predicate alone keeps another organization’s key apart', async () => {
   const { admin, appUrl } = teams.database
   const { tenancy, addKey } = await openWithout({ admin, appUrl, without: 'row security' })
+  onTestFinished(() => tenancy.close({ drain: 0 }))
   const newOne = async () => {
     const orgId = await createOrganization(admin)
     await addKey(orgId)
@@ -169,7 +170,6 @@ test('the predicate alone keeps another organization’s key apart', async () =>
   await admin.query('update platform.credentials set anon_key = $2 where id = $1', [ours.id, stolen?.anon_key])
   const reveal = tenancy.forOrg(ours.orgId).repository(Vault).reveal(ours.id)
   await expect(reveal).rejects.toThrow('or is not one of this organization')
-  await tenancy.close({ drain: 0 })
 })
 
 test('K02: a stored value with a changed byte, or cut at any length, is never text and never empty', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ForbiddenError, InvalidInputError, NotFoundError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
@@ -182,6 +182,7 @@ describe('a session', () => {
 
   test('that is used is not ended by a short idle time', async () => {
     const tenancy = await openTenancy({ url: teams.database.appUrl, keys, sessions: { maxIdle: 60 } })
+    onTestFinished(() => tenancy.close())
     const { token, session } = await tenancy.forUser(await teams.newUser()).sessions.start()
     const [before] = await admin(
       `update platform.user_sessions set last_activity_at = last_activity_at - interval '20 s', idle_expires_at = idle_expires_at - interval '20 s'
@@ -191,11 +192,11 @@ describe('a session', () => {
     await tenancy.authenticateSession(token)
     const [after] = await admin('select idle_expires_at from platform.user_sessions where id = $1', session.id)
     expect(Number(after?.idle_expires_at) - Number(before?.idle_expires_at)).toBeGreaterThan(15_000)
-    await tenancy.close()
   })
 
   test('ends with its absolute end, however much it is used', async () => {
     const tenancy = await openTenancy({ url: teams.database.appUrl, keys, sessions: { maxAge: 3600, maxIdle: 86_400 } })
+    onTestFinished(() => tenancy.close())
     const { session, token } = await tenancy.forUser(await teams.newUser()).sessions.start()
     const ends = async () =>
       admin(
@@ -209,7 +210,6 @@ describe('a session', () => {
     )
     await tenancy.authenticateSession(token)
     expect(await ends()).toEqual([{ same: true, used: true }])
-    await tenancy.close()
   })
 })
 
@@ -222,6 +222,7 @@ describe('refused in the same words are', () => {
       keys,
       onQuery: ({ statements }) => queries.push(...statements.map(({ text }) => text)),
     })
+    onTestFinished(() => watched.close())
     const flipped = (text: string, at: number) =>
       text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1)
     const forged = [
@@ -239,7 +240,6 @@ describe('refused in the same words are', () => {
     }
     await expect(watched.refreshSession(token)).rejects.toThrow(unauthorized)
     expect(queries.filter((text) => !text.includes('select 1'))).toEqual([])
-    await watched.close()
   })
 
   test.each([
@@ -325,12 +325,14 @@ describe('a refresh', () => {
       `two:${Buffer.alloc(32, 2).toString('base64')}`,
     ]
     const open = (keys: string) => openTenancy({ url: teams.database.appUrl, keys, sessions: { refreshGrace: 10 } })
-    const [before, after] = [await open(`${one},${other}`), await open(`${other},${one}`)]
+    const [before, after] = await Promise.all([open(`${one},${other}`), open(`${other},${one}`)])
+    onTestFinished(async () => {
+      await Promise.all([before.close(), after.close()])
+    })
     const { refreshToken } = await before.forUser(await teams.newUser()).sessions.start()
     const first = await before.refreshSession(refreshToken)
     expect(await after.refreshSession(refreshToken)).toEqual(first)
     await after.authenticateSession(first.token)
-    await Promise.all([before.close(), after.close()])
   })
 
   test('after the grace is a reuse', async () => {

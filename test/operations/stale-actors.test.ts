@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ForbiddenError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { Org } from '../../src/org.js'
@@ -154,6 +154,7 @@ test('whoever may still act is asked in the round trip of the lock', async () =>
   const { userId } = await team.join('admin')
   const { appUrl, admin } = teams.database
   const { tenancy, count } = await openWithout({ appUrl, admin })
+  onTestFinished(() => tenancy.close({ drain: 0 }))
   const trips = async (org: Org) => {
     const before = count()
     await org.roles.update('support', { name: newId() })
@@ -164,7 +165,6 @@ test('whoever may still act is asked in the round trip of the lock', async () =>
   const byBackend = await trips(tenancy.forOrg(team.id))
   expect(await trips(tenancy.forOrg(team.id, { actor: tenancy.job('nightly') }))).toBe(byBackend)
   expect(await trips(tenancy.forOrg(team.id, { actor }))).toBe(byBackend)
-  await tenancy.close({ drain: 0 })
 })
 
 function administer(text: string, id: string): Promise<unknown> {

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { InvalidInputError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import type { UsageSummaryOptions } from '../../src/operations/usage-summary.js'
@@ -132,9 +132,9 @@ describe('summary', () => {
       keys,
       fallbackPlan: await teams.newPlan({ mails: 7 }),
     })
+    onTestFinished(() => tenancy.close())
     await team.org.usage.record(event(new Date().toISOString(), '1'))
     expect(await totals(tenancy.forOrg(team.id))).toEqual(['mails 1.000000 7'])
-    await tenancy.close()
   })
 
   test('of an organization without a subscription needs edges', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, InvalidInputError, NotFoundError, UnauthorizedError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { openSession } from '../../src/database/session.js'
@@ -80,10 +80,10 @@ describe('a person', () => {
     }
     expect(JSON.stringify(await teams.tenancy.forUser(id).profile.get())).not.toContain('argon2id')
     const session = await openSession({ url: teams.database.appUrl })
+    onTestFinished(() => session.close())
     await session.query('begin')
     await session.query('select platform.enter_user($1)', [id])
     await expect(session.query('select password_hash from platform.users')).rejects.toMatchObject({ code: '42501' })
-    await session.close()
   })
 })
 
