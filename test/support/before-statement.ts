@@ -9,7 +9,7 @@ import { Tenancy } from '../../src/tenancy.js'
  * The same executor, which does `work` once before it sends the first statement of which the text matches: what another process may do
  * between two statements of one operation.
  */
-export function beforeStatement(executor: Executor, text: RegExp, work: () => Promise<unknown>): Executor {
+function beforeStatement(executor: Executor, text: RegExp, work: () => Promise<unknown>): Executor {
   let isDone = false
   const meanwhile = async (calls: readonly Call[]) => {
     if (isDone || !calls.some(({ statement }) => text.test(statement.text))) return
