@@ -32,14 +32,18 @@ export function stripeWebhook({ system, secret, stripe }: StripeWebhookOptions) 
   }
 }
 
+/** The time of the last state that was read. Several processes would have to share it. */
+let latest = 0
+
 /**
  * Stripe tells times in seconds, and does not send events in their order. Of two events of one second with the same state, the second to
  * arrive is therefore not applied, though it may be the later one. Its object as it is now is right in any case.
  */
 async function stateNow(stripe: Stripe, event: Stripe.Event): Promise<ProviderEvent | undefined> {
   const object = event.data.object as { readonly object: string; readonly id: string }
-  // Not older than the event, whose time may be any in its second, also where this clock is slow.
-  const now = new Date(Math.max(Date.now(), event.created * 1000 + 999))
+  // Later than the event, whose time may be any in its second, and than the state that was read before; also where this clock is slow.
+  latest = Math.max(Date.now(), event.created * 1000 + 999, latest + 1)
+  const now = new Date(latest)
   const about = { id: `${event.id} at ${now.toISOString()}`, type: event.type, createdAt: now }
   if (object.object === 'subscription') {
     const subscription = await stripe.subscriptions.retrieve(object.id)

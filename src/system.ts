@@ -78,7 +78,7 @@ export interface SystemSettings extends Pick<SystemWork, 'tables' | 'flags'> {
 /** The operations over an executor of the system's login. Throws InvalidInputError for an operator without a name or a reason. */
 export function systemOf(settings: SystemSettings, given: SystemOptions): System {
   const { executor, secrets, tables, debug, flags } = settings
-  const { cursorKeys, tokens, dataKeys, chainKeys, isOneKeyring } = secrets
+  const { cursorKeys, tokens, dataKeys, chainKeys, hasKeyProvider } = secrets
   const context = {
     actor: undefined,
     author: systemAuthor,
@@ -96,7 +96,7 @@ export function systemOf(settings: SystemSettings, given: SystemOptions): System
     flags,
     dataKeys,
     chainKeys,
-    isOneKeyring,
+    hasKeyProvider,
     scopeAbout: (about) => openScope({ ...context, binding: { kind: 'system', about } }, executor, debug),
   })
 }

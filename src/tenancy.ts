@@ -365,7 +365,8 @@ export async function openSystem(
       ? await openEmbeddedDatabase(place.embedded, declared)
       : await openServer('tenantry_system', systemPool(place.url), options, declared)
   const made = secretsOf(keyring ?? passingKeyring(), undefined, lateProvider(provider))
-  const secrets = { ...made, chainKeys: keyring && made.chainKeys, isOneKeyring: true }
+  // The command line knows no provider of the host's: what a key of TENANTRY_KEYS does not open, it did not wrap.
+  const secrets = { ...made, chainKeys: keyring && made.chainKeys, hasKeyProvider: false }
   return {
     system: (operator) =>
       systemOf({ executor, secrets, tables: () => declared.tables, debug: false, flags: undefined }, operator),

@@ -85,12 +85,12 @@ export interface Secrets {
   readonly dataKeys: DataKeys
   /** Undefined for a command that was given no keys. */
   readonly chainKeys: ChainKeys | undefined
-  /** Whether the data keys are wrapped by the keyring too, and not by a key provider of the host's. */
-  readonly isOneKeyring: boolean
+  /** Whether the host gave a KeyProvider, which wraps the data keys in place of the keyring. */
+  readonly hasKeyProvider: boolean
 }
 
 /** Only operations of the system seal the audit log, and the rules of a scope have the data keys. */
-export interface ScopeContext extends Omit<Secrets, 'dataKeys' | 'chainKeys' | 'isOneKeyring'>, Acting {
+export interface ScopeContext extends Omit<Secrets, 'dataKeys' | 'chainKeys' | 'hasKeyProvider'>, Acting {
   readonly binding: Binding
   readonly signal: AbortSignal | undefined
   readonly readOnly: boolean

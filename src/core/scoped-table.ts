@@ -71,8 +71,8 @@ export class ScopedTable<Row extends object> extends ReadableTable<Row> {
   }
 
   /**
-   * Locks the row that a column of this table refers to, so that one caller at a time sets its links, and nobody deletes it. Throws
-   * NotFoundError, and DefinitionError at an isolation that would not show the links of the caller before.
+   * Locks the row that a column refers to: nobody deletes it, and only one caller at a time changes its links. Throws NotFoundError, and
+   * DefinitionError unless the isolation is read committed, since a snapshot from before the lock would hide links that others made.
    */
   lockReferred(property: string, value: unknown): Query<void> {
     return this.write(undefined, () => planLockReferred(this.target, property, value))

@@ -34,7 +34,10 @@ export interface KeyProvider {
   /** The ids of the master keys that it can unwrap with, the active one too. */
   readonly ids: readonly string[]
   wrap(dataKey: Uint8Array, context: KeyContext): Promise<WrappedKey>
-  /** Throws DecryptError when the key does not open, because the master key or the context is another one. Other errors count as `unavailable`. */
+  /**
+   * Throws DecryptError when the key does not open, because the master key or the context is another one. Any other error becomes an
+   * UnavailableError, and then says nothing about whether the key is right.
+   */
   unwrap(key: WrappedKey, context: KeyContext): Promise<Uint8Array>
 }
 

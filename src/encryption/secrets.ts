@@ -11,7 +11,7 @@ export const secretsOf = (keyring: Keyring, format?: TokenFormat, provider?: Key
   tokens: tokensOf(keyring, format),
   dataKeys: dataKeysOf(provider ?? keyringProvider(keyring)),
   chainKeys: unlisted<ChainKeys>(derivedKeys(keyring, 'audit log')),
-  isOneKeyring: provider === undefined,
+  hasKeyProvider: provider !== undefined,
 })
 
 /** Not enumerable, so that no logger prints the keys with a tenancy or a scope. */

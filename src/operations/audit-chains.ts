@@ -13,6 +13,7 @@ import { type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import type { JsonObject } from '../schema/shared/json.js'
 import * as shape from '../schema/shared/shapes.js'
 import { readSeal } from './chain-hash.js'
+import { wrongKey } from './right-keys.js'
 import { type NotSealed, SealPass } from './seal-audit-log.js'
 import { operate, type SystemWork } from './system-operation.js'
 import { type BrokenChain, walkChain } from './verify-audit-log.js'
@@ -119,7 +120,7 @@ export class AuditChains {
     await this.assertKnown(one)
     const tell = await this.progress(onProgress, 'unsealed', orgId)
     try {
-      while (pass.entries < limit && !isStopped() && !pass.isComplete) {
+      while (pass.entries < limit && !isStopped() && !pass.isComplete && !pass.hasWrongKey) {
         const id = await pass.next(Math.min(batchSize, limit - pass.entries))
         if (id !== undefined) await tell?.(id, pass.entries)
       }
@@ -129,6 +130,7 @@ export class AuditChains {
       throw error
     }
     await this.recordSealed(orgId, pass)
+    if (pass.hasWrongKey) throw wrongKey(this.work, 'seal', keysOf(this.work).keys[0].id)
     const { entries, organizations, isComplete, notSealed } = pass
     return { entries, organizations, isComplete, notSealed }
   }

@@ -7,7 +7,7 @@ import { InvalidInputError, ResourceExhaustedError, type TenantryError, TimeoutE
 export const isTooMuch = (error: unknown): error is TenantryError =>
   [InvalidInputError, ResourceExhaustedError, TimeoutError].some((type) => error instanceof type)
 
-/** After so many good batches one of the size that failed is tried again: the large entries may be behind. */
+/** After this many good batches, sizes that failed are tried again: the large entries may have been passed. */
 const patience = 10
 
 /** Batches that become smaller where entries are too large for one, and larger again afterwards. */
@@ -33,7 +33,7 @@ export class Batches {
     }
   }
 
-  /** A batch that failed may have waited for a whole timeout. */
+  /** Stays below the size that failed: each failure may cost a whole timeout. */
   private grow(batch: number): void {
     if (++this.good >= patience) this.failed = Number.POSITIVE_INFINITY
     this.most = Math.max(this.most, Math.min(2 * batch, this.failed - 1))

@@ -29,7 +29,7 @@ export class Billing {
    * that comes again changes nothing, and neither does one that is not newer than what is known. The organization is the one with the
    * customer of the event, or `orgId`. `{ ignored: true }` when no organization has that customer. Throws InvalidInputError for an event
    * more than a day in the future, and for an unknown plan. Throws ConflictError for an event of another customer than the organization's,
-   * also when the link changed meanwhile, and for an invoice in another currency than before.
+   * or where the link changes while the event is received, and for a newer event in another currency than its invoice has.
    */
   async receive(input: {
     readonly provider: string
@@ -42,8 +42,8 @@ export class Billing {
   /**
    * Links the organization to a customer of the provider; null unlinks it. A new link forgets the subscription of the previous customer.
    * The organization keeps its plan and status, and maintenance begins the next periods: call `org.subscription.changePlan` or `cancel`
-   * where nobody pays for it. A subscription of the new customer is applied only from an event newer than those it sent before, to
-   * whichever organization. Throws ConflictError when another organization is that customer.
+   * where nobody pays for it. From then on a subscription of that customer is applied only where its event is newer than each earlier
+   * one of the customer, whichever organization received it. Throws ConflictError when another organization is that customer.
    */
   async link(orgId: string, customer: { readonly customerId: string | null }): Promise<Subscription> {
     const about = { kind: 'org', id: parseId(orgId, 'orgId') } as const
@@ -62,8 +62,8 @@ export class Billing {
 }
 
 /**
- * The provider's time of the newest event of that customer that had a subscription, whichever organization received it. It reads all
- * events, once for each link: no index has the customer.
+ * The time of the newest event with a subscription that this customer sent, to any organization. No index has the customer, so it reads
+ * all events; a link is rare.
  */
 function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
   const rows = allRows(scope, billingEvents)

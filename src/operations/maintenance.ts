@@ -44,8 +44,11 @@ export interface Maintained {
   readonly isComplete: boolean
   /** False without master keys: no audit entries are sealed then. */
   readonly hasKeys: boolean
-  /** True without master keys where entries wait and others were sealed before: the keys are missing from the environment. */
-  readonly sealingStopped: boolean
+  /**
+   * Why entries wait where others were sealed before: the keys are missing from the environment, or the active one is not that of this
+   * database. Otherwise null.
+   */
+  readonly sealingStopped: 'no keys' | 'wrong key' | null
   /** The organizations of which an audit entry could not be sealed, even alone. Everything else was done. */
   readonly notSealed: readonly NotSealed[]
   readonly partitions: PartitionAlarm
@@ -83,8 +86,13 @@ export class Maintenance {
     const partitions = await checkPartitions(this.work)
     const { rows, isComplete, notSealed } = pass
     const hasKeys = this.work.chainKeys !== undefined
-    const sealingStopped = !hasKeys && (await hasStoppedSealing(this.work.scopeAbout(undefined)))
-    return { rows, isComplete, hasKeys, sealingStopped, notSealed, partitions }
+    return { rows, isComplete, hasKeys, sealingStopped: await this.whyStopped(pass), notSealed, partitions }
+  }
+
+  private async whyStopped({ hasWrongKey }: Pass): Promise<Maintained['sealingStopped']> {
+    if (hasWrongKey) return 'wrong key'
+    if (this.work.chainKeys !== undefined) return null
+    return (await hasStoppedSealing(this.work.scopeAbout(undefined))) ? 'no keys' : null
   }
 
   private async record({ rows, isComplete, notSealed }: Pass): Promise<void> {
@@ -121,6 +129,7 @@ function readRun(options: unknown) {
 class Pass {
   readonly rows = Object.fromEntries(kinds.map((kind) => [kind, 0])) as Record<MaintenanceKind, number>
   notSealed: readonly NotSealed[] = []
+  hasWrongKey = false
   private done = 0
 
   constructor(
@@ -141,8 +150,14 @@ class Pass {
     const retention: Retention = { sessionDays: keepSessionDays, invitationDays: keepInvitationDays }
     const next = sweeps[kind](this.work, retention)
     while (signal?.aborted !== true && this.rows[kind] < limit) {
-      const { rows, isLast, notSealed = [] } = await next(Math.min(batchSize, limit - this.rows[kind]))
+      const {
+        rows,
+        isLast,
+        notSealed = [],
+        hasWrongKey = false,
+      } = await next(Math.min(batchSize, limit - this.rows[kind]))
       if (notSealed.length > 0) this.notSealed = notSealed
+      this.hasWrongKey ||= hasWrongKey
       this.rows[kind] += rows
       if (isLast) this.done += 1
       await onProgress?.({ kind, rows: this.rows[kind], done: this.done, total: kinds.length })

@@ -8,8 +8,8 @@ import { isLiveKey } from '../schema/api-keys.js'
 import { isPendingInvitation } from '../schema/invitations.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { isLiveSession } from '../schema/sessions.js'
-import { isRightKey, type KeysOfProcess, type StoredKey } from './right-keys.js'
-import { ask } from './stored-keys.js'
+import { isRightKey, type KeysOfProcess } from './right-keys.js'
+import { ask, type StoredKey } from './stored-keys.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
 /** What still needs a master key. Tokens that have ended, and keys that are revoked, need none. */
@@ -23,19 +23,22 @@ export interface MasterKeyNeeds {
   readonly auditEntries: number
 }
 
-export interface MasterKeyStatus extends MasterKeyNeeds {
+interface CountedKey extends MasterKeyNeeds {
   readonly id: string
+  /** When one of its API keys or sessions was used last. */
+  readonly lastUsedAt: Date | null
+}
+
+export interface MasterKeyStatus extends CountedKey {
   /** Whether it wraps new data keys, or hashes new tokens and numbers new audit entries. */
   readonly isActive: boolean
   /** Whether this process has it. */
   readonly isKnown: boolean
   /**
    * Whether the key of this process is the one that this database was used with: it opens a data key, or has made the hash of a sealed
-   * entry. Null where there is nothing to compare, or this process does not have it.
+   * entry. Null where fewer than two rows were made under its id and none of them fits, or this process does not have it.
    */
   readonly isRight: boolean | null
-  /** When one of its API keys or sessions was used last. */
-  readonly lastUsedAt: Date | null
 }
 
 /** The id of the key: it stands in the hash of an entry, behind its length. */
@@ -75,20 +78,18 @@ const idsOf = (process: KeysOfProcess): readonly string[] => [
   ...new Set([...process.dataKeys.provider.ids, ...keyringIds(process)]),
 ]
 
-type NeedsOfKey = Omit<MasterKeyStatus, 'isActive' | 'isKnown' | 'isRight'>
-
 /** What still needs each master key: those of this process, and those that rows name. */
-export async function needsOfMasterKeys(scope: Scope, process: KeysOfProcess): Promise<NeedsOfKey[]> {
-  const found = await ask(scope, findNeeds, [], ({ rows }) => rows.map(needsOf))
+export async function countNeeds(scope: Scope, process: KeysOfProcess): Promise<CountedKey[]> {
+  const found = await ask(scope, findNeeds, [], ({ rows }) => rows.map(countedKey))
   const unused = idsOf(process)
     .filter((id) => !found.some((one) => one.id === id))
-    .map((id) => needsOf([id, 0, 0, 0, 0, 0, null]))
+    .map((id) => countedKey([id, 0, 0, 0, 0, 0, null]))
   return [...found, ...unused].sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** The same, and what this process knows of each of them. */
+/** What still needs each master key, and whether this process has it and it is right. */
 export async function masterKeys(work: SystemWork): Promise<MasterKeyStatus[]> {
-  const needs = await operate(work, 'keys.status', undefined, (scope) => needsOfMasterKeys(scope, work))
+  const needs = await operate(work, 'keys.status', undefined, (scope) => countNeeds(scope, work))
   const activeIds = activeMasterKeys(work)
   const ids = idsOf(work)
   const all: MasterKeyStatus[] = []
@@ -99,7 +100,7 @@ export async function masterKeys(work: SystemWork): Promise<MasterKeyStatus[]> {
   return all
 }
 
-function needsOf(row: readonly unknown[]): NeedsOfKey {
+function countedKey(row: readonly unknown[]): CountedKey {
   const [id, dataKeys, apiKeys, sessions, invitations, auditEntries, used] = row as [
     string,
     number,

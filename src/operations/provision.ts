@@ -57,6 +57,7 @@ export interface Provisioned {
  */
 export async function provision(work: SystemWork, values: NewProvision): Promise<Provisioned> {
   const asked = parseInput(newProvision, values)
+  // Outside of the transaction, since a key service may be asked. So a repeated call with a wrong key is refused too.
   await assertRightKey(work.scopeAbout(undefined), work, 'wrap', work.dataKeys.provider.activeId)
   const attempt = () => {
     const id = newId()

@@ -79,14 +79,15 @@ async function linkedTo(scope: Scope, customerId: string | null | undefined): Pr
 async function assertOwnCustomer(scope: Scope, { event, orgId }: Received, known: Subscription): Promise<void> {
   const { customerId } = event
   if (customerId === undefined || customerId === null || customerId === known.stripeCustomerId) return
-  if (orgId === undefined) throw notOfCustomer('was linked elsewhere or unlinked meanwhile; receive the event again')
-  if (known.stripeCustomerId !== null) throw notOfCustomer('is not the one that the given organization is linked to')
+  if (orgId === undefined)
+    throw customerError('was unlinked, or linked to another organization, meanwhile; receive the event again')
+  if (known.stripeCustomerId !== null) throw customerError('is not the one that the given organization is linked to')
   if ((await linkedTo(scope, customerId)) !== undefined)
-    throw notOfCustomer('is linked to another organization than the given one')
+    throw customerError('is linked to another organization than the given one')
 }
 
-const notOfCustomer = (what: string) =>
-  new ConflictError('subscriptions', ['stripeCustomerId'], `subscriptions: the customer of this event ${what}`)
+const customerError = (fault: string) =>
+  new ConflictError('subscriptions', ['stripeCustomerId'], `subscriptions: the customer of this event ${fault}`)
 
 /**
  * Locks the organization and then its subscription, so that its events are applied one after the other. Suspended and deleted

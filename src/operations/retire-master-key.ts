@@ -6,7 +6,7 @@ import { ownStatement } from '../core/statements/own-statements.js'
 import { apiKeys, isLiveKey } from '../schema/api-keys.js'
 import { isPendingInvitation, organizationInvitations } from '../schema/invitations.js'
 import { isLiveSession } from '../schema/sessions.js'
-import { activeMasterKeys, needsOfMasterKeys } from './master-keys.js'
+import { activeMasterKeys, countNeeds } from './master-keys.js'
 import { ask } from './stored-keys.js'
 import { allRows, operate, type SystemWork } from './system-operation.js'
 
@@ -32,7 +32,7 @@ export async function retireMasterKey(work: SystemWork, id: string, dropKeys: bo
     'keys.retire',
     undefined,
     async (scope) => {
-      const needs = (await needsOfMasterKeys(scope, work)).find((one) => one.id === id)
+      const needs = (await countNeeds(scope, work)).find((one) => one.id === id)
       if (needs === undefined) throw new InvalidInputError('id', `there is no master key ${id}`)
       const { dataKeys, apiKeys, sessions, invitations, auditEntries } = needs
       if (dataKeys > 0)

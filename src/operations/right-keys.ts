@@ -1,13 +1,13 @@
 import { DecryptError, InvalidInputError, UnavailableError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
 import type { ChainKey, ChainKeys, Scope } from '../core/scope.js'
-import type { DataKeys, WrappedKey } from '../core/sealing.js'
+import type { DataKeys } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { contentHash, isSame, keyName, type Sealable, sealOf } from './chain-hash.js'
-import { ask } from './stored-keys.js'
+import { ask, type StoredKey } from './stored-keys.js'
 import type { SystemWork } from './system-operation.js'
 
-export type KeysOfProcess = Pick<SystemWork, 'dataKeys' | 'chainKeys' | 'isOneKeyring'>
+export type KeysOfProcess = Pick<SystemWork, 'dataKeys' | 'chainKeys' | 'hasKeyProvider'>
 
 /** What a master key does: it wraps data keys, or hashes the entries of audit logs. */
 type Use = 'wrap' | 'seal'
@@ -15,25 +15,33 @@ type Use = 'wrap' | 'seal'
 /** The keys that a process has shown to be right. They do not change while it runs. */
 const known = new WeakMap<DataKeys, Set<string>>()
 
-/**
- * Throws for a master key that has the id of one that this database was used with, and another secret: what is wrapped or sealed with
- * it would be lost.
- */
+/** Throws for a wrong key. */
 export async function assertRightKey(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<void> {
-  const name = `${use} ${id}`
-  if (known.get(keys.dataKeys)?.has(name) === true) return
-  const isRight = verdict(await findingsOf(scope, keys, use, id))
-  if (isRight === false) {
-    const from = use === 'wrap' && !keys.isOneKeyring ? 'keyProvider' : 'TENANTRY_KEYS'
-    throw new InvalidInputError(from, `the key ${id} is not the one that this database was used with`)
-  }
-  if (isRight === true) known.set(keys.dataKeys, (known.get(keys.dataKeys) ?? new Set()).add(name))
+  if (await isWrongKey(scope, keys, use, id)) throw wrongKey(keys, use, id)
 }
 
-/** The same for both uses. Undefined where there is too little to compare. */
+/**
+ * Whether a master key has the id of one that this database was used with, and another secret: what is wrapped or sealed with it would
+ * be lost.
+ */
+export async function isWrongKey(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<boolean> {
+  const name = `${use} ${id}`
+  if (known.get(keys.dataKeys)?.has(name) === true) return false
+  const isRight = verdict(await findingsOf(scope, keys, use, id))
+  if (isRight === true) known.set(keys.dataKeys, (known.get(keys.dataKeys) ?? new Set()).add(name))
+  return isRight === false
+}
+
+export const wrongKey = (keys: KeysOfProcess, use: Use, id: string): InvalidInputError =>
+  new InvalidInputError(
+    use === 'wrap' && keys.hasKeyProvider ? 'keyProvider' : 'TENANTRY_KEYS',
+    `the key ${id} is not the one that this database was used with`,
+  )
+
+/** Whether the key is right for all that it does: false where it fails one of its uses, undefined where there is too little to compare. */
 export async function isRightKey(scope: Scope, keys: KeysOfProcess, id: string): Promise<boolean | undefined> {
   const wraps = verdict(await findingsOf(scope, keys, 'wrap', id))
-  if (keys.isOneKeyring || wraps === false) return wraps
+  if (!keys.hasKeyProvider || wraps === false) return wraps
   return verdict(await findingsOf(scope, keys, 'seal', id)) ?? wraps
 }
 
@@ -45,8 +53,8 @@ function verdict(findings: readonly boolean[]): boolean | undefined {
 
 /** For some rows that were made under the id, whether the key fits them. One keyring is judged by all that it made. */
 async function findingsOf(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<boolean[]> {
-  const opened = use === 'wrap' || keys.isOneKeyring ? await opensDataKeys(scope, keys.dataKeys, id) : []
-  if (opened.includes(true) || (use === 'wrap' && !keys.isOneKeyring)) return opened
+  const opened = use === 'wrap' || !keys.hasKeyProvider ? await opensDataKeys(scope, keys.dataKeys, id) : []
+  if (opened.includes(true) || (use === 'wrap' && keys.hasKeyProvider)) return opened
   return [...opened, ...(await madeHashes(scope, keys.chainKeys, id))]
 }
 
@@ -69,12 +77,6 @@ async function opensDataKeys(scope: Scope, dataKeys: DataKeys, id: string): Prom
     }
   }
   return findings
-}
-
-/** A wrapped data key, as it is stored. */
-export interface StoredKey extends WrappedKey {
-  readonly orgId: string
-  readonly keyId: string
 }
 
 async function madeHashes(scope: Scope, chainKeys: ChainKeys | undefined, id: string): Promise<boolean[]> {
@@ -108,7 +110,6 @@ const findLastSealed = statement(
    from (select org_id, seq from platform.audit_seals
      where seq > base_seq and ${isUnder('hash')} order by updated_at desc limit 3) s
    cross join lateral (select "seq", "hash", coalesce("prev_hash", ''::bytea) as previous, ${contentHash} as content
-     from platform.audit_logs where "org_id" = s.org_id and "seq" <= s.seq and ${isUnder('"hash"')}
-     order by "seq" desc limit 3) a`,
+     from platform.audit_logs where "org_id" = s.org_id and "seq" between s.seq - 2 and s.seq and ${isUnder('"hash"')}) a`,
   'read',
 )

@@ -7,7 +7,7 @@ import { ownStatement } from '../core/statements/own-statements.js'
 import { type AuditEntry, auditLogs, type AuditSeal, auditSeals } from '../schema/audit-logs.js'
 import { Batches, isTooMuch } from './batches.js'
 import { contentHash, type Link, sealOf } from './chain-hash.js'
-import { assertRightKey } from './right-keys.js'
+import { isWrongKey } from './right-keys.js'
 import { allRows, type SystemWork } from './system-operation.js'
 
 /** An entry that has no number yet. */
@@ -25,6 +25,8 @@ export class SealPass {
   entries = 0
   organizations = 0
   isComplete = false
+  /** Nothing is sealed then. */
+  hasWrongKey = false
   readonly notSealed: NotSealed[] = []
   /** Those of the current organization. */
   private batches = new Batches()
@@ -38,14 +40,15 @@ export class SealPass {
     private readonly one?: string,
   ) {}
 
-  /** One batch. Returns its organization. Throws InvalidInputError for a key that is not the one of this database. */
+  /** One batch. Returns its organization. */
   async next(size: number): Promise<string | undefined> {
     const id = (this.current ??= this.one ?? (await nextUnsealed(this.work, this.last)))
     if (id === undefined) {
       this.isComplete = true
       return undefined
     }
-    await assertRightKey(this.work.scopeAbout(undefined), this.work, 'seal', this.keys.keys[0].id)
+    this.hasWrongKey = await isWrongKey(this.work.scopeAbout(undefined), this.work, 'seal', this.keys.keys[0].id)
+    if (this.hasWrongKey) return undefined
     const { done, isLast } = await this.sealed(id, size)
     this.entries += done
     if (done > 0 && this.isNew) this.organizations++

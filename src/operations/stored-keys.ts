@@ -5,7 +5,7 @@ import { planned } from '../core/planned.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
-import type { DataKeys } from '../core/sealing.js'
+import type { DataKeys, WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import * as shape from '../schema/shared/shapes.js'
@@ -15,6 +15,12 @@ export interface NewKey {
   readonly id: string
   readonly masterKeyId: string
   readonly wrapped: Uint8Array
+}
+
+/** A wrapped data key, as it is stored. */
+export interface StoredKey extends WrappedKey {
+  readonly orgId: string
+  readonly keyId: string
 }
 
 export async function newKey(keys: DataKeys, orgId: string): Promise<NewKey> {

@@ -24,6 +24,8 @@ export interface BatchResult {
   readonly isLast: boolean
   /** The organizations of which an audit entry could not be sealed, in the whole pass. */
   readonly notSealed?: readonly NotSealed[]
+  /** Whether nothing was sealed, because the key is not the one of this database. */
+  readonly hasWrongKey?: boolean
 }
 
 /** Ends one batch of at most `size` rows, in a transaction of its own. */
@@ -157,7 +159,8 @@ function sealing(work: SystemWork): NextBatch {
   return async (size) => {
     const before = pass.entries
     await pass.next(size)
-    return { rows: pass.entries - before, isLast: pass.isComplete, notSealed: pass.notSealed }
+    const { entries, isComplete, hasWrongKey, notSealed } = pass
+    return { rows: entries - before, isLast: isComplete || hasWrongKey, notSealed, hasWrongKey }
   }
 }
 

@@ -27,8 +27,8 @@ export interface SystemWork {
   readonly dataKeys: DataKeys
   /** Undefined where a command was given no master keys: it then seals nothing. */
   readonly chainKeys: ChainKeys | undefined
-  /** Whether the keyring wraps the data keys too. */
-  readonly isOneKeyring: boolean
+  /** Whether the host gave a KeyProvider, which wraps the data keys in place of the keyring. */
+  readonly hasKeyProvider: boolean
 }
 
 /** What the entry of an operation says beside the operator. */

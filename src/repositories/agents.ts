@@ -98,7 +98,8 @@ export class Agents extends ScopedRepository<Agent, AgentRelations> {
 
   /**
    * Sets the tools that the agent may call, by the ids of `org.tools`: these and no others. Throws BrokenReferenceError for a tool that
-   * the organization does not have, ConflictError for one that is not enabled.
+   * the organization does not have, ConflictError for one that is not enabled, and DefinitionError in a transaction at another isolation
+   * than read committed, which would not see the tools that another call set.
    */
   setTools(id: string, toolIds: readonly string[]): Promise<void> {
     return this.atomically(async (inner) => {

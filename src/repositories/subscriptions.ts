@@ -113,8 +113,8 @@ export class OrganizationSubscription {
   }
 }
 
-// A call that waited for the row lock began before the end that the other call set, but not before that call's update. A cluster refuses
-// clock_timestamp() here.
+// A call that waited for the lock of the row may have begun before the moment at which another call ended the subscription; the row's
+// updated_at is not earlier than that moment. A Citus cluster refuses clock_timestamp() here.
 const now = 'greatest(subscriptions."updated_at", statement_timestamp())'
 const overSql = hasEnded('subscriptions', now)
 

@@ -127,7 +127,7 @@ class Attempt<Repository> {
       ...strangersIn(foreign.value, ours),
       ...(isDeepStrictEqual(figuresIn(foreign.value), figuresIn(nobodys.value))
         ? []
-        : ['answers other figures than before another organization had a row']),
+        : ['returns other numbers once another organization has a row']),
       ...(foreign.error === nobodys.error
         ? []
         : [`says "${foreign.error ?? 'nothing'}", not "${nobodys.error ?? 'nothing'}"`]),
@@ -218,11 +218,11 @@ async function collected(value: unknown): Promise<unknown> {
   return items
 }
 
-/** The numbers and truths anywhere in the answer. A decimal is a number in text. */
+/** The numbers and booleans anywhere in the answer. Exact decimals come as text. */
 function figuresIn(value: unknown): unknown[] {
   if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(figuresIn)
   const isFigure = ['number', 'bigint', 'boolean'].includes(typeof value)
-  return isFigure || (typeof value === 'string' && /^-?\d+(?:\.\d+)?$/.test(value)) ? [value] : []
+  return isFigure || (typeof value === 'string' && /^-?\d+\.\d+$/.test(value)) ? [value] : []
 }
 
 /** Finds rows anywhere in the answer that have another organization's id. */

@@ -62,7 +62,7 @@ test('ends at the limit, and says that there may be more', async () => {
     },
     isComplete: true,
     hasKeys: true,
-    sealingStopped: false,
+    sealingStopped: null,
     notSealed: [],
     partitions: { missing: [], inDefault: [] },
   })

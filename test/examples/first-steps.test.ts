@@ -33,8 +33,8 @@ const read = (path: string) => readFileSync(join(clone, path), 'utf8')
 /** The shell blocks of the API's README: for a trial the start and then the calls, and for a server the seed and the start. */
 const blocks = () => [...read('examples/api/README.md').matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block)
 
-// `npm` starts processes of its own, so all of them are a group. The first one of it reads a pipe that this process holds open. When the
-// pipe closes, also because this process was killed, it kills the group.
+// `npm` starts processes of its own, so all of them are a group. The first process of the group reads a pipe that the test holds open.
+// When the pipe closes, also because the test was killed, it kills the group.
 const endWithUs = 'exec 3<&0 </dev/null; { read -r _ <&3; kill -KILL 0; } >/dev/null & exec 3<&-; exec "$@"'
 
 /** Runs a command of a document, until it or the test ends. */

@@ -160,13 +160,20 @@ test('of two events of one second, the one that arrives second brings the state 
 test('the present state is not older than the event, whatever the clock of this machine says', async () => {
   const { org, customer } = await newCustomer()
   const draft = { status: 'draft', total_taxes: [] }
-  const { stripe, close } = await stripeWith({ '/v1/invoices/in_1': invoiceOf(customer, { ...draft, total: 5000 }) })
+  const objects = { '/v1/invoices/in_1': invoiceOf(customer, { ...draft, total: 5000 }) }
+  const { stripe, close } = await stripeWith(objects)
   // Ahead of this machine.
   const ahead = { created: Math.floor(Date.now() / 1000) + 3600 }
   await send({ ...eventOf('invoice.created', invoiceOf(customer, { ...draft, total: 100 })), ...ahead }, { stripe })
   const second = { ...eventOf('invoice.updated', invoiceOf(customer, { ...draft, total: 100 })), ...ahead }
   expect(await (await send(second, { stripe })).json()).toMatchObject({ isNew: true, applied: ['invoice'] })
   expect((await org.invoices.list()).items).toMatchObject([{ total: '50.00' }])
+
+  // A third one of the same second.
+  objects['/v1/invoices/in_1'] = invoiceOf(customer, { ...draft, total: 7000 })
+  const third = { ...eventOf('invoice.updated', invoiceOf(customer, { ...draft, total: 100 })), ...ahead }
+  expect(await (await send(third, { stripe })).json()).toMatchObject({ isNew: true, applied: ['invoice'] })
+  expect((await org.invoices.list()).items).toMatchObject([{ total: '70.00' }])
   close()
 })
 

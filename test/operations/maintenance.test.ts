@@ -145,7 +145,7 @@ describe('a pass', () => {
       rows: nothing,
       isComplete: true,
       hasKeys: true,
-      sealingStopped: false,
+      sealingStopped: null,
       notSealed: [],
       partitions,
     })

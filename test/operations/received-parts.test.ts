@@ -123,7 +123,9 @@ test.each(['linked elsewhere', 'unlinked'])(
     const received = { provider, event: { ...event, paymentMethod: { id: 'pm_1', type: 'card' } } }
     const refused = billing.receive(received)
     await expect(refused).rejects.toThrow(ConflictError)
-    await expect(refused).rejects.toThrow('was linked elsewhere or unlinked meanwhile; receive the event again')
+    await expect(refused).rejects.toThrow(
+      'was unlinked, or linked to another organization, meanwhile; receive the event again',
+    )
     expect(await before.org.paymentMethods.count()).toBe(0)
     expect(await before.org.subscription.get()).toMatchObject({
       ...unchanged,

@@ -8,7 +8,7 @@ export function race(title: string, work: () => Promise<void>): void {
   test(title, { repeats: rounds - 1 }, work)
 }
 
-/** Runs the same work so often at once, and gives what came of each. */
+/** Runs the same work `contenders` times at once, and gives what came of each. */
 export async function contend<T>(
   work: (contender: number) => Promise<T>,
   contenders = 20,

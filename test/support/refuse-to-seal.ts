@@ -3,7 +3,8 @@ import type { Session } from '../../src/database/session.js'
 
 /**
  * Makes Postgres refuse, as too large, to number more than ten entries at once, and any entry `report.huge`, until the test has finished
- * or `accept` is called. Real texts of a gigabyte would take the tests minutes. With `among`, more than ten are refused only where an entry of that type is one of them.
+ * or `accept` is called. Real texts of a gigabyte would take the tests minutes. `among`: more than ten are refused only where one of them
+ * has that type.
  */
 export async function refuseToSeal(admin: Session, among = '%', sqlstate = '54000') {
   await admin.query(`create function platform.refuse_huge() returns trigger language plpgsql as $$ begin

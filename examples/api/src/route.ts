@@ -32,20 +32,20 @@ interface Description<Path extends string> {
   readonly summary: string
 }
 
-type Method = 'get' | 'post' | 'patch' | 'delete'
-type Success<Of extends Method> = Of extends 'post' ? 201 : 200
+type Verb = 'get' | 'post' | 'patch' | 'delete'
+type Success<Method extends Verb> = Method extends 'post' ? 201 : 200
 
-/** Every POST of this API makes something. */
-const successOf = <Of extends Method>(method: Of) => (method === 'post' ? 201 : 200) as Success<Of>
+/** A POST answers 201, also where usage with the same key was recorded before. */
+const successOf = <Method extends Verb>(method: Method) => (method === 'post' ? 201 : 200) as Success<Method>
 
 /** A route that answers with JSON, and of it only the fields that `answer` names: a POST with 201, the others with 200. */
 export const route = <
-  Of extends Method,
+  Method extends Verb,
   Path extends string,
   Answer extends z.ZodType,
   Request extends RouteConfig['request'] = undefined,
 >(
-  method: Of,
+  method: Method,
   { path, tag, summary }: Description<Path>,
   answer: Answer,
   request?: Request,

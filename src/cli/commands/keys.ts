@@ -105,6 +105,7 @@ const addStatus: AddCommand = (group, run) =>
           'keys status',
           'Counts the data keys, API keys, sessions, invitations and audit entries of each master key, and says whether the one in',
           'TENANTRY_KEYS is right: it opens a data key that it wrapped, or has sealed an entry. Ends with 3 when one is not.',
+          'Of a key under which fewer than two were made it says neither, unless one fits.',
         ),
       ),
     run(async (args, context) => {

@@ -20,8 +20,8 @@ export const addMaintain: AddCommand = (program, run) =>
             'cancellations and trials. Seals new entries of the audit logs; without master keys (TENANTRY_KEYS) none. Run it',
             'by cron, for example every hour: it goes in short transactions, may be stopped at any moment, and does nothing',
             'when nothing is past. Ends with 3 when a partition is missing, or rows are in a default partition: the owner then',
-            'runs `tenantry partitions ensure`; or an organization has an audit entry that cannot be sealed; or there are no',
-            'master keys, and the audit log was sealed before.',
+            'runs `tenantry partitions ensure`; or an organization has an audit entry that cannot be sealed; or the audit log',
+            'was sealed before, and there are no master keys or other ones.',
           ),
         )
         .option('limit', {
@@ -55,7 +55,7 @@ export const addMaintain: AddCommand = (program, run) =>
       )
       const { missing, inDefault } = maintained.partitions
       const { notSealed, sealingStopped } = maintained
-      const findings = missing.length + inDefault.length + notSealed.length + (sealingStopped ? 1 : 0)
+      const findings = missing.length + inDefault.length + notSealed.length + (sealingStopped === null ? 0 : 1)
       return {
         lines: linesOf(maintained),
         document: maintained,
@@ -89,9 +89,10 @@ function linesOf({ rows, isComplete, hasKeys, sealingStopped, notSealed, partiti
   ]
 }
 
-function sealingLines(hasKeys: boolean, sealingStopped: boolean): string[] {
-  if (hasKeys) return []
-  return sealingStopped
-    ? ['Earlier audit entries were sealed, and new ones are not: set TENANTRY_KEYS to the keys of the application.']
-    : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']
+function sealingLines(hasKeys: boolean, sealingStopped: Maintained['sealingStopped']): string[] {
+  const mend = 'set TENANTRY_KEYS to the keys of the application.'
+  if (sealingStopped === 'wrong key')
+    return [`No audit entries were sealed: the active key is not the one that this database was used with; ${mend}`]
+  if (sealingStopped === 'no keys') return [`Earlier audit entries were sealed, and new ones are not: ${mend}`]
+  return hasKeys ? [] : ['Without master keys (TENANTRY_KEYS) no audit entries were sealed.']
 }

@@ -31,7 +31,7 @@ export type ComparedField<Row> = keyof {
 
 /** The values of a unique key's fields. A key has values only: no ranges, lists or prefixes. */
 export type KeyValues<Row> = {
-  readonly [Name in keyof Row as NonNullable<Row[Name]> extends Comparable ? Name : never]?: NonNullable<Row[Name]>
+  readonly [Name in ComparedField<Row>]?: NonNullable<Row[Name]>
 }
 
 /**
@@ -208,8 +208,8 @@ class FilterCompiler {
   }
 
   /**
-   * With the bounds of the texts that begin so, by which an index `collate "C"` finds them whatever the collation of the database is.
-   * Postgres derives such bounds from `^@` alone, but not where a plan is shared by all values.
+   * The two bounds let an index `collate "C"` find the rows in a database of any collation. Postgres derives them from `^@` only in a
+   * custom plan, and not in a generic one.
    */
   private prefix(column: ColumnPlan, value: unknown): string {
     const begins = `${column.sql} ^@ ${this.piece(column, value)}`
@@ -250,7 +250,7 @@ const comparisons = new Map([
   ['lte', '<='],
 ])
 
-/** The least text, by bytes, that is greater than each text that begins so. Undefined where there is none. */
+/** The least text, by bytes, that is greater than every text with this prefix. Undefined where there is none. */
 function textBehind(text: string): string | undefined {
   const characters = Array.from(text)
   for (;;) {
