@@ -63,7 +63,7 @@ export class Billing {
 
 /**
  * The time of the newest event with a subscription that this customer sent, to any organization. No index has the customer, so it reads
- * all events; a link is rare.
+ * all events; a link is rare. One from the future would hide all others until then.
  */
 function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
   const rows = allRows(scope, billingEvents)
@@ -73,7 +73,7 @@ function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
     'newest',
     false,
     ({ sql }) => `select max("provider_created_at") from ${sql}
-      where "payload" ->> 'customerId' = $1::text and "payload" ? 'subscription'`,
+      where "payload" ->> 'customerId' = $1::text and "payload" ? 'subscription' and "provider_created_at" <= statement_timestamp()`,
   )
   return rows.run(
     newest,

@@ -51,10 +51,13 @@ function verdict(findings: readonly boolean[]): boolean | undefined {
   return findings.length < 2 ? undefined : false
 }
 
-/** For some rows that were made under the id, whether the key fits them. One keyring is judged by all that it made. */
+/**
+ * For some rows that were made under the id, whether the key fits them. A keyring may seal where it opens a data key, but hashes do not
+ * vouch for its wrapping where there are data keys that it does not open.
+ */
 async function findingsOf(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<boolean[]> {
   const opened = use === 'wrap' || !keys.hasKeyProvider ? await opensDataKeys(scope, keys.dataKeys, id) : []
-  if (opened.includes(true) || (use === 'wrap' && keys.hasKeyProvider)) return opened
+  if (opened.includes(true) || (use === 'wrap' && (keys.hasKeyProvider || opened.length > 1))) return opened
   return [...opened, ...(await madeHashes(scope, keys.chainKeys, id))]
 }
 

@@ -83,7 +83,7 @@ const dataKeys = () => idsOf('platform.org_keys where wrapped is not null')
 const sealedEntries = () => idsOf('platform.audit_logs where hash is not null')
 
 test.each(['every data key', 'the last entry of every chain'])(
-  'the right key is right where %s was damaged',
+  'the right key seals where %s was damaged',
   async (what) => {
     if (what === 'every data key') await damage('org_keys', 'wrapped', await dataKeys())
     else
@@ -94,7 +94,9 @@ test.each(['every data key', 'the last entry of every chain'])(
       )
     await addEntries()
     expect(await run(right, 'maintain')).toMatchObject({ code: 0, stdout: containing('2 audit entries sealed') })
-    expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ id: 'k1', isRight: true }] })
+    // What it would wrap could not be told from what it does not open.
+    const isRight = what !== 'every data key'
+    expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ id: 'k1', isRight }] })
   },
 )
 

@@ -250,15 +250,14 @@ const comparisons = new Map([
   ['lte', '<='],
 ])
 
-/** The least text, by bytes, that is greater than every text with this prefix. Undefined where there is none. */
+/**
+ * A text that is greater, by bytes, than every text with this prefix, in databases of any encoding: the prefix up to its last ASCII
+ * character, which is one higher. Undefined where it has none.
+ */
 function textBehind(text: string): string | undefined {
-  const characters = Array.from(text)
-  for (;;) {
-    const last = characters.pop()?.codePointAt(0)
-    if (last === undefined) return undefined
-    // There are no characters between U+D7FF and U+E000.
-    if (last < 0x10_ff_ff) return characters.join('') + String.fromCodePoint(last === 0xd7_ff ? 0xe0_00 : last + 1)
-  }
+  let end = text.length - 1
+  while (end >= 0 && text.charCodeAt(end) >= 0x7f) end--
+  return end < 0 ? undefined : text.slice(0, end) + String.fromCharCode(text.charCodeAt(end) + 1)
 }
 
 /** The types that `prefix` works on. `char` is padded with blanks. */
