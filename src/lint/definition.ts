@@ -1,4 +1,4 @@
-import { getTableColumns, is, type SQL } from 'drizzle-orm'
+import { getTableColumns, is, SQL } from 'drizzle-orm'
 import {
   type AnyPgColumn,
   type ForeignKey,
@@ -131,6 +131,10 @@ export function sqlText(value: SQL): SqlText {
   return { text: sql.replace(/\s+/g, ' ').trim(), bound: params.length > 0 }
 }
 
+/** The column of an expression that only names it and `collate "C"`. */
+const sortedByBytes = (expression: SQL): string | undefined =>
+  /^(?:"?\w+"?\.)*"?(\w+)"? collate "C"$/i.exec(sqlText(expression).text)?.[1]
+
 function ownerOf(fullName: string, facts: TableFacts | undefined): OwnerColumn | undefined {
   if (fullName === organizationsTable) return undefined
   if (facts?.kind === 'tenant' || facts?.kind === 'control') return 'org_id'
@@ -152,10 +156,11 @@ function keysOf(table: PgTable): Key[] {
     ...uniqueConstraints.map((key) => constraint('unique', key.name, key.columns)),
     ...indexes.map(({ config }): Key => {
       const plain = config.columns.map((column) => (is(column, IndexedColumn) ? column : undefined))
+      const indexed = (column: object) => (is(column, SQL) ? sortedByBytes(column) : undefined)
       return {
         kind: config.unique ? 'unique index' : 'index',
         name: config.name,
-        columns: plain.map((column) => column?.name),
+        columns: config.columns.map((column, place) => plain[place]?.name ?? indexed(column)),
         ascending: plain.every(
           (column) => column?.indexConfig.order !== 'desc' && column?.indexConfig.nulls !== 'first',
         ),

@@ -104,7 +104,7 @@ const plainIndex: Rule = {
       if (key.columns.includes(undefined) || /\b(lower|upper)\(/i.test(key.where?.text ?? '')) {
         yield {
           object: what,
-          message: `${table.fullName}: ${what} contains an expression. Store the value in a column (generated, or lower-case with \`lowerCaseCheck\`) and index that.`,
+          message: `${table.fullName}: ${what} contains an expression. Store the value in a column (generated, or lower-case with \`lowerCaseCheck\`) and index that; \`collate "C"\` may follow its name.`,
         }
       }
       if (!key.ascending) {

@@ -178,7 +178,10 @@ class Attempt<Repository> {
 
   private async copy(table: PgTable, from: string, to: string): Promise<void> {
     const sql = sqlOf(table)
-    const text = `insert into ${sql} select (json_populate_record(t, json_build_object('org_id', $2::text))).* from ${sql} t where org_id = $1`
+    const written = getTableConfig(table).columns.filter(({ generated }) => generated === undefined)
+    const columns = written.map(({ name }) => `"${name}"`)
+    const copied = written.map(({ name }) => (name === 'org_id' ? '$2::uuid' : `"${name}"`))
+    const text = `insert into ${sql} (${columns.join()}) select ${copied.join()} from ${sql} where org_id = $1`
     try {
       await this.admin.query(text, [from, to])
     } catch (error) {

@@ -1,8 +1,13 @@
+import { sql } from 'drizzle-orm'
+import { pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineRepository } from '../../src/core/define-repository.js'
 import { DefinitionError } from '../../src/core/errors.js'
 import { OrgProjects } from '../../src/operations/org-projects.js'
 import { ProjectDatabases } from '../../src/repositories/databases.js'
 import { workflows } from '../../src/schema/index.js'
+import { declareTable } from '../../src/schema/shared/kinds.js'
 import { isolationCase } from '../../src/testing/isolation-contract.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { openWithout, type Wall } from '../../src/testing/walls.js'
@@ -97,6 +102,41 @@ test('a case that leaves out a table that its rows refer to says so', async () =
   const found = isolationCase({ ...orgCases.schedules, tables }).faults(optionsFor(undefined))
   await expect(found).rejects.toThrow(DefinitionError)
   await expect(found).rejects.toThrow('In `tables`, name the tables that it refers to, and before it')
+})
+
+const labels = pgTable(
+  'labels',
+  {
+    orgId: uuid('org_id').notNull(),
+    id: uuid('id').notNull(),
+    name: text('name').notNull(),
+    search: text('search').generatedAlwaysAs(sql`lower(name)`),
+  },
+  (t) => [primaryKey({ name: 'labels_pkey', columns: [t.orgId, t.id] })],
+)
+declareTable(labels, { kind: 'tenant' })
+
+test('a table with a generated column is examined as any other', async () => {
+  const { admin } = database
+  await admin.query(`create table labels (org_id uuid, id uuid, name text not null,
+    search text generated always as (lower(name)) stored, constraint labels_pkey primary key (org_id, id))`)
+  await admin.query('alter table labels enable row level security')
+  await admin.query('create policy org_isolation on labels to tenantry_app using (org_id = platform.current_org())')
+  await admin.query('grant select, insert, update on labels to tenantry_app')
+  const schema = z.object({ name: z.string() })
+  const Labels = defineRepository(labels, { create: schema, patch: schema.partial() })
+  const calls = {
+    find: (all: InstanceType<typeof Labels>, id: string) => all.find(id),
+    update: (all: InstanceType<typeof Labels>, id: string) => all.update(id, { name: 'Blue' }),
+  }
+  const found = await isolationCase({
+    repository: Labels,
+    tables: [labels],
+    make: async (org: Org) => (await org.repository(Labels).create({ name: 'Red' })).id,
+    calls: calls as never,
+  }).faults(optionsFor(undefined))
+  // The other methods are examined with the library's own tables.
+  expect(found.filter((fault) => !fault.endsWith('has no call'))).toEqual([])
 })
 
 /** Finds by slug in all organizations, and deletes there. */

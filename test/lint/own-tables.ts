@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import {
   boolean,
   date,
@@ -72,6 +73,7 @@ export const contacts = crm.table(
   (t) => [
     primaryKey({ name: 'contacts_pkey', columns: [t.orgId, t.id] }),
     uniqueIndex('contacts_email_key').on(t.orgId, t.email).where(literal('deleted_at is null')),
+    index('contacts_email_prefix_idx').on(t.orgId, sql`${t.email} collate "C"`),
     foreignKey({ name: 'contacts_country_fkey', columns: [t.country], foreignColumns: [countries.code] }),
     foreignKey({
       name: 'contacts_owner_fkey',
