@@ -150,7 +150,15 @@ export type {
 export type { OrgProjects } from './operations/org-projects.js'
 export type { ProjectMembers } from './operations/project-members.js'
 export type { Filter, KeyValues } from './core/statements/filters.js'
-export type { CountedPage, ListOptions, Page, PageContent, PageOf, StreamOptions } from './core/statements/pages.js'
+export type {
+  CountedPage,
+  ListOptions,
+  Page,
+  PageContent,
+  PageOf,
+  PerhapsCountedPage,
+  StreamOptions,
+} from './core/statements/pages.js'
 export type { Field, Selected, SelectOptions } from './core/statements/selections.js'
 export { type Problem, type ProblemAnswer, problemOf, type ProblemOptions } from './http/problem.js'
 export { rateLimitHeaders } from './http/rate-limit-headers.js'

@@ -39,7 +39,7 @@ interface UnusedAddon extends CatalogEntry {
 export class ProjectFactories {
   constructor(protected readonly org: Org) {}
 
-  /** `project-1`, by `org.projects.create`. */
+  /** `Project 1` with the slug `project-1`, by `org.projects.create`. */
   async project(values?: Given<NewProject>): Promise<Project> {
     const key = this.next('project')
     return this.org.projects.create({ name: titleOf(key), slug: key, ref: key, ...readGiven(values) })

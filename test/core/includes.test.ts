@@ -365,6 +365,16 @@ describe('permissions', () => {
   })
 })
 
+test('a relation that is false or undefined is not read', async () => {
+  const { org } = team
+  const { id } = await org.agents.create({ name: 'Plain', username: newId() })
+  for (const unwanted of [false, undefined])
+    expect(await org.agents.get(id, { include: { project: unwanted, tasks: true } })).toEqual({
+      ...(await org.agents.get(id)),
+      tasks: [],
+    })
+})
+
 test('what is not declared or does not fit is refused before anything is sent', async () => {
   const { org } = team
   const refused = async (include: unknown, message: string) => {
@@ -372,10 +382,10 @@ test('what is not declared or does not fit is refused before anything is sent', 
     await expect(org.agents.get(newId(), { include } as never)).rejects.toThrow(message)
   }
   await refused({ owner: true }, 'include.owner: is not a relation: the relations are project, tasks')
-  await refused({ project: false }, 'include.project: must be true')
-  await refused({ project: undefined }, 'include.project: must be true')
-  await refused({ project: {} }, 'include.project: must be true')
-  await refused({ tasks: undefined }, 'include.tasks: must be true, or have limit, orderBy or where')
+  await refused({ owner: false }, 'include.owner: is not a relation: the relations are project, tasks')
+  await refused({ project: null }, 'include.project: must be true or false')
+  await refused({ project: {} }, 'include.project: must be true or false')
+  await refused({ tasks: null }, 'include.tasks: must be true or false, or have limit, orderBy or where')
   await refused({ tasks: { limit: 1001 } }, 'include.tasks.limit: must be an integer from 1 to 1000')
   await refused({ tasks: { offset: 1 } }, 'include.tasks.offset: is not an option')
   await refused({ tasks: { orderBy: 'input' } }, '"input" is not a field to order by')

@@ -296,3 +296,22 @@ test('a plan that the catalog does not have is refused, however old the event is
     await expect(refused).rejects.toThrow('event.subscription.planId: is not a plan of the catalog')
   }
 })
+
+test('an event from the future that another organization received hides no event from after the link', async () => {
+  const [before, next] = [await teams.newTeam(), await teams.newTeam()]
+  const { billing } = teams.system()
+  const customerId = `cus_${newId()}`
+  const subscription = {
+    id: 'sub_1',
+    status: 'active',
+    currentPeriodStart: second(0),
+    currentPeriodEnd: second(9),
+  } as const
+  const event = (createdAt: Date) => ({ id: `evt_${newId()}`, type: 'changed', createdAt, customerId, subscription })
+  await billing.link(before.id, { customerId })
+  const soon = new Date(Date.now() + 3_600_000)
+  expect(await billing.receive({ provider, event: event(soon) })).toMatchObject({ applied: ['subscription'] })
+  await billing.link(before.id, { customerId: null })
+  expect(await billing.link(next.id, { customerId })).toMatchObject({ providerUpdatedAt: null })
+  expect(await billing.receive({ provider, event: event(second(21)) })).toMatchObject({ applied: ['subscription'] })
+})

@@ -74,6 +74,22 @@ export async function related(org: Org, id: string) {
   return { listed, same, part, missing, slug, tasksOf }
 }
 
+/** What a condition decides about may be missing. */
+export async function perhaps(org: Org, want: boolean, after: string | undefined) {
+  const page = await org.agents.list({ include: { project: true, tasks: want && { limit: 3 } }, after, total: !after })
+  const same: [string | undefined, number | undefined, number | undefined] = [
+    page.items[0]?.project?.slug,
+    page.items[0]?.tasks?.length,
+    page.total,
+  ]
+  const either = await org.agents.list({ include: want ? { project: true } : {} })
+  // @ts-expect-error -- it was not asked for each time
+  void page.items[0]?.tasks.length
+  // @ts-expect-error -- nor was this
+  void either.items[0]?.project.slug
+  return same
+}
+
 export async function aggregates(org: Org) {
   const counts = await org.tasks.countBy('status', { priority: { gt: 1 } })
   const same: { status: Task['status']; count: number }[] = counts

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../core/errors.js'
+import { IdempotencyMismatchError, InvalidInputError } from '../../core/errors.js'
 import type { Organization } from '../../schema/organizations.js'
 import type { AddCommand } from '../command.js'
 import { usageOf } from '../command.js'
@@ -48,7 +48,7 @@ const addCreate: AddCommand = (group, run) =>
       if ((owner === undefined) === (ownerId === undefined)) {
         throw new InvalidInputError('', 'Pass either --owner <address> or --owner-id <id of a person>')
       }
-      const { organization, isNew } = await withSystem(context, args, (system) =>
+      const making = withSystem(context, args, (system) =>
         system.organizations.provision({
           key: key ?? `tenantry org create ${slug}`,
           name: name ?? slug,
@@ -58,6 +58,14 @@ const addCreate: AddCommand = (group, run) =>
           ...(externalId !== undefined && { externalId }),
         }),
       )
+      const { organization, isNew } = await making.catch((error: unknown) => {
+        if (key === undefined && error instanceof IdempotencyMismatchError)
+          throw new InvalidInputError(
+            '',
+            `${slug} was made with other values: see tenantry org list, or give another slug`,
+          )
+        throw error
+      })
       return {
         lines: [`${isNew ? 'Created' : 'There is already'} ${describe(organization)}`],
         document: { organization, isNew },

@@ -18,9 +18,12 @@ export interface IncludeOptions<Row> {
   readonly where?: Filter<Row> | undefined
 }
 
-/** The relations to read along, by their names. */
+/** The relations to read along, by their names. One that is false or undefined is not read. */
 export type Include<Related> = {
-  readonly [Name in keyof Related]?: Related[Name] extends readonly (infer Item)[] ? true | IncludeOptions<Item> : true
+  readonly [Name in keyof Related]?:
+    | boolean
+    | undefined
+    | (Related[Name] extends readonly (infer Item)[] ? IncludeOptions<Item> : never)
 }
 
 /** The option `include` of a read. */
@@ -30,8 +33,17 @@ export interface Including<Related, Asked> {
 
 /** A row with what was included. A conditional type, so that an editor shows the included fields and not this name. */
 export type Included<Row, Related, Asked> = Asked extends unknown
-  ? Row & { readonly [Name in keyof Asked & keyof Related]: Related[Name] }
+  ? [Doubtful<Asked>] extends [never]
+    ? Row & { readonly [Name in keyof Asked & keyof Related]: Related[Name] }
+    : Row & { readonly [Name in Exclude<keyof Asked, Doubtful<Asked>> & keyof Related]: Related[Name] } & {
+        readonly [Name in Doubtful<Asked> & keyof Related]?: Related[Name]
+      }
   : never
+
+/** The relations that a condition of the caller decides about. */
+type Doubtful<Asked> = {
+  [Name in keyof Asked]-?: Asked[Name] extends true | object ? never : Name
+}[keyof Asked]
 
 /** One relation of a read: its sub-select, and how its cell is read. */
 interface Part {
@@ -57,9 +69,10 @@ export function including<Row>(
   rules: Rules,
 ): Target<Row> {
   if (asked === undefined) return target
-  const parts = Object.entries(ownProperties(asked, 'include')).map(([name, options]) =>
-    partOf(relationOf(relations, name), options, rules),
-  )
+  const parts = Object.entries(ownProperties(asked, 'include')).flatMap(([name, options]) => {
+    const relation = relationOf(relations, name)
+    return options === false || options === undefined ? [] : [partOf(relation, options, rules)]
+  })
   if (parts.length === 0) return target
   return {
     ...target,
@@ -100,7 +113,7 @@ function partOf(relation: RelationPlan, options: unknown, rules: Rules): Part {
   const among = readable(relation, rules)
   const { name, columns, isMany, key } = relation
   if (!isMany) {
-    if (options !== true) throw new InvalidInputError(`include.${name}`, 'must be true')
+    if (options !== true) throw new InvalidInputError(`include.${name}`, 'must be true or false')
     return {
       name,
       shape: `${relation.id} ${among !== undefined}`,
@@ -188,7 +201,7 @@ function manyPart(relation: RelationPlan, options: unknown, among: Among): Pick<
 function manyOptions(options: unknown, field: string): unknown {
   if (options === true) return undefined
   if (typeof options === 'object' && options !== null) return options
-  throw new InvalidInputError(field, 'must be true, or have limit, orderBy or where')
+  throw new InvalidInputError(field, 'must be true or false, or have limit, orderBy or where')
 }
 
 /**

@@ -54,8 +54,17 @@ export interface PageContent<Name extends string, Total extends boolean> extends
   readonly total?: Total | undefined
 }
 
+/** The page of a list whose `total` a condition of the caller decides about. */
+export interface PerhapsCountedPage<Row> extends Page<Row> {
+  readonly total?: number
+}
+
 /** The page that a list gives, with or without its total. */
-export type PageOf<Row, Total extends boolean> = Total extends true ? CountedPage<Row> : Page<Row>
+export type PageOf<Row, Total extends boolean> = boolean extends Total
+  ? PerhapsCountedPage<Row>
+  : Total extends true
+    ? CountedPage<Row>
+    : Page<Row>
 
 /** `limit` is the size of a page. */
 export type StreamOptions<Row, Name extends string> = Omit<ListOptions<Row>, 'after' | 'before'> & SelectOptions<Name>

@@ -256,19 +256,6 @@ export const keyFaults: PlantedFault[] = [
     },
   },
   {
-    fault: 'an index on an expression that is sorted by bytes',
-    rule: 'plain-index',
-    object: 'notes_code_idx',
-    exports: {
-      notes: declared(
-        crm.table('notes', coded(), (t) => [
-          index('notes_code_idx').on(t.orgId, sql`lower(${t.code}) collate "C"`),
-          ...constraints('notes', t),
-        ]),
-      ),
-    },
-  },
-  {
     fault: 'lower() in an index predicate',
     rule: 'plain-index',
     object: 'notes_code_idx',

@@ -184,6 +184,19 @@ export const predicateFaults: PlantedFault[] = [
     },
   },
   {
+    fault: 'an index on an expression that is sorted by bytes',
+    rule: 'plain-index',
+    object: 'notes_code_idx',
+    exports: {
+      notes: declared(
+        crm.table('notes', { ...columns(), code: text('code').notNull() }, (t) => [
+          index('notes_code_idx').on(t.orgId, sql`lower(${t.code}) collate "C"`),
+          ...constraints('notes', t),
+        ]),
+      ),
+    },
+  },
+  {
     fault: 'quoted columns in a generated column',
     rule: 'literal',
     object: 'label_key',
