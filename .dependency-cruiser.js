@@ -35,6 +35,10 @@ const layers = [
     may: ['core', 'schema/shared'],
     because: 'A connection knows statements and errors, never what the tables mean.',
   }),
+  layer('adoption', {
+    may: ['database', 'core', 'schema/shared'],
+    because: 'It reads the tables of somebody else, and knows none of ours.',
+  }),
   layer('encryption', {
     may: ['core'],
     because: 'Keys and envelopes are testable without a table.',

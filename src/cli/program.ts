@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import yargs, { type Argv } from 'yargs'
 import { InvalidInputError, TenantryError } from '../core/errors.js'
+import { addAdopt } from './commands/adopt.js'
 import { addAudit } from './commands/audit.js'
 import { addBootstrap } from './commands/bootstrap.js'
 import { addCheck } from './commands/check.js'
@@ -30,6 +31,7 @@ const commands = [
   addKeys,
   addPartitions,
   addMaintain,
+  addAdopt,
 ]
 
 /** Runs one command line, and returns the exit code. */

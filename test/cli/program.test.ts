@@ -52,6 +52,7 @@ describe('the bin', () => {
       'seed',
       'partitions',
       'maintain',
+      'adopt',
       'completion',
     ]) {
       expect(overview.stdout).toMatch(new RegExp(`^  tenantry ${command} `, 'm'))

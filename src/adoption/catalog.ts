@@ -1,0 +1,191 @@
+import type { Session } from '../database/session.js'
+
+/** The schema that is to be adopted, as the catalog of the server tells it. A partition is told with its table. */
+export interface Catalog {
+  readonly schema: string
+  readonly tables: readonly CatalogTable[]
+  /** Functions of the schema that run with the rights of their owner, for whom row security may not apply. */
+  readonly definerFunctions: readonly string[]
+  /** Publications that send rows of all organizations to their subscribers. */
+  readonly publications: readonly { readonly name: string; readonly tables: readonly string[] }[]
+}
+
+export interface CatalogTable {
+  readonly name: string
+  readonly form: 'table' | 'partitioned' | 'unlogged' | 'foreign' | 'inherited'
+  /** As the last ANALYZE estimated it. Undefined where there was none. */
+  readonly rows: number | undefined
+  /** With its indexes. */
+  readonly bytes: number
+  readonly columns: readonly CatalogColumn[]
+  /** Empty where the table has none. */
+  readonly primaryKey: readonly string[]
+  readonly uniqueKeys: readonly CatalogKey[]
+  readonly foreignKeys: readonly CatalogReference[]
+  readonly indexes: readonly CatalogIndex[]
+  readonly triggers: readonly CatalogTrigger[]
+  /** Views that read it. */
+  readonly views: readonly string[]
+  readonly policies: readonly { readonly name: string; readonly isRestrictive: boolean }[]
+  readonly isForced: boolean
+}
+
+export interface CatalogColumn {
+  readonly name: string
+  readonly type: string
+  readonly isNullable: boolean
+}
+
+export interface CatalogKey {
+  readonly name: string
+  /** Its columns and expressions, as the server prints them. */
+  readonly columns: readonly string[]
+  readonly hasExpressions: boolean
+  readonly where: string | null
+  /** Whether two nulls are a duplicate. */
+  readonly countsNulls: boolean
+}
+
+export interface CatalogReference {
+  readonly name: string
+  readonly columns: readonly string[]
+  readonly target: { readonly schema: string; readonly table: string; readonly columns: readonly string[] }
+  readonly isValidated: boolean
+}
+
+export interface CatalogIndex {
+  readonly name: string
+  readonly method: string
+  readonly bytes: number
+  /** Since the statistics were reset. */
+  readonly scans: number
+  /** The operators that are not leakproof: under row security they do not use the index. */
+  readonly leaking: readonly string[]
+}
+
+export interface CatalogTrigger {
+  readonly name: string
+  readonly function: string
+  readonly firesOnUpdate: boolean
+}
+
+/** Reads the catalog alone, and no row. */
+export async function readCatalog(session: Session, schema: string): Promise<Catalog> {
+  const tables = await session.query<CatalogTable>(findTables, [schema])
+  const functions = await session.query<{ name: string }>(findDefinerFunctions, [schema])
+  const publications = await session.query<Catalog['publications'][number]>(findPublications, [schema])
+  return {
+    schema,
+    tables: tables.map((table) => ({ ...table, rows: table.rows ?? undefined })),
+    definerFunctions: functions.map(({ name }) => name),
+    publications,
+  }
+}
+
+const namesOf = (numbers: string) => `coalesce((
+    select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(${numbers}) with ordinality k(number, place)
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number), '[]')`
+
+const allOf = (row: string, from: string, order: string) =>
+  `coalesce((select pg_catalog.jsonb_agg(${row} order by ${order}) from ${from}), '[]')`
+
+const columns = allOf(
+  `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'isNullable', not a.attnotnull)`,
+  `pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped`,
+  'a.attnum',
+)
+
+/** Postgres 14 has no NULLS NOT DISTINCT, so the column is read by its name. */
+const uniqueKeys = allOf(
+  `pg_catalog.jsonb_build_object('name', i.relname,
+     'columns', (select pg_catalog.jsonb_agg(pg_catalog.pg_get_indexdef(x.indexrelid, n, false) order by n)
+       from pg_catalog.generate_series(1, x.indnkeyatts::int) n),
+     'hasExpressions', x.indexprs is not null,
+     'where', pg_catalog.pg_get_expr(x.indpred, x.indrelid),
+     'countsNulls', coalesce((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false))`,
+  `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
+   where x.indrelid = c.oid and x.indisunique and not x.indisprimary and x.indisvalid`,
+  'i.relname',
+)
+
+const foreignKeys = allOf(
+  `pg_catalog.jsonb_build_object('name', f.conname, 'columns', ${namesOf('f.conkey')},
+     'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
+       select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
+       join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)),
+     'isValidated', f.convalidated)`,
+  `pg_catalog.pg_constraint f join pg_catalog.pg_class t on t.oid = f.confrelid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
+   where f.conrelid = c.oid and f.contype = 'f' and f.conparentid = 0`,
+  'f.conname',
+)
+
+/** Of an index of expressions, each function in it. */
+const leaking = `(
+    select pg_catalog.jsonb_agg(distinct leak) from (
+      select p.oprname || ' on ' || pg_catalog.format_type(o.amoplefttype, null) as leak
+      from pg_catalog.unnest(x.indclass) class(oid)
+      join pg_catalog.pg_opclass oc on oc.oid = class.oid
+      join pg_catalog.pg_amop o on o.amopfamily = oc.opcfamily and o.amoplefttype = oc.opcintype and o.amoppurpose = 's'
+      join pg_catalog.pg_operator p on p.oid = o.amopopr
+      join pg_catalog.pg_proc f on f.oid = p.oprcode
+      where not f.proleakproof and o.amoprighttype = oc.opcintype
+      union all
+      -- No dependency tells of a function that Postgres brings.
+      select p.proname || '()' from pg_catalog.regexp_matches(x.indexprs::text, ':(?:op)?funcid ([0-9]+)', 'g') called(id)
+      join pg_catalog.pg_proc p on p.oid = called.id[1]::oid where not p.proleakproof
+    ) found)`
+
+const indexes = allOf(
+  `pg_catalog.jsonb_build_object('name', i.relname, 'method', m.amname, 'bytes', pg_catalog.pg_relation_size(i.oid),
+     'scans', coalesce(pg_catalog.pg_stat_get_numscans(i.oid), 0), 'leaking', coalesce(${leaking}, '[]'))`,
+  `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid join pg_catalog.pg_am m on m.oid = i.relam
+   where x.indrelid = c.oid`,
+  'i.relname',
+)
+
+/** Bit 4 of the type of a trigger is UPDATE. */
+const triggers = allOf(
+  `pg_catalog.jsonb_build_object('name', t.tgname, 'function', t.tgfoid::regproc::text, 'firesOnUpdate', t.tgtype & 16 <> 0)`,
+  `pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal`,
+  't.tgname',
+)
+
+const views = allOf(
+  `v.name`,
+  `(select distinct w.oid::regclass::text as name from pg_catalog.pg_depend d join pg_catalog.pg_rewrite r on r.oid = d.objid
+     join pg_catalog.pg_class w on w.oid = r.ev_class
+     where d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+       and d.refobjid = c.oid and w.relkind in ('v', 'm')) v`,
+  'v.name',
+)
+
+const policies = allOf(
+  `pg_catalog.jsonb_build_object('name', p.polname, 'isRestrictive', not p.polpermissive)`,
+  'pg_catalog.pg_policy p where p.polrelid = c.oid',
+  'p.polname',
+)
+
+const findTables = `
+select c.relname as name,
+  case when c.relkind = 'f' then 'foreign' when c.relpersistence = 'u' then 'unlogged' when c.relkind = 'p' then 'partitioned'
+    when exists (select from pg_catalog.pg_inherits h where h.inhrelid = c.oid or h.inhparent = c.oid) then 'inherited'
+    else 'table' end as form,
+  case when c.reltuples >= 0 then c.reltuples::float8 end as rows,
+  pg_catalog.pg_total_relation_size(c.oid)::float8 as bytes,
+  ${columns} as columns,
+  coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",
+  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${indexes} as indexes, ${triggers} as triggers, ${views} as views,
+  ${policies} as policies, c.relforcerowsecurity as "isForced"
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = $1 and c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not c.relispartition
+  -- What an extension made is not somebody's.
+  and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+order by c.relname`
+
+const findDefinerFunctions = `
+select p.oid::regprocedure::text as name from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+where n.nspname = $1 and p.prosecdef order by name`
+
+const findPublications = `
+select t.pubname as name, pg_catalog.jsonb_agg(t.tablename order by t.tablename) as tables
+from pg_catalog.pg_publication_tables t where t.schemaname = $1 group by t.pubname order by t.pubname`

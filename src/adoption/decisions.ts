@@ -1,0 +1,84 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { InvalidInputError } from '../core/errors.js'
+import { parseInput } from '../core/values.js'
+
+const name = z.string().min(1).max(63)
+
+const organizations = z.union([
+  /** Its rows are the organizations. */
+  z.strictObject({ table: name, id: name }),
+  /** Every row belongs to one organization. */
+  z.strictObject({ constant: z.strictObject({ name: z.string().min(1), slug: z.string().min(1) }) }),
+  /** Each row of this table, of people, becomes an organization. */
+  z.strictObject({ personal: z.strictObject({ table: name, id: name }) }),
+])
+/** What becomes an organization. */
+export type Organizations = z.output<typeof organizations>
+
+const way = z.union([
+  z.literal('constant'),
+  /** A column that holds the id of the organization. */
+  z.strictObject({ column: name }),
+  /** A column that holds another unique column of the organization, such as an id of a provider. */
+  z.strictObject({ mapped: z.strictObject({ column: name, to: name }) }),
+  /** A foreign key: a row belongs where the row belongs to which it refers. */
+  z.strictObject({ parent: name }),
+  /** A pair of columns that names a table and a row of it. */
+  z.strictObject({
+    polymorphic: z.strictObject({ type: name, id: name, tables: z.record(z.string(), name) }),
+  }),
+])
+/** How a row leads to its organization. */
+export type Way = z.output<typeof way>
+
+const unreached = z.union([
+  /** The rows get an organization of this slug. */
+  z.strictObject({ constant: name }),
+  /** The rows get the organization of the person that this column names. */
+  z.strictObject({ personal: name }),
+  /** The rows are moved into a table beside this one, from which the way back puts them in again. */
+  z.literal('quarantine'),
+])
+
+const table = z.strictObject({
+  kind: z.enum(['tenant', 'organizations', 'people', 'shared', 'left']),
+  way: way.optional(),
+  /** What becomes of the rows that the way does not reach. */
+  unreached: unreached.optional(),
+  /** Keys that are to be unique in each organization. */
+  unique: z.array(z.array(name).min(1)).optional(),
+  /** Foreign keys that may lead into another organization. */
+  crossing: z.array(name).optional(),
+})
+export type TableDecision = z.output<typeof table>
+
+const decisions = z.object({
+  version: z.literal(1),
+  schema: name,
+  organizations: organizations.nullable(),
+  tables: z.record(z.string(), table),
+})
+/** The part of tenantry.adopt.json that is the reader's to write. */
+export type Decisions = z.output<typeof decisions>
+
+/** Undefined where there is no file. What was found in an earlier run is left out. Refuses the decisions about another schema. */
+export async function readDecisions(path: string, schema: string): Promise<Decisions | undefined> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  const read = parseInput(decisions, value)
+  if (read.schema !== schema)
+    throw new InvalidInputError('--schema', `is ${schema}, and ${path} is about the schema ${read.schema}`)
+  return read
+}
