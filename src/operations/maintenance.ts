@@ -86,13 +86,7 @@ export class Maintenance {
     const partitions = await checkPartitions(this.work)
     const { rows, isComplete, notSealed } = pass
     const hasKeys = this.work.chainKeys !== undefined
-    return { rows, isComplete, hasKeys, sealingStopped: await this.whyStopped(pass), notSealed, partitions }
-  }
-
-  private async whyStopped({ hasWrongKey }: Pass): Promise<Maintained['sealingStopped']> {
-    if (hasWrongKey) return 'wrong key'
-    if (this.work.chainKeys !== undefined) return null
-    return (await hasStoppedSealing(this.work.scopeAbout(undefined))) ? 'no keys' : null
+    return { rows, isComplete, hasKeys, sealingStopped: await whyStopped(this.work, pass), notSealed, partitions }
   }
 
   private async record({ rows, isComplete, notSealed }: Pass): Promise<void> {
@@ -100,6 +94,12 @@ export class Maintenance {
     const metadata = () => ({ rows, isComplete, ...notSealedFacts(notSealed) })
     await operate(this.work, 'maintenance.run', undefined, () => Promise.resolve(), { metadata })
   }
+}
+
+async function whyStopped(work: SystemWork, { hasWrongKey }: Pass): Promise<Maintained['sealingStopped']> {
+  if (hasWrongKey) return 'wrong key'
+  if (work.chainKeys !== undefined) return null
+  return (await hasStoppedSealing(work.scopeAbout(undefined))) ? 'no keys' : null
 }
 
 const hasStoppedSealing = (scope: Scope): Query<boolean> =>

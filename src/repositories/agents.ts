@@ -17,20 +17,28 @@ import {
   type NewAgent,
   newAgent,
 } from '../schema/agents.js'
+import { type OrganizationLlm, organizationLlms } from '../schema/llms.js'
 import { type Project, projects } from '../schema/projects.js'
 import { referencesTo } from '../schema/references.js'
 import * as shape from '../schema/shared/shapes.js'
 import { type Task, tasks } from '../schema/tasks.js'
-import { organizationTools } from '../schema/tools.js'
+import { type OrganizationTool, organizationTools } from '../schema/tools.js'
 
 export interface AgentRelations {
+  readonly llm: OrganizationLlm | null
   readonly project: Project | null
   readonly tasks: Task[]
+  readonly tools: OrganizationTool[]
 }
 
 const options = {
   references: referencesTo(agents, [tasks]),
-  includes: { project: { one: projects, by: 'projectId' }, tasks: { many: tasks, by: 'agentId' } },
+  includes: {
+    llm: { one: organizationLlms, by: 'organizationLlmId', permission: 'llms' },
+    project: { one: projects, by: 'projectId' },
+    tasks: { many: tasks, by: 'agentId' },
+    tools: { many: organizationTools, through: agentTools, permission: 'tools' },
+  },
 }
 
 const copyName = newAgent.pick({ username: true, name: true }).partial({ name: true })

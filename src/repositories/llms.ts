@@ -5,6 +5,7 @@ import { ScopedRepository } from '../core/scoped-repository.js'
 import { parseInput } from '../core/values.js'
 import { agents } from '../schema/agents.js'
 import {
+  type Llm,
   type LlmConfiguration,
   llmConfiguration,
   llms,
@@ -18,7 +19,16 @@ import { referencesTo } from '../schema/references.js'
 import type { Secret } from '../schema/shared/secret.js'
 import { planOf } from '../core/statements/table-plan.js'
 
-const options = { permission: 'llms', references: referencesTo(organizationLlms, [agents]) }
+export interface LlmRelations {
+  /** The language model of the catalog, with its key and name. */
+  readonly llm: Llm | null
+}
+
+const options = {
+  permission: 'llms',
+  references: referencesTo(organizationLlms, [agents]),
+  includes: { llm: { one: llms, by: 'llmId' } },
+}
 
 type Configuration = ReturnType<typeof readConfiguration>
 
@@ -33,7 +43,7 @@ interface Found {
  * The language models that the organization has configured, one row for each of the catalog. Keys are stored encrypted, and only
  * `reveal` gives them.
  */
-export class Llms extends ScopedRepository<OrganizationLlm> {
+export class Llms extends ScopedRepository<OrganizationLlm, LlmRelations> {
   constructor(scope: Scope) {
     super(scope, organizationLlms, options)
   }

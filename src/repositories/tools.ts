@@ -12,13 +12,19 @@ import {
   newOrganizationTool,
   type OrganizationTool,
   organizationTools,
+  type Tool,
   type ToolConfig,
   toolConfiguration,
   toolToEnable,
   tools,
 } from '../schema/tools.js'
 
-const options = { permission: 'tools' }
+export interface ToolRelations {
+  /** The tool of the catalog, with its key and name. */
+  readonly tool: Tool | null
+}
+
+const options = { permission: 'tools', includes: { tool: { one: tools, by: 'toolId' } } }
 
 interface InCatalog {
   readonly toolId: string
@@ -28,7 +34,7 @@ interface InCatalog {
 }
 
 /** The tools that the organization has enabled, one row for each of the catalog. Agents get them by `org.agents.setTools`. */
-export class Tools extends ScopedRepository<OrganizationTool> {
+export class Tools extends ScopedRepository<OrganizationTool, ToolRelations> {
   constructor(scope: Scope) {
     super(scope, organizationTools, options)
   }

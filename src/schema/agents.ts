@@ -96,7 +96,7 @@ export const agentTools = platform.table(
     ...tenantTable('agent_tools', t),
   ],
 )
-declareTable(agentTools, { kind: 'tenant', audited: true })
+declareTable(agentTools, { kind: 'tenant', audited: true, permission: 'agents' })
 
 export const newAgent = z.strictObject({
   name: shape.label(),

@@ -221,11 +221,11 @@ async function collected(value: unknown): Promise<unknown> {
   return items
 }
 
-/** The numbers and booleans anywhere in the answer. Exact decimals come as text. */
+/** The numbers and booleans anywhere in the answer. Exact numbers come as text. */
 function figuresIn(value: unknown): unknown[] {
   if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(figuresIn)
   const isFigure = ['number', 'bigint', 'boolean'].includes(typeof value)
-  return isFigure || (typeof value === 'string' && /^-?\d+\.\d+$/.test(value)) ? [value] : []
+  return isFigure || (typeof value === 'string' && /^-?\d+(?:\.\d+)?$/.test(value)) ? [value] : []
 }
 
 /** Finds rows anywhere in the answer that have another organization's id. */

@@ -381,8 +381,8 @@ test('what is not declared or does not fit is refused before anything is sent', 
     await expect(org.agents.list({ include } as never)).rejects.toEqual(expect.any(InvalidInputError))
     await expect(org.agents.get(newId(), { include } as never)).rejects.toThrow(message)
   }
-  await refused({ owner: true }, 'include.owner: is not a relation: the relations are project, tasks')
-  await refused({ owner: false }, 'include.owner: is not a relation: the relations are project, tasks')
+  await refused({ owner: true }, 'include.owner: is not a relation: the relations are llm, project, tasks, tools')
+  await refused({ owner: false }, 'include.owner: is not a relation: the relations are llm, project, tasks, tools')
   await refused({ project: null }, 'include.project: must be true or false')
   await refused({ project: {} }, 'include.project: must be true or false')
   await refused({ tasks: null }, 'include.tasks: must be true or false, or have limit, orderBy or where')

@@ -109,7 +109,7 @@ const agentsCase = {
       await all.list({ id, orderBy: 'username' }),
       await all.list({ username: { prefix: 'ad' } }),
       await listEveryWay(all, ['status', '-model'], { name: { contains: 'AD', ignoreCase: true } }),
-      await all.list({ include: { project: true, tasks: true } }),
+      await all.list({ include: { llm: true, project: true, tasks: true, tools: true } }),
     ],
     stream: (all) => all.stream({ status: 'draft' }),
     count: (all, id) => all.count({ id }),

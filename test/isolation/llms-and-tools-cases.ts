@@ -29,6 +29,7 @@ export const llmsCase = {
       await all.list({ id }),
       await all.list({ defaultModel: { prefix: 'sm' } }),
       await listEveryWay(all, ['defaultModel', '-createdAt']),
+      await all.list({ include: { llm: true } }),
     ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ defaultModel: null }),
@@ -61,7 +62,11 @@ export const toolsCase = {
   },
   calls: {
     ...reads('enabled', 'createdAt'),
-    list: async (all, id) => [await all.list({ id }), await listEveryWay(all, ['-createdAt', 'toolId'])],
+    list: async (all, id) => [
+      await all.list({ id }),
+      await listEveryWay(all, ['-createdAt', 'toolId']),
+      await all.list({ include: { tool: true } }),
+    ],
     stream: (all) => all.stream(),
     count: (all) => all.count({ enabled: true }),
     exists: (all, id) => all.exists({ id }),

@@ -67,3 +67,22 @@ test('of two keys of one name the one that wraps and the one that seals are judg
     other,
   )
 })
+
+test('entries that somebody planted beside the sealed ones make no key wrong', async () => {
+  const keys = key('e', 6)
+  const provider = keyringProvider(loadKeyring(key('f', 7)))
+  const org = await withKeys(keys, newOrganization, provider)
+  const seal = () => withKeys(keys, (system) => system.audit.seal(org), provider)
+  await seal()
+  await database.admin.query(
+    `insert into platform.audit_logs (org_id, id, event_type, seq, prev_hash, hash)
+     select s.org_id, gen_random_uuid(), 'planted', s.seq - n % 3, '', substring(s.hash, 1, 2) || sha256(n::text::bytea)
+     from platform.audit_seals s, generate_series(0, 99) n where s.org_id = $1`,
+    [org],
+  )
+  await database.admin.query(
+    `insert into platform.audit_logs (org_id, id, event_type) values ($1, gen_random_uuid(), 'real')`,
+    [org],
+  )
+  expect(await seal()).toMatchObject({ entries: 1 })
+})

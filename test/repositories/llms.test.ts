@@ -4,7 +4,7 @@ import { ForbiddenError, InvalidInputError, NotFoundError } from '../../src/core
 import { newId } from '../../src/core/ids.js'
 import { Secret } from '../../src/schema/shared/secret.js'
 import { contend, race } from '../support/contenders.js'
-import { useTeams } from '../support/use-teams.js'
+import { newActor, useTeams } from '../support/use-teams.js'
 
 const teams = useTeams()
 
@@ -148,4 +148,27 @@ describe('at once', () => {
     expect(won.map(({ defaultModel, models }) => ({ defaultModel, models }))).toEqual(Array(10).fill(outcome))
     expect(lost.map(String)).toEqual(Array(10).fill(expect.stringContaining(refusal)))
   })
+})
+
+test('an agent comes with its model and its tools, and these with their rows of the catalog', async () => {
+  const { llm, team, llms } = await newModel()
+  const key = `tool-${newId()}`
+  await teams.system().catalog.tools.upsert({ key, name: 'Search', inputSchema: {} })
+  const configured = await llms.configure({ llm, apiKey: 'marker' })
+  const tool = await team.org.tools.enable(key)
+  const { id } = await team.org.agents.create({ name: 'Ada', username: 'ada', organizationLlmId: configured.id })
+  await team.org.agents.setTools(id, [tool.id])
+  const agent = await team.org.agents.get(id, { include: { llm: true, tools: true } })
+  expect(agent).toMatchObject({ llm: configured, tools: [tool] })
+  expect(JSON.stringify(agent)).not.toContain('marker')
+  expect((await llms.list({ include: { llm: true } })).items).toMatchObject([{ llm: { key: llm, name: 'Model' } }])
+  const tools = await team.org.tools.list({ include: { tool: true } })
+  expect(tools.items).toMatchObject([{ id: tool.id, tool: { key, name: 'Search' } }])
+
+  const reader = await newActor(team, ['agents:read', 'llms:read'])
+  expect((await reader.agents.get(id, { include: { llm: true } })).llm).toEqual(configured)
+  await expect(reader.agents.get(id, { include: { tools: true } })).rejects.toEqual(new ForbiddenError('tools:read'))
+  const other = await newActor(team, ['agents:read', 'tools:read'])
+  expect((await other.agents.get(id, { include: { tools: true } })).tools).toEqual([tool])
+  await expect(other.agents.get(id, { include: { llm: true } })).rejects.toEqual(new ForbiddenError('llms:read'))
 })
