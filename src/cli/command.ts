@@ -69,16 +69,16 @@ export function asOwner<T>(
   return connected(ownersPlace(embedded === undefined ? undefined : resolve(cwd, embedded), env), work)
 }
 
+export const embeddedOption = {
+  type: 'string',
+  requiresArg: true,
+  normalize: true,
+  describe: 'Use the embedded database (PGlite) in this directory and ignore the environment',
+} as const
+
 /** The options of commands that connect as the owner. */
 export const connecting = <Args extends GlobalOptions>(command: Argv<Args>) =>
-  command
-    .option('embedded', {
-      type: 'string',
-      requiresArg: true,
-      normalize: true,
-      describe: 'Use the embedded database (PGlite) in this directory and ignore the environment',
-    })
-    .epilogue(ownersEnvironment)
+  command.option('embedded', embeddedOption).epilogue(ownersEnvironment)
 
 export const ownersEnvironment = [
   'Environment:',

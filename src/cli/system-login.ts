@@ -1,10 +1,11 @@
+import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import type { Argv } from 'yargs'
 import { InvalidInputError, NotFoundError } from '../core/errors.js'
 import type { Organization } from '../schema/organizations.js'
 import type { System } from '../system.js'
-import type { Context, GlobalOptions } from './command.js'
+import { type Context, embeddedOption, type GlobalOptions } from './command.js'
 import { loginsPlace } from './sessions.js'
 
 interface SystemArguments {
@@ -22,12 +23,7 @@ export const systemOptions = <Args extends GlobalOptions>(command: Argv<Args>) =
       requiresArg: true,
       describe: 'The url of the login of the system, instead of the one in the environment',
     })
-    .option('embedded', {
-      type: 'string',
-      requiresArg: true,
-      normalize: true,
-      describe: 'Use the embedded database (PGlite) in this directory and ignore the environment',
-    })
+    .option('embedded', embeddedOption)
     .option('actor', {
       type: 'string',
       requiresArg: true,
@@ -63,7 +59,9 @@ export async function withSystem<T>(
   const { cwd, env } = context
   const { openingOptions } = await import('./config-file.js')
   const place =
-    embedded === undefined ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env) : { embedded: resolve(cwd, embedded) }
+    embedded === undefined
+      ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env)
+      : { embedded: existingDirectory(cwd, embedded) }
   const masterKeys = {
     keyring: findKeyring(cwd, env),
     provider: () => {
@@ -80,6 +78,13 @@ export async function withSystem<T>(
   } finally {
     await opened.close()
   }
+}
+
+/** The directory of an embedded database. Throws where there is none: a misspelt name would become a database. */
+export function existingDirectory(cwd: string, given: string): string {
+  const directory = resolve(cwd, given)
+  if (existsSync(directory)) return directory
+  throw new InvalidInputError('--embedded', `there is no ${given}: make it by tenantry migrate up --embedded ${given}`)
 }
 
 function account(): string {

@@ -56,15 +56,19 @@ function verdict(findings: readonly boolean[]): boolean | undefined {
  * vouch for its wrapping where there are data keys that it does not open.
  */
 async function findingsOf(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<boolean[]> {
-  const opened = use === 'wrap' || !keys.hasKeyProvider ? await opensDataKeys(scope, keys.dataKeys, id) : []
+  const opened = use === 'wrap' || !keys.hasKeyProvider ? await opensDataKeys(scope, keys, id) : []
   if (opened.includes(true) || (use === 'wrap' && (keys.hasKeyProvider || opened.length > 1))) return opened
   return [...opened, ...(await madeHashes(scope, keys.chainKeys, id))]
 }
 
-/** Ends with the first that opens: a key service is asked over the network. */
-async function opensDataKeys(scope: Scope, dataKeys: DataKeys, id: string): Promise<boolean[]> {
+/** Ends with the first that opens. A key service is asked over the network, so at most five times. */
+async function opensDataKeys(
+  scope: Scope,
+  { dataKeys, hasKeyProvider }: KeysOfProcess,
+  id: string,
+): Promise<boolean[]> {
   if (!dataKeys.provider.ids.includes(id)) return []
-  const wrapped = await ask(scope, findWrapped, [id], ({ rows }) =>
+  const wrapped = await ask(scope, findWrapped, [id, hasKeyProvider ? 5 : 100], ({ rows }) =>
     rows.map(([orgId, keyId, bytes]) => ({ orgId, keyId, masterKeyId: id, wrapped: bytes }) as StoredKey),
   )
   const findings: boolean[] = []
@@ -101,7 +105,7 @@ const lastSealed = (scope: Scope, key: ChainKey): Query<SealedEntry[]> =>
   )
 
 const findWrapped = statement(
-  `select org_id, id, wrapped from platform.org_keys where wrapped is not null and kek_id = $1::text limit 5`,
+  `select org_id, id, wrapped from platform.org_keys where wrapped is not null and kek_id = $1::text limit $2::bigint`,
   'read',
 )
 

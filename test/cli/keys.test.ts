@@ -110,9 +110,23 @@ test('a command uses the key file of its folder in development, and never makes 
 test('works on an embedded database', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'tenantry-keys-'))
   const where = ['--embedded', join(directory, 'data')]
+  expect(await keys(['ensure', ...where])).toMatchObject({
+    code: 2,
+    stderr: containing('make it by tenantry migrate up'),
+  })
+  expect(existsSync(join(directory, 'data'))).toBe(false)
+  expect(await tenantry(['migrate', 'up', ...where])).toMatchObject({ code: 0 })
   expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: 'Every organization has a key.\n' })
   await createOrganization({ embedded: join(directory, 'data') })
   expect(await keys(['ensure', ...where])).toMatchObject({ code: 0, stdout: '1 organization got a key\n' })
   expect(await keys(['rotate', ...where])).toMatchObject({ code: 0 })
+
+  expect(await tenantry(['seed', ...where])).toMatchObject({ code: 0 })
+  const on = (command: string) => tenantry([...command.split(' '), ...where], { env })
+  expect(await on('org create acme --owner ada@acme.example')).toMatchObject({ code: 0 })
+  expect(await on('key create --org acme --name ci --role developer --scopes agents:read')).toMatchObject({
+    code: 0,
+    stdout: containing('tk_live_'),
+  })
   await rm(directory, { recursive: true })
 })

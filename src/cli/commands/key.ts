@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import { InvalidInputError, NotFoundError } from '../../core/errors.js'
 import type { Org } from '../../org.js'
 import type { AddCommand } from '../command.js'
-import { usageOf } from '../command.js'
+import { embeddedOption, usageOf } from '../command.js'
 import { loginsPlace } from '../sessions.js'
+import { existingDirectory } from '../system-login.js'
 
 export const addKey: AddCommand = (program, run) =>
   program.command('key', 'Creates API keys', (group) =>
@@ -52,6 +53,7 @@ const addCreate: AddCommand = (group, run) =>
           requiresArg: true,
           describe: "The url of the application's login, instead of the one in the environment",
         })
+        .option('embedded', embeddedOption)
         .epilogue(
           [
             'Environment:',
@@ -63,7 +65,7 @@ const addCreate: AddCommand = (group, run) =>
           '$0 key create --org acme --name ci --role developer --scopes agents:read,agents:write',
           'for a service',
         ),
-    run(async ({ org: slug, name, scopes, member, role, rate, url }, context) => {
+    run(async ({ org: slug, name, scopes, member, role, rate, url, embedded }, context) => {
       if ((member === undefined) === (role === undefined)) {
         throw new InvalidInputError('', 'Pass either --member <address of a member> or --role <role of a new service>')
       }
@@ -74,9 +76,12 @@ const addCreate: AddCommand = (group, run) =>
       const hasKeys = hasGivenKeys(context.env)
       // Otherwise the tenancy would make keys that no server has.
       neededKeyring(context.cwd, context.env)
-      const place = loginsPlace(url, 'DATABASE_URL', context.env)
+      const place =
+        embedded === undefined
+          ? loginsPlace(url, 'DATABASE_URL', context.env)
+          : { embedded: existingDirectory(context.cwd, embedded) }
       const tenancy = await openTenancy({
-        url: 'url' in place ? place.url : undefined,
+        ...('url' in place ? { url: place.url } : { embedded: place.embedded }),
         keys: hasKeys ? context.env.TENANTRY_KEYS : { file: join(context.cwd, '.tenantry', 'keys') },
         ...openingOptions(project),
       })
