@@ -1,7 +1,6 @@
 import type { Catalog, CatalogTable } from './catalog.js'
 import type { Decisions } from './decisions.js'
 import type { Finding } from './findings.js'
-import { quoted } from './owners.js'
 
 /** What the catalog alone tells of the tables that are not left as they are. */
 export function catalogFindings(catalog: Catalog, { tables }: Decisions): Finding[] {
@@ -92,7 +91,7 @@ function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[]
       .map(({ name: index, bytes, scans, leaking }) =>
         note(
           'index',
-          `${quoted(index)} of ${name} (${Math.round(bytes / 1024)} kB, ${scans} scans) is not used under row security: ${leaking.join(', ')}`,
+          `${index} of ${name} (${Math.round(bytes / 1024)} kB, ${scans} scans) is not used under row security: ${leaking.join(', ')}`,
         ),
       ),
   ]

@@ -13,8 +13,6 @@ export interface Catalog {
 export interface CatalogTable {
   readonly name: string
   readonly form: 'table' | 'partitioned' | 'unlogged' | 'foreign' | 'inherited'
-  /** As the last ANALYZE estimated it. Undefined where there was none. */
-  readonly rows: number | undefined
   /** With its indexes. */
   readonly bytes: number
   readonly columns: readonly CatalogColumn[]
@@ -40,22 +38,17 @@ export interface CatalogKey {
   readonly name: string
   /** Its columns and expressions, as the server prints them. */
   readonly columns: readonly string[]
-  readonly hasExpressions: boolean
   readonly where: string | null
-  /** Whether two nulls are a duplicate. */
-  readonly countsNulls: boolean
 }
 
 export interface CatalogReference {
   readonly name: string
   readonly columns: readonly string[]
   readonly target: { readonly schema: string; readonly table: string; readonly columns: readonly string[] }
-  readonly isValidated: boolean
 }
 
 export interface CatalogIndex {
   readonly name: string
-  readonly method: string
   readonly bytes: number
   /** Since the statistics were reset. */
   readonly scans: number
@@ -76,7 +69,7 @@ export async function readCatalog(session: Session, schema: string): Promise<Cat
   const publications = await session.query<Catalog['publications'][number]>(findPublications, [schema])
   return {
     schema,
-    tables: tables.map((table) => ({ ...table, rows: table.rows ?? undefined })),
+    tables,
     definerFunctions: functions.map(({ name }) => name),
     publications,
   }
@@ -95,14 +88,11 @@ const columns = allOf(
   'a.attnum',
 )
 
-/** Postgres 14 has no NULLS NOT DISTINCT, so the column is read by its name. */
 const uniqueKeys = allOf(
   `pg_catalog.jsonb_build_object('name', i.relname,
      'columns', (select pg_catalog.jsonb_agg(pg_catalog.pg_get_indexdef(x.indexrelid, n, false) order by n)
        from pg_catalog.generate_series(1, x.indnkeyatts::int) n),
-     'hasExpressions', x.indexprs is not null,
-     'where', pg_catalog.pg_get_expr(x.indpred, x.indrelid),
-     'countsNulls', coalesce((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false))`,
+     'where', pg_catalog.pg_get_expr(x.indpred, x.indrelid))`,
   `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
    where x.indrelid = c.oid and x.indisunique and not x.indisprimary and x.indisvalid`,
   'i.relname',
@@ -112,8 +102,7 @@ const foreignKeys = allOf(
   `pg_catalog.jsonb_build_object('name', f.conname, 'columns', ${namesOf('f.conkey')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
-       join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)),
-     'isValidated', f.convalidated)`,
+       join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)))`,
   `pg_catalog.pg_constraint f join pg_catalog.pg_class t on t.oid = f.confrelid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
    where f.conrelid = c.oid and f.contype = 'f' and f.conparentid = 0`,
   'f.conname',
@@ -136,9 +125,9 @@ const leaking = `(
     ) found)`
 
 const indexes = allOf(
-  `pg_catalog.jsonb_build_object('name', i.relname, 'method', m.amname, 'bytes', pg_catalog.pg_relation_size(i.oid),
+  `pg_catalog.jsonb_build_object('name', i.relname, 'bytes', pg_catalog.pg_relation_size(i.oid),
      'scans', coalesce(pg_catalog.pg_stat_get_numscans(i.oid), 0), 'leaking', coalesce(${leaking}, '[]'))`,
-  `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid join pg_catalog.pg_am m on m.oid = i.relam
+  `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
    where x.indrelid = c.oid`,
   'i.relname',
 )
@@ -170,7 +159,6 @@ select c.relname as name,
   case when c.relkind = 'f' then 'foreign' when c.relpersistence = 'u' then 'unlogged' when c.relkind = 'p' then 'partitioned'
     when exists (select from pg_catalog.pg_inherits h where h.inhrelid = c.oid or h.inhparent = c.oid) then 'inherited'
     else 'table' end as form,
-  case when c.reltuples >= 0 then c.reltuples::float8 end as rows,
   pg_catalog.pg_total_relation_size(c.oid)::float8 as bytes,
   ${columns} as columns,
   coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",

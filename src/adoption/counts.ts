@@ -1,6 +1,8 @@
+import pg from 'pg'
+import { quoted } from '../core/statements/column-plan.js'
 import type { Session } from '../database/session.js'
 import type { CatalogReference, CatalogTable } from './catalog.js'
-import { type Owner, type Owners, quoted } from './owners.js'
+import type { Owner, Owners } from './owners.js'
 
 /** How many rows, and the primary keys of at most twenty of them. */
 export interface Rows {
@@ -23,7 +25,7 @@ const sampleSize = 20
 const keyOf = ({ primaryKey }: CatalogTable, alias: string) =>
   primaryKey.length === 0
     ? `${alias}.ctid::text`
-    : `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `'${name.replaceAll("'", "''")}', ${alias}.${quoted(name)}`).join(', ')})`
+    : `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `${pg.escapeLiteral(name)}, ${alias}.${quoted(name)}`).join(', ')})`
 
 export async function countRows(session: Session, owners: Owners, table: CatalogTable): Promise<TableCounts> {
   const owner = owners.ownerOf(table, 't')

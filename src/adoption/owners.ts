@@ -1,4 +1,6 @@
+import pg from 'pg'
 import { InvalidInputError } from '../core/errors.js'
+import { quoted } from '../core/statements/column-plan.js'
 import type { Catalog, CatalogTable } from './catalog.js'
 import type { Decisions, Way } from './decisions.js'
 import { rootOf } from './ways.js'
@@ -12,9 +14,6 @@ export interface Owner {
   /** Whether the row names no parent at all. Another row without an organization names one that is not there. */
   readonly namesNothing: string
 }
-
-export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
 /** Writes the queries about one schema, as it is decided. */
 export class Owners {
@@ -110,7 +109,7 @@ export class Owners {
         throw new InvalidInputError(`tables.${table.name}.way`, `${name} has no primary key of one column`)
       const parent = this.alias()
       const owner = this.ownerOf(target, parent, seen)
-      const on = `${alias}.${quoted(type)}::text = ${literal(word)} and ${parent}.${quoted(key)}::text = ${alias}.${quoted(id)}::text`
+      const on = `${alias}.${quoted(type)}::text = ${pg.escapeLiteral(word)} and ${parent}.${quoted(key)}::text = ${alias}.${quoted(id)}::text`
       return owner && { ...owner, joins: ` left join ${this.from(name, parent)} on ${on}${owner.joins}` }
     })
     if (owners.length === 0 || owners.includes(undefined)) return undefined

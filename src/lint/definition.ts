@@ -131,9 +131,11 @@ export function sqlText(value: SQL): SqlText {
   return { text: sql.replace(/\s+/g, ' ').trim(), bound: params.length > 0 }
 }
 
-/** The column of an expression that only names it and `collate "C"`. */
-const sortedByBytes = (expression: SQL): string | undefined =>
-  /^(?:"?\w+"?\.)*"?(\w+)"? collate "C"$/i.exec(sqlText(expression).text)?.[1]
+/** Also that of an expression which only names a column and `collate "C"`. */
+function indexedColumn(column: object): string | undefined {
+  if (is(column, IndexedColumn)) return column.name
+  return is(column, SQL) ? /^(?:"?\w+"?\.)*"?(\w+)"? collate "C"$/i.exec(sqlText(column).text)?.[1] : undefined
+}
 
 function ownerOf(fullName: string, facts: TableFacts | undefined): OwnerColumn | undefined {
   if (fullName === organizationsTable) return undefined
@@ -156,11 +158,10 @@ function keysOf(table: PgTable): Key[] {
     ...uniqueConstraints.map((key) => constraint('unique', key.name, key.columns)),
     ...indexes.map(({ config }): Key => {
       const plain = config.columns.map((column) => (is(column, IndexedColumn) ? column : undefined))
-      const indexed = (column: object) => (is(column, SQL) ? sortedByBytes(column) : undefined)
       return {
         kind: config.unique ? 'unique index' : 'index',
         name: config.name,
-        columns: config.columns.map((column, place) => plain[place]?.name ?? indexed(column)),
+        columns: config.columns.map(indexedColumn),
         ascending: plain.every(
           (column) => column?.indexConfig.order !== 'desc' && column?.indexConfig.nulls !== 'first',
         ),

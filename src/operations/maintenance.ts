@@ -45,8 +45,8 @@ export interface Maintained {
   /** False without master keys: no audit entries are sealed then. */
   readonly hasKeys: boolean
   /**
-   * Why entries wait where others were sealed before: the keys are missing from the environment, or the active one is not that of this
-   * database. Otherwise null.
+   * Why new audit entries are not sealed though others were before: there are no keys, or the active one is not that of this database.
+   * Otherwise null.
    */
   readonly sealingStopped: 'no keys' | 'wrong key' | null
   /** The organizations of which an audit entry could not be sealed, even alone. Everything else was done. */

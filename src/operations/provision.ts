@@ -5,6 +5,7 @@ import { newId } from '../core/ids.js'
 import { planned } from '../core/planned.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
+import type { DataKeys } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
 import { parseInput } from '../core/values.js'
@@ -63,7 +64,7 @@ export async function provision(work: SystemWork, values: NewProvision): Promise
     const id = newId()
     const about = { kind: 'org', id } as const
     const made = async (scope: Scope): Promise<Provisioned> =>
-      (await knownBy(scope, asked)) ?? { organization: await make(scope, id, asked, work), isNew: true }
+      (await knownBy(scope, asked)) ?? { organization: await make(scope, id, asked, work.dataKeys), isNew: true }
     return operate(work, 'organizations.provision', about, made, { targetOf: ({ organization }) => organization.id })
   }
   try {
@@ -106,9 +107,9 @@ function digestOfAsked(asked: Provision): Buffer {
   )
 }
 
-async function make(scope: Scope, id: string, asked: Provision, work: SystemWork): Promise<Organization> {
+async function make(scope: Scope, id: string, asked: Provision, dataKeys: DataKeys): Promise<Organization> {
   // First, since a key service may take a while, and nothing is locked yet.
-  const dataKey = await newKey(work.dataKeys, id)
+  const dataKey = await newKey(dataKeys, id)
   const { key, plan, owner, trialEndsAt, allowUserManagement = true, ...values } = asked
   const organization = await new ScopedTable<Organization>(scope, organizations).insertRow(newOrganization, values, {
     managed: {

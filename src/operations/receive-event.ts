@@ -1,7 +1,7 @@
 import { databaseTime } from '../core/database-time.js'
-import type { Query } from '../core/query.js'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
+import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
 import { ScopedTable } from '../core/scoped-table.js'
 import { ownStatement } from '../core/statements/own-statements.js'

@@ -107,10 +107,7 @@ describe('without decisions', () => {
         ['attention', 'everything sends the rows of every organization in tasks'],
         ['attention', expect.stringContaining('shop.busy reads projects')],
         ['attention', expect.stringContaining('touched of projects calls shop.touch on updates')],
-        [
-          'attention',
-          expect.stringMatching(/"projects_lower" of projects .* is not used under row security: lower\(\)/),
-        ],
+        ['attention', expect.stringMatching(/projects_lower of projects .* is not used under row security: lower\(\)/)],
       ]),
     )
   })
