@@ -135,12 +135,17 @@ class Attempt<Repository> {
     ]
   }
 
-  /** Both organizations have the same id: only our row may change. */
+  /**
+   * Both organizations have the same id: only our row may change. Their rows come first, in tables and in indexes, so that what reads
+   * one row of any organization gets theirs.
+   */
   async twin(name: keyof ContractCalls<Repository>): Promise<string[]> {
-    const ours = await this.newOrganization()
     const theirs = await this.newOrganization()
+    const ours = await this.newOrganization()
     const id = await this.make(name, ours)
     for (const table of this.one.tables) await this.copy(table, ours, theirs)
+    for (const table of this.one.tables)
+      await this.admin.query(`update ${sqlOf(table)} set org_id = org_id where org_id = $1`, [ours])
     const before = await this.photograph(theirs)
     const { value, error, queries } = await this.call(name, ours, id)
     return [

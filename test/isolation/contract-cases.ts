@@ -12,6 +12,7 @@ import {
   agentTools,
   auditLogs,
   organizationFeatureFlags,
+  organizationLlms,
   organizationTools,
   projects,
   schedules,
@@ -92,18 +93,33 @@ const flagsCase = {
 
 const agentsCase = {
   repository: Agents,
-  tables: [projects, organizationTools, agents, agentTools, tasks],
+  tables: [projects, organizationLlms, organizationTools, agents, agentTools, tasks],
   make: async (org, admin) => {
-    const { id } = await org.agents.create({ name: 'Ada', username: 'ada' })
+    const llm = newId()
+    await admin.query(`insert into platform.llms (id, key, name, provider) values ($1, $2, $2, 'acme')`, [
+      llm,
+      `llm_${llm}`,
+    ])
+    await admin.query('insert into platform.organization_llms (org_id, id, llm_id) values ($1, $2, $2)', [org.id, llm])
+    const { id } = await org.agents.create({ name: 'Ada', username: 'ada', organizationLlmId: llm })
     // A tool of the organization, with the id of the agent.
     await admin.query('insert into platform.tools (id, key, name) values ($1, $2, $2)', [id, `tool_${id}`])
     await admin.query('insert into platform.organization_tools (org_id, id, tool_id) values ($1, $2, $2)', [org.id, id])
+    await admin.query('insert into platform.agent_tools (org_id, agent_id, organization_tool_id) values ($1, $2, $2)', [
+      org.id,
+      id,
+    ])
     await org.tasks.enqueue({ kind: 'greet', agentId: id })
     await org.agents.create({ name: 'Adam', username: 'adam' })
     return id
   },
   calls: {
-    ...reads('status', 'username', { project: true, tasks: { where: { kind: 'greet' }, limit: 3 } }),
+    ...reads('status', 'username', {
+      llm: true,
+      project: true,
+      tasks: { where: { kind: 'greet' }, limit: 3 },
+      tools: true,
+    }),
     sum: (all) => all.sum('revision'),
     list: async (all, id) => [
       await all.list({ id, orderBy: 'username' }),
