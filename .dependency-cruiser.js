@@ -36,7 +36,7 @@ const layers = [
     because: 'A connection knows statements and errors, never what the tables mean.',
   }),
   layer('adoption', {
-    may: ['database', 'core', 'schema/shared'],
+    may: ['database', 'core'],
     because: 'It reads the tables of somebody else, and knows none of ours.',
   }),
   layer('encryption', {

@@ -1,36 +1,48 @@
 import { InvalidInputError } from '../core/errors.js'
+import { isFilteredRows, refuseFilteredRowsInSession } from '../database/row-security.js'
 import type { Session } from '../database/session.js'
 import { type Catalog, type CatalogTable, readCatalog } from './catalog.js'
 import { catalogFindings } from './catalog-findings.js'
-import { countCrossing, countDuplicates, countRows, type TableCounts, wordsIn } from './counts.js'
-import type { Decisions, TableDecision, Way } from './decisions.js'
+import { countCrossing, countDuplicates, countRows, type TableCounts } from './counts.js'
+import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
 import type { Finding } from './findings.js'
-import { Owners } from './owners.js'
-import { polymorphicPairs, proposedOrganizations, rootOf, tableMeant, waysOf } from './ways.js'
+import { assertUnique, Owners } from './owners.js'
+import { propose } from './proposals.js'
+import { polymorphicPairs, proposedOrganizations, rootOf } from './ways.js'
 
 /** What was found of a table. */
-export interface AnalysedTable extends Partial<TableCounts> {
+export interface FoundTable extends Partial<TableCounts> {
+  /** What it is taken for: as it is decided, or else as it is proposed. Undefined while neither is. */
+  readonly kind: TableDecision['kind'] | undefined
+  readonly way: Way | undefined
+  readonly isProposed: boolean
   readonly bytes: number
-  /** Every way to its organization that its keys and columns have, the best one first. */
+  /** The shortest ways to its organization, the best one first. */
   readonly ways: readonly Way[]
 }
 
 export interface Analysis {
-  /** The given ones, and those that the catalog leaves no doubt about. */
+  /** As they were given. What is proposed is not among them, so that it may be another the next time. */
   readonly decisions: Decisions
-  readonly tables: Readonly<Record<string, AnalysedTable>>
-  readonly findings: readonly Finding[]
+  readonly found: {
+    readonly organizations: Organizations | null
+    readonly tables: Readonly<Record<string, FoundTable>>
+    readonly findings: readonly Finding[]
+  }
 }
+
+type Progress = (progress: { readonly done: number; readonly total: number }) => void
 
 /**
  * Reads the catalog and the rows of a schema, and writes nothing. `given` are the decisions that somebody has taken already. Each table is
- * read once for itself and once for each of its foreign keys, in statements of their own, so that no snapshot is held for long.
+ * read once for itself, once for each of its foreign keys, and again for the keys of rows that are found, in statements of their own, so
+ * that no snapshot is held for long.
  */
 export async function analyse(
   session: Session,
   schema: string,
-  given: Decisions | undefined,
-  onProgress: (progress: { readonly done: number; readonly total: number }) => void = () => undefined,
+  given: Decisions = { version: 1, schema, organizations: null, tables: {} },
+  onProgress: Progress = () => undefined,
 ): Promise<Analysis> {
   if (schema === 'platform')
     throw new InvalidInputError(
@@ -38,91 +50,67 @@ export async function analyse(
       'platform is the schema of tenantry: where yours has that name, `alter schema platform rename to …` first',
     )
   await session.query('set session characteristics as transaction read only')
+  await session.query(refuseFilteredRowsInSession)
   const catalog = await readCatalog(session, schema)
   if (catalog.tables.length === 0) throw new InvalidInputError('--schema', `there are no tables in ${schema}`)
-  const organizations = given?.organizations ?? proposedOrganizations(catalog) ?? null
-  const ways = organizations === null ? new Map<string, readonly Way[]>() : waysOf(catalog, organizations)
-  const tables = await decidedTables(
-    session,
-    catalog,
-    { version: 1, schema, organizations, tables: given?.tables ?? {} },
-    ways,
-  )
-  const decisions: Decisions = { version: 1, schema, organizations, tables }
-  const owners = new Owners(catalog, decisions)
-  const analysed: Record<string, AnalysedTable> = {}
-  const findings: Finding[] = [...organizationFindings(decisions), ...unknownTables(catalog, decisions)]
-  for (const [done, table] of catalog.tables.entries()) {
-    onProgress({ done, total: catalog.tables.length })
-    const facts = { bytes: table.bytes, ways: ways.get(table.name) ?? [] }
-    const decision = tables[table.name]
-    if (decision === undefined) findings.push(undecided(table, catalog))
-    if (decision?.kind !== 'tenant' || table.form === 'foreign') {
-      analysed[table.name] = facts
-      continue
-    }
-    if (owners.ownerOf(table, 't') === undefined) findings.push(noWay(table))
-    const counts = await countRows(session, owners, table)
-    analysed[table.name] = { ...facts, ...counts }
-    findings.push(...(await rowFindings(session, owners, table, decision, counts)))
+  try {
+    return { decisions: given, found: await find(session, catalog, given, onProgress) }
+  } catch (error) {
+    if (!isFilteredRows(error)) throw error
+    throw new InvalidInputError('', 'row security hides rows from this login: connect as the owner of the tables')
   }
-  return { decisions, tables: analysed, findings: [...findings, ...catalogFindings(catalog, decisions)] }
 }
 
-/** A table with a way needs no decision, and neither does that of the organizations. */
-async function decidedTables(
+async function find(
   session: Session,
   catalog: Catalog,
   given: Decisions,
-  ways: ReadonlyMap<string, readonly Way[]>,
-): Promise<Record<string, TableDecision>> {
-  // Without a prototype: a table may be called `constructor`.
-  const decided = Object.assign(Object.create(null) as Record<string, TableDecision>, given.tables)
-  const root = given.organizations === null ? undefined : rootOf(given.organizations)
-  for (const { name } of catalog.tables) {
-    if (decided[name] !== undefined) continue
-    const [way] = ways.get(name) ?? []
-    if (name === root?.table) decided[name] = { kind: 'organizations' }
-    else if (way !== undefined) decided[name] = { kind: 'tenant', way }
-  }
-  // Their parents are decided first.
-  for (const table of catalog.tables) {
-    if (decided[table.name] !== undefined || root === undefined) continue
-    const way = await wayByWord(session, catalog, { ...given, tables: decided }, table)
-    if (way !== undefined) decided[table.name] = { kind: 'tenant', way }
-  }
-  return decided
-}
-
-/** Undefined where a word means no table, or one without organizations. */
-async function wayByWord(
-  session: Session,
-  catalog: Catalog,
-  decisions: Decisions,
-  table: CatalogTable,
-): Promise<Way | undefined> {
-  const [pair, ...more] = polymorphicPairs(table)
-  if (pair === undefined || more.length > 0) return undefined
+  onProgress: Progress,
+): Promise<Analysis['found']> {
+  const organizations = given.organizations ?? proposedOrganizations(catalog) ?? null
+  if (organizations === null) return { organizations, tables: {}, findings: [undecidedOrganizations] }
+  assertRoot(catalog, organizations)
+  const { tables, ways } = await propose(session, catalog, organizations, given.tables)
+  const decisions: Decisions = { ...given, organizations, tables }
   const owners = new Owners(catalog, decisions)
-  const words = await wordsIn(session, owners, table, pair.type)
-  const meant = words.map((word) => [word, tableMeant(word, catalog)] as const)
-  const known = meant.filter(
-    (one): one is [string, string] => one[1] !== undefined && owners.ownerOf(owners.tableOf(one[1]), 't') !== undefined,
-  )
-  if (words.length === 0 || known.length < words.length) return undefined
-  return { polymorphic: { ...pair, tables: Object.fromEntries(known) } }
+  const found = Object.create(null) as Record<string, FoundTable>
+  const findings: Finding[] = unknownTables(catalog, given)
+  for (const [done, table] of catalog.tables.entries()) {
+    onProgress({ done, total: catalog.tables.length })
+    const { name, bytes } = table
+    const decision = tables[name]
+    const facts = {
+      kind: decision?.kind,
+      way: decision?.way,
+      isProposed: !Object.hasOwn(given.tables, name),
+      bytes,
+      ways: ways.get(name) ?? [],
+    }
+    findings.push(...kindFindings(table, decision, catalog, organizations))
+    const isRead = decision?.kind === 'tenant' && table.form !== 'foreign' && !table.isForced
+    const counts = isRead ? await countRows(session, owners, table) : undefined
+    found[name] = { ...facts, ...counts }
+    if (counts === undefined || decision === undefined) continue
+    if (owners.ownerOf(table, 't') === undefined) findings.push(noWay(table))
+    findings.push(...(await rowFindings(session, owners, table, decision, counts)))
+  }
+  return { organizations, tables: found, findings: [...findings, ...catalogFindings(catalog, decisions)] }
 }
 
-function organizationFindings({ organizations }: Decisions): Finding[] {
-  if (organizations !== null) return []
-  return [
-    {
-      kind: 'organizations',
-      needs: 'decision',
-      message:
-        'it is not decided what becomes an organization: set "organizations" to a table, to "personal" for one of each person, or to "constant" for one that owns everything',
-    },
-  ]
+const undecidedOrganizations: Finding = {
+  kind: 'organizations',
+  needs: 'decision',
+  message:
+    'it is not decided what becomes an organization: set "organizations" to a table, to "personal" for one of each person, or to "constant" for one that owns everything',
+}
+
+function assertRoot(catalog: Catalog, organizations: Organizations): void {
+  const root = rootOf(organizations)
+  if (root === undefined) return
+  const table = catalog.tables.find(({ name }) => name === root.table)
+  if (table === undefined)
+    throw new InvalidInputError('organizations', `there is no table ${root.table} in ${catalog.schema}`)
+  assertUnique(table, root.id)
 }
 
 /** Decisions about tables that are not there: somebody misspelt a name, or the table is gone. */
@@ -137,10 +125,26 @@ function unknownTables(catalog: Catalog, { tables }: Decisions): Finding[] {
     }))
 }
 
+/** Whether the kind of the table is decided, and fits what becomes an organization. */
+function kindFindings(
+  table: CatalogTable,
+  decision: TableDecision | undefined,
+  catalog: Catalog,
+  organizations: Organizations,
+): Finding[] {
+  if (decision === undefined) return [undecided(table, catalog)]
+  const isRoot = rootOf(organizations)?.table === table.name
+  if (isRoot === (decision.kind === 'organizations')) return []
+  const message = isRoot
+    ? `${table.name} becomes the organizations, and its kind is decided to be "${decision.kind}"`
+    : `the kind of ${table.name} is decided to be "organizations", and others become the organizations`
+  return [{ table: table.name, kind: 'organizations', needs: 'decision', message }]
+}
+
 function undecided(table: CatalogTable, catalog: Catalog): Finding {
   const pairs = polymorphicPairs(table).map(({ type, id }) => `${type} with ${id}`)
   const refers = catalog.tables.filter(({ foreignKeys }) =>
-    foreignKeys.some(({ target }) => target.table === table.name),
+    foreignKeys.some(({ target }) => target.schema === catalog.schema && target.table === table.name),
   )
   const hints = [
     ...(pairs.length > 0 ? [`it names other rows by ${pairs.join(' and ')}: perhaps a "polymorphic" way`] : []),
@@ -171,7 +175,10 @@ async function rowFindings(
   { nameless, unreached }: TableCounts,
 ): Promise<Finding[]> {
   const { name } = table
-  const needs = decision.unreached === undefined ? 'decision' : 'attention'
+  const { unreached: resolution } = decision
+  if (typeof resolution === 'object' && 'personal' in resolution)
+    owners.assertColumn(table, resolution.personal, 'unreached')
+  const needs = resolution === undefined ? 'decision' : 'attention'
   const findings: Finding[] = []
   if (nameless.count > 0)
     findings.push({

@@ -2,7 +2,7 @@ import type { Catalog, CatalogTable } from './catalog.js'
 import type { Decisions } from './decisions.js'
 import type { Finding } from './findings.js'
 
-/** What the catalog alone tells of the tables that are not left as they are. */
+/** What the catalog alone tells. Tables that are left as they are, or undecided, have no findings. */
 export function catalogFindings(catalog: Catalog, { tables }: Decisions): Finding[] {
   const adopted = catalog.tables.filter(({ name }) => tables[name] !== undefined && tables[name].kind !== 'left')
   return [
@@ -13,36 +13,38 @@ export function catalogFindings(catalog: Catalog, { tables }: Decisions): Findin
       needs: 'attention',
       message: `${name} runs with the rights of its owner: it sees the rows of every organization`,
     })),
-    ...catalog.publications.map(({ name, tables: published }): Finding => ({
-      kind: 'publication',
-      needs: 'attention',
-      message: `${name} sends the rows of every organization in ${published.join(', ')}`,
-    })),
+    ...catalog.publications.flatMap(({ name, tables: published }): Finding[] => {
+      const sent = published.filter((table) => tables[table]?.kind === 'tenant')
+      if (sent.length === 0) return []
+      const message = `${name} sends the rows of every organization in ${sent.join(', ')}`
+      return [{ kind: 'publication', needs: 'attention', message }]
+    }),
   ]
 }
 
-const mend = 'or say that the table is left as it is'
+const orLeave = 'or give the table the kind "left"'
 
 function obstaclesOf(table: CatalogTable): Finding[] {
   const { name, form, primaryKey, policies, isForced } = table
   const restrictive = policies.filter(({ isRestrictive }) => isRestrictive)
   const found: (readonly [kind: string, message: string])[] = []
-  if (form === 'unlogged') found.push(['unlogged', `loses its rows in a crash: \`alter table … set logged\`, ${mend}`])
+  if (form === 'unlogged')
+    found.push(['unlogged', `loses its rows in a crash: \`alter table … set logged\`, ${orLeave}`])
   if (form === 'foreign')
-    found.push(['foreign', `is on another server, where row security does not reach: move its rows here, ${mend}`])
+    found.push(['foreign', `is on another server, where row security does not reach: move its rows here, ${orLeave}`])
   if (form === 'inherited')
-    found.push(['inheritance', `inherits or is inherited from: make partitions or separate tables of it, ${mend}`])
+    found.push(['inheritance', `inherits or is inherited from: make partitions or separate tables of it, ${orLeave}`])
   if (primaryKey.length === 0 && form !== 'foreign')
-    found.push(['no primary key', `has no primary key: add one, ${mend}`])
+    found.push(['no primary key', `has no primary key: add one, ${orLeave}`])
   if (restrictive.length > 0)
     found.push([
       'restrictive policy',
-      `has restrictive policies (${restrictive.map((one) => one.name).join(', ')}): drop them, ${mend}`,
+      `has restrictive policies (${restrictive.map((one) => one.name).join(', ')}): drop them, ${orLeave}`,
     ])
   if (isForced)
     found.push([
       'forced',
-      `has FORCE ROW LEVEL SECURITY, which binds its owner too: \`alter table … no force row level security\`, ${mend}`,
+      `has FORCE ROW LEVEL SECURITY, which binds its owner too: \`alter table … no force row level security\`, ${orLeave}`,
     ])
   return found.map(([kind, message]) => ({ table: name, kind, needs: 'mend', message: `${name} ${message}` }))
 }
@@ -56,13 +58,8 @@ function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[]
   const noUuid = columns.filter((column) => primaryKey.includes(column.name) && column.type !== 'uuid')
   const updating = triggers.filter(({ firesOnUpdate }) => firesOnUpdate)
   return [
-    ...(organization !== undefined && (!isTheWay || organization.type !== 'uuid')
-      ? [
-          note(
-            'name collision',
-            `${name}.org_id is there already, as ${organization.type}, and is not the id of its organization`,
-          ),
-        ]
+    ...(organization !== undefined && !isTheWay
+      ? [note('name collision', `${name}.org_id is there already, and is not the id of its organization`)]
       : []),
     ...(noUuid.length > 0
       ? [
@@ -79,7 +76,7 @@ function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[]
       ),
     ),
     ...views.map((view) =>
-      note('view', `${view} reads ${name} with the rights of the view's owner, who may see every organization`),
+      note('view', `${view} shows or holds rows of ${name} without row security, unless it gets \`security_invoker\``),
     ),
     ...policies
       .filter(({ isRestrictive }) => !isRestrictive)
@@ -91,7 +88,7 @@ function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[]
       .map(({ name: index, bytes, scans, leaking }) =>
         note(
           'index',
-          `${index} of ${name} (${Math.round(bytes / 1024)} kB, ${scans} scans) is not used under row security: ${leaking.join(', ')}`,
+          `${index} of ${name} (${Math.round(bytes / 1024)} kB, ${scans} scans) cannot serve under row security what is asked by ${leaking.join(', ')}`,
         ),
       ),
   ]

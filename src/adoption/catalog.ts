@@ -22,7 +22,7 @@ export interface CatalogTable {
   readonly foreignKeys: readonly CatalogReference[]
   readonly indexes: readonly CatalogIndex[]
   readonly triggers: readonly CatalogTrigger[]
-  /** Views that read it. */
+  /** Views that read it with the rights of their owner, and materialized ones. */
   readonly views: readonly string[]
   readonly policies: readonly { readonly name: string; readonly isRestrictive: boolean }[]
   readonly isForced: boolean
@@ -82,6 +82,10 @@ const namesOf = (numbers: string) => `coalesce((
 const allOf = (row: string, from: string, order: string) =>
   `coalesce((select pg_catalog.jsonb_agg(${row} order by ${order}) from ${from}), '[]')`
 
+/** A table or an index, with its partitions. */
+const tree = (alias: string) =>
+  `(select ${alias}.oid as relid union select p.relid::oid from pg_catalog.pg_partition_tree(${alias}.oid) p) part`
+
 const columns = allOf(
   `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'isNullable', not a.attnotnull)`,
   `pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped`,
@@ -108,7 +112,7 @@ const foreignKeys = allOf(
   'f.conname',
 )
 
-/** Of an index of expressions, each function in it. */
+/** Operators of the indexed types, and functions of indexed expressions. */
 const leaking = `(
     select pg_catalog.jsonb_agg(distinct leak) from (
       select p.oprname || ' on ' || pg_catalog.format_type(o.amoplefttype, null) as leak
@@ -119,14 +123,15 @@ const leaking = `(
       join pg_catalog.pg_proc f on f.oid = p.oprcode
       where not f.proleakproof and o.amoprighttype = oc.opcintype
       union all
-      -- No dependency tells of a function that Postgres brings.
+      -- pg_depend has no entry for built-in functions.
       select p.proname || '()' from pg_catalog.regexp_matches(x.indexprs::text, ':(?:op)?funcid ([0-9]+)', 'g') called(id)
       join pg_catalog.pg_proc p on p.oid = called.id[1]::oid where not p.proleakproof
     ) found)`
 
 const indexes = allOf(
-  `pg_catalog.jsonb_build_object('name', i.relname, 'bytes', pg_catalog.pg_relation_size(i.oid),
-     'scans', coalesce(pg_catalog.pg_stat_get_numscans(i.oid), 0), 'leaking', coalesce(${leaking}, '[]'))`,
+  `pg_catalog.jsonb_build_object('name', i.relname, 
+     'bytes', (select pg_catalog.sum(pg_catalog.pg_relation_size(part.relid))::float8 from ${tree('i')}),
+     'scans', (select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_numscans(part.relid)), 0)::float8 from ${tree('i')}), 'leaking', coalesce(${leaking}, '[]'))`,
   `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
    where x.indrelid = c.oid`,
   'i.relname',
@@ -144,7 +149,8 @@ const views = allOf(
   `(select distinct w.oid::regclass::text as name from pg_catalog.pg_depend d join pg_catalog.pg_rewrite r on r.oid = d.objid
      join pg_catalog.pg_class w on w.oid = r.ev_class
      where d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
-       and d.refobjid = c.oid and w.relkind in ('v', 'm')) v`,
+       and d.refobjid = c.oid and w.relkind in ('v', 'm')
+       and not coalesce(w.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)) v`,
   'v.name',
 )
 
@@ -159,7 +165,7 @@ select c.relname as name,
   case when c.relkind = 'f' then 'foreign' when c.relpersistence = 'u' then 'unlogged' when c.relkind = 'p' then 'partitioned'
     when exists (select from pg_catalog.pg_inherits h where h.inhrelid = c.oid or h.inhparent = c.oid) then 'inherited'
     else 'table' end as form,
-  pg_catalog.pg_total_relation_size(c.oid)::float8 as bytes,
+  (select pg_catalog.sum(pg_catalog.pg_total_relation_size(part.relid))::float8 from ${tree('c')}) as bytes,
   ${columns} as columns,
   coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",
   ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${indexes} as indexes, ${triggers} as triggers, ${views} as views,
@@ -172,7 +178,9 @@ order by c.relname`
 
 const findDefinerFunctions = `
 select p.oid::regprocedure::text as name from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-where n.nspname = $1 and p.prosecdef order by name`
+where n.nspname = $1 and p.prosecdef
+  and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+order by name`
 
 const findPublications = `
 select t.pubname as name, pg_catalog.jsonb_agg(t.tablename order by t.tablename) as tables

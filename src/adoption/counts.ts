@@ -2,7 +2,7 @@ import pg from 'pg'
 import { quoted } from '../core/statements/column-plan.js'
 import type { Session } from '../database/session.js'
 import type { CatalogReference, CatalogTable } from './catalog.js'
-import type { Owner, Owners } from './owners.js'
+import { matches, type Owner, type Owners } from './owners.js'
 
 /** How many rows, and the primary keys of at most twenty of them. */
 export interface Rows {
@@ -21,11 +21,15 @@ export interface TableCounts {
 }
 
 const sampleSize = 20
+/** With more words than these a column hardly says which table is meant. */
+const maxWords = 20
+const none: Rows = { count: 0, sample: [] }
 
 const keyOf = ({ primaryKey }: CatalogTable, alias: string) =>
   primaryKey.length === 0
     ? `${alias}.ctid::text`
-    : `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `${pg.escapeLiteral(name)}, ${alias}.${quoted(name)}`).join(', ')})`
+    : // As text: a number beyond 2^53 would lose its last digits.
+      `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `${pg.escapeLiteral(name)}, ${alias}.${quoted(name)}::text`).join(', ')})`
 
 export async function countRows(session: Session, owners: Owners, table: CatalogTable): Promise<TableCounts> {
   const owner = owners.ownerOf(table, 't')
@@ -57,12 +61,12 @@ export async function countCrossing(
   session: Session,
   owners: Owners,
   table: CatalogTable,
-  { columns, target }: CatalogReference,
+  key: CatalogReference,
 ): Promise<Rows> {
-  const [own, theirs] = [owners.ownerOf(table, 't'), owners.ownerOf(owners.tableOf(target.table), 'p')]
-  if (own === undefined || theirs === undefined) return { count: 0, sample: [] }
-  const on = columns.map((column, place) => `p.${quoted(target.columns[place] ?? '')} = t.${quoted(column)}`)
-  const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.table, 'p')} on ${on.join(' and ')}${theirs.joins}`
+  const target = owners.targetOf(key)
+  const [own, theirs] = [owners.ownerOf(table, 't'), target && owners.ownerOf(target, 'p')]
+  if (own === undefined || target === undefined || theirs === undefined || owners.isWay(table, key)) return none
+  const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
   return counted(session, table, from, `${own.sql} <> ${theirs.sql}`)
 }
 
@@ -73,8 +77,9 @@ export async function countDuplicates(
   table: CatalogTable,
   columns: readonly string[],
 ): Promise<Rows> {
+  for (const column of columns) owners.assertColumn(table, column, 'unique')
   const owner = owners.ownerOf(table, 't')
-  if (owner === undefined) return { count: 0, sample: [] }
+  if (owner === undefined) return none
   const key = columns.map((name) => `t.${quoted(name)}`)
   const from = `(select ${keyOf(table, 't')} as key, ${key.map((sql) => `${sql} is not null`).join(' and ')} as counts,
       pg_catalog.count(*) over (partition by ${[owner.sql, ...key].join(', ')}) as rows
@@ -82,7 +87,7 @@ export async function countDuplicates(
   return counted(session, undefined, from, 't.counts and t.rows > 1')
 }
 
-/** The words in a column that says of which table a row is, the most frequent first. */
+/** The words in a column that says of which table a row is. None where there are too many. */
 export async function wordsIn(
   session: Session,
   owners: Owners,
@@ -90,10 +95,10 @@ export async function wordsIn(
   column: string,
 ): Promise<string[]> {
   const found = await session.query<{ word: string }>(
-    `select t.${quoted(column)}::text as word from ${owners.from(table.name, 't')} where t.${quoted(column)} is not null
-     group by 1 order by pg_catalog.count(*) desc, 1 limit ${sampleSize}`,
+    `select distinct t.${quoted(column)}::text as word from ${owners.from(table.name, 't')} where t.${quoted(column)} is not null
+     order by 1 limit ${maxWords + 1}`,
   )
-  return found.map(({ word }) => word)
+  return found.length > maxWords ? [] : found.map(({ word }) => word)
 }
 
 async function counted(

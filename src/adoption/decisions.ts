@@ -59,7 +59,7 @@ const decisions = z.object({
   organizations: organizations.nullable(),
   tables: z.record(z.string(), table),
 })
-/** The part of tenantry.adopt.json that is the reader's to write. */
+/** The part of tenantry.adopt.json that people edit. */
 export type Decisions = z.output<typeof decisions>
 
 /** Undefined where there is no file. What was found in an earlier run is left out. Refuses the decisions about another schema. */

@@ -1,9 +1,9 @@
 import pg from 'pg'
 import { InvalidInputError } from '../core/errors.js'
 import { quoted } from '../core/statements/column-plan.js'
-import type { Catalog, CatalogTable } from './catalog.js'
+import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
 import type { Decisions, Way } from './decisions.js'
-import { rootOf } from './ways.js'
+import { type Root, rootOf } from './ways.js'
 
 /** How a query over a table tells the organization of each row. */
 export interface Owner {
@@ -11,18 +11,21 @@ export interface Owner {
   readonly joins: string
   /** Null where the way does not reach an organization. Text, so that ids of two types can be compared. */
   readonly sql: string
-  /** Whether the row names no parent at all. Another row without an organization names one that is not there. */
+  /** Whether the row names no parent at all. */
   readonly namesNothing: string
 }
 
 /** Writes the queries about one schema, as it is decided. */
 export class Owners {
+  private readonly root: Root | undefined
   private aliases = 0
 
   constructor(
     private readonly catalog: Catalog,
     private readonly decisions: Decisions,
-  ) {}
+  ) {
+    this.root = decisions.organizations === null ? undefined : rootOf(decisions.organizations)
+  }
 
   tableOf(name: string): CatalogTable {
     const table = this.catalog.tables.find((one) => one.name === name)
@@ -31,44 +34,74 @@ export class Owners {
     return table
   }
 
+  /** Undefined for a table of another schema, and for one that is not looked at, such as a partition. */
+  targetOf({ target }: CatalogReference): CatalogTable | undefined {
+    if (target.schema !== this.catalog.schema) return undefined
+    return this.catalog.tables.find(({ name }) => name === target.table)
+  }
+
   from(name: string, alias: string): string {
     return `${quoted(this.catalog.schema)}.${quoted(name)} ${alias}`
   }
 
   /** Undefined where the rows of the table belong to no organization, or nobody has said to which. */
   ownerOf(table: CatalogTable, alias: string, seen: readonly string[] = []): Owner | undefined {
-    const { organizations, tables } = this.decisions
-    if (organizations === null) return undefined
-    const root = rootOf(organizations)
-    if (root?.table === table.name) {
-      return { joins: '', sql: `${alias}.${quoted(root.id)}::text`, namesNothing: 'false' }
+    if (this.root?.table === table.name) {
+      return { joins: '', sql: `${alias}.${quoted(this.root.id)}::text`, namesNothing: 'false' }
     }
-    const decision = tables[table.name]
+    const decision = this.decisions.tables[table.name]
     if (decision?.kind !== 'tenant' || decision.way === undefined) return undefined
     if (seen.includes(table.name))
       throw new InvalidInputError(`tables.${table.name}.way`, `leads in a circle: ${[...seen, table.name].join(' → ')}`)
     return this.along(table, alias, decision.way, [...seen, table.name])
   }
 
+  /** Whether the key is the way itself, so that no row of it can lead into another organization. */
+  isWay(table: CatalogTable, { name, columns, target }: CatalogReference): boolean {
+    const way = this.decisions.tables[table.name]?.way
+    if (typeof way !== 'object') return false
+    if ('parent' in way) return way.parent === name
+    return 'column' in way && columns.length === 1 && columns[0] === way.column && target.table === this.root?.table
+  }
+
+  assertColumn({ name, columns }: CatalogTable, column: string, field: string): void {
+    if (!columns.some((one) => one.name === column))
+      throw new InvalidInputError(`tables.${name}.${field}`, `${name} has no column ${column}`)
+  }
+
   private along(table: CatalogTable, alias: string, way: Way, seen: readonly string[]): Owner | undefined {
-    if (way === 'constant') return { joins: '', sql: `''`, namesNothing: 'false' }
+    if (way === 'constant') return this.byConstant(table)
     if ('column' in way) return this.byColumn(table, alias, way.column, undefined)
     if ('mapped' in way) return this.byColumn(table, alias, way.mapped.column, way.mapped.to)
     if ('parent' in way) return this.byParent(table, alias, way.parent, seen)
     return this.byWord(table, alias, way.polymorphic, seen)
   }
 
+  private byConstant({ name }: CatalogTable): Owner {
+    if (this.root !== undefined)
+      throw new InvalidInputError(`tables.${name}.way`, `is "constant", and the organizations are ${this.root.table}`)
+    return { joins: '', sql: `''`, namesNothing: 'false' }
+  }
+
   private byColumn(table: CatalogTable, alias: string, column: string, to: string | undefined): Owner {
-    const root = this.decisions.organizations && rootOf(this.decisions.organizations)
-    if (root === null || root === undefined)
+    const { root } = this
+    if (root === undefined)
       throw new InvalidInputError(`tables.${table.name}.way`, 'names a column, and there is no table of organizations')
-    this.assertColumn(table, column)
+    this.assertColumn(table, column, 'way')
+    const other = table.foreignKeys.find(
+      (key) => key.columns.length === 1 && key.columns[0] === column && this.targetOf(key)?.name !== root.table,
+    )
+    if (other !== undefined && to === undefined)
+      throw new InvalidInputError(
+        `tables.${table.name}.way`,
+        `${column} refers to ${other.target.table}, and the organizations are ${root.table}`,
+      )
     const key = to ?? root.id
-    this.assertUnique(this.tableOf(root.table), key)
+    assertUnique(this.tableOf(root.table), key)
     const organization = this.alias()
     const value = `${alias}.${quoted(column)}`
     return {
-      joins: ` left join ${this.from(root.table, organization)} on ${organization}.${quoted(key)} = ${value}`,
+      joins: ` left join ${this.from(root.table, organization)} on ${organization}.${quoted(key)}::text = ${value}::text`,
       sql: `${organization}.${quoted(root.id)}::text`,
       namesNothing: `${value} is null`,
     }
@@ -76,19 +109,17 @@ export class Owners {
 
   private byParent(table: CatalogTable, alias: string, name: string, seen: readonly string[]): Owner | undefined {
     const key = table.foreignKeys.find((one) => one.name === name)
-    if (key === undefined || key.target.schema !== this.catalog.schema)
+    const target = key && this.targetOf(key)
+    if (key === undefined || target === undefined)
       throw new InvalidInputError(
         `tables.${table.name}.way`,
         `${name} is no foreign key to a table of ${this.catalog.schema}`,
       )
     const parent = this.alias()
-    const owner = this.ownerOf(this.tableOf(key.target.table), parent, seen)
+    const owner = this.ownerOf(target, parent, seen)
     if (owner === undefined) return undefined
-    const on = key.columns.map(
-      (column, place) => `${parent}.${quoted(key.target.columns[place] ?? '')} = ${alias}.${quoted(column)}`,
-    )
     return {
-      joins: ` left join ${this.from(key.target.table, parent)} on ${on.join(' and ')}${owner.joins}`,
+      joins: ` left join ${this.from(target.name, parent)} on ${matches(key, alias, parent)}${owner.joins}`,
       sql: owner.sql,
       namesNothing: key.columns.map((column) => `${alias}.${quoted(column)} is null`).join(' or '),
     }
@@ -100,8 +131,8 @@ export class Owners {
     { type, id, tables }: { type: string; id: string; tables: Readonly<Record<string, string>> },
     seen: readonly string[],
   ): Owner | undefined {
-    this.assertColumn(table, type)
-    this.assertColumn(table, id)
+    this.assertColumn(table, type, 'way')
+    this.assertColumn(table, id, 'way')
     const owners = Object.entries(tables).map(([word, name]) => {
       const target = this.tableOf(name)
       const [key, ...more] = target.primaryKey
@@ -112,28 +143,30 @@ export class Owners {
       const on = `${alias}.${quoted(type)}::text = ${pg.escapeLiteral(word)} and ${parent}.${quoted(key)}::text = ${alias}.${quoted(id)}::text`
       return owner && { ...owner, joins: ` left join ${this.from(name, parent)} on ${on}${owner.joins}` }
     })
-    if (owners.length === 0 || owners.includes(undefined)) return undefined
+    const known = owners.filter((owner) => owner !== undefined)
+    if (known.length === 0 || known.length < owners.length) return undefined
     return {
-      joins: owners.map((owner) => owner?.joins).join(''),
-      sql: `coalesce(${owners.map((owner) => owner?.sql).join(', ')})`,
+      joins: known.map((owner) => owner.joins).join(''),
+      sql: `coalesce(${known.map((owner) => owner.sql).join(', ')})`,
       namesNothing: `${alias}.${quoted(type)} is null or ${alias}.${quoted(id)} is null`,
     }
-  }
-
-  private assertColumn({ name, columns }: CatalogTable, column: string): void {
-    if (!columns.some((one) => one.name === column))
-      throw new InvalidInputError(`tables.${name}.way`, `${name} has no column ${column}`)
-  }
-
-  /** A join to something else would count rows twice. */
-  private assertUnique({ name, primaryKey, uniqueKeys }: CatalogTable, column: string): void {
-    const keys = [primaryKey, ...uniqueKeys.filter(({ where }) => where === null).map((key) => key.columns)]
-    if (!keys.some((key) => key.length === 1 && (key[0] === column || key[0] === quoted(column))))
-      throw new InvalidInputError('organizations', `${name} has no unique key of ${column} alone`)
   }
 
   private alias(): string {
     this.aliases += 1
     return `a${this.aliases}`
   }
+}
+
+/** What joins the rows of a table with those that they refer to. */
+export const matches = ({ columns, target }: CatalogReference, from: string, to: string): string =>
+  columns
+    .map((column, place) => `${to}.${quoted(target.columns[place] ?? '')} = ${from}.${quoted(column)}`)
+    .join(' and ')
+
+/** A join to something else would count rows twice. */
+export function assertUnique({ name, primaryKey, uniqueKeys }: CatalogTable, column: string): void {
+  const keys = [primaryKey, ...uniqueKeys.filter(({ where }) => where === null).map((key) => key.columns)]
+  if (!keys.some((key) => key.length === 1 && (key[0] === column || key[0] === quoted(column))))
+    throw new InvalidInputError('organizations', `${name} has no unique key of ${column} alone`)
 }

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Argv } from 'yargs'
 import { InvalidInputError, NotFoundError } from '../core/errors.js'
 import type { Organization } from '../schema/organizations.js'
 import type { System } from '../system.js'
 import { type Context, embeddedOption, type GlobalOptions } from './command.js'
-import { loginsPlace } from './sessions.js'
+import { loginsPlace, type Place } from './sessions.js'
 
 interface SystemArguments {
   readonly embedded?: string | undefined
@@ -58,10 +58,7 @@ export async function withSystem<T>(
   const { findKeyring, hasGivenKeys, neededKeyring } = await import('../encryption/keyring.js')
   const { cwd, env } = context
   const { openingOptions } = await import('./config-file.js')
-  const place =
-    embedded === undefined
-      ? loginsPlace(url, 'SYSTEM_DATABASE_URL', env)
-      : { embedded: existingDirectory(cwd, embedded) }
+  const place = loginOrEmbedded(context, { url, embedded }, 'SYSTEM_DATABASE_URL')
   const masterKeys = {
     keyring: findKeyring(cwd, env),
     provider: () => {
@@ -80,11 +77,21 @@ export async function withSystem<T>(
   }
 }
 
+/** The database of a login that the arguments or the environment name, or an embedded one. */
+export const loginOrEmbedded = (
+  { cwd, env }: Pick<Context, 'cwd' | 'env'>,
+  { url, embedded }: Pick<SystemArguments, 'url' | 'embedded'>,
+  variable: string,
+): Place => (embedded === undefined ? loginsPlace(url, variable, env) : { embedded: embeddedDirectory(cwd, embedded) })
+
 /** The directory of an embedded database. Throws where there is none: a misspelt name would become a database. */
-export function existingDirectory(cwd: string, given: string): string {
+export function embeddedDirectory(cwd: string, given: string): string {
   const directory = resolve(cwd, given)
-  if (existsSync(directory)) return directory
-  throw new InvalidInputError('--embedded', `there is no ${given}: make it by tenantry migrate up --embedded ${given}`)
+  if (existsSync(join(directory, 'PG_VERSION'))) return directory
+  throw new InvalidInputError(
+    '--embedded',
+    `there is no database in ${given}: make it by tenantry migrate up --embedded ${given}`,
+  )
 }
 
 function account(): string {

@@ -39,6 +39,8 @@ export interface Key {
   readonly name: string | undefined
   /** Undefined for an expression. */
   readonly columns: readonly (string | undefined)[]
+  /** Whether it has columns alone, of which some may have `collate "C"`. */
+  readonly isPlain: boolean
   readonly ascending: boolean
   readonly method: string
   readonly where: SqlText | undefined
@@ -131,11 +133,9 @@ export function sqlText(value: SQL): SqlText {
   return { text: sql.replace(/\s+/g, ' ').trim(), bound: params.length > 0 }
 }
 
-/** Also that of an expression which only names a column and `collate "C"`. */
-function indexedColumn(column: object): string | undefined {
-  if (is(column, IndexedColumn)) return column.name
-  return is(column, SQL) ? /^(?:"?\w+"?\.)*"?(\w+)"? collate "C"$/i.exec(sqlText(column).text)?.[1] : undefined
-}
+/** Whether an expression is a column and `collate "C"`. */
+const isSortedByBytes = (expression: object): boolean =>
+  is(expression, SQL) && /^(?:"?\w+"?\.)*"?\w+"? collate "C"$/i.test(sqlText(expression).text)
 
 function ownerOf(fullName: string, facts: TableFacts | undefined): OwnerColumn | undefined {
   if (fullName === organizationsTable) return undefined
@@ -148,7 +148,15 @@ const names = (columns: readonly AnyPgColumn[]) => columns.map((column) => colum
 function keysOf(table: PgTable): Key[] {
   const { name, columns, primaryKeys, uniqueConstraints, indexes } = getTableConfig(table)
   const constraint = (kind: Key['kind'], constraintName: string | undefined, on: readonly AnyPgColumn[]): Key => {
-    return { kind, name: constraintName, columns: names(on), ascending: true, method: 'btree', where: undefined }
+    return {
+      kind,
+      name: constraintName,
+      columns: names(on),
+      isPlain: true,
+      ascending: true,
+      method: 'btree',
+      where: undefined,
+    }
   }
   return [
     // Postgres names the key of a column that is marked as primary.
@@ -161,7 +169,8 @@ function keysOf(table: PgTable): Key[] {
       return {
         kind: config.unique ? 'unique index' : 'index',
         name: config.name,
-        columns: config.columns.map(indexedColumn),
+        columns: plain.map((column) => column?.name),
+        isPlain: config.columns.every((column) => is(column, IndexedColumn) || isSortedByBytes(column)),
         ascending: plain.every(
           (column) => column?.indexConfig.order !== 'desc' && column?.indexConfig.nulls !== 'first',
         ),

@@ -101,7 +101,7 @@ const plainIndex: Rule = {
   *check(table) {
     for (const key of table.keys) {
       const what = labelOf(key)
-      if (key.columns.includes(undefined) || /\b(lower|upper)\(/i.test(key.where?.text ?? '')) {
+      if (!key.isPlain || /\b(lower|upper)\(/i.test(key.where?.text ?? '')) {
         yield {
           object: what,
           message: `${table.fullName}: ${what} contains an expression. Store the value in a column (generated, or lower-case with \`lowerCaseCheck\`) and index that; \`collate "C"\` may follow its name.`,

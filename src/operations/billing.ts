@@ -63,7 +63,7 @@ export class Billing {
 
 /**
  * The time of the newest event with a subscription that this customer sent, to any organization. No index has the customer, so it reads
- * all events; a link is rare. An event from the future is left out: it would hide all others until then.
+ * all events; a link is rare. Events from the future are left out: one would hide all others until then.
  */
 function lastHeardOf(scope: Scope, customerId: string): Query<Date | null> {
   const rows = allRows(scope, billingEvents)

@@ -35,8 +35,9 @@ export interface MasterKeyStatus extends CountedKey {
   /** Whether this process has it. */
   readonly isKnown: boolean
   /**
-   * Whether the key of this process is the one that this database was used with: it opens a data key, or has made the hash of a sealed
-   * entry. Null where fewer than two rows were made under its id and none of them fits, or this process does not have it.
+   * Whether the key of this process is the one that this database was used with: it opens a data key, or, where there are fewer than two,
+   * has made the hash of a sealed entry. Null where fewer than two rows were made under its id and none of them fits, or this process
+   * does not have it.
    */
   readonly isRight: boolean | null
 }

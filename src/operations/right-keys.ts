@@ -52,8 +52,8 @@ function verdict(findings: readonly boolean[]): boolean | undefined {
 }
 
 /**
- * For some rows that were made under the id, whether the key fits them. A keyring may seal where it opens a data key, but hashes do not
- * vouch for its wrapping where there are data keys that it does not open.
+ * For some rows that were made under the id, whether the key fits them. To seal, a data key that opens or a hash that fits is enough. To
+ * wrap, hashes count only where fewer than two data keys were tried.
  */
 async function findingsOf(scope: Scope, keys: KeysOfProcess, use: Use, id: string): Promise<boolean[]> {
   const opened = use === 'wrap' || !keys.hasKeyProvider ? await opensDataKeys(scope, keys, id) : []
@@ -61,7 +61,7 @@ async function findingsOf(scope: Scope, keys: KeysOfProcess, use: Use, id: strin
   return [...opened, ...(await madeHashes(scope, keys.chainKeys, id))]
 }
 
-/** Ends with the first that opens. A key service is asked over the network, so at most five times. */
+/** Ends with the first that opens. A keyring opens them in memory, up to a hundred; a key service is asked over the network, five times. */
 async function opensDataKeys(
   scope: Scope,
   { dataKeys, hasKeyProvider }: KeysOfProcess,

@@ -47,9 +47,9 @@ test('what is not decided ends with 3, and decisions stay in the file', async ()
   expect(code).toBe(3)
   expect(stdout).toBe(
     [
-      'orders  tenant, by team_id, 2 rows',
+      'orders  tenant by team_id, proposed, 2 rows',
       'plans  undecided',
-      'teams  organizations',
+      'teams  organizations, proposed',
       '',
       'To decide, in tenantry.adopt.json:',
       "- orders has rows that name no organization: perhaps they are everybody's",

@@ -22,7 +22,7 @@ test('an organization is created once, listed, suspended and served again', asyn
   expect(await tenantry(create, { env })).toMatchObject({ code: 0, stdout: containing('There is already acme  ') })
   expect(await tenantry([...create, '--external-id', 'c-1'], { env })).toMatchObject({
     code: 2,
-    stderr: containing('acme was made with other values: see tenantry org list, or give another slug'),
+    stderr: containing('the organization acme exists with other values: see tenantry org list, or give another slug'),
   })
 
   const listed = (await tenantry(['org', 'list', '--json'], { env })).json()

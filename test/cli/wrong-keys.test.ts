@@ -94,7 +94,7 @@ test.each(['every data key', 'the last entry of every chain'])(
       )
     await addEntries()
     expect(await run(right, 'maintain')).toMatchObject({ code: 0, stdout: containing('2 audit entries sealed') })
-    // What it would wrap could not be told from what it does not open.
+    // Where no data key opens, a damaged table looks like a wrong key.
     const isRight = what !== 'every data key'
     expect((await run(right, 'keys status --json')).json()).toMatchObject({ keys: [{ id: 'k1', isRight }] })
   },

@@ -1,15 +1,16 @@
 import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { Analysis } from '../../adoption/analyse.js'
+import type { Analysis, FoundTable } from '../../adoption/analyse.js'
 import type { Finding } from '../../adoption/findings.js'
-import type { TableDecision, Way } from '../../adoption/decisions.js'
+import type { Way } from '../../adoption/decisions.js'
 import { type AddCommand, asOwner, connecting, usageOf } from '../command.js'
 import { withBar } from '../progress.js'
 import { counted, exit } from '../report.js'
+import { embeddedDirectory } from '../system-login.js'
 
 export const addAdopt: AddCommand = (program, run) =>
-  program.command('adopt', 'Brings tables that exist under organizations', (group) =>
-    [addAnalyse].reduce((all, add) => add(all, run), group).demandCommand(1, 'Name a command: analyse'),
+  program.command('adopt', 'Prepares existing tables for organizations', (group) =>
+    addAnalyse(group, run).demandCommand(1, 'Name a command: analyse'),
   )
 
 const file = 'tenantry.adopt.json'
@@ -25,8 +26,8 @@ const addAnalyse: AddCommand = (program, run) =>
             'adopt analyse',
             `Reads the catalog and the rows of a schema, changes nothing in the database, and writes ${file} into this folder: for`,
             'each table how a row leads to its organization, and what stands in the way. Decide there what is not decided, and run',
-            'it again: your decisions stay. Every table is read once for itself and once for each of its foreign keys, so use a',
-            'replica or a quiet hour for large ones. Ends with 3 while a table is undecided or something has to be mended.',
+            'it again: your decisions stay. Every table is read once for itself and once for each of its foreign keys, and again for',
+            'the keys of rows that are found, so use a replica or a quiet hour for large ones. Ends with 3 while a table is undecided or something has to be mended.',
           ),
         )
         .option('schema', {
@@ -45,32 +46,29 @@ const addAnalyse: AddCommand = (program, run) =>
     run(async (args, context) => {
       const { analyse } = await import('../../adoption/analyse.js')
       const { readDecisions } = await import('../../adoption/decisions.js')
+      if (args.embedded !== undefined) embeddedDirectory(context.cwd, args.embedded)
       const path = resolve(context.cwd, file)
       const given = await readDecisions(path, args.schema)
       const analysis = await asOwner(context, args, (session) =>
         withBar(context.console, 'reading tables', (onProgress) => analyse(session, args.schema, given, onProgress)),
       )
-      const { decisions, tables, findings } = analysis
-      const document = { ...decisions, found: { tables, findings } }
+      const document = { ...analysis.decisions, found: analysis.found }
       if (!args.dryRun) await writeFile(path, `${JSON.stringify(document, undefined, 2)}\n`)
       return {
         lines: [...linesOf(analysis), ...(args.dryRun ? [] : [`Written: ${file}`])],
         document,
-        exit: findings.some(({ needs }) => needs !== 'attention') ? exit.findings : exit.fine,
+        exit: analysis.found.findings.some(({ needs }) => needs !== 'attention') ? exit.findings : exit.fine,
       }
     }),
   )
 
-function linesOf({ decisions, tables, findings }: Analysis): string[] {
+function linesOf({ found: { tables, findings } }: Analysis): string[] {
   const needed = (needs: Finding['needs'], title: string) => {
     const those = findings.filter((finding) => finding.needs === needs)
     return those.length === 0 ? [] : ['', title, ...those.flatMap(findingLines)]
   }
   return [
-    ...Object.entries(tables).map(
-      ([name, { rows }]) =>
-        `${name}  ${decided(decisions.tables[name])}${rows === undefined ? '' : `, ${counted(rows, 'row')}`}`,
-    ),
+    ...Object.entries(tables).map(([name, table]) => `${name}  ${describe(table)}`),
     ...needed('decision', `To decide, in ${file}:`),
     ...needed('mend', 'To mend in the database:'),
     ...needed('attention', 'To know:'),
@@ -78,14 +76,17 @@ function linesOf({ decisions, tables, findings }: Analysis): string[] {
   ]
 }
 
-function decided(decision: TableDecision | undefined): string {
-  if (decision === undefined) return 'undecided'
-  if (decision.kind !== 'tenant') return decision.kind
-  return decision.way === undefined ? 'tenant, by no way' : `tenant, ${wayText(decision.way)}`
+function describe({ kind, way, isProposed, rows }: FoundTable): string {
+  if (kind === undefined) return 'undecided'
+  return [
+    `${kind}${way === undefined ? '' : ` ${wayText(way)}`}`,
+    ...(isProposed ? ['proposed'] : []),
+    ...(rows === undefined ? [] : [counted(rows, 'row')]),
+  ].join(', ')
 }
 
 function wayText(way: Way): string {
-  if (way === 'constant') return 'all of one organization'
+  if (way === 'constant') return 'of the one organization'
   if ('column' in way) return `by ${way.column}`
   if ('mapped' in way) return `by ${way.mapped.column}, which holds ${way.mapped.to} of the organization`
   if ('parent' in way) return `by the foreign key ${way.parent}`

@@ -3,8 +3,7 @@ import { InvalidInputError, NotFoundError } from '../../core/errors.js'
 import type { Org } from '../../org.js'
 import type { AddCommand } from '../command.js'
 import { embeddedOption, usageOf } from '../command.js'
-import { loginsPlace } from '../sessions.js'
-import { existingDirectory } from '../system-login.js'
+import { loginOrEmbedded } from '../system-login.js'
 
 export const addKey: AddCommand = (program, run) =>
   program.command('key', 'Creates API keys', (group) =>
@@ -76,10 +75,7 @@ const addCreate: AddCommand = (group, run) =>
       const hasKeys = hasGivenKeys(context.env)
       // Otherwise the tenancy would make keys that no server has.
       neededKeyring(context.cwd, context.env)
-      const place =
-        embedded === undefined
-          ? loginsPlace(url, 'DATABASE_URL', context.env)
-          : { embedded: existingDirectory(context.cwd, embedded) }
+      const place = loginOrEmbedded(context, { url, embedded }, 'DATABASE_URL')
       const tenancy = await openTenancy({
         ...('url' in place ? { url: place.url } : { embedded: place.embedded }),
         keys: hasKeys ? context.env.TENANTRY_KEYS : { file: join(context.cwd, '.tenantry', 'keys') },

@@ -62,7 +62,7 @@ const addCreate: AddCommand = (group, run) =>
         if (key === undefined && error instanceof IdempotencyMismatchError)
           throw new InvalidInputError(
             '',
-            `${slug} was made with other values: see tenantry org list, or give another slug`,
+            `the organization ${slug} exists with other values: see tenantry org list, or give another slug`,
           )
         throw error
       })

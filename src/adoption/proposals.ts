@@ -1,0 +1,90 @@
+import type { Session } from '../database/session.js'
+import type { Catalog, CatalogTable } from './catalog.js'
+import { wordsIn } from './counts.js'
+import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
+import { Owners } from './owners.js'
+import { columnWays, parentWays, polymorphicPairs, rootOf, tableMeant } from './ways.js'
+
+/** What is decided and what is proposed, together. */
+export interface Proposals {
+  readonly tables: Readonly<Record<string, TableDecision>>
+  /** The shortest ways of each table to its organization, the best one first. */
+  readonly ways: ReadonlyMap<string, readonly Way[]>
+}
+
+/**
+ * Proposes a way for each table that nobody has decided: a column of its own, or else the shortest path over foreign keys or words to a table
+ * that has a way, and of those one that is never null.
+ */
+export async function propose(
+  session: Session,
+  catalog: Catalog,
+  organizations: Organizations,
+  given: Decisions['tables'],
+): Promise<Proposals> {
+  // Without a prototype: a table may be called `constructor`.
+  const tables = Object.assign(Object.create(null) as Record<string, TableDecision>, given)
+  const ways = new Map<string, readonly Way[]>()
+  const root = rootOf(organizations)
+  const open = () => catalog.tables.filter(({ name }) => tables[name] === undefined)
+  const add = (found: readonly (readonly [table: string, ways: readonly Way[]])[]) => {
+    for (const [name, [way, ...others]] of found) {
+      if (way === undefined) continue
+      ways.set(name, [way, ...others])
+      tables[name] = { kind: 'tenant', way }
+    }
+  }
+  if (root === undefined) {
+    add(open().map(({ name }) => [name, ['constant']]))
+    return { tables, ways }
+  }
+  tables[root.table] ??= { kind: 'organizations' }
+  add(open().map((table) => [table.name, columnWays(table, root, catalog)]))
+  const words = await wordsOf(session, catalog, open())
+  const hasWay = (name: string) => tables[name]?.kind === 'tenant' || name === root.table
+  // Each round adds the tables that are one step further away.
+  for (;;) {
+    const found = open().map((table) => {
+      const byWord = wayByWord(words.get(table.name), hasWay)
+      const all = [...parentWays(table, catalog.schema, hasWay), ...(byWord === undefined ? [] : [byWord])]
+      return [table.name, all] as const
+    })
+    if (found.every(([, all]) => all.length === 0)) return { tables, ways }
+    add(found)
+  }
+}
+
+/** A pair of columns, and what each of its words means. */
+interface Words {
+  readonly type: string
+  readonly id: string
+  readonly meant: readonly (readonly [word: string, table: CatalogTable | undefined])[]
+}
+
+async function wordsOf(
+  session: Session,
+  catalog: Catalog,
+  tables: readonly CatalogTable[],
+): Promise<ReadonlyMap<string, Words>> {
+  const owners = new Owners(catalog, { version: 1, schema: catalog.schema, organizations: null, tables: {} })
+  const all = new Map<string, Words>()
+  for (const table of tables) {
+    const [pair, ...more] = polymorphicPairs(table)
+    if (pair === undefined || more.length > 0) continue
+    const words = await wordsIn(session, owners, table, pair.type)
+    all.set(table.name, { ...pair, meant: words.map((word) => [word, tableMeant(word, catalog)]) })
+  }
+  return all
+}
+
+/** Undefined where a word means no table, or one without a way or without a key of one column. */
+function wayByWord(words: Words | undefined, hasWay: (table: string) => boolean): Way | undefined {
+  if (words === undefined || words.meant.length === 0) return undefined
+  const { type, id, meant } = words
+  const known = meant.flatMap(([word, table]) =>
+    table?.primaryKey.length === 1 && hasWay(table.name) ? [[word, table.name] as const] : [],
+  )
+  if (known.length < meant.length) return undefined
+  const tables = Object.fromEntries(known)
+  return { polymorphic: { type, id, tables } }
+}
