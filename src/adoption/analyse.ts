@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../core/errors.js'
-import { isFilteredRows, refuseFilteredRowsInSession } from '../database/row-security.js'
+import { isFilteredRows } from '../database/row-security.js'
 import type { Session } from '../database/session.js'
 import { type Catalog, type CatalogTable, readCatalog } from './catalog.js'
 import { catalogFindings } from './catalog-findings.js'
@@ -8,6 +8,7 @@ import type { Decisions, Organizations, TableDecision, Way } from './decisions.j
 import type { Finding } from './findings.js'
 import { assertUnique, Owners } from './owners.js'
 import { propose } from './proposals.js'
+import { type Reader, readOnly } from './read-only.js'
 import { polymorphicPairs, proposedOrganizations, rootOf } from './ways.js'
 
 /** What was found of a table. */
@@ -49,20 +50,14 @@ export async function analyse(
       '--schema',
       'platform is the schema of tenantry: where yours has that name, `alter schema platform rename to …` first',
     )
-  await session.query('set session characteristics as transaction read only')
-  await session.query(refuseFilteredRowsInSession)
-  const catalog = await readCatalog(session, schema)
+  const reader = readOnly(session)
+  const catalog = await readCatalog(reader, schema)
   if (catalog.tables.length === 0) throw new InvalidInputError('--schema', `there are no tables in ${schema}`)
-  try {
-    return { decisions: given, found: await find(session, catalog, given, onProgress) }
-  } catch (error) {
-    if (!isFilteredRows(error)) throw error
-    throw new InvalidInputError('', 'row security hides rows from this login: connect as the owner of the tables')
-  }
+  return { decisions: given, found: await find(reader, catalog, given, onProgress) }
 }
 
 async function find(
-  session: Session,
+  session: Reader,
   catalog: Catalog,
   given: Decisions,
   onProgress: Progress,
@@ -87,12 +82,18 @@ async function find(
       ways: ways.get(name) ?? [],
     }
     findings.push(...kindFindings(table, decision, catalog, organizations))
-    const isRead = decision?.kind === 'tenant' && table.form !== 'foreign' && !table.isForced
-    const counts = isRead ? await countRows(session, owners, table) : undefined
-    found[name] = { ...facts, ...counts }
-    if (counts === undefined || decision === undefined) continue
-    if (owners.ownerOf(table, 't') === undefined) findings.push(noWay(table))
-    findings.push(...(await rowFindings(session, owners, table, decision, counts)))
+    found[name] = facts
+    if (decision?.kind !== 'tenant' || table.form === 'foreign') continue
+    if (owners.ownerOf(table, 't') === undefined) findings.push(noWay(table, decision))
+    if (facts.isProposed && facts.ways.length > 1) findings.push(severalWays(table))
+    try {
+      const counts = await countRows(session, owners, table)
+      found[name] = { ...facts, ...counts }
+      findings.push(...(await rowFindings(session, owners, table, decision, counts)))
+    } catch (error) {
+      if (error instanceof InvalidInputError) throw error
+      findings.push(unreadable(table, error))
+    }
   }
   return { organizations, tables: found, findings: [...findings, ...catalogFindings(catalog, decisions)] }
 }
@@ -160,15 +161,34 @@ function undecided(table: CatalogTable, catalog: Catalog): Finding {
   }
 }
 
-const noWay = ({ name }: CatalogTable): Finding => ({
+const noWay = ({ name }: CatalogTable, { way }: TableDecision): Finding => ({
   table: name,
   kind: 'undecided',
   needs: 'decision',
-  message: `${name} is decided to be "tenant", and has no way, or one to a table without organizations`,
+  message:
+    way === undefined
+      ? `${name} is decided to be "tenant", and has no way`
+      : `the way of ${name} leads to a table whose rows have no organization`,
+})
+
+const severalWays = ({ name }: CatalogTable): Finding => ({
+  table: name,
+  kind: 'several ways',
+  needs: 'decision',
+  message: `${name} leads to an organization by several ways, which stand in "found": say which one counts`,
+})
+
+const unreadable = ({ name }: CatalogTable, error: unknown): Finding => ({
+  table: name,
+  kind: 'unreadable',
+  needs: 'mend',
+  message: isFilteredRows(error)
+    ? `row security hides rows of ${name} or of what it refers to from this login: connect as the owner of the tables`
+    : `${name} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
 })
 
 async function rowFindings(
-  session: Session,
+  session: Reader,
   owners: Owners,
   table: CatalogTable,
   decision: TableDecision,
@@ -178,6 +198,7 @@ async function rowFindings(
   const { unreached: resolution } = decision
   if (typeof resolution === 'object' && 'personal' in resolution)
     owners.assertColumn(table, resolution.personal, 'unreached')
+  for (const name of decision.crossing ?? []) owners.assertKey(table, name, 'crossing')
   const needs = resolution === undefined ? 'decision' : 'attention'
   const findings: Finding[] = []
   if (nameless.count > 0)

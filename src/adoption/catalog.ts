@@ -1,4 +1,4 @@
-import type { Session } from '../database/session.js'
+import type { Reader } from './read-only.js'
 
 /** The schema that is to be adopted, as the catalog of the server tells it. A partition is told with its table. */
 export interface Catalog {
@@ -63,7 +63,7 @@ export interface CatalogTrigger {
 }
 
 /** Reads the catalog alone, and no row. */
-export async function readCatalog(session: Session, schema: string): Promise<Catalog> {
+export async function readCatalog(session: Reader, schema: string): Promise<Catalog> {
   const tables = await session.query<CatalogTable>(findTables, [schema])
   const functions = await session.query<{ name: string }>(findDefinerFunctions, [schema])
   const publications = await session.query<Catalog['publications'][number]>(findPublications, [schema])

@@ -1,8 +1,8 @@
 import pg from 'pg'
 import { quoted } from '../core/statements/column-plan.js'
-import type { Session } from '../database/session.js'
 import type { CatalogReference, CatalogTable } from './catalog.js'
 import { matches, type Owner, type Owners } from './owners.js'
+import type { Reader } from './read-only.js'
 
 /** How many rows, and the primary keys of at most twenty of them. */
 export interface Rows {
@@ -31,7 +31,7 @@ const keyOf = ({ primaryKey }: CatalogTable, alias: string) =>
     : // As text: a number beyond 2^53 would lose its last digits.
       `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `${pg.escapeLiteral(name)}, ${alias}.${quoted(name)}::text`).join(', ')})`
 
-export async function countRows(session: Session, owners: Owners, table: CatalogTable): Promise<TableCounts> {
+export async function countRows(session: Reader, owners: Owners, table: CatalogTable): Promise<TableCounts> {
   const owner = owners.ownerOf(table, 't')
   const from = `${owners.from(table.name, 't')}${owner?.joins ?? ''}`
   const start = performance.now()
@@ -58,7 +58,7 @@ const unreachedOf = (owner: Owner | undefined) =>
 
 /** Rows of which the row that they refer to is another organization's. */
 export async function countCrossing(
-  session: Session,
+  session: Reader,
   owners: Owners,
   table: CatalogTable,
   key: CatalogReference,
@@ -72,7 +72,7 @@ export async function countCrossing(
 
 /** Rows that share the values of a key with another row of their organization. */
 export async function countDuplicates(
-  session: Session,
+  session: Reader,
   owners: Owners,
   table: CatalogTable,
   columns: readonly string[],
@@ -88,12 +88,7 @@ export async function countDuplicates(
 }
 
 /** The words in a column that says of which table a row is. None where there are too many. */
-export async function wordsIn(
-  session: Session,
-  owners: Owners,
-  table: CatalogTable,
-  column: string,
-): Promise<string[]> {
+export async function wordsIn(session: Reader, owners: Owners, table: CatalogTable, column: string): Promise<string[]> {
   const found = await session.query<{ word: string }>(
     `select distinct t.${quoted(column)}::text as word from ${owners.from(table.name, 't')} where t.${quoted(column)} is not null
      order by 1 limit ${maxWords + 1}`,
@@ -102,7 +97,7 @@ export async function wordsIn(
 }
 
 async function counted(
-  session: Session,
+  session: Reader,
   table: CatalogTable | undefined,
   from: string,
   condition: string,
@@ -115,7 +110,7 @@ async function counted(
 }
 
 async function sampleOf(
-  session: Session,
+  session: Reader,
   table: CatalogTable | undefined,
   from: string,
   condition: string,

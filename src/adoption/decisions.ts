@@ -53,14 +53,16 @@ const table = z.strictObject({
 })
 export type TableDecision = z.output<typeof table>
 
-const decisions = z.object({
+const decisions = z.strictObject({
   version: z.literal(1),
   schema: name,
   organizations: organizations.nullable(),
   tables: z.record(z.string(), table),
+  /** Of an earlier run. */
+  found: z.unknown().optional(),
 })
 /** The part of tenantry.adopt.json that people edit. */
-export type Decisions = z.output<typeof decisions>
+export interface Decisions extends Omit<z.output<typeof decisions>, 'found'> {}
 
 /** Undefined where there is no file. What was found in an earlier run is left out. Refuses the decisions about another schema. */
 export async function readDecisions(path: string, schema: string): Promise<Decisions | undefined> {
@@ -77,7 +79,7 @@ export async function readDecisions(path: string, schema: string): Promise<Decis
   } catch (error) {
     throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
-  const read = parseInput(decisions, value)
+  const { found: _, ...read } = parseInput(decisions, value)
   if (read.schema !== schema)
     throw new InvalidInputError('--schema', `is ${schema}, and ${path} is about the schema ${read.schema}`)
   return read

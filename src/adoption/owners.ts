@@ -69,6 +69,11 @@ export class Owners {
       throw new InvalidInputError(`tables.${name}.${field}`, `${name} has no column ${column}`)
   }
 
+  assertKey({ name, foreignKeys }: CatalogTable, key: string, field: string): void {
+    if (!foreignKeys.some((one) => one.name === key))
+      throw new InvalidInputError(`tables.${name}.${field}`, `${name} has no foreign key ${key}`)
+  }
+
   private along(table: CatalogTable, alias: string, way: Way, seen: readonly string[]): Owner | undefined {
     if (way === 'constant') return this.byConstant(table)
     if ('column' in way) return this.byColumn(table, alias, way.column, undefined)

@@ -1,8 +1,8 @@
-import type { Session } from '../database/session.js'
 import type { Catalog, CatalogTable } from './catalog.js'
 import { wordsIn } from './counts.js'
 import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
 import { Owners } from './owners.js'
+import type { Reader } from './read-only.js'
 import { columnWays, parentWays, polymorphicPairs, rootOf, tableMeant } from './ways.js'
 
 /** What is decided and what is proposed, together. */
@@ -17,7 +17,7 @@ export interface Proposals {
  * that has a way, and of those one that is never null.
  */
 export async function propose(
-  session: Session,
+  session: Reader,
   catalog: Catalog,
   organizations: Organizations,
   given: Decisions['tables'],
@@ -62,7 +62,7 @@ interface Words {
 }
 
 async function wordsOf(
-  session: Session,
+  session: Reader,
   catalog: Catalog,
   tables: readonly CatalogTable[],
 ): Promise<ReadonlyMap<string, Words>> {
@@ -70,8 +70,9 @@ async function wordsOf(
   const all = new Map<string, Words>()
   for (const table of tables) {
     const [pair, ...more] = polymorphicPairs(table)
-    if (pair === undefined || more.length > 0) continue
-    const words = await wordsIn(session, owners, table, pair.type)
+    if (pair === undefined || more.length > 0 || table.form === 'foreign') continue
+    // A table that cannot be read is told when its rows are counted.
+    const words = await wordsIn(session, owners, table, pair.type).catch(() => [])
     all.set(table.name, { ...pair, meant: words.map((word) => [word, tableMeant(word, catalog)]) })
   }
   return all

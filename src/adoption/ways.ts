@@ -48,22 +48,21 @@ export function rootOf(organizations: Organizations): Root | undefined {
 
 /** Columns with a foreign key to the organizations, and those that are named and typed as if they had one. */
 export function columnWays(table: CatalogTable, root: Root, { schema, tables }: Catalog): Way[] {
-  const referring = table.foreignKeys.flatMap(({ columns: [column, ...more], target }) =>
-    column !== undefined &&
-    more.length === 0 &&
-    target.schema === schema &&
-    target.table === root.table &&
-    target.columns[0] === root.id
-      ? [column]
+  const keys = table.foreignKeys.flatMap(({ columns: [column, ...more], target }) =>
+    column !== undefined && more.length === 0 && target.schema === schema && target.table === root.table
+      ? [{ column, to: target.columns[0] ?? '' }]
       : [],
   )
   const type = tables.find(({ name }) => name === root.table)?.columns.find(({ name }) => name === root.id)?.type
   const names = namesOf(root.table).flatMap((word) => [`${word}_id`, `${word}id`])
   const named = table.columns
-    .filter(({ name }) => names.includes(name.toLowerCase()) && !referring.includes(name))
+    .filter(({ name }) => names.includes(name.toLowerCase()))
     .filter((column) => column.type === type && !table.foreignKeys.some((key) => key.columns.includes(column.name)))
-    .map(({ name }) => name)
-  return [...referring.toSorted(notNullFirst(table, (name) => [name])), ...named].map((column) => ({ column }))
+    .map(({ name }) => ({ column: name }))
+  const referring = keys
+    .toSorted(notNullFirst(table, ({ column }) => [column]))
+    .map(({ column, to }): Way => (to === root.id ? { column } : { mapped: { column, to } }))
+  return [...referring, ...named]
 }
 
 /** Foreign keys to tables whose rows have an organization. */

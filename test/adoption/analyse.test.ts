@@ -18,9 +18,12 @@ create table shop.tasks (id int primary key, workflow_id bigint references shop.
   parent_id int references shop.tasks, owner_id int references shop.people, author_id int references auth.users);
 create table shop.comments (id int primary key, subject_type text, subject_id int);
 create table shop.reactions (id int primary key, comment_id int references shop.comments);
+create table shop.cards (id int primary key, provider_id text references shop.teams (provider_id));
+create table shop.replies (id int primary key, task_id int references shop.tasks, comment_id int references shop.comments);
 create table shop.invoices (id int primary key, customer text not null);
 create table shop.lines (invoice_id int references shop.invoices, place int, org_id uuid, primary key (invoice_id, place));
 create table shop.plans (id int primary key);
+create table shop.pairs (id int primary key, from_id int references shop.teams, to_id int not null references shop.teams);
 create unlogged table shop.visits (id int primary key, team_id int references shop.teams);
 create table shop.events (at timestamptz, team_id int references shop.teams);
 create table shop.readings (team_id int references shop.teams, at timestamptz, primary key (team_id, at)) partition by range (at);
@@ -94,6 +97,8 @@ describe('without decisions', () => {
       tasks: { column: 'team_id' },
       comments: { polymorphic },
       reactions: { parent: 'reactions_comment_id_fkey' },
+      replies: { parent: 'replies_task_id_fkey' },
+      cards: { mapped: { column: 'provider_id', to: 'provider_id' } },
       events: { column: 'team_id' },
       guarded: { column: 'team_id' },
       notes: { column: 'team_id' },
@@ -102,6 +107,7 @@ describe('without decisions', () => {
       visits: { column: 'team_id' },
       invoices: null,
       lines: null,
+      pairs: { column: 'to_id' },
       people: null,
       plans: null,
     })
@@ -121,6 +127,13 @@ describe('without decisions', () => {
     expect(findingsOf(analysis, 'reactions')).toEqual([['unreached', 'decision', [{ id: '2' }]], noUuid])
     expect(analysis.found.tables.tasks).toMatchObject({ rows: 4, isProposed: true, ways: [{ column: 'team_id' }] })
     expect(analysis.found.tables.readings?.bytes).toBeGreaterThan(0)
+  })
+
+  test('of several ways that are as short, somebody says which one counts', async () => {
+    const analysis = await analysed()
+    expect(findingsOf(analysis, 'notes').map(([kind]) => kind)).not.toContain('several ways')
+    expect(findingsOf(analysis, 'pairs')[0]).toEqual(['several ways', 'decision', undefined])
+    expect(analysis.found.tables.pairs?.ways).toEqual([{ column: 'to_id' }, { column: 'from_id' }])
   })
 
   test('obstacles and notes from the catalog are reported, each in a sentence', async () => {
@@ -211,6 +224,11 @@ describe('with decisions', () => {
   })
 
   test.each<[string, Decisions['tables'], string]>([
+    [
+      'a key that is not there',
+      { visits: { kind: 'tenant', way: { column: 'team_id' }, crossing: ['x'] } },
+      'visits has no foreign key x',
+    ],
     ['a circle', { tasks: { kind: 'tenant', way: { parent: 'tasks_parent_id_fkey' } } }, 'tasks → tasks'],
     ['a missing key', { tasks: { kind: 'tenant', way: { parent: 'nothing' } } }, 'nothing is no foreign key'],
     [
@@ -308,32 +326,82 @@ describe('other schemas', () => {
   })
 })
 
-test('nothing can be written meanwhile; a schema without tables and the one of tenantry are refused', async () => {
-  const session = await openSession({ url: database.adminUrl })
+test('a schema without tables and the one of tenantry are refused', async () => {
+  await expect(analysed(undefined, 'nowhere')).rejects.toThrow('there are no tables in nowhere')
+  await expect(analysed(undefined, 'platform')).rejects.toThrow('platform is the schema of tenantry')
+})
+
+test('a cast that writes, and would make the session writable, is told as unreadable', async () => {
+  const { admin } = database
+  for (const statement of [
+    'create schema trap',
+    `create type trap.k as enum ('a')`,
+    'create table trap.log (who text)',
+    `create function trap.f(trap.k) returns text language plpgsql as $$ begin
+       perform set_config('default_transaction_read_only', 'off', false);
+       insert into trap.log values (current_user);
+       return 'a'; end $$`,
+    'create cast (trap.k as text) with function trap.f(trap.k)',
+    'create table trap.teams (id trap.k primary key)',
+    'create table trap.orders (id int primary key, team_id trap.k references trap.teams)',
+    `insert into trap.teams values ('a')`,
+    `insert into trap.orders values (1, 'a')`,
+  ])
+    await admin.query(statement)
+  const { found } = await analysed(undefined, 'trap')
+  expect(found.findings).toContainEqual(
+    expect.objectContaining({
+      kind: 'unreadable',
+      message: expect.stringContaining('read-only transaction') as string,
+    }),
+  )
+  expect(await admin.query('select from trap.log')).toEqual([])
+})
+
+test('a text with a backslash is no SQL, whatever standard_conforming_strings is', async () => {
+  const { admin, adminUrl } = database
+  for (const statement of [
+    'create schema slash',
+    'create table slash.teams (id int primary key)',
+    'create table slash.notes (id int primary key, on_type text, on_id int)',
+    'insert into slash.teams values (1), (2)',
+  ])
+    await admin.query(statement)
+  await admin.query('insert into slash.notes values (1, $1, 1)', ["\\' or true --/team"])
+  const session = await openSession({ url: adminUrl })
   try {
-    await expect(analyse(session, 'nowhere')).rejects.toThrow('there are no tables in nowhere')
-    await expect(analyse(session, 'platform')).rejects.toThrow('platform is the schema of tenantry')
-    await expect(session.query('delete from shop.visits')).rejects.toThrow('read-only transaction')
+    await session.query('set standard_conforming_strings = off')
+    const { found } = await analyse(session, 'slash')
+    expect(found.tables.notes).toMatchObject({ rows: 1, unreached: { count: 0 }, nameless: { count: 0 } })
+    expect(found.tables.notes?.way).toMatchObject({ polymorphic: { type: 'on_type' } })
   } finally {
     await session.close()
   }
 })
 
-test('a login from which row security hides rows is refused', async () => {
+test('a table that the login may not read, or from which row security hides rows, is told', async () => {
   const { admin, appUrl } = database
   const login = new URL(appUrl).username
   for (const statement of [
     'create schema hidden',
     'create table hidden.teams (id int primary key)',
     'create table hidden.orders (id int primary key, team_id int references hidden.teams)',
+    'create table hidden.secrets (id int primary key, team_id int references hidden.teams)',
     'alter table hidden.orders enable row level security',
     `grant usage on schema hidden to ${login}`,
-    `grant select on all tables in schema hidden to ${login}`,
+    `grant select on hidden.teams, hidden.orders to ${login}`,
   ])
     await admin.query(statement)
   const session = await openSession({ url: appUrl })
   try {
-    await expect(analyse(session, 'hidden')).rejects.toThrow('row security hides rows from this login')
+    const { found } = await analyse(session, 'hidden')
+    const told = found.findings
+      .filter(({ kind }) => kind === 'unreadable')
+      .map(({ needs, message }) => [needs, message])
+    expect(told).toEqual([
+      ['mend', expect.stringContaining('row security hides rows of orders')],
+      ['mend', 'secrets cannot be read: permission denied for table secrets'],
+    ])
   } finally {
     await session.close()
   }

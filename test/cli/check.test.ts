@@ -149,7 +149,7 @@ describe('migrate new', () => {
     const { code, stdout } = await create('--name', 'notes')
     expect(code).toBe(0)
     expect(stdout).toContain('drizzle/0000_notes.down.sql')
-    expect(stdout).toMatch(/mend what `tenantry check` finds, and generate it anew:\n[\w-]+: helpdesk\.notes/)
+    expect(stdout).toMatch(/^Mend what `tenantry check` finds; .* writes the change:\n[\w-]+: helpdesk\.notes/m)
     expect(readFileSync(join(project, 'drizzle/0000_notes.sql'), 'utf8')).toContain('CREATE TABLE "helpdesk"."notes"')
     expect(readFileSync(join(project, 'drizzle/0000_notes.down.sql'), 'utf8')).toMatch(/^-- draft.*DROP TABLE /s)
   })

@@ -48,7 +48,10 @@ export const addNew: AddCommand = (program, run) =>
           'Read both, then delete the first line of the down file.',
           ...(findings.length === 0
             ? []
-            : ['Before you apply it, mend what `tenantry check` finds, and generate it anew:', ...findings]),
+            : [
+                'Mend what `tenantry check` finds; where that changes the tables, a further `migrate new` writes the change:',
+                ...findings,
+              ]),
         ],
         document: { generated, findings },
       }
