@@ -105,10 +105,6 @@ const agentsCase = {
     // A tool of the organization, with the id of the agent.
     await admin.query('insert into platform.tools (id, key, name) values ($1, $2, $2)', [id, `tool_${id}`])
     await admin.query('insert into platform.organization_tools (org_id, id, tool_id) values ($1, $2, $2)', [org.id, id])
-    await admin.query('insert into platform.agent_tools (org_id, agent_id, organization_tool_id) values ($1, $2, $2)', [
-      org.id,
-      id,
-    ])
     await org.tasks.enqueue({ kind: 'greet', agentId: id })
     await org.agents.create({ name: 'Adam', username: 'adam' })
     return id
@@ -145,6 +141,7 @@ const agentsCase = {
   prepare: {
     ...each(['find', 'get', 'list'], async (org, id) => {
       await org.agents.update(id, { projectId: await projectOf(org) })
+      await org.agents.setTools(id, [id])
     }),
     create: projectOf,
     pause: (org, id) => org.agents.activate(id),
