@@ -3,7 +3,7 @@ import { isFilteredRows } from '../database/row-security.js'
 import type { Session } from '../database/session.js'
 import { type Catalog, type CatalogTable, readCatalog } from './catalog.js'
 import { catalogFindings } from './catalog-findings.js'
-import { countCrossing, countDuplicates, countRows, type TableCounts } from './counts.js'
+import { countCrossing, countDuplicates, countRows, countUnresolved, type TableCounts } from './counts.js'
 import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
 import type { Finding } from './findings.js'
 import { assertUnique, Owners } from './owners.js'
@@ -50,10 +50,9 @@ export async function analyse(
       '--schema',
       'platform is the schema of tenantry: where yours has that name, `alter schema platform rename to …` first',
     )
-  const reader = readOnly(session)
-  const catalog = await readCatalog(reader, schema)
+  const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   if (catalog.tables.length === 0) throw new InvalidInputError('--schema', `there are no tables in ${schema}`)
-  return { decisions: given, found: await find(reader, catalog, given, onProgress) }
+  return { decisions: given, found: await find(readOnly(session), catalog, given, onProgress) }
 }
 
 async function find(
@@ -196,8 +195,7 @@ async function rowFindings(
 ): Promise<Finding[]> {
   const { name } = table
   const { unreached: resolution } = decision
-  if (typeof resolution === 'object' && 'personal' in resolution)
-    owners.assertColumn(table, resolution.personal, 'unreached')
+  if (typeof resolution === 'object' && 'personal' in resolution) owners.peopleOf(table)
   for (const name of decision.crossing ?? []) owners.assertKey(table, name, 'crossing')
   const needs = resolution === undefined ? 'decision' : 'attention'
   const findings: Finding[] = []
@@ -217,6 +215,17 @@ async function rowFindings(
       rows: unreached,
       message: `${name} has rows whose way ends before an organization`,
     })
+  if (typeof resolution === 'object' && 'personal' in resolution) {
+    const rows = await countUnresolved(session, owners, table)
+    if (rows.count > 0)
+      findings.push({
+        table: name,
+        kind: 'unresolved',
+        needs: 'decision',
+        rows,
+        message: `${name} has rows without an organization and without a person in ${resolution.personal}`,
+      })
+  }
   for (const key of table.foreignKeys) {
     const rows = await countCrossing(session, owners, table, key)
     if (rows.count === 0) continue

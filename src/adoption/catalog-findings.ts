@@ -50,7 +50,7 @@ function obstaclesOf(table: CatalogTable): Finding[] {
 }
 
 function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[] {
-  const { name, columns, primaryKey, indexes, triggers, views, policies } = table
+  const { name, columns, primaryKey, indexes, triggers, views, policies, grantees } = table
   const note = (kind: string, message: string): Finding => ({ table: name, kind, needs: 'attention', message })
   const way = decisions[name]?.way
   const organization = columns.find((column) => column.name === 'org_id')
@@ -66,6 +66,14 @@ function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[]
           note(
             'no uuid',
             `${name} keeps its key: ${noUuid.map((column) => `${column.name} is ${column.type}`).join(', ')}`,
+          ),
+        ]
+      : []),
+    ...(grantees.length > 0
+      ? [
+          note(
+            'role',
+            `${name} is used by ${grantees.join(', ')}: from enforce on, only logins of tenantry see its rows`,
           ),
         ]
       : []),

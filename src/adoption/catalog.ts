@@ -6,6 +6,10 @@ export interface Catalog {
   readonly tables: readonly CatalogTable[]
   /** Functions of the schema that run with the rights of their owner, for whom row security may not apply. */
   readonly definerFunctions: readonly string[]
+  /** The names of all its tables, indexes, views and sequences. */
+  readonly relations: readonly string[]
+  /** The roles of the application that may not use it yet. */
+  readonly withoutUsage: readonly string[]
   /** Publications that send rows of all organizations to their subscribers. */
   readonly publications: readonly { readonly name: string; readonly tables: readonly string[] }[]
 }
@@ -18,13 +22,24 @@ export interface CatalogTable {
   readonly columns: readonly CatalogColumn[]
   /** Empty where the table has none. */
   readonly primaryKey: readonly string[]
+  readonly primaryKeyName: string | null
   readonly uniqueKeys: readonly CatalogKey[]
   readonly foreignKeys: readonly CatalogReference[]
+  /** Foreign keys of every schema that lead to it. */
+  readonly referrers: readonly CatalogReferrer[]
   readonly indexes: readonly CatalogIndex[]
   readonly triggers: readonly CatalogTrigger[]
   /** Views that read it with the rights of their owner, and materialized ones. */
   readonly views: readonly string[]
-  readonly policies: readonly { readonly name: string; readonly isRestrictive: boolean }[]
+  /** Views and rules that group by its primary key: without the key they are invalid. */
+  readonly viewsOnPrimaryKey: readonly string[]
+  readonly exclusions: readonly string[]
+  /** Sequences of which its columns take their defaults. */
+  readonly sequences: readonly string[]
+  /** Roles other than the owner, and those of tenantry, that have rights on it. */
+  readonly grantees: readonly string[]
+  readonly policies: readonly CatalogPolicy[]
+  readonly hasRowSecurity: boolean
   readonly isForced: boolean
 }
 
@@ -32,10 +47,16 @@ export interface CatalogColumn {
   readonly name: string
   readonly type: string
   readonly isNullable: boolean
+  readonly isGenerated: boolean
 }
 
 export interface CatalogKey {
   readonly name: string
+  /** The statement that makes its index. */
+  readonly definition: string
+  readonly isConstraint: boolean
+  /** `deferrable` and the like, as it follows the constraint, or nothing. */
+  readonly deferral: string
   /** Its columns and expressions, as the server prints them. */
   readonly columns: readonly string[]
   readonly where: string | null
@@ -45,10 +66,25 @@ export interface CatalogReference {
   readonly name: string
   readonly columns: readonly string[]
   readonly target: { readonly schema: string; readonly table: string; readonly columns: readonly string[] }
+  readonly onDelete: string
+  readonly onUpdate: string
+  /** The columns that `set null` or `set default` empties. Empty where it is all of them. */
+  readonly emptied: readonly string[]
+  readonly isFull: boolean
+  readonly deferral: string
+}
+
+export interface CatalogReferrer {
+  readonly name: string
+  readonly schema: string
+  readonly table: string
 }
 
 export interface CatalogIndex {
   readonly name: string
+  readonly definition: string
+  /** Its columns, where it is a plain index that sorts them upwards, and has no predicate. */
+  readonly plainColumns: readonly string[] | null
   readonly bytes: number
   /** Since the statistics were reset. */
   readonly scans: number
@@ -60,20 +96,36 @@ export interface CatalogTrigger {
   readonly name: string
   readonly function: string
   readonly firesOnUpdate: boolean
+  readonly firesOnInsert: boolean
+  readonly firesOnDelete: boolean
+}
+
+export interface CatalogPolicy {
+  readonly name: string
+  readonly isRestrictive: boolean
+  /** The statement that makes it. */
+  readonly definition: string
 }
 
 /** Reads the catalog alone, and no row. */
 export async function readCatalog(session: Reader, schema: string): Promise<Catalog> {
   const tables = await session.query<CatalogTable>(findTables, [schema])
   const functions = await session.query<{ name: string }>(findDefinerFunctions, [schema])
+  const relations = await session.query<{ name: string }>(findRelations, [schema])
+  const withoutUsage = await session.query<{ name: string }>(findWithoutUsage, [schema, [...applicationRoles]])
   const publications = await session.query<Catalog['publications'][number]>(findPublications, [schema])
   return {
     schema,
     tables,
     definerFunctions: functions.map(({ name }) => name),
+    relations: relations.map(({ name }) => name),
+    withoutUsage: withoutUsage.map(({ name }) => name),
     publications,
   }
 }
+
+/** The application's logins are members of one of them. */
+const applicationRoles = ['tenantry_app', 'tenantry_system'] as const
 
 const namesOf = (numbers: string) => `coalesce((
     select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(${numbers}) with ordinality k(number, place)
@@ -87,28 +139,46 @@ const tree = (alias: string) =>
   `(select ${alias}.oid as relid union select p.relid::oid from pg_catalog.pg_partition_tree(${alias}.oid) p) part`
 
 const columns = allOf(
-  `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'isNullable', not a.attnotnull)`,
+  `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'isNullable', not a.attnotnull,
+     'isGenerated', a.attgenerated <> '')`,
   `pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped`,
   'a.attnum',
 )
 
+const deferral = (constraint: string) =>
+  `case when ${constraint}.condeferred then ' deferrable initially deferred' when ${constraint}.condeferrable then ' deferrable' else '' end`
+
 const uniqueKeys = allOf(
-  `pg_catalog.jsonb_build_object('name', i.relname,
+  `pg_catalog.jsonb_build_object('name', i.relname, 'definition', pg_catalog.pg_get_indexdef(i.oid),
+     'isConstraint', u.oid is not null, 'deferral', ${deferral('u')},
      'columns', (select pg_catalog.jsonb_agg(pg_catalog.pg_get_indexdef(x.indexrelid, n, false) order by n)
        from pg_catalog.generate_series(1, x.indnkeyatts::int) n),
      'where', pg_catalog.pg_get_expr(x.indpred, x.indrelid))`,
   `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
-   where x.indrelid = c.oid and x.indisunique and not x.indisprimary and x.indisvalid`,
+   left join pg_catalog.pg_constraint u on u.conindid = i.oid and u.contype = 'u'
+   where x.indrelid = c.oid and x.indisunique and not x.indisprimary and not x.indisexclusion and x.indisvalid`,
   'i.relname',
 )
 
+const action = (code: string) =>
+  `case ${code} when 'c' then 'cascade' when 'n' then 'set null' when 'd' then 'set default' when 'r' then 'restrict' else 'no action' end`
+
 const foreignKeys = allOf(
   `pg_catalog.jsonb_build_object('name', f.conname, 'columns', ${namesOf('f.conkey')},
+     'onDelete', ${action('f.confdeltype')}, 'onUpdate', ${action('f.confupdtype')}, 'emptied', ${namesOf('f.confdelsetcols')},
+     'isFull', f.confmatchtype = 'f', 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
        join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)))`,
   `pg_catalog.pg_constraint f join pg_catalog.pg_class t on t.oid = f.confrelid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
    where f.conrelid = c.oid and f.contype = 'f' and f.conparentid = 0`,
+  'f.conname',
+)
+
+const referrers = allOf(
+  `pg_catalog.jsonb_build_object('name', f.conname, 'schema', n.nspname, 'table', r.relname)`,
+  `pg_catalog.pg_constraint f join pg_catalog.pg_class r on r.oid = f.conrelid join pg_catalog.pg_namespace n on n.oid = r.relnamespace
+   where f.confrelid = c.oid and f.contype = 'f' and f.conparentid = 0`,
   'f.conname',
 )
 
@@ -129,17 +199,22 @@ const leaking = `(
     ) found)`
 
 const indexes = allOf(
-  `pg_catalog.jsonb_build_object('name', i.relname, 
+  `pg_catalog.jsonb_build_object('name', i.relname, 'definition', pg_catalog.pg_get_indexdef(i.oid),
+     'plainColumns', case when x.indpred is null and x.indexprs is null and not x.indisunique and x.indnatts = x.indnkeyatts
+         and m.amname = 'btree' and not exists (select from pg_catalog.unnest(x.indoption) o(bits) where o.bits <> 0)
+       then (select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(x.indkey) with ordinality k(number, place)
+         join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number) end,
      'bytes', (select pg_catalog.sum(pg_catalog.pg_relation_size(part.relid))::float8 from ${tree('i')}),
      'scans', (select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_numscans(part.relid)), 0)::float8 from ${tree('i')}), 'leaking', coalesce(${leaking}, '[]'))`,
-  `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
+  `pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid join pg_catalog.pg_am m on m.oid = i.relam
    where x.indrelid = c.oid`,
   'i.relname',
 )
 
-/** Bit 4 of the type of a trigger is UPDATE. */
+/** Bits of the type of a trigger: 4 is INSERT, 8 DELETE, 16 UPDATE. */
 const triggers = allOf(
-  `pg_catalog.jsonb_build_object('name', t.tgname, 'function', t.tgfoid::regproc::text, 'firesOnUpdate', t.tgtype & 16 <> 0)`,
+  `pg_catalog.jsonb_build_object('name', t.tgname, 'function', t.tgfoid::regproc::text, 'firesOnInsert', t.tgtype & 4 <> 0,
+     'firesOnDelete', t.tgtype & 8 <> 0, 'firesOnUpdate', t.tgtype & 16 <> 0)`,
   `pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal`,
   't.tgname',
 )
@@ -154,8 +229,46 @@ const views = allOf(
   'v.name',
 )
 
+const exclusions = allOf(
+  'k.conname',
+  `pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'x'`,
+  'k.conname',
+)
+
+/** Those of identity columns need no rights of their own. */
+const sequences = allOf(
+  `q.name`,
+  `(select s.oid::regclass::text as name from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+     where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid
+       and d.deptype = 'a') q`,
+  'q.name',
+)
+
+const grantees = allOf(
+  'g.name',
+  `(select distinct case when a.grantee = 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee)::text end as name
+     from pg_catalog.aclexplode(c.relacl) a where a.grantee <> c.relowner) g where g.name not in ('tenantry_app', 'tenantry_system')`,
+  'g.name',
+)
+
+/** A view that groups by the primary key depends on the constraint. */
+const viewsOnPrimaryKey = allOf(
+  'v.name',
+  `(select distinct r.ev_class::regclass::text as name from pg_catalog.pg_depend d join pg_catalog.pg_rewrite r on r.oid = d.objid
+     join pg_catalog.pg_constraint k on k.oid = d.refobjid and k.conrelid = c.oid and k.contype = 'p'
+     where d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_constraint'::regclass) v`,
+  'v.name',
+)
+
 const policies = allOf(
-  `pg_catalog.jsonb_build_object('name', p.polname, 'isRestrictive', not p.polpermissive)`,
+  `pg_catalog.jsonb_build_object('name', p.polname, 'isRestrictive', not p.polpermissive, 'definition',
+     pg_catalog.format('create policy %I on %s as %s for %s to %s', p.polname, c.oid::regclass,
+       case when p.polpermissive then 'permissive' else 'restrictive' end,
+       case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+       (select pg_catalog.string_agg(case when r.id = 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(r.id)) end, ', ')
+         from pg_catalog.unnest(p.polroles) r(id)))
+     || coalesce(' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', '')
+     || coalesce(' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''))`,
   'pg_catalog.pg_policy p where p.polrelid = c.oid',
   'p.polname',
 )
@@ -168,8 +281,11 @@ select c.relname as name,
   (select pg_catalog.sum(pg_catalog.pg_total_relation_size(part.relid))::float8 from ${tree('c')}) as bytes,
   ${columns} as columns,
   coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",
-  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${indexes} as indexes, ${triggers} as triggers, ${views} as views,
-  ${policies} as policies, c.relforcerowsecurity as "isForced"
+  (select k.conname from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as "primaryKeyName",
+  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${referrers} as referrers, ${indexes} as indexes, ${triggers} as triggers, ${views} as views,
+  ${viewsOnPrimaryKey} as "viewsOnPrimaryKey", ${exclusions} as exclusions, ${sequences} as sequences,
+  ${grantees} as grantees, ${policies} as policies,
+  c.relrowsecurity as "hasRowSecurity", c.relforcerowsecurity as "isForced"
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not c.relispartition
   -- What an extension made is not somebody's.
@@ -185,3 +301,10 @@ order by name`
 const findPublications = `
 select t.pubname as name, pg_catalog.jsonb_agg(t.tablename order by t.tablename) as tables
 from pg_catalog.pg_publication_tables t where t.schemaname = $1 group by t.pubname order by t.pubname`
+
+const findRelations = `
+select c.relname as name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 order by 1`
+
+const findWithoutUsage = `
+select r.rolname as name from pg_catalog.pg_roles r, pg_catalog.pg_namespace n
+where n.nspname = $1 and r.rolname = any ($2::text[]) and not pg_catalog.has_schema_privilege(r.oid, n.oid, 'usage') order by 1`

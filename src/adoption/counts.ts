@@ -56,6 +56,13 @@ const namelessOf = (owner: Owner | undefined) =>
 const unreachedOf = (owner: Owner | undefined) =>
   owner === undefined ? 'false' : `${owner.sql} is null and not (${owner.namesNothing})`
 
+/** Rows that belong to nobody after the resolution of the table, because they name no person either. */
+export async function countUnresolved(session: Reader, owners: Owners, table: CatalogTable): Promise<Rows> {
+  const owner = owners.resolvedOwnerOf(table, 't')
+  if (owner === undefined) return none
+  return counted(session, table, `${owners.from(table.name, 't')}${owner.joins}`, `${owner.sql} is null`)
+}
+
 /** Rows of which the row that they refer to is another organization's. */
 export async function countCrossing(
   session: Reader,
@@ -64,7 +71,7 @@ export async function countCrossing(
   key: CatalogReference,
 ): Promise<Rows> {
   const target = owners.targetOf(key)
-  const [own, theirs] = [owners.ownerOf(table, 't'), target && owners.ownerOf(target, 'p')]
+  const [own, theirs] = [owners.resolvedOwnerOf(table, 't'), target && owners.resolvedOwnerOf(target, 'p')]
   if (own === undefined || target === undefined || theirs === undefined || owners.isWay(table, key)) return none
   const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
   return counted(session, table, from, `${own.sql} <> ${theirs.sql}`)
@@ -78,7 +85,7 @@ export async function countDuplicates(
   columns: readonly string[],
 ): Promise<Rows> {
   for (const column of columns) owners.assertColumn(table, column, 'unique')
-  const owner = owners.ownerOf(table, 't')
+  const owner = owners.resolvedOwnerOf(table, 't')
   if (owner === undefined) return none
   const key = columns.map((name) => `t.${quoted(name)}`)
   const from = `(select ${keyOf(table, 't')} as key, ${key.map((sql) => `${sql} is not null`).join(' and ')} as counts,

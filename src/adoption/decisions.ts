@@ -2,16 +2,28 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { InvalidInputError } from '../core/errors.js'
 import { parseInput } from '../core/values.js'
+import * as shape from '../schema/shared/shapes.js'
 
 const name = z.string().min(1).max(63)
 
+const named = {
+  /** Columns that give an organization its name and its slug; without one they are made of its id. */
+  name: name.optional(),
+  slug: name.optional(),
+  /**
+   * Where organizations are there already that have some of the ids as their external ids: `same` if they are the same customers, `none` if
+   * they are others, and the ids are not to be kept.
+   */
+  externalIds: z.enum(['same', 'none']).optional(),
+}
+
 const organizations = z.union([
   /** Its rows are the organizations. */
-  z.strictObject({ table: name, id: name }),
+  z.strictObject({ table: name, id: name, ...named }),
   /** Every row belongs to one organization. */
-  z.strictObject({ constant: z.strictObject({ name: z.string().min(1), slug: z.string().min(1) }) }),
+  z.strictObject({ constant: z.strictObject({ name: z.string().trim().min(1).max(200), slug: shape.slug }) }),
   /** Each row of this table, of people, becomes an organization. */
-  z.strictObject({ personal: z.strictObject({ table: name, id: name }) }),
+  z.strictObject({ personal: z.strictObject({ table: name, id: name, ...named }) }),
 ])
 /** What becomes an organization. */
 export type Organizations = z.output<typeof organizations>
@@ -34,7 +46,7 @@ export type Way = z.output<typeof way>
 
 const unreached = z.union([
   /** The rows get an organization of this slug. */
-  z.strictObject({ constant: name }),
+  z.strictObject({ constant: shape.slug }),
   /** The rows get the organization of the person that this column names. */
   z.strictObject({ personal: name }),
   /** The rows are moved into a table beside this one, from which the way back puts them in again. */
@@ -50,6 +62,8 @@ const table = z.strictObject({
   unique: z.array(z.array(name).min(1)).optional(),
   /** Foreign keys that may lead into another organization. */
   crossing: z.array(name).optional(),
+  /** Unique keys that stay unique in the whole table: whoever meets a conflict learns that another organization has the value. */
+  global: z.array(name).optional(),
 })
 export type TableDecision = z.output<typeof table>
 

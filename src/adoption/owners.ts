@@ -5,15 +5,24 @@ import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
 import type { Decisions, Way } from './decisions.js'
 import { type Root, rootOf } from './ways.js'
 
-/** How a query over a table tells the organization of each row. */
+/**
+ * How a query over a table tells the organization of each row: by a text that is the id of a row of the organizations, or a key of
+ * `constantKey` or `personalKey`.
+ */
 export interface Owner {
   /** Joins that add no row and take none away. */
   readonly joins: string
-  /** Null where the way does not reach an organization. Text, so that ids of two types can be compared. */
+  /** Null where the way does not reach an organization. */
   readonly sql: string
   /** Whether the row names no parent at all. */
   readonly namesNothing: string
+  /** Whether the text is the id of a row in every case. */
+  readonly isId: boolean
 }
+
+// No id begins with a slash.
+export const constantKey = (slug: string): string => `/constant/${slug}`
+export const personalKey = (people: string, id: string): string => `/personal/${people}/${id}`
 
 /** Writes the queries about one schema, as it is decided. */
 export class Owners {
@@ -44,10 +53,43 @@ export class Owners {
     return `${quoted(this.catalog.schema)}.${quoted(name)} ${alias}`
   }
 
+  /** The same, with the resolution of rows that the way of the table does not reach. */
+  resolvedOwnerOf(table: CatalogTable, alias: string, seen: readonly string[] = []): Owner | undefined {
+    const owner = this.ownerOf(table, alias, seen)
+    const resolution = this.decisions.tables[table.name]?.unreached
+    if (owner === undefined || typeof resolution !== 'object') return owner
+    if ('constant' in resolution)
+      return {
+        ...owner,
+        sql: `coalesce(${owner.sql}, ${pg.escapeLiteral(constantKey(resolution.constant))})`,
+        isId: false,
+      }
+    const people = this.peopleOf(table)
+    const person = `${alias}.${quoted(resolution.personal)}::text`
+    if (people.name === this.root?.table) return { ...owner, sql: `coalesce(${owner.sql}, ${person})` }
+    const key = `${pg.escapeLiteral(personalKey(people.name, ''))} || ${person}`
+    return { ...owner, sql: `coalesce(${owner.sql}, ${key})`, isId: false }
+  }
+
+  /** The people by whom the rows of the table are resolved that its way does not reach. */
+  peopleOf(table: CatalogTable): CatalogTable {
+    const resolution = this.decisions.tables[table.name]?.unreached
+    const column = typeof resolution === 'object' && 'personal' in resolution ? resolution.personal : ''
+    this.assertColumn(table, column, 'unreached')
+    const key = table.foreignKeys.find(({ columns: [only, ...more] }) => only === column && more.length === 0)
+    const people = key && this.targetOf(key)
+    if (people === undefined || people.primaryKey.join() !== key?.target.columns.join())
+      throw new InvalidInputError(
+        `tables.${table.name}.unreached`,
+        `${column} is no foreign key to the primary key of a table of people in ${this.catalog.schema}`,
+      )
+    return people
+  }
+
   /** Undefined where the rows of the table belong to no organization, or nobody has said to which. */
   ownerOf(table: CatalogTable, alias: string, seen: readonly string[] = []): Owner | undefined {
     if (this.root?.table === table.name) {
-      return { joins: '', sql: `${alias}.${quoted(this.root.id)}::text`, namesNothing: 'false' }
+      return { joins: '', sql: `${alias}.${quoted(this.root.id)}::text`, namesNothing: 'false', isId: true }
     }
     const decision = this.decisions.tables[table.name]
     if (decision?.kind !== 'tenant' || decision.way === undefined) return undefined
@@ -85,7 +127,7 @@ export class Owners {
   private byConstant({ name }: CatalogTable): Owner {
     if (this.root !== undefined)
       throw new InvalidInputError(`tables.${name}.way`, `is "constant", and the organizations are ${this.root.table}`)
-    return { joins: '', sql: `''`, namesNothing: 'false' }
+    return { joins: '', sql: `''`, namesNothing: 'false', isId: false }
   }
 
   private byColumn(table: CatalogTable, alias: string, column: string, to: string | undefined): Owner {
@@ -105,10 +147,17 @@ export class Owners {
     assertUnique(this.tableOf(root.table), key)
     const organization = this.alias()
     const value = `${alias}.${quoted(column)}`
+    const same = equal(
+      `${organization}.${quoted(key)}`,
+      typeOf(this.tableOf(root.table), key),
+      value,
+      typeOf(table, column),
+    )
     return {
-      joins: ` left join ${this.from(root.table, organization)} on ${organization}.${quoted(key)}::text = ${value}::text`,
+      joins: ` left join ${this.from(root.table, organization)} on ${same}`,
       sql: `${organization}.${quoted(root.id)}::text`,
       namesNothing: `${value} is null`,
+      isId: true,
     }
   }
 
@@ -121,12 +170,13 @@ export class Owners {
         `${name} is no foreign key to a table of ${this.catalog.schema}`,
       )
     const parent = this.alias()
-    const owner = this.ownerOf(target, parent, seen)
+    const owner = this.resolvedOwnerOf(target, parent, seen)
     if (owner === undefined) return undefined
     return {
       joins: ` left join ${this.from(target.name, parent)} on ${matches(key, alias, parent)}${owner.joins}`,
       sql: owner.sql,
       namesNothing: key.columns.map((column) => `${alias}.${quoted(column)} is null`).join(' or '),
+      isId: owner.isId,
     }
   }
 
@@ -144,8 +194,9 @@ export class Owners {
       if (key === undefined || more.length > 0)
         throw new InvalidInputError(`tables.${table.name}.way`, `${name} has no primary key of one column`)
       const parent = this.alias()
-      const owner = this.ownerOf(target, parent, seen)
-      const on = `${alias}.${quoted(type)}::text = ${pg.escapeLiteral(word)} and ${parent}.${quoted(key)}::text = ${alias}.${quoted(id)}::text`
+      const owner = this.resolvedOwnerOf(target, parent, seen)
+      const same = equal(`${parent}.${quoted(key)}`, typeOf(target, key), `${alias}.${quoted(id)}`, typeOf(table, id))
+      const on = `${alias}.${quoted(type)}::text = ${pg.escapeLiteral(word)} and ${same}`
       return owner && { ...owner, joins: ` left join ${this.from(name, parent)} on ${on}${owner.joins}` }
     })
     const known = owners.filter((owner) => owner !== undefined)
@@ -154,6 +205,7 @@ export class Owners {
       joins: known.map((owner) => owner.joins).join(''),
       sql: `coalesce(${known.map((owner) => owner.sql).join(', ')})`,
       namesNothing: `${alias}.${quoted(type)} is null or ${alias}.${quoted(id)} is null`,
+      isId: known.every((owner) => owner.isId),
     }
   }
 
@@ -162,6 +214,17 @@ export class Owners {
     return `a${this.aliases}`
   }
 }
+
+const typeOf = ({ columns }: CatalogTable, name: string) => columns.find((column) => column.name === name)?.type ?? ''
+
+/** Types that are compared as they are, so that an index serves. */
+const family = (type: string): string => {
+  if (['smallint', 'integer', 'bigint'].includes(type)) return 'integer'
+  return /^(?:text|character varying)/.test(type) ? 'text' : type
+}
+
+const equal = (left: string, leftType: string, right: string, rightType: string): string =>
+  family(leftType) === family(rightType) ? `${left} = ${right}` : `${left}::text = ${right}::text`
 
 /** What joins the rows of a table with those that they refer to. */
 export const matches = ({ columns, target }: CatalogReference, from: string, to: string): string =>

@@ -1,0 +1,217 @@
+import pg from 'pg'
+import { quoted } from '../core/statements/column-plan.js'
+import type { Catalog, CatalogColumn, CatalogKey, CatalogReference, CatalogTable } from './catalog.js'
+import type { Decisions, TableDecision } from './decisions.js'
+import { fitted, homeOf } from './home.js'
+import { Owners } from './owners.js'
+import { type Root, rootOf } from './ways.js'
+
+/** What becomes of a schema, as it is decided: every step is written from it. */
+export interface AdoptedSchema {
+  readonly schema: string
+  /** The schema of what adoption needs until it is complete. */
+  readonly home: string
+  /** Begins the `provision_key` of the organizations that adoption makes. */
+  readonly origin: string
+  readonly tables: readonly AdoptedTable[]
+  /** The roles of the application that may not use the schema yet. */
+  readonly withoutUsage: readonly string[]
+  /** The tables of which rows become organizations: the organizations, and people by whom rows are resolved. */
+  readonly sources: readonly Source[]
+  /** Organizations that the decisions name by a slug. */
+  readonly constants: readonly Constant[]
+}
+
+export interface Source {
+  readonly table: CatalogTable
+  readonly on: string
+  readonly id: CatalogColumn
+  /** Columns that give an organization its name and its slug. */
+  readonly name: string | undefined
+  readonly slug: string | undefined
+  /** Whether the rows are the organizations: their ids are the keys, and a uuid stays the id. */
+  readonly isRoot: boolean
+  /** Whether an id that is no uuid becomes the external id, or finds the organization that has it. */
+  readonly externalIds: 'kept' | 'same' | 'none'
+}
+
+export interface Constant {
+  readonly id: string
+  readonly name: string
+  readonly slug: string
+}
+
+export interface AdoptedTable {
+  readonly name: string
+  /** Its name in SQL, with its schema. */
+  readonly on: string
+  readonly table: CatalogTable
+  readonly primaryKey: {
+    readonly name: string
+    readonly columns: readonly CatalogColumn[]
+    /** Whether the organization is in it already. */
+    readonly isComplete: boolean
+  }
+  /** Where every row belongs to one organization. */
+  readonly constant: Constant | undefined
+  /** The key of the organization of row `t`, where it is not constant. */
+  readonly owner: { readonly joins: string; readonly key: string; readonly isId: boolean } | undefined
+  /** Columns of which a new value moves a row to another organization. */
+  readonly wayColumns: readonly string[]
+  /** Whether it had `org_id` with the id of the organization before. */
+  readonly hadColumn: boolean
+  readonly isQuarantined: boolean
+  readonly references: readonly AdoptedReference[]
+  /** Foreign keys that may lead to another organization, and end with the swap. */
+  readonly dropped: readonly CatalogReference[]
+  readonly uniqueKeys: readonly CatalogKey[]
+}
+
+/** A foreign key to another adopted table, which gets the organization on both sides. */
+export interface AdoptedReference {
+  readonly key: CatalogReference
+  readonly target: string
+}
+
+/** Expects decisions that an analysis has found complete, and the ids of the organizations that they name by a slug. */
+export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: ReadonlyMap<string, string>): AdoptedSchema {
+  const { schema } = catalog
+  const organizations = decisions.organizations ?? undefined
+  const root = organizations && rootOf(organizations)
+  const owners = new Owners(catalog, decisions)
+  const constantOf = (slug: string, name = slug): Constant => ({ slug, name, id: ids.get(slug) ?? '' })
+  const everything =
+    organizations !== undefined && 'constant' in organizations
+      ? constantOf(organizations.constant.slug, organizations.constant.name)
+      : undefined
+  const tenants = catalog.tables.filter(({ name }) => decisions.tables[name]?.kind === 'tenant')
+  const names = new Set(tenants.map(({ name }) => name))
+  const resolvedSlugs = resolutions(decisions).flatMap((one) => ('constant' in one ? [one.constant] : []))
+  const constants = [...new Set(resolvedSlugs)]
+    .filter((slug) => slug !== everything?.slug)
+    .map((slug) => constantOf(slug))
+  return {
+    schema,
+    home: homeOf(schema),
+    origin: `adopt ${schema} `,
+    tables: tenants.map((table) => adoptedTable(table, owners, decisions, names, root, everything)),
+    withoutUsage: catalog.withoutUsage,
+    sources: sourcesOf(catalog, owners, tenants, decisions, root),
+    constants: [...(everything === undefined ? [] : [everything]), ...constants],
+  }
+}
+
+/** The slugs of the organizations that the decisions name. */
+export function constantSlugs(decisions: Decisions): string[] {
+  const { organizations } = decisions
+  const everything = organizations !== null && 'constant' in organizations ? [organizations.constant.slug] : []
+  const resolved = resolutions(decisions).flatMap((one) => ('constant' in one ? [one.constant] : []))
+  return [...new Set([...everything, ...resolved])]
+}
+
+type Resolution = Exclude<NonNullable<TableDecision['unreached']>, string>
+
+const resolutions = ({ tables }: Decisions): Resolution[] =>
+  Object.values(tables).flatMap(({ unreached }) => (typeof unreached === 'object' ? [unreached] : []))
+
+function adoptedTable(
+  table: CatalogTable,
+  owners: Owners,
+  decisions: Decisions,
+  names: ReadonlySet<string>,
+  root: Root | undefined,
+  everything: Constant | undefined,
+): AdoptedTable {
+  const { name, primaryKey, foreignKeys, uniqueKeys } = table
+  const decision = decisions.tables[name]
+  const owner = everything === undefined ? owners.resolvedOwnerOf(table, 't') : undefined
+  const isAdopted = ({ target }: CatalogReference) => target.schema === decisions.schema && names.has(target.table)
+  const isDropped = (key: CatalogReference) => decision?.crossing?.includes(key.name) ?? false
+  return {
+    name,
+    on: `${quoted(decisions.schema)}.${quoted(name)}`,
+    table,
+    primaryKey: {
+      name: table.primaryKeyName ?? '',
+      columns: primaryKey.map((column) => columnOf(table, column)),
+      isComplete: primaryKey.includes('org_id'),
+    },
+    constant: everything,
+    owner: owner && { joins: owner.joins, key: owner.sql, isId: owner.isId },
+    wayColumns: wayColumnsOf(table, decision),
+    hadColumn: table.columns.some((column) => column.name === 'org_id'),
+    isQuarantined: decision?.unreached === 'quarantine',
+    references: foreignKeys
+      .filter((key) => isAdopted(key) && !isDropped(key) && !key.columns.includes('org_id'))
+      .map((key) => ({ key, target: key.target.table })),
+    dropped: foreignKeys.filter((key) => isAdopted(key) && isDropped(key)),
+    uniqueKeys: uniqueKeys
+      .filter(({ columns }) => !columns.includes('org_id'))
+      .filter((key) => !(decision?.global?.includes(key.name) ?? false)),
+  }
+}
+
+const columnOf = ({ name, columns }: CatalogTable, column: string): CatalogColumn => {
+  const found = columns.find((one) => one.name === column)
+  if (found === undefined) throw new TypeError(`${name} has no column ${column}`)
+  return found
+}
+
+function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | undefined): string[] {
+  const way = decision?.way
+  const resolution = decision?.unreached
+  const personal = typeof resolution === 'object' && 'personal' in resolution ? [resolution.personal] : []
+  const columns = () => {
+    if (way === undefined || way === 'constant') return []
+    if ('column' in way) return [way.column]
+    if ('mapped' in way) return [way.mapped.column]
+    if ('parent' in way) return foreignKeys.find(({ name }) => name === way.parent)?.columns ?? []
+    return [way.polymorphic.type, way.polymorphic.id]
+  }
+  return [...new Set([...columns(), ...personal])]
+}
+
+const usualNames = ['name', 'title', 'display_name', 'displayName', 'full_name', 'label', 'email', 'username', 'slug']
+const usualSlugs = ['slug', 'handle', 'username', 'subdomain']
+
+type SourceOptions = Partial<Pick<Source, 'name' | 'slug' | 'externalIds'>>
+
+function optionsOf(organizations: Decisions['organizations']): SourceOptions {
+  if (organizations === null || 'constant' in organizations) return {}
+  const { name, slug, externalIds } = 'personal' in organizations ? organizations.personal : organizations
+  return { name, slug, ...(externalIds !== undefined && { externalIds }) }
+}
+
+function sourcesOf(
+  catalog: Catalog,
+  owners: Owners,
+  tenants: readonly CatalogTable[],
+  { organizations, tables }: Decisions,
+  root: Root | undefined,
+): Source[] {
+  const given = optionsOf(organizations)
+  const source = (table: CatalogTable, id: string, isRoot: boolean): Source => {
+    const first = (usual: readonly string[]) =>
+      usual.find((name) => table.columns.some((column) => column.name === name))
+    const { name = first(usualNames), slug = first(usualSlugs), externalIds = 'kept' } = isRoot ? given : {}
+    for (const column of [name, slug]) if (column !== undefined) owners.assertColumn(table, column, 'organizations')
+    const on = `${quoted(catalog.schema)}.${quoted(table.name)}`
+    const isKept = isRoot && columnOf(table, id).type !== 'uuid'
+    return { table, on, id: columnOf(table, id), name, slug, isRoot, externalIds: isKept ? externalIds : 'none' }
+  }
+  const people = tenants.flatMap((table) => {
+    const resolution = tables[table.name]?.unreached
+    if (typeof resolution !== 'object' || !('personal' in resolution)) return []
+    const found = owners.peopleOf(table)
+    return found.name === root?.table ? [] : [found]
+  })
+  return [
+    ...(root === undefined ? [] : [source(owners.tableOf(root.table), root.id, true)]),
+    ...[...new Set(people)].map((table) => source(table, table.primaryKey[0] ?? '', false)),
+  ]
+}
+
+export const literal = (text: string): string => pg.escapeLiteral(text)
+
+/** The name of an object of a table that adoption makes. */
+export const nameFor = (table: string, what: string): string => fitted(`${table}_${what}`)

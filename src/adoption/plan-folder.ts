@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { InvalidInputError } from '../core/errors.js'
+import { parseInput } from '../core/values.js'
+import type { MigrationSet } from '../migrations/migrator.js'
+import { breakpoint } from '../migrations/script.js'
+import { type Plan, type StepName, stepNames } from './plan.js'
+import type { BackfillEntry } from './steps/backfill.js'
+
+const manifest = z.strictObject({
+  version: z.literal(1),
+  schema: z.string(),
+  home: z.string(),
+  backfill: z.array(
+    z.strictObject({
+      name: z.string(),
+      table: z.string(),
+      isSilent: z.boolean(),
+      keyLength: z.int().positive(),
+      take: z.string(),
+      fill: z.string(),
+      check: z.string().nullable(),
+    }),
+  ),
+})
+
+/** A plan that was written into a folder. */
+export interface WrittenPlan {
+  readonly schema: string
+  readonly home: string
+  readonly backfill: readonly BackfillEntry[]
+  readonly set: MigrationSet
+}
+
+const manifestFile = 'adoption.json'
+const tagOf = (name: StepName) => `${String(stepNames.indexOf(name)).padStart(4, '0')}_${name}`
+
+export const tagsOf: ReadonlyMap<StepName, string> = new Map(stepNames.map((name) => [name, tagOf(name)]))
+
+/** The steps are applied as migrations of their own: each with its way back, and recorded apart from all others. */
+export const adoptionSet = (schema: string, folder: string): MigrationSet => ({
+  name: 'adopt',
+  folder,
+  bookkeeping: { schema: 'platform_migrations', table: `adopt_${schema}` },
+})
+
+/** Writes the files of a plan, and returns their names. Those of an earlier plan are replaced. */
+export async function writePlan(
+  folder: string,
+  { schema, home, steps, backfill }: Plan,
+  now = Date.now(),
+): Promise<string[]> {
+  await clear(folder)
+  await mkdir(join(folder, 'meta'), { recursive: true })
+  const files: (readonly [file: string, text: string])[] = [
+    ...stepNames.flatMap((name) => [
+      [`${tagOf(name)}.sql`, scriptOf(steps[name].up)] as const,
+      [`${tagOf(name)}.down.sql`, scriptOf(steps[name].down)] as const,
+    ]),
+    [manifestFile, asJson({ version: 1, schema, home, backfill: [...backfill] } satisfies z.input<typeof manifest>)],
+    [
+      join('meta', '_journal.json'),
+      asJson({
+        version: '7',
+        dialect: 'postgresql',
+        entries: stepNames.map((name, idx) => ({
+          idx,
+          version: '7',
+          when: now + idx,
+          tag: tagOf(name),
+          breakpoints: true,
+        })),
+      }),
+    ],
+  ]
+  for (const [file, text] of files) await writeFile(join(folder, file), text)
+  return files.map(([file]) => file)
+}
+
+/** Removes an earlier plan, and nothing that is not of one. */
+async function clear(folder: string): Promise<void> {
+  if (!existsSync(folder)) return
+  const names = await readdir(folder)
+  if (names.length === 0) return
+  if (!names.includes(manifestFile))
+    throw new InvalidInputError('--folder', `${folder} holds other files than those of a plan: name a new folder`)
+  const own = names.filter(
+    (name) => name === manifestFile || name === 'meta' || /^\d{4}_[a-z]+(?:\.down)?\.sql$/.test(name),
+  )
+  for (const name of own) await rm(join(folder, name), { recursive: true })
+}
+
+export async function readPlan(folder: string): Promise<WrittenPlan> {
+  const path = join(folder, manifestFile)
+  if (!existsSync(path))
+    throw new InvalidInputError('--folder', `has no ${manifestFile}: run tenantry adopt plan first`)
+  let value: unknown
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'))
+  } catch (error) {
+    throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  const { schema, home, backfill } = parseInput(manifest, value)
+  return { schema, home, backfill, set: adoptionSet(schema, folder) }
+}
+
+const asJson = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`
+
+/** Each statement has a transaction of its own, so that no lock is held for longer than one. */
+const scriptOf = (statements: readonly string[]): string =>
+  `-- no-transaction\n${statements.map((statement) => `${statement};`).join(`\n${breakpoint}\n`)}\n`

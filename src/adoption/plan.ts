@@ -1,0 +1,94 @@
+import { MigrationError } from '../core/errors.js'
+import { newId } from '../core/ids.js'
+import { quoted } from '../core/statements/column-plan.js'
+import type { Session } from '../database/session.js'
+import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-schema.js'
+import { analyse, type Analysis } from './analyse.js'
+import { readCatalog } from './catalog.js'
+import type { Decisions } from './decisions.js'
+import { homeOf } from './home.js'
+import { readOnly } from './read-only.js'
+import { refusals, takenNames } from './refusals.js'
+import { type BackfillEntry, backfillEntries } from './steps/backfill.js'
+import { expand } from './steps/expand.js'
+import { prove } from './steps/prove.js'
+import type { Step } from './steps/step.js'
+import { swap } from './steps/swap.js'
+
+/** The steps in their order. Between `expand` and `prove` the rows are filled. */
+export const stepNames = ['expand', 'prove', 'swap'] as const
+export type StepName = (typeof stepNames)[number]
+
+/** How a schema is brought under organizations. */
+export interface Plan {
+  readonly schema: string
+  readonly home: string
+  readonly steps: Readonly<Record<StepName, Step>>
+  readonly backfill: readonly BackfillEntry[]
+}
+
+const writers = { expand, prove, swap }
+
+/** Analyses the schema again, and writes the steps. Throws while something is undecided or has to be mended. Changes nothing. */
+export async function plan(
+  session: Session,
+  given: Decisions,
+  onProgress?: Parameters<typeof analyse>[3],
+): Promise<Plan> {
+  const { schema } = given
+  const { found } = await analyse(session, schema, given, onProgress)
+  refuse(found.findings.filter(({ needs }) => needs !== 'attention').map(({ message }) => message))
+  const decisions = decided(given, found)
+  const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
+  refuse(refusals(catalog, decisions))
+  const adopted = adoptedSchema(catalog, decisions, await idsOf(session, constantSlugs(decisions)))
+  refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
+  if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
+  const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
+  return { schema, home: homeOf(schema), steps, backfill: backfillEntries(adopted) }
+}
+
+function refuse(reasons: readonly string[]): void {
+  if (reasons.length > 0)
+    throw new MigrationError(['There is no plan yet:', ...reasons.map((one) => `- ${one}`)].join('\n'))
+}
+
+/** What is proposed counts as decided where nobody has decided otherwise. */
+function decided(given: Decisions, { organizations, tables }: Analysis['found']): Decisions {
+  const all = Object.create(null) as Record<string, Decisions['tables'][string]>
+  for (const [name, { kind, way }] of Object.entries(tables))
+    if (kind !== undefined) all[name] = given.tables[name] ?? { kind, ...(way !== undefined && { way }) }
+  return { ...given, organizations, tables: all }
+}
+
+/** Another customer could have the same number. */
+async function takenExternalIds(session: Session, { origin, sources }: AdoptedSchema): Promise<string[]> {
+  const reasons: string[] = []
+  for (const { table, on, id } of sources.filter(({ externalIds }) => externalIds === 'kept')) {
+    const [row] = await session.query<{ count: number }>(
+      `select pg_catalog.count(*)::int as count from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
+       where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)`,
+      [origin],
+    )
+    if (row !== undefined && row.count > 0)
+      reasons.push(
+        `${row.count} organizations have an id of ${table.name} as their external id already: write "externalIds" beside its "id", "same" if they are the same customers, or "none"`,
+      )
+  }
+  return reasons
+}
+
+/** The ids of the organizations that have such a slug already, and new ones for the others. */
+async function idsOf(session: Session, slugs: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const [row] = await session.query<{ found: boolean }>(
+    `select pg_catalog.to_regclass('platform.organizations') is not null as found`,
+  )
+  if (row?.found !== true)
+    throw new MigrationError('the tables of tenantry are not in this database yet: run tenantry migrate up first')
+  const known = await session.query<{ slug: string; id: string }>(
+    'select slug, id from platform.organizations where slug = any ($1::text[]) and deleted_at is null',
+    [slugs],
+  )
+  const ids = new Map(known.map(({ slug, id }) => [slug, id]))
+  return new Map(slugs.map((slug) => [slug, ids.get(slug) ?? newId()]))
+}

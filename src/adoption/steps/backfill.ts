@@ -1,0 +1,99 @@
+import { quoted } from '../../core/statements/column-plan.js'
+import type { AdoptedSchema, AdoptedTable, Source } from '../adopted-schema.js'
+import type { CatalogColumn } from '../catalog.js'
+import { inHome } from '../home.js'
+import { organizationSql } from './organizations.js'
+
+/** How one table is filled, or its rows made organizations. */
+export interface BackfillEntry {
+  /** Names the entry where its progress is kept. */
+  readonly name: string
+  readonly table: string
+  /** Whether triggers of the table fire on updates, and are to stay silent. */
+  readonly isSilent: boolean
+  /** How many columns the key has by which it goes. */
+  readonly keyLength: number
+  /**
+   * Takes the rows of the next batch for itself. `$1` is how many, the others are the key after which it begins, or null. Returns their
+   * number as `rows`, and the `last` key.
+   */
+  readonly take: string
+  /** Fills them, up to the last key. Returns `filled` and `unreached`. A statement of its own, so that it sees what others wrote before. */
+  readonly fill: string
+  /**
+   * Counts the rows of a filled table whose organization is not the one that their way leads to, as `wrong`: rows that no way reaches and that
+   * are not put aside, and rows that were filled before they, or a parent of theirs, moved.
+   */
+  readonly check: string | null
+}
+
+/** Organizations first, so that every row finds its own. */
+export const backfillEntries = (adopted: AdoptedSchema): BackfillEntry[] => [
+  ...adopted.sources.filter(({ isRoot }) => isRoot).map((root) => mirrorEntry(adopted, root)),
+  ...adopted.tables.filter(isToFill).map((table) => fillEntry(adopted, table)),
+]
+
+const isToFill = ({ owner, hadColumn, table }: AdoptedTable): boolean =>
+  owner !== undefined && !(hadColumn && table.columns.some(({ name, isNullable }) => name === 'org_id' && !isNullable))
+
+const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id }: Source): BackfillEntry => ({
+  name: `organizations of ${table.name}`,
+  table: table.name,
+  isSilent: false,
+  keyLength: 1,
+  take: take(on, [id], ''),
+  fill: `select pg_catalog.count(made.org_id)::int as filled, 0 as unreached
+from (select ${inHome(home, 'organization_of')}(t.${quoted(id.name)}::text) as org_id from ${on} t where ${between([id])}) made`,
+  check: null,
+})
+
+function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
+  const { name, on, owner, primaryKey, hadColumn, isQuarantined } = table
+  const key = primaryKey.columns
+  const columns = key.map((column) => quoted(column.name))
+  const isSame = columns.map((column) => `t.${column} = f.${column}`).join(' and ')
+  const isOpen = hadColumn ? 't.org_id is null' : 't.org_id is distinct from f.org_id'
+  return {
+    name,
+    table: name,
+    isSilent: table.table.triggers.some(({ firesOnUpdate }) => firesOnUpdate),
+    keyLength: key.length,
+    take: take(on, key, ' for no key update'),
+    fill: `with found as materialized (
+  select ${columns.map((column) => `t.${column}`).join(', ')}, ${organizationSql(adopted, table)} as org_id
+  from ${on} t${owner?.joins ?? ''} where ${between(key)}
+), filled as (
+  update ${on} t set org_id = f.org_id from found f where ${isSame} and f.org_id is not null and ${isOpen} returning 1
+)
+select (select pg_catalog.count(*)::int from filled) as filled,
+  pg_catalog.count(*) filter (where f.org_id is null)::int as unreached from found f`,
+    check: `select pg_catalog.count(*)::float8 as wrong from ${on} t${owner?.joins ?? ''}
+where t.org_id is distinct from ${organizationSql(adopted, table)}${isQuarantined ? '' : ' or t.org_id is null'}`,
+  }
+}
+
+const take = (on: string, key: readonly CatalogColumn[], lock: string): string => {
+  const columns = key.map(({ name }) => quoted(name))
+  return `with batch as materialized (
+  select ${columns.map((column) => `t.${column}`).join(', ')} from ${on} t where ${after(key)}
+  order by ${columns.map((column) => `t.${column}`).join(', ')} limit $1${lock}
+)
+select pg_catalog.count(*)::int as rows,
+  (select array[${columns.map((column) => `b.${column}::text`).join(', ')}] from batch b order by ${columns
+    .map((column) => `b.${column} desc`)
+    .join(', ')} limit 1) as last
+from batch`
+}
+
+/** `$2` and so on are the key before the first row, or null. */
+const after = (key: readonly CatalogColumn[], offset = 2): string =>
+  `($${offset}::text is null or ${row(key)} > ${parameters(key, offset)})`
+
+/** `$1` and so on are the key before the first row, or null, and after them the last key. */
+const between = (key: readonly CatalogColumn[]): string =>
+  `${after(key, 1)} and ${row(key)} <= ${parameters(key, 1 + key.length)}`
+
+const row = (key: readonly CatalogColumn[]): string => `(${key.map(({ name }) => `t.${quoted(name)}`).join(', ')})`
+
+const parameters = (key: readonly CatalogColumn[], offset: number): string =>
+  `(${key.map(({ type }, place) => `$${place + offset}::text::${type}`).join(', ')})`

@@ -1,0 +1,178 @@
+import { quoted } from '../../core/statements/column-plan.js'
+import { builtInRoles } from '../../schema/built-in-roles.js'
+import { type AdoptedSchema, type AdoptedTable, literal, type Source } from '../adopted-schema.js'
+import { inHome } from '../home.js'
+import { constantKey, personalKey } from '../owners.js'
+import type { Step } from './step.js'
+
+/** Functions run with the rights of the owner, because the application may not write organizations. */
+const definer = 'security definer set search_path = pg_catalog, pg_temp'
+
+/** What makes organizations of rows, for as long as code writes that knows none, and keeps how far they have been filled. */
+export function organizationMaking(adopted: AdoptedSchema): Step {
+  const { home, constants, sources } = adopted
+  const roots = sources.filter(({ isRoot }) => isRoot)
+  return {
+    up: [
+      `create table ${inHome(home, 'backfill')} (table_name text primary key, last_key text[], rows bigint not null default 0,
+  filled bigint not null default 0, unreached bigint not null default 0, is_done boolean not null default false)`,
+      ...roleStatements(home),
+      newId(home),
+      makeOrganization(adopted),
+      organizationOf(adopted),
+      ...constants.map(({ slug }) => `select ${inHome(home, 'organization_of')}(${literal(constantKey(slug))})`),
+      ...roots.flatMap((root) => rootTrigger(home, root)),
+    ],
+    down: [
+      ...roots.flatMap(({ on }) => [
+        `drop trigger ${rootTriggerName} on ${on}`,
+        `drop function ${inHome(home, 'mirror')}()`,
+      ]),
+      `drop function ${inHome(home, 'organization_of')}(text)`,
+      `drop function ${inHome(home, 'organization')}(text, uuid, text, text, text)`,
+      `drop function ${inHome(home, 'new_id')}()`,
+      `drop table ${inHome(home, 'built_in_roles')}`,
+      `drop table ${inHome(home, 'backfill')}`,
+    ],
+  }
+}
+
+/** The id of the organization of row `t` as a uuid. Makes the organization where it is not there yet. */
+export function organizationSql(adopted: AdoptedSchema, { owner }: AdoptedTable): string {
+  if (owner === undefined) return 'null::uuid'
+  const { key, isId } = owner
+  const rootIsUuid = adopted.sources.some((source) => source.isRoot && source.id.type === 'uuid')
+  if (isId && rootIsUuid) return `(${key})::uuid`
+  const known = `select o.id from platform.organizations o where o.provision_key = ${literal(adopted.origin)} || (${key})`
+  return `coalesce((${known}), ${inHome(adopted.home, 'organization_of')}(${key}))`
+}
+
+// After the triggers of the table itself, which fire in the order of their names.
+const rootTriggerName = 'zz_tenantry_organization'
+
+const rootTrigger = (home: string, { on, id }: Source): string[] => [
+  `create function ${inHome(home, 'mirror')}() returns trigger language plpgsql ${definer} as $body$
+begin
+  perform ${inHome(home, 'organization_of')}(new.${quoted(id.name)}::text);
+  return null;
+end $body$`,
+  `create trigger ${rootTriggerName} after insert on ${on} for each row execute function ${inHome(home, 'mirror')}()`,
+]
+
+function roleStatements(home: string): string[] {
+  const table = inHome(home, 'built_in_roles')
+  const rows = builtInRoles.map(
+    ({ key, name, description, appliesTo, permissions }) =>
+      `(${[key, name, description, appliesTo].map(literal).join(', ')}, array[${permissions.map(literal).join(', ')}]::text[])`,
+  )
+  return [
+    `create table ${table} (key text primary key, name text not null, description text not null, applies_to text not null, permissions text[] not null)`,
+    `insert into ${table} values\n  ${rows.join(',\n  ')}`,
+  ]
+}
+
+/** A UUIDv7: the milliseconds of the clock, and random bits. */
+const newId = (
+  home: string,
+) => `create function ${inHome(home, 'new_id')}() returns uuid language sql volatile set search_path = pg_catalog, pg_temp as $body$
+  select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
+$body$`
+
+/** Returns the organization of a key, and makes it once. A name or a slug that is taken gets a few letters more. */
+const makeOrganization = ({
+  home,
+  origin,
+}: AdoptedSchema) => `create function ${inHome(home, 'organization')}(wanted text, wanted_id uuid, external text, wanted_name text, wanted_slug text)
+returns uuid language plpgsql ${definer} as $body$
+declare
+  made uuid;
+  wanted_key constant text := ${literal(origin)} || wanted;
+  digest constant text := left(md5(wanted_key), 8);
+  new_name text;
+  new_slug text;
+begin
+  for attempt in 1..10 loop
+    select o.id into made from platform.organizations o
+    where o.provision_key = wanted_key or o.id = wanted_id;
+    if found then
+      return made;
+    end if;
+    new_name := coalesce(nullif(btrim(left(wanted_name, 150)), ''), 'Organization ' || digest);
+    if exists (select from platform.organizations o where o.name_key = lower(new_name) and o.deleted_at is null) then
+      new_name := new_name || ' (' || digest || ')';
+    end if;
+    new_slug := btrim(left(regexp_replace(lower(coalesce(wanted_slug, wanted_name, '')), '[^a-z0-9]+', '-', 'g'), 50), '-');
+    if new_slug = '' then
+      new_slug := 'org-' || digest;
+    elsif exists (select from platform.organizations o where o.slug = new_slug and o.deleted_at is null) then
+      new_slug := new_slug || '-' || digest;
+    end if;
+    begin
+      made := coalesce(wanted_id, ${inHome(home, 'new_id')}());
+      insert into platform.organizations (id, name, slug, external_id, temporal_namespace, allow_user_management, provision_key)
+      values (made, new_name, new_slug, external, 'org-' || made, true, wanted_key);
+      insert into platform.roles (org_id, id, key, name, description, applies_to, built_in)
+      select made, ${inHome(home, 'new_id')}(), r.key, r.name, r.description, r.applies_to, true from ${inHome(home, 'built_in_roles')} r;
+      insert into platform.role_permissions (org_id, role_key, permission)
+      select made, r.key, p.key from ${inHome(home, 'built_in_roles')} r join platform.permissions p on p.key = any (r.permissions);
+      insert into platform.role_permissions (org_id, role_key, permission)
+      select made, r.key, p.key from platform_migrations.inventory i join platform.permissions p on p.key = i.name
+      cross join lateral jsonb_array_elements_text(i.facts -> 'roles') g(role) join ${inHome(home, 'built_in_roles')} r on r.key = g.role
+      where i.what = 'permission' on conflict do nothing;
+      return made;
+    exception when unique_violation then
+      null; -- Another session was faster, with this row or with its name.
+    end;
+  end loop;
+  raise exception 'no organization could be made of %', wanted;
+end $body$`
+
+/** Null where the row is not there. */
+function organizationOf(adopted: AdoptedSchema): string {
+  const { home, origin, sources, constants } = adopted
+  const make = (source: Source, id: string) => {
+    const text = (column: string | undefined) => (column === undefined ? 'null' : `t.${quoted(column)}::text`)
+    const own = source.isRoot && source.id.type === 'uuid' ? `t.${quoted(source.id.name)}` : 'null'
+    const external = source.externalIds === 'none' ? 'null' : 'wanted'
+    const same =
+      source.externalIds === 'same'
+        ? `select o.id into made from platform.organizations o where o.external_id = wanted and o.deleted_at is null;
+  if found then
+    return made;
+  end if;
+  `
+        : ''
+    return `${same}select ${inHome(home, 'organization')}(wanted, ${own}, ${external}, ${text(source.name)}, ${text(source.slug)}) into made
+    from ${source.on} t where t.${quoted(source.id.name)} = ${id}::${source.id.type};`
+  }
+  const branches = [
+    ...constants.map(
+      ({ id, name, slug }) => `if wanted = ${literal(constantKey(slug))} then
+    select o.id into made from platform.organizations o where o.slug = ${literal(slug)} and o.deleted_at is null;
+    return coalesce(made, ${inHome(home, 'organization')}(wanted, ${literal(id)}, null, ${literal(name)}, ${literal(slug)}));
+  end if;`,
+    ),
+    ...sources
+      .filter(({ isRoot }) => !isRoot)
+      .map((source) => {
+        const prefix = personalKey(source.table.name, '')
+        return `if starts_with(wanted, ${literal(prefix)}) then
+    ${make(source, `substr(wanted, ${prefix.length + 1})`)}
+    return made;
+  end if;`
+      }),
+    ...sources.filter(({ isRoot }) => isRoot).map((source) => make(source, 'wanted')),
+  ]
+  return `create function ${inHome(home, 'organization_of')}(wanted text) returns uuid language plpgsql strict ${definer} as $body$
+declare
+  made uuid;
+begin
+  select o.id into made from platform.organizations o where o.provision_key = ${literal(origin)} || wanted;
+  if found then
+    return made;
+  end if;
+  ${branches.join('\n  ')}
+  return made;
+end $body$`
+}

@@ -1,0 +1,124 @@
+import { quoted } from '../../core/statements/column-plan.js'
+import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import type { CatalogKey, CatalogReference } from '../catalog.js'
+import { fitted } from '../home.js'
+import { actionsOf, besideOf, buildIndexes, namesOf, proveReference } from './prove.js'
+import type { Step } from './step.js'
+
+/** Puts the keys with the organization in the place of the old ones, under their names. Each statement takes milliseconds. */
+export function swap(adopted: AdoptedSchema): Step {
+  const { schema, tables } = adopted
+  return {
+    up: [
+      ...tables.flatMap(({ on, references, dropped }) => [
+        ...references.flatMap(({ key }) => [
+          `alter table ${on} drop constraint ${quoted(key.name)}`,
+          `alter table ${on} rename constraint ${quoted(besideOf(key.name))} to ${quoted(key.name)}`,
+        ]),
+        ...dropped.map(({ name }) => `alter table ${on} drop constraint ${quoted(name)}`),
+      ]),
+      ...tables.flatMap((table) => [
+        ...takePrimaryKey(table, besideOf(table.primaryKey.name)),
+        ...table.uniqueKeys.flatMap((key) => takeUnique(schema, table, key, besideOf(key.name))),
+      ]),
+    ],
+    down: [
+      ...tables.flatMap((table) => [
+        ...(table.primaryKey.isComplete ? [] : [refuseReused(table, namesOf(table).map(quoted), null)]),
+        ...table.uniqueKeys.map((key) => refuseReused(table, key.columns, key.where)),
+      ]),
+      ...tables.flatMap((table) => [
+        ...(table.primaryKey.isComplete
+          ? []
+          : [
+              `create unique index concurrently if not exists ${quoted(beforeOf(table.primaryKey.name))} on ${table.on} (${namesOf(
+                table,
+              )
+                .map(quoted)
+                .join(', ')})`,
+            ]),
+        ...table.uniqueKeys.map((key) => asBefore(table, key)),
+      ]),
+      ...tables.flatMap(({ on, references, dropped }) =>
+        [...references.map(({ key }) => key), ...dropped].flatMap((key) => [
+          `alter table ${on} add constraint ${quoted(beforeOf(key.name))} ${definitionOf(key)} not valid`,
+          `alter table ${on} validate constraint ${quoted(beforeOf(key.name))}`,
+        ]),
+      ),
+      ...tables.flatMap(({ on, references, dropped }) => [
+        ...references.map(({ key }) => `alter table ${on} drop constraint ${quoted(key.name)}`),
+        ...[...references.map(({ key }) => key), ...dropped].map(
+          ({ name }) => `alter table ${on} rename constraint ${quoted(beforeOf(name))} to ${quoted(name)}`,
+        ),
+      ]),
+      ...tables.flatMap((table) => [
+        ...takePrimaryKey(table, beforeOf(table.primaryKey.name)),
+        ...table.uniqueKeys.flatMap((key) => takeUnique(schema, table, key, beforeOf(key.name))),
+      ]),
+      // As the step before has left them.
+      ...tables.flatMap(buildIndexes),
+      ...tables.flatMap((table) => table.references.flatMap((reference) => proveReference(adopted, table, reference))),
+    ],
+  }
+}
+
+/** The name of an old key while it is built again. */
+const beforeOf = (name: string): string => fitted(`${name}_before`)
+
+const takePrimaryKey = ({ on, primaryKey }: AdoptedTable, index: string): string[] =>
+  primaryKey.isComplete
+    ? []
+    : [
+        `alter table ${on} drop constraint ${quoted(primaryKey.name)}, add constraint ${quoted(primaryKey.name)} primary key using index ${quoted(index)}`,
+      ]
+
+function takeUnique(
+  schema: string,
+  { on }: AdoptedTable,
+  { name, isConstraint, deferral }: CatalogKey,
+  index: string,
+): string[] {
+  if (isConstraint)
+    return [
+      `alter table ${on} drop constraint ${quoted(name)}, add constraint ${quoted(name)} unique using index ${quoted(index)}${deferral}`,
+    ]
+  return [
+    `drop index ${quoted(schema)}.${quoted(name)}`,
+    `alter index ${quoted(schema)}.${quoted(index)} rename to ${quoted(name)}`,
+  ]
+}
+
+/** Once two organizations use the same key, it cannot be unique in the table any more. */
+const refuseReused = (
+  { name, on }: AdoptedTable,
+  columns: readonly string[],
+  where: string | null,
+): string => `do $body$
+declare
+  reused bigint;
+begin
+  select count(*) into reused from (
+    select from ${on} where ${[...columns.map((column) => `${column} is not null`), ...(where === null ? [] : [where])].join(' and ')}
+    group by ${columns.join(', ')} having count(*) > 1
+  ) keys;
+  if reused > 0 then
+    raise exception '%: % values of % are used by several organizations, and cannot be unique again',
+      ${literal(name)}, reused, ${literal(columns.map((column) => column.replaceAll('"', '')).join(', '))};
+  end if;
+end $body$`
+
+const definitionOf = (key: CatalogReference): string =>
+  `foreign key (${key.columns.map(quoted).join(', ')}) references ${quoted(key.target.schema)}.${quoted(key.target.table)} (${key.target.columns
+    .map(quoted)
+    .join(', ')})${key.isFull ? ' match full' : ''}${actionsAsBefore(key)}`
+
+function actionsAsBefore(key: CatalogReference): string {
+  return key.emptied.length === 0 ? actionsOf({ ...key, columns: [] }).replace(' ()', '') : actionsOf(key)
+}
+
+/** The definition of the server under another name. */
+function asBefore({ on }: AdoptedTable, { name, definition }: CatalogKey): string {
+  const [, rest] = / USING \w+ \(([\s\S]*)$/.exec(definition) ?? []
+  if (rest === undefined) throw new TypeError(`the index ${name} has no definition: ${definition}`)
+  return `create unique index concurrently if not exists ${quoted(beforeOf(name))} on ${on} (${rest}`
+}

@@ -1,0 +1,106 @@
+import { expect, test } from 'vitest'
+import { type AdoptionStatus, fillRows, statusOf, takeStep, undoSteps } from '../../src/adoption/run-step.js'
+import { type StepName, stepNames } from '../../src/adoption/plan.js'
+import { openSession, type Session } from '../../src/database/session.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
+
+const database = useDatabase()
+
+const script = `
+create schema cut;
+create table cut.teams (id int primary key, name text);
+create table cut.projects (id int primary key, team_id int references cut.teams, slug text unique);
+create table cut.tasks (id int primary key, project_id int references cut.projects on delete cascade, touched int not null default 0);
+create index tasks_project_id on cut.tasks (project_id);
+create function cut.touch() returns trigger language plpgsql as 'begin new.touched := old.touched + 1; return new; end';
+create trigger touched before update on cut.tasks for each row execute function cut.touch();
+insert into cut.teams select n, 'Cut ' || n from generate_series(1, 3) n;
+insert into cut.projects select n, case when n < 40 then 1 + n % 3 end, 'p' || n from generate_series(1, 41) n;
+insert into cut.tasks select n, 1 + n % 41 from generate_series(1, 1200) n
+`
+
+/** A statement of the work itself, and not of the migrator's bookkeeping. */
+const isWork = (text: string) =>
+  /^(?:alter|create (?!table "platform_migrations|schema "platform_migrations)|drop|do |with )/.test(text.trim())
+
+/** A session whose backend is killed right after a statement that `isEnd` says, before the program hears of its success. */
+async function mortal(isEnd: (text: string) => boolean): Promise<{ session: Session; died: () => boolean }> {
+  const inner = await openSession({ url: database.adminUrl })
+  const [backend] = await inner.query<{ pid: number }>('select pg_backend_pid() as pid')
+  let dead = false
+  const session: Session = {
+    engine: inner.engine,
+    async query<Row>(text: string, params?: readonly unknown[]) {
+      const rows = await inner.query<Row>(text, params)
+      if (dead || !isEnd(text)) return rows
+      dead = true
+      await database.admin.query('select pg_terminate_backend($1)', [backend?.pid])
+      throw Object.assign(new Error('terminating connection'), { code: '57P01' })
+    },
+    close: () => inner.close().catch(() => undefined),
+  }
+  return { session, died: () => dead }
+}
+
+test('killed after every statement and every commit, each step ends as if nothing had happened', async () => {
+  for (const statement of statementsOf(script)) await database.admin.query(statement)
+  const decisions = {
+    tables: {
+      projects: { kind: 'tenant' as const, way: { column: 'team_id' }, unreached: 'quarantine' as const },
+      tasks: { kind: 'tenant' as const, way: { parent: 'tasks_project_id_fkey' }, unreached: 'quarantine' as const },
+    },
+  }
+  const { session, plan } = await adopting(database.adminUrl, 'cut', decisions)
+  const before = { rows: await rowsOf(session, 'cut'), catalog: await catalogOf(session, 'cut') }
+  let kills = 0
+
+  /** Repeats the work: killed after its first statement, then after its first commit of one, and so on, until nothing is left to kill. */
+  async function untilDone(work: (session: Session) => Promise<unknown>): Promise<void> {
+    for (;;) {
+      for (const afterCommit of [false, true]) {
+        let worked = false
+        const { session: cut, died } = await mortal((text) => {
+          worked ||= isWork(text)
+          return worked && (afterCommit ? text === 'commit' : isWork(text))
+        })
+        const error = await work(cut).then(
+          () => undefined,
+          (thrown: unknown) => thrown,
+        )
+        await cut.close()
+        if (!died()) {
+          expect(error).toBeUndefined()
+          return
+        }
+        expect(String(error)).toContain('the connection was lost. Run it again')
+        kills += 1
+      }
+    }
+  }
+
+  for (const name of stepNames) {
+    await untilDone((cut) => takeStep(cut, plan, name))
+    if (name === 'expand') await untilDone((cut) => fillRows(cut, plan, { batchMs: 0.001 }))
+  }
+  const applied = (status: AdoptionStatus): StepName[] =>
+    status.steps.filter(({ state }) => state === 'applied').map(({ name }) => name)
+  const status = await statusOf(session, plan)
+  expect(applied(status)).toEqual([...stepNames])
+  expect(status.backfill).toEqual([
+    { name: 'organizations of teams', rows: 3, filled: 3, unreached: 0, isDone: true },
+    { name: 'projects', rows: 41, filled: 39, unreached: 2, isDone: true },
+    { name: 'tasks', rows: 1200, filled: 1142, unreached: 58, isDone: true },
+  ])
+  // Only the rows that nobody owns are away, and no trigger has changed one.
+  expect(await session.query('select count(*)::int as count, max(touched) as touched from cut.tasks')).toEqual([
+    { count: 1142, touched: 0 },
+  ])
+  for (const name of stepNames.toReversed()) {
+    const to = stepNames[stepNames.indexOf(name) - 1]
+    await untilDone((cut) => undoSteps(cut, plan, to === undefined ? { all: true } : { to }))
+  }
+  expect(await catalogOf(session, 'cut')).toEqual(before.catalog)
+  expect(await rowsOf(session, 'cut')).toEqual(before.rows)
+  expect(kills).toBeGreaterThan(150)
+})

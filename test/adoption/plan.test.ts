@@ -1,0 +1,198 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Decisions } from '../../src/adoption/decisions.js'
+import { plan } from '../../src/adoption/plan.js'
+import { readPlan, writePlan } from '../../src/adoption/plan-folder.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { adopting, ownerSession, statementsOf } from '../support/adopting.js'
+
+const database = useDatabase()
+
+let schemas = 0
+
+/** A schema of its own, in which `teams` become organizations. */
+async function planned(script: string, decisions: Partial<Decisions> = {}) {
+  const schema = `plan_${++schemas}`
+  const session = await ownerSession(database.adminUrl)
+  const all = `create schema S;\ncreate table S.teams (id int primary key, name text);\n${script}`
+  for (const statement of statementsOf(all.replaceAll('S.', `${schema}.`).replace('schema S', `schema ${schema}`)))
+    await session.query(statement)
+  return plan(session, {
+    version: 1,
+    schema,
+    organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+    tables: {},
+    ...decisions,
+  })
+}
+
+describe('there is no plan while', () => {
+  const tasks = 'create table S.tasks (id int primary key, team_id int not null references S.teams'
+  test.each<[what: string, script: string, message: string, decisions?: Partial<Decisions>]>([
+    ['a table is undecided', `create table S.plans (id int primary key)`, 'no way leads from plans to an organization'],
+    [
+      'a table has to be mended',
+      `create table S.logs (team_id int references S.teams)`,
+      'logs has no primary key: add one',
+    ],
+    [
+      'rows lead to no organization',
+      `create table S.tasks (id int primary key, team_id int references S.teams);\ninsert into S.tasks values (1, null)`,
+      'tasks has rows that name no organization',
+    ],
+    [
+      'a table is partitioned',
+      `create table S.logs (team_id int references S.teams, at date, primary key (team_id, at)) partition by range (at)`,
+      'logs is partitioned',
+    ],
+    [
+      'a row without an organization refers to one with',
+      `${tasks});\ncreate table S.plans (id int primary key, task_id int references S.tasks)`,
+      'plans refers to tasks by plans_task_id_fkey and has no organization',
+      { tables: { plans: { kind: 'shared' } } },
+    ],
+    [
+      'a key excludes across organizations',
+      `${tasks}, at int4range, exclude using gist (at with &&))`,
+      'tasks_at_excl of tasks is an exclusion constraint',
+    ],
+    [
+      'a view groups by a primary key',
+      `${tasks}, note text);\ncreate view S.busy as select id, note, count(*) from S.tasks group by id`,
+      'busy groups by the primary key of tasks',
+    ],
+    [
+      'another column is called org_id',
+      `${tasks}, org_id int)`,
+      'tasks.org_id is not the id of its organization: rename the column',
+    ],
+    [
+      'org_id is no uuid',
+      `create table S.tasks (id int primary key, org_id int not null references S.teams)`,
+      'tasks.org_id is integer, and the ids of organizations are uuid',
+      { tables: { tasks: { kind: 'tenant', way: { column: 'org_id' } } } },
+    ],
+    [
+      'a foreign key of two columns is MATCH FULL',
+      `${tasks}, a int, b int, unique (a, b));\ncreate table S.notes (id int primary key, task_id int references S.tasks, a int, b int, foreign key (a, b) references S.tasks (a, b) match full)`,
+      'notes_a_b_fkey of notes is MATCH FULL',
+      { tables: { notes: { kind: 'tenant', way: { parent: 'notes_task_id_fkey' } } } },
+    ],
+    [
+      'a name is taken',
+      `${tasks});\ncreate table S.tasks_pkey_org (id int primary key, team_id int references S.teams)`,
+      'tasks_pkey_org has the name that a new index of tasks is to get',
+    ],
+    [
+      'a global key is not there',
+      `${tasks})`,
+      'tasks has no unique key nothing, which "global" names',
+      { tables: { tasks: { kind: 'tenant', way: { column: 'team_id' }, global: ['nothing'] } } },
+    ],
+    [
+      'a foreign key leads to a global key',
+      `${tasks}, code text unique);\ncreate table S.notes (id int primary key, code text references S.tasks (code))`,
+      'notes_code_fkey of notes refers to tasks by tasks_code_key',
+      { tables: { tasks: { kind: 'tenant', way: { column: 'team_id' }, global: ['tasks_code_key'] } } },
+    ],
+    [
+      'the rows of a person are given to nobody',
+      `create table S.people (id int primary key);\ncreate table S.tasks (id int primary key, team_id int references S.teams, owner_id int references S.people);\ninsert into S.tasks values (1, null, null)`,
+      'tasks has rows without an organization and without a person in owner_id',
+      {
+        tables: {
+          people: { kind: 'people' },
+          tasks: { kind: 'tenant', way: { column: 'team_id' }, unreached: { personal: 'owner_id' } },
+        },
+      },
+    ],
+    ['no table has rows of organizations', '', 'no table of plan_'],
+  ])('%s', async (_, script, message, decisions) => {
+    await expect(planned(script, decisions)).rejects.toThrow(message)
+  })
+
+  test('other organizations have some of the ids as external ids', async () => {
+    await database.admin.query(
+      `insert into platform.organizations (id, name, slug, external_id, temporal_namespace) values (gen_random_uuid(), 'External', 'external', '77', 'external')`,
+    )
+    const script = `insert into S.teams values (77, 'Another');\ncreate table S.tasks (id int primary key, team_id int references S.teams)`
+    const kept = { organizations: { table: 'teams', id: 'id' } } as const
+    await expect(planned(script, kept)).rejects.toThrow(
+      '1 organizations have an id of teams as their external id already',
+    )
+    await expect(planned(script)).resolves.toBeDefined()
+  })
+})
+
+test('with "same" the organization is used that has the id as its external id', async () => {
+  const session = await ownerSession(database.adminUrl)
+  for (const statement of [
+    `insert into platform.organizations (id, name, slug, external_id, temporal_namespace) values ('00000000-0000-7000-8000-000000000099', 'Same', 'same', '99', 'same')`,
+    'create schema same',
+    'create table same.teams (id int primary key, name text)',
+    'create table same.tasks (id int primary key, team_id int references same.teams)',
+    `insert into same.teams values (99, 'The same'), (100, 'New')`,
+    'insert into same.tasks values (1, 99), (2, 100)',
+  ])
+    await session.query(statement)
+  const { take, fill } = await adopting(database.adminUrl, 'same', {
+    organizations: { table: 'teams', id: 'id', externalIds: 'same' },
+  })
+  await take('expand')
+  await fill()
+  expect(
+    await session.query(
+      'select t.id, o.name, o.external_id from same.tasks t join platform.organizations o on o.id = t.org_id order by 1',
+    ),
+  ).toEqual([
+    { id: 1, name: 'Same', external_id: '99' },
+    { id: 2, name: 'New', external_id: '100' },
+  ])
+})
+
+describe('the folder of a plan', () => {
+  const newFolder = () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tenantry-plan-'))
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true })
+    })
+    return folder
+  }
+
+  test('holds each step with its way back, and a new plan replaces it and nothing else', async () => {
+    const folder = newFolder()
+    const made = await planned('create table S.tasks (id int primary key, team_id int references S.teams)')
+    await writePlan(folder, made)
+    writeFileSync(join(folder, 'notes.md'), 'mine')
+    await writePlan(folder, made)
+    expect(readdirSync(folder).sort()).toEqual(
+      [
+        'adoption.json',
+        'meta',
+        'notes.md',
+        ...['0000_expand', '0001_prove', '0002_swap'].flatMap((tag) => [`${tag}.sql`, `${tag}.down.sql`]),
+      ].sort(),
+    )
+    expect(readFileSync(join(folder, '0000_expand.sql'), 'utf8')).toContain('add column org_id uuid;')
+    await expect(readPlan(folder)).resolves.toMatchObject({ backfill: made.backfill })
+  })
+
+  test('is not written over other files', async () => {
+    const folder = newFolder()
+    writeFileSync(join(folder, '0000_expand.sql'), 'mine')
+    const made = await planned('create table S.tasks (id int primary key, team_id int references S.teams)')
+    await expect(writePlan(folder, made)).rejects.toThrow('holds other files than those of a plan')
+    expect(readFileSync(join(folder, '0000_expand.sql'), 'utf8')).toBe('mine')
+  })
+
+  test('that has no plan, or a broken one, is told', async () => {
+    const folder = newFolder()
+    await expect(readPlan(folder)).rejects.toThrow('has no adoption.json: run tenantry adopt plan first')
+    writeFileSync(join(folder, 'adoption.json'), '{')
+    await expect(readPlan(folder)).rejects.toThrow('is no JSON')
+    writeFileSync(join(folder, 'adoption.json'), '{"version": 2}')
+    await expect(readPlan(folder)).rejects.toThrow('version')
+  })
+})

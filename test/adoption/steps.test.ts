@@ -1,0 +1,326 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
+
+const database = useDatabase()
+
+const run = async (script: string) => {
+  for (const statement of statementsOf(script)) await database.admin.query(statement)
+}
+
+describe('teams become organizations, and rows follow columns and foreign keys', () => {
+  beforeAll(() =>
+    run(`
+create schema shop;
+create table shop.teams (id int primary key, name text not null, slug text);
+create table shop.people (id int primary key, email text not null);
+create table shop.projects (id serial primary key, team_id int not null references shop.teams on delete cascade, slug text not null unique,
+  title text);
+create table shop.workflows (id uuid primary key default gen_random_uuid(), project_id int not null references shop.projects on delete cascade,
+  name text, price numeric(10, 2), upper_name text generated always as (upper(name)) stored);
+create table shop.tasks (id bigint generated always as identity primary key, workflow_id uuid references shop.workflows on delete set null,
+  parent_id bigint references shop.tasks, team_id int not null references shop.teams, author_id int references shop.people,
+  project_id int not null references shop.projects deferrable initially deferred, note text, touched int not null default 0);
+create unique index tasks_note_key on shop.tasks (note) where note <> '';
+create index tasks_project on shop.tasks (project_id);
+create table shop.lines (task_id bigint references shop.tasks on update cascade, place int, text varchar(20), primary key (task_id, place));
+create function shop.touch() returns trigger language plpgsql as 'begin new.touched := old.touched + 1; return new; end';
+create trigger touched before update on shop.tasks for each row execute function shop.touch();
+insert into shop.teams select n, case when n < 3 then 'Acme' else 'Team ' || n end, null from generate_series(1, 7) n;
+insert into shop.people select n, n || '@example.com' from generate_series(1, 5) n;
+insert into shop.projects (team_id, slug) select 1 + n % 7, 'p' || n from generate_series(1, 50) n;
+insert into shop.workflows (project_id, name, price) select 1 + n % 50, 'w' || n, n / 3.0 from generate_series(1, 1000) n;
+insert into shop.tasks (workflow_id, team_id, project_id, author_id, note)
+  select w.id, p.team_id, p.id, 1 + n % 5, 'note ' || n || w.name from shop.workflows w join shop.projects p on p.id = w.project_id
+  cross join generate_series(1, 3) n;
+update shop.tasks t set parent_id = (select max(o.id) from shop.tasks o where o.workflow_id = t.workflow_id and o.id < t.id), touched = 0;
+update shop.tasks set touched = 0;
+insert into shop.lines select t.id, n, 'line ' || n from shop.tasks t cross join generate_series(1, 2) n
+`),
+  )
+
+  test('all the way and back, every row and the catalog are as before', async () => {
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'shop', {
+      tables: { people: { kind: 'people' }, tasks: { kind: 'tenant', way: { column: 'team_id' } } },
+    })
+    const before = { rows: await rowsOf(session, 'shop'), catalog: await catalogOf(session, 'shop') }
+    await take('expand')
+    const filled = await fill()
+    expect(filled).toMatchObject({ isComplete: true })
+    await take('prove', 'swap')
+    const [wrong] = await session.query(
+      `select count(*)::int as count from shop.lines l join shop.tasks t on t.id = l.task_id join shop.teams m on m.id = t.team_id
+       join platform.organizations o on o.id = l.org_id where o.external_id <> m.id::text`,
+    )
+    expect(wrong).toEqual({ count: 0 })
+    await undo()
+    expect(await catalogOf(session, 'shop')).toEqual(before.catalog)
+    expect(await rowsOf(session, 'shop')).toEqual(before.rows)
+  })
+})
+
+describe('what code that knows no organizations writes meanwhile', () => {
+  test('gets its organization: new teams, new rows, and rows that move', async () => {
+    await run(`
+create schema live;
+create table live.teams (id int primary key, name text not null);
+create table live.projects (id int primary key, team_id int not null references live.teams);
+create table live.tasks (id int primary key, project_id int references live.projects);
+insert into live.teams values (1, 'one'), (2, 'two');
+insert into live.projects values (1, 1), (2, 2);
+insert into live.tasks values (1, 1)
+`)
+    const { session, take, fill } = await adopting(database.adminUrl, 'live', {
+      organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+    })
+    await take('expand')
+    // Before any row is filled: the way is followed, not the columns of the parents.
+    await run(`
+insert into live.tasks values (2, 2);
+insert into live.teams values (3, 'three');
+insert into live.projects values (3, 3);
+insert into live.tasks values (3, 3);
+update live.tasks set project_id = 2 where id = 1
+`)
+    const teams = async () =>
+      (
+        await session.query<{ task: string }>(
+          `select t.id || ' of ' || coalesce(o.name, 'nobody') as task from live.tasks t left join platform.organizations o on o.id = t.org_id order by t.id`,
+        )
+      ).map(({ task }) => task)
+    expect(await teams()).toEqual(['1 of two', '2 of two', '3 of three'])
+    await fill()
+    expect(await teams()).toEqual(['1 of two', '2 of two', '3 of three'])
+    // A parent that moves after its rows were filled is found, and mended by another run.
+    await run(`update live.projects set team_id = 1 where id = 2`)
+    await expect(take('prove')).rejects.toThrow(
+      '2 rows of tasks have no organization, or another one than their way leads to',
+    )
+    await fill({ again: true })
+    await take('prove', 'swap')
+    expect(await teams()).toEqual(['1 of one', '2 of one', '3 of three'])
+    await expect(run(`update live.projects set team_id = 1 where id = 3`)).rejects.toThrow('tasks_project_id_fkey')
+    await run(`insert into live.tasks values (4, 3)`)
+    expect(await teams()).toEqual(['1 of one', '2 of one', '3 of three', '4 of three'])
+  })
+
+  test('after the swap two organizations may use the same keys, and then the way back is refused with their number', async () => {
+    await run(`
+create schema keys;
+create table keys.teams (id uuid primary key, name text);
+create table keys.pages (id int primary key, team_id uuid not null references keys.teams, slug text unique, title text);
+insert into keys.teams values ('00000000-0000-7000-8000-000000000001', 'Keys'), ('00000000-0000-7000-8000-000000000002', 'Keys');
+insert into keys.pages values (1, '00000000-0000-7000-8000-000000000001', 'home')
+`)
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'keys')
+    await take('expand')
+    await fill()
+    await take('prove', 'swap')
+    expect(
+      await session.query(
+        `select id, name, slug from platform.organizations where provision_key like 'adopt keys %' order by id`,
+      ),
+    ).toEqual([
+      { id: '00000000-0000-7000-8000-000000000001', name: 'Keys', slug: 'keys' },
+      {
+        id: '00000000-0000-7000-8000-000000000002',
+        name: expect.stringMatching(/^Keys \([0-9a-f]{8}\)$/) as string,
+        slug: expect.stringMatching(/^keys-[0-9a-f]{8}$/) as string,
+      },
+    ])
+    await run(`insert into keys.pages values (1, '00000000-0000-7000-8000-000000000002', 'home')`)
+    await expect(run(`insert into keys.pages values (1, '00000000-0000-7000-8000-000000000002', 'b')`)).rejects.toThrow(
+      'pages_pkey',
+    )
+    await expect(
+      run(`insert into keys.pages values (2, '00000000-0000-7000-8000-000000000002', 'home')`),
+    ).rejects.toThrow('pages_slug_key')
+    await expect(undo()).rejects.toThrow('pages: 1 values of id are used by several organizations')
+    await run(`update keys.pages set id = 2 where team_id = '00000000-0000-7000-8000-000000000002'`)
+    await expect(undo()).rejects.toThrow('pages: 1 values of slug are used by several organizations')
+    await run(`update keys.pages set slug = 'b' where id = 2`)
+    await undo()
+    expect(await session.query('select id, slug from keys.pages order by id')).toEqual([
+      { id: 1, slug: 'home' },
+      { id: 2, slug: 'b' },
+    ])
+  })
+})
+
+test('a database of one customer gets its organization as a constant, without a rewrite', async () => {
+  await run(`
+create schema single;
+create table single.workflows (id serial primary key, name text not null unique);
+create table single.tasks (id serial primary key, workflow_id int not null references single.workflows, state text);
+create table single.schedules (id serial primary key, workflow_id int references single.workflows on delete cascade, cron text);
+insert into single.workflows (name) select 'w' || n from generate_series(1, 20) n;
+insert into single.tasks (workflow_id, state) select 1 + n % 20, 'done' from generate_series(1, 100) n;
+insert into single.schedules (workflow_id, cron) select n, '* * * * *' from generate_series(1, 20) n
+`)
+  const { session, plan, take, undo } = await adopting(database.adminUrl, 'single', {
+    organizations: { constant: { name: 'Acme Single', slug: 'acme-single' } },
+  })
+  const files = () =>
+    session.query(
+      `select relname, relfilenode from pg_class where relnamespace = 'single'::regnamespace and relkind = 'r' order by 1`,
+    )
+  const before = {
+    rows: await rowsOf(session, 'single'),
+    catalog: await catalogOf(session, 'single'),
+    files: await files(),
+  }
+  expect(plan.backfill).toEqual([])
+  await take('expand', 'prove', 'swap')
+  expect(await files()).toEqual(before.files)
+  await run(`insert into single.workflows (name) values ('new')`)
+  expect(
+    await session.query(
+      `select o.name, o.slug, count(*)::int as rows from single.workflows w join platform.organizations o on o.id = w.org_id group by 1, 2`,
+    ),
+  ).toEqual([{ name: 'Acme Single', slug: 'acme-single', rows: 21 }])
+  expect(
+    await session.query(
+      `select count(distinct r.key)::int as roles, count(*)::int > 50 as permissions from platform.organizations o join platform.roles r on r.org_id = o.id
+       join platform.role_permissions p on p.org_id = o.id and p.role_key = r.key where o.slug = 'acme-single'`,
+    ),
+  ).toEqual([{ roles: 8, permissions: true }])
+  await run(`delete from single.workflows where name = 'new'`)
+  await undo()
+  expect(await catalogOf(session, 'single')).toEqual(before.catalog)
+  expect(await rowsOf(session, 'single')).toEqual(before.rows)
+  // The organization stays, and is found again.
+  await take('expand')
+  expect(
+    await session.query(`select count(*)::int as count from platform.organizations where name like 'Acme Single%'`),
+  ).toEqual([{ count: 1 }])
+})
+
+describe('rows that no way reaches', () => {
+  test('go to an organization of their own, to that of a person, or aside until they are brought back', async () => {
+    await run(`
+create schema lost;
+create table lost.people (id int primary key, email text not null);
+create table lost.teams (id text primary key, name text);
+create table lost.projects (id int primary key, team_id text references lost.teams, owner_id int references lost.people);
+create table lost.tasks (id int primary key, project_id int references lost.projects);
+create table lost.tags (id int primary key, team_id text references lost.teams, label text);
+create table lost.notes (id int generated always as identity primary key, team_id text references lost.teams, text text,
+  size int generated always as (length(text)) stored);
+create table lost.marks (id int primary key, note_id int references lost.notes on delete cascade, mark_of int references lost.marks);
+create function lost.refuse() returns trigger language plpgsql as 'begin raise exception ''a trigger has fired''; end';
+create trigger refusing before delete on lost.notes for each row execute function lost.refuse();
+insert into lost.people values (1, 'ada@example.com'), (2, 'bob@example.com');
+insert into lost.teams values ('t-1', 'Lost One');
+insert into lost.projects values (1, 't-1', 1), (2, null, 2), (3, null, 1);
+insert into lost.tasks values (1, 1), (2, 2), (3, 3);
+insert into lost.tags values (1, 't-1', 'a'), (2, null, 'b');
+insert into lost.notes (team_id, text) values ('t-1', 'kept'), (null, 'lost'), (null, 'also lost');
+insert into lost.marks values (1, 1, null), (2, 2, null), (3, 3, 2)
+`)
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'lost', {
+      organizations: { table: 'teams', id: 'id' },
+      tables: {
+        people: { kind: 'people' },
+        projects: { kind: 'tenant', way: { column: 'team_id' }, unreached: { personal: 'owner_id' } },
+        tags: { kind: 'tenant', way: { column: 'team_id' }, unreached: { constant: 'everybody' } },
+        notes: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' },
+        marks: { kind: 'tenant', way: { parent: 'marks_note_id_fkey' }, unreached: 'quarantine' },
+      },
+    })
+    const before = { rows: await rowsOf(session, 'lost'), catalog: await catalogOf(session, 'lost') }
+    await take('expand')
+    const { tables } = await fill()
+    expect(Object.fromEntries(tables.map(({ name, unreached }) => [name, unreached]))).toEqual({
+      'organizations of teams': 0,
+      marks: 2,
+      notes: 2,
+      projects: 0,
+      tags: 0,
+      tasks: 0,
+    })
+    await take('prove', 'swap')
+    const owned = (table: string, column: string) =>
+      session.query(
+        `select t.${column} as row, o.name from lost.${table} t join platform.organizations o on o.id = t.org_id order by 1`,
+      )
+    expect(await owned('projects', 'id')).toEqual([
+      { row: 1, name: 'Lost One' },
+      { row: 2, name: 'bob@example.com' },
+      { row: 3, name: 'ada@example.com' },
+    ])
+    expect(await owned('tasks', 'id')).toEqual(await owned('projects', 'id'))
+    expect(await owned('tags', 'label')).toEqual([
+      { row: 'a', name: 'Lost One' },
+      { row: 'b', name: 'everybody' },
+    ])
+    expect(await owned('notes', 'text')).toEqual([{ row: 'kept', name: 'Lost One' }])
+    expect(await owned('marks', 'id')).toEqual([{ row: 1, name: 'Lost One' }])
+    await undo()
+    expect(await catalogOf(session, 'lost')).toEqual(before.catalog)
+    expect(await rowsOf(session, 'lost')).toEqual(before.rows)
+  })
+
+  test('stay where a row refers to them that stays', async () => {
+    await run(`
+create schema held;
+create table held.teams (id int primary key);
+create table held.notes (id int primary key, team_id int references held.teams);
+create table held.marks (id int primary key, team_id int not null references held.teams, note_id int references held.notes on delete cascade);
+insert into held.teams values (1);
+insert into held.notes values (1, null);
+insert into held.marks values (1, 1, 1)
+`)
+    const { session, take, fill } = await adopting(database.adminUrl, 'held', {
+      organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+      tables: { notes: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' } },
+    })
+    await take('expand')
+    await fill()
+    await expect(take('prove')).rejects.toThrow(
+      'rows of marks refer by marks_note_id_fkey to rows of notes that are to be put aside: give both an organization',
+    )
+    expect(await session.query('select id from held.marks')).toEqual([{ id: 1 }])
+    await run(`update held.notes set team_id = 1`)
+    await take('prove', 'swap')
+  })
+})
+
+test('ways by words, by another unique column, and by a column org_id that is there already', async () => {
+  await run(`
+create schema ways;
+create table ways.accounts (id uuid primary key, "Title" text, stripe_id text unique);
+create table ways.tasks (id int primary key, org_id uuid references ways.accounts, unique (org_id, id));
+create table ways.invoices (id int primary key, customer varchar(40) not null);
+create table ways.comments (id int primary key, subject_type text not null, subject_id text not null);
+insert into ways.accounts values ('00000000-0000-7000-8000-00000000000a', 'A of ways', 'cus_a'), ('00000000-0000-7000-8000-00000000000b', 'B of ways', 'cus_b');
+insert into ways.tasks values (1, '00000000-0000-7000-8000-00000000000a'), (2, '00000000-0000-7000-8000-00000000000b');
+insert into ways.invoices values (1, 'cus_b');
+insert into ways.comments values (1, 'Task', '1'), (2, 'Invoice', '1')
+`)
+  const { session, take, fill, undo } = await adopting(database.adminUrl, 'ways', {
+    organizations: { table: 'accounts', id: 'id', name: 'Title' },
+    tables: {
+      invoices: { kind: 'tenant', way: { mapped: { column: 'customer', to: 'stripe_id' } } },
+    },
+  })
+  const before = { rows: await rowsOf(session, 'ways'), catalog: await catalogOf(session, 'ways') }
+  await take('expand')
+  await fill()
+  await take('prove', 'swap')
+  expect(
+    await session.query(
+      `select t.of || ' ' || t.id || ' of ' || o.name as row from (select 'task' as of, id, org_id from ways.tasks union all
+         select 'invoice', id, org_id from ways.invoices union all select 'comment', id, org_id from ways.comments) t
+       join platform.organizations o on o.id = t.org_id order by 1`,
+    ),
+  ).toEqual([
+    { row: 'comment 1 of A of ways' },
+    { row: 'comment 2 of B of ways' },
+    { row: 'invoice 1 of B of ways' },
+    { row: 'task 1 of A of ways' },
+    { row: 'task 2 of B of ways' },
+  ])
+  await undo()
+  expect(await catalogOf(session, 'ways')).toEqual(before.catalog)
+  expect(await rowsOf(session, 'ways')).toEqual(before.rows)
+})

@@ -1,0 +1,122 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { rowsOf, ownerSession } from '../support/adopting.js'
+import { root, tenantry } from './command-line.js'
+
+const database = useDatabase()
+
+beforeAll(async () => {
+  for (const schema of ['public', 'shop'])
+    for (const statement of [
+      `create schema if not exists ${schema}`,
+      `create table ${schema}.teams (id uuid primary key, name text)`,
+      `create table ${schema}.orders (id int primary key, team_id uuid not null references ${schema}.teams)`,
+      `insert into ${schema}.teams values (gen_random_uuid(), 'Team of ${schema}')`,
+      `insert into ${schema}.orders select n, t.id from ${schema}.teams t, generate_series(1, 10) n`,
+    ])
+      await database.admin.query(statement)
+})
+
+function newFolder() {
+  const cwd = mkdtempSync(join(tmpdir(), 'tenantry-adopt-'))
+  onTestFinished(() => {
+    rmSync(cwd, { recursive: true })
+  })
+  return {
+    cwd,
+    adopt: (...args: string[]) => tenantry(['adopt', ...args], { cwd, env: { DATABASE_ADMIN_URL: database.adminUrl } }),
+  }
+}
+
+/** The commands in docs/adopting.md, in their order. */
+const documented = [
+  ...readFileSync(join(root, 'docs', 'adopting.md'), 'utf8').matchAll(/^npx tenantry adopt ([^#\n]+)/gm),
+].map(([, words = '']) => words.trim().split(/\s+/))
+
+test('the commands of the documentation go from analyse to the end and back, in their order', async () => {
+  const folders = { public: newFolder(), shop: newFolder() }
+  const session = await ownerSession(database.adminUrl)
+  const before = await rowsOf(session, 'public')
+  for (const words of documented) {
+    const { adopt } = words.includes('shop') ? folders.shop : folders.public
+    const { code, stderr } = await adopt(...words)
+    expect([words.join(' '), code, stderr]).toEqual([
+      words.join(' '),
+      0,
+      expect.not.stringContaining('Error') as string,
+    ])
+  }
+  expect(documented.map(([name]) => name)).toEqual(
+    expect.arrayContaining(['analyse', 'plan', 'expand', 'backfill', 'prove', 'swap', 'down']),
+  )
+  expect(await rowsOf(session, 'public')).toEqual(before)
+})
+
+test('each step waits for the one before it, says what is next, and does nothing twice', async () => {
+  const { cwd, adopt } = newFolder()
+  expect(await adopt('plan', '--schema', 'shop')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      'there is no tenantry.adopt.json in this folder: run tenantry adopt analyse first',
+    ) as string,
+  })
+  expect(await adopt('expand')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('run tenantry adopt plan first') as string,
+  })
+  expect(await adopt('analyse', '--schema', 'shop')).toMatchObject({ code: 0 })
+  const planned = await adopt('plan', '--schema', 'shop', '--json')
+  expect(planned.json()).toMatchObject({
+    files: expect.arrayContaining(['0000_expand.sql', 'adoption.json']) as string[],
+  })
+  expect(await adopt('prove')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('expand comes before prove, and is pending: run tenantry adopt expand') as string,
+  })
+  expect(await adopt('backfill')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('run tenantry adopt expand first') as string,
+  })
+  const shown = await adopt('expand', '--dry-run')
+  expect(shown.stdout).toBe(readFileSync(join(cwd, 'adopt', '0000_expand.sql'), 'utf8'))
+  expect((await adopt('status')).stdout).toBe('expand  pending\nprove  pending\nswap  pending\n')
+  expect((await adopt('expand')).stdout).toBe('adopt 0000_expand applied\nThen: tenantry adopt backfill\n')
+  expect((await adopt('expand')).stdout).toBe('expand was applied before.\n')
+  expect(await adopt('plan', '--schema', 'shop')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      'steps of an earlier plan are taken: undo them first with tenantry adopt down --all',
+    ) as string,
+  })
+  expect(await adopt('prove')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      'rows of organizations of teams, orders are not filled yet: run tenantry adopt backfill',
+    ) as string,
+  })
+  expect((await adopt('backfill')).stdout).toBe(
+    'organizations of teams  1 row, 1 filled\norders  10 rows, 10 filled\nThen: tenantry adopt prove\n',
+  )
+  expect(await adopt('prove', '--json').then(({ json }) => json())).toEqual({ applied: ['0001_prove'] })
+  expect(await adopt('backfill')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('prove has begun') as string,
+  })
+  expect(await adopt('down')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('This undoes the last step. Nothing was done: repeat it with --yes') as string,
+  })
+  expect(await adopt('down', '--to', 'nothing', '--yes')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('must be expand, prove, swap') as string,
+  })
+  writeFileSync(join(cwd, 'adopt', '0001_prove.sql'), '-- no-transaction\nselect 1;\n')
+  expect(await adopt('swap')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('0001_prove.sql was edited after it was applied') as string,
+  })
+  expect(await adopt('down', '--all', '--yes')).toMatchObject({ code: 1 })
+})

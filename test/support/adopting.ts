@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { Decisions } from '../../src/adoption/decisions.js'
+import { plan, type StepName } from '../../src/adoption/plan.js'
+import { readPlan, type WrittenPlan, writePlan } from '../../src/adoption/plan-folder.js'
+import { fillRows, takeStep, undoSteps } from '../../src/adoption/run-step.js'
+import { openSession, type Session } from '../../src/database/session.js'
+
+/** Each statement of a script of which the lines of one statement belong together. */
+export const statementsOf = (script: string): string[] =>
+  script
+    .split(/;\n/)
+    .map((text) => text.trim())
+    .filter((text) => text !== '')
+
+/** A session of the owner that is closed after the test. */
+export async function ownerSession(url: string): Promise<Session> {
+  const session = await openSession({ url })
+  onTestFinished(() => session.close())
+  return session
+}
+
+export interface Adoption {
+  readonly session: Session
+  readonly plan: WrittenPlan
+  readonly take: (...names: readonly StepName[]) => Promise<void>
+  readonly fill: typeof fillRows extends (session: Session, plan: WrittenPlan, ...rest: infer Rest) => infer Filled
+    ? (...rest: Rest) => Filled
+    : never
+  readonly undo: (to?: StepName) => Promise<void>
+}
+
+/** Plans the adoption of a schema into a folder of its own. */
+export async function adopting(url: string, schema: string, decisions: Partial<Decisions> = {}): Promise<Adoption> {
+  const session = await ownerSession(url)
+  const folder = mkdtempSync(join(tmpdir(), 'tenantry-adopt-'))
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true })
+  })
+  await writePlan(folder, await plan(session, { version: 1, schema, organizations: null, tables: {}, ...decisions }))
+  const written = await readPlan(folder)
+  return {
+    session,
+    plan: written,
+    async take(...names) {
+      for (const name of names) await takeStep(session, written, name)
+    },
+    fill: (...rest) => fillRows(session, written, ...rest),
+    async undo(to) {
+      await undoSteps(session, written, to === undefined ? { all: true } : { to })
+    },
+  }
+}
+
+/** Every table of a schema with its columns, keys, indexes, triggers and policies, as text. */
+export async function catalogOf(session: Session, schema: string): Promise<string[]> {
+  const rows = await session.query<{ line: string }>(
+    `select line from (
+       select c.relname || ' column ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end
+         || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') as line
+       from pg_attribute a join pg_class c on c.oid = a.attrelid left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+       where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+       union all
+       select c.relname || ' constraint ' || k.conname || ' ' || pg_get_constraintdef(k.oid) || ' ' || k.convalidated
+       from pg_constraint k join pg_class c on c.oid = k.conrelid where k.connamespace = $1::regnamespace and k.contype <> 'n'
+       union all
+       select 'index ' || pg_get_indexdef(x.indexrelid) || ' ' || x.indisvalid from pg_index x join pg_class c on c.oid = x.indrelid
+       where c.relnamespace = $1::regnamespace
+       union all
+       select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
+       where c.relnamespace = $1::regnamespace and not t.tgisinternal
+       union all
+       select c.relname || ' policy ' || p.polname || ' ' || coalesce(pg_get_expr(p.polqual, p.polrelid), '') from pg_policy p
+       join pg_class c on c.oid = p.polrelid where c.relnamespace = $1::regnamespace
+       union all
+       select c.relname || ' row security ' || c.relrowsecurity from pg_class c where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p')
+       union all
+       select c.relname || ' granted ' || a.grantee::regrole || ' ' || a.privilege_type from pg_class c cross join aclexplode(c.relacl) a
+       where c.relnamespace = $1::regnamespace and a.grantee <> c.relowner
+       union all
+       select 'function ' || p.oid::regprocedure from pg_proc p where p.pronamespace = $1::regnamespace
+     ) lines order by line`,
+    [schema],
+  )
+  return rows.map(({ line }) => line)
+}
+
+/** A digest of all rows of a schema, with their positions in a table left out. */
+export async function rowsOf(session: Session, schema: string): Promise<Record<string, string>> {
+  const tables = await session.query<{ name: string }>(
+    `select c.relname as name from pg_class c where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p') order by 1`,
+    [schema],
+  )
+  const rows: Record<string, string> = {}
+  for (const { name } of tables) {
+    const [row] = await session.query<{ digest: string }>(
+      `select count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' order by t::text)), '') as digest from "${schema}"."${name}" t`,
+    )
+    rows[name] = row?.digest ?? ''
+  }
+  return rows
+}
