@@ -2,7 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import type { AdoptedSchema, AdoptedTable, Source } from '../adopted-schema.js'
 import type { CatalogColumn } from '../catalog.js'
 import { inHome } from '../home.js'
-import { organizationSql } from './organizations.js'
+import { organizationOfRow } from './organizations.js'
 
 /** How one table is filled, or its rows made organizations. */
 export interface BackfillEntry {
@@ -48,10 +48,11 @@ from (select ${inHome(home, 'organization_of')}(t.${quoted(id.name)}::text) as o
 })
 
 function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
-  const { name, on, owner, primaryKey, hadColumn, isQuarantined } = table
+  const { name, on, primaryKey, hadColumn, isQuarantined } = table
   const key = primaryKey.columns
   const columns = key.map((column) => quoted(column.name))
   const isSame = columns.map((column) => `t.${column} = f.${column}`).join(' and ')
+  const organization = organizationOfRow(adopted, table)
   const isOpen = hadColumn ? 't.org_id is null' : 't.org_id is distinct from f.org_id'
   return {
     name,
@@ -60,15 +61,15 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
     keyLength: key.length,
     take: take(on, key, ' for no key update'),
     fill: `with found as materialized (
-  select ${columns.map((column) => `t.${column}`).join(', ')}, ${organizationSql(adopted, table)} as org_id
-  from ${on} t${owner?.joins ?? ''} where ${between(key)}
+  select ${columns.map((column) => `t.${column}`).join(', ')}, ${organization.sql} as org_id
+  from ${on} t${organization.joins} where ${between(key)}
 ), filled as (
-  update ${on} t set org_id = f.org_id from found f where ${isSame} and f.org_id is not null and ${isOpen} returning 1
+  update ${on} t set org_id = f.org_id from found f where ${isSame} and ${between(key)} and f.org_id is not null and ${isOpen} returning 1
 )
 select (select pg_catalog.count(*)::int from filled) as filled,
   pg_catalog.count(*) filter (where f.org_id is null)::int as unreached from found f`,
-    check: `select pg_catalog.count(*)::float8 as wrong from ${on} t${owner?.joins ?? ''}
-where t.org_id is distinct from ${organizationSql(adopted, table)}${isQuarantined ? '' : ' or t.org_id is null'}`,
+    check: `select pg_catalog.count(*)::float8 as wrong from ${on} t${organization.joins}
+where t.org_id is distinct from ${organization.sql}${isQuarantined ? '' : ' or t.org_id is null'}`,
   }
 }
 

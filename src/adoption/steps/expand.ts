@@ -1,7 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
 import { inHome, quarantineOf } from '../home.js'
-import { organizationMaking, organizationSql } from './organizations.js'
+import { organizationMaking, organizationOfRow } from './organizations.js'
 import type { Step } from './step.js'
 
 /** Adds `org_id` to every table, without rewriting one, and sees to it that new rows have it. */
@@ -44,6 +44,7 @@ const triggerName = 'zz_tenantry_org_id'
 function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
   const { name, on, owner, wayColumns } = table
   if (owner === undefined) return { up: [], down: [] }
+  const organization = organizationOfRow(adopted, table)
   const fill = inHome(adopted.home, `fill_${name}`)
   const moves = wayColumns.length === 0 ? '' : ` or update of ${wayColumns.map(quoted).join(', ')}`
   return {
@@ -53,7 +54,7 @@ begin
   if tg_op = 'INSERT' and new.org_id is not null then
     return new;
   end if;
-  select ${organizationSql(adopted, table)} into new.org_id from (select new.*) t${owner.joins};
+  select ${organization.sql} into new.org_id from (select new.*) t${organization.joins};
   return new;
 end $body$`,
       `create trigger ${triggerName} before insert${moves} on ${on} for each row execute function ${fill}()`,

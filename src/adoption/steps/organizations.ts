@@ -37,14 +37,17 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
   }
 }
 
-/** The id of the organization of row `t` as a uuid. Makes the organization where it is not there yet. */
-export function organizationSql(adopted: AdoptedSchema, { owner }: AdoptedTable): string {
-  if (owner === undefined) return 'null::uuid'
-  const { key, isId } = owner
+/** Joins to row `t`, and with them the id of its organization as a uuid. Makes the organization where it is not there yet. */
+export function organizationOfRow(adopted: AdoptedSchema, { owner }: AdoptedTable): { joins: string; sql: string } {
+  if (owner === undefined) return { joins: '', sql: 'null::uuid' }
+  const { joins, key, isId } = owner
   const rootIsUuid = adopted.sources.some((source) => source.isRoot && source.id.type === 'uuid')
-  if (isId && rootIsUuid) return `(${key})::uuid`
-  const known = `select o.id from platform.organizations o where o.provision_key = ${literal(adopted.origin)} || (${key})`
-  return `coalesce((${known}), ${inHome(adopted.home, 'organization_of')}(${key}))`
+  if (isId && rootIsUuid) return { joins, sql: `(${key})::uuid` }
+  const made = `left join platform.organizations made on made.provision_key = ${literal(adopted.origin)} || (${key})`
+  return {
+    joins: `${joins} ${made}`,
+    sql: `coalesce(made.id, ${inHome(adopted.home, 'organization_of')}(${key}))`,
+  }
 }
 
 // After the triggers of the table itself, which fire in the order of their names.
