@@ -64,12 +64,17 @@ export async function backfill(
   }
 }
 
-/** What has been filled. A table that nobody has begun has no rows. */
+/** What has been filled. A table that nobody has begun has no rows. Empty before `expand`, and from `contract` on. */
 export async function readProgress(
   session: Session,
   home: string,
   entries: readonly BackfillEntry[],
 ): Promise<FilledTable[]> {
+  const [place] = await session.query<{ isThere: boolean }>(
+    'select pg_catalog.to_regclass($1) is not null as "isThere"',
+    [inHome(home, 'backfill')],
+  )
+  if (place?.isThere !== true) return []
   const rows = await session.query<FilledTable>(
     `select table_name as name, rows::float8 as rows, filled::float8 as filled, unreached::float8 as unreached, is_done as "isDone"
      from ${inHome(home, 'backfill')}`,

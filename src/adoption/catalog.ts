@@ -125,7 +125,7 @@ export async function readCatalog(session: Reader, schema: string): Promise<Cata
 }
 
 /** The application's logins are members of one of them. */
-const applicationRoles = ['tenantry_app', 'tenantry_system'] as const
+export const applicationRoles = ['tenantry_app', 'tenantry_system'] as const
 
 const namesOf = (numbers: string) => `coalesce((
     select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(${numbers}) with ordinality k(number, place)
@@ -269,7 +269,8 @@ const policies = allOf(
          from pg_catalog.unnest(p.polroles) r(id)))
      || coalesce(' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', '')
      || coalesce(' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''))`,
-  'pg_catalog.pg_policy p where p.polrelid = c.oid',
+  // Those of an adoption that has begun are not somebody's.
+  `pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname not in ('org_observed', 'org_isolation', 'system_access')`,
   'p.polname',
 )
 

@@ -13,6 +13,7 @@ const manifest = z.strictObject({
   version: z.literal(1),
   schema: z.string(),
   home: z.string(),
+  tables: z.array(z.string()),
   backfill: z.array(
     z.strictObject({
       name: z.string(),
@@ -30,6 +31,8 @@ const manifest = z.strictObject({
 export interface WrittenPlan {
   readonly schema: string
   readonly home: string
+  /** The tables that have rows of organizations. */
+  readonly tables: readonly string[]
   readonly backfill: readonly BackfillEntry[]
   readonly set: MigrationSet
 }
@@ -49,7 +52,7 @@ export const adoptionSet = (schema: string, folder: string): MigrationSet => ({
 /** Writes the files of a plan, and returns their names. Those of an earlier plan are replaced. */
 export async function writePlan(
   folder: string,
-  { schema, home, steps, backfill }: Plan,
+  { schema, home, tables, steps, backfill }: Plan,
   now = Date.now(),
 ): Promise<string[]> {
   await clear(folder)
@@ -59,7 +62,12 @@ export async function writePlan(
       [`${tagOf(name)}.sql`, scriptOf(steps[name].up)] as const,
       [`${tagOf(name)}.down.sql`, scriptOf(steps[name].down)] as const,
     ]),
-    [manifestFile, asJson({ version: 1, schema, home, backfill: [...backfill] } satisfies z.input<typeof manifest>)],
+    [
+      manifestFile,
+      asJson({ version: 1, schema, home, tables: [...tables], backfill: [...backfill] } satisfies z.input<
+        typeof manifest
+      >),
+    ],
     [
       join('meta', '_journal.json'),
       asJson({
@@ -102,8 +110,8 @@ export async function readPlan(folder: string): Promise<WrittenPlan> {
   } catch (error) {
     throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
-  const { schema, home, backfill } = parseInput(manifest, value)
-  return { schema, home, backfill, set: adoptionSet(schema, folder) }
+  const { schema, home, tables, backfill } = parseInput(manifest, value)
+  return { schema, home, tables, backfill, set: adoptionSet(schema, folder) }
 }
 
 const asJson = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`

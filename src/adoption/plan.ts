@@ -10,24 +10,41 @@ import { homeOf } from './home.js'
 import { readOnly } from './read-only.js'
 import { refusals, takenNames } from './refusals.js'
 import { type BackfillEntry, backfillEntries } from './steps/backfill.js'
+import { contract } from './steps/contract.js'
+import { enforce } from './steps/enforce.js'
 import { expand } from './steps/expand.js'
+import { grants } from './steps/grants.js'
+import { observe } from './steps/observe.js'
 import { prove } from './steps/prove.js'
 import type { Step } from './steps/step.js'
 import { swap } from './steps/swap.js'
 
 /** The steps in their order. Between `expand` and `prove` the rows are filled. */
-export const stepNames = ['expand', 'prove', 'swap'] as const
+export const stepNames = ['expand', 'prove', 'swap', 'observe', 'enforce', 'contract'] as const
 export type StepName = (typeof stepNames)[number]
 
 /** How a schema is brought under organizations. */
 export interface Plan {
   readonly schema: string
   readonly home: string
+  readonly tables: readonly string[]
   readonly steps: Readonly<Record<StepName, Step>>
   readonly backfill: readonly BackfillEntry[]
 }
 
-const writers = { expand, prove, swap }
+const writers: Readonly<Record<StepName, (adopted: AdoptedSchema) => Step>> = {
+  expand,
+  prove,
+  swap,
+  observe: (adopted) => inTurn(grants(adopted), observe(adopted)),
+  enforce,
+  contract,
+}
+
+const inTurn = (first: Step, second: Step): Step => ({
+  up: [...first.up, ...second.up],
+  down: [...second.down, ...first.down],
+})
 
 /** Analyses the schema again, and writes the steps. Throws while something is undecided or has to be mended. Changes nothing. */
 export async function plan(
@@ -45,7 +62,13 @@ export async function plan(
   refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
   if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
-  return { schema, home: homeOf(schema), steps, backfill: backfillEntries(adopted) }
+  return {
+    schema,
+    home: homeOf(schema),
+    tables: adopted.tables.map(({ name }) => name),
+    steps,
+    backfill: backfillEntries(adopted),
+  }
 }
 
 function refuse(reasons: readonly string[]): void {

@@ -13,7 +13,7 @@ export interface AdoptionStatus {
     readonly name: StepName
     readonly state: 'applied' | 'pending' | 'half up' | 'half down'
   }[]
-  /** Empty before `expand`, and for a schema of which every row belongs to one organization. */
+  /** Empty before `expand` and from `contract` on, and for a schema of which every row belongs to one organization. */
   readonly backfill: readonly FilledTable[]
 }
 
@@ -101,7 +101,6 @@ export async function statusOf(session: Session, plan: WrittenPlan): Promise<Ado
     const found = status?.migrations.find(({ tag }) => tag === tagsOf.get(name))
     return { name, state: found?.state ?? ('pending' as const) }
   })
-  const isExpanded = steps[0]?.state === 'applied'
   const own = withContext(session, 'the progress of the backfill')
-  return { steps, backfill: isExpanded ? await readProgress(own, plan.home, plan.backfill) : [] }
+  return { steps, backfill: await readProgress(own, plan.home, plan.backfill) }
 }

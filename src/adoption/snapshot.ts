@@ -29,7 +29,6 @@ const settings = [
   "xmloption = 'content'",
   "lc_monetary = 'C'",
   'quote_all_identifiers = off',
-  'standard_conforming_strings = on',
 ].map((setting) => `set local ${setting}`)
 
 /**

@@ -1,4 +1,4 @@
-import { tracingChannel, type TracingChannel } from 'node:diagnostics_channel'
+import { channel, tracingChannel, type TracingChannel } from 'node:diagnostics_channel'
 import { types } from 'node:util'
 import type { BeginOptions, Binding, Call, Executor, Result, RunOptions, Transaction } from './executor.js'
 
@@ -31,6 +31,14 @@ export interface ConnectionEvent {
   readonly error: Error | undefined
 }
 
+/** A row of a table that is being adopted was used outside of its organization. It has no value of the row. */
+export interface ObservedEvent {
+  readonly schema: string
+  readonly table: string
+  /** `unbound`: no organization was bound. `another`: it was not that of the row. */
+  readonly kind: 'unbound' | 'another'
+}
+
 /** Called after each call and each transaction. What it throws becomes a warning of the process. */
 export type OnQuery = (event: QueryEvent) => unknown
 
@@ -41,6 +49,8 @@ const callChannel: Channel<QueryEvent> = tracingChannel('tenantry:call')
 const transactionChannel: Channel<QueryEvent> = tracingChannel('tenantry:transaction')
 export const acquireChannel: Channel<ConnectionEvent> = tracingChannel('tenantry:acquire')
 export const connectChannel: Channel<ConnectionEvent> = tracingChannel('tenantry:connect')
+/** Has neither start nor end, so that it is no tracing channel. */
+export const observedChannel = channel('tenantry:observed')
 
 /** The same executor, which tells subscribers and `onQuery` what it does. Without any it allocates nothing. */
 export const traced = (executor: Executor, onQuery: OnQuery | undefined): Executor =>

@@ -1,4 +1,5 @@
 import { onAbort } from '../core/abort.js'
+import type { Notice } from '../core/observed-warnings.js'
 import { bindComplete, parseComplete, Pipeline, type PipelineConnection, staleness } from './pipeline.js'
 import { cancel } from './cancel.js'
 import { type DriverClient, isUnaskedMessage, neverAsked } from './driver.js'
@@ -59,6 +60,7 @@ export class Connection implements PipelineConnection {
     connection.on('bindComplete', () => this.answering()?.handlePart(bindComplete))
     connection.on('noData', () => this.answering()?.handleNoData())
     connection.on('closeComplete', () => this.answering()?.handleClose())
+    connection.on('notice', (notice: Notice) => this.active?.handleNotice(notice))
     for (const message of neverAsked) {
       connection.on(message, () => this.answering()?.misunderstand())
     }
@@ -116,6 +118,7 @@ export class Connection implements PipelineConnection {
     if (signal === undefined) await pipeline.settled
     else await this.abortable(pipeline, signal)
     this.active = undefined
+    pipeline.publishObserved()
     if (pipeline.status === undefined) this.destroy()
     return pipeline
   }

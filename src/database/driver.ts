@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
 import { UnavailableError } from '../core/errors.js'
+import type { Notice } from '../core/observed-warnings.js'
 
 // All uses of pg's undocumented parts. The tests of this file tell what to check before the range below is changed; package.json has
 // the same range.
@@ -130,7 +131,7 @@ export interface Address {
 }
 
 /** A message of the server. Its other fields depend on `name`. */
-export interface ServerMessage {
+export interface ServerMessage extends Notice {
   readonly name: string
   readonly text?: string
   readonly fields?: readonly unknown[]

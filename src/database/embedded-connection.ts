@@ -33,6 +33,7 @@ export class EmbeddedConnection implements PipelineConnection {
     // Does nothing after a ReadyForQuery.
     pipeline.settle(undefined)
     this.isIdle = pipeline.status === 'I'
+    pipeline.publishObserved()
     return pipeline
   }
 
@@ -124,7 +125,12 @@ const handlers = new Map<string, (pipeline: Pipeline, message: ServerMessage) =>
       pipeline.handleReady(status ?? '')
     },
   ],
-  ['notice', ignore],
+  [
+    'notice',
+    (pipeline, notice) => {
+      pipeline.handleNotice(notice)
+    },
+  ],
   ['notification', ignore],
   ['parameterStatus', ignore],
 ])

@@ -1,5 +1,7 @@
 import type { Result } from '../core/executor.js'
+import { type Notice, observedEvent } from '../core/observed-warnings.js'
 import { infersTypes } from '../core/parameter-types.js'
+import { observedChannel, type ObservedEvent } from '../core/tracing.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
 import { noColumns, rowCountOf, RowShape } from './rows.js'
@@ -53,6 +55,7 @@ export class Pipeline implements Submittable {
   private rows: unknown[][] = []
   /** The token in the answer to a step of the library's own. */
   private token: unknown
+  private observed: ObservedEvent[] | undefined
 
   /** Encodes everything before anything is sent: a value that cannot be sent leaves nothing behind. */
   constructor(
@@ -176,6 +179,17 @@ export class Pipeline implements Submittable {
 
   handleCopyData(): void {
     this.misunderstand()
+  }
+
+  handleNotice(notice: Notice): void {
+    const event = observedEvent(notice)
+    if (event !== undefined) (this.observed ??= []).push(event)
+  }
+
+  /** Called in the caller's asynchronous context, so that a subscriber finds the caller's span. */
+  publishObserved(): void {
+    for (const event of this.observed ?? []) observedChannel.publish(event)
+    this.observed = undefined
   }
 
   handleError(error: Error): void {

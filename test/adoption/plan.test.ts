@@ -172,7 +172,9 @@ describe('the folder of a plan', () => {
         'adoption.json',
         'meta',
         'notes.md',
-        ...['0000_expand', '0001_prove', '0002_swap'].flatMap((tag) => [`${tag}.sql`, `${tag}.down.sql`]),
+        ...['0000_expand', '0001_prove', '0002_swap', '0003_observe', '0004_enforce', '0005_contract'].flatMap(
+          (tag) => [`${tag}.sql`, `${tag}.down.sql`],
+        ),
       ].sort(),
     )
     expect(readFileSync(join(folder, '0000_expand.sql'), 'utf8')).toContain('add column org_id uuid;')

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
+import { adopting, catalogOf, ownerSession, rowsOf, statementsOf } from '../support/adopting.js'
 
 const database = useDatabase()
 
@@ -47,7 +47,7 @@ insert into shop.lines select t.id, n, 'line ' || n from shop.tasks t cross join
     await take('expand')
     const filled = await fill()
     expect(filled).toMatchObject({ isComplete: true })
-    await take('prove', 'swap')
+    await take('prove', 'swap', 'observe', 'enforce', 'contract')
     const [wrong] = await session.query(
       `select count(*)::int as count from shop.lines l join shop.tasks t on t.id = l.task_id join shop.teams m on m.id = t.team_id
        join platform.organizations o on o.id = l.org_id where o.external_id <> m.id::text`,
@@ -170,7 +170,7 @@ insert into single.schedules (workflow_id, cron) select n, '* * * * *' from gene
     files: await files(),
   }
   expect(plan.backfill).toEqual([])
-  await take('expand', 'prove', 'swap')
+  await take('expand', 'prove', 'swap', 'observe', 'enforce')
   expect(await files()).toEqual(before.files)
   await run(`insert into single.workflows (name) values ('new')`)
   expect(
@@ -184,6 +184,8 @@ insert into single.schedules (workflow_id, cron) select n, '* * * * *' from gene
        join platform.role_permissions p on p.org_id = o.id and p.role_key = r.key where o.slug = 'acme-single'`,
     ),
   ).toEqual([{ roles: 8, permissions: true }])
+  await take('contract')
+  await expect(run(`insert into single.workflows (name) values ('without')`)).rejects.toThrow('org_id')
   await run(`delete from single.workflows where name = 'new'`)
   await undo()
   expect(await catalogOf(session, 'single')).toEqual(before.catalog)
@@ -238,7 +240,7 @@ insert into lost.marks values (1, 1, null), (2, 2, null), (3, 3, 2)
       tags: 0,
       tasks: 0,
     })
-    await take('prove', 'swap')
+    await take('prove', 'swap', 'observe', 'enforce', 'contract')
     const owned = (table: string, column: string) =>
       session.query(
         `select t.${column} as row, o.name from lost.${table} t join platform.organizations o on o.id = t.org_id order by 1`,
@@ -323,4 +325,60 @@ insert into ways.comments values (1, 'Task', '1'), (2, 'Invoice', '1')
   await undo()
   expect(await catalogOf(session, 'ways')).toEqual(before.catalog)
   expect(await rowsOf(session, 'ways')).toEqual(before.rows)
+})
+
+describe('from enforce on', () => {
+  const bound = async (org: string | undefined, statement: string) => {
+    const app = await ownerSession(database.appUrl)
+    await app.query('begin')
+    try {
+      if (org !== undefined) await app.query('select platform.enter_org($1)', [org])
+      return await app.query(statement)
+    } finally {
+      await app.query('rollback')
+    }
+  }
+  const one = '00000000-0000-7000-8000-0000000000e1'
+  const two = '00000000-0000-7000-8000-0000000000e2'
+
+  test('a login sees the rows of the bound organization alone, whatever the policies of the table were, and they are back afterwards', async () => {
+    await run(`
+create schema walls;
+create table walls.teams (id uuid primary key, name text);
+create table walls.tasks (id serial primary key, team_id uuid not null references walls.teams, note text);
+create table walls.files (id int primary key, team_id uuid not null references walls.teams);
+alter table walls.files enable row level security;
+create policy everybody on walls.files for select using (true);
+create policy odd on walls.files as permissive for update to public using (id % 2 = 1) with check (id < 9);
+insert into walls.teams values ('${one}', 'Walls one'), ('${two}', 'Walls two');
+insert into walls.tasks (team_id) values ('${one}'), ('${two}');
+insert into walls.files values (1, '${one}'), (2, '${two}')
+`)
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'walls')
+    const before = { rows: await rowsOf(session, 'walls'), catalog: await catalogOf(session, 'walls') }
+    await take('expand')
+    await fill()
+    await take('prove', 'swap', 'observe')
+    expect(await bound(one, 'select id from walls.tasks order by id')).toEqual([{ id: 1 }, { id: 2 }])
+    await take('enforce')
+    for (const table of ['tasks', 'files']) {
+      expect(await bound(one, `select id from walls.${table}`)).toEqual([{ id: 1 }])
+      expect(await bound(two, `select id from walls.${table}`)).toEqual([{ id: 2 }])
+      await expect(bound(undefined, `select id from walls.${table}`)).rejects.toThrow('no organization is bound')
+    }
+    expect(await bound(one, `update walls.tasks set note = 'x' returning id`)).toEqual([{ id: 1 }])
+    await expect(bound(one, `insert into walls.tasks (org_id, team_id) values ('${two}', '${two}')`)).rejects.toThrow(
+      'row-level security',
+    )
+    expect(await bound(one, `insert into walls.tasks (team_id) values ('${one}') returning org_id`)).toEqual([
+      { org_id: one },
+    ])
+    await expect(bound(one, `update walls.tasks set org_id = '${two}'`)).rejects.toThrow('permission denied')
+    await take('contract')
+    expect(await bound(two, 'delete from walls.tasks returning id')).toEqual([{ id: 2 }])
+    await undo('swap')
+    await undo()
+    expect(await catalogOf(session, 'walls')).toEqual(before.catalog)
+    expect(await rowsOf(session, 'walls')).toEqual(before.rows)
+  })
 })

@@ -314,7 +314,11 @@ test('a table and a column that are missing are told, and a foreign table is lef
   ])
   const taken = await before()
   expect(taken.leftOut).toEqual([{ table: 'far', reason: 'it is on another server' }])
-  await run('drop table $s.gone', 'alter table $s.items rename a to c')
+  await run('alter table $s.gone rename to moved')
+  expect(await verify(session, taken)).toMatchObject({ isEqual: false })
+  await run('alter table $s.moved rename to gone', 'alter table $s.items rename a to c')
+  expect(await verify(session, taken)).toMatchObject({ isEqual: false })
+  await run('drop table $s.gone')
   expect(await verify(session, taken)).toMatchObject({
     isEqual: false,
     tables: [

@@ -31,6 +31,18 @@ function newFolder() {
   }
 }
 
+/** Transactions of the application, each bound to the organization of the rows that it reads. */
+async function useOrders(transactions: number): Promise<void> {
+  const app = await ownerSession(database.appUrl)
+  const [team] = await database.admin.query<{ id: string }>('select id from public.teams')
+  for (let done = 0; done < transactions; done++) {
+    await app.query('begin')
+    await app.query('select platform.enter_org($1)', [team?.id])
+    await app.query('select from public.orders')
+    await app.query('commit')
+  }
+}
+
 /** The commands in docs/adopting.md, in their order. */
 const documented = [
   ...readFileSync(join(root, 'docs', 'adopting.md'), 'utf8').matchAll(/^npx tenantry adopt ([^#\n]+)/gm),
@@ -41,6 +53,7 @@ test('the commands of the documentation go from analyse to the end and back, in 
   const session = await ownerSession(database.adminUrl)
   const before = await rowsOf(session, 'public')
   for (const words of documented) {
+    if (words[0] === 'enforce') await useOrders(1000)
     const { adopt } = words.includes('shop') ? folders.shop : folders.public
     const { code, stderr } = await adopt(...words)
     expect([words.join(' '), code, stderr]).toEqual([
@@ -82,7 +95,9 @@ test('each step waits for the one before it, says what is next, and does nothing
   })
   const shown = await adopt('expand', '--dry-run')
   expect(shown.stdout).toBe(readFileSync(join(cwd, 'adopt', '0000_expand.sql'), 'utf8'))
-  expect((await adopt('status')).stdout).toBe('expand  pending\nprove  pending\nswap  pending\n')
+  expect((await adopt('status')).stdout).toBe(
+    'expand  pending\nprove  pending\nswap  pending\nobserve  pending\nenforce  pending\ncontract  pending\n',
+  )
   expect((await adopt('expand')).stdout).toBe('adopt 0000_expand applied\nThen: tenantry adopt backfill\n')
   expect((await adopt('expand')).stdout).toBe('expand was applied before.\n')
   expect(await adopt('plan', '--schema', 'shop')).toMatchObject({
@@ -111,7 +126,7 @@ test('each step waits for the one before it, says what is next, and does nothing
   })
   expect(await adopt('down', '--to', 'nothing', '--yes')).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('must be expand, prove, swap') as string,
+    stderr: expect.stringContaining('must be expand, prove, swap, observe, enforce, contract') as string,
   })
   writeFileSync(join(cwd, 'adopt', '0001_prove.sql'), '-- no-transaction\nselect 1;\n')
   expect(await adopt('swap')).toMatchObject({

@@ -1,9 +1,15 @@
-import { tracingChannel } from 'node:diagnostics_channel'
+import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import { format } from 'node:util'
 import { printedOf, textsOf } from './secret-search.js'
 
 /** The names of the library's channels. A test compares them with those in src. */
-export const channels = ['tenantry:call', 'tenantry:transaction', 'tenantry:acquire', 'tenantry:connect'] as const
+export const channels = [
+  'tenantry:call',
+  'tenantry:transaction',
+  'tenantry:acquire',
+  'tenantry:connect',
+  'tenantry:observed',
+] as const
 
 const methods = ['log', 'info', 'warn', 'error', 'debug', 'trace', 'dir', 'table'] as const
 type Call = (...given: unknown[]) => unknown
@@ -41,6 +47,12 @@ export function hear(note: (place: string, text: string) => void, isPlanted: (te
   }
   const subscribers = { start: told, end: told, asyncStart: told, asyncEnd: told, error: told }
   for (const name of channels) {
+    const heard = (event: unknown) => {
+      told(event as object)
+    }
+    // A tracing channel publishes under other names.
+    subscribe(name, heard)
+    undo.push(() => unsubscribe(name, heard))
     const channel = tracingChannel<object, object>(name)
     channel.subscribe(subscribers)
     undo.push(() => {

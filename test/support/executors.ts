@@ -21,6 +21,7 @@ interface OpenedExecutor {
   readonly executor: Executor
   /** How many items of that name there are, as the owner sees them. */
   readonly stored: (name: string) => Promise<number>
+  readonly asOwner: (text: string) => Promise<unknown>
 }
 
 /** For tests that hold for every executor: over the toy schema, with one connection. */
@@ -54,6 +55,7 @@ export function useExecutors(): (kind: ExecutorKind) => Promise<OpenedExecutor> 
   const count = 'select count(*)::int as n from platform.items where name = $1'
   const onServer = (executor: Executor): OpenedExecutor => ({
     executor,
+    asOwner: (text) => database.admin.query(text),
     stored: async (name) => (await database.admin.query<{ n: number }>(count, [name]))[0]?.n ?? NaN,
   })
   const openers: Record<ExecutorKind, () => Promise<OpenedExecutor> | OpenedExecutor> = {
@@ -62,6 +64,7 @@ export function useExecutors(): (kind: ExecutorKind) => Promise<OpenedExecutor> 
     PgBouncer: () => onServer(open({ pool: { connectionString: pooler?.url ?? '' }, isPooled: true })),
     'the embedded database': async () => ({
       executor: await openEmbedded(embedded),
+      asOwner,
       stored: async (name) => (await asOwner<{ n: number }>(count, [name]))[0]?.n ?? NaN,
     }),
   }

@@ -41,7 +41,7 @@ function addColumn({ on, constant, hadColumn }: AdoptedTable): string[] {
 const triggerName = 'zz_tenantry_org_id'
 
 /** The trigger that gives new rows of code which knows no organizations theirs. */
-function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
+export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
   const { name, on, owner, wayColumns } = table
   if (owner === undefined) return { up: [], down: [] }
   const organization = organizationOfRow(adopted, table)

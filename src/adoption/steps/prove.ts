@@ -112,7 +112,7 @@ function withOrganization({ name, definition }: CatalogKey, { on }: AdoptedTable
 }
 
 /** For each foreign key an index that begins with its columns, unless a key of the table does. */
-function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
+export function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
   const wanted = new Map(
     table.references
       .map(({ key }) => key.columns)

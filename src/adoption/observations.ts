@@ -1,0 +1,98 @@
+import pg from 'pg'
+import { MigrationError } from '../core/errors.js'
+import type { Session } from '../database/session.js'
+import type { Finding } from './findings.js'
+
+/** The tables that `observe` observes, and the schema that counts. */
+export interface ObservedPlace {
+  readonly home: string
+  readonly tables: readonly { readonly name: string }[]
+}
+
+/** How many transactions used rows of a table, and how many of them outside of the organization of the row. */
+export interface Observation {
+  readonly table: string
+  readonly transactions: number
+  readonly unbound: number
+  readonly another: number
+  readonly since: Date
+}
+
+const { escapeIdentifier: identifier, escapeLiteral: literal } = pg
+
+/** One observation for each of the tables, in their order. Read-only transactions are not counted. */
+export async function readObservations(session: Session, { home, tables }: ObservedPlace): Promise<Observation[]> {
+  const names = tables.map(({ name }) => name)
+  const count = (counter: string) =>
+    `coalesce(pg_catalog.pg_sequence_last_value((${literal(`${identifier(home)}.${counter}_`)} || t.number)::pg_catalog.regclass), 0)::float8`
+  const found = await session.query<Observation>(
+    `select t.name as table, ${count('seen')} as transactions, ${count('unbound')} as unbound, ${count('another')} as another, t.since
+     from ${await observedTables(session, home)} t where t.name = any ($1::text[]) order by t.number`,
+    [names],
+  )
+  const missing = names.filter((name) => !found.some(({ table }) => table === name))
+  if (missing.length > 0) throw new MigrationError(`${missing.join(', ')}: not observed by ${home}`)
+  return found
+}
+
+/** The same, and none before `observe` and after `contract`. */
+export async function readObservationsIfAny(session: Session, place: ObservedPlace): Promise<Observation[]> {
+  return (await isObserved(session, place.home)) ? readObservations(session, place) : []
+}
+
+/** Counts from zero again, as after the code was mended. */
+export async function resetObservations(session: Session, { home, tables }: ObservedPlace): Promise<void> {
+  const reset = (counter: string) =>
+    `pg_catalog.setval((${literal(`${identifier(home)}.${counter}_`)} || number)::pg_catalog.regclass, 1, false)`
+  await session.query(
+    `with tables as (
+       update ${await observedTables(session, home)} set since = pg_catalog.clock_timestamp() where name = any ($1::text[]) returning number
+     )
+     select ${['seen', 'unbound', 'another'].map(reset).join(', ')} from tables`,
+    [tables.map(({ name }) => name)],
+  )
+}
+
+/** What keeps the exact policies from being enforced. Without findings the silence counts only if each table was used often enough. */
+export function obstaclesToEnforce(observations: readonly Observation[], leastTransactions: number): Finding[] {
+  return observations.flatMap(({ table, transactions, unbound, another, since }): Finding[] => {
+    const began = `since ${since.toISOString()}`
+    const finding = (kind: string, message: string): Finding => ({ table, kind, needs: 'mend', message })
+    return [
+      ...(unbound > 0
+        ? [finding('unbound', `${unbound} transactions used ${table} with no organization bound ${began}`)]
+        : []),
+      ...(another > 0
+        ? [
+            finding(
+              'another',
+              `${another} transactions used rows of ${table} that are not of the bound organization ${began}`,
+            ),
+          ]
+        : []),
+      ...(transactions < leastTransactions
+        ? [
+            finding(
+              'seldom used',
+              `${transactions} transactions used ${table} ${began}, and ${leastTransactions} are wanted`,
+            ),
+          ]
+        : []),
+    ]
+  })
+}
+
+async function observedTables(session: Session, home: string): Promise<string> {
+  if (!(await isObserved(session, home)))
+    throw new MigrationError(`nothing is observed by ${home}: run tenantry adopt observe first`)
+  return tablesIn(home)
+}
+
+const tablesIn = (home: string) => `${identifier(home)}.observed_tables`
+
+async function isObserved(session: Session, home: string): Promise<boolean> {
+  const [found] = await session.query<{ exists: boolean }>('select pg_catalog.to_regclass($1) is not null as exists', [
+    tablesIn(home),
+  ])
+  return found?.exists === true
+}

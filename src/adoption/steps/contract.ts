@@ -1,0 +1,46 @@
+import { quoted } from '../../core/statements/column-plan.js'
+import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import { fillTrigger } from './expand.js'
+import { observing } from './observe.js'
+import { organizationMaking } from './organizations.js'
+import { referenceIndexes } from './prove.js'
+import type { Step } from './step.js'
+
+/** Takes away what only the time of the adoption needed. From here on whoever adds a row says its organization. */
+export function contract(adopted: AdoptedSchema): Step {
+  const { home, tables } = adopted
+  const making = organizationMaking(adopted)
+  const counting = observing(adopted)
+  const filling = tables.map((table) => fillTrigger(adopted, table))
+  const keepsHome = tables.some(({ isQuarantined }) => isQuarantined)
+  const constant = tables.flatMap((table) =>
+    table.constant === undefined || table.hadColumn ? [] : [{ on: table.on, id: table.constant.id }],
+  )
+  const replaced = tables.flatMap(replacedIndexes)
+  return {
+    up: [
+      ...constant.map(({ on }) => `alter table ${on} alter column org_id drop default`),
+      ...filling.toReversed().flatMap(({ down }) => down),
+      ...making.down,
+      ...counting.down,
+      ...(keepsHome ? [] : [`drop schema ${quoted(home)}`]),
+      ...replaced.map(({ name }) => `drop index concurrently if exists ${quoted(adopted.schema)}.${quoted(name)}`),
+    ],
+    down: [
+      ...replaced.map(({ definition }) =>
+        definition.replace(/^CREATE INDEX /, 'create index concurrently if not exists '),
+      ),
+      ...(keepsHome ? [] : [`create schema ${quoted(home)}`]),
+      ...counting.up,
+      ...making.up,
+      ...filling.flatMap(({ up }) => up),
+      ...constant.map(({ on, id }) => `alter table ${on} alter column org_id set default ${literal(id)}`),
+    ],
+  }
+}
+
+/** Indexes of foreign keys in whose place there are some with the organization in front. */
+function replacedIndexes(table: AdoptedTable) {
+  const built = referenceIndexes(table).map(({ columns }) => columns.join())
+  return table.table.indexes.filter(({ plainColumns }) => plainColumns !== null && built.includes(plainColumns.join()))
+}
