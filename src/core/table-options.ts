@@ -58,6 +58,11 @@ export function readTableOptions(plan: TablePlan, options: TableOptions = noOpti
 
 function check(plan: TablePlan, options: unknown): ReadTableOptions {
   const { permission, limit, references, unlockedParents, includes } = readOptions(options, tableOptionNames)
+  const [id] = plan.hasId && plan.owner !== undefined ? plan.key : []
+  if (id !== undefined && id.storedAs !== 'uuid')
+    throw new DefinitionError(
+      `${plan.resource}.id is ${id.storedAs}, and a repository finds rows by a uuid: use org.db for this table`,
+    )
   // Their statements have no place for the id of a parent.
   if (plan.ownerPlaces === 2 && (limit !== undefined || references !== undefined))
     throw new DefinitionError(`${plan.resource}: the rows of one parent take no limit and no references`)

@@ -56,7 +56,8 @@ function checkTable(table: PgTable, registry: ReturnType<typeof registerFacts>):
     return [{ rule: declared.name, table: fullName, message }]
   }
   const definition = define(table, facts, registry)
-  return tableRules.flatMap((rule) =>
+  const rules = facts.adopted === true ? tableRules.filter(({ sparesAdopted }) => sparesAdopted !== true) : tableRules
+  return rules.flatMap((rule) =>
     Array.from(rule.check(definition), (fault) => ({ rule: rule.name, table: fullName, ...fault })),
   )
 }

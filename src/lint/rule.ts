@@ -5,6 +5,8 @@ export interface Rule {
   readonly name: string
   /** The reason for the convention. */
   readonly reason: string
+  /** A convention for tables that are made with tenantry: one that was adopted keeps its ids, defaults, names and actions. */
+  readonly sparesAdopted?: boolean
   check(table: Definition): Iterable<Fault>
 }
 

@@ -25,12 +25,15 @@ const isSequence = (column: PgColumn): boolean =>
   column.generatedIdentity !== undefined ||
   (is(column.default, SQL) && sqlText(column.default).text.includes('nextval'))
 
-const noSequence = refusedType(
-  'no-sequence',
-  'A sequence counts over all organizations, so each can see how busy the others are; Citus cannot share it.',
-  isSequence,
-  'Numbers from a sequence are not used: write `id()` for an id, or count in a row of the organization.',
-)
+const noSequence: Rule = {
+  ...refusedType(
+    'no-sequence',
+    'A sequence counts over all organizations, so each can see how busy the others are; Citus cannot share it.',
+    isSequence,
+    'Numbers from a sequence are not used: write `id()` for an id, or count in a row of the organization.',
+  ),
+  sparesAdopted: true,
+}
 
 const noEnum = refusedType(
   'no-enum',
@@ -64,6 +67,7 @@ const isNow = (column: PgColumn): boolean => is(column.default, SQL) && sqlText(
 
 const timestamps: Rule = {
   name: 'timestamps',
+  sparesAdopted: true,
   reason:
     'Lists, exports and retention read created_at of every table; updated_at marks the tables with rows that can change.',
   *check(table) {

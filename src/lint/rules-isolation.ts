@@ -24,7 +24,7 @@ const ownerColumn: Rule = {
     if (owner === undefined) return
     const column = columnOf(table, owner)
     const isSound = column !== undefined && isUuid(column) && column.notNull && !column.hasDefault
-    if (isSound && column === table.columns[0]) return
+    if (isSound && (column === table.columns[0] || table.facts.adopted === true)) return
     const helper = owner === 'org_id' ? 'orgId: orgId()' : "userId: uuid('user_id').notNull()"
     yield {
       object: owner,

@@ -27,6 +27,7 @@ const primaryKey: Rule = {
 
 const id: Rule = {
   name: 'id',
+  sparesAdopted: true,
   reason:
     'Ids are UUIDv7 made by the library: they sort by age, and an insert into another organization reveals nothing.',
   *check(table) {
@@ -83,6 +84,8 @@ const ownerFirst: Rule = {
         }
         continue
       }
+      // It costs space and hides nothing.
+      if (table.facts.adopted === true) continue
       const first = columnOf(table, key.columns[0] ?? '')
       if (first === undefined || isAttribution(table, first) || servesPlainReference(table, key)) continue
       if (key.name !== undefined && table.facts.sweeps?.includes(key.name)) continue

@@ -6,6 +6,7 @@ const isWord = (name: string): boolean => /^[a-z][a-z0-9_]*$/.test(name) && name
 
 const identifiers: Rule = {
   name: 'identifiers',
+  sparesAdopted: true,
   reason: 'Postgres cuts names at 63 bytes, and partitions add to them; names in mixed case always need quotes.',
   *check(table) {
     const names = [table.name, ...table.columns.map(({ name }) => name)]
@@ -58,6 +59,7 @@ function* objectsOf(
 
 const objectNames: Rule = {
   name: 'object-names',
+  sparesAdopted: true,
   reason:
     'Errors and migrations name keys and checks: the name must contain the table and the kind, and must not change by itself.',
   *check(table) {

@@ -84,6 +84,7 @@ function deletionOf(table: Definition, reference: Reference): Deletion {
 
 const deletion: Rule = {
   name: 'deletion',
+  sparesAdopted: true,
   reason:
     'A purge relies on CASCADE and NO ACTION; RESTRICT would stop it, and Citus refuses SET NULL on a composite key.',
   *check(table) {
@@ -108,6 +109,7 @@ const deletion: Rule = {
 
 const attribution: Rule = {
   name: 'attribution',
+  sparesAdopted: true,
   reason:
     'The author of a row is information only: it must neither prevent the erasure of a person nor delete rows with the person.',
   *check(table) {

@@ -10,6 +10,11 @@ export type TableKind = 'tenant' | 'control' | 'user' | 'catalog' | 'global'
 /** The facts about a table that the checks, the grants, the proof, the export and Citus use. */
 export interface TableFacts {
   readonly kind: TableKind
+  /**
+   * It was there before, and `tenantry adopt` brought it under organizations: its ids, defaults and names may be others than those of new
+   * tables. What isolates its rows may not.
+   */
+  readonly adopted?: boolean
   /** Its writes are recorded in the audit log, in the same transaction. */
   readonly audited?: boolean
   /**
