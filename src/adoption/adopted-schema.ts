@@ -14,6 +14,8 @@ export interface AdoptedSchema {
   /** Begins the `provision_key` of the organizations that adoption makes. */
   readonly origin: string
   readonly tables: readonly AdoptedTable[]
+  /** Tables that everybody reads. */
+  readonly shared: readonly { readonly on: string; readonly table: CatalogTable }[]
   /** The roles of the application that may not use the schema yet. */
   readonly withoutUsage: readonly string[]
   /** The tables of which rows become organizations: the organizations, and people by whom rows are resolved. */
@@ -95,6 +97,9 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
     home: homeOf(schema),
     origin: `adopt ${schema} `,
     tables: tenants.map((table) => adoptedTable(table, owners, decisions, names, root, everything)),
+    shared: catalog.tables
+      .filter(({ name }) => decisions.tables[name]?.kind === 'shared')
+      .map((table) => ({ on: `${quoted(schema)}.${quoted(table.name)}`, table })),
     withoutUsage: catalog.withoutUsage,
     sources: sourcesOf(catalog, owners, tenants, decisions, root),
     constants: [...(everything === undefined ? [] : [everything]), ...constants],
