@@ -191,7 +191,8 @@ try {
   }
   for (const { tag } of steps.entries) {
     const name = tag.slice(5)
-    await take(name)
+    // The writers are the owner, whom nobody observes.
+    await take(name, ...(name === 'enforce' ? ['--min-transactions', '0'] : []))
     if (name === 'expand') await take('backfill')
   }
   for (const { tag } of steps.entries.toReversed().slice(1)) await take('down', '--yes', '--to', tag.slice(5))

@@ -2,7 +2,7 @@ import { quoted } from '../core/statements/column-plan.js'
 import type { AdoptedSchema } from './adopted-schema.js'
 import type { Catalog, CatalogTable } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
-import { newNames } from './steps/prove.js'
+import { newNames } from './steps/keys.js'
 
 /** Names that the new keys and indexes are to get, and that something else has. An index of another kind would be taken for ours. */
 export function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {

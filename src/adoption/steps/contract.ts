@@ -3,7 +3,7 @@ import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schem
 import { fillTrigger } from './expand.js'
 import { observing } from './observe.js'
 import { organizationMaking } from './organizations.js'
-import { referenceIndexes } from './prove.js'
+import { buildPassingIndexes, dropIndex, passingNames, referenceIndexes } from './keys.js'
 import type { Step } from './step.js'
 
 /** Takes away what only the time of the adoption needed. From here on whoever adds a row says its organization. */
@@ -24,9 +24,12 @@ export function contract(adopted: AdoptedSchema): Step {
       ...making.down,
       ...counting.down,
       ...(keepsHome ? [] : [`drop schema ${quoted(home)}`]),
-      ...replaced.map(({ name }) => `drop index concurrently if exists ${quoted(adopted.schema)}.${quoted(name)}`),
+      ...[...replaced.map(({ name }) => name), ...tables.flatMap(passingNames)].map((name) =>
+        dropIndex(adopted.schema, name),
+      ),
     ],
     down: [
+      ...tables.flatMap(buildPassingIndexes),
       ...replaced.map(({ definition }) =>
         definition.replace(/^CREATE INDEX /, 'create index concurrently if not exists '),
       ),

@@ -1,8 +1,8 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedReference, type AdoptedSchema, type AdoptedTable, literal, nameFor } from '../adopted-schema.js'
-import type { CatalogKey, CatalogReference } from '../catalog.js'
-import { fitted, inHome, quarantineOf } from '../home.js'
+import { type AdoptedSchema, type AdoptedTable, literal, nameFor } from '../adopted-schema.js'
+import { inHome, quarantineOf } from '../home.js'
 import { matches } from '../owners.js'
+import { besideOf, buildIndexes, dropIndex, newNames, proveReference } from './keys.js'
 import type { Step } from './step.js'
 
 /**
@@ -32,15 +32,12 @@ export function prove(adopted: AdoptedSchema): Step {
         references.map(({ key }) => `alter table ${on} drop constraint ${quoted(besideOf(key.name))}`),
       ),
       ...tables.map((table) => `alter table ${table.on} drop constraint ${quoted(organizationKeyOf(table))}`),
-      ...tables.flatMap(dropIndexes(adopted.schema)),
+      ...tables.flatMap(newNames).map((name) => dropIndex(adopted.schema, name)),
       ...tables.filter(isToProve).map(({ on }) => `alter table ${on} alter column org_id drop not null`),
       ...moveBack(adopted),
     ],
   }
 }
-
-/** The name of what is built beside a key or an index of this name, until it takes its place. */
-export const besideOf = (name: string): string => fitted(`${name}_org`)
 
 const organizationKeyOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_fkey')
 
@@ -74,88 +71,12 @@ begin
   end if;
 end $body$`
 
-const organizationFirst = (columns: readonly string[]) => ['org_id', ...columns].map(quoted).join(', ')
-
-/** The indexes of the keys with the organization in front, and of the foreign keys that no key serves. */
-export const buildIndexes = (table: AdoptedTable): string[] => [
-  ...(table.primaryKey.isComplete
-    ? []
-    : [
-        `create unique index concurrently if not exists ${quoted(besideOf(table.primaryKey.name))} on ${table.on} (${organizationFirst(
-          namesOf(table),
-        )})`,
-      ]),
-  ...table.uniqueKeys.map((key) => withOrganization(key, table)),
-  ...referenceIndexes(table).map(
-    ({ name, columns }) =>
-      `create index concurrently if not exists ${quoted(name)} on ${table.on} (${organizationFirst(columns)})`,
-  ),
-]
-
-export const namesOf = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
-
-const dropIndexes = (schema: string) => (table: AdoptedTable) =>
-  newNames(table).map((name) => `drop index concurrently if exists ${quoted(schema)}.${quoted(name)}`)
-
-/** The names of the indexes that are built beside the others. */
-export const newNames = (table: AdoptedTable): string[] => [
-  ...referenceIndexes(table).map(({ name }) => name),
-  ...table.uniqueKeys.map(({ name }) => besideOf(name)),
-  ...(table.primaryKey.isComplete ? [] : [besideOf(table.primaryKey.name)]),
-]
-
-/** The definition of the server with the organization in front of its columns. */
-function withOrganization({ name, definition }: CatalogKey, { on }: AdoptedTable): string {
-  const [, rest] = / USING \w+ \(([\s\S]*)$/.exec(definition) ?? []
-  if (rest === undefined) throw new TypeError(`the index ${name} has no definition: ${definition}`)
-  return `create unique index concurrently if not exists ${quoted(besideOf(name))} on ${on} (org_id, ${rest}`
-}
-
-/** For each foreign key an index that begins with its columns, unless a key of the table does. */
-export function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
-  const wanted = new Map(
-    table.references
-      .map(({ key }) => key.columns)
-      .filter((columns) => !startsWith(namesOf(table), columns))
-      .map((columns) => [columns.join(), columns]),
-  )
-  return [...wanted.values()].map((columns) => ({ name: nameFor(table.name, `org_${columns.join('_')}_idx`), columns }))
-}
-
-const startsWith = (key: readonly string[], columns: readonly string[]) =>
-  columns.every((column) => key.slice(0, columns.length).includes(column))
-
 function proveOrganization(table: AdoptedTable): string[] {
   const name = quoted(organizationKeyOf(table))
   return [
     `alter table ${table.on} add constraint ${name} foreign key (org_id) references platform.organizations (id) on delete cascade not valid`,
     `alter table ${table.on} validate constraint ${name}`,
   ]
-}
-
-/** A child whose organization is another than that of its parent is found here. */
-export function proveReference(
-  adopted: AdoptedSchema,
-  table: AdoptedTable,
-  { key, target }: AdoptedReference,
-): string[] {
-  const name = quoted(besideOf(key.name))
-  const parent = `${quoted(adopted.schema)}.${quoted(target)}`
-  return [
-    `alter table ${table.on} add constraint ${name} foreign key (${organizationFirst(key.columns)}) references ${parent} (${organizationFirst(
-      key.target.columns,
-    )})${actionsOf(key)} not valid`,
-    `alter table ${table.on} validate constraint ${name}`,
-  ]
-}
-
-/** What becomes of the row when its parent is changed or deleted, as before: the organization is never emptied. */
-export function actionsOf({ columns, onDelete, onUpdate, emptied, deferral }: CatalogReference): string {
-  const empties = onDelete.startsWith('set')
-  const emptying = empties ? ` (${(emptied.length === 0 ? columns : emptied).map(quoted).join(', ')})` : ''
-  const updating = onUpdate === 'no action' ? '' : ` on update ${onUpdate}`
-  const deleting = onDelete === 'no action' ? '' : ` on delete ${onDelete}${emptying}`
-  return `${updating}${deleting}${deferral}`
 }
 
 /** Puts the rows aside that no way reaches, unless a row that stays refers to one. */

@@ -1,8 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
-import { fitted } from '../home.js'
-import { actionsOf, besideOf, buildIndexes, namesOf, proveReference } from './prove.js'
+import { actionsOf, beforeOf, besideOf, buildIndexes, buildOldKeys, namesOf, proveReference } from './keys.js'
 import type { Step } from './step.js'
 
 /** Puts the keys with the organization in the place of the old ones, under their names. Each statement takes milliseconds. */
@@ -27,18 +26,7 @@ export function swap(adopted: AdoptedSchema): Step {
         ...(table.primaryKey.isComplete ? [] : [refuseReused(table, namesOf(table).map(quoted), null)]),
         ...table.uniqueKeys.map((key) => refuseReused(table, key.columns, key.where)),
       ]),
-      ...tables.flatMap((table) => [
-        ...(table.primaryKey.isComplete
-          ? []
-          : [
-              `create unique index concurrently if not exists ${quoted(beforeOf(table.primaryKey.name))} on ${table.on} (${namesOf(
-                table,
-              )
-                .map(quoted)
-                .join(', ')})`,
-            ]),
-        ...table.uniqueKeys.map((key) => asBefore(table, key)),
-      ]),
+      ...tables.flatMap(buildOldKeys),
       ...tables.flatMap(({ on, references, dropped }) =>
         [...references.map(({ key }) => key), ...dropped].flatMap((key) => [
           `alter table ${on} add constraint ${quoted(beforeOf(key.name))} ${definitionOf(key)} not valid`,
@@ -61,9 +49,6 @@ export function swap(adopted: AdoptedSchema): Step {
     ],
   }
 }
-
-/** The name of an old key while it is built again. */
-const beforeOf = (name: string): string => fitted(`${name}_before`)
 
 const takePrimaryKey = ({ on, primaryKey }: AdoptedTable, index: string): string[] =>
   primaryKey.isComplete
@@ -114,11 +99,4 @@ const definitionOf = (key: CatalogReference): string =>
 
 function actionsAsBefore(key: CatalogReference): string {
   return key.emptied.length === 0 ? actionsOf({ ...key, columns: [] }).replace(' ()', '') : actionsOf(key)
-}
-
-/** The definition of the server under another name. */
-function asBefore({ on }: AdoptedTable, { name, definition }: CatalogKey): string {
-  const [, rest] = / USING \w+ \(([\s\S]*)$/.exec(definition) ?? []
-  if (rest === undefined) throw new TypeError(`the index ${name} has no definition: ${definition}`)
-  return `create unique index concurrently if not exists ${quoted(beforeOf(name))} on ${on} (${rest}`
 }

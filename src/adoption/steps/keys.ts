@@ -1,0 +1,119 @@
+import { quoted } from '../../core/statements/column-plan.js'
+import { type AdoptedReference, type AdoptedSchema, type AdoptedTable, nameFor } from '../adopted-schema.js'
+import type { CatalogKey, CatalogReference } from '../catalog.js'
+import { fitted } from '../home.js'
+
+/** The name of what is built beside a key or an index of this name, until it takes its place. */
+export const besideOf = (name: string): string => fitted(`${name}_org`)
+
+/** The name of an index on the columns of a replaced key, for code that knows no organizations. */
+const aloneOf = (name: string): string => fitted(`${name}_alone`)
+
+export const namesOf = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
+
+const list = (columns: readonly string[]) => columns.map(quoted).join(', ')
+export const organizationFirst = (columns: readonly string[]) => list(['org_id', ...columns])
+
+interface NewIndex {
+  readonly name: string
+  readonly isUnique: boolean
+  /** Its columns and what follows them. */
+  readonly rest: string
+}
+
+/** The keys with the organization in front, and an index for each foreign key that no key serves. */
+const lastingIndexes = (table: AdoptedTable): NewIndex[] => [
+  ...replacedKeys(table).map(({ name, rest }) => ({ name: besideOf(name), isUnique: true, rest: `(org_id, ${rest}` })),
+  ...referenceIndexes(table).map(({ name, columns }) => ({
+    name,
+    isUnique: false,
+    rest: `(${organizationFirst(columns)})`,
+  })),
+]
+
+/** Until rows are asked for within an organization, an index with the organization in front does not find them. */
+const passingIndexes = (table: AdoptedTable): NewIndex[] =>
+  replacedKeys(table).map(({ name, rest }) => ({
+    name: aloneOf(name),
+    isUnique: false,
+    rest: `(${rest.replace(/ NULLS NOT DISTINCT/, '')}`,
+  }))
+
+function replacedKeys(table: AdoptedTable): { name: string; rest: string }[] {
+  const { primaryKey, uniqueKeys } = table
+  return [
+    ...(primaryKey.isComplete ? [] : [{ name: primaryKey.name, rest: `${list(namesOf(table))})` }]),
+    ...uniqueKeys.map((key) => ({ name: key.name, rest: restOf(key) })),
+  ]
+}
+
+const build = ({ on }: AdoptedTable, { name, isUnique, rest }: NewIndex): string =>
+  `create ${isUnique ? 'unique ' : ''}index concurrently if not exists ${quoted(name)} on ${on} ${rest}`
+
+export const buildIndexes = (table: AdoptedTable): string[] =>
+  [...lastingIndexes(table), ...passingIndexes(table)].map((index) => build(table, index))
+
+export const buildPassingIndexes = (table: AdoptedTable): string[] =>
+  passingIndexes(table).map((index) => build(table, index))
+
+export const passingNames = (table: AdoptedTable): string[] => passingIndexes(table).map(({ name }) => name)
+
+/** The names of the indexes that are built beside the others. */
+export const newNames = (table: AdoptedTable): string[] =>
+  [...lastingIndexes(table), ...passingIndexes(table)].map(({ name }) => name)
+
+export const dropIndex = (schema: string, name: string): string =>
+  `drop index concurrently if exists ${quoted(schema)}.${quoted(name)}`
+
+/** The columns of a key in the definition of the server, with what follows them. */
+function restOf({ name, definition }: CatalogKey): string {
+  const [, rest] = / USING \w+ \(([\s\S]*)$/.exec(definition) ?? []
+  if (rest === undefined) throw new TypeError(`the index ${name} has no definition: ${definition}`)
+  return rest
+}
+
+/** The name of an old key while it is built again. */
+export const beforeOf = (name: string): string => fitted(`${name}_before`)
+
+/** Builds the old keys again. */
+export const buildOldKeys = (table: AdoptedTable): string[] =>
+  replacedKeys(table).map(({ name, rest }) => build(table, { name: beforeOf(name), isUnique: true, rest: `(${rest}` }))
+
+/** For each foreign key an index that begins with its columns, unless a key of the table does. */
+export function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
+  const wanted = new Map(
+    table.references
+      .map(({ key }) => key.columns)
+      .filter((columns) => !startsWith(namesOf(table), columns))
+      .map((columns) => [columns.join(), columns]),
+  )
+  return [...wanted.values()].map((columns) => ({ name: nameFor(table.name, `org_${columns.join('_')}_idx`), columns }))
+}
+
+const startsWith = (key: readonly string[], columns: readonly string[]) =>
+  columns.every((column) => key.slice(0, columns.length).includes(column))
+
+/** A child whose organization is another than that of its parent is found here. */
+export function proveReference(
+  adopted: AdoptedSchema,
+  table: AdoptedTable,
+  { key, target }: AdoptedReference,
+): string[] {
+  const name = quoted(besideOf(key.name))
+  const parent = `${quoted(adopted.schema)}.${quoted(target)}`
+  return [
+    `alter table ${table.on} add constraint ${name} foreign key (${organizationFirst(key.columns)}) references ${parent} (${organizationFirst(
+      key.target.columns,
+    )})${actionsOf(key)} not valid`,
+    `alter table ${table.on} validate constraint ${name}`,
+  ]
+}
+
+/** What becomes of the row when its parent is changed or deleted, as before: the organization is never emptied. */
+export function actionsOf({ columns, onDelete, onUpdate, emptied, deferral }: CatalogReference): string {
+  const empties = onDelete.startsWith('set')
+  const emptying = empties ? ` (${(emptied.length === 0 ? columns : emptied).map(quoted).join(', ')})` : ''
+  const updating = onUpdate === 'no action' ? '' : ` on update ${onUpdate}`
+  const deleting = onDelete === 'no action' ? '' : ` on delete ${onDelete}${emptying}`
+  return `${updating}${deleting}${deferral}`
+}
