@@ -53,6 +53,8 @@ export async function resetObservations(session: Session, { home, tables }: Obse
   )
 }
 
+const counted = (transactions: number) => `${transactions} transaction${transactions === 1 ? '' : 's'}`
+
 /** What keeps the exact policies from being enforced. Without findings the silence counts only if each table was used often enough. */
 export function obstaclesToEnforce(observations: readonly Observation[], leastTransactions: number): Finding[] {
   return observations.flatMap(({ table, transactions, unbound, another, since }): Finding[] => {
@@ -60,13 +62,13 @@ export function obstaclesToEnforce(observations: readonly Observation[], leastTr
     const finding = (kind: string, message: string): Finding => ({ table, kind, needs: 'mend', message })
     return [
       ...(unbound > 0
-        ? [finding('unbound', `${unbound} transactions used ${table} with no organization bound ${began}`)]
+        ? [finding('unbound', `${counted(unbound)} used ${table} with no organization bound ${began}`)]
         : []),
       ...(another > 0
         ? [
             finding(
               'another',
-              `${another} transactions used rows of ${table} that are not of the bound organization ${began}`,
+              `${counted(another)} used rows of ${table} that are not of the bound organization ${began}`,
             ),
           ]
         : []),
@@ -74,7 +76,7 @@ export function obstaclesToEnforce(observations: readonly Observation[], leastTr
         ? [
             finding(
               'seldom used',
-              `${transactions} transactions used ${table} ${began}, and ${leastTransactions} are wanted`,
+              `${counted(transactions)} used ${table} ${began}, and ${leastTransactions} are wanted`,
             ),
           ]
         : []),

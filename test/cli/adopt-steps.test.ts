@@ -32,13 +32,13 @@ function newFolder() {
 }
 
 /** Transactions of the application, each bound to the organization of the rows that it reads. */
-async function useOrders(transactions: number): Promise<void> {
+async function useOrders(transactions: number, schema = 'public'): Promise<void> {
   const app = await ownerSession(database.appUrl)
-  const [team] = await database.admin.query<{ id: string }>('select id from public.teams')
+  const [team] = await database.admin.query<{ id: string }>(`select id from ${schema}.teams`)
   for (let done = 0; done < transactions; done++) {
     await app.query('begin')
     await app.query('select platform.enter_org($1)', [team?.id])
-    await app.query('select from public.orders')
+    await app.query(`select from ${schema}.orders`)
     await app.query('commit')
   }
 }
@@ -66,6 +66,37 @@ test('the commands of the documentation go from analyse to the end and back, in 
     expect.arrayContaining(['analyse', 'plan', 'expand', 'backfill', 'prove', 'swap', 'down']),
   )
   expect(await rowsOf(session, 'public')).toEqual(before)
+})
+
+test('enforce is refused with 3 while an unbound use was counted, and while the table was used too seldom', async () => {
+  const { adopt } = newFolder()
+  for (const words of ['analyse --schema shop', 'plan --schema shop', 'expand', 'backfill', 'prove', 'swap', 'observe'])
+    expect((await adopt(...words.split(' '))).code).toBe(0)
+  const app = await ownerSession(database.appUrl)
+  await app.query('select from shop.orders')
+  const report = await adopt('observe', '--report')
+  expect(report).toMatchObject({
+    code: 3,
+    stdout: expect.stringMatching(
+      /^orders {2}1 transaction since \S+: 1 unbound, 0 of another organization\n$/,
+    ) as string,
+  })
+  expect(await adopt('enforce', '--min-transactions', '1')).toMatchObject({
+    code: 3,
+    stdout: expect.stringMatching(
+      /^Nothing was done:\n- 1 transaction used orders with no organization bound since \S+\n$/,
+    ) as string,
+  })
+  expect((await adopt('observe', '--reset')).stdout).toMatch(/^orders {2}0 transactions since/)
+  await useOrders(4, 'shop')
+  expect(await adopt('observe', '--report', '--json').then(({ json }) => json())).toMatchObject({
+    tables: [{ table: 'orders', transactions: 4, unbound: 0, another: 0 }],
+  })
+  expect((await adopt('enforce', '--min-transactions', '5')).code).toBe(3)
+  expect((await adopt('status')).stdout).toContain('enforce  pending')
+  expect((await adopt('enforce', '--min-transactions', '4')).stdout).toContain('Then: tenantry adopt contract')
+  expect((await adopt('enforce')).stdout).toBe('enforce was applied before.\n')
+  await adopt('down', '--all', '--yes')
 })
 
 test('each step waits for the one before it, says what is next, and does nothing twice', async () => {
