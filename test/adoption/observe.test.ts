@@ -371,8 +371,8 @@ describe('the counts', () => {
     await all(ids)
     await transaction(() => all(ids), { bind: two })
     expect(await kinds(2)).toEqual([
-      ['tasks', 'unbound', '1 transactions used tasks with no organization bound since then'],
-      ['tasks', 'another', '1 transactions used rows of tasks that are not of the bound organization since then'],
+      ['tasks', 'unbound', '1 transaction used tasks with no organization bound since then'],
+      ['tasks', 'another', '1 transaction used rows of tasks that are not of the bound organization since then'],
     ])
   })
 
