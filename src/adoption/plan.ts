@@ -59,7 +59,11 @@ export async function plan(
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   refuse(refusals(catalog, decisions))
   const adopted = adoptedSchema(catalog, decisions, await idsOf(session, constantSlugs(decisions)))
-  refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
+  refuse([
+    ...takenNames(catalog, adopted),
+    ...(await takenExternalIds(session, adopted)),
+    ...(await markedIds(session, adopted)),
+  ])
   if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
   return {
@@ -99,6 +103,19 @@ async function takenExternalIds(session: Session, { origin, sources }: AdoptedSc
       )
   }
   return reasons
+}
+
+/** An id that looks like the key of another organization would lead to that one. */
+async function markedIds(session: Session, { sources, constants }: AdoptedSchema): Promise<string[]> {
+  const [root] = sources.filter(({ isRoot }) => isRoot)
+  if (root === undefined || sources.length + constants.length === 1) return []
+  const [row] = await session.query<{ count: number }>(
+    `select pg_catalog.count(*)::int as count from ${root.on} t where pg_catalog.starts_with(t.${quoted(root.id.name)}::text, '/')`,
+  )
+  if (row === undefined || row.count === 0) return []
+  return [
+    `${row.count} ids of ${root.table.name} begin with a slash, as the keys of other organizations do here: change them`,
+  ]
 }
 
 /** The ids of the organizations that have such a slug already, and new ones for the others. */

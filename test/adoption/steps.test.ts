@@ -112,6 +112,28 @@ update live.tasks set project_id = 2 where id = 1
     expect(await teams()).toEqual(['1 of one', '2 of one', '3 of three', '4 of three'])
   })
 
+  test('stays where it is when its parent goes', async () => {
+    await run(`
+create schema orphan;
+create table orphan.teams (id uuid primary key);
+create table orphan.folders (id int primary key, team_id uuid not null references orphan.teams);
+create table orphan.papers (id int primary key, folder_id int references orphan.folders on delete set null);
+insert into orphan.teams values ('00000000-0000-7000-8000-0000000000c1');
+insert into orphan.folders select n, '00000000-0000-7000-8000-0000000000c1' from generate_series(1, 3) n;
+insert into orphan.papers select n, n from generate_series(1, 3) n
+`)
+    const { session, take, fill } = await adopting(database.adminUrl, 'orphan')
+    await take('expand')
+    await fill()
+    await run('delete from orphan.folders where id = 1')
+    await take('prove')
+    await run('delete from orphan.folders where id = 2')
+    await take('swap', 'observe', 'enforce')
+    await run('delete from orphan.folders where id = 3')
+    const papers = 'select id, folder_id, org_id is not null as owned from orphan.papers order by id'
+    expect(await session.query(papers)).toEqual([1, 2, 3].map((id) => ({ id, folder_id: null, owned: true })))
+  })
+
   test('after the swap two organizations may use the same keys, and then the way back is refused with their number', async () => {
     await run(`
 create schema keys;
@@ -333,6 +355,35 @@ insert into ways.comments values (1, 'Task', '1'), (2, 'Invoice', '1')
   await undo()
   expect(await catalogOf(session, 'ways')).toEqual(before.catalog)
   expect(await rowsOf(session, 'ways')).toEqual(before.rows)
+})
+
+test('names of any characters', async () => {
+  const [at, order, wide] = [`"Odd $body$ ""S"""`, `"order $body$ 'x'"`, `"${'ü'.repeat(31)}"`]
+  await run(`
+create schema ${at};
+create table ${at}."teams" ("I d" text primary key, "na'me" text);
+create table ${at}.${order} ("$1" int primary key, "te am" text not null references ${at}.teams, "select" text unique);
+create table ${at}.${wide} (id int primary key, "from" int references ${at}.${order});
+insert into ${at}.teams values ('/constant/x', 'Odd'), ('a''b"c\\', null);
+insert into ${at}.${order} values (1, '/constant/x', 'x'), (2, 'a''b"c\\', 'y');
+insert into ${at}.${wide} values (1, 1), (2, 2)
+`)
+  const { session, take, fill, undo } = await adopting(database.adminUrl, 'Odd $body$ "S"', {
+    organizations: { table: 'teams', id: 'I d', name: "na'me" },
+  })
+  await take('expand')
+  await fill()
+  await take('prove', 'swap', 'observe', 'enforce', 'contract')
+  const owned = `select t.id, o.external_id from ${at}.${wide} t join platform.organizations o on o.id = t.org_id order by 1`
+  expect(await session.query(owned)).toEqual([
+    { id: 1, external_id: '/constant/x' },
+    { id: 2, external_id: `a'b"c\\` },
+  ])
+  await undo()
+  expect(await session.query(`select * from ${at}.${order} order by 1`)).toEqual([
+    { $1: 1, 'te am': '/constant/x', select: 'x' },
+    { $1: 2, 'te am': `a'b"c\\`, select: 'y' },
+  ])
 })
 
 describe('from enforce on', () => {

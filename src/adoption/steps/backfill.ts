@@ -69,7 +69,7 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
 select (select pg_catalog.count(*)::int from filled) as filled,
   pg_catalog.count(*) filter (where f.org_id is null)::int as unreached from found f`,
     check: `select pg_catalog.count(*)::float8 as wrong from ${on} t${organization.joins}
-where t.org_id is distinct from ${organization.sql}${isQuarantined ? '' : ' or t.org_id is null'}`,
+where t.org_id <> ${organization.sql}${isQuarantined ? '' : ' or t.org_id is null'}`,
   }
 }
 

@@ -2,7 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
 import { inHome, quarantineOf } from '../home.js'
 import { organizationMaking, organizationOfRow } from './organizations.js'
-import type { Step } from './step.js'
+import { bodyOf, type Step } from './step.js'
 
 /** Adds `org_id` to every table, without rewriting one, and sees to it that new rows have it. */
 export function expand(adopted: AdoptedSchema): Step {
@@ -49,14 +49,15 @@ export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
   const moves = wayColumns.length === 0 ? '' : ` or update of ${wayColumns.map(quoted).join(', ')}`
   return {
     up: [
-      `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$
+      `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
 begin
   if tg_op = 'INSERT' and new.org_id is not null then
     return new;
   end if;
-  select ${organization.sql} into new.org_id from (select new.*) t${organization.joins};
+  -- A row whose parent is gone stays in its organization.
+  select coalesce(${organization.sql}, new.org_id) into new.org_id from (select new.*) t${organization.joins};
   return new;
-end $body$`,
+end`)}`,
       `create trigger ${triggerName} before insert${moves} on ${on} for each row execute function ${fill}()`,
     ],
     down: [`drop trigger ${triggerName} on ${on}`, `drop function ${fill}()`],

@@ -3,7 +3,7 @@ import { builtInRoles } from '../../schema/built-in-roles.js'
 import { type AdoptedSchema, type AdoptedTable, literal, type Source } from '../adopted-schema.js'
 import { inHome } from '../home.js'
 import { constantKey, personalKey } from '../owners.js'
-import type { Step } from './step.js'
+import { bodyOf, type Step } from './step.js'
 
 /** Functions run with the rights of the owner, because the application may not write organizations. */
 const definer = 'security definer set search_path = pg_catalog, pg_temp'
@@ -54,11 +54,11 @@ export function organizationOfRow(adopted: AdoptedSchema, { owner }: AdoptedTabl
 const rootTriggerName = 'zz_tenantry_organization'
 
 const rootTrigger = (home: string, { on, id }: Source): string[] => [
-  `create function ${inHome(home, 'mirror')}() returns trigger language plpgsql ${definer} as $body$
+  `create function ${inHome(home, 'mirror')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
 begin
   perform ${inHome(home, 'organization_of')}(new.${quoted(id.name)}::text);
   return null;
-end $body$`,
+end`)}`,
   `create trigger ${rootTriggerName} after insert on ${on} for each row execute function ${inHome(home, 'mirror')}()`,
 ]
 
@@ -75,19 +75,18 @@ function roleStatements(home: string): string[] {
 }
 
 /** A UUIDv7: the milliseconds of the clock, and random bits. */
-const newId = (
-  home: string,
-) => `create function ${inHome(home, 'new_id')}() returns uuid language sql volatile set search_path = pg_catalog, pg_temp as $body$
+const newId = (home: string) =>
+  `create function ${inHome(home, 'new_id')}() returns uuid language sql volatile set search_path = pg_catalog, pg_temp as ${bodyOf(`
   select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
     placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
-$body$`
+`)}`
 
 /** Returns the organization of a key, and makes it once. A name or a slug that is taken gets a few letters more. */
 const makeOrganization = ({
   home,
   origin,
 }: AdoptedSchema) => `create function ${inHome(home, 'organization')}(wanted text, wanted_id uuid, external text, wanted_name text, wanted_slug text)
-returns uuid language plpgsql ${definer} as $body$
+returns uuid language plpgsql ${definer} as ${bodyOf(`
 declare
   made uuid;
   wanted_key constant text := ${literal(origin)} || wanted;
@@ -129,7 +128,7 @@ begin
     end;
   end loop;
   raise exception 'no organization could be made of %', wanted;
-end $body$`
+end`)}`
 
 /** Null where the row is not there. */
 function organizationOf(adopted: AdoptedSchema): string {
@@ -167,7 +166,7 @@ function organizationOf(adopted: AdoptedSchema): string {
       }),
     ...sources.filter(({ isRoot }) => isRoot).map((source) => make(source, 'wanted')),
   ]
-  return `create function ${inHome(home, 'organization_of')}(wanted text) returns uuid language plpgsql strict ${definer} as $body$
+  return `create function ${inHome(home, 'organization_of')}(wanted text) returns uuid language plpgsql strict ${definer} as ${bodyOf(`
 declare
   made uuid;
 begin
@@ -177,5 +176,5 @@ begin
   end if;
   ${branches.join('\n  ')}
   return made;
-end $body$`
+end`)}`
 }

@@ -3,7 +3,7 @@ import { type AdoptedSchema, type AdoptedTable, literal, nameFor } from '../adop
 import { inHome, quarantineOf } from '../home.js'
 import { matches } from '../owners.js'
 import { besideOf, buildIndexes, dropIndex, newNames, proveReference } from './keys.js'
-import type { Step } from './step.js'
+import { bodyOf, type Step } from './step.js'
 
 /**
  * Proves that every row has an organization, that it is there, and that every child has that of its parent. The keys that the swap needs
@@ -64,12 +64,13 @@ function refuseTakenNames({ schema, tables }: AdoptedSchema): string {
   )
 }
 
-const refuseWhen = (rows: string, message: string): string => `do $body$
+const refuseWhen = (rows: string, message: string): string =>
+  `do ${bodyOf(`
 begin
   if exists (${rows}) then
     raise exception '%', ${literal(message)};
   end if;
-end $body$`
+end`)}`
 
 function proveOrganization(table: AdoptedTable): string[] {
   const name = quoted(organizationKeyOf(table))
@@ -97,7 +98,7 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
     ),
   )
   return [
-    `do $body$
+    `do ${bodyOf(`
 begin
   -- Nobody may refer to them any more.
   ${moved.map(({ on }) => `perform from ${on} t where t.org_id is null for update;`).join('\n  ')}
@@ -121,7 +122,7 @@ begin
         `insert into ${inHome(adopted.home, quarantineOf(table.name))} (${originals(table)}) select ${originals(table)} from gone_0;`,
     )
     .join('')}
-end $body$`,
+end`)}`,
   ]
 }
 
@@ -138,12 +139,12 @@ function moveBack(adopted: AdoptedSchema): string[] {
   })
   const also = others.map((insert, place) => `back_${place} as (${insert})`)
   return [
-    `do $body$
+    `do ${bodyOf(`
 begin
   ${[...silence(moved, 'firesOnInsert')].join('\n  ')}
   ${also.length === 0 ? '' : `with ${also.join(', ')}\n  `}${first ?? ''};
   ${moved.map(({ name }) => `delete from ${inHome(adopted.home, quarantineOf(name))};`).join('\n  ')}
-end $body$`,
+end`)}`,
   ]
 }
 

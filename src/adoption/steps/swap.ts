@@ -2,7 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
 import { actionsOf, beforeOf, besideOf, buildIndexes, buildOldKeys, namesOf, proveReference } from './keys.js'
-import type { Step } from './step.js'
+import { bodyOf, type Step } from './step.js'
 
 /** Puts the keys with the organization in the place of the old ones, under their names. Each statement takes milliseconds. */
 export function swap(adopted: AdoptedSchema): Step {
@@ -74,11 +74,8 @@ function takeUnique(
 }
 
 /** Once two organizations use the same key, it cannot be unique in the table any more. */
-const refuseReused = (
-  { name, on }: AdoptedTable,
-  columns: readonly string[],
-  where: string | null,
-): string => `do $body$
+const refuseReused = ({ name, on }: AdoptedTable, columns: readonly string[], where: string | null): string =>
+  `do ${bodyOf(`
 declare
   reused bigint;
 begin
@@ -90,7 +87,7 @@ begin
     raise exception '%: % values of % are used by several organizations, and cannot be unique again',
       ${literal(name)}, reused, ${literal(columns.map((column) => column.replaceAll('"', '')).join(', '))};
   end if;
-end $body$`
+end`)}`
 
 const definitionOf = (key: CatalogReference): string =>
   `foreign key (${key.columns.map(quoted).join(', ')}) references ${quoted(key.target.schema)}.${quoted(key.target.table)} (${key.target.columns
