@@ -3,7 +3,7 @@ import { quoted } from '../core/statements/column-plan.js'
 import type { Catalog, CatalogColumn, CatalogKey, CatalogReference, CatalogTable } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
 import { fitted, homeOf } from './home.js'
-import { Owners } from './owners.js'
+import { constantKey, type Owner, Owners, rowKey } from './owners.js'
 import { type Root, rootOf } from './ways.js'
 
 /** What becomes of a schema, as it is decided: every step is written from it. */
@@ -11,8 +11,6 @@ export interface AdoptedSchema {
   readonly schema: string
   /** The schema of what adoption needs until it is complete. */
   readonly home: string
-  /** Begins the `provision_key` of the organizations that adoption makes. */
-  readonly origin: string
   readonly tables: readonly AdoptedTable[]
   /** Tables that everybody reads. */
   readonly shared: readonly { readonly on: string; readonly table: CatalogTable }[]
@@ -28,6 +26,8 @@ export interface Source {
   readonly table: CatalogTable
   readonly on: string
   readonly id: CatalogColumn
+  /** Begins the keys of its organizations. */
+  readonly prefix: string
   /** Columns that give an organization its name and its slug. */
   readonly name: string | undefined
   readonly slug: string | undefined
@@ -38,6 +38,8 @@ export interface Source {
 }
 
 export interface Constant {
+  /** Its key, as that of other organizations. */
+  readonly key: string
   readonly id: string
   readonly name: string
   readonly slug: string
@@ -57,7 +59,7 @@ export interface AdoptedTable {
   /** Where every row belongs to one organization. */
   readonly constant: Constant | undefined
   /** The key of the organization of row `t`, where it is not constant. */
-  readonly owner: { readonly joins: string; readonly key: string; readonly isId: boolean } | undefined
+  readonly owner: Pick<Owner, 'joins' | 'sql' | 'id'> | undefined
   /** Columns of which a new value moves a row to another organization. */
   readonly wayColumns: readonly string[]
   /** Whether it had `org_id` with the id of the organization before. */
@@ -81,7 +83,12 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   const organizations = decisions.organizations ?? undefined
   const root = organizations && rootOf(organizations)
   const owners = new Owners(catalog, decisions)
-  const constantOf = (slug: string, name = slug): Constant => ({ slug, name, id: ids.get(slug) ?? '' })
+  const constantOf = (slug: string, name = slug): Constant => ({
+    key: constantKey(schema, slug),
+    slug,
+    name,
+    id: ids.get(slug) ?? '',
+  })
   const everything =
     organizations !== undefined && 'constant' in organizations
       ? constantOf(organizations.constant.slug, organizations.constant.name)
@@ -95,7 +102,6 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   return {
     schema,
     home: homeOf(schema),
-    origin: `adopt ${schema} `,
     tables: tenants.map((table) => adoptedTable(table, owners, decisions, names, root, everything)),
     shared: catalog.tables
       .filter(({ name }) => decisions.tables[name]?.kind === 'shared')
@@ -142,7 +148,7 @@ function adoptedTable(
       isComplete: primaryKey.includes('org_id'),
     },
     constant: everything,
-    owner: owner && { joins: owner.joins, key: owner.sql, isId: owner.isId },
+    owner,
     wayColumns: wayColumnsOf(table, decision),
     hadColumn: table.columns.some((column) => column.name === 'org_id'),
     isQuarantined: decision?.unreached === 'quarantine',
@@ -202,7 +208,17 @@ function sourcesOf(
     for (const column of [name, slug]) if (column !== undefined) owners.assertColumn(table, column, 'organizations')
     const on = `${quoted(catalog.schema)}.${quoted(table.name)}`
     const isKept = isRoot && columnOf(table, id).type !== 'uuid'
-    return { table, on, id: columnOf(table, id), name, slug, isRoot, externalIds: isKept ? externalIds : 'none' }
+    const prefix = rowKey(catalog.schema, table.name, id)
+    return {
+      table,
+      on,
+      prefix,
+      id: columnOf(table, id),
+      name,
+      slug,
+      isRoot,
+      externalIds: isKept ? externalIds : 'none',
+    }
   }
   const people = tenants.flatMap((table) => {
     const resolution = tables[table.name]?.unreached

@@ -5,10 +5,7 @@ import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
 import type { Decisions, Way } from './decisions.js'
 import { type Root, rootOf } from './ways.js'
 
-/**
- * How a query over a table tells the organization of each row: by a text that is the id of a row of the organizations, or a key of
- * `constantKey` or `personalKey`.
- */
+/** How a query over a table tells the organization of each row: by a text that is a key of `rowKey` or `constantKey`. */
 export interface Owner {
   /** Joins that add no row and take none away. */
   readonly joins: string
@@ -16,13 +13,14 @@ export interface Owner {
   readonly sql: string
   /** Whether the row names no parent at all. */
   readonly namesNothing: string
-  /** Whether the text is the id of a row in every case. */
-  readonly isId: boolean
+  /** The id of the row of the organizations, where it is one in every case. */
+  readonly id: string | undefined
 }
 
-// No id begins with a slash.
-export const constantKey = (slug: string): string => `/constant/${slug}`
-export const personalKey = (people: string, id: string): string => `/personal/${people}/${id}`
+/** The key of the organization of a row: the same table may become organizations by another column, or another one by the same ids. */
+export const rowKey = (schema: string, table: string, column: string): string =>
+  `adopt ${JSON.stringify([schema, table, column])} `
+export const constantKey = (schema: string, slug: string): string => `adopt ${JSON.stringify([schema])} ${slug}`
 
 /** Writes the queries about one schema, as it is decided. */
 export class Owners {
@@ -61,14 +59,18 @@ export class Owners {
     if ('constant' in resolution)
       return {
         ...owner,
-        sql: `coalesce(${owner.sql}, ${pg.escapeLiteral(constantKey(resolution.constant))})`,
-        isId: false,
+        sql: `coalesce(${owner.sql}, ${pg.escapeLiteral(constantKey(this.catalog.schema, resolution.constant))})`,
+        id: undefined,
       }
     const people = this.peopleOf(table)
     const person = `${alias}.${quoted(resolution.personal)}::text`
-    if (people.name === this.root?.table) return { ...owner, sql: `coalesce(${owner.sql}, ${person})` }
-    const key = `${pg.escapeLiteral(personalKey(people.name, ''))} || ${person}`
-    return { ...owner, sql: `coalesce(${owner.sql}, ${key})`, isId: false }
+    const id = people.primaryKey[0] ?? ''
+    const isRoot = people.name === this.root?.table && id === this.root.id
+    return {
+      ...owner,
+      sql: `coalesce(${owner.sql}, ${this.keyOf(people.name, id, person)})`,
+      id: isRoot && owner.id !== undefined ? `coalesce(${owner.id}, ${person})` : undefined,
+    }
   }
 
   /** The people by whom the rows of the table are resolved that its way does not reach. */
@@ -89,7 +91,8 @@ export class Owners {
   /** Undefined where the rows of the table belong to no organization, or nobody has said to which. */
   ownerOf(table: CatalogTable, alias: string, seen: readonly string[] = []): Owner | undefined {
     if (this.root?.table === table.name) {
-      return { joins: '', sql: `${alias}.${quoted(this.root.id)}::text`, namesNothing: 'false', isId: true }
+      const id = `${alias}.${quoted(this.root.id)}::text`
+      return { joins: '', sql: this.keyOf(table.name, this.root.id, id), namesNothing: 'false', id }
     }
     const decision = this.decisions.tables[table.name]
     if (decision?.kind !== 'tenant' || decision.way === undefined) return undefined
@@ -127,7 +130,7 @@ export class Owners {
   private byConstant({ name }: CatalogTable): Owner {
     if (this.root !== undefined)
       throw new InvalidInputError(`tables.${name}.way`, `is "constant", and the organizations are ${this.root.table}`)
-    return { joins: '', sql: `''`, namesNothing: 'false', isId: false }
+    return { joins: '', sql: `''`, namesNothing: 'false', id: undefined }
   }
 
   private byColumn(table: CatalogTable, alias: string, column: string, to: string | undefined): Owner {
@@ -155,9 +158,9 @@ export class Owners {
     )
     return {
       joins: ` left join ${this.from(root.table, organization)} on ${same}`,
-      sql: `${organization}.${quoted(root.id)}::text`,
+      sql: this.keyOf(root.table, root.id, `${organization}.${quoted(root.id)}::text`),
       namesNothing: `${value} is null`,
-      isId: true,
+      id: `${organization}.${quoted(root.id)}::text`,
     }
   }
 
@@ -176,7 +179,7 @@ export class Owners {
       joins: ` left join ${this.from(target.name, parent)} on ${matches(key, alias, parent)}${owner.joins}`,
       sql: owner.sql,
       namesNothing: key.columns.map((column) => `${alias}.${quoted(column)} is null`).join(' or '),
-      isId: owner.isId,
+      id: owner.id,
     }
   }
 
@@ -205,8 +208,12 @@ export class Owners {
       joins: known.map((owner) => owner.joins).join(''),
       sql: `coalesce(${known.map((owner) => owner.sql).join(', ')})`,
       namesNothing: `${alias}.${quoted(type)} is null or ${alias}.${quoted(id)} is null`,
-      isId: known.every((owner) => owner.isId),
+      id: known.every(({ id }) => id !== undefined) ? `coalesce(${known.map(({ id }) => id).join(', ')})` : undefined,
     }
+  }
+
+  private keyOf(table: string, column: string, id: string): string {
+    return `${pg.escapeLiteral(rowKey(this.catalog.schema, table, column))} || ${id}`
   }
 
   private alias(): string {
@@ -223,8 +230,21 @@ const family = (type: string): string => {
   return /^(?:text|character varying)/.test(type) ? 'text' : type
 }
 
-const equal = (left: string, leftType: string, right: string, rightType: string): string =>
-  family(leftType) === family(rightType) ? `${left} = ${right}` : `${left}::text = ${right}::text`
+/**
+ * Whether two columns hold the same. A text that names a number or a uuid is turned into one, so that an index of the other column serves;
+ * one that is written in another way names none.
+ */
+function equal(left: string, leftType: string, right: string, rightType: string): string {
+  const [one, other] = [family(leftType), family(rightType)]
+  if (one === other) return `${left} = ${right}`
+  if (other === 'text' && one === 'integer') return `${left} = ${readAs(right, '^(0|-?[1-9][0-9]{0,17})$', 'bigint')}`
+  if (other === 'text' && one === 'uuid')
+    return `${left} = ${readAs(right, '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', 'uuid')}`
+  return `${left}::text = ${right}::text`
+}
+
+const readAs = (value: string, pattern: string, type: string): string =>
+  `case when ${value} operator(pg_catalog.~) ${pg.escapeLiteral(pattern)} then ${value}::text::${type} end`
 
 /** What joins the rows of a table with those that they refer to. */
 export const matches = ({ columns, target }: CatalogReference, from: string, to: string): string =>

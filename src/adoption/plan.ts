@@ -59,11 +59,7 @@ export async function plan(
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   refuse(refusals(catalog, decisions))
   const adopted = adoptedSchema(catalog, decisions, await idsOf(session, constantSlugs(decisions)))
-  refuse([
-    ...takenNames(catalog, adopted),
-    ...(await takenExternalIds(session, adopted)),
-    ...(await markedIds(session, adopted)),
-  ])
+  refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
   if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
   return {
@@ -89,13 +85,13 @@ function decided(given: Decisions, { organizations, tables }: Analysis['found'])
 }
 
 /** Another customer could have the same number. */
-async function takenExternalIds(session: Session, { origin, sources }: AdoptedSchema): Promise<string[]> {
+async function takenExternalIds(session: Session, { sources }: AdoptedSchema): Promise<string[]> {
   const reasons: string[] = []
-  for (const { table, on, id } of sources.filter(({ externalIds }) => externalIds === 'kept')) {
+  for (const { table, on, id, prefix } of sources.filter(({ externalIds }) => externalIds === 'kept')) {
     const [row] = await session.query<{ count: number }>(
       `select pg_catalog.count(*)::int as count from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
        where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)`,
-      [origin],
+      [prefix],
     )
     if (row !== undefined && row.count > 0)
       reasons.push(
@@ -103,19 +99,6 @@ async function takenExternalIds(session: Session, { origin, sources }: AdoptedSc
       )
   }
   return reasons
-}
-
-/** An id that looks like the key of another organization would lead to that one. */
-async function markedIds(session: Session, { sources, constants }: AdoptedSchema): Promise<string[]> {
-  const [root] = sources.filter(({ isRoot }) => isRoot)
-  if (root === undefined || sources.length + constants.length === 1) return []
-  const [row] = await session.query<{ count: number }>(
-    `select pg_catalog.count(*)::int as count from ${root.on} t where pg_catalog.starts_with(t.${quoted(root.id.name)}::text, '/')`,
-  )
-  if (row === undefined || row.count === 0) return []
-  return [
-    `${row.count} ids of ${root.table.name} begin with a slash, as the keys of other organizations do here: change them`,
-  ]
 }
 
 /** The ids of the organizations that have such a slug already, and new ones for the others. */

@@ -113,17 +113,6 @@ describe('there is no plan while', () => {
     await expect(planned(script, decisions)).rejects.toThrow(message)
   })
 
-  test('an id looks like the key of an organization that the decisions name', async () => {
-    const script = `create table S.orgs (id text primary key);\ncreate table S.tasks (id int primary key, org text references S.orgs);\ninsert into S.orgs values ('/constant/rest');\ninsert into S.tasks values (1, null)`
-    const tables = {
-      teams: { kind: 'left' as const },
-      tasks: { kind: 'tenant' as const, way: { column: 'org' }, unreached: { constant: 'rest' } },
-    }
-    await expect(planned(script, { organizations: { table: 'orgs', id: 'id' }, tables })).rejects.toThrow(
-      '1 ids of orgs begin with a slash',
-    )
-  })
-
   test('other organizations have some of the ids as external ids', async () => {
     await database.admin.query(
       `insert into platform.organizations (id, name, slug, external_id, temporal_namespace) values (gen_random_uuid(), 'External', 'external', '77', 'external')`,

@@ -148,7 +148,7 @@ insert into keys.pages values (1, '00000000-0000-7000-8000-000000000001', 'home'
     await take('prove', 'swap')
     expect(
       await session.query(
-        `select id, name, slug from platform.organizations where provision_key like 'adopt keys %' order by id`,
+        `select id, name, slug from platform.organizations where provision_key like 'adopt ["keys",%' order by id`,
       ),
     ).toEqual([
       { id: '00000000-0000-7000-8000-000000000001', name: 'Keys', slug: 'keys' },

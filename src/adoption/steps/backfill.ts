@@ -1,5 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import type { AdoptedSchema, AdoptedTable, Source } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, literal, type Source } from '../adopted-schema.js'
 import type { CatalogColumn } from '../catalog.js'
 import { inHome } from '../home.js'
 import { organizationOfRow } from './organizations.js'
@@ -36,14 +36,14 @@ export const backfillEntries = (adopted: AdoptedSchema): BackfillEntry[] => [
 const isToFill = ({ owner, hadColumn, table }: AdoptedTable): boolean =>
   owner !== undefined && !(hadColumn && table.columns.some(({ name, isNullable }) => name === 'org_id' && !isNullable))
 
-const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id }: Source): BackfillEntry => ({
+const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id, prefix }: Source): BackfillEntry => ({
   name: `organizations of ${table.name}`,
   table: table.name,
   isSilent: false,
   keyLength: 1,
   take: take(on, [id], ''),
   fill: `select pg_catalog.count(made.org_id)::int as filled, 0 as unreached
-from (select ${inHome(home, 'organization_of')}(t.${quoted(id.name)}::text) as org_id from ${on} t where ${between([id])}) made`,
+from (select ${inHome(home, 'organization_of')}(${literal(prefix)} || t.${quoted(id.name)}::text) as org_id from ${on} t where ${between([id])}) made`,
   check: null,
 })
 

@@ -2,7 +2,6 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { builtInRoles } from '../../schema/built-in-roles.js'
 import { type AdoptedSchema, type AdoptedTable, literal, type Source } from '../adopted-schema.js'
 import { inHome } from '../home.js'
-import { constantKey, personalKey } from '../owners.js'
 import { bodyOf, type Step } from './step.js'
 
 /** Functions run with the rights of the owner, because the application may not write organizations. */
@@ -20,7 +19,7 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       newId(home),
       makeOrganization(adopted),
       organizationOf(adopted),
-      ...constants.map(({ slug }) => `select ${inHome(home, 'organization_of')}(${literal(constantKey(slug))})`),
+      ...constants.map(({ key }) => `select ${inHome(home, 'organization_of')}(${literal(key)})`),
       ...roots.flatMap((root) => rootTrigger(home, root)),
     ],
     down: [
@@ -40,10 +39,10 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
 /** Joins to row `t`, and with them the id of its organization as a uuid. Makes the organization where it is not there yet. */
 export function organizationOfRow(adopted: AdoptedSchema, { owner }: AdoptedTable): { joins: string; sql: string } {
   if (owner === undefined) return { joins: '', sql: 'null::uuid' }
-  const { joins, key, isId } = owner
+  const { joins, sql: key, id } = owner
   const rootIsUuid = adopted.sources.some((source) => source.isRoot && source.id.type === 'uuid')
-  if (isId && rootIsUuid) return { joins, sql: `(${key})::uuid` }
-  const made = `left join platform.organizations made on made.provision_key = ${literal(adopted.origin)} || (${key})`
+  if (id !== undefined && rootIsUuid) return { joins, sql: `(${id})::uuid` }
+  const made = `left join platform.organizations made on made.provision_key = (${key})`
   return {
     joins: `${joins} ${made}`,
     sql: `coalesce(made.id, ${inHome(adopted.home, 'organization_of')}(${key}))`,
@@ -53,10 +52,10 @@ export function organizationOfRow(adopted: AdoptedSchema, { owner }: AdoptedTabl
 // After the triggers of the table itself, which fire in the order of their names.
 const rootTriggerName = 'zz_tenantry_organization'
 
-const rootTrigger = (home: string, { on, id }: Source): string[] => [
+const rootTrigger = (home: string, { on, id, prefix }: Source): string[] => [
   `create function ${inHome(home, 'mirror')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
 begin
-  perform ${inHome(home, 'organization_of')}(new.${quoted(id.name)}::text);
+  perform ${inHome(home, 'organization_of')}(${literal(prefix)} || new.${quoted(id.name)}::text);
   return null;
 end`)}`,
   `create trigger ${rootTriggerName} after insert on ${on} for each row execute function ${inHome(home, 'mirror')}()`,
@@ -84,19 +83,18 @@ const newId = (home: string) =>
 /** Returns the organization of a key, and makes it once. A name or a slug that is taken gets a few letters more. */
 const makeOrganization = ({
   home,
-  origin,
 }: AdoptedSchema) => `create function ${inHome(home, 'organization')}(wanted text, wanted_id uuid, external text, wanted_name text, wanted_slug text)
 returns uuid language plpgsql ${definer} as ${bodyOf(`
+#variable_conflict use_variable
 declare
   made uuid;
-  wanted_key constant text := ${literal(origin)} || wanted;
-  digest constant text := left(md5(wanted_key), 8);
+  digest constant text := left(md5(wanted), 8);
   new_name text;
   new_slug text;
 begin
   for attempt in 1..10 loop
     select o.id into made from platform.organizations o
-    where o.provision_key = wanted_key or o.id = wanted_id;
+    where o.provision_key = wanted or o.id = wanted_id;
     if found then
       return made;
     end if;
@@ -113,7 +111,7 @@ begin
     begin
       made := coalesce(wanted_id, ${inHome(home, 'new_id')}());
       insert into platform.organizations (id, name, slug, external_id, temporal_namespace, allow_user_management, provision_key)
-      values (made, new_name, new_slug, external, 'org-' || made, true, wanted_key);
+      values (made, new_name, new_slug, external, 'org-' || made, true, wanted);
       insert into platform.roles (org_id, id, key, name, description, applies_to, built_in)
       select made, ${inHome(home, 'new_id')}(), r.key, r.name, r.description, r.applies_to, true from ${inHome(home, 'built_in_roles')} r;
       insert into platform.role_permissions (org_id, role_key, permission)
@@ -127,50 +125,50 @@ begin
       null; -- Another session was faster, with this row or with its name.
     end;
   end loop;
-  raise exception 'no organization could be made of %', wanted;
+  -- Such as for a transaction that does not see what another has made: it is to be repeated.
+  raise exception 'no organization could be made of %', wanted using errcode = '40001';
 end`)}`
 
 /** Null where the row is not there. */
 function organizationOf(adopted: AdoptedSchema): string {
-  const { home, origin, sources, constants } = adopted
-  const make = (source: Source, id: string) => {
+  const { home, sources, constants } = adopted
+  const make = (source: Source) => {
     const text = (column: string | undefined) => (column === undefined ? 'null' : `t.${quoted(column)}::text`)
     const own = source.isRoot && source.id.type === 'uuid' ? `t.${quoted(source.id.name)}` : 'null'
-    const external = source.externalIds === 'none' ? 'null' : 'wanted'
+    const external = source.externalIds === 'none' ? 'null' : 'row_id'
     const same =
       source.externalIds === 'same'
-        ? `select o.id into made from platform.organizations o where o.external_id = wanted and o.deleted_at is null;
-  if found then
-    return made;
-  end if;
-  `
+        ? `select o.id into made from platform.organizations o where o.external_id = row_id and o.deleted_at is null;
+    if found then
+      return made;
+    end if;
+    `
         : ''
     return `${same}select ${inHome(home, 'organization')}(wanted, ${own}, ${external}, ${text(source.name)}, ${text(source.slug)}) into made
-    from ${source.on} t where t.${quoted(source.id.name)} = ${id}::${source.id.type};`
+    from ${source.on} t where t.${quoted(source.id.name)} = row_id::${source.id.type};`
   }
   const branches = [
     ...constants.map(
-      ({ id, name, slug }) => `if wanted = ${literal(constantKey(slug))} then
+      ({ key, id, name, slug }) => `if wanted = ${literal(key)} then
     select o.id into made from platform.organizations o where o.slug = ${literal(slug)} and o.deleted_at is null;
     return coalesce(made, ${inHome(home, 'organization')}(wanted, ${literal(id)}, null, ${literal(name)}, ${literal(slug)}));
   end if;`,
     ),
-    ...sources
-      .filter(({ isRoot }) => !isRoot)
-      .map((source) => {
-        const prefix = personalKey(source.table.name, '')
-        return `if starts_with(wanted, ${literal(prefix)}) then
-    ${make(source, `substr(wanted, ${prefix.length + 1})`)}
+    ...sources.map(
+      (source) => `if starts_with(wanted, ${literal(source.prefix)}) then
+    row_id := substr(wanted, length(${literal(source.prefix)}) + 1);
+    ${make(source)}
     return made;
-  end if;`
-      }),
-    ...sources.filter(({ isRoot }) => isRoot).map((source) => make(source, 'wanted')),
+  end if;`,
+    ),
   ]
   return `create function ${inHome(home, 'organization_of')}(wanted text) returns uuid language plpgsql strict ${definer} as ${bodyOf(`
+#variable_conflict use_variable
 declare
   made uuid;
+  row_id text;
 begin
-  select o.id into made from platform.organizations o where o.provision_key = ${literal(origin)} || wanted;
+  select o.id into made from platform.organizations o where o.provision_key = wanted;
   if found then
     return made;
   end if;
