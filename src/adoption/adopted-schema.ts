@@ -168,7 +168,8 @@ const columnOf = ({ name, columns }: CatalogTable, column: string): CatalogColum
   return found
 }
 
-function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | undefined): string[] {
+/** Columns of which a new value moves a row to another organization. */
+export function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | undefined): string[] {
   const way = decision?.way
   const resolution = decision?.unreached
   const personal = typeof resolution === 'object' && 'personal' in resolution ? [resolution.personal] : []

@@ -132,6 +132,9 @@ async function cursorOf(
 
 const lockTimeout = 500
 
+/** For statements with names of somebody else, whose own operators would be found first. */
+export const safeSearchPath = 'set local search_path = pg_catalog, pg_temp'
+
 function runBatch(
   session: Session,
   home: string,
@@ -140,6 +143,9 @@ function runBatch(
   size: number,
 ): Promise<Batch> {
   return retriedTransaction(session, { lockTimeout, attempts: 30 }, async () => {
+    await session.query('set transaction isolation level read committed')
+    // No operator or function of somebody else is called with the rights of the owner.
+    await session.query(safeSearchPath)
     // Only this silences triggers for one session, and the other ones keep theirs.
     if (isSilent) await session.query('set local session_replication_role = replica')
     const keys = last ?? Array.from({ length: keyLength }, () => null)
@@ -164,14 +170,15 @@ const mostLag = 10
 /** Waits while somebody waits for a lock on the table, and while a replica is behind. */
 async function untilOthersAreServed(
   session: Session,
-  { table }: BackfillEntry,
+  { on }: BackfillEntry,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   while (signal?.aborted !== true) {
     const [row] = await session.query<{ waits: boolean }>(
-      `select exists (select from pg_catalog.pg_locks l join pg_catalog.pg_class c on c.oid = l.relation where not l.granted and c.relname = $1)
+      `select exists (select from pg_catalog.pg_locks l where not l.granted and l.relation = pg_catalog.to_regclass($1)
+           and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()))
          or exists (select from pg_catalog.pg_stat_replication r where r.replay_lag > pg_catalog.make_interval(secs => $2)) as waits`,
-      [table, mostLag],
+      [on, mostLag],
     )
     if (row?.waits !== true) return
     await pause(100)

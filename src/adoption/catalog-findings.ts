@@ -1,4 +1,4 @@
-import type { Catalog, CatalogTable } from './catalog.js'
+import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions } from './decisions.js'
 import type { Finding } from './findings.js'
 
@@ -26,7 +26,7 @@ const orLeave = 'or give the table the kind "left"'
 
 function obstaclesOf(table: CatalogTable): Finding[] {
   const { name, form, primaryKey, policies, isForced } = table
-  const restrictive = policies.filter(({ isRestrictive }) => isRestrictive)
+  const restrictive = policies.filter((policy) => policy.isRestrictive && !isOurs(policy))
   const found: (readonly [kind: string, message: string])[] = []
   if (form === 'unlogged')
     found.push(['unlogged', `loses its rows in a crash: \`alter table … set logged\`, ${orLeave}`])
@@ -87,7 +87,7 @@ function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[]
       note('view', `${view} shows or holds rows of ${name} without row security, unless it gets \`security_invoker\``),
     ),
     ...policies
-      .filter(({ isRestrictive }) => !isRestrictive)
+      .filter((policy) => !policy.isRestrictive && !isOurs(policy))
       .map((policy) =>
         note('policy', `${policy.name} of ${name} would let rows through beside the policies of tenantry`),
       ),

@@ -23,6 +23,10 @@ export interface CatalogTable {
   /** Empty where the table has none. */
   readonly primaryKey: readonly string[]
   readonly primaryKeyName: string | null
+  /** As the server prints it, such as `PRIMARY KEY (id)`. */
+  readonly primaryKeyDefinition: string | null
+  /** The names of its constraints of every kind. */
+  readonly constraints: readonly string[]
   readonly uniqueKeys: readonly CatalogKey[]
   readonly foreignKeys: readonly CatalogReference[]
   /** Foreign keys of every schema that lead to it. */
@@ -40,6 +44,10 @@ export interface CatalogTable {
   readonly grantees: readonly string[]
   readonly policies: readonly CatalogPolicy[]
   readonly hasRowSecurity: boolean
+  /** The index by which subscribers find its rows, where it is not that of the primary key. */
+  readonly replicaIdentity: string | null
+  /** Whether roles of the application have rights on it already. */
+  readonly isGranted: boolean
   readonly isForced: boolean
 }
 
@@ -71,6 +79,8 @@ export interface CatalogReference {
   /** The columns that `set null` or `set default` empties. Empty where it is all of them. */
   readonly emptied: readonly string[]
   readonly isFull: boolean
+  /** Whether every row of now is known to keep it. */
+  readonly isValidated: boolean
   readonly deferral: string
 }
 
@@ -98,6 +108,10 @@ export interface CatalogTrigger {
   readonly firesOnUpdate: boolean
   readonly firesOnInsert: boolean
   readonly firesOnDelete: boolean
+  /** Whether it may change a row before it is stored. */
+  readonly isBeforeRow: boolean
+  /** Whether it fires in sessions that silence others. */
+  readonly isNeverSilent: boolean
 }
 
 export interface CatalogPolicy {
@@ -123,6 +137,10 @@ export async function readCatalog(session: Reader, schema: string): Promise<Cata
     publications,
   }
 }
+
+/** The policies that tables have from `observe` and `enforce` on. */
+export const isOurs = ({ name }: CatalogPolicy): boolean =>
+  ['org_observed', 'org_isolation', 'system_access'].includes(name)
 
 /** The application's logins are members of one of them. */
 export const applicationRoles = ['tenantry_app', 'tenantry_system'] as const
@@ -166,7 +184,7 @@ const action = (code: string) =>
 const foreignKeys = allOf(
   `pg_catalog.jsonb_build_object('name', f.conname, 'columns', ${namesOf('f.conkey')},
      'onDelete', ${action('f.confdeltype')}, 'onUpdate', ${action('f.confupdtype')}, 'emptied', ${namesOf('f.confdelsetcols')},
-     'isFull', f.confmatchtype = 'f', 'deferral', ${deferral('f')},
+     'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
        join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)))`,
@@ -202,6 +220,7 @@ const indexes = allOf(
   `pg_catalog.jsonb_build_object('name', i.relname, 'definition', pg_catalog.pg_get_indexdef(i.oid),
      'plainColumns', case when x.indpred is null and x.indexprs is null and not x.indisunique and x.indnatts = x.indnkeyatts
          and m.amname = 'btree' and not exists (select from pg_catalog.unnest(x.indoption) o(bits) where o.bits <> 0)
+         and not exists (select from pg_catalog.unnest(x.indclass) k(class) join pg_catalog.pg_opclass p on p.oid = k.class where not p.opcdefault)
        then (select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(x.indkey) with ordinality k(number, place)
          join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number) end,
      'bytes', (select pg_catalog.sum(pg_catalog.pg_relation_size(part.relid))::float8 from ${tree('i')}),
@@ -214,8 +233,10 @@ const indexes = allOf(
 /** Bits of the type of a trigger: 4 is INSERT, 8 DELETE, 16 UPDATE. */
 const triggers = allOf(
   `pg_catalog.jsonb_build_object('name', t.tgname, 'function', t.tgfoid::regproc::text, 'firesOnInsert', t.tgtype & 4 <> 0,
-     'firesOnDelete', t.tgtype & 8 <> 0, 'firesOnUpdate', t.tgtype & 16 <> 0)`,
-  `pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal`,
+     'firesOnDelete', t.tgtype & 8 <> 0, 'firesOnUpdate', t.tgtype & 16 <> 0, 'isBeforeRow', t.tgtype & 3 = 3,
+     'isNeverSilent', t.tgenabled in ('A', 'R'))`,
+  // Those of an adoption that has begun are not somebody's.
+  `pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal and t.tgname not like 'zz\\_tenantry\\_%'`,
   't.tgname',
 )
 
@@ -228,6 +249,8 @@ const views = allOf(
        and not coalesce(w.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)) v`,
   'v.name',
 )
+
+const constraints = allOf('k.conname', 'pg_catalog.pg_constraint k where k.conrelid = c.oid', 'k.conname')
 
 const exclusions = allOf(
   'k.conname',
@@ -269,8 +292,7 @@ const policies = allOf(
          from pg_catalog.unnest(p.polroles) r(id)))
      || coalesce(' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', '')
      || coalesce(' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''))`,
-  // Those of an adoption that has begun are not somebody's.
-  `pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname not in ('org_observed', 'org_isolation', 'system_access')`,
+  'pg_catalog.pg_policy p where p.polrelid = c.oid',
   'p.polname',
 )
 
@@ -286,6 +308,12 @@ select c.relname as name,
   ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${referrers} as referrers, ${indexes} as indexes, ${triggers} as triggers, ${views} as views,
   ${viewsOnPrimaryKey} as "viewsOnPrimaryKey", ${exclusions} as exclusions, ${sequences} as sequences,
   ${grantees} as grantees, ${policies} as policies,
+  (select pg_catalog.pg_get_constraintdef(k.oid) from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as "primaryKeyDefinition",
+  ${constraints} as constraints,
+  (select i.relname from pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
+    where x.indrelid = c.oid and x.indisreplident and c.relreplident = 'i') as "replicaIdentity",
+  exists (select from pg_catalog.aclexplode(c.relacl) a join pg_catalog.pg_roles r on r.oid = a.grantee
+    where r.rolname in ('tenantry_app', 'tenantry_system')) as "isGranted",
   c.relrowsecurity as "hasRowSecurity", c.relforcerowsecurity as "isForced"
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not c.relispartition

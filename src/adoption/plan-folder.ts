@@ -18,6 +18,7 @@ const manifest = z.strictObject({
     z.strictObject({
       name: z.string(),
       table: z.string(),
+      on: z.string(),
       isSilent: z.boolean(),
       keyLength: z.int().positive(),
       take: z.string(),

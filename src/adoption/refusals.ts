@@ -1,36 +1,139 @@
 import { quoted } from '../core/statements/column-plan.js'
 import type { AdoptedSchema } from './adopted-schema.js'
-import type { Catalog, CatalogTable } from './catalog.js'
+import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
-import { newNames } from './steps/keys.js'
+import { fillTriggerName } from './steps/expand.js'
+import { wayColumnsOf } from './adopted-schema.js'
+import { rootOf } from './ways.js'
+import { constraintNames, relationNames } from './steps/keys.js'
 
 /** Names that the new keys and indexes are to get, and that something else has. An index of another kind would be taken for ours. */
 export function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
   const taken = new Set(catalog.relations)
-  return adopted.tables.flatMap((table) =>
-    newNames(table)
+  const refused = (table: string, name: string) =>
+    `${name} has a name that a new key or index of ${table} is to get: rename it`
+  return adopted.tables.flatMap((table) => [
+    ...relationNames(table)
       .filter((name) => taken.has(name))
-      .map((name) => `${adopted.schema}.${name} has the name that a new index of ${table.name} is to get: rename it`),
-  )
+      .map((name) => refused(table.name, `${adopted.schema}.${name}`)),
+    ...constraintNames(table)
+      .filter((name) => table.table.constraints.includes(name))
+      .map((name) => refused(table.name, `the constraint ${name}`)),
+  ])
 }
 
 /** Why the plan of a schema cannot be written yet, each in a sentence that says what to do. */
-export function refusals(catalog: Catalog, { tables }: Decisions): string[] {
+export function refusals(catalog: Catalog, { organizations, tables }: Decisions): string[] {
   const tenants = catalog.tables.filter(({ name }) => tables[name]?.kind === 'tenant')
   const names = new Set(tenants.map(({ name }) => name))
-  return tenants.flatMap((table) => [
-    ...refusalsOf(table, tables[table.name]),
-    ...table.referrers
-      .filter((referrer) => referrer.schema !== catalog.schema || !names.has(referrer.table))
+  const sources = [...rootsOf(catalog, organizations), ...tenants.flatMap((table) => peopleOf(catalog, table, tables))]
+  return [
+    ...sources.flatMap(([table, column]) => idRefusals(table, column)),
+    ...tenants.flatMap((table) => [
+      ...refusalsOf(table, tables[table.name]),
+      ...keyRefusals(table),
+      ...triggerRefusals(table),
+      ...wayColumnsOf(table, tables[table.name]).flatMap((column) => idRefusals(table, column)),
+      ...table.referrers
+        .filter((referrer) => referrer.schema !== catalog.schema || !names.has(referrer.table))
+        .map(
+          ({ name, schema, table: from }) =>
+            `${schema}.${from} refers to ${table.name} by ${name} and has no organization: give it the kind "tenant", or drop the foreign key`,
+        ),
+      ...globalTargets(table, tenants, tables[table.name]?.global ?? []),
+      ...(tables[table.name]?.global ?? [])
+        .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
+        .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
+    ]),
+  ]
+}
+
+type Column = readonly [table: CatalogTable, column: string]
+
+function rootsOf(catalog: Catalog, organizations: Decisions['organizations']): Column[] {
+  const root = organizations === null ? undefined : rootOf(organizations)
+  const table = catalog.tables.find(({ name }) => name === root?.table)
+  return table === undefined || root === undefined ? [] : [[table, root.id]]
+}
+
+function peopleOf(catalog: Catalog, table: CatalogTable, tables: Decisions['tables']): Column[] {
+  const resolution = tables[table.name]?.unreached
+  if (typeof resolution !== 'object' || !('personal' in resolution)) return []
+  const key = table.foreignKeys.find(({ columns }) => columns.join() === resolution.personal)
+  const people = catalog.tables.find(({ name }) => name === key?.target.table)
+  return people === undefined ? [] : [[people, people.primaryKey[0] ?? '']]
+}
+
+// Their text is the same in every session, and no function of the schema writes it.
+const idTypes = /^(?:smallint|integer|bigint|uuid|text|character(?: varying)?(?:\(\d+\))?)$/
+
+function idRefusals({ name, columns }: CatalogTable, column: string): string[] {
+  const found = columns.find((one) => one.name === column)
+  if (found === undefined) return []
+  return [
+    ...(idTypes.test(found.type)
+      ? []
+      : [`${name}.${column} is ${found.type}: what leads to an organization may be a whole number, a uuid or text`]),
+    ...(found.isGenerated
+      ? [`${name}.${column} is computed after triggers have run, and leads nowhere in them: take another way`]
+      : []),
+  ]
+}
+
+/** Keys that the way back could not give again as they were. */
+function keyRefusals({
+  name,
+  primaryKeyName,
+  primaryKeyDefinition,
+  uniqueKeys,
+  foreignKeys,
+  ...table
+}: CatalogTable): string[] {
+  const plain = `PRIMARY KEY (${table.primaryKey.join(', ')})`
+  return [
+    ...(primaryKeyDefinition === null || primaryKeyDefinition.replaceAll('"', '') === plain.replaceAll('"', '')
+      ? []
+      : [`${primaryKeyName ?? ''} of ${name} is ${primaryKeyDefinition}: make a plain primary key of it`]),
+    ...uniqueKeys
+      .filter(({ definition }) => !/ USING btree \(/.test(definition))
+      .map((key) => `${key.name} of ${name} is no btree index: drop it`),
+    ...foreignKeys
+      .filter(({ isValidated }) => !isValidated)
+      .map((key) => `${key.name} of ${name} was not validated for every row: \`alter table … validate constraint\``),
+    ...foreignKeys
+      .filter(({ onUpdate }) => onUpdate.startsWith('set'))
+      .map((key) => `${key.name} of ${name} empties columns on update, also the organization: drop its ON UPDATE`),
+    ...(table.replicaIdentity === null
+      ? []
+      : [
+          `subscribers find the rows of ${name} by ${table.replicaIdentity}: \`alter table … replica identity default\``,
+        ]),
+    ...(table.isGranted
+      ? [
+          `tenantry_app or tenantry_system have rights on ${name} already: revoke them, the step observe grants those that are needed`,
+        ]
+      : []),
+    ...table.policies
+      .filter(isOurs)
+      .map((policy) => `${name} has a policy with the name ${policy.name}, which is one of ours: rename it`),
+  ]
+}
+
+function triggerRefusals({ name, triggers }: CatalogTable): string[] {
+  return [
+    ...triggers
+      .filter((trigger) => trigger.isBeforeRow && trigger.name > fillTriggerName)
       .map(
-        ({ name, schema, table: from }) =>
-          `${schema}.${from} refers to ${table.name} by ${name} and has no organization: give it the kind "tenant", or drop the foreign key`,
+        (trigger) =>
+          `${trigger.name} of ${name} fires after the trigger that fills organizations, and could change the way: rename it, so that it sorts before zz`,
       ),
-    ...globalTargets(table, tenants, tables[table.name]?.global ?? []),
-    ...(tables[table.name]?.global ?? [])
-      .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
-      .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
-  ])
+    ...triggers
+      .filter((trigger) => trigger.isNeverSilent)
+      .map(
+        (trigger) =>
+          `${trigger.name} of ${name} fires while rows are filled too: \`alter table … enable trigger\` without ALWAYS and REPLICA`,
+      ),
+  ]
 }
 
 /** A foreign key needs a unique key with the organization in front. */

@@ -2,7 +2,7 @@ import { InvalidInputError, MigrationError } from '../core/errors.js'
 import { withContext } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
 import { migrateDown, migrateUp, type MigrationSet, migrationStatus, type Step } from '../migrations/migrator.js'
-import { readApplied } from '../migrations/bookkeeping.js'
+import { readRecords } from '../migrations/bookkeeping.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
 import { type StepName, stepNames } from './plan.js'
@@ -53,8 +53,8 @@ async function assertFilled(direct: Session, plan: WrittenPlan, filled: readonly
 
 /** A plan whose first step is taken describes the tables as they were before it, so another one would not fit them. */
 export async function refusePlanInUse(session: Session, set: MigrationSet): Promise<void> {
-  const applied = await readApplied(withContext(session, set.name), set.bookkeeping)
-  if (applied.length > 0)
+  const { applied, unfinished } = await readRecords(withContext(session, set.name), set.bookkeeping)
+  if (applied.length > 0 || unfinished !== undefined)
     throw new MigrationError('steps of an earlier plan are taken: undo them first with tenantry adopt down --all')
 }
 

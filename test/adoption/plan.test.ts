@@ -83,7 +83,7 @@ describe('there is no plan while', () => {
     [
       'a name is taken',
       `${tasks});\ncreate table S.tasks_pkey_org (id int primary key, team_id int references S.teams)`,
-      'tasks_pkey_org has the name that a new index of tasks is to get',
+      'tasks_pkey_org has a name that a new key or index of tasks is to get',
     ],
     [
       'a global key is not there',
@@ -109,6 +109,68 @@ describe('there is no plan while', () => {
       },
     ],
     ['no table has rows of organizations', '', 'no table of plan_'],
+    [
+      'a constraint has the name of a new one',
+      `${tasks}, constraint tasks_org_fkey check (id > 0))`,
+      'the constraint tasks_org_fkey has a name that a new key',
+    ],
+    [
+      'an index has the name of one of the way back',
+      `${tasks});\ncreate index tasks_pkey_before on S.tasks (team_id)`,
+      'tasks_pkey_before has a name',
+    ],
+    [
+      'ids are of a type whose text depends on the session',
+      `create table S.days (id date primary key);\ncreate table S.tasks (id int primary key, day date references S.days)`,
+      'days.id is date: what leads to an organization may be a whole number, a uuid or text',
+      { organizations: { table: 'days', id: 'id' }, tables: { teams: { kind: 'left' } } },
+    ],
+    [
+      'a way is computed',
+      `create table S.tasks (id int primary key, a int, team int generated always as (a) stored references S.teams)`,
+      'tasks.team is computed after triggers have run',
+      { tables: { tasks: { kind: 'tenant', way: { column: 'team' }, unreached: 'quarantine' } } },
+    ],
+    [
+      'a primary key is deferrable',
+      `create table S.tasks (id int primary key deferrable, team_id int not null references S.teams)`,
+      'tasks_pkey of tasks is PRIMARY KEY (id) DEFERRABLE',
+    ],
+    [
+      'a foreign key was not validated',
+      `${tasks}, next int);\nalter table S.tasks add foreign key (next) references S.tasks not valid`,
+      'tasks_next_fkey of tasks was not validated for every row',
+    ],
+    [
+      'a foreign key empties columns on update',
+      `${tasks}, next int references S.tasks on update set null)`,
+      'tasks_next_fkey of tasks empties columns on update',
+    ],
+    [
+      'subscribers use another index',
+      `${tasks}, code int not null unique);\nalter table S.tasks replica identity using index tasks_code_key`,
+      'subscribers find the rows of tasks by tasks_code_key',
+    ],
+    [
+      'the application has rights already',
+      `${tasks});\ngrant truncate on S.tasks to tenantry_app`,
+      'tenantry_app or tenantry_system have rights on tasks already',
+    ],
+    [
+      'a policy has one of our names',
+      `${tasks});\ncreate policy org_isolation on S.tasks using (true)`,
+      'tasks has a policy with the name org_isolation',
+    ],
+    [
+      'a trigger fires after ours',
+      `${tasks});\ncreate function S.later() returns trigger language plpgsql as 'begin return new; end';\ncreate trigger zzz before insert on S.tasks for each row execute function S.later()`,
+      'zzz of tasks fires after the trigger that fills organizations',
+    ],
+    [
+      'a trigger is never silent',
+      `${tasks});\ncreate function S.always() returns trigger language plpgsql as 'begin return new; end';\ncreate trigger loud before update on S.tasks for each row execute function S.always();\nalter table S.tasks enable always trigger loud`,
+      'loud of tasks fires while rows are filled too',
+    ],
   ])('%s', async (_, script, message, decisions) => {
     await expect(planned(script, decisions)).rejects.toThrow(message)
   })

@@ -9,6 +9,8 @@ export interface BackfillEntry {
   /** Names the entry where its progress is kept. */
   readonly name: string
   readonly table: string
+  /** Its name in SQL, with its schema. */
+  readonly on: string
   /** Whether triggers of the table fire on updates, and are to stay silent. */
   readonly isSilent: boolean
   /** How many columns the key has by which it goes. */
@@ -39,6 +41,7 @@ const isToFill = ({ owner, hadColumn, table }: AdoptedTable): boolean =>
 const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id, prefix }: Source): BackfillEntry => ({
   name: `organizations of ${table.name}`,
   table: table.name,
+  on,
   isSilent: false,
   keyLength: 1,
   take: take(on, [id], ''),
@@ -57,6 +60,7 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
   return {
     name,
     table: name,
+    on,
     isSilent: table.table.triggers.some(({ firesOnUpdate }) => firesOnUpdate),
     keyLength: key.length,
     take: take(on, key, ' for no key update'),
@@ -76,7 +80,7 @@ where t.org_id <> ${organization.sql}${isQuarantined ? '' : ' or t.org_id is nul
 const take = (on: string, key: readonly CatalogColumn[], lock: string): string => {
   const columns = key.map(({ name }) => quoted(name))
   return `with batch as materialized (
-  select ${columns.map((column) => `t.${column}`).join(', ')} from ${on} t where ${after(key)}
+  select ${columns.map((column) => `t.${column}`).join(', ')} from ${on} t where ${columns.map((column) => `t.${column} is not null`).join(' and ')} and ${after(key)}
   order by ${columns.map((column) => `t.${column}`).join(', ')} limit $1${lock}
 )
 select pg_catalog.count(*)::int as rows,

@@ -16,16 +16,17 @@ export function expand(adopted: AdoptedSchema): Step {
       ...quarantined.map(({ name, on }) => `create table ${inHome(home, quarantineOf(name))} (like ${on})`),
       ...making.up,
       ...tables.flatMap((table, place) => [...addColumn(table), ...(filling[place]?.up ?? [])]),
+      closeHome(home),
     ],
     down: [
       ...filling.toReversed().flatMap(({ down }) => down),
       ...tables
         .toReversed()
         .filter(({ hadColumn }) => !hadColumn)
-        .map(({ on }) => `alter table ${on} drop column org_id`),
+        .map(({ on }) => `alter table ${on} drop column if exists org_id`),
       ...making.down,
-      ...quarantined.map(({ name }) => `drop table ${inHome(home, quarantineOf(name))}`),
-      `drop schema ${quoted(home)}`,
+      ...quarantined.map(({ name }) => `drop table if exists ${inHome(home, quarantineOf(name))}`),
+      `drop schema if exists ${quoted(home)}`,
     ],
   }
 }
@@ -37,29 +38,59 @@ function addColumn({ on, constant, hadColumn }: AdoptedTable): string[] {
   return [`alter table ${on} add column org_id uuid${fixed}`]
 }
 
-// After the triggers of the table itself, which fire in the order of their names.
-const triggerName = 'zz_tenantry_org_id'
+/** Default privileges may have given somebody rights on what was made. */
+const closeHome = (home: string): string =>
+  `do ${bodyOf(`
+declare
+  given record;
+begin
+  for given in
+    select c.oid::regclass as name, a.grantee::regrole as role from pg_class c cross join aclexplode(c.relacl) a
+    where c.relnamespace = ${literal(quoted(home))}::regnamespace and c.relkind in ('r', 'S') and a.grantee not in (0, c.relowner)
+  loop
+    execute format('revoke all on table %s from %s', given.name, given.role);
+  end loop;
+  for given in
+    select c.oid::regclass as name from pg_class c where c.relnamespace = ${literal(quoted(home))}::regnamespace and c.relkind = 'r'
+  loop
+    execute format('revoke all on table %s from public', given.name);
+  end loop;
+end`)}`
 
-/** The trigger that gives new rows of code which knows no organizations theirs. */
+// After the triggers of the table itself, which fire in the order of their names.
+export const fillTriggerName = 'zz_tenantry_org_id'
+const moveTriggerName = 'zz_tenantry_org_id_moves'
+
+/** The triggers that give new rows of code which knows no organizations theirs, and rows that move that of their new parent. */
 export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
   const { name, on, owner, wayColumns } = table
   if (owner === undefined) return { up: [], down: [] }
   const organization = organizationOfRow(adopted, table)
   const fill = inHome(adopted.home, `fill_${name}`)
-  const moves = wayColumns.length === 0 ? '' : ` or update of ${wayColumns.map(quoted).join(', ')}`
+  // What other triggers have changed counts too, and so does what a foreign key writes.
+  const isMoved = [
+    ...wayColumns.map((column) => `old.${quoted(column)} is distinct from new.${quoted(column)}`),
+    'old.org_id is not null and old.org_id is distinct from new.org_id',
+  ].join(' or ')
   return {
     up: [
       `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
+#variable_conflict use_column
 begin
   if tg_op = 'INSERT' and new.org_id is not null then
     return new;
   end if;
   -- A row whose parent is gone stays in its organization.
-  select coalesce(${organization.sql}, new.org_id) into new.org_id from (select new.*) t${organization.joins};
+  select coalesce(${organization.sql}, old.org_id, new.org_id) into new.org_id from (select new.*) t${organization.joins};
   return new;
 end`)}`,
-      `create trigger ${triggerName} before insert${moves} on ${on} for each row execute function ${fill}()`,
+      `create trigger ${fillTriggerName} before insert on ${on} for each row execute function ${fill}()`,
+      `create trigger ${moveTriggerName} before update on ${on} for each row when (${isMoved}) execute function ${fill}()`,
     ],
-    down: [`drop trigger ${triggerName} on ${on}`, `drop function ${fill}()`],
+    down: [
+      `drop trigger if exists ${fillTriggerName} on ${on}`,
+      `drop trigger if exists ${moveTriggerName} on ${on}`,
+      `drop function if exists ${fill}()`,
+    ],
   }
 }

@@ -62,6 +62,23 @@ export const passingNames = (table: AdoptedTable): string[] => passingIndexes(ta
 export const newNames = (table: AdoptedTable): string[] =>
   [...lastingIndexes(table), ...passingIndexes(table)].map(({ name }) => name)
 
+/** The names of relations that the steps and their ways back give. */
+export const relationNames = (table: AdoptedTable): string[] => [
+  ...newNames(table),
+  ...replacedKeys(table).map(({ name }) => beforeOf(name)),
+]
+
+/** The same of constraints. */
+export const constraintNames = (table: AdoptedTable): string[] => [
+  organizationKeyOf(table),
+  setCheckOf(table),
+  ...table.references.flatMap(({ key }) => [besideOf(key.name), beforeOf(key.name)]),
+  ...table.dropped.map(({ name }) => beforeOf(name)),
+]
+
+export const organizationKeyOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_fkey')
+export const setCheckOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_id_set')
+
 export const dropIndex = (schema: string, name: string): string =>
   `drop index concurrently if exists ${quoted(schema)}.${quoted(name)}`
 
@@ -87,7 +104,14 @@ export function referenceIndexes(table: AdoptedTable): { name: string; columns: 
       .filter((columns) => !startsWith(namesOf(table), columns))
       .map((columns) => [columns.join(), columns]),
   )
-  return [...wanted.values()].map((columns) => ({ name: nameFor(table.name, `org_${columns.join('_')}_idx`), columns }))
+  const names = new Set<string>()
+  return [...wanted.values()].map((columns) => {
+    const plain = nameFor(table.name, `org_${columns.join('_')}_idx`)
+    // `a_b, c` and `a, b_c` are joined to the same.
+    const name = names.has(plain) ? nameFor(table.name, `org_${columns.join('__')}_idx`) : plain
+    names.add(name)
+    return { name, columns }
+  })
 }
 
 const startsWith = (key: readonly string[], columns: readonly string[]) =>

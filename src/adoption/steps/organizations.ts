@@ -24,14 +24,14 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
     ],
     down: [
       ...roots.flatMap(({ on }) => [
-        `drop trigger ${rootTriggerName} on ${on}`,
-        `drop function ${inHome(home, 'mirror')}()`,
+        `drop trigger if exists ${rootTriggerName} on ${on}`,
+        `drop function if exists ${inHome(home, 'mirror')}()`,
       ]),
-      `drop function ${inHome(home, 'organization_of')}(text)`,
-      `drop function ${inHome(home, 'organization')}(text, uuid, text, text, text)`,
-      `drop function ${inHome(home, 'new_id')}()`,
-      `drop table ${inHome(home, 'built_in_roles')}`,
-      `drop table ${inHome(home, 'backfill')}`,
+      `drop function if exists ${inHome(home, 'organization_of')}(text)`,
+      `drop function if exists ${inHome(home, 'organization')}(text, uuid, text, text, text)`,
+      `drop function if exists ${inHome(home, 'new_id')}()`,
+      `drop table if exists ${inHome(home, 'built_in_roles')}`,
+      `drop table if exists ${inHome(home, 'backfill')}`,
     ],
   }
 }

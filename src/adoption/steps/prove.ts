@@ -1,8 +1,17 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, literal, nameFor } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
 import { inHome, quarantineOf } from '../home.js'
 import { matches } from '../owners.js'
-import { besideOf, buildIndexes, dropIndex, newNames, proveReference } from './keys.js'
+import {
+  besideOf,
+  buildIndexes,
+  dropIndex,
+  newNames,
+  organizationKeyOf,
+  proveReference,
+  relationNames,
+  setCheckOf,
+} from './keys.js'
 import { bodyOf, type Step } from './step.js'
 
 /**
@@ -19,7 +28,8 @@ export function prove(adopted: AdoptedSchema): Step {
       ...tables
         .filter(isToProve)
         .map(
-          ({ name, on }) => `alter table ${on} add constraint ${setCheck(name)} check (org_id is not null) not valid`,
+          (table) =>
+            `alter table ${table.on} add constraint ${quoted(setCheckOf(table))} check (org_id is not null) not valid`,
         ),
       ...moveToQuarantine(adopted),
       ...tables.filter(isToProve).flatMap(proveNotNull),
@@ -29,9 +39,10 @@ export function prove(adopted: AdoptedSchema): Step {
     ],
     down: [
       ...tables.flatMap(({ on, references }) =>
-        references.map(({ key }) => `alter table ${on} drop constraint ${quoted(besideOf(key.name))}`),
+        references.map(({ key }) => `alter table ${on} drop constraint if exists ${quoted(besideOf(key.name))}`),
       ),
-      ...tables.map((table) => `alter table ${table.on} drop constraint ${quoted(organizationKeyOf(table))}`),
+      ...tables.map((table) => `alter table ${table.on} drop constraint if exists ${quoted(organizationKeyOf(table))}`),
+      ...tables.map((table) => `alter table ${table.on} drop constraint if exists ${quoted(setCheckOf(table))}`),
       ...tables.flatMap(newNames).map((name) => dropIndex(adopted.schema, name)),
       ...tables.filter(isToProve).map(({ on }) => `alter table ${on} alter column org_id drop not null`),
       ...moveBack(adopted),
@@ -39,24 +50,20 @@ export function prove(adopted: AdoptedSchema): Step {
   }
 }
 
-const organizationKeyOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_fkey')
-
 /** Whether `org_id` may be null before. */
 const isToProve = ({ constant, hadColumn, table }: AdoptedTable): boolean =>
   hadColumn ? table.columns.some(({ name, isNullable }) => name === 'org_id' && isNullable) : constant === undefined
 
-const setCheck = (table: string): string => quoted(nameFor(table, 'org_id_set'))
-
 /** NOT NULL alone would read the whole table under a lock that stops everybody. A checked constraint tells it that there is nothing to find. */
-const proveNotNull = ({ name, on }: AdoptedTable): string[] => [
-  `alter table ${on} validate constraint ${setCheck(name)}`,
-  `alter table ${on} alter column org_id set not null`,
-  `alter table ${on} drop constraint ${setCheck(name)}`,
+const proveNotNull = (table: AdoptedTable): string[] => [
+  `alter table ${table.on} validate constraint ${quoted(setCheckOf(table))}`,
+  `alter table ${table.on} alter column org_id set not null`,
+  `alter table ${table.on} drop constraint ${quoted(setCheckOf(table))}`,
 ]
 
 /** An index of another kind under the same name would be taken for ours. */
 function refuseTakenNames({ schema, tables }: AdoptedSchema): string {
-  const names = tables.flatMap(newNames).map(literal)
+  const names = tables.flatMap(relationNames).map(literal)
   return refuseWhen(
     `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname = ${literal(schema)} and c.relname in (${names.join(', ')})`,
