@@ -6,6 +6,7 @@ import { InvalidInputError } from '../core/errors.js'
 import { parseInput } from '../core/values.js'
 import type { MigrationSet } from '../migrations/migrator.js'
 import { breakpoint } from '../migrations/script.js'
+import { fitted } from './home.js'
 import { type Plan, type StepName, stepNames } from './plan.js'
 import type { BackfillEntry } from './steps/backfill.js'
 
@@ -47,7 +48,9 @@ export const tagsOf: ReadonlyMap<StepName, string> = new Map(stepNames.map((name
 export const adoptionSet = (schema: string, folder: string): MigrationSet => ({
   name: 'adopt',
   folder,
-  bookkeeping: { schema: 'platform_migrations', table: `adopt_${schema}` },
+  bookkeeping: { schema: 'platform_migrations', table: fitted(`adopt_${schema}`) },
+  // Operators and functions of somebody else would run with the rights of the owner.
+  searchPath: 'pg_catalog, pg_temp',
 })
 
 /** Writes the files of a plan, and returns their names. Those of an earlier plan are replaced. */

@@ -6,6 +6,7 @@ import { readRecords } from '../migrations/bookkeeping.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
 import { type StepName, stepNames } from './plan.js'
+import { readOnly } from './read-only.js'
 import { tagsOf, type WrittenPlan } from './plan-folder.js'
 
 export interface AdoptionStatus {
@@ -40,7 +41,7 @@ async function assertFilled(direct: Session, plan: WrittenPlan, filled: readonly
   const open = filled.filter(({ isDone }) => !isDone).map(({ name }) => name)
   if (open.length > 0)
     throw new MigrationError(`rows of ${open.join(', ')} are not filled yet: run tenantry adopt backfill`)
-  const session = withContext(direct, 'the check of what was filled')
+  const session = readOnly(withContext(direct, 'the check of what was filled'), 'pg_catalog')
   const reasons: string[] = []
   for (const { table, check } of plan.backfill) {
     const [row] = check === null ? [] : await session.query<{ wrong: number }>(check)

@@ -20,6 +20,8 @@ export interface MigrationSet {
   readonly name: string
   readonly folder: string
   readonly bookkeeping: Bookkeeping
+  /** The schemas in which its statements look for names without one. Default: those of the login. */
+  readonly searchPath?: string
 }
 
 /** The library's own tables. */
@@ -211,7 +213,8 @@ async function step(
   const script = migration[direction]
   if (script === undefined) throw new MigrationError(`${migration.tag} has no ${direction} file`)
   const from = history.half?.migration === migration ? history.half.statements : 0
-  await runScript({ session, set: set.name, bookkeeping: set.bookkeeping, migration, direction, script, from, options })
+  const { name, bookkeeping, searchPath } = set
+  await runScript({ session, set: name, bookkeeping, searchPath, migration, direction, script, from, options })
   return { set: set.name, tag: migration.tag, direction }
 }
 

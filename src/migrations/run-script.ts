@@ -16,6 +16,7 @@ export interface Run {
   readonly session: Session
   readonly set: string
   readonly bookkeeping: Bookkeeping
+  readonly searchPath: string | undefined
   readonly migration: Migration
   readonly direction: Direction
   readonly script: Script
@@ -29,6 +30,7 @@ export async function runScript(run: Run): Promise<void> {
   const { script, set, migration, direction, options } = run
   // Settings that an earlier file left on the connection must not affect this one.
   await ownQueries(run).query('reset all')
+  if (run.searchPath !== undefined) await ownQueries(run).query(`set search_path = ${run.searchPath}`)
   await (script.transactional ? runWhole(run) : refusingFilteredRows(run, () => runStepwise(run)))
   await options.onProgress?.({ kind: 'finished', set, tag: migration.tag, direction })
 }
