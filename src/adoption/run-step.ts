@@ -2,7 +2,9 @@ import { InvalidInputError, MigrationError } from '../core/errors.js'
 import { withContext } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
 import { migrateDown, migrateUp, type MigrationSet, migrationStatus, type Step } from '../migrations/migrator.js'
-import { readRecords } from '../migrations/bookkeeping.js'
+import { readRecords, recordDone } from '../migrations/bookkeeping.js'
+import { type Migration, readFolder } from '../migrations/folder.js'
+import { retriedTransaction } from '../migrations/lock-retries.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
 import { type StepName, stepNames } from './plan.js'
@@ -27,6 +29,9 @@ export async function takeStep(
 ): Promise<Step[]> {
   const { steps, backfill: filled } = await statusOf(session, plan)
   const before = steps.slice(0, stepNames.indexOf(name)).find(({ state }) => state !== 'applied')
+  const halfDown = steps.find(({ state }) => state === 'half down')
+  if (halfDown !== undefined)
+    throw new MigrationError(`${halfDown.name} is half undone: finish that with tenantry adopt down`)
   if (before !== undefined)
     throw new MigrationError(
       `${before.name} comes before ${name}, and is ${before.state}: run tenantry adopt ${before.name}`,
@@ -65,17 +70,54 @@ export function stepNamed(text: string): StepName {
   return found
 }
 
-/** Undoes the last step, or all that come after `to`. */
-export const undoSteps = (
+/** Undoes the last step, or all that come after `to`. A step that could not be finished is undone too, where its way back allows it. */
+export async function undoSteps(
   session: Session,
   plan: WrittenPlan,
   { to, all, ...options }: MigrateOptions & { readonly to?: StepName; readonly all?: boolean } = {},
-): Promise<Step[]> =>
-  migrateDown(session, [plan.set], {
+): Promise<Step[]> {
+  const { steps } = await statusOf(session, plan)
+  const half = steps.find(({ state }) => state === 'half up')?.name
+  if (half !== undefined) await countAsTaken(session, plan, half)
+  const kept = all === true ? -1 : to === undefined ? lastOf(steps) - 1 : stepNames.indexOf(to)
+  const swap = stepNames.indexOf('swap')
+  if (kept < swap && steps[swap]?.state === 'applied') await refuseWayBack(session, plan)
+  return migrateDown(session, [plan.set], {
     ...options,
     ...(all !== undefined && { all }),
     ...(to !== undefined && { to: tagsOf.get(to) ?? to }),
   })
+}
+
+const lastOf = (steps: AdoptionStatus['steps']): number => steps.findLastIndex(({ state }) => state !== 'pending')
+
+/** The ways back of these take what is not there for undone. */
+const undoneWhole: readonly StepName[] = ['expand', 'prove']
+
+/** Records a step of which some statements have run, so that its way back is run as a whole. */
+async function countAsTaken(direct: Session, plan: WrittenPlan, name: StepName): Promise<void> {
+  if (!undoneWhole.includes(name))
+    throw new MigrationError(`${name} is half taken: finish it with tenantry adopt ${name}, and undo it afterwards`)
+  const session = withContext(direct, 'the record of the steps')
+  const migration = await migrationOf(plan, name)
+  await retriedTransaction(session, { lockTimeout: 1000, attempts: 10 }, () =>
+    recordDone(session, plan.set.bookkeeping, 'up', migration),
+  )
+}
+
+async function migrationOf({ set }: WrittenPlan, name: StepName): Promise<Migration> {
+  const found = (await readFolder(set.folder)).find(({ tag }) => tag === tagsOf.get(name))
+  if (found === undefined) throw new MigrationError(`${set.folder} has no files of ${name}`)
+  return found
+}
+
+/** Runs the first statement of the way back of `swap`, which changes nothing, before a later step is undone. */
+async function refuseWayBack(session: Session, plan: WrittenPlan): Promise<void> {
+  const { down } = await migrationOf(plan, 'swap')
+  const [check] = down?.statements ?? []
+  if (check === undefined) return
+  await readOnly(withContext(session, 'the way back'), 'pg_catalog').query(check.text)
+}
 
 /** Fills the rows. Refused before `expand`, and once `prove` has begun. */
 export async function fillRows(

@@ -2,6 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
 import { actionsOf, beforeOf, besideOf, buildIndexes, buildOldKeys, namesOf, proveReference } from './keys.js'
+import { matches } from '../owners.js'
 import { bodyOf, type Step } from './step.js'
 
 /** Puts the keys with the organization in the place of the old ones, under their names. Each statement takes milliseconds. */
@@ -22,10 +23,7 @@ export function swap(adopted: AdoptedSchema): Step {
       ]),
     ],
     down: [
-      ...tables.flatMap((table) => [
-        ...(table.primaryKey.isComplete ? [] : [refuseReused(table, namesOf(table).map(quoted), null)]),
-        ...table.uniqueKeys.map((key) => refuseReused(table, key.columns, key.where)),
-      ]),
+      refuseWayBack(adopted),
       ...tables.flatMap(buildOldKeys),
       ...tables.flatMap(({ on, references, dropped }) =>
         [...references.map(({ key }) => key), ...dropped].flatMap((key) => [
@@ -73,21 +71,52 @@ function takeUnique(
   ]
 }
 
-/** Once two organizations use the same key, it cannot be unique in the table any more. */
-const refuseReused = ({ name, on }: AdoptedTable, columns: readonly string[], where: string | null): string =>
+/** Before anything is undone: what would stop the way back. */
+const refuseWayBack = ({ tables }: AdoptedSchema): string =>
   `do ${bodyOf(`
+#variable_conflict use_column
 declare
-  reused bigint;
+  tenantry_count bigint;
 begin
-  select count(*) into reused from (
-    select from ${on} where ${[...columns.map((column) => `${column} is not null`), ...(where === null ? [] : [where])].join(' and ')}
-    group by ${columns.join(', ')} having count(*) > 1
-  ) keys;
-  if reused > 0 then
-    raise exception '%: % values of % are used by several organizations, and cannot be unique again',
-      ${literal(name)}, reused, ${literal(columns.map((column) => column.replaceAll('"', '')).join(', '))};
-  end if;
+${tables
+  .flatMap((table) => [
+    ...(table.primaryKey.isComplete ? [] : [refuseReused(table, namesOf(table).map(quoted), null, true)]),
+    ...table.uniqueKeys.map((key) =>
+      refuseReused(table, key.columns, key.where, !key.definition.includes(' NULLS NOT DISTINCT')),
+    ),
+    ...table.dropped.map((key) => refuseDangling(table, key)),
+  ])
+  .join('\n')}
 end`)}`
+
+/** Once two organizations use the same key, it cannot be unique in the table any more. */
+const refuseReused = (
+  { name, on }: AdoptedTable,
+  columns: readonly string[],
+  where: string | null,
+  sparesNull: boolean,
+): string => {
+  const conditions = [
+    ...(sparesNull ? columns.map((column) => `${column} is not null`) : []),
+    ...(where === null ? [] : [where]),
+  ]
+  return `  select count(*) into tenantry_count from (
+    select from ${on} ${conditions.length === 0 ? '' : `where ${conditions.join(' and ')} `}group by ${columns.join(', ')} having count(*) > 1
+  ) keys;
+  if tenantry_count > 0 then
+    raise exception '%: % values of % are used by several organizations, and cannot be unique again',
+      ${literal(name)}, tenantry_count, ${literal(columns.map((column) => column.replaceAll('"', '')).join(', '))};
+  end if;`
+}
+
+/** A foreign key that was dropped with the swap does not hold any more where a row has gone. */
+const refuseDangling = ({ name, on }: AdoptedTable, key: CatalogReference): string =>
+  `  select count(*) into tenantry_count from ${on} c
+  where ${key.columns.map((column) => `c.${quoted(column)} is not null`).join(' and ')}
+    and not exists (select from ${quoted(key.target.schema)}.${quoted(key.target.table)} t where ${matches(key, 'c', 't')});
+  if tenantry_count > 0 then
+    raise exception '%: % rows refer by % to rows that are gone', ${literal(name)}, tenantry_count, ${literal(key.name)};
+  end if;`
 
 const definitionOf = (key: CatalogReference): string =>
   `foreign key (${key.columns.map(quoted).join(', ')}) references ${quoted(key.target.schema)}.${quoted(key.target.table)} (${key.target.columns
