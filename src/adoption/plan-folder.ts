@@ -6,15 +6,20 @@ import { InvalidInputError } from '../core/errors.js'
 import { parseInput } from '../core/values.js'
 import type { MigrationSet } from '../migrations/migrator.js'
 import { breakpoint } from '../migrations/script.js'
+import type { PlannedTable } from './drift.js'
 import { fitted } from './home.js'
 import { type Plan, type StepName, stepNames } from './plan.js'
 import type { BackfillEntry } from './steps/backfill.js'
+
+const texts = z.array(z.string())
 
 const manifest = z.strictObject({
   version: z.literal(1),
   schema: z.string(),
   home: z.string(),
-  tables: z.array(z.string()),
+  tables: z.array(
+    z.strictObject({ name: z.string(), facts: texts, ours: texts, untilSwap: texts, untilEnforce: texts }),
+  ),
   backfill: z.array(
     z.strictObject({
       name: z.string(),
@@ -34,7 +39,7 @@ export interface WrittenPlan {
   readonly schema: string
   readonly home: string
   /** The tables that have rows of organizations. */
-  readonly tables: readonly string[]
+  readonly tables: readonly PlannedTable[]
   readonly backfill: readonly BackfillEntry[]
   readonly set: MigrationSet
 }
@@ -68,9 +73,19 @@ export async function writePlan(
     ]),
     [
       manifestFile,
-      asJson({ version: 1, schema, home, tables: [...tables], backfill: [...backfill] } satisfies z.input<
-        typeof manifest
-      >),
+      asJson({
+        version: 1,
+        schema,
+        home,
+        tables: tables.map((table) => ({
+          ...table,
+          facts: [...table.facts],
+          ours: [...table.ours],
+          untilSwap: [...table.untilSwap],
+          untilEnforce: [...table.untilEnforce],
+        })),
+        backfill: [...backfill],
+      } satisfies z.input<typeof manifest>),
     ],
     [
       join('meta', '_journal.json'),

@@ -6,6 +6,7 @@ import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-sche
 import { analyse, type Analysis } from './analyse.js'
 import { readCatalog } from './catalog.js'
 import type { Decisions } from './decisions.js'
+import { type PlannedTable, plannedTable } from './drift.js'
 import { homeOf } from './home.js'
 import { readOnly } from './read-only.js'
 import { refusals, takenNames } from './refusals.js'
@@ -27,7 +28,7 @@ export type StepName = (typeof stepNames)[number]
 export interface Plan {
   readonly schema: string
   readonly home: string
-  readonly tables: readonly string[]
+  readonly tables: readonly PlannedTable[]
   readonly steps: Readonly<Record<StepName, Step>>
   readonly backfill: readonly BackfillEntry[]
 }
@@ -65,7 +66,7 @@ export async function plan(
   return {
     schema,
     home: homeOf(schema),
-    tables: adopted.tables.map(({ name }) => name),
+    tables: adopted.tables.map(plannedTable),
     steps,
     backfill: backfillEntries(adopted),
   }

@@ -1,5 +1,5 @@
 import { InvalidInputError, MigrationError } from '../core/errors.js'
-import { withContext } from '../database/session-failure.js'
+import { LockNotFree, withContext } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
 import { migrateDown, migrateUp, type MigrationSet, migrationStatus, type Step } from '../migrations/migrator.js'
 import { readRecords, recordDone } from '../migrations/bookkeeping.js'
@@ -7,6 +7,8 @@ import { type Migration, readFolder } from '../migrations/folder.js'
 import { retriedTransaction } from '../migrations/lock-retries.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
+import { readCatalog } from './catalog.js'
+import { driftOf } from './drift.js'
 import { type StepName, stepNames } from './plan.js'
 import { readOnly } from './read-only.js'
 import { tagsOf, type WrittenPlan } from './plan-folder.js'
@@ -36,9 +38,38 @@ export async function takeStep(
     throw new MigrationError(
       `${before.name} comes before ${name}, and is ${before.state}: run tenantry adopt ${before.name}`,
     )
-  if (name === 'prove' && steps.some((step) => step.name === name && step.state === 'pending'))
-    await assertFilled(session, plan, filled)
-  return migrateUp(session, [plan.set], { ...options, to: tagsOf.get(name) ?? name })
+  if (steps.some((step) => step.name === name && step.state === 'pending')) {
+    await refuseDrift(session, plan, steps)
+    if (name === 'prove') await assertFilled(session, plan, filled)
+    // Some ways have no foreign key that keeps them.
+    if (name === 'enforce' || name === 'contract') await assertWays(session, plan)
+  }
+  try {
+    return await migrateUp(session, [plan.set], { ...options, to: tagsOf.get(name) ?? name })
+  } catch (error) {
+    if (!(error instanceof MigrationError) || error instanceof LockNotFree) throw error
+    throw new MigrationError(
+      `${error.message}. Mend that and run the same command again, or undo the step with tenantry adopt down`,
+    )
+  }
+}
+
+async function refuseDrift(
+  session: Session,
+  { schema, tables }: WrittenPlan,
+  steps: AdoptionStatus['steps'],
+): Promise<void> {
+  const isApplied = (name: StepName) => steps.some((step) => step.name === name && step.state === 'applied')
+  const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
+  const drift = driftOf(catalog, tables, { swap: isApplied('swap'), enforce: isApplied('enforce') })
+  if (drift.length > 0)
+    throw new MigrationError(
+      [
+        'The tables are not as they were when this was planned:',
+        ...drift.map((one) => `- ${one}`),
+        'Take that back until the adoption is complete, or undo the steps with tenantry adopt down --all and plan again.',
+      ].join('\n'),
+    )
 }
 
 /** Before a statement of `prove` runs, since it could not go on, and rows could not be filled again. */
@@ -46,6 +77,10 @@ async function assertFilled(direct: Session, plan: WrittenPlan, filled: readonly
   const open = filled.filter(({ isDone }) => !isDone).map(({ name }) => name)
   if (open.length > 0)
     throw new MigrationError(`rows of ${open.join(', ')} are not filled yet: run tenantry adopt backfill`)
+  await assertWays(direct, plan)
+}
+
+async function assertWays(direct: Session, plan: WrittenPlan): Promise<void> {
   const session = readOnly(withContext(direct, 'the check of what was filled'), 'pg_catalog')
   const reasons: string[] = []
   for (const { table, check } of plan.backfill) {
@@ -54,7 +89,9 @@ async function assertFilled(direct: Session, plan: WrittenPlan, filled: readonly
       reasons.push(`${row.wrong} rows of ${table} have no organization, or another one than their way leads to`)
   }
   if (reasons.length > 0)
-    throw new MigrationError([...reasons, 'run tenantry adopt backfill --again, or mend them'].join('\n'))
+    throw new MigrationError(
+      [...reasons, 'Mend them; before prove, tenantry adopt backfill --again does it'].join('\n'),
+    )
 }
 
 /** A plan whose first step is taken describes the tables as they were before it, so another one would not fit them. */

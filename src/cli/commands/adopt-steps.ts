@@ -150,7 +150,7 @@ export const addObserve: AddCommand = (program, run) =>
       if (args.report !== true && args.reset !== true) return reportStep('observe', args, context)
       const { readObservations, resetObservations } = await import('../../adoption/observations.js')
       const plan = await readPlanOf(context, args.folder)
-      const place = { home: plan.home, tables: plan.tables.map((name) => ({ name })) }
+      const place = { home: plan.home, tables: plan.tables }
       const observations = await asOwner(context, args, async (session) => {
         if (args.reset === true) await resetObservations(session, place)
         return readObservations(session, place)
@@ -184,7 +184,7 @@ export const addEnforce: AddCommand = (program, run) =>
         const { statusOf } = await import('../../adoption/run-step.js')
         const { steps } = await statusOf(session, plan)
         if (steps.some(({ name, state }) => name === 'enforce' && state !== 'pending')) return undefined
-        const tables = plan.tables.map((name) => ({ name }))
+        const tables = plan.tables
         const observations = await readObservationsIfAny(session, { home: plan.home, tables })
         const findings = obstaclesToEnforce(observations, args.minTransactions)
         if (findings.length === 0) return undefined

@@ -1,0 +1,67 @@
+import type { AdoptedTable } from './adopted-schema.js'
+import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
+import { constraintNames, relationNames } from './steps/keys.js'
+
+/** What a plan was made for. */
+export interface PlannedTable {
+  readonly name: string
+  /** Its columns, keys, triggers and policies. */
+  readonly facts: readonly string[]
+  /** Names of keys that the steps make. */
+  readonly ours: readonly string[]
+  /** Facts that end with these steps. */
+  readonly untilSwap: readonly string[]
+  readonly untilEnforce: readonly string[]
+}
+
+export function plannedTable(table: AdoptedTable): PlannedTable {
+  const ours = [...relationNames(table), ...constraintNames(table)]
+  return {
+    name: table.name,
+    facts: factsOf(table.table, ours),
+    ours,
+    untilSwap: table.dropped.map(({ name }) => foreignKey(name)),
+    untilEnforce: table.table.policies.map(({ name }) => policy(name)),
+  }
+}
+
+const foreignKey = (name: string) => `the foreign key ${name}`
+const policy = (name: string) => `the policy ${name}`
+
+function factsOf(table: CatalogTable, ours: readonly string[]): string[] {
+  const isNew = (name: string) => ours.includes(name)
+  return [
+    ...table.columns.filter(({ name }) => name !== 'org_id').map(({ name, type }) => `the column ${name} ${type}`),
+    ...table.foreignKeys.filter(({ name }) => !isNew(name)).map(({ name }) => foreignKey(name)),
+    ...table.uniqueKeys.filter(({ name }) => !isNew(name)).map(({ name }) => `the unique key ${name}`),
+    ...table.triggers.map(({ name }) => `the trigger ${name}`),
+    ...table.policies.filter((one) => !isOurs(one)).map(({ name }) => policy(name)),
+    ...table.exclusions.map((name) => `the exclusion constraint ${name}`),
+  ]
+}
+
+/**
+ * What has been added to the tables and taken from them since the plan, as sentences: its statements know nothing of it. A policy could let
+ * rows through, a trigger change them, a foreign key delete them.
+ */
+export function driftOf(
+  catalog: Catalog,
+  planned: readonly PlannedTable[],
+  applied: { readonly swap: boolean; readonly enforce: boolean },
+): string[] {
+  const names = new Set(planned.map(({ name }) => name))
+  return planned.flatMap(({ name, facts, ours, untilSwap, untilEnforce }) => {
+    const table = catalog.tables.find((one) => one.name === name)
+    if (table === undefined) return [`${name} is not there any more`]
+    const gone = [...(applied.swap ? untilSwap : []), ...(applied.enforce ? untilEnforce : [])]
+    const wanted = facts.filter((fact) => !gone.includes(fact))
+    const now = factsOf(table, ours)
+    return [
+      ...now.filter((fact) => !wanted.includes(fact)).map((fact) => `${name} has got ${fact}`),
+      ...table.referrers
+        .filter((from) => from.schema !== catalog.schema || !names.has(from.table))
+        .map((from) => `${from.schema}.${from.table} refers to ${name} by ${from.name}`),
+      ...wanted.filter((fact) => !now.includes(fact)).map((fact) => `${name} has lost ${fact}`),
+    ]
+  })
+}
