@@ -3,7 +3,7 @@ import { wordsIn } from './counts.js'
 import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
 import { Owners } from './owners.js'
 import type { Reader } from './read-only.js'
-import { columnWays, parentWays, polymorphicPairs, rootOf, tableMeant } from './ways.js'
+import { columnWays, isBookkeeping, parentWays, polymorphicPairs, rootOf, tableMeant } from './ways.js'
 
 /** What is decided and what is proposed, together. */
 export interface Proposals {
@@ -34,6 +34,7 @@ export async function propose(
       tables[name] = { kind: 'tenant', way }
     }
   }
+  for (const { name } of open()) if (isBookkeeping(name)) tables[name] = { kind: 'left' }
   if (root === undefined) {
     add(open().map(({ name }) => [name, ['constant']]))
     return { tables, ways }

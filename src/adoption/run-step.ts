@@ -170,7 +170,21 @@ export async function fillRows(
     throw new MigrationError(
       'every row is filled, and prove has begun: undo it with tenantry adopt down to fill rows again',
     )
+  await assertMaySilence(session, plan)
   return backfill(session, plan.home, plan.backfill, options)
+}
+
+/** Before the first batch, not at the first table with triggers. */
+async function assertMaySilence(session: Session, { backfill: entries }: WrittenPlan): Promise<void> {
+  const silent = entries.filter(({ isSilent }) => isSilent).map(({ table }) => table)
+  if (silent.length === 0) return
+  const [row] = await session.query<{ login: string; may: boolean }>(
+    `select current_user as login, pg_catalog.has_parameter_privilege('session_replication_role', 'set') as may`,
+  )
+  if (row?.may === true) return
+  throw new MigrationError(
+    `${silent.join(', ')} have triggers on updates, which are to stay silent: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
+  )
 }
 
 export async function statusOf(session: Session, plan: WrittenPlan): Promise<AdoptionStatus> {

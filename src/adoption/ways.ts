@@ -34,6 +34,12 @@ export function proposedOrganizations({ tables }: Catalog): Organizations | unde
   return { table: one.name, id }
 }
 
+/** Whether a tool for migrations keeps its records there. */
+export const isBookkeeping = (table: string): boolean =>
+  /^(?:schema_migrations|schema_info|ar_internal_metadata|_prisma_migrations|__drizzle_migrations|knex_migrations(?:_lock)?|sequelizemeta|typeorm_metadata|migrations|alembic_version|django_migrations|flyway_schema_history|databasechangelog(?:lock)?|goose_db_version|pgmigrations|__efmigrationshistory)$/i.test(
+    table,
+  )
+
 /** The table whose rows are the organizations, and the column by which others refer to them. */
 export interface Root {
   readonly table: string

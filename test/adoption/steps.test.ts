@@ -107,6 +107,9 @@ update live.tasks set project_id = 2 where id = 1
     await fill({ again: true })
     await take('prove', 'swap')
     expect(await teams()).toEqual(['1 of one', '2 of one', '3 of three'])
+    await expect(run(`update live.teams set id = 9 where id = 2`)).rejects.toThrow(
+      'the id of a row that is an organization cannot be changed',
+    )
     await expect(run(`update live.projects set team_id = 1 where id = 3`)).rejects.toThrow('tasks_project_id_fkey')
     await run(`insert into live.tasks values (4, 3)`)
     expect(await teams()).toEqual(['1 of one', '2 of one', '3 of three', '4 of three'])
@@ -215,7 +218,9 @@ insert into single.schedules (workflow_id, cron) select n, '* * * * *' from gene
     ),
   ).toEqual([{ roles: 8, permissions: true }])
   await take('contract')
-  await expect(run(`insert into single.workflows (name) values ('without')`)).rejects.toThrow('org_id')
+  await expect(run(`insert into single.workflows (name) values ('without')`)).rejects.toThrow(
+    'no organization is bound',
+  )
   await run(`delete from single.workflows where name = 'new'`)
   await undo()
   expect(await catalogOf(session, 'single')).toEqual(before.catalog)
@@ -497,6 +502,12 @@ insert into walls.files values (1, '${one}'), (2, '${two}')
     ])
     await expect(bound(one, `update walls.tasks set org_id = '${two}'`)).rejects.toThrow('permission denied')
     await take('contract')
+    expect(await bound(two, `insert into walls.tasks (team_id) values ('${two}') returning org_id`)).toEqual([
+      { org_id: two },
+    ])
+    await expect(bound(undefined, `insert into walls.tasks (team_id) values ('${two}')`)).rejects.toThrow(
+      'no organization is bound',
+    )
     expect(await bound(two, 'delete from walls.tasks returning id')).toEqual([{ id: 2 }])
     await undo('swap')
     await undo()

@@ -6,20 +6,19 @@ import { organizationMaking } from './organizations.js'
 import { buildPassingIndexes, dropIndex, passingNames, referenceIndexes } from './keys.js'
 import type { Step } from './step.js'
 
-/** Takes away what only the time of the adoption needed. From here on whoever adds a row says its organization. */
+/** Takes away what only the time of the adoption needed. From here on a new row belongs to the bound organization. */
 export function contract(adopted: AdoptedSchema): Step {
   const { home, tables } = adopted
   const making = organizationMaking(adopted)
   const counting = observing(adopted)
   const filling = tables.map((table) => fillTrigger(adopted, table))
   const keepsHome = tables.some(({ isQuarantined }) => isQuarantined)
-  const constant = tables.flatMap((table) =>
-    table.constant === undefined || table.hadColumn ? [] : [{ on: table.on, id: table.constant.id }],
-  )
+  const filled = tables.filter(({ hadColumn }) => !hadColumn)
   const replaced = tables.flatMap(replacedIndexes)
   return {
     up: [
-      ...constant.map(({ on }) => `alter table ${on} alter column org_id drop default`),
+      // Code that names no organization, and has one bound, writes rows of that one.
+      ...filled.map(({ on }) => `alter table ${on} alter column org_id set default platform.current_org()`),
       ...filling.toReversed().flatMap(({ down }) => down),
       ...making.down,
       ...counting.down,
@@ -37,7 +36,10 @@ export function contract(adopted: AdoptedSchema): Step {
       ...counting.up,
       ...making.up,
       ...filling.flatMap(({ up }) => up),
-      ...constant.map(({ on, id }) => `alter table ${on} alter column org_id set default ${literal(id)}`),
+      ...filled.map(
+        ({ on, constant }) =>
+          `alter table ${on} alter column org_id ${constant === undefined ? 'drop default' : `set default ${literal(constant.id)}`}`,
+      ),
     ],
   }
 }

@@ -1,5 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { fixedColumns } from '../../schema/shared/kinds.js'
+import { fixedWhereAdopted } from '../../schema/shared/kinds.js'
 import type { AdoptedSchema } from '../adopted-schema.js'
 import { applicationRoles, type CatalogTable } from '../catalog.js'
 import type { Step } from './step.js'
@@ -30,7 +30,7 @@ export function grants({ schema, tables, shared, withoutUsage }: AdoptedSchema):
 /** The columns that identify a row and its organization never change. */
 function everything({ columns, primaryKey }: CatalogTable): string {
   const changing = columns
-    .filter(({ name, isGenerated }) => !isGenerated && !fixedColumns.includes(name) && !primaryKey.includes(name))
+    .filter(({ name, isGenerated }) => !isGenerated && !fixedWhereAdopted.includes(name) && !primaryKey.includes(name))
     .map(({ name }) => quoted(name))
   return `select, insert, delete${changing.length === 0 ? '' : `, update (${changing.join(', ')})`}`
 }

@@ -26,6 +26,8 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       ...roots.flatMap(({ on }) => [
         `drop trigger if exists ${rootTriggerName} on ${on}`,
         `drop function if exists ${inHome(home, 'mirror')}()`,
+        `drop trigger if exists ${rootTriggerName}_id on ${on}`,
+        `drop function if exists ${inHome(home, 'keep_id')}()`,
       ]),
       `drop function if exists ${inHome(home, 'organization_of')}(text)`,
       `drop function if exists ${inHome(home, 'organization')}(text, uuid, text, text, text)`,
@@ -59,6 +61,13 @@ begin
   return null;
 end`)}`,
   `create trigger ${rootTriggerName} after insert on ${on} for each row execute function ${inHome(home, 'mirror')}()`,
+  // Its rows would belong to another organization.
+  `create function ${inHome(home, 'keep_id')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
+begin
+  raise exception 'the id of a row that is an organization cannot be changed while its tables are adopted';
+end`)}`,
+  `create trigger ${rootTriggerName}_id before update on ${on} for each row
+  when (old.${quoted(id.name)} is distinct from new.${quoted(id.name)}) execute function ${inHome(home, 'keep_id')}()`,
 ]
 
 function roleStatements(home: string): string[] {

@@ -48,7 +48,7 @@ export const addPlan: AddCommand = (program, run) =>
           ? statements
           : [
               ...files.filter((file) => file.endsWith('.sql')).map((file) => `Written: ${join(args.folder, file)}`),
-              'Read them, then: tenantry adopt expand',
+              'Read them, then: tenantry adopt verify --before, and tenantry adopt expand',
             ],
         document: { files, steps: made.steps, backfill: made.backfill },
       }

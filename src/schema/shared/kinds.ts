@@ -91,13 +91,18 @@ export const isPartitioned = (table: PgTable): boolean => factsOf(table)?.partit
 /** The columns that identify a row and its owner never change. */
 export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
 
+/** In a table that was there before, columns of other names may mean anything. */
+export const fixedWhereAdopted: readonly string[] = ['org_id', 'id']
+
 /** The columns, by SQL name, that the application may change where the table is not an exception: none of the primary key. */
 export function changeableColumns(table: PgTable): string[] {
-  if (factsOf(table)?.appendOnly === true) return []
+  const facts = factsOf(table)
+  if (facts?.appendOnly === true) return []
+  const fixed = facts?.adopted === true ? fixedWhereAdopted : fixedColumns
   const { primaryKeys } = getTableConfig(table)
   const inPrimaryKey = new Set(primaryKeys.flatMap((key) => key.columns.map((column) => column.name)))
   return Object.values(getTableColumns(table))
-    .filter((column) => !fixedColumns.includes(column.name) && !inPrimaryKey.has(column.name))
+    .filter((column) => !fixed.includes(column.name) && !inPrimaryKey.has(column.name))
     .filter((column) => !column.primary && column.generated === undefined)
     .map((column) => column.name)
 }
