@@ -214,6 +214,46 @@ test('with "same" the organization is used that has the id as its external id', 
   ])
 })
 
+test('the records of a migration tool stay as they are, where every table belongs to one customer', async () => {
+  const made = await planned(
+    'create table S.schema_migrations (version text);\ncreate table S.tasks (id int primary key)',
+    { organizations: { constant: { name: 'Bookkeeping', slug: 'bookkeeping' } } },
+  )
+  expect(made.tables.map(({ name }) => name)).toEqual(['tasks', 'teams'])
+})
+
+test('a login that may not silence triggers fills no row, and is told which right it needs', async () => {
+  const session = await ownerSession(database.adminUrl)
+  for (const statement of [
+    'create schema quiet',
+    'create table quiet.teams (id int primary key)',
+    'create table quiet.tasks (id int primary key, team_id int not null references quiet.teams)',
+    `create trigger touched before update on quiet.tasks for each row execute function suppress_redundant_updates_trigger()`,
+    'insert into quiet.teams values (1)',
+    'insert into quiet.tasks values (1, 1)',
+  ])
+    await session.query(statement)
+  const {
+    take,
+    fill,
+    session: filling,
+  } = await adopting(database.adminUrl, 'quiet', {
+    organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+  })
+  await take('expand')
+  // It owns the tables as the other one does, and is no superuser.
+  const owner = `${new URL(database.appUrl).username}_owner`
+  await filling.query(`create role ${owner} in role current_user`)
+  onTestFinished(async () => {
+    await database.admin.query(`drop role ${owner}`)
+  })
+  await filling.query(`set role ${owner}`)
+  await expect(fill()).rejects.toThrow(`grant set on parameter session_replication_role to "${owner}"`)
+  expect(await session.query('select org_id from quiet.tasks')).toEqual([{ org_id: null }])
+  await filling.query('reset role')
+  await fill()
+})
+
 describe('the folder of a plan', () => {
   const newFolder = () => {
     const folder = mkdtempSync(join(tmpdir(), 'tenantry-plan-'))
