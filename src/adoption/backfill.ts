@@ -133,7 +133,7 @@ async function cursorOf(
 const lockTimeout = 500
 
 /** For statements with names of somebody else, whose own operators would be found first. */
-export const safeSearchPath = 'set local search_path = pg_catalog, pg_temp'
+const safeSearchPath = 'set local search_path = pg_catalog, pg_temp'
 
 function runBatch(
   session: Session,

@@ -34,6 +34,8 @@ function obstaclesOf(table: CatalogTable): Finding[] {
     found.push(['foreign', `is on another server, where row security does not reach: move its rows here, ${orLeave}`])
   if (form === 'inherited')
     found.push(['inheritance', `inherits or is inherited from: make partitions or separate tables of it, ${orLeave}`])
+  if (form === 'typed')
+    found.push(['typed', `is made of a type, and takes no further column: \`alter table … not of\`, ${orLeave}`])
   if (primaryKey.length === 0 && form !== 'foreign')
     found.push(['no primary key', `has no primary key: add one, ${orLeave}`])
   if (restrictive.length > 0)

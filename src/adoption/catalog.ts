@@ -16,7 +16,7 @@ export interface Catalog {
 
 export interface CatalogTable {
   readonly name: string
-  readonly form: 'table' | 'partitioned' | 'unlogged' | 'foreign' | 'inherited'
+  readonly form: 'table' | 'partitioned' | 'unlogged' | 'foreign' | 'inherited' | 'typed'
   /** With its indexes. */
   readonly bytes: number
   readonly columns: readonly CatalogColumn[]
@@ -300,7 +300,7 @@ const findTables = `
 select c.relname as name,
   case when c.relkind = 'f' then 'foreign' when c.relpersistence = 'u' then 'unlogged' when c.relkind = 'p' then 'partitioned'
     when exists (select from pg_catalog.pg_inherits h where h.inhrelid = c.oid or h.inhparent = c.oid) then 'inherited'
-    else 'table' end as form,
+    when c.reloftype <> 0 then 'typed' else 'table' end as form,
   (select pg_catalog.sum(pg_catalog.pg_total_relation_size(part.relid))::float8 from ${tree('c')}) as bytes,
   ${columns} as columns,
   coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",

@@ -3,6 +3,7 @@ import { newId } from '../core/ids.js'
 import { quoted } from '../core/statements/column-plan.js'
 import type { Session } from '../database/session.js'
 import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-schema.js'
+import { breakpoint } from '../migrations/script.js'
 import { analyse, type Analysis } from './analyse.js'
 import { readCatalog } from './catalog.js'
 import type { Decisions } from './decisions.js'
@@ -63,6 +64,8 @@ export async function plan(
   refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
   if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
+  if (Object.values(steps).some(({ up, down }) => [...up, ...down].some((text) => text.includes(breakpoint))))
+    refuse([`a name or a definition contains "${breakpoint}", which separates the statements of a file: change it`])
   return {
     schema,
     home: homeOf(schema),

@@ -95,7 +95,7 @@ function keyRefusals({
       ? []
       : [`${primaryKeyName ?? ''} of ${name} is ${primaryKeyDefinition}: make a plain primary key of it`]),
     ...uniqueKeys
-      .filter(({ definition }) => !/ USING btree \(/.test(definition))
+      .filter(({ definition }) => !definition.includes(' USING btree ('))
       .map((key) => `${key.name} of ${name} is no btree index: drop it`),
     ...foreignKeys
       .filter(({ isValidated }) => !isValidated)

@@ -170,6 +170,7 @@ export async function fillRows(
     throw new MigrationError(
       'every row is filled, and prove has begun: undo it with tenantry adopt down to fill rows again',
     )
+  await refuseDrift(session, plan, steps)
   await assertMaySilence(session, plan)
   return backfill(session, plan.home, plan.backfill, options)
 }

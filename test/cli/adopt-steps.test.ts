@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
@@ -25,6 +25,8 @@ function newFolder() {
   onTestFinished(() => {
     rmSync(cwd, { recursive: true })
   })
+  // Definitions are loaded with the packages of their project.
+  symlinkSync(join(root, 'node_modules'), join(cwd, 'node_modules'))
   return {
     cwd,
     adopt: (...args: string[]) => tenantry(['adopt', ...args], { cwd, env: { DATABASE_ADMIN_URL: database.adminUrl } }),

@@ -39,6 +39,16 @@ export async function adopting(url: string, schema: string, decisions: Partial<D
   onTestFinished(() => {
     rmSync(folder, { recursive: true })
   })
+  return adoptionIn(folder, session, schema, decisions)
+}
+
+/** The same with a session and a folder that the caller closes and removes. */
+export async function adoptionIn(
+  folder: string,
+  session: Session,
+  schema: string,
+  decisions: Partial<Decisions> = {},
+): Promise<Adoption> {
   await writePlan(folder, await plan(session, { version: 1, schema, organizations: null, tables: {}, ...decisions }))
   const written = await readPlan(folder)
   return {

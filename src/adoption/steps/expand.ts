@@ -75,13 +75,19 @@ export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
   return {
     up: [
       `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
-#variable_conflict use_column
+declare
+  tenantry_found uuid;
 begin
   if tg_op = 'INSERT' and new.org_id is not null then
     return new;
   end if;
+  select ${organization.sql} into tenantry_found from (select new.*) t${organization.joins};
+  -- Such as by a foreign key that cascades: it would not look at the row again.
+  if tg_op = 'UPDATE' and old.org_id is not null and new.org_id <> old.org_id and tenantry_found <> new.org_id then
+    raise exception '%', ${literal(`a row of ${name} cannot move to another organization than its way leads to`)};
+  end if;
   -- A row whose parent is gone stays in its organization.
-  select coalesce(${organization.sql}, old.org_id, new.org_id) into new.org_id from (select new.*) t${organization.joins};
+  new.org_id := coalesce(tenantry_found, new.org_id, old.org_id);
   return new;
 end`)}`,
       `create trigger ${fillTriggerName} before insert on ${on} for each row execute function ${fill}()`,

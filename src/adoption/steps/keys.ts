@@ -12,7 +12,7 @@ const aloneOf = (name: string): string => fitted(`${name}_alone`)
 export const namesOf = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
 
 const list = (columns: readonly string[]) => columns.map(quoted).join(', ')
-export const organizationFirst = (columns: readonly string[]) => list(['org_id', ...columns])
+const organizationFirst = (columns: readonly string[]) => list(['org_id', ...columns])
 
 interface NewIndex {
   readonly name: string

@@ -73,6 +73,7 @@ function refuseTakenNames({ schema, tables }: AdoptedSchema): string {
 
 const refuseWhen = (rows: string, message: string): string =>
   `do ${bodyOf(`
+#variable_conflict use_column
 begin
   if exists (${rows}) then
     raise exception '%', ${literal(message)};
@@ -106,6 +107,7 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
   )
   return [
     `do ${bodyOf(`
+#variable_conflict use_column
 begin
   -- Nobody may refer to them any more.
   ${moved.map(({ on }) => `perform from ${on} t where t.org_id is null for update;`).join('\n  ')}
@@ -147,6 +149,7 @@ function moveBack(adopted: AdoptedSchema): string[] {
   const also = others.map((insert, place) => `back_${place} as (${insert})`)
   return [
     `do ${bodyOf(`
+#variable_conflict use_column
 begin
   ${[...silence(moved, 'firesOnInsert')].join('\n  ')}
   ${also.length === 0 ? '' : `with ${also.join(', ')}\n  `}${first ?? ''};

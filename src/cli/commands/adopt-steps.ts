@@ -60,7 +60,7 @@ const stepTexts: Readonly<Record<StepName, readonly [what: string, sentences: re
       'Drops the triggers that give new rows their organization, the counters, and the indexes that others replace. From here on whoever',
       'adds a row says its organization. Rows that were put aside stay where they are.',
     ],
-    'The tables are adopted.',
+    'The tables are adopted. Then: tenantry adopt definitions',
   ],
 }
 

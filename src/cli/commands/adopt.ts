@@ -1,5 +1,6 @@
 import type { AddCommand } from '../command.js'
 import { addAnalyse } from './adopt-analyse.js'
+import { addDefinitions } from './adopt-definitions.js'
 import { addPlan } from './adopt-plan.js'
 import { addBackfill, addDown, addStatus } from './adopt-progress.js'
 import { addContract, addEnforce, addExpand, addObserve, addProve, addSwap } from './adopt-steps.js'
@@ -16,6 +17,7 @@ const subcommands = [
   addObserve,
   addEnforce,
   addContract,
+  addDefinitions,
   addStatus,
   addDown,
 ]

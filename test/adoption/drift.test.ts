@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
+
+const database = useDatabase()
+
+const run = async (script: string) => {
+  for (const statement of statementsOf(script)) await database.admin.query(statement)
+}
+
+describe('what changed since the plan', () => {
+  const tasks = `
+create schema drift;
+create table drift.teams (id uuid primary key);
+create table drift.projects (id int primary key, team_id uuid not null references drift.teams);
+create table drift.tasks (id int primary key, team_id uuid not null references drift.teams, project_id int not null references drift.projects);
+insert into drift.teams values ('00000000-0000-7000-8000-0000000000d1'), ('00000000-0000-7000-8000-0000000000d2');
+insert into drift.projects values (1, '00000000-0000-7000-8000-0000000000d1'), (2, '00000000-0000-7000-8000-0000000000d2');
+insert into drift.tasks values (1, '00000000-0000-7000-8000-0000000000d1', 1)
+`
+
+  test('is refused before a step, and rows that cross stop prove, which can be undone', async () => {
+    await run(tasks)
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'drift', {
+      tables: { tasks: { kind: 'tenant', way: { column: 'team_id' } } },
+    })
+    const before = { rows: await rowsOf(session, 'drift'), catalog: await catalogOf(session, 'drift') }
+    await take('expand')
+    await fill()
+    for (const [change, back, message] of [
+      [
+        'create policy later on drift.tasks using (true)',
+        'drop policy later on drift.tasks',
+        'tasks has got the policy later',
+      ],
+      [
+        'alter table drift.tasks add note text',
+        'alter table drift.tasks drop note',
+        'tasks has got the column note text',
+      ],
+      [
+        'create table drift.marks (id int primary key, task_id int references drift.tasks on delete cascade)',
+        'drop table drift.marks',
+        'drift.marks refers to tasks by marks_task_id_fkey',
+      ],
+      [
+        `create trigger later before update on drift.tasks for each row execute function suppress_redundant_updates_trigger()`,
+        'drop trigger later on drift.tasks',
+        'tasks has got the trigger later',
+      ],
+      [
+        'alter table drift.tasks drop constraint tasks_team_id_fkey',
+        'alter table drift.tasks add foreign key (team_id) references drift.teams',
+        'tasks has lost the foreign key tasks_team_id_fkey',
+      ],
+    ] as const) {
+      await run(change)
+      await expect(take('prove')).rejects.toThrow(message)
+      await run(back)
+    }
+    // A row that crosses came after the plan: half of the step is taken.
+    await run('insert into drift.tasks (id, team_id, project_id) select 2, id, 2 from drift.teams order by id limit 1')
+    await expect(take('prove')).rejects.toThrow(/tasks_project_id_fkey_org.*undo the step with tenantry adopt down/s)
+    await undo('expand')
+    await expect(take('prove')).rejects.toThrow('tasks_project_id_fkey_org')
+    await run('delete from drift.tasks where id = 2')
+    await take('prove', 'swap')
+    await undo()
+    expect(await catalogOf(session, 'drift')).toEqual(before.catalog)
+    expect(await rowsOf(session, 'drift')).toEqual(before.rows)
+  })
+})
