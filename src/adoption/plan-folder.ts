@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,6 +18,8 @@ const manifest = z.strictObject({
   version: z.literal(1),
   schema: z.string(),
   home: z.string(),
+  /** The sha256 of each step as it was written. */
+  files: z.record(z.string(), z.string()),
   tables: z.array(
     z.strictObject({ name: z.string(), facts: texts, ours: texts, untilSwap: texts, untilEnforce: texts }),
   ),
@@ -66,17 +69,19 @@ export async function writePlan(
 ): Promise<string[]> {
   await clear(folder)
   await mkdir(join(folder, 'meta'), { recursive: true })
+  const scripts = stepNames.flatMap((name) => [
+    [`${tagOf(name)}.sql`, scriptOf(steps[name].up)] as const,
+    [`${tagOf(name)}.down.sql`, scriptOf(steps[name].down)] as const,
+  ])
   const files: (readonly [file: string, text: string])[] = [
-    ...stepNames.flatMap((name) => [
-      [`${tagOf(name)}.sql`, scriptOf(steps[name].up)] as const,
-      [`${tagOf(name)}.down.sql`, scriptOf(steps[name].down)] as const,
-    ]),
+    ...scripts,
     [
       manifestFile,
       asJson({
         version: 1,
         schema,
         home,
+        files: Object.fromEntries(scripts.map(([file, text]) => [file, hashOf(text)])),
         tables: tables.map((table) => ({
           ...table,
           facts: [...table.facts],
@@ -113,25 +118,37 @@ async function clear(folder: string): Promise<void> {
   if (names.length === 0) return
   if (!names.includes(manifestFile))
     throw new InvalidInputError('--folder', `${folder} holds other files than those of a plan: name a new folder`)
-  const own = names.filter(
-    (name) => name === manifestFile || name === 'meta' || /^\d{4}_[a-z]+(?:\.down)?\.sql$/.test(name),
-  )
+  const { files } = await readManifest(folder)
+  const scripts = names.filter((name) => name in files)
+  for (const name of scripts)
+    if (hashOf(await readFile(join(folder, name), 'utf8')) !== files[name])
+      throw new InvalidInputError(
+        '--folder',
+        `${join(folder, name)} was edited: delete it to have it written again, or name a new folder`,
+      )
+  const own = [...scripts, manifestFile, ...names.filter((name) => name === 'meta')]
   for (const name of own) await rm(join(folder, name), { recursive: true })
 }
 
 export async function readPlan(folder: string): Promise<WrittenPlan> {
+  if (!existsSync(join(folder, manifestFile)))
+    throw new InvalidInputError('--folder', `${folder} has no ${manifestFile}: run tenantry adopt plan first`)
+  const { schema, home, tables, backfill } = await readManifest(folder)
+  return { schema, home, tables, backfill, set: adoptionSet(schema, folder) }
+}
+
+async function readManifest(folder: string): Promise<z.output<typeof manifest>> {
   const path = join(folder, manifestFile)
-  if (!existsSync(path))
-    throw new InvalidInputError('--folder', `has no ${manifestFile}: run tenantry adopt plan first`)
   let value: unknown
   try {
     value = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
     throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
-  const { schema, home, tables, backfill } = parseInput(manifest, value)
-  return { schema, home, tables, backfill, set: adoptionSet(schema, folder) }
+  return parseInput(manifest, value)
 }
+
+const hashOf = (text: string) => createHash('sha256').update(text).digest('hex')
 
 const asJson = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`
 

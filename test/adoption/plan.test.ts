@@ -269,6 +269,10 @@ describe('the folder of a plan', () => {
     await writePlan(folder, made)
     writeFileSync(join(folder, 'notes.md'), 'mine')
     await writePlan(folder, made)
+    writeFileSync(join(folder, '0004_enforce.sql'), '-- mine')
+    await expect(writePlan(folder, made)).rejects.toThrow('0004_enforce.sql was edited: delete it')
+    rmSync(join(folder, '0004_enforce.sql'))
+    await writePlan(folder, made)
     expect(readdirSync(folder).sort()).toEqual(
       [
         'adoption.json',

@@ -21,6 +21,11 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       organizationOf(adopted),
       ...constants.map(({ key }) => `select ${inHome(home, 'organization_of')}(${literal(key)})`),
       ...roots.flatMap((root) => rootTrigger(home, root)),
+      // Before rows ask for theirs: of two writers that make the same one, the second waits for the first.
+      ...roots.map(
+        ({ on, id, prefix }) =>
+          `select pg_catalog.count(${inHome(home, 'organization_of')}(${literal(prefix)} || t.${quoted(id.name)}::text)) from ${on} t`,
+      ),
     ],
     down: [
       ...roots.flatMap(({ on }) => [
