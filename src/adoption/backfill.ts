@@ -11,7 +11,7 @@ export interface BackfillOptions {
   readonly onProgress?: (progress: { readonly table: string; readonly done: number; readonly total: number }) => void
   /** Goes over all rows again, such as after rows have moved to another parent. */
   readonly again?: boolean
-  /** How long a batch may take, in milliseconds. Default: 200. */
+  /** The size of a batch is chosen so that it stays under this, in milliseconds. Default: 200. */
   readonly batchMs?: number
 }
 

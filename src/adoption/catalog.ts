@@ -313,7 +313,9 @@ select c.relname as name,
   (select i.relname from pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
     where x.indrelid = c.oid and x.indisreplident and c.relreplident = 'i') as "replicaIdentity",
   exists (select from pg_catalog.aclexplode(c.relacl) a join pg_catalog.pg_roles r on r.oid = a.grantee
-    where r.rolname in ('tenantry_app', 'tenantry_system')) as "isGranted",
+    where r.rolname in ('tenantry_app', 'tenantry_system'))
+  or exists (select from pg_catalog.pg_attribute a cross join pg_catalog.aclexplode(a.attacl) g join pg_catalog.pg_roles r on r.oid = g.grantee
+    where a.attrelid = c.oid and r.rolname in ('tenantry_app', 'tenantry_system')) as "isGranted",
   c.relrowsecurity as "hasRowSecurity", c.relforcerowsecurity as "isForced"
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not c.relispartition

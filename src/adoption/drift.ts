@@ -1,5 +1,5 @@
 import type { AdoptedTable } from './adopted-schema.js'
-import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
+import { type Catalog, type CatalogPolicy, type CatalogReference, type CatalogTable, isOurs } from './catalog.js'
 import { constraintNames, relationNames } from './steps/keys.js'
 
 /** What a plan was made for. */
@@ -12,6 +12,8 @@ export interface PlannedTable {
   /** Facts that end with these steps. */
   readonly untilSwap: readonly string[]
   readonly untilEnforce: readonly string[]
+  /** Whether triggers would fire when its rows are put aside and brought back. */
+  readonly isSilenced: boolean
 }
 
 export function plannedTable(table: AdoptedTable): PlannedTable {
@@ -20,22 +22,43 @@ export function plannedTable(table: AdoptedTable): PlannedTable {
     name: table.name,
     facts: factsOf(table.table, ours),
     ours,
-    untilSwap: table.dropped.map(({ name }) => foreignKey(name)),
-    untilEnforce: table.table.policies.map(({ name }) => policy(name)),
+    untilSwap: table.dropped.map(foreignKey),
+    untilEnforce: table.table.policies.map(policy),
+    isSilenced:
+      table.isQuarantined &&
+      table.table.triggers.some(({ firesOnDelete, firesOnInsert }) => firesOnDelete || firesOnInsert),
   }
 }
 
-const foreignKey = (name: string) => `the foreign key ${name}`
-const policy = (name: string) => `the policy ${name}`
+// The swap puts the organization into keys.
+const withoutOrganization = (columns: readonly string[]) => columns.filter((column) => column !== 'org_id').join(', ')
+
+const foreignKey = ({ name, columns, target, onDelete, onUpdate }: CatalogReference) =>
+  `the foreign key ${name} (${withoutOrganization(columns)}) to ${target.schema}.${target.table} (${withoutOrganization(
+    target.columns,
+  )}), on delete ${onDelete}, on update ${onUpdate}`
+
+const policy = ({ name, definition }: CatalogPolicy) => `the policy ${name}: ${definition}`
 
 function factsOf(table: CatalogTable, ours: readonly string[]): string[] {
-  const isNew = (name: string) => ours.includes(name)
+  const isOld = ({ name }: { readonly name: string }) => !ours.includes(name)
   return [
-    ...table.columns.filter(({ name }) => name !== 'org_id').map(({ name, type }) => `the column ${name} ${type}`),
-    ...table.foreignKeys.filter(({ name }) => !isNew(name)).map(({ name }) => foreignKey(name)),
-    ...table.uniqueKeys.filter(({ name }) => !isNew(name)).map(({ name }) => `the unique key ${name}`),
-    ...table.triggers.map(({ name }) => `the trigger ${name}`),
-    ...table.policies.filter((one) => !isOurs(one)).map(({ name }) => policy(name)),
+    ...table.columns
+      .filter(({ name }) => name !== 'org_id')
+      .map(
+        ({ name, type, isNullable, isGenerated }) =>
+          `the column ${name} ${type}${isNullable ? '' : ' not null'}${isGenerated ? ', generated' : ''}`,
+      ),
+    `the primary key (${withoutOrganization(table.primaryKey)})`,
+    ...table.foreignKeys.filter(isOld).map(foreignKey),
+    ...table.uniqueKeys
+      .filter(isOld)
+      .map(
+        ({ name, columns, where }) =>
+          `the unique key ${name} (${withoutOrganization(columns)})${where === null ? '' : ` where ${where}`}`,
+      ),
+    ...table.triggers.map((trigger) => `the trigger ${trigger.name}, which calls ${trigger.function}`),
+    ...table.policies.filter((one) => !isOurs(one)).map(policy),
     ...table.exclusions.map((name) => `the exclusion constraint ${name}`),
   ]
 }

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import pg from 'pg'
 import { quoted } from '../core/statements/column-plan.js'
+import { bodyOf } from './steps/step.js'
 
 const longest = 55
 
@@ -20,3 +22,22 @@ export const inHome = (home: string, name: string): string => `${quoted(home)}.$
 
 /** Where the rows wait that no way reaches and that nobody has given to an organization. */
 export const quarantineOf = (table: string): string => fitted(`quarantined_${table}`)
+
+/** The statement that takes away what default privileges have given somebody in the home. */
+export const closeHome = (home: string): string =>
+  `do ${bodyOf(`
+declare
+  given record;
+begin
+  for given in
+    select format('table %s', c.oid::regclass) as name, case a.grantee when 0 then 'public' else a.grantee::regrole::text end as role
+    from pg_class c cross join aclexplode(c.relacl) a
+    where c.relnamespace = ${pg.escapeLiteral(quoted(home))}::regnamespace and c.relkind in ('r', 'S') and a.grantee <> c.relowner
+    union
+    select format('schema %I', n.nspname), case a.grantee when 0 then 'public' else a.grantee::regrole::text end
+    from pg_namespace n cross join aclexplode(n.nspacl) a
+    where n.oid = ${pg.escapeLiteral(quoted(home))}::regnamespace and a.grantee <> n.nspowner
+  loop
+    execute format('revoke all on %s from %s', given.name, given.role);
+  end loop;
+end`)}`

@@ -86,7 +86,7 @@ export function obstaclesToEnforce(observations: readonly Observation[], leastTr
 
 async function observedTables(session: Session, home: string): Promise<string> {
   if (!(await isObserved(session, home)))
-    throw new MigrationError(`nothing is observed by ${home}: run tenantry adopt observe first`)
+    throw new MigrationError(`nothing is observed by ${home}: counts exist from adopt observe until adopt contract`)
   return tablesIn(home)
 }
 

@@ -21,7 +21,14 @@ const manifest = z.strictObject({
   /** The sha256 of each step as it was written. */
   files: z.record(z.string(), z.string()),
   tables: z.array(
-    z.strictObject({ name: z.string(), facts: texts, ours: texts, untilSwap: texts, untilEnforce: texts }),
+    z.strictObject({
+      name: z.string(),
+      facts: texts,
+      ours: texts,
+      untilSwap: texts,
+      untilEnforce: texts,
+      isSilenced: z.boolean(),
+    }),
   ),
   backfill: z.array(
     z.strictObject({
@@ -143,7 +150,10 @@ async function readManifest(folder: string): Promise<z.output<typeof manifest>> 
   try {
     value = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw new InvalidInputError(
+      path,
+      `is not as tenantry adopt plan wrote it (${error instanceof Error ? error.message : String(error)}): bring it back from your repository; plan again only if no step is taken`,
+    )
   }
   return parseInput(manifest, value)
 }

@@ -9,6 +9,7 @@ import { readCatalog } from './catalog.js'
 import type { Decisions } from './decisions.js'
 import { type PlannedTable, plannedTable } from './drift.js'
 import { homeOf } from './home.js'
+import { constantKey } from './owners.js'
 import { readOnly } from './read-only.js'
 import { refusals, takenNames } from './refusals.js'
 import { type BackfillEntry, backfillEntries } from './steps/backfill.js'
@@ -55,12 +56,13 @@ export async function plan(
   onProgress?: Parameters<typeof analyse>[3],
 ): Promise<Plan> {
   const { schema } = given
+  await assertMigrated(session)
   const { found } = await analyse(session, schema, given, onProgress)
   refuse(found.findings.filter(({ needs }) => needs !== 'attention').map(({ message }) => message))
   const decisions = decided(given, found)
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   refuse(refusals(catalog, decisions))
-  const adopted = adoptedSchema(catalog, decisions, await idsOf(session, constantSlugs(decisions)))
+  const adopted = adoptedSchema(catalog, decisions, await idsOf(session, schema, constantSlugs(decisions)))
   refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
   if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
@@ -88,7 +90,7 @@ function decided(given: Decisions, { organizations, tables }: Analysis['found'])
   return { ...given, organizations, tables: all }
 }
 
-/** Another customer could have the same number. */
+/** An external id of another customer may equal an id of this table. */
 async function takenExternalIds(session: Session, { sources }: AdoptedSchema): Promise<string[]> {
   const reasons: string[] = []
   for (const { table, on, id, prefix } of sources.filter(({ externalIds }) => externalIds === 'kept')) {
@@ -105,17 +107,22 @@ async function takenExternalIds(session: Session, { sources }: AdoptedSchema): P
   return reasons
 }
 
-/** The ids of the organizations that have such a slug already, and new ones for the others. */
-async function idsOf(session: Session, slugs: readonly string[]): Promise<ReadonlyMap<string, string>> {
+/** The ids of the organizations that an earlier adoption has made for these slugs, or that have them, and new ones for the others. */
+async function idsOf(session: Session, schema: string, slugs: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const known = await session.query<{ slug: string; id: string }>(
+    `select w.slug, o.id from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) w(slug, key)
+     join platform.organizations o on o.provision_key = w.key or (o.slug = w.slug and o.deleted_at is null)
+     order by o.provision_key is not distinct from w.key`,
+    [slugs, slugs.map((slug) => constantKey(schema, slug))],
+  )
+  const ids = new Map(known.map(({ slug, id }) => [slug, id]))
+  return new Map(slugs.map((slug) => [slug, ids.get(slug) ?? newId()]))
+}
+
+async function assertMigrated(session: Session): Promise<void> {
   const [row] = await session.query<{ found: boolean }>(
     `select pg_catalog.to_regclass('platform.organizations') is not null as found`,
   )
   if (row?.found !== true)
     throw new MigrationError('the tables of tenantry are not in this database yet: run tenantry migrate up first')
-  const known = await session.query<{ slug: string; id: string }>(
-    'select slug, id from platform.organizations where slug = any ($1::text[]) and deleted_at is null',
-    [slugs],
-  )
-  const ids = new Map(known.map(({ slug, id }) => [slug, id]))
-  return new Map(slugs.map((slug) => [slug, ids.get(slug) ?? newId()]))
 }

@@ -12,7 +12,14 @@ export function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
   const taken = new Set(catalog.relations)
   const refused = (table: string, name: string) =>
     `${name} has a name that a new key or index of ${table} is to get: rename it`
+  const names = adopted.tables.flatMap(relationNames)
+  const twice = names.filter((name, place) => names.indexOf(name) !== place)
   return adopted.tables.flatMap((table) => [
+    ...relationNames(table)
+      .filter((name) => twice.includes(name))
+      .map(
+        (name) => `two new indexes are to be called ${name}, one of them of ${table.name}: rename a key or a column`,
+      ),
     ...relationNames(table)
       .filter((name) => taken.has(name))
       .map((name) => refused(table.name, `${adopted.schema}.${name}`)),
@@ -27,7 +34,14 @@ export function refusals(catalog: Catalog, { organizations, tables }: Decisions)
   const tenants = catalog.tables.filter(({ name }) => tables[name]?.kind === 'tenant')
   const names = new Set(tenants.map(({ name }) => name))
   const sources = [...rootsOf(catalog, organizations), ...tenants.flatMap((table) => peopleOf(catalog, table, tables))]
+  const granted = catalog.tables.filter(({ name }) => ['tenant', 'shared'].includes(tables[name]?.kind ?? ''))
   return [
+    ...granted
+      .filter(({ isGranted }) => isGranted)
+      .map(
+        ({ name }) =>
+          `tenantry_app or tenantry_system have rights on ${name} already: revoke them, the step observe grants those that are needed`,
+      ),
     ...sources.flatMap(([table, column]) => idRefusals(table, column)),
     ...tenants.flatMap((table) => [
       ...refusalsOf(table, tables[table.name]),
@@ -40,7 +54,7 @@ export function refusals(catalog: Catalog, { organizations, tables }: Decisions)
           ({ name, schema, table: from }) =>
             `${schema}.${from} refers to ${table.name} by ${name} and has no organization: give it the kind "tenant", or drop the foreign key`,
         ),
-      ...globalTargets(table, tenants, tables[table.name]?.global ?? []),
+      ...globalTargets(catalog.schema, table, tenants, tables),
       ...(tables[table.name]?.global ?? [])
         .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
         .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
@@ -97,6 +111,12 @@ function keyRefusals({
     ...uniqueKeys
       .filter(({ definition }) => !definition.includes(' USING btree ('))
       .map((key) => `${key.name} of ${name} is no btree index: drop it`),
+    ...uniqueKeys
+      .filter(({ deferral }) => deferral !== '')
+      .map((key) => `${key.name} of ${name} is deferrable, and would not be until the swap: make it immediate`),
+    ...foreignKeys
+      .filter(({ columns, target }) => target.columns.includes('org_id') && !columns.includes('org_id'))
+      .map((key) => `${key.name} of ${name} refers to org_id by a column of another name: rename that column org_id`),
     ...foreignKeys
       .filter(({ isValidated }) => !isValidated)
       .map((key) => `${key.name} of ${name} was not validated for every row: \`alter table … validate constraint\``),
@@ -108,11 +128,6 @@ function keyRefusals({
       : [
           `subscribers find the rows of ${name} by ${table.replicaIdentity}: \`alter table … replica identity default\``,
         ]),
-    ...(table.isGranted
-      ? [
-          `tenantry_app or tenantry_system have rights on ${name} already: revoke them, the step observe grants those that are needed`,
-        ]
-      : []),
     ...table.policies
       .filter(isOurs)
       .map((policy) => `${name} has a policy with the name ${policy.name}, which is one of ours: rename it`),
@@ -137,24 +152,32 @@ function triggerRefusals({ name, triggers }: CatalogTable): string[] {
 }
 
 /** A foreign key needs a unique key with the organization in front. */
-function globalTargets(table: CatalogTable, tenants: readonly CatalogTable[], global: readonly string[]): string[] {
-  const keys = table.uniqueKeys.filter(({ name }) => global.includes(name))
-  return keys.flatMap(({ name, columns }) =>
-    tenants.flatMap((from) =>
-      from.foreignKeys
-        .filter(
-          ({ target }) => target.table === table.name && target.columns.map(quoted).join() === columns.map(bare).join(),
-        )
-        .map(
-          (key) =>
-            `${key.name} of ${from.name} refers to ${table.name} by ${name}, which "global" names: take it out there`,
-        ),
-    ),
-  )
+function globalTargets(
+  schema: string,
+  table: CatalogTable,
+  tenants: readonly CatalogTable[],
+  tables: Decisions['tables'],
+): string[] {
+  const global = tables[table.name]?.global ?? []
+  const sorted = (names: readonly string[]) => names.toSorted().join()
+  return table.uniqueKeys
+    .filter(({ name }) => global.includes(name))
+    .flatMap(({ name, columns }) =>
+      tenants.flatMap((from) =>
+        from.foreignKeys
+          .filter(({ target }) => target.schema === schema && target.table === table.name)
+          .filter((key) => !(tables[from.name]?.crossing?.includes(key.name) ?? false))
+          .filter(({ target }) => sorted(target.columns.map(quoted)) === sorted(columns.map(alwaysQuoted)))
+          .map(
+            (key) =>
+              `${key.name} of ${from.name} refers to ${table.name} by ${name}, which "global" names: take it out there`,
+          ),
+      ),
+    )
 }
 
 /** The server quotes the names of columns only where it has to. */
-const bare = (column: string) => (column.startsWith('"') ? column : quoted(column))
+const alwaysQuoted = (column: string) => (column.startsWith('"') ? column : quoted(column))
 
 function refusalsOf(table: CatalogTable, decision: TableDecision | undefined): string[] {
   const way = decision?.way

@@ -1,9 +1,11 @@
 import { InvalidInputError, MigrationError } from '../core/errors.js'
 import { LockNotFree, withContext } from '../database/session-failure.js'
+import { withMigrationLock } from '../database/session-lock.js'
 import type { Session } from '../database/session.js'
 import { migrateDown, migrateUp, type MigrationSet, migrationStatus, type Step } from '../migrations/migrator.js'
-import { readRecords, recordDone } from '../migrations/bookkeeping.js'
+import { readRecords, recordDone, recordUnfinished } from '../migrations/bookkeeping.js'
 import { type Migration, readFolder } from '../migrations/folder.js'
+import { hashOfFirst } from '../migrations/history.js'
 import { retriedTransaction } from '../migrations/lock-retries.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
@@ -40,7 +42,10 @@ export async function takeStep(
     )
   if (steps.some((step) => step.name === name && step.state === 'pending')) {
     await refuseDrift(session, plan, steps)
-    if (name === 'prove') await assertFilled(session, plan, filled)
+    if (name === 'prove') {
+      await assertMaySilence(session, silencedTables(plan))
+      await assertFilled(session, plan, filled)
+    }
     // Some ways have no foreign key that keeps them.
     if (name === 'enforce' || name === 'contract') await assertWays(session, plan)
   }
@@ -49,7 +54,7 @@ export async function takeStep(
   } catch (error) {
     if (!(error instanceof MigrationError) || error instanceof LockNotFree) throw error
     throw new MigrationError(
-      `${error.message}. Mend that and run the same command again, or undo the step with tenantry adopt down`,
+      `${error.message}. Mend that and run the same command again${undoneWhole.includes(name) ? ', or undo the step with tenantry adopt down' : ''}`,
     )
   }
 }
@@ -113,33 +118,43 @@ export async function undoSteps(
   plan: WrittenPlan,
   { to, all, ...options }: MigrateOptions & { readonly to?: StepName; readonly all?: boolean } = {},
 ): Promise<Step[]> {
-  const { steps } = await statusOf(session, plan)
-  const half = steps.find(({ state }) => state === 'half up')?.name
-  if (half !== undefined) await countAsTaken(session, plan, half)
-  const kept = all === true ? -1 : to === undefined ? lastOf(steps) - 1 : stepNames.indexOf(to)
-  const swap = stepNames.indexOf('swap')
-  if (kept < swap && steps[swap]?.state === 'applied') await refuseWayBack(session, plan)
-  return migrateDown(session, [plan.set], {
-    ...options,
-    ...(all !== undefined && { all }),
-    ...(to !== undefined && { to: tagsOf.get(to) ?? to }),
+  return withMigrationLock(session, options, async () => {
+    const { steps } = await statusOf(session, plan)
+    const kept = all === true ? -1 : to === undefined ? lastOf(steps) - 1 : stepNames.indexOf(to)
+    const half = steps.find(({ state }) => state === 'half up')?.name
+    if (half !== undefined) await beginUndoing(session, plan, half, kept)
+    if (kept < stepNames.indexOf('prove')) await assertMaySilence(session, silencedTables(plan))
+    const swap = stepNames.indexOf('swap')
+    if (kept < swap && steps[swap]?.state === 'applied') await refuseWayBack(session, plan)
+    return migrateDown(session, [plan.set], {
+      ...options,
+      ...(all !== undefined && { all }),
+      ...(to !== undefined && { to: tagsOf.get(to) ?? to }),
+    })
   })
 }
 
 const lastOf = (steps: AdoptionStatus['steps']): number => steps.findLastIndex(({ state }) => state !== 'pending')
 
-/** The ways back of these take what is not there for undone. */
+/** The ways back of these can begin in the middle: they drop what is there. */
 const undoneWhole: readonly StepName[] = ['expand', 'prove']
 
-/** Records a step of which some statements have run, so that its way back is run as a whole. */
-async function countAsTaken(direct: Session, plan: WrittenPlan, name: StepName): Promise<void> {
+/** Records that a step of which some statements have run is being undone, so that its way back runs as a whole. */
+async function beginUndoing(direct: Session, plan: WrittenPlan, name: StepName, kept: number): Promise<void> {
+  if (kept >= stepNames.indexOf(name))
+    throw new MigrationError(
+      `${name} is half taken: finish it with tenantry adopt ${name}, or name a step before it in --to`,
+    )
   if (!undoneWhole.includes(name))
     throw new MigrationError(`${name} is half taken: finish it with tenantry adopt ${name}, and undo it afterwards`)
   const session = withContext(direct, 'the record of the steps')
-  const migration = await migrationOf(plan, name)
-  await retriedTransaction(session, { lockTimeout: 1000, attempts: 10 }, () =>
-    recordDone(session, plan.set.bookkeeping, 'up', migration),
-  )
+  const { when, hash, down } = await migrationOf(plan, name)
+  if (down === undefined) throw new MigrationError(`${name} has no way back`)
+  await retriedTransaction(session, { lockTimeout: 1000, attempts: 10 }, async () => {
+    await recordDone(session, plan.set.bookkeeping, 'up', { when, hash })
+    const nothing = { when, direction: 'down', statements: 0, hash: hashOfFirst(down, 0) } as const
+    await recordUnfinished(session, plan.set.bookkeeping, nothing)
+  })
 }
 
 async function migrationOf({ set }: WrittenPlan, name: StepName): Promise<Migration> {
@@ -171,22 +186,27 @@ export async function fillRows(
       'every row is filled, and prove has begun: undo it with tenantry adopt down to fill rows again',
     )
   await refuseDrift(session, plan, steps)
-  await assertMaySilence(session, plan)
+  await assertMaySilence(
+    session,
+    plan.backfill.filter(({ isSilent }) => isSilent).map(({ table }) => table),
+  )
   return backfill(session, plan.home, plan.backfill, options)
 }
 
-/** Before the first batch, not at the first table with triggers. */
-async function assertMaySilence(session: Session, { backfill: entries }: WrittenPlan): Promise<void> {
-  const silent = entries.filter(({ isSilent }) => isSilent).map(({ table }) => table)
-  if (silent.length === 0) return
+/** Asked before the first statement, and not at the first table with triggers. */
+async function assertMaySilence(session: Session, tables: readonly string[]): Promise<void> {
+  if (tables.length === 0) return
   const [row] = await session.query<{ login: string; may: boolean }>(
     `select current_user as login, pg_catalog.has_parameter_privilege('session_replication_role', 'set') as may`,
   )
   if (row?.may === true) return
   throw new MigrationError(
-    `${silent.join(', ')} have triggers on updates, which are to stay silent: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
+    `${tables.join(', ')} have triggers, which are to stay silent: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
   )
 }
+
+const silencedTables = ({ tables }: WrittenPlan): string[] =>
+  tables.filter(({ isSilenced }) => isSilenced).map(({ name }) => name)
 
 export async function statusOf(session: Session, plan: WrittenPlan): Promise<AdoptionStatus> {
   const [status] = await migrationStatus(session, [plan.set])

@@ -84,7 +84,7 @@ const ownerFirst: Rule = {
         }
         continue
       }
-      // It costs space and hides nothing.
+      // Isolation does not depend on it.
       if (table.facts.adopted === true) continue
       const first = columnOf(table, key.columns[0] ?? '')
       if (first === undefined || isAttribution(table, first) || servesPlainReference(table, key)) continue

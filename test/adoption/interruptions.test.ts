@@ -43,6 +43,46 @@ async function mortal(isEnd: (text: string) => boolean): Promise<{ session: Sess
   return { session, died: () => dead }
 }
 
+test('killed after every second statement, expand and prove are undone from where they are', async () => {
+  for (const statement of statementsOf(script.replaceAll('cut.', 'half.').replaceAll('schema cut', 'schema half')))
+    await database.admin.query(statement)
+  const { session, plan, take, fill } = await adopting(database.adminUrl, 'half', {
+    organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+    tables: {
+      projects: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' },
+      tasks: { kind: 'tenant', way: { parent: 'tasks_project_id_fkey' }, unreached: 'quarantine' },
+    },
+  })
+  const before = { rows: await rowsOf(session, 'half'), catalog: await catalogOf(session, 'half') }
+  for (const name of ['expand', 'prove'] as const) {
+    const filled = { rows: await rowsOf(session, 'half'), catalog: await catalogOf(session, 'half') }
+    for (let statements = 1; ; statements += 2) {
+      let commits = 0
+      let isAtWork = false
+      const { session: cut, died } = await mortal((text) => {
+        isAtWork ||= isWork(text)
+        return isAtWork && text === 'commit' && ++commits === statements
+      })
+      await takeStep(cut, plan, name).catch(() => undefined)
+      await cut.close()
+      if (!died()) break
+      const { steps } = await statusOf(session, plan)
+      if (steps.some((step) => step.name === name && step.state === 'half up')) {
+        await expect(undoSteps(session, plan, { to: name })).rejects.toThrow(`${name} is half taken`)
+        expect((await statusOf(session, plan)).steps).toEqual(steps)
+      }
+      await undoSteps(session, plan)
+      expect(await catalogOf(session, 'half')).toEqual(filled.catalog)
+      expect(await rowsOf(session, 'half')).toEqual(filled.rows)
+    }
+    if (name === 'expand') await fill()
+  }
+  await take('swap')
+  await undoSteps(session, plan, { all: true })
+  expect(await catalogOf(session, 'half')).toEqual(before.catalog)
+  expect(await rowsOf(session, 'half')).toEqual(before.rows)
+})
+
 test('killed after every statement and every commit, each step ends as if nothing had happened', async () => {
   for (const statement of statementsOf(script)) await database.admin.query(statement)
   const decisions = {

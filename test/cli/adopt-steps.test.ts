@@ -166,5 +166,8 @@ test('each step waits for the one before it, says what is next, and does nothing
     code: 1,
     stderr: expect.stringContaining('0001_prove.sql was edited after it was applied') as string,
   })
-  expect(await adopt('down', '--all', '--yes')).toMatchObject({ code: 1 })
+  expect(await adopt('down', '--all', '--yes')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('0001_prove.sql was edited after it was applied') as string,
+  })
 })

@@ -79,16 +79,23 @@ export async function catalogOf(session: Session, schema: string): Promise<strin
        select 'index ' || pg_get_indexdef(x.indexrelid) || ' ' || x.indisvalid from pg_index x join pg_class c on c.oid = x.indrelid
        where c.relnamespace = $1::regnamespace
        union all
-       select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
+       select 'trigger ' || pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text from pg_trigger t join pg_class c on c.oid = t.tgrelid
        where c.relnamespace = $1::regnamespace and not t.tgisinternal
        union all
-       select c.relname || ' policy ' || p.polname || ' ' || coalesce(pg_get_expr(p.polqual, p.polrelid), '') from pg_policy p
+       select c.relname || ' policy ' || p.polname || ' ' || p.polcmd::text || p.polpermissive || p.polroles::text
+         || coalesce(pg_get_expr(p.polqual, p.polrelid), '') || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '') from pg_policy p
        join pg_class c on c.oid = p.polrelid where c.relnamespace = $1::regnamespace
        union all
        select c.relname || ' row security ' || c.relrowsecurity from pg_class c where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p')
        union all
        select c.relname || ' granted ' || a.grantee::regrole || ' ' || a.privilege_type from pg_class c cross join aclexplode(c.relacl) a
        where c.relnamespace = $1::regnamespace and a.grantee <> c.relowner
+       union all
+       select c.relname || '.' || t.attname || ' granted ' || a.grantee::regrole || ' ' || a.privilege_type from pg_class c
+       join pg_attribute t on t.attrelid = c.oid cross join aclexplode(t.attacl) a where c.relnamespace = $1::regnamespace
+       union all
+       select 'usage ' || a.grantee::regrole from pg_namespace n cross join aclexplode(n.nspacl) a
+       where n.oid = $1::regnamespace and a.grantee not in (0, n.nspowner)
        union all
        select 'function ' || p.oid::regprocedure from pg_proc p where p.pronamespace = $1::regnamespace
      ) lines order by line`,

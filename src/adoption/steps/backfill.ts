@@ -56,6 +56,7 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
   const columns = key.map((column) => quoted(column.name))
   const isSame = columns.map((column) => `t.${column} = f.${column}`).join(' and ')
   const organization = organizationOfRow(adopted, table)
+  const known = organizationOfRow(adopted, table, { makes: false })
   const isOpen = hadColumn ? 't.org_id is null' : 't.org_id is distinct from f.org_id'
   return {
     name,
@@ -72,8 +73,8 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
 )
 select (select pg_catalog.count(*)::int from filled) as filled,
   pg_catalog.count(*) filter (where f.org_id is null)::int as unreached from found f`,
-    check: `select pg_catalog.count(*)::float8 as wrong from ${on} t${organization.joins}
-where t.org_id <> ${organization.sql}${isQuarantined ? '' : ' or t.org_id is null'}`,
+    check: `select pg_catalog.count(*)::float8 as wrong from ${on} t${known.joins}
+where t.org_id <> ${known.sql}${isQuarantined ? '' : ' or t.org_id is null'}`,
   }
 }
 

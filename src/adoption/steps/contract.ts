@@ -1,5 +1,6 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import { closeHome } from '../home.js'
 import { fillTrigger } from './expand.js'
 import { observing } from './observe.js'
 import { organizationMaking } from './organizations.js'
@@ -36,6 +37,7 @@ export function contract(adopted: AdoptedSchema): Step {
       ...counting.up,
       ...making.up,
       ...filling.flatMap(({ up }) => up),
+      closeHome(home),
       ...filled.map(
         ({ on, constant }) =>
           `alter table ${on} alter column org_id ${constant === undefined ? 'drop default' : `set default ${literal(constant.id)}`}`,

@@ -1,6 +1,6 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
-import { inHome, quarantineOf } from '../home.js'
+import { closeHome, inHome, quarantineOf } from '../home.js'
 import { organizationMaking, organizationOfRow } from './organizations.js'
 import { bodyOf, type Step } from './step.js'
 
@@ -38,25 +38,6 @@ function addColumn({ on, constant, hadColumn }: AdoptedTable): string[] {
   return [`alter table ${on} add column org_id uuid${fixed}`]
 }
 
-/** Default privileges may have given somebody rights on what was made. */
-const closeHome = (home: string): string =>
-  `do ${bodyOf(`
-declare
-  given record;
-begin
-  for given in
-    select c.oid::regclass as name, a.grantee::regrole as role from pg_class c cross join aclexplode(c.relacl) a
-    where c.relnamespace = ${literal(quoted(home))}::regnamespace and c.relkind in ('r', 'S') and a.grantee not in (0, c.relowner)
-  loop
-    execute format('revoke all on table %s from %s', given.name, given.role);
-  end loop;
-  for given in
-    select c.oid::regclass as name from pg_class c where c.relnamespace = ${literal(quoted(home))}::regnamespace and c.relkind = 'r'
-  loop
-    execute format('revoke all on table %s from public', given.name);
-  end loop;
-end`)}`
-
 // After the triggers of the table itself, which fire in the order of their names.
 export const fillTriggerName = 'zz_tenantry_org_id'
 const moveTriggerName = 'zz_tenantry_org_id_moves'
@@ -82,7 +63,7 @@ begin
     return new;
   end if;
   select ${organization.sql} into tenantry_found from (select new.*) t${organization.joins};
-  -- Such as by a foreign key that cascades: it would not look at the row again.
+  -- A foreign key that cascades does not check the row again, so that setting it back would leave it dangling.
   if tg_op = 'UPDATE' and old.org_id is not null and new.org_id <> old.org_id and tenantry_found <> new.org_id then
     raise exception '%', ${literal(`a row of ${name} cannot move to another organization than its way leads to`)};
   end if;

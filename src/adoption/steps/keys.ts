@@ -21,7 +21,7 @@ interface NewIndex {
   readonly rest: string
 }
 
-/** The keys with the organization in front, and an index for each foreign key that no key serves. */
+/** The keys with the organization in front, and an index for each foreign key with which the primary key does not begin. */
 const lastingIndexes = (table: AdoptedTable): NewIndex[] => [
   ...replacedKeys(table).map(({ name, rest }) => ({ name: besideOf(name), isUnique: true, rest: `(org_id, ${rest}` })),
   ...referenceIndexes(table).map(({ name, columns }) => ({
@@ -31,7 +31,7 @@ const lastingIndexes = (table: AdoptedTable): NewIndex[] => [
   })),
 ]
 
-/** Until rows are asked for within an organization, an index with the organization in front does not find them. */
+/** A statement that does not name `org_id` cannot use an index that begins with it. */
 const passingIndexes = (table: AdoptedTable): NewIndex[] =>
   replacedKeys(table).map(({ name, rest }) => ({
     name: aloneOf(name),
@@ -96,7 +96,7 @@ export const beforeOf = (name: string): string => fitted(`${name}_before`)
 export const buildOldKeys = (table: AdoptedTable): string[] =>
   replacedKeys(table).map(({ name, rest }) => build(table, { name: beforeOf(name), isUnique: true, rest: `(${rest}` }))
 
-/** For each foreign key an index that begins with its columns, unless a key of the table does. */
+/** For each foreign key an index that begins with its columns, unless the primary key does. */
 export function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
   const wanted = new Map(
     table.references

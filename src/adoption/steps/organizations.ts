@@ -19,9 +19,12 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       newId(home),
       makeOrganization(adopted),
       organizationOf(adopted),
+      // They write with the rights of the owner.
+      `revoke execute on function ${inHome(home, 'organization')}(text, uuid, text, text, text) from public`,
+      `revoke execute on function ${inHome(home, 'organization_of')}(text) from public`,
       ...constants.map(({ key }) => `select ${inHome(home, 'organization_of')}(${literal(key)})`),
       ...roots.flatMap((root) => rootTrigger(home, root)),
-      // Before rows ask for theirs: of two writers that make the same one, the second waits for the first.
+      // Before rows ask for theirs, so that two writers do not make the same one and wait for each other.
       ...roots.map(
         ({ on, id, prefix }) =>
           `select pg_catalog.count(${inHome(home, 'organization_of')}(${literal(prefix)} || t.${quoted(id.name)}::text)) from ${on} t`,
@@ -43,13 +46,18 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
   }
 }
 
-/** Joins to row `t`, and with them the id of its organization as a uuid. Makes the organization where it is not there yet. */
-export function organizationOfRow(adopted: AdoptedSchema, { owner }: AdoptedTable): { joins: string; sql: string } {
+/** Joins to row `t`, and with them the id of its organization as a uuid. `makes` says whether one that is not there yet is made. */
+export function organizationOfRow(
+  adopted: AdoptedSchema,
+  { owner }: AdoptedTable,
+  { makes } = { makes: true },
+): { joins: string; sql: string } {
   if (owner === undefined) return { joins: '', sql: 'null::uuid' }
   const { joins, sql: key, id } = owner
   const rootIsUuid = adopted.sources.some((source) => source.isRoot && source.id.type === 'uuid')
   if (id !== undefined && rootIsUuid) return { joins, sql: `(${id})::uuid` }
   const made = `left join platform.organizations made on made.provision_key = (${key})`
+  if (!makes) return { joins: `${joins} ${made}`, sql: 'made.id' }
   return {
     joins: `${joins} ${made}`,
     sql: `coalesce(made.id, ${inHome(adopted.home, 'organization_of')}(${key}))`,
@@ -66,7 +74,7 @@ begin
   return null;
 end`)}`,
   `create trigger ${rootTriggerName} after insert on ${on} for each row execute function ${inHome(home, 'mirror')}()`,
-  // Its rows would belong to another organization.
+  // With another id the rows that refer to it would belong to another organization.
   `create function ${inHome(home, 'keep_id')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
 begin
   raise exception 'the id of a row that is an organization cannot be changed while its tables are adopted';

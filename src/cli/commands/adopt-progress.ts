@@ -14,11 +14,11 @@ export const addBackfill: AddCommand = (program, run) =>
         .usage(
           usageOf(
             'adopt backfill',
-            'Makes the organizations of their rows, and then fills `org_id` in the order of the primary keys. Each batch takes at most a',
-            'fifth of a second and is committed with the key that it ended at: stop it at any moment, and the same command goes on there.',
+            'Fills `org_id` in the order of the primary keys. The size of a batch is chosen so that it takes about a tenth of a second, and',
+            'each is committed with the key that it ended at: stop it at any moment, and the same command goes on there.',
             'It waits while somebody waits for a lock on the table, and while a replica is behind. Triggers on updates stay silent; for',
-            'those the login needs the right `set on parameter session_replication_role`. Ends with 3 while rows are left that no way reaches',
-            'and that your decisions give to nobody.',
+            'those the login needs the right `set on parameter session_replication_role`. Rows that no way reaches are counted; `adopt prove`',
+            'refuses them unless your decisions put them aside.',
           ),
         )
         .option('again', {

@@ -4,6 +4,7 @@ import type { Argv } from 'yargs'
 import type { Observation } from '../../adoption/observations.js'
 import type { StepName } from '../../adoption/plan.js'
 import type { WrittenPlan } from '../../adoption/plan-folder.js'
+import { InvalidInputError } from '../../core/errors.js'
 import type { Session } from '../../database/session.js'
 import { type AddCommand, asOwner, type Context, type GlobalOptions, usageOf } from '../command.js'
 import { withProgress } from '../progress.js'
@@ -14,7 +15,7 @@ const stepTexts: Readonly<Record<StepName, readonly [what: string, sentences: re
   expand: [
     'Adds the column of the organization to every table',
     [
-      'Adds `org_id` to every table, without rewriting one, makes the organizations that your decisions name, and triggers that give',
+      'Adds `org_id` to every table, without rewriting one, makes the organizations, and triggers that give',
       'new rows theirs. Code that knows no organizations goes on as before.',
     ],
     'Then: tenantry adopt backfill',
@@ -48,17 +49,17 @@ const stepTexts: Readonly<Record<StepName, readonly [what: string, sentences: re
   enforce: [
     'Lets only the rows of the bound organization through',
     [
-      'Replaces the policies that report by those that hide: from here on a login of the application sees the rows of the bound',
-      'organization alone, and nobody else but the owner sees any. Refused with 3 while something is found, and while a table was used by',
-      'fewer transactions than --min-transactions.',
+      'Replaces the policies that report by those that hide. A login of the application sees the rows of the bound organization',
+      'alone. Logins outside of tenantry, such as one for reports, see none; the owner, superusers and tenantry_system see all.',
+      'Refused with 3 while something is found, and while a table was used by fewer transactions than --min-transactions.',
     ],
     'Then: tenantry adopt contract',
   ],
   contract: [
     'Removes what only the adoption needed',
     [
-      'Drops the triggers that give new rows their organization, the counters, and the indexes that others replace. From here on whoever',
-      'adds a row says its organization. Rows that were put aside stay where they are.',
+      'Drops the triggers that give new rows their organization, the counters, and the indexes that others replace. From here on a',
+      'new row gets the bound organization, and is refused where none is bound. Rows that were put aside stay where they are.',
     ],
     'The tables are adopted. Then: tenantry adopt definitions',
   ],
@@ -71,7 +72,7 @@ const stepping = <Args extends GlobalOptions>(command: Argv<Args>, name: StepNam
       usageOf(
         `adopt ${name}`,
         ...stepTexts[name][1],
-        'A lock that is not free in time is tried again. After an interruption the same command goes on where it stopped; `adopt down` undoes it.',
+        'A lock that is not free in time is tried again. After an interruption the same command goes on where it stopped.',
       ),
     )
     .option('lock-timeout', {
@@ -148,6 +149,9 @@ export const addObserve: AddCommand = (program, run) =>
         .example('$0 adopt observe --report', 'ends with 3 while something was found'),
     run(async (args, context) => {
       if (args.report !== true && args.reset !== true) return reportStep('observe', args, context)
+      assertDirectory(context, args)
+      if (args.dryRun)
+        throw new InvalidInputError('--dry-run', 'is for taking the step: leave it out with --report and --reset')
       const { readObservations, resetObservations } = await import('../../adoption/observations.js')
       const plan = await readPlanOf(context, args.folder)
       const place = { home: plan.home, tables: plan.tables }

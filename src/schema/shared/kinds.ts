@@ -91,7 +91,7 @@ export const isPartitioned = (table: PgTable): boolean => factsOf(table)?.partit
 /** The columns that identify a row and its owner never change. */
 export const fixedColumns: readonly string[] = ['org_id', 'id', 'user_id', 'created_at']
 
-/** In a table that was there before, columns of other names may mean anything. */
+/** In an adopted table `user_id` and `created_at` may be ordinary columns. */
 export const fixedWhereAdopted: readonly string[] = ['org_id', 'id']
 
 /** The columns, by SQL name, that the application may change where the table is not an exception: none of the primary key. */
