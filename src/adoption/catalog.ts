@@ -230,7 +230,7 @@ const indexes = allOf(
   'i.relname',
 )
 
-/** Bits of the type of a trigger: 4 is INSERT, 8 DELETE, 16 UPDATE. */
+/** Bits of the type of a trigger: 1 is ROW, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE. */
 const triggers = allOf(
   `pg_catalog.jsonb_build_object('name', t.tgname, 'function', t.tgfoid::regproc::text, 'firesOnInsert', t.tgtype & 4 <> 0,
      'firesOnDelete', t.tgtype & 8 <> 0, 'firesOnUpdate', t.tgtype & 16 <> 0, 'isBeforeRow', t.tgtype & 3 = 3,

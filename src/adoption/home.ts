@@ -9,9 +9,10 @@ const longest = 55
 export function fitted(name: string): string {
   if (Buffer.byteLength(name) <= longest) return name
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 8)
-  let start = name
-  while (Buffer.byteLength(start) > longest - digest.length - 1) start = start.slice(0, -1)
-  return `${start}_${digest}`
+  // By characters: half of one would be stored as another.
+  const start = [...name]
+  while (Buffer.byteLength(start.join('')) > longest - digest.length - 1) start.pop()
+  return `${start.join('')}_${digest}`
 }
 
 /** The schema of what the adoption of a schema needs until it is complete. */

@@ -126,7 +126,7 @@ async function clear(folder: string): Promise<void> {
   if (!names.includes(manifestFile))
     throw new InvalidInputError('--folder', `${folder} holds other files than those of a plan: name a new folder`)
   const { files } = await readManifest(folder)
-  const scripts = names.filter((name) => name in files)
+  const scripts = names.filter((name) => Object.hasOwn(files, name))
   for (const name of scripts)
     if (hashOf(await readFile(join(folder, name), 'utf8')) !== files[name])
       throw new InvalidInputError(

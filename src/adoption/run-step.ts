@@ -123,9 +123,11 @@ export async function undoSteps(
     const kept = all === true ? -1 : to === undefined ? lastOf(steps) - 1 : stepNames.indexOf(to)
     const half = steps.find(({ state }) => state === 'half up')?.name
     if (half !== undefined) await beginUndoing(session, plan, half, kept)
-    if (kept < stepNames.indexOf('prove')) await assertMaySilence(session, silencedTables(plan))
-    const swap = stepNames.indexOf('swap')
-    if (kept < swap && steps[swap]?.state === 'applied') await refuseWayBack(session, plan)
+    const isUndone = (name: StepName) =>
+      kept < stepNames.indexOf(name) && steps.some((step) => step.name === name && step.state !== 'pending')
+    if (isUndone('prove')) await assertMaySilence(session, silencedTables(plan))
+    if (steps.some(({ name, state }) => name === 'swap' && state === 'applied') && isUndone('swap'))
+      await refuseWayBack(session, plan)
     return migrateDown(session, [plan.set], {
       ...options,
       ...(all !== undefined && { all }),

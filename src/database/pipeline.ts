@@ -188,7 +188,8 @@ export class Pipeline implements Submittable {
 
   /** Called in the caller's asynchronous context, so that a subscriber finds the caller's span. */
   publishObserved(): void {
-    for (const event of this.observed ?? []) observedChannel.publish(event)
+    if (this.observed === undefined) return
+    for (const event of this.observed) observedChannel.publish(event)
     this.observed = undefined
   }
 
