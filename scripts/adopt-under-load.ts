@@ -11,6 +11,7 @@ import { openSession } from '../src/database/session.js'
 import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase } from '../src/testing/template.js'
 import { migratePlatform } from './migrate-platform.js'
+import { numbersFrom } from './seeded-numbers.js'
 
 const { values: asked } = parseArgs({
   options: {
@@ -81,14 +82,6 @@ insert into schedules select i, i, '* * * * *' from generate_series(1, n) i`,
 const form = forms[asked.form]
 if (form === undefined) throw new Error(`--form must be ${Object.keys(forms).join(' or ')}`)
 
-/** Numbers from 0 to 1, the same for the same seed. */
-function numbersFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}
 const random = numbersFrom(Number(asked.seed))
 
 const root = join(import.meta.dirname, '..')

@@ -12,6 +12,7 @@ import { startTestServer } from '../src/testing/server.js'
 import { createTestDatabase } from '../src/testing/template.js'
 import { recording } from '../test/support/recording-executor.js'
 import { migratePlatform } from './migrate-platform.js'
+import { numbersFrom } from './seeded-numbers.js'
 
 const { values: asked } = parseArgs({
   options: {
@@ -25,15 +26,6 @@ const { values: asked } = parseArgs({
 const organizations = Number(asked.organizations)
 const rowsEach = Math.ceil(Number(asked.rows) / organizations)
 const batch = Number(asked.batch)
-
-/** Numbers from 0 to 1, the same for the same seed. */
-function numbersFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}
 
 const now = new Date()
 const from = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()))

@@ -1,4 +1,3 @@
-import pg from 'pg'
 import { quoted } from '../core/statements/column-plan.js'
 import type { Catalog, CatalogColumn, CatalogKey, CatalogReference, CatalogTable } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
@@ -64,17 +63,14 @@ export interface AdoptedTable {
   readonly wayColumns: readonly string[]
   /** Whether it had `org_id` with the id of the organization before. */
   readonly hadColumn: boolean
+  /** Whether rows may be without an organization until `prove`. */
+  readonly mayLack: boolean
   readonly isQuarantined: boolean
-  readonly references: readonly AdoptedReference[]
+  /** Foreign keys to adopted tables, which get the organization on both sides. */
+  readonly references: readonly CatalogReference[]
   /** Foreign keys that may lead to another organization, and end with the swap. */
   readonly dropped: readonly CatalogReference[]
   readonly uniqueKeys: readonly CatalogKey[]
-}
-
-/** A foreign key to another adopted table, which gets the organization on both sides. */
-export interface AdoptedReference {
-  readonly key: CatalogReference
-  readonly target: string
 }
 
 /** Expects decisions that an analysis has found complete, and the ids of the organizations that they name by a slug. */
@@ -87,7 +83,7 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
     key: constantKey(schema, slug),
     slug,
     name,
-    id: ids.get(slug) ?? '',
+    id: idOf(ids, slug),
   })
   const everything =
     organizations !== undefined && 'constant' in organizations
@@ -95,10 +91,6 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
       : undefined
   const tenants = catalog.tables.filter(({ name }) => decisions.tables[name]?.kind === 'tenant')
   const names = new Set(tenants.map(({ name }) => name))
-  const resolvedSlugs = resolutions(decisions).flatMap((one) => ('constant' in one ? [one.constant] : []))
-  const constants = [...new Set(resolvedSlugs)]
-    .filter((slug) => slug !== everything?.slug)
-    .map((slug) => constantOf(slug))
   return {
     schema,
     home: homeOf(schema),
@@ -108,8 +100,14 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
       .map((table) => ({ on: `${quoted(schema)}.${quoted(table.name)}`, table })),
     withoutUsage: catalog.withoutUsage,
     sources: sourcesOf(catalog, owners, tenants, decisions, root),
-    constants: [...(everything === undefined ? [] : [everything]), ...constants],
+    constants: constantSlugs(decisions).map((slug) => (slug === everything?.slug ? everything : constantOf(slug))),
   }
+}
+
+function idOf(ids: ReadonlyMap<string, string>, slug: string): string {
+  const id = ids.get(slug)
+  if (id === undefined) throw new TypeError(`the organization ${slug} has no id`)
+  return id
 }
 
 /** The slugs of the organizations that the decisions name. */
@@ -134,6 +132,7 @@ function adoptedTable(
   everything: Constant | undefined,
 ): AdoptedTable {
   const { name, primaryKey, foreignKeys, uniqueKeys } = table
+  const had = table.columns.find((column) => column.name === 'org_id')
   const decision = decisions.tables[name]
   const owner = everything === undefined ? owners.resolvedOwnerOf(table, 't') : undefined
   const isAdopted = ({ target }: CatalogReference) => target.schema === decisions.schema && names.has(target.table)
@@ -150,11 +149,10 @@ function adoptedTable(
     constant: everything,
     owner,
     wayColumns: wayColumnsOf(table, decision),
-    hadColumn: table.columns.some((column) => column.name === 'org_id'),
+    hadColumn: had !== undefined,
+    mayLack: had === undefined ? everything === undefined : had.isNullable,
     isQuarantined: decision?.unreached === 'quarantine',
-    references: foreignKeys
-      .filter((key) => isAdopted(key) && !isDropped(key) && !key.columns.includes('org_id'))
-      .map((key) => ({ key, target: key.target.table })),
+    references: foreignKeys.filter((key) => isAdopted(key) && !isDropped(key) && !key.columns.includes('org_id')),
     dropped: foreignKeys.filter((key) => isAdopted(key) && isDropped(key)),
     uniqueKeys: uniqueKeys
       .filter(({ columns }) => !columns.includes('org_id'))
@@ -168,8 +166,7 @@ const columnOf = ({ name, columns }: CatalogTable, column: string): CatalogColum
   return found
 }
 
-/** Columns of which a new value moves a row to another organization. */
-export function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | undefined): string[] {
+function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | undefined): string[] {
   const way = decision?.way
   const resolution = decision?.unreached
   const personal = typeof resolution === 'object' && 'personal' in resolution ? [resolution.personal] : []
@@ -232,8 +229,6 @@ function sourcesOf(
     ...[...new Set(people)].map((table) => source(table, table.primaryKey[0] ?? '', false)),
   ]
 }
-
-export const literal = (text: string): string => pg.escapeLiteral(text)
 
 /** The name of an object of a table that adoption makes. */
 export const nameFor = (table: string, what: string): string => fitted(`${table}_${what}`)

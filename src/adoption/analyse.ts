@@ -7,7 +7,7 @@ import { countCrossing, countDuplicates, countRows, countUnresolved, type TableC
 import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
 import type { Finding } from './findings.js'
 import { assertUnique, Owners } from './owners.js'
-import { propose } from './proposals.js'
+import { propose, type Proposals } from './proposals.js'
 import { type Reader, readOnly } from './read-only.js'
 import { polymorphicPairs, proposedOrganizations, rootOf } from './ways.js'
 
@@ -25,6 +25,9 @@ export interface FoundTable extends Partial<TableCounts> {
 export interface Analysis {
   /** As they were given. What is proposed is not among them, so that it may be another the next time. */
   readonly decisions: Decisions
+  /** The same, with what is proposed where nobody has decided otherwise. */
+  readonly decided: Decisions
+  readonly catalog: Catalog
   readonly found: {
     readonly organizations: Organizations | null
     readonly tables: Readonly<Record<string, FoundTable>>
@@ -52,21 +55,34 @@ export async function analyse(
     )
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   if (catalog.tables.length === 0) throw new InvalidInputError('--schema', `there are no tables in ${schema}`)
-  return { decisions: given, found: await find(readOnly(session), catalog, given, onProgress) }
+  const organizations = given.organizations ?? proposedOrganizations(catalog) ?? null
+  if (organizations === null) {
+    const found = { organizations, tables: {}, findings: [undecidedOrganizations] }
+    return { decisions: given, decided: given, catalog, found }
+  }
+  assertRoot(catalog, organizations)
+  const reader = readOnly(session)
+  const { tables, ways } = await propose(reader, catalog, organizations, given.tables)
+  const decided = { ...given, organizations, tables }
+  const found = await find(reader, catalog, { given, decided, organizations, ways }, onProgress)
+  return { decisions: given, decided, catalog, found }
+}
+
+/** What was given, and the same with what is proposed. */
+interface Decided extends Pick<Proposals, 'ways'> {
+  readonly given: Decisions
+  readonly decided: Decisions
+  readonly organizations: Organizations
 }
 
 async function find(
   session: Reader,
   catalog: Catalog,
-  given: Decisions,
+  { given, decided, organizations, ways }: Decided,
   onProgress: Progress,
 ): Promise<Analysis['found']> {
-  const organizations = given.organizations ?? proposedOrganizations(catalog) ?? null
-  if (organizations === null) return { organizations, tables: {}, findings: [undecidedOrganizations] }
-  assertRoot(catalog, organizations)
-  const { tables, ways } = await propose(session, catalog, organizations, given.tables)
-  const decisions: Decisions = { ...given, organizations, tables }
-  const owners = new Owners(catalog, decisions)
+  const { tables } = decided
+  const owners = new Owners(catalog, decided)
   const found = Object.create(null) as Record<string, FoundTable>
   const findings: Finding[] = unknownTables(catalog, given)
   for (const [done, table] of catalog.tables.entries()) {
@@ -94,7 +110,7 @@ async function find(
       findings.push(unreadable(table, error))
     }
   }
-  return { organizations, tables: found, findings: [...findings, ...catalogFindings(catalog, decisions)] }
+  return { organizations, tables: found, findings: [...findings, ...catalogFindings(catalog, decided)] }
 }
 
 const undecidedOrganizations: Finding = {

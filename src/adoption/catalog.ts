@@ -76,6 +76,8 @@ export interface CatalogReference {
   readonly target: { readonly schema: string; readonly table: string; readonly columns: readonly string[] }
   readonly onDelete: string
   readonly onUpdate: string
+  /** As the server prints it, such as `FOREIGN KEY (task_id) REFERENCES public.tasks(id)`. */
+  readonly definition: string
   /** The columns that `set null` or `set default` empties. Empty where it is all of them. */
   readonly emptied: readonly string[]
   readonly isFull: boolean
@@ -184,7 +186,7 @@ const action = (code: string) =>
 const foreignKeys = allOf(
   `pg_catalog.jsonb_build_object('name', f.conname, 'columns', ${namesOf('f.conkey')},
      'onDelete', ${action('f.confdeltype')}, 'onUpdate', ${action('f.confupdtype')}, 'emptied', ${namesOf('f.confdelsetcols')},
-     'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'deferral', ${deferral('f')},
+     'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
        join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)))`,

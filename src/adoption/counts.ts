@@ -1,8 +1,8 @@
-import pg from 'pg'
 import { quoted } from '../core/statements/column-plan.js'
 import type { CatalogReference, CatalogTable } from './catalog.js'
 import { matches, type Owner, type Owners } from './owners.js'
 import type { Reader } from './read-only.js'
+import { literal } from './sql.js'
 
 /** How many rows, and the primary keys of at most twenty of them. */
 export interface Rows {
@@ -29,7 +29,7 @@ const keyOf = ({ primaryKey }: CatalogTable, alias: string) =>
   primaryKey.length === 0
     ? `${alias}.ctid::text`
     : // As text: a number beyond 2^53 would lose its last digits.
-      `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `${pg.escapeLiteral(name)}, ${alias}.${quoted(name)}::text`).join(', ')})`
+      `pg_catalog.jsonb_build_object(${primaryKey.map((name) => `${literal(name)}, ${alias}.${quoted(name)}::text`).join(', ')})`
 
 export async function countRows(session: Reader, owners: Owners, table: CatalogTable): Promise<TableCounts> {
   const owner = owners.ownerOf(table, 't')

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import pg from 'pg'
 import { quoted } from '../core/statements/column-plan.js'
-import { bodyOf } from './steps/step.js'
+import { bodyOf, literal } from './sql.js'
 
 const longest = 55
 
@@ -10,7 +9,7 @@ export function fitted(name: string): string {
   if (Buffer.byteLength(name) <= longest) return name
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 8)
   // By characters: half of one would be stored as another.
-  const start = [...name]
+  const start = Array.from(name)
   while (Buffer.byteLength(start.join('')) > longest - digest.length - 1) start.pop()
   return `${start.join('')}_${digest}`
 }
@@ -33,11 +32,11 @@ begin
   for given in
     select format('table %s', c.oid::regclass) as name, case a.grantee when 0 then 'public' else a.grantee::regrole::text end as role
     from pg_class c cross join aclexplode(c.relacl) a
-    where c.relnamespace = ${pg.escapeLiteral(quoted(home))}::regnamespace and c.relkind in ('r', 'S') and a.grantee <> c.relowner
+    where c.relnamespace = ${literal(quoted(home))}::regnamespace and c.relkind in ('r', 'S') and a.grantee <> c.relowner
     union
     select format('schema %I', n.nspname), case a.grantee when 0 then 'public' else a.grantee::regrole::text end
     from pg_namespace n cross join aclexplode(n.nspacl) a
-    where n.oid = ${pg.escapeLiteral(quoted(home))}::regnamespace and a.grantee <> n.nspowner
+    where n.oid = ${literal(quoted(home))}::regnamespace and a.grantee <> n.nspowner
   loop
     execute format('revoke all on %s from %s', given.name, given.role);
   end loop;

@@ -1,7 +1,9 @@
-import pg from 'pg'
 import { MigrationError } from '../core/errors.js'
+import { quoted } from '../core/statements/column-plan.js'
 import type { Session } from '../database/session.js'
 import type { Finding } from './findings.js'
+import { literal } from './sql.js'
+import { counters } from './steps/observe.js'
 
 /** The tables that `observe` observes, and the schema that counts. */
 export interface ObservedPlace {
@@ -18,13 +20,11 @@ export interface Observation {
   readonly since: Date
 }
 
-const { escapeIdentifier: identifier, escapeLiteral: literal } = pg
-
 /** One observation for each of the tables, in their order. Read-only transactions are not counted. */
 export async function readObservations(session: Session, { home, tables }: ObservedPlace): Promise<Observation[]> {
   const names = tables.map(({ name }) => name)
   const count = (counter: string) =>
-    `coalesce(pg_catalog.pg_sequence_last_value((${literal(`${identifier(home)}.${counter}_`)} || t.number)::pg_catalog.regclass), 0)::float8`
+    `coalesce(pg_catalog.pg_sequence_last_value((${literal(`${quoted(home)}.${counter}_`)} || t.number)::pg_catalog.regclass), 0)::float8`
   const found = await session.query<Observation>(
     `select t.name as table, ${count('seen')} as transactions, ${count('unbound')} as unbound, ${count('another')} as another, t.since
      from ${await observedTables(session, home)} t where t.name = any ($1::text[]) order by t.number`,
@@ -43,12 +43,12 @@ export async function readObservationsIfAny(session: Session, place: ObservedPla
 /** Counts from zero again, as after the code was mended. */
 export async function resetObservations(session: Session, { home, tables }: ObservedPlace): Promise<void> {
   const reset = (counter: string) =>
-    `pg_catalog.setval((${literal(`${identifier(home)}.${counter}_`)} || number)::pg_catalog.regclass, 1, false)`
+    `pg_catalog.setval((${literal(`${quoted(home)}.${counter}_`)} || number)::pg_catalog.regclass, 1, false)`
   await session.query(
     `with tables as (
        update ${await observedTables(session, home)} set since = pg_catalog.clock_timestamp() where name = any ($1::text[]) returning number
      )
-     select ${['seen', 'unbound', 'another'].map(reset).join(', ')} from tables`,
+     select ${counters.map(reset).join(', ')} from tables`,
     [tables.map(({ name }) => name)],
   )
 }
@@ -90,7 +90,7 @@ async function observedTables(session: Session, home: string): Promise<string> {
   return tablesIn(home)
 }
 
-const tablesIn = (home: string) => `${identifier(home)}.observed_tables`
+const tablesIn = (home: string) => `${quoted(home)}.observed_tables`
 
 async function isObserved(session: Session, home: string): Promise<boolean> {
   const [found] = await session.query<{ exists: boolean }>('select pg_catalog.to_regclass($1) is not null as exists', [

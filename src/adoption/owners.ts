@@ -1,9 +1,9 @@
-import pg from 'pg'
 import { InvalidInputError } from '../core/errors.js'
 import { quoted } from '../core/statements/column-plan.js'
 import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
 import type { Decisions, Way } from './decisions.js'
 import { type Root, rootOf } from './ways.js'
+import { literal } from './sql.js'
 
 /** How a query over a table tells the organization of each row: by a text that is a key of `rowKey` or `constantKey`. */
 export interface Owner {
@@ -59,7 +59,7 @@ export class Owners {
     if ('constant' in resolution)
       return {
         ...owner,
-        sql: `coalesce(${owner.sql}, ${pg.escapeLiteral(constantKey(this.catalog.schema, resolution.constant))})`,
+        sql: `coalesce(${owner.sql}, ${literal(constantKey(this.catalog.schema, resolution.constant))})`,
         id: undefined,
       }
     const people = this.peopleOf(table)
@@ -199,7 +199,7 @@ export class Owners {
       const parent = this.alias()
       const owner = this.resolvedOwnerOf(target, parent, seen)
       const same = equal(`${parent}.${quoted(key)}`, typeOf(target, key), `${alias}.${quoted(id)}`, typeOf(table, id))
-      const on = `${alias}.${quoted(type)}::text = ${pg.escapeLiteral(word)} and ${same}`
+      const on = `${alias}.${quoted(type)}::text = ${literal(word)} and ${same}`
       return owner && { ...owner, joins: ` left join ${this.from(name, parent)} on ${on}${owner.joins}` }
     })
     const known = owners.filter((owner) => owner !== undefined)
@@ -213,7 +213,7 @@ export class Owners {
   }
 
   private keyOf(table: string, column: string, id: string): string {
-    return `${pg.escapeLiteral(rowKey(this.catalog.schema, table, column))} || ${id}`
+    return `${literal(rowKey(this.catalog.schema, table, column))} || ${id}`
   }
 
   private alias(): string {
@@ -244,7 +244,7 @@ function equal(left: string, leftType: string, right: string, rightType: string)
 }
 
 const readAs = (value: string, pattern: string, type: string): string =>
-  `case when ${value} operator(pg_catalog.~) ${pg.escapeLiteral(pattern)} then ${value}::text::${type} end`
+  `case when ${value} operator(pg_catalog.~) ${literal(pattern)} then ${value}::text::${type} end`
 
 /** What joins the rows of a table with those that they refer to. */
 export const matches = ({ columns, target }: CatalogReference, from: string, to: string): string =>

@@ -42,6 +42,7 @@ const manifest = z.strictObject({
       check: z.string().nullable(),
     }),
   ),
+  droppedIndexes: texts,
 })
 
 /** A plan that was written into a folder. */
@@ -51,13 +52,13 @@ export interface WrittenPlan {
   /** The tables that have rows of organizations. */
   readonly tables: readonly PlannedTable[]
   readonly backfill: readonly BackfillEntry[]
+  readonly droppedIndexes: readonly string[]
   readonly set: MigrationSet
 }
 
 const manifestFile = 'adoption.json'
-const tagOf = (name: StepName) => `${String(stepNames.indexOf(name)).padStart(4, '0')}_${name}`
-
-export const tagsOf: ReadonlyMap<StepName, string> = new Map(stepNames.map((name) => [name, tagOf(name)]))
+/** The name of the files of a step. */
+export const tagOf = (name: StepName): string => `${String(stepNames.indexOf(name)).padStart(4, '0')}_${name}`
 
 /** The steps are applied as migrations of their own: each with its way back, and recorded apart from all others. */
 export const adoptionSet = (schema: string, folder: string): MigrationSet => ({
@@ -71,7 +72,7 @@ export const adoptionSet = (schema: string, folder: string): MigrationSet => ({
 /** Writes the files of a plan, and returns their names. Those of an earlier plan are replaced. */
 export async function writePlan(
   folder: string,
-  { schema, home, tables, steps, backfill }: Plan,
+  { schema, home, tables, steps, backfill, droppedIndexes }: Plan,
   now = Date.now(),
 ): Promise<string[]> {
   await clear(folder)
@@ -97,6 +98,7 @@ export async function writePlan(
           untilEnforce: [...table.untilEnforce],
         })),
         backfill: [...backfill],
+        droppedIndexes: [...droppedIndexes],
       } satisfies z.input<typeof manifest>),
     ],
     [
@@ -140,8 +142,8 @@ async function clear(folder: string): Promise<void> {
 export async function readPlan(folder: string): Promise<WrittenPlan> {
   if (!existsSync(join(folder, manifestFile)))
     throw new InvalidInputError('--folder', `${folder} has no ${manifestFile}: run tenantry adopt plan first`)
-  const { schema, home, tables, backfill } = await readManifest(folder)
-  return { schema, home, tables, backfill, set: adoptionSet(schema, folder) }
+  const { files: _, version: __, ...written } = await readManifest(folder)
+  return { ...written, set: adoptionSet(written.schema, folder) }
 }
 
 async function readManifest(folder: string): Promise<z.output<typeof manifest>> {

@@ -2,18 +2,15 @@ import { MigrationError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import { quoted } from '../core/statements/column-plan.js'
 import type { Session } from '../database/session.js'
-import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-schema.js'
 import { breakpoint } from '../migrations/script.js'
-import { analyse, type Analysis } from './analyse.js'
-import { readCatalog } from './catalog.js'
+import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-schema.js'
+import { analyse } from './analyse.js'
 import type { Decisions } from './decisions.js'
 import { type PlannedTable, plannedTable } from './drift.js'
-import { homeOf } from './home.js'
 import { constantKey } from './owners.js'
-import { readOnly } from './read-only.js'
-import { refusals, takenNames } from './refusals.js'
+import { refusals } from './refusals.js'
 import { type BackfillEntry, backfillEntries } from './steps/backfill.js'
-import { contract } from './steps/contract.js'
+import { contract, droppedIndexes } from './steps/contract.js'
 import { enforce } from './steps/enforce.js'
 import { expand } from './steps/expand.js'
 import { grants } from './steps/grants.js'
@@ -33,6 +30,8 @@ export interface Plan {
   readonly tables: readonly PlannedTable[]
   readonly steps: Readonly<Record<StepName, Step>>
   readonly backfill: readonly BackfillEntry[]
+  /** The indexes that end with `contract`. */
+  readonly droppedIndexes: readonly string[]
 }
 
 const writers: Readonly<Record<StepName, (adopted: AdoptedSchema) => Step>> = {
@@ -57,37 +56,28 @@ export async function plan(
 ): Promise<Plan> {
   const { schema } = given
   await assertMigrated(session)
-  const { found } = await analyse(session, schema, given, onProgress)
+  const { found, decided, catalog } = await analyse(session, schema, given, onProgress)
   refuse(found.findings.filter(({ needs }) => needs !== 'attention').map(({ message }) => message))
-  const decisions = decided(given, found)
-  const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
-  refuse(refusals(catalog, decisions))
-  const adopted = adoptedSchema(catalog, decisions, await idsOf(session, schema, constantSlugs(decisions)))
-  refuse([...takenNames(catalog, adopted), ...(await takenExternalIds(session, adopted))])
+  const adopted = adoptedSchema(catalog, decided, await idsOf(session, schema, constantSlugs(decided)))
+  refuse(refusals(catalog, decided, adopted))
+  refuse(await takenExternalIds(session, adopted))
   if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
   if (Object.values(steps).some(({ up, down }) => [...up, ...down].some((text) => text.includes(breakpoint))))
     refuse([`a name or a definition contains "${breakpoint}", which separates the statements of a file: change it`])
   return {
     schema,
-    home: homeOf(schema),
+    home: adopted.home,
     tables: adopted.tables.map(plannedTable),
     steps,
     backfill: backfillEntries(adopted),
+    droppedIndexes: droppedIndexes(adopted),
   }
 }
 
 function refuse(reasons: readonly string[]): void {
   if (reasons.length > 0)
     throw new MigrationError(['There is no plan yet:', ...reasons.map((one) => `- ${one}`)].join('\n'))
-}
-
-/** What is proposed counts as decided where nobody has decided otherwise. */
-function decided(given: Decisions, { organizations, tables }: Analysis['found']): Decisions {
-  const all = Object.create(null) as Record<string, Decisions['tables'][string]>
-  for (const [name, { kind, way }] of Object.entries(tables))
-    if (kind !== undefined) all[name] = given.tables[name] ?? { kind, ...(way !== undefined && { way }) }
-  return { ...given, organizations, tables: all }
 }
 
 /** An external id of another customer may equal an id of this table. */

@@ -3,12 +3,10 @@ import type { AdoptedSchema } from './adopted-schema.js'
 import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
 import { fillTriggerName } from './steps/expand.js'
-import { wayColumnsOf } from './adopted-schema.js'
-import { rootOf } from './ways.js'
 import { constraintNames, relationNames } from './steps/keys.js'
 
 /** Names that the new keys and indexes are to get, and that something else has. An index of another kind would be taken for ours. */
-export function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
+function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
   const taken = new Set(catalog.relations)
   const refused = (table: string, name: string) =>
     `${name} has a name that a new key or index of ${table} is to get: rename it`
@@ -30,24 +28,22 @@ export function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
 }
 
 /** Why the plan of a schema cannot be written yet, each in a sentence that says what to do. */
-export function refusals(catalog: Catalog, { organizations, tables }: Decisions): string[] {
-  const tenants = catalog.tables.filter(({ name }) => tables[name]?.kind === 'tenant')
+export function refusals(catalog: Catalog, { tables }: Decisions, adopted: AdoptedSchema): string[] {
+  const tenants = adopted.tables.map(({ table }) => table)
   const names = new Set(tenants.map(({ name }) => name))
-  const sources = [...rootsOf(catalog, organizations), ...tenants.flatMap((table) => peopleOf(catalog, table, tables))]
-  const granted = catalog.tables.filter(({ name }) => ['tenant', 'shared'].includes(tables[name]?.kind ?? ''))
   return [
-    ...granted
-      .filter(({ isGranted }) => isGranted)
+    ...[...adopted.tables, ...adopted.shared]
+      .filter(({ table: { isGranted } }) => isGranted)
       .map(
-        ({ name }) =>
+        ({ table: { name } }) =>
           `tenantry_app or tenantry_system have rights on ${name} already: revoke them, the step observe grants those that are needed`,
       ),
-    ...sources.flatMap(([table, column]) => idRefusals(table, column)),
-    ...tenants.flatMap((table) => [
+    ...adopted.sources.flatMap(({ table, id }) => idRefusals(table, id.name)),
+    ...adopted.tables.flatMap(({ table, wayColumns }) => [
       ...refusalsOf(table, tables[table.name]),
       ...keyRefusals(table),
       ...triggerRefusals(table),
-      ...wayColumnsOf(table, tables[table.name]).flatMap((column) => idRefusals(table, column)),
+      ...wayColumns.flatMap((column) => idRefusals(table, column)),
       ...table.referrers
         .filter((referrer) => referrer.schema !== catalog.schema || !names.has(referrer.table))
         .map(
@@ -59,23 +55,8 @@ export function refusals(catalog: Catalog, { organizations, tables }: Decisions)
         .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
         .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
     ]),
+    ...takenNames(catalog, adopted),
   ]
-}
-
-type Column = readonly [table: CatalogTable, column: string]
-
-function rootsOf(catalog: Catalog, organizations: Decisions['organizations']): Column[] {
-  const root = organizations === null ? undefined : rootOf(organizations)
-  const table = catalog.tables.find(({ name }) => name === root?.table)
-  return table === undefined || root === undefined ? [] : [[table, root.id]]
-}
-
-function peopleOf(catalog: Catalog, table: CatalogTable, tables: Decisions['tables']): Column[] {
-  const resolution = tables[table.name]?.unreached
-  if (typeof resolution !== 'object' || !('personal' in resolution)) return []
-  const key = table.foreignKeys.find(({ columns }) => columns.join() === resolution.personal)
-  const people = catalog.tables.find(({ name }) => name === key?.target.table)
-  return people === undefined ? [] : [[people, people.primaryKey[0] ?? '']]
 }
 
 // Their text is the same in every session, and no function of the schema writes it.

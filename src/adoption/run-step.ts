@@ -13,7 +13,7 @@ import { readCatalog } from './catalog.js'
 import { driftOf } from './drift.js'
 import { type StepName, stepNames } from './plan.js'
 import { readOnly } from './read-only.js'
-import { tagsOf, type WrittenPlan } from './plan-folder.js'
+import { tagOf, type WrittenPlan } from './plan-folder.js'
 
 export interface AdoptionStatus {
   readonly steps: readonly {
@@ -50,7 +50,7 @@ export async function takeStep(
     if (name === 'enforce' || name === 'contract') await assertWays(session, plan)
   }
   try {
-    return await migrateUp(session, [plan.set], { ...options, to: tagsOf.get(name) ?? name })
+    return await migrateUp(session, [plan.set], { ...options, to: tagOf(name) })
   } catch (error) {
     if (!(error instanceof MigrationError) || error instanceof LockNotFree) throw error
     throw new MigrationError(
@@ -131,7 +131,7 @@ export async function undoSteps(
     return migrateDown(session, [plan.set], {
       ...options,
       ...(all !== undefined && { all }),
-      ...(to !== undefined && { to: tagsOf.get(to) ?? to }),
+      ...(to !== undefined && { to: tagOf(to) }),
     })
   })
 }
@@ -160,7 +160,7 @@ async function beginUndoing(direct: Session, plan: WrittenPlan, name: StepName, 
 }
 
 async function migrationOf({ set }: WrittenPlan, name: StepName): Promise<Migration> {
-  const found = (await readFolder(set.folder)).find(({ tag }) => tag === tagsOf.get(name))
+  const found = (await readFolder(set.folder)).find(({ tag }) => tag === tagOf(name))
   if (found === undefined) throw new MigrationError(`${set.folder} has no files of ${name}`)
   return found
 }
@@ -215,7 +215,7 @@ export async function statusOf(session: Session, plan: WrittenPlan): Promise<Ado
   const faults = status?.faults ?? []
   if (faults.length > 0) throw new MigrationError(faults.join('\n'))
   const steps = stepNames.map((name) => {
-    const found = status?.migrations.find(({ tag }) => tag === tagsOf.get(name))
+    const found = status?.migrations.find(({ tag }) => tag === tagOf(name))
     return { name, state: found?.state ?? ('pending' as const) }
   })
   const own = withContext(session, 'the progress of the backfill')

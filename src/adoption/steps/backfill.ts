@@ -1,8 +1,9 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, literal, type Source } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, type Source } from '../adopted-schema.js'
 import type { CatalogColumn } from '../catalog.js'
 import { inHome } from '../home.js'
 import { organizationOfRow } from './organizations.js'
+import { literal } from '../sql.js'
 
 /** How one table is filled, or its rows made organizations. */
 export interface BackfillEntry {
@@ -32,11 +33,8 @@ export interface BackfillEntry {
 /** Organizations first, so that every row finds its own. */
 export const backfillEntries = (adopted: AdoptedSchema): BackfillEntry[] => [
   ...adopted.sources.filter(({ isRoot }) => isRoot).map((root) => mirrorEntry(adopted, root)),
-  ...adopted.tables.filter(isToFill).map((table) => fillEntry(adopted, table)),
+  ...adopted.tables.filter(({ mayLack }) => mayLack).map((table) => fillEntry(adopted, table)),
 ]
-
-const isToFill = ({ owner, hadColumn, table }: AdoptedTable): boolean =>
-  owner !== undefined && !(hadColumn && table.columns.some(({ name, isNullable }) => name === 'org_id' && !isNullable))
 
 const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id, prefix }: Source): BackfillEntry => ({
   name: `organizations of ${table.name}`,

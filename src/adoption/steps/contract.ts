@@ -1,11 +1,12 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import { closeHome } from '../home.js'
 import { fillTrigger } from './expand.js'
 import { observing } from './observe.js'
 import { organizationMaking } from './organizations.js'
 import { buildPassingIndexes, dropIndex, passingNames, referenceIndexes } from './keys.js'
 import type { Step } from './step.js'
+import { literal } from '../sql.js'
 
 /** Takes away what only the time of the adoption needed. From here on a new row belongs to the bound organization. */
 export function contract(adopted: AdoptedSchema): Step {
@@ -24,9 +25,7 @@ export function contract(adopted: AdoptedSchema): Step {
       ...making.down,
       ...counting.down,
       ...(keepsHome ? [] : [`drop schema ${quoted(home)}`]),
-      ...[...replaced.map(({ name }) => name), ...tables.flatMap(passingNames)].map((name) =>
-        dropIndex(adopted.schema, name),
-      ),
+      ...droppedIndexes(adopted).map((name) => dropIndex(adopted.schema, name)),
     ],
     down: [
       ...tables.flatMap(buildPassingIndexes),
@@ -45,6 +44,12 @@ export function contract(adopted: AdoptedSchema): Step {
     ],
   }
 }
+
+/** The indexes that end with this step. */
+export const droppedIndexes = ({ tables }: AdoptedSchema): string[] => [
+  ...tables.flatMap(replacedIndexes).map(({ name }) => name),
+  ...tables.flatMap(passingNames),
+]
 
 /** Indexes of foreign keys in whose place there are some with the organization in front. */
 function replacedIndexes(table: AdoptedTable) {

@@ -1,8 +1,9 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import { closeHome, inHome, quarantineOf } from '../home.js'
 import { organizationMaking, organizationOfRow } from './organizations.js'
-import { bodyOf, type Step } from './step.js'
+import type { Step } from './step.js'
+import { bodyOf, literal } from '../sql.js'
 
 /** Adds `org_id` to every table, without rewriting one, and sees to it that new rows have it. */
 export function expand(adopted: AdoptedSchema): Step {

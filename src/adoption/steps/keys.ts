@@ -1,5 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedReference, type AdoptedSchema, type AdoptedTable, nameFor } from '../adopted-schema.js'
+import { type AdoptedTable, nameFor } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
 import { fitted } from '../home.js'
 
@@ -72,7 +72,7 @@ export const relationNames = (table: AdoptedTable): string[] => [
 export const constraintNames = (table: AdoptedTable): string[] => [
   organizationKeyOf(table),
   setCheckOf(table),
-  ...table.references.flatMap(({ key }) => [besideOf(key.name), beforeOf(key.name)]),
+  ...table.references.flatMap(({ name }) => [besideOf(name), beforeOf(name)]),
   ...table.dropped.map(({ name }) => beforeOf(name)),
 ]
 
@@ -100,7 +100,7 @@ export const buildOldKeys = (table: AdoptedTable): string[] =>
 export function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
   const wanted = new Map(
     table.references
-      .map(({ key }) => key.columns)
+      .map(({ columns }) => columns)
       .filter((columns) => !startsWith(namesOf(table), columns))
       .map((columns) => [columns.join(), columns]),
   )
@@ -118,23 +118,19 @@ const startsWith = (key: readonly string[], columns: readonly string[]) =>
   columns.every((column) => key.slice(0, columns.length).includes(column))
 
 /** A child whose organization is another than that of its parent is found here. */
-export function proveReference(
-  adopted: AdoptedSchema,
-  table: AdoptedTable,
-  { key, target }: AdoptedReference,
-): string[] {
+export function proveReference(table: AdoptedTable, key: CatalogReference): string[] {
   const name = quoted(besideOf(key.name))
-  const parent = `${quoted(adopted.schema)}.${quoted(target)}`
+  const { schema, table: parent, columns } = key.target
   return [
-    `alter table ${table.on} add constraint ${name} foreign key (${organizationFirst(key.columns)}) references ${parent} (${organizationFirst(
-      key.target.columns,
+    `alter table ${table.on} add constraint ${name} foreign key (${organizationFirst(key.columns)}) references ${quoted(schema)}.${quoted(parent)} (${organizationFirst(
+      columns,
     )})${actionsOf(key)} not valid`,
     `alter table ${table.on} validate constraint ${name}`,
   ]
 }
 
 /** What becomes of the row when its parent is changed or deleted, as before: the organization is never emptied. */
-export function actionsOf({ columns, onDelete, onUpdate, emptied, deferral }: CatalogReference): string {
+function actionsOf({ columns, onDelete, onUpdate, emptied, deferral }: CatalogReference): string {
   const empties = onDelete.startsWith('set')
   const emptying = empties ? ` (${(emptied.length === 0 ? columns : emptied).map(quoted).join(', ')})` : ''
   const updating = onUpdate === 'no action' ? '' : ` on update ${onUpdate}`

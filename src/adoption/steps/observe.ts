@@ -1,6 +1,7 @@
-import pg from 'pg'
+import { quoted } from '../../core/statements/column-plan.js'
 import type { observedStates } from '../../core/observed-warnings.js'
 import type { Step } from './step.js'
+import { literal } from '../sql.js'
 
 /** The tables that are observed, and the schema for everything that the adoption needs for a time. */
 export interface Observed {
@@ -9,9 +10,8 @@ export interface Observed {
   readonly tables: readonly { readonly name: string }[]
 }
 
-const { escapeIdentifier: identifier, escapeLiteral: literal } = pg
-
-const counters = ['seen', 'unbound', 'another'] as const
+/** What is counted for each table. */
+export const counters = ['seen', 'unbound', 'another'] as const
 
 /**
  * The statements that report each use of a row outside of its organization, and those that end this. No row is hidden at any time. Each
@@ -21,7 +21,7 @@ export function observe(observed: Observed): Step {
   const counting = observing(observed)
   const tables = numbered(observed)
   return {
-    up: [...counting.up, ...tables.map(({ number, table }) => enter(identifier(observed.home), number, table))],
+    up: [...counting.up, ...tables.map(({ number, table }) => enter(quoted(observed.home), number, table))],
     down: [...tables.map(({ table }) => leave(table)).reverse(), ...counting.down],
   }
 }
@@ -29,20 +29,20 @@ export function observe(observed: Observed): Step {
 /** The policy that `observe` made of a table, where row security is on in any case. */
 export function observingPolicy(observed: Observed, place: number, form: 'permissive' | 'restrictive'): string {
   const { number = 0, table = '' } = numbered(observed)[place] ?? {}
-  return policy(identifier(observed.home), number, table, form)
+  return policy(quoted(observed.home), number, table, form)
 }
 
 const numbered = ({ schema, tables }: Observed) =>
   tables.map(({ name }, index) => ({
     number: index + 1,
     name: literal(name),
-    table: `${identifier(schema)}.${identifier(name)}`,
+    table: `${quoted(schema)}.${quoted(name)}`,
   }))
 
 /** What the policies call and count with. */
 export function observing(observed: Observed): Step {
   const { home, schema, tables } = observed
-  const at = identifier(home)
+  const at = quoted(home)
   const all = numbered(observed)
   const sequences = all.flatMap(({ number }) => counters.map((counter) => `${at}.${counter}_${number}`))
   return {

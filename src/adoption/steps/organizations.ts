@@ -1,8 +1,9 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { builtInRoles } from '../../schema/built-in-roles.js'
-import { type AdoptedSchema, type AdoptedTable, literal, type Source } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, type Source } from '../adopted-schema.js'
 import { inHome } from '../home.js'
-import { bodyOf, type Step } from './step.js'
+import type { Step } from './step.js'
+import { bodyOf, literal } from '../sql.js'
 
 /** Functions run with the rights of the owner, because the application may not write organizations. */
 const definer = 'security definer set search_path = pg_catalog, pg_temp'

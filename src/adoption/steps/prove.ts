@@ -1,5 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import { inHome, quarantineOf } from '../home.js'
 import { matches } from '../owners.js'
 import {
@@ -12,7 +12,8 @@ import {
   relationNames,
   setCheckOf,
 } from './keys.js'
-import { bodyOf, type Step } from './step.js'
+import type { Step } from './step.js'
+import { bodyOf, literal } from '../sql.js'
 
 /**
  * Proves that every row has an organization, that it is there, and that every child has that of its parent. The keys that the swap needs
@@ -26,33 +27,29 @@ export function prove(adopted: AdoptedSchema): Step {
       refuseTakenNames(adopted),
       // From here on no row without an organization is added.
       ...tables
-        .filter(isToProve)
+        .filter(({ mayLack }) => mayLack)
         .map(
           (table) =>
             `alter table ${table.on} add constraint ${quoted(setCheckOf(table))} check (org_id is not null) not valid`,
         ),
       ...moveToQuarantine(adopted),
-      ...tables.filter(isToProve).flatMap(proveNotNull),
+      ...tables.filter(({ mayLack }) => mayLack).flatMap(proveNotNull),
       ...tables.flatMap(buildIndexes),
       ...tables.flatMap(proveOrganization),
-      ...tables.flatMap((table) => table.references.flatMap((reference) => proveReference(adopted, table, reference))),
+      ...tables.flatMap((table) => table.references.flatMap((key) => proveReference(table, key))),
     ],
     down: [
       ...tables.flatMap(({ on, references }) =>
-        references.map(({ key }) => `alter table ${on} drop constraint if exists ${quoted(besideOf(key.name))}`),
+        references.map(({ name }) => `alter table ${on} drop constraint if exists ${quoted(besideOf(name))}`),
       ),
       ...tables.map((table) => `alter table ${table.on} drop constraint if exists ${quoted(organizationKeyOf(table))}`),
       ...tables.map((table) => `alter table ${table.on} drop constraint if exists ${quoted(setCheckOf(table))}`),
       ...tables.flatMap(newNames).map((name) => dropIndex(adopted.schema, name)),
-      ...tables.filter(isToProve).map(({ on }) => `alter table ${on} alter column org_id drop not null`),
+      ...tables.filter(({ mayLack }) => mayLack).map(({ on }) => `alter table ${on} alter column org_id drop not null`),
       ...moveBack(adopted),
     ],
   }
 }
-
-/** Whether `org_id` may be null before. */
-const isToProve = ({ constant, hadColumn, table }: AdoptedTable): boolean =>
-  hadColumn ? table.columns.some(({ name, isNullable }) => name === 'org_id' && isNullable) : constant === undefined
 
 /** NOT NULL alone would read the whole table under a lock that stops everybody. A checked constraint tells it that there is nothing to find. */
 const proveNotNull = (table: AdoptedTable): string[] => [
@@ -95,7 +92,7 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
   if (moved.length === 0) return []
   const referring = moved.flatMap((parent) =>
     tables.flatMap((child) =>
-      [...child.references.map(({ key }) => key), ...child.dropped]
+      [...child.references, ...child.dropped]
         .filter(({ target }) => target.table === parent.name)
         .map(
           (key) => `if exists (select from ${child.on} c join ${parent.on} t on ${matches(key, 'c', 't')}
@@ -105,6 +102,14 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
         ),
     ),
   )
+  const gone = moved.map(
+    (table, place) => `gone_${place} as (delete from ${table.on} where org_id is null returning *)`,
+  )
+  const [first = '', ...others] = moved.map((table, place) => {
+    const columns = table.table.columns.map(({ name }) => quoted(name)).join(', ')
+    return `insert into ${inHome(adopted.home, quarantineOf(table.name))} (${columns}) select ${columns} from gone_${place}`
+  })
+  const kept = others.map((insert, place) => `kept_${place} as (${insert})`)
   return [
     `do ${bodyOf(`
 #variable_conflict use_column
@@ -113,24 +118,8 @@ begin
   ${moved.map(({ on }) => `perform from ${on} t where t.org_id is null for update;`).join('\n  ')}
   ${[...referring, ...silence(moved, 'firesOnDelete')].join('\n  ')}
   -- One statement, so that they may refer to each other.
-  with ${moved
-    .map((table, place) => `gone_${place} as (delete from ${table.on} where org_id is null returning *)`)
-    .concat(
-      moved
-        .slice(1)
-        .map(
-          (table, place) =>
-            `kept_${place + 1} as (insert into ${inHome(adopted.home, quarantineOf(table.name))} (${originals(table)}) select ${originals(table)} from gone_${place + 1})`,
-        ),
-    )
-    .join(', ')}
-  ${moved
-    .slice(0, 1)
-    .map(
-      (table) =>
-        `insert into ${inHome(adopted.home, quarantineOf(table.name))} (${originals(table)}) select ${originals(table)} from gone_0;`,
-    )
-    .join('')}
+  with ${[...gone, ...kept].join(', ')}
+  ${first};
 end`)}`,
   ]
 }
@@ -138,9 +127,9 @@ end`)}`,
 function moveBack(adopted: AdoptedSchema): string[] {
   const moved = adopted.tables.filter(({ isQuarantined }) => isQuarantined)
   if (moved.length === 0) return []
-  const [first, ...others] = moved.map((table) => {
+  const [first = '', ...others] = moved.map((table) => {
     const columns = table.table.columns
-      .filter(({ isGenerated, name }) => !isGenerated && (table.hadColumn || name !== 'org_id'))
+      .filter(({ isGenerated }) => !isGenerated)
       .map(({ name }) => quoted(name))
       .join(', ')
     const from = inHome(adopted.home, quarantineOf(table.name))
@@ -151,8 +140,8 @@ function moveBack(adopted: AdoptedSchema): string[] {
     `do ${bodyOf(`
 #variable_conflict use_column
 begin
-  ${[...silence(moved, 'firesOnInsert')].join('\n  ')}
-  ${also.length === 0 ? '' : `with ${also.join(', ')}\n  `}${first ?? ''};
+  ${silence(moved, 'firesOnInsert').join('')}
+  ${also.length === 0 ? '' : `with ${also.join(', ')}\n  `}${first};
   ${moved.map(({ name }) => `delete from ${inHome(adopted.home, quarantineOf(name))};`).join('\n  ')}
 end`)}`,
   ]
@@ -162,6 +151,3 @@ const silence = (tables: readonly AdoptedTable[], fires: 'firesOnDelete' | 'fire
   tables.some(({ table }) => table.triggers.some((trigger) => trigger[fires]))
     ? [`perform pg_catalog.set_config('session_replication_role', 'replica', true);`]
     : []
-
-/** The columns that the table had before. */
-const originals = ({ table }: AdoptedTable): string => table.columns.map(({ name }) => quoted(name)).join(', ')

@@ -3,10 +3,3 @@ export interface Step {
   readonly up: readonly string[]
   readonly down: readonly string[]
 }
-
-/** The text of a function or a block, between marks that it does not contain. */
-export function bodyOf(text: string): string {
-  let mark = '$body$'
-  for (let number = 1; text.includes(mark); number++) mark = `$body${number}$`
-  return `${mark}\n${text.trim()}\n${mark}`
-}

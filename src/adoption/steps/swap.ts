@@ -1,9 +1,10 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, literal } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
-import { actionsOf, beforeOf, besideOf, buildIndexes, buildOldKeys, namesOf, proveReference } from './keys.js'
+import { beforeOf, besideOf, buildIndexes, buildOldKeys, namesOf, proveReference } from './keys.js'
 import { matches } from '../owners.js'
-import { bodyOf, type Step } from './step.js'
+import type { Step } from './step.js'
+import { bodyOf, literal } from '../sql.js'
 
 /** Puts the keys with the organization in the place of the old ones, under their names. Each statement takes milliseconds. */
 export function swap(adopted: AdoptedSchema): Step {
@@ -11,9 +12,9 @@ export function swap(adopted: AdoptedSchema): Step {
   return {
     up: [
       ...tables.flatMap(({ on, references, dropped }) => [
-        ...references.flatMap(({ key }) => [
-          `alter table ${on} drop constraint ${quoted(key.name)}`,
-          `alter table ${on} rename constraint ${quoted(besideOf(key.name))} to ${quoted(key.name)}`,
+        ...references.flatMap(({ name }) => [
+          `alter table ${on} drop constraint ${quoted(name)}`,
+          `alter table ${on} rename constraint ${quoted(besideOf(name))} to ${quoted(name)}`,
         ]),
         ...dropped.map(({ name }) => `alter table ${on} drop constraint ${quoted(name)}`),
       ]),
@@ -26,14 +27,14 @@ export function swap(adopted: AdoptedSchema): Step {
       refuseWayBack(adopted),
       ...tables.flatMap(buildOldKeys),
       ...tables.flatMap(({ on, references, dropped }) =>
-        [...references.map(({ key }) => key), ...dropped].flatMap((key) => [
-          `alter table ${on} add constraint ${quoted(beforeOf(key.name))} ${definitionOf(key)} not valid`,
-          `alter table ${on} validate constraint ${quoted(beforeOf(key.name))}`,
+        [...references, ...dropped].flatMap(({ name, definition }) => [
+          `alter table ${on} add constraint ${quoted(beforeOf(name))} ${definition} not valid`,
+          `alter table ${on} validate constraint ${quoted(beforeOf(name))}`,
         ]),
       ),
       ...tables.flatMap(({ on, references, dropped }) => [
-        ...references.map(({ key }) => `alter table ${on} drop constraint ${quoted(key.name)}`),
-        ...[...references.map(({ key }) => key), ...dropped].map(
+        ...references.map(({ name }) => `alter table ${on} drop constraint ${quoted(name)}`),
+        ...[...references, ...dropped].map(
           ({ name }) => `alter table ${on} rename constraint ${quoted(beforeOf(name))} to ${quoted(name)}`,
         ),
       ]),
@@ -43,7 +44,7 @@ export function swap(adopted: AdoptedSchema): Step {
       ]),
       // As the step before has left them.
       ...tables.flatMap(buildIndexes),
-      ...tables.flatMap((table) => table.references.flatMap((reference) => proveReference(adopted, table, reference))),
+      ...tables.flatMap((table) => table.references.flatMap((key) => proveReference(table, key))),
     ],
   }
 }
@@ -117,12 +118,3 @@ const refuseDangling = ({ name, on }: AdoptedTable, key: CatalogReference): stri
   if tenantry_count > 0 then
     raise exception '%: % rows refer by % to rows that are gone', ${literal(name)}, tenantry_count, ${literal(key.name)};
   end if;`
-
-const definitionOf = (key: CatalogReference): string =>
-  `foreign key (${key.columns.map(quoted).join(', ')}) references ${quoted(key.target.schema)}.${quoted(key.target.table)} (${key.target.columns
-    .map(quoted)
-    .join(', ')})${key.isFull ? ' match full' : ''}${actionsAsBefore(key)}`
-
-function actionsAsBefore(key: CatalogReference): string {
-  return key.emptied.length === 0 ? actionsOf({ ...key, columns: [] }).replace(' ()', '') : actionsOf(key)
-}

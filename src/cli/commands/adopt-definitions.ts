@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { DefinitionsModule } from '../../adoption/definitions.js'
 import type { WrittenPlan } from '../../adoption/plan-folder.js'
@@ -89,26 +89,19 @@ async function readModule(session: Session, { cwd }: Context, plan: WrittenPlan)
   const { definitionsModule } = await import('../../adoption/definitions.js')
   const { readDecisions } = await import('../../adoption/decisions.js')
   const { statusOf } = await import('../../adoption/run-step.js')
-  const { tagsOf } = await import('../../adoption/plan-folder.js')
   const { steps } = await statusOf(session, plan)
   const isTaken = (step: string) => steps.some(({ name, state }) => name === step && state === 'applied')
   if (!isTaken('swap'))
     throw new MigrationError('until the swap the tables have their old keys: run tenantry adopt swap first')
   const decisions = await readDecisions(resolve(cwd, decisionsFile), plan.schema)
   const shared = Object.entries(decisions?.tables ?? {}).filter(([, { kind }]) => kind === 'shared')
-  const contract = await readFile(join(plan.set.folder, `${tagsOf.get('contract')}.sql`), 'utf8')
   return definitionsModule(session, {
     schema: plan.schema,
     tenants: plan.tables.map(({ name }) => name),
     shared: shared.map(([name]) => name),
-    droppedIndexes: isTaken('contract') ? [] : indexesDroppedBy(contract),
+    droppedIndexes: isTaken('contract') ? [] : plan.droppedIndexes,
   })
 }
-
-const indexesDroppedBy = (script: string): string[] =>
-  [...script.matchAll(/drop index concurrently if exists (?:"(?:[^"]|"")+")\."((?:[^"]|"")+)"/g)].map(([, name = '']) =>
-    name.replaceAll('""', '"'),
-  )
 
 /** Writes the module and loads it. Leaves no file that cannot be loaded. */
 async function writeModule(out: string, text: string): Promise<Record<string, unknown>> {

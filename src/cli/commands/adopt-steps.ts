@@ -99,11 +99,11 @@ async function reportStep(
   mayGoOn: (session: Session, plan: WrittenPlan) => Promise<Report | undefined> = () => Promise.resolve(undefined),
 ): Promise<Report> {
   const { takeStep } = await import('../../adoption/run-step.js')
-  const { tagsOf } = await import('../../adoption/plan-folder.js')
+  const { tagOf } = await import('../../adoption/plan-folder.js')
   assertDirectory(context, args)
   const plan = await readPlanOf(context, args.folder)
   if (args.dryRun) {
-    const text = await readFile(join(plan.set.folder, `${tagsOf.get(name) ?? name}.sql`), 'utf8')
+    const text = await readFile(join(plan.set.folder, `${tagOf(name)}.sql`), 'utf8')
     return { lines: [text.trimEnd()], document: { applied: [] } }
   }
   return asOwner(context, args, async (session) => {

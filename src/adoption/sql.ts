@@ -1,0 +1,10 @@
+import pg from 'pg'
+
+export const literal = (text: string): string => pg.escapeLiteral(text)
+
+/** The text of a function or a block, between marks that it does not contain. */
+export function bodyOf(text: string): string {
+  let mark = '$body$'
+  for (let number = 1; text.includes(mark); number++) mark = `$body${number}$`
+  return `${mark}\n${text.trim()}\n${mark}`
+}
