@@ -16,12 +16,12 @@ export interface AdoptedSchema {
   /** The roles of the application that may not use the schema yet. */
   readonly withoutUsage: readonly string[]
   /** The tables of which rows become organizations: the organizations, and people by whom rows are resolved. */
-  readonly sources: readonly Source[]
+  readonly sources: readonly OrganizationSource[]
   /** Organizations that the decisions name by a slug. */
   readonly constants: readonly Constant[]
 }
 
-export interface Source {
+export interface OrganizationSource {
   readonly table: CatalogTable
   readonly on: string
   readonly id: CatalogColumn
@@ -183,7 +183,7 @@ function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | u
 const usualNames = ['name', 'title', 'display_name', 'displayName', 'full_name', 'label', 'email', 'username', 'slug']
 const usualSlugs = ['slug', 'handle', 'username', 'subdomain']
 
-type SourceOptions = Partial<Pick<Source, 'name' | 'slug' | 'externalIds'>>
+type SourceOptions = Partial<Pick<OrganizationSource, 'name' | 'slug' | 'externalIds'>>
 
 function optionsOf(organizations: Decisions['organizations']): SourceOptions {
   if (organizations === null || 'constant' in organizations) return {}
@@ -197,9 +197,9 @@ function sourcesOf(
   tenants: readonly CatalogTable[],
   { organizations, tables }: Decisions,
   root: Root | undefined,
-): Source[] {
+): OrganizationSource[] {
   const given = optionsOf(organizations)
-  const source = (table: CatalogTable, id: string, isRoot: boolean): Source => {
+  const source = (table: CatalogTable, id: string, isRoot: boolean): OrganizationSource => {
     const first = (usual: readonly string[]) =>
       usual.find((name) => table.columns.some((column) => column.name === name))
     const { name = first(usualNames), slug = first(usualSlugs), externalIds = 'kept' } = isRoot ? given : {}

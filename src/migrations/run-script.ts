@@ -30,9 +30,21 @@ export async function runScript(run: Run): Promise<void> {
   const { script, set, migration, direction, options } = run
   // Settings that an earlier file left on the connection must not affect this one.
   await ownQueries(run).query('reset all')
-  if (run.searchPath !== undefined) await ownQueries(run).query(`set search_path = ${run.searchPath}`)
-  await (script.transactional ? runWhole(run) : refusingFilteredRows(run, () => runStepwise(run)))
+  await inSearchPath(run, () =>
+    script.transactional ? runWhole(run) : refusingFilteredRows(run, () => runStepwise(run)),
+  )
   await options.onProgress?.({ kind: 'finished', set, tag: migration.tag, direction })
+}
+
+/** The connection may be used afterwards, so the path is reset. */
+async function inSearchPath(run: Run, work: () => Promise<void>): Promise<void> {
+  if (run.searchPath === undefined) return work()
+  await ownQueries(run).query(`set search_path = ${run.searchPath}`)
+  try {
+    await work()
+  } finally {
+    await run.session.query('reset search_path').catch(() => undefined)
+  }
 }
 
 /** The whole file and its record, in one transaction. */

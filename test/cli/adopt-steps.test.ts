@@ -89,6 +89,11 @@ test('enforce is refused with 3 while an unbound use was counted, and while the 
       /^Nothing was done:\n- 1 transaction used orders with no organization bound since \S+\n$/,
     ) as string,
   })
+  expect(await adopt('observe', '--reset', '--dry-run')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('leave it out with --report and --reset') as string,
+  })
+  expect((await adopt('observe', '--report')).code).toBe(3)
   expect((await adopt('observe', '--reset')).stdout).toMatch(/^orders {2}0 transactions since/)
   await useOrders(4, 'shop')
   expect(await adopt('observe', '--report', '--json').then(({ json }) => json())).toMatchObject({

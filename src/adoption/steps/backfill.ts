@@ -1,5 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable, type Source } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, type OrganizationSource } from '../adopted-schema.js'
 import type { CatalogColumn } from '../catalog.js'
 import { inHome } from '../home.js'
 import { organizationOfRow } from './organizations.js'
@@ -36,7 +36,7 @@ export const backfillEntries = (adopted: AdoptedSchema): BackfillEntry[] => [
   ...adopted.tables.filter(({ mayLack }) => mayLack).map((table) => fillEntry(adopted, table)),
 ]
 
-const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id, prefix }: Source): BackfillEntry => ({
+const mirrorEntry = ({ home }: AdoptedSchema, { table, on, id, prefix }: OrganizationSource): BackfillEntry => ({
   name: `organizations of ${table.name}`,
   table: table.name,
   on,

@@ -9,7 +9,7 @@ export const besideOf = (name: string): string => fitted(`${name}_org`)
 /** The name of an index on the columns of a replaced key, for code that knows no organizations. */
 const aloneOf = (name: string): string => fitted(`${name}_alone`)
 
-export const namesOf = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
+export const primaryKeyNames = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
 
 const list = (columns: readonly string[]) => columns.map(quoted).join(', ')
 const organizationFirst = (columns: readonly string[]) => list(['org_id', ...columns])
@@ -42,7 +42,7 @@ const passingIndexes = (table: AdoptedTable): NewIndex[] =>
 function replacedKeys(table: AdoptedTable): { name: string; rest: string }[] {
   const { primaryKey, uniqueKeys } = table
   return [
-    ...(primaryKey.isComplete ? [] : [{ name: primaryKey.name, rest: `${list(namesOf(table))})` }]),
+    ...(primaryKey.isComplete ? [] : [{ name: primaryKey.name, rest: `${list(primaryKeyNames(table))})` }]),
     ...uniqueKeys.map((key) => ({ name: key.name, rest: restOf(key) })),
   ]
 }
@@ -65,15 +65,15 @@ export const newNames = (table: AdoptedTable): string[] =>
 /** The names of relations that the steps and their ways back give. */
 export const relationNames = (table: AdoptedTable): string[] => [
   ...newNames(table),
-  ...replacedKeys(table).map(({ name }) => beforeOf(name)),
+  ...replacedKeys(table).map(({ name }) => rebuiltName(name)),
 ]
 
 /** The same of constraints. */
 export const constraintNames = (table: AdoptedTable): string[] => [
   organizationKeyOf(table),
   setCheckOf(table),
-  ...table.references.flatMap(({ name }) => [besideOf(name), beforeOf(name)]),
-  ...table.dropped.map(({ name }) => beforeOf(name)),
+  ...table.references.flatMap(({ name }) => [besideOf(name), rebuiltName(name)]),
+  ...table.dropped.map(({ name }) => rebuiltName(name)),
 ]
 
 export const organizationKeyOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_fkey')
@@ -90,18 +90,20 @@ function restOf({ name, definition }: CatalogKey): string {
 }
 
 /** The name of an old key while it is built again. */
-export const beforeOf = (name: string): string => fitted(`${name}_before`)
+export const rebuiltName = (name: string): string => fitted(`${name}_before`)
 
 /** Builds the old keys again. */
 export const buildOldKeys = (table: AdoptedTable): string[] =>
-  replacedKeys(table).map(({ name, rest }) => build(table, { name: beforeOf(name), isUnique: true, rest: `(${rest}` }))
+  replacedKeys(table).map(({ name, rest }) =>
+    build(table, { name: rebuiltName(name), isUnique: true, rest: `(${rest}` }),
+  )
 
 /** For each foreign key an index that begins with its columns, unless the primary key does. */
 export function referenceIndexes(table: AdoptedTable): { name: string; columns: readonly string[] }[] {
   const wanted = new Map(
     table.references
       .map(({ columns }) => columns)
-      .filter((columns) => !startsWith(namesOf(table), columns))
+      .filter((columns) => !startsWith(primaryKeyNames(table), columns))
       .map((columns) => [columns.join(), columns]),
   )
   const names = new Set<string>()

@@ -1,6 +1,6 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { builtInRoles } from '../../schema/built-in-roles.js'
-import { type AdoptedSchema, type AdoptedTable, type Source } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, type OrganizationSource } from '../adopted-schema.js'
 import { inHome } from '../home.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
@@ -68,7 +68,7 @@ export function organizationOfRow(
 // After the triggers of the table itself, which fire in the order of their names.
 const rootTriggerName = 'zz_tenantry_organization'
 
-const rootTrigger = (home: string, { on, id, prefix }: Source): string[] => [
+const rootTrigger = (home: string, { on, id, prefix }: OrganizationSource): string[] => [
   `create function ${inHome(home, 'mirror')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
 begin
   perform ${inHome(home, 'organization_of')}(${literal(prefix)} || new.${quoted(id.name)}::text);
@@ -155,7 +155,7 @@ end`)}`
 /** Null where the row is not there. */
 function organizationOf(adopted: AdoptedSchema): string {
   const { home, sources, constants } = adopted
-  const make = (source: Source) => {
+  const make = (source: OrganizationSource) => {
     const text = (column: string | undefined) => (column === undefined ? 'null' : `t.${quoted(column)}::text`)
     const own = source.isRoot && source.id.type === 'uuid' ? `t.${quoted(source.id.name)}` : 'null'
     const external = source.externalIds === 'none' ? 'null' : 'row_id'

@@ -1,7 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
-import { beforeOf, besideOf, buildIndexes, buildOldKeys, namesOf, proveReference } from './keys.js'
+import { rebuiltName, besideOf, buildIndexes, buildOldKeys, primaryKeyNames, proveReference } from './keys.js'
 import { matches } from '../owners.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
@@ -28,19 +28,19 @@ export function swap(adopted: AdoptedSchema): Step {
       ...tables.flatMap(buildOldKeys),
       ...tables.flatMap(({ on, references, dropped }) =>
         [...references, ...dropped].flatMap(({ name, definition }) => [
-          `alter table ${on} add constraint ${quoted(beforeOf(name))} ${definition} not valid`,
-          `alter table ${on} validate constraint ${quoted(beforeOf(name))}`,
+          `alter table ${on} add constraint ${quoted(rebuiltName(name))} ${definition} not valid`,
+          `alter table ${on} validate constraint ${quoted(rebuiltName(name))}`,
         ]),
       ),
       ...tables.flatMap(({ on, references, dropped }) => [
         ...references.map(({ name }) => `alter table ${on} drop constraint ${quoted(name)}`),
         ...[...references, ...dropped].map(
-          ({ name }) => `alter table ${on} rename constraint ${quoted(beforeOf(name))} to ${quoted(name)}`,
+          ({ name }) => `alter table ${on} rename constraint ${quoted(rebuiltName(name))} to ${quoted(name)}`,
         ),
       ]),
       ...tables.flatMap((table) => [
-        ...takePrimaryKey(table, beforeOf(table.primaryKey.name)),
-        ...table.uniqueKeys.flatMap((key) => takeUnique(schema, table, key, beforeOf(key.name))),
+        ...takePrimaryKey(table, rebuiltName(table.primaryKey.name)),
+        ...table.uniqueKeys.flatMap((key) => takeUnique(schema, table, key, rebuiltName(key.name))),
       ]),
       // As the step before has left them.
       ...tables.flatMap(buildIndexes),
@@ -81,7 +81,7 @@ declare
 begin
 ${tables
   .flatMap((table) => [
-    ...(table.primaryKey.isComplete ? [] : [refuseReused(table, namesOf(table).map(quoted), null, true)]),
+    ...(table.primaryKey.isComplete ? [] : [refuseReused(table, primaryKeyNames(table).map(quoted), null, true)]),
     ...table.uniqueKeys.map((key) =>
       refuseReused(table, key.columns, key.where, !key.definition.includes(' NULLS NOT DISTINCT')),
     ),
