@@ -51,7 +51,7 @@ export async function analyse(
   if (schema === 'platform')
     throw new InvalidInputError(
       '--schema',
-      'platform is the schema of tenantry: where yours has that name, `alter schema platform rename to …` first',
+      'platform is the schema of tenantry. Where yours has that name: tenantry adopt platform analyse, if it has organizations and projects of an earlier platform, and otherwise `alter schema platform rename to …`',
     )
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   if (catalog.tables.length === 0) throw new InvalidInputError('--schema', `there are no tables in ${schema}`)

@@ -1,4 +1,5 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
+import { MigrationError } from '../core/errors.js'
 import type { Session } from '../database/session.js'
 import { type Bootstrapped, bootstrapGrants, bootstrapRoles, type BootstrapOptions } from '../access/bootstrap.js'
 import { closedExtensions } from '../access/extensions.js'
@@ -69,6 +70,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
   const { sets, tables, functions } = build
   const chosen = options.only ?? sets
   return withMigrationLock(session, options, async () => {
+    await requireFreeSchema(session)
     const roles = await bootstrapRoles(session, options)
     await requireRoles(session)
     await requireMigratable(session, chosen)
@@ -97,6 +99,18 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
       ...(brought !== undefined && { own: brought }),
     }
   })
+}
+
+/** The first migration creates the schema, in one transaction with a function that is there from then on. */
+async function requireFreeSchema(session: Session): Promise<void> {
+  const found = await session.query(
+    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'platform' and c.relkind in ('r', 'p') and pg_catalog.to_regproc('platform.current_org') is null limit 1`,
+  )
+  if (found.length > 0)
+    throw new MigrationError(
+      'the schema platform has tables that are not those of tenantry: run tenantry adopt platform analyse if they are of an earlier platform, and give the schema another name otherwise',
+    )
 }
 
 async function bringOwn(

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import { type AdoptionStatus, fillRows, statusOf, takeStep, undoSteps } from '../../src/adoption/run-step.js'
 import { type StepName, stepNames } from '../../src/adoption/plan.js'
-import { openSession, type Session } from '../../src/database/session.js'
+import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
+import { mortal } from '../support/mortal-session.js'
 
 const database = useDatabase()
 
@@ -24,25 +25,6 @@ insert into cut.tasks select n, 1 + n % 41 from generate_series(1, 1200) n
 const isWork = (text: string) =>
   /^(?:alter|create (?!table "platform_migrations|schema "platform_migrations)|drop|do |with )/.test(text.trim())
 
-/** A session whose backend is killed right after a statement that `isEnd` says, before the program hears of its success. */
-async function mortal(isEnd: (text: string) => boolean): Promise<{ session: Session; died: () => boolean }> {
-  const inner = await openSession({ url: database.adminUrl })
-  const [backend] = await inner.query<{ pid: number }>('select pg_backend_pid() as pid')
-  let dead = false
-  const session: Session = {
-    engine: inner.engine,
-    async query<Row>(text: string, params?: readonly unknown[]) {
-      const rows = await inner.query<Row>(text, params)
-      if (dead || !isEnd(text)) return rows
-      dead = true
-      await database.admin.query('select pg_terminate_backend($1)', [backend?.pid])
-      throw Object.assign(new Error('terminating connection'), { code: '57P01' })
-    },
-    close: () => inner.close().catch(() => undefined),
-  }
-  return { session, died: () => dead }
-}
-
 test('killed after every second statement, expand and prove are undone from where they are', async () => {
   for (const statement of statementsOf(script.replaceAll('cut.', 'half.').replaceAll('schema cut', 'schema half')))
     await database.admin.query(statement)
@@ -59,7 +41,7 @@ test('killed after every second statement, expand and prove are undone from wher
     for (let statements = 1; ; statements += 2) {
       let commits = 0
       let isAtWork = false
-      const { session: cut, died } = await mortal((text) => {
+      const { session: cut, died } = await mortal(database, (text) => {
         isAtWork ||= isWork(text)
         return isAtWork && text === 'commit' && ++commits === statements
       })
@@ -100,7 +82,7 @@ test('killed after every statement and every commit, each step ends as if nothin
     for (;;) {
       for (const afterCommit of [false, true]) {
         let worked = false
-        const { session: cut, died } = await mortal((text) => {
+        const { session: cut, died } = await mortal(database, (text) => {
           worked ||= isWork(text)
           return worked && (afterCommit ? text === 'commit' : isWork(text))
         })

@@ -2,6 +2,7 @@ import type { AddCommand } from '../command.js'
 import { addAnalyse } from './adopt-analyse.js'
 import { addDefinitions } from './adopt-definitions.js'
 import { addPlan } from './adopt-plan.js'
+import { addPlatform } from './adopt-platform.js'
 import { addBackfill, addDown, addStatus } from './adopt-progress.js'
 import { addContract, addEnforce, addExpand, addObserve, addProve, addSwap } from './adopt-steps.js'
 import { addVerify } from './adopt-verify.js'
@@ -20,6 +21,7 @@ const subcommands = [
   addDefinitions,
   addStatus,
   addDown,
+  addPlatform,
 ]
 
 export const addAdopt: AddCommand = (program, run) =>

@@ -1,0 +1,52 @@
+import type { Session } from '../../database/session.js'
+import { quoted } from '../../core/statements/column-plan.js'
+import { fitted, inHome } from '../home.js'
+
+/** Where the tables of an earlier platform are, once they have made room for those of tenantry. */
+export const schemaBefore = 'platform_before'
+
+/** The schema of what carrying needs until the earlier tables are gone. */
+export const carryingHome = (schema: string): string => fitted(`tenantry_carry_${schema}`)
+
+/** The tables of the home. `changes` has the keys of rows that were written since `expand`, and are to be carried again. */
+const homeTables = (home: string): string[] => [
+  `create table ${inHome(home, 'steps')} (name text primary key, taken_at timestamptz not null default pg_catalog.now())`,
+  `create table ${inHome(home, 'functions')} (place bigint primary key, before text not null)`,
+  `create table ${inHome(home, 'changes')} (n bigint generated always as identity primary key, table_name text not null, key text not null)`,
+  `create table ${inHome(home, 'left_rows')} (table_name text not null, key text not null, reason text not null, primary key (table_name, key))`,
+  `create table ${inHome(home, 'progress')} (table_name text primary key, last_key text, rows bigint not null default 0, is_done boolean not null default false)`,
+  `create table ${inHome(home, 'leaves')} (table_name text primary key)`,
+]
+
+export const homeStatements = (home: string): string[] => [`create schema ${quoted(home)}`, ...homeTables(home)]
+
+export const carryingSteps = ['move', 'expand', 'backfill', 'prove', 'swap', 'contract'] as const
+export type CarryingStep = (typeof carryingSteps)[number]
+
+export async function isThere(session: Pick<Session, 'query'>, relation: string): Promise<boolean> {
+  const [row] = await session.query<{ found: boolean }>('select pg_catalog.to_regclass($1) is not null as found', [
+    relation,
+  ])
+  return row?.found === true
+}
+
+export async function isSchema(session: Pick<Session, 'query'>, name: string): Promise<boolean> {
+  const [row] = await session.query<{ found: boolean }>(
+    'select exists (select from pg_catalog.pg_namespace n where n.nspname = $1) as found',
+    [name],
+  )
+  return row?.found === true
+}
+
+/** The steps that are taken. None where there is no home. */
+export async function takenSteps(session: Session, home: string): Promise<CarryingStep[]> {
+  if (!(await isThere(session, inHome(home, 'steps')))) return []
+  const rows = await session.query<{ name: CarryingStep }>(`select name from ${inHome(home, 'steps')}`)
+  return carryingSteps.filter((name) => rows.some((row) => row.name === name))
+}
+
+export const recordStep = (session: Session, home: string, name: CarryingStep): Promise<unknown> =>
+  session.query(`insert into ${inHome(home, 'steps')} (name) values ($1) on conflict do nothing`, [name])
+
+export const forgetStep = (session: Session, home: string, name: CarryingStep): Promise<unknown> =>
+  session.query(`delete from ${inHome(home, 'steps')} where name = $1`, [name])

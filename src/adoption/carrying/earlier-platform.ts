@@ -1,0 +1,56 @@
+import { MigrationError } from '../../core/errors.js'
+import type { Session } from '../../database/session.js'
+import { type Catalog, readCatalog } from '../catalog.js'
+import { readOnly } from '../read-only.js'
+import { type CarriedTable, carriedTables } from './carried-table.js'
+import { carryingHome, isSchema, schemaBefore } from './carrying-home.js'
+import { staying } from './known-tables.js'
+
+/** A schema with tables of an earlier platform. */
+export interface EarlierPlatform {
+  readonly schema: string
+  readonly home: string
+  readonly catalog: Catalog
+  readonly tables: readonly CarriedTable[]
+  /** Known tables of which the rows stay where they are, and tables that are not known. */
+  readonly stayingTables: readonly { readonly name: string; readonly reason: string }[]
+  /** Whether it has the name of the schema of tenantry, and has to make room. */
+  readonly isInTheWay: boolean
+}
+
+/** Throws where the schema has none. The one that has made room for tenantry is found under its former name. */
+export async function findEarlierPlatform(session: Session, named: string): Promise<EarlierPlatform> {
+  const schema = named === 'platform' && (await isSchema(session, carryingHome(schemaBefore))) ? schemaBefore : named
+  if (!(await isSchema(session, schema))) throw new MigrationError(`there is no schema ${schema} in this database`)
+  if (schema === 'platform' && (await isOurs(session)))
+    throw new MigrationError(
+      'the schema platform is that of tenantry already: name the one of the earlier tables with --schema',
+    )
+  const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
+  const tables = carriedTables(catalog)
+  if (!tables.some(({ to }) => to === 'organizations'))
+    throw new MigrationError(
+      `${schema} has no table organizations, and so is no earlier platform: bring its tables under organizations with tenantry adopt analyse --schema ${schema}${schema === 'platform' ? ', after you have given the schema another name' : ''}`,
+    )
+  const known = new Set(tables.map(({ from }) => from.name))
+  return {
+    schema,
+    home: carryingHome(schema),
+    catalog,
+    tables,
+    stayingTables: catalog.tables
+      .filter(({ name }) => !known.has(name))
+      .map(({ name }) => ({
+        name,
+        reason: Object.hasOwn(staying, name) ? (staying[name] ?? '') : 'it is not known: it keeps its rows',
+      })),
+    isInTheWay: schema === 'platform',
+  }
+}
+
+const isOurs = async (session: Session): Promise<boolean> => {
+  const [row] = await session.query<{ found: boolean }>(
+    `select pg_catalog.to_regprocedure('platform.current_org()') is not null as found`,
+  )
+  return row?.found === true
+}

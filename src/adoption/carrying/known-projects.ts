@@ -1,0 +1,99 @@
+import { projectAddons } from '../../schema/addons.js'
+import { credentials } from '../../schema/credentials.js'
+import { databaseConnectionLogs, databaseMetrics, databases } from '../../schema/databases.js'
+import { computeConfig, diskConfig } from '../../schema/infrastructure.js'
+import { projectMetrics } from '../../schema/project-metrics.js'
+import { inProject, type KnownTable } from './known-table.js'
+
+const inDatabase = 'join {schema}.databases d on d.id = s.database_id join {schema}.projects p on p.id = d.project_id'
+
+const addonStatus = `case when s.status = 'cancelled' then 'inactive' else s.status end`
+
+/** What belongs to a project. */
+export const projectsBefore: readonly KnownTable[] = [
+  {
+    from: 'credentials',
+    to: credentials,
+    joins: inProject,
+    values: { org_id: 'p.organization_id' },
+    sealed: { anon_key: 'anon_key', service_role_key: 'service_role_key', jwt_secret: 'jwt_secret' },
+  },
+  {
+    from: 'disk_config',
+    to: diskConfig,
+    joins: inProject,
+    values: {
+      org_id: 'p.organization_id',
+      autoscale_growth_percent: ['s.autoscale_growth_percent', '50'],
+    },
+  },
+  { from: 'compute_config', to: computeConfig, joins: inProject, values: { org_id: 'p.organization_id' } },
+  {
+    from: 'databases',
+    to: databases,
+    joins: inProject,
+    values: {
+      org_id: 'p.organization_id',
+      type: `case s.type when 'postgres' then 'postgresql' else s.type end`,
+      status: `case s.status when 'maintenance' then 'inactive' else s.status end`,
+      health: ['s.health', `case s.health_check_status when 'unhealthy' then 'down' else s.health_check_status end`],
+      health_checked_at: ['s.health_checked_at', 's.last_health_check_at'],
+    },
+    sealed: { connection_string: 'connection_string' },
+  },
+  {
+    from: 'database_metrics',
+    to: databaseMetrics,
+    joins: inDatabase,
+    values: {
+      org_id: 'p.organization_id',
+      recorded_at: ['s.recorded_at', 's."timestamp"', 's.created_at'],
+      created_at: ['s.created_at', 's."timestamp"'],
+    },
+  },
+  {
+    from: 'database_connection_logs',
+    to: databaseConnectionLogs,
+    joins: inDatabase,
+    values: { org_id: 'p.organization_id', recorded_at: ['s.recorded_at', 's.created_at'] },
+  },
+  {
+    from: 'project_metrics',
+    to: projectMetrics,
+    joins: inProject,
+    values: {
+      org_id: 'p.organization_id',
+      recorded_at: ['s.recorded_at', 's."timestamp"', 's.created_at'],
+    },
+  },
+  {
+    from: 'project_addons',
+    to: projectAddons,
+    joins: inProject,
+    values: {
+      org_id: 'p.organization_id',
+      addon_id: ['s.addon_id', 's.addon_type'],
+      currency: ['upper(s.currency)', `'USD'`],
+      status: addonStatus,
+      activated_at: ['s.activated_at', 's.created_at'],
+    },
+  },
+  {
+    // The catalog of add-ons is made of the same rows, as far as they say what an add-on is.
+    from: 'addons',
+    to: projectAddons,
+    joins: inProject,
+    where: {
+      holds: `not exists (select from {schema}.addons o where o.project_id = s.project_id and o.addon_type = s.addon_type
+        and (o.status = 'active', o.activated_at, o.id) > (s.status = 'active', s.activated_at, s.id))`,
+      otherwise: 'are an earlier use of an add-on that the project has again, of which the last one is kept',
+    },
+    values: {
+      org_id: 'p.organization_id',
+      addon_id: ['s.addon_id', 's.addon_type'],
+      price_per_unit: ['s.price_per_unit', 's.price'],
+      currency: ['upper(s.currency)', `'USD'`],
+      status: addonStatus,
+    },
+  },
+]

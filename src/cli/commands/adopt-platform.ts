@@ -1,0 +1,368 @@
+import type { Argv } from 'yargs'
+import type { PlatformAnalysis } from '../../adoption/carrying/analyse-platform.js'
+import type { CarriedRows } from '../../adoption/carrying/carry.js'
+import type { Comparison } from '../../adoption/carrying/compare.js'
+import type { Proof } from '../../adoption/carrying/platform-steps.js'
+import type { Finding } from '../../adoption/findings.js'
+import { MigrationError } from '../../core/errors.js'
+import type { DataKeys } from '../../core/sealing.js'
+import { type AddCommand, asOwner, connecting, type Context, type GlobalOptions, usageOf } from '../command.js'
+import { withBar } from '../progress.js'
+import { counted, exit, type Report } from '../report.js'
+import { assertDirectory } from './adopt-folder.js'
+
+export const addPlatform: AddCommand = (program, run) =>
+  program.command('platform', 'Carries the tables of an earlier platform into those of tenantry', (group) =>
+    [addAnalyse, addMove, addExpand, addBackfill, addProve, addSwap, addContract, addStatus, addDown]
+      .reduce((all, add) => add(all, run), group)
+      .demandCommand(1, 'Name a command, such as analyse; tenantry adopt platform --help lists them in their order'),
+  )
+
+const keysEnvironment = '  TENANTRY_KEYS       the master keys of the application, under which secrets are sealed'
+
+/** The options of each of these commands. */
+const onSchema = <Args extends GlobalOptions>(
+  command: Argv<Args>,
+  name: string,
+  sentences: readonly string[],
+  usesKeys = false,
+) =>
+  connecting(command)
+    .usage(usageOf(`adopt platform ${name}`, ...sentences))
+    .option('schema', {
+      type: 'string',
+      requiresArg: true,
+      default: 'platform',
+      describe: 'The schema in which the earlier tables are, or were before the move',
+    })
+    .epilogue(usesKeys ? keysEnvironment : '')
+
+const leaveOption = {
+  type: 'string',
+  array: true,
+  requiresArg: true,
+  default: [] as string[],
+  describe: 'A table of which the rows that have no place may stay where they are; may be repeated',
+} as const
+
+const addAnalyse: AddCommand = (group, run) =>
+  group.command(
+    'analyse',
+    'Finds what has a place in tenantry, and what stays',
+    (command) =>
+      onSchema(command, 'analyse', [
+        'Reads the tables of an earlier platform, changes nothing, and tells where their rows go: which secrets are sealed, which columns',
+        'and tables stay where they are, and which rows tenantry would refuse. Ends with 3 while there are such rows, unless their table',
+        'is named with --leave.',
+      ])
+        .option('leave', leaveOption)
+        .example('$0 adopt platform analyse', 'the tables in the schema platform')
+        .example('$0 adopt platform analyse --schema public', 'organizations, projects, addons … of another schema'),
+    run(async (args, context) => {
+      const { analysePlatform } = await import('../../adoption/carrying/analyse-platform.js')
+      assertDirectory(context, args)
+      const analysis = await asOwner(context, args, (session) => analysePlatform(session, args.schema, args.leave))
+      return {
+        lines: analysisLines(analysis),
+        document: analysis,
+        exit: analysis.findings.some(({ needs }) => needs === 'mend') ? exit.findings : exit.fine,
+      }
+    }),
+  )
+
+function analysisLines({ tables, findings }: PlatformAnalysis): string[] {
+  const those = (needs: Finding['needs'], title: string) => {
+    const found = findings.filter((finding) => finding.needs === needs)
+    return found.length === 0 ? [] : ['', title, ...found.map(findingLine)]
+  }
+  return [
+    ...tables.map(({ table, to, rows, sealed, staying }) =>
+      [
+        `${table}  ${counted(rows, 'row')} to ${to}`,
+        ...(sealed.length === 0 ? [] : [`sealed: ${sealed.join(', ')}`]),
+        ...(staying.length === 0 ? [] : [`staying: ${staying.join(', ')}`]),
+      ].join('; '),
+    ),
+    ...those('mend', 'To mend in the earlier tables, or to leave there with --leave:'),
+    ...those('attention', 'To know:'),
+  ]
+}
+
+const findingLine = ({ message, rows }: Finding): string =>
+  rows === undefined
+    ? `- ${message}`
+    : `- ${message} (${counted(rows.count, 'row')}${rows.sample.length === 0 ? '' : `: ${rows.sample.join(', ')}`})`
+
+const dryRunOption = { type: 'boolean', default: false, describe: 'Print the statements, and run none' } as const
+
+const addMove: AddCommand = (group, run) =>
+  group.command(
+    'move',
+    'Gives the earlier tables the schema platform_before',
+    (command) =>
+      onSchema(command, 'move', [
+        'Renames the schema platform to platform_before, in a moment and without touching a row, because the tables of tenantry need its name.',
+        'Functions of which the text names the schema are made again with the new name. Your application has to name platform_before',
+        'from then on. Only for tables in the schema platform.',
+      ])
+        .option('dry-run', dryRunOption)
+        .example('$0 adopt platform move', 'afterwards: tenantry migrate up'),
+    run(async (args, context) => {
+      const { moveStatements } = await import('../../adoption/carrying/move-schema.js')
+      const { takeMove } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      return asOwner(context, args, async (session) => {
+        if (args.dryRun) return dryRun(await moveStatements(session))
+        await takeMove(session, args.schema)
+        return taken('move', 'Then: tenantry migrate up, tenantry seed, and tenantry adopt platform expand')
+      })
+    }),
+  )
+
+const dryRun = (statements: readonly string[]): Report => ({
+  lines: statements.map((text) => `${text};`),
+  document: { applied: [], statements },
+})
+
+const taken = (name: string, next: string): Report => ({ lines: [next], document: { applied: [name] } })
+
+const addExpand: AddCommand = (group, run) =>
+  group.command(
+    'expand',
+    'Notes what is written from here on',
+    (command) =>
+      onSchema(command, 'expand', [
+        'Gives each earlier table a trigger that notes the keys of the rows that are written, so that they are carried again: the application',
+        'works as before. Refused while rows have no place in tenantry, unless their table is named with --leave.',
+      ])
+        .option('leave', leaveOption)
+        .option('dry-run', dryRunOption)
+        .example('$0 adopt platform expand --leave usage_metrics', 'usage that is not of one day stays'),
+    run(async (args, context) => {
+      const { expandStatements, takeExpand } = await import('../../adoption/carrying/platform-steps.js')
+      const { findEarlierPlatform } = await import('../../adoption/carrying/earlier-platform.js')
+      assertDirectory(context, args)
+      return asOwner(context, args, async (session) => {
+        if (args.dryRun)
+          return dryRun(
+            expandStatements(await findEarlierPlatform(session, args.schema), args.leave, args.schema === 'platform'),
+          )
+        await takeExpand(session, args.schema, args.leave)
+        return taken('expand', 'Then: tenantry adopt platform backfill')
+      })
+    }),
+  )
+
+const addBackfill: AddCommand = (group, run) =>
+  group.command(
+    'backfill',
+    'Carries the rows, and seals their secrets',
+    (command) =>
+      onSchema(
+        command,
+        'backfill',
+        [
+          'Carries each row into the table of tenantry, in small batches by the order of the keys, gives each organization its built-in roles and',
+          'a key, and seals secrets under it. Then it carries what was written meanwhile. Stop it at any moment: the same command goes on there.',
+        ],
+        true,
+      )
+        .option('again', { type: 'boolean', default: false, describe: 'Go over all rows once more' })
+        .example('$0 adopt platform backfill', 'after adopt platform expand'),
+    run(async (args, context) => {
+      const { takeBackfill } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      const keys = await dataKeysOfCommand(context)
+      const result = await asOwner(context, args, (session) =>
+        context.stoppable((signal) =>
+          withBar(context.console, 'carrying rows', (onProgress) =>
+            takeBackfill(session, args.schema, keys, {
+              again: args.again,
+              signal,
+              ...(onProgress !== undefined && { onProgress }),
+            }),
+          ),
+        ),
+      )
+      return {
+        lines: [
+          ...result.tables.flatMap(carriedLines),
+          result.isComplete ? 'Then: tenantry adopt platform prove' : 'It was stopped: the same command goes on.',
+        ],
+        document: result,
+      }
+    }),
+  )
+
+const carriedLines = ({ name, rows, left }: CarriedRows): string[] => [
+  `${name}  ${counted(rows, 'row')}`,
+  ...left.map((one) => `  ${counted(one.rows, 'row')} stay: they ${one.reason}`),
+]
+
+async function dataKeysOfCommand({ cwd, env }: Context): Promise<DataKeys> {
+  const { dataKeysOf } = await import('../../encryption/data-keys.js')
+  const { keyringProvider } = await import('../../encryption/key-providers.js')
+  const { neededKeyring } = await import('../../encryption/keyring.js')
+  return dataKeysOf(keyringProvider(neededKeyring(cwd, env)))
+}
+
+const addProve: AddCommand = (group, run) =>
+  group.command(
+    'prove',
+    'Compares every row and every secret',
+    (command) =>
+      onSchema(
+        command,
+        'prove',
+        [
+          'Carries what was written meanwhile, compares each row of tenantry with the earlier one, and opens each sealed secret and compares',
+          'it with the one in clear. Ends with 3 while a row is missing or differs, or stays without being named with --leave.',
+        ],
+        true,
+      ).example('$0 adopt platform prove', 'after adopt platform backfill'),
+    run(async (args, context) => {
+      const { takeProve } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      const keys = await dataKeysOfCommand(context)
+      const proof = await asOwner(context, args, (session) =>
+        withBar(context.console, 'comparing rows', (onProgress) => takeProve(session, args.schema, keys, onProgress)),
+      )
+      return proofReport(
+        proof,
+        'Then: tenantry adopt platform swap',
+        'Mend that in the earlier tables, and run tenantry adopt platform backfill --again',
+      )
+    }),
+  )
+
+function proofReport({ isProved, tables, open }: Proof, next: string, otherwise: string): Report {
+  return {
+    lines: [...tables.map(comparisonLine), ...open.map((one) => `- ${one}`), isProved ? next : otherwise],
+    document: { isProved, tables, open },
+    exit: isProved ? exit.fine : exit.findings,
+  }
+}
+
+const comparisonLine = ({ name, rows, missing, differing, extra, secrets }: Comparison): string =>
+  [
+    `${name}  ${counted(rows, 'row')}`,
+    ...(missing + differing + extra + secrets === 0 ? ['equal'] : []),
+    ...(missing === 0 ? [] : [`${missing} missing`]),
+    ...(differing === 0 ? [] : [`${differing} different`]),
+    ...(extra === 0 ? [] : [`${extra} that the earlier table has not`]),
+    ...(secrets === 0 ? [] : [`${secrets} with another secret`]),
+  ].join(', ')
+
+const addSwap: AddCommand = (group, run) =>
+  group.command(
+    'swap',
+    'Closes the earlier tables: from here on tenantry has the rows',
+    (command) =>
+      onSchema(
+        command,
+        'swap',
+        [
+          'Waits for the writers of the moment, carries their last rows, and closes the earlier tables: they are read as before, and a write',
+          'is refused with SQLSTATE 55000. Then it compares everything once more, and opens the tables again where something differs. Switch',
+          'the application over afterwards.',
+        ],
+        true,
+      ).example('$0 adopt platform swap', 'after adopt platform prove'),
+    run(async (args, context) => {
+      const { takeSwap } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      const keys = await dataKeysOfCommand(context)
+      const proof = await asOwner(context, args, (session) =>
+        withBar(context.console, 'comparing rows', (onProgress) => takeSwap(session, args.schema, keys, onProgress)),
+      )
+      return proofReport(
+        proof,
+        'The rows are in tenantry. Then: tenantry adopt platform contract',
+        'The earlier tables are open again. Run tenantry adopt platform backfill --again, and prove',
+      )
+    }),
+  )
+
+const addContract: AddCommand = (group, run) =>
+  group.command(
+    'contract',
+    'Empties the secrets in clear',
+    (command) =>
+      onSchema(
+        command,
+        'contract',
+        [
+          'Opens each sealed secret again, compares it with the one in clear, and empties that one; then writes the tables anew, so that their',
+          'files do not hold it. Write-ahead logs and backups of before do: change the secrets that matter. The earlier tables stay until you',
+          'drop them.',
+        ],
+        true,
+      ).example('$0 adopt platform contract', 'once the application has worked with tenantry for a while'),
+    run(async (args, context) => {
+      const { takeContract } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      const keys = await dataKeysOfCommand(context)
+      const result = await asOwner(context, args, (session) => takeContract(session, args.schema, keys))
+      return {
+        lines: [
+          ...result.emptied.map(({ table, emptied }) => `${table}  secrets of ${counted(emptied, 'row')} emptied`),
+          'The platform is carried. Drop the earlier tables when you need them no more.',
+        ],
+        document: result,
+      }
+    }),
+  )
+
+const addStatus: AddCommand = (group, run) =>
+  group.command(
+    'status',
+    'Shows which steps are taken',
+    (command) =>
+      onSchema(command, 'status', ['Shows which steps are taken, and how far the rows are carried. Changes nothing.']),
+    run(async (args, context) => {
+      const { platformStatus } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      const status = await asOwner(context, args, (session) => platformStatus(session, args.schema))
+      return {
+        lines: [
+          ...status.steps.map(({ name, isTaken }) => `${name}  ${isTaken ? 'taken' : 'pending'}`),
+          ...status.tables.flatMap(carriedLines),
+          ...(status.waiting === 0 ? [] : [`${counted(status.waiting, 'write')} wait to be carried`]),
+        ],
+        document: status,
+      }
+    }),
+  )
+
+const addDown: AddCommand = (group, run) =>
+  group.command(
+    'down',
+    'Undoes the last step',
+    (command) =>
+      onSchema(
+        command,
+        'down',
+        [
+          'Undoes the last step. The earlier tables are as they were, and secrets that were emptied are written in clear again. Refused where',
+          'rows were written in tenantry since the swap, with their numbers.',
+        ],
+        true,
+      )
+        .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
+        .example('$0 adopt platform down --yes', 'undo the last step'),
+    run(async (args, context) => {
+      const { undoLast } = await import('../../adoption/carrying/platform-steps.js')
+      assertDirectory(context, args)
+      if (!args.yes) {
+        const what = 'This undoes the last step.'
+        if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
+        if (!(await context.console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
+      }
+      const keys = await dataKeysOfCommand(context)
+      const undone = await asOwner(context, args, (session) => undoLast(session, args.schema, keys))
+      return {
+        lines: [undone === undefined ? 'There was nothing to undo.' : `Undone: ${undone}.`],
+        document: { undone: undone === undefined ? [] : [undone] },
+      }
+    }),
+  )

@@ -1,0 +1,67 @@
+import { beforeAll, expect, test } from 'vitest'
+import {
+  takeBackfill,
+  takeContract,
+  takeExpand,
+  takeProve,
+  takeSwap,
+  undoLast,
+} from '../../src/adoption/carrying/platform-steps.js'
+import { openSession, type Session } from '../../src/database/session.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
+import { carryingKeys, dataKeysFor } from '../support/carrying.js'
+import { makeEarlierPlatform } from '../support/earlier-platform.js'
+import { mortal } from '../support/mortal-session.js'
+
+const database = useDatabase()
+const keys = dataKeysFor(carryingKeys)
+
+beforeAll(async () => {
+  const session = await openSession({ url: database.adminUrl })
+  await session.query(
+    `insert into platform.billing_plans (id, name, price, currency, interval) values ('tier_free', 'Free', 0, 'USD', 'month')`,
+  )
+  await session.close()
+})
+
+/** Runs a piece of work again and again, each time killed one commit later, until it comes to its end. Returns the number of kills. */
+async function killedAfterEachCommit(work: (session: Session) => Promise<unknown>): Promise<number> {
+  for (let kills = 0; ; kills += 1) {
+    let commits = 0
+    const { session, died } = await mortal(database, (text) => text === 'commit' && ++commits > kills)
+    try {
+      await work(session)
+      if (!died()) return kills
+    } catch (error) {
+      if (!died()) throw error
+    } finally {
+      await session.close()
+    }
+  }
+}
+
+test('killed after every commit of every step and its way back, nothing is lost', async () => {
+  const session = await ownerSession(database.adminUrl)
+  await makeEarlierPlatform(session, { schema: 'cut', isLarge: false })
+  const before = { rows: await rowsOf(session, 'cut'), catalog: await catalogOf(session, 'cut') }
+  const kills = [
+    await killedAfterEachCommit(async (mortalSession) => {
+      await takeExpand(mortalSession, 'cut', []).catch((error: unknown) => {
+        if (!String(error).includes('expand was taken before')) throw error
+      })
+    }),
+    await killedAfterEachCommit((mortalSession) => takeBackfill(mortalSession, 'cut', keys)),
+    await killedAfterEachCommit((mortalSession) => takeProve(mortalSession, 'cut', keys)),
+    await killedAfterEachCommit((mortalSession) => takeSwap(mortalSession, 'cut', keys)),
+    await killedAfterEachCommit((mortalSession) => takeContract(mortalSession, 'cut', keys)),
+  ]
+  expect(kills.every((count) => count > 0)).toBe(true)
+  const [clear] = await session.query(`select count(*)::int as clear from cut.credentials where jwt_secret <> 'sealed'`)
+  expect(clear).toEqual({ clear: 0 })
+  const back = await killedAfterEachCommit(async (mortalSession) => {
+    while ((await undoLast(mortalSession, 'cut', keys)) !== undefined);
+  })
+  expect(back).toBeGreaterThan(2)
+  expect({ rows: await rowsOf(session, 'cut'), catalog: await catalogOf(session, 'cut') }).toEqual(before)
+})

@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openSession } from '../../src/database/session.js'
+import { migrateDown, platformMigrations } from '../../src/migrations/migrator.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
+import { carryingKeys } from '../support/carrying.js'
+import { makeEarlierPlatform } from '../support/earlier-platform.js'
+import { root, tenantry } from './command-line.js'
+
+const database = useDatabase()
+
+/** A database that has tables of an earlier platform, and none of tenantry. */
+async function withEarlierPlatform() {
+  const session = await ownerSession(database.adminUrl)
+  const migrating = await openSession({ url: database.adminUrl })
+  await migrateDown(migrating, [platformMigrations], { all: true })
+  await migrating.close()
+  await makeEarlierPlatform(session, { schema: 'platform', isLarge: true })
+  await session.query(
+    `create function public.open_projects() returns bigint language sql as 'select count(*) from platform.projects where status <> ''PAUSED'''`,
+  )
+  await session.query(
+    `create function public.names() returns setof text language plpgsql as 'begin return query select "platform".organizations.name from "platform".organizations; end'`,
+  )
+  return session
+}
+
+const run = (...args: string[]) =>
+  tenantry(args, {
+    env: { DATABASE_ADMIN_URL: database.adminUrl, DATABASE_URL: database.appUrl, TENANTRY_KEYS: carryingKeys },
+  })
+
+/** Every command has to end well, and its text stands in the error where it does not. */
+async function runs(...args: string[]) {
+  const { code, stdout, stderr } = await run(...args)
+  expect({ command: args.join(' '), code, stderr }).toEqual({ command: args.join(' '), code: 0, stderr })
+  return stdout
+}
+
+/** The commands of the document, in their order. */
+const documented = [
+  ...readFileSync(join(root, 'docs', 'earlier-platform.md'), 'utf8').matchAll(/^npx tenantry ([^#\n]+)/gm),
+].map(([, words = '']) => words.trim())
+
+test('a schema with the name of ours makes room, is carried, and gets its name back', async () => {
+  const session = await withEarlierPlatform()
+  const before = { rows: await rowsOf(session, 'platform'), catalog: await catalogOf(session, 'platform') }
+  const functions = () =>
+    session.query(`select p.oid::regprocedure::text as name, pg_get_functiondef(p.oid) as text from pg_proc p
+      where p.pronamespace in (select oid from pg_namespace where nspname in ('public', 'platform')) and p.prokind = 'f'
+        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1`)
+  const textsBefore = await functions()
+
+  const migrated = await run('migrate', 'up')
+  expect(migrated.code).toBe(1)
+  expect(migrated.stderr).toContain('run tenantry adopt platform analyse')
+  expect((await run('adopt', 'analyse', '--schema', 'platform')).stderr).toContain('tenantry adopt platform analyse')
+
+  const analysed = await runs('adopt', 'platform', 'analyse')
+  expect(analysed).toContain(
+    'credentials  12 rows to platform.credentials; sealed: anon_key, service_role_key, jwt_secret',
+  )
+  expect(analysed).toContain('the move makes platform.available_credits(uuid) again')
+  expect((await run('adopt', 'platform', 'expand')).stderr).toContain('run tenantry adopt platform move first')
+  expect(await runs('adopt', 'platform', 'move', '--dry-run')).toContain(
+    'alter schema "platform" rename to "platform_before"',
+  )
+  await runs('adopt', 'platform', 'move')
+  expect(await rowsOf(session, 'platform_before')).toEqual(before.rows)
+  const open = `select public.open_projects() as open, (select count(*)::int from public.names()) as names, platform_before.available_credits(id) is not null as credits
+    from platform_before.organizations limit 1`
+  expect(await session.query(open)).toEqual([{ open: '8', names: 2, credits: true }])
+
+  expect((await run('adopt', 'platform', 'expand')).stderr).toContain('run tenantry migrate up first')
+  const way = documented.slice(documented.indexOf('migrate up'), documented.indexOf('adopt platform status'))
+  expect(documented.slice(0, 2)).toEqual(['adopt platform analyse', 'adopt platform move'])
+  expect(way).toHaveLength(7)
+  for (const command of way) {
+    await runs(...command.split(' '))
+    expect(await session.query(open)).toEqual([{ open: '8', names: 2, credits: true }])
+  }
+  const { json } = await run('adopt', 'platform', 'status', '--json')
+  expect(json()).toMatchObject({
+    schema: 'platform_before',
+    steps: Array.from({ length: 6 }, () => ({ isTaken: true })),
+    waiting: 0,
+  })
+  await runs('proof')
+
+  expect((await run('adopt', 'platform', 'down')).stderr).toContain('repeat it with --yes')
+  const [leaving, down, remove] = documented.slice(-3).map((command) => command.split(' '))
+  expect(leaving).toContain('--leave')
+  for (const step of ['contract', 'swap', 'prove', 'backfill', 'expand'])
+    expect(await runs(...(down ?? []))).toBe(`Undone: ${step}.\n`)
+  expect((await run(...(down ?? []))).stderr).toContain('run tenantry migrate down --all first')
+  await runs(...(remove ?? []))
+  expect(await runs(...(down ?? []))).toBe('Undone: move.\n')
+  expect({ rows: await rowsOf(session, 'platform'), catalog: await catalogOf(session, 'platform') }).toEqual(before)
+  expect(await functions()).toEqual(textsBefore)
+  expect(await runs('adopt', 'platform', 'down', '--yes')).toBe('There was nothing to undo.\n')
+})
+
+test('analyse ends with 3 while rows have no place, unless their table is named', async () => {
+  const session = await ownerSession(database.adminUrl)
+  await makeEarlierPlatform(session, { schema: 'unplaced', isLarge: false })
+  await session.query(`update unplaced.projects set ref = 'x1' where ref = 'ref00000001'`)
+  const { code, stdout } = await run('adopt', 'platform', 'analyse', '--schema', 'unplaced')
+  expect(code).toBe(3)
+  expect(stdout).toContain('To mend in the earlier tables, or to leave there with --leave:')
+  expect((await run('adopt', 'platform', 'analyse', '--schema', 'unplaced', '--leave', 'projects')).code).toBe(0)
+})

@@ -1,0 +1,33 @@
+import {
+  takeBackfill,
+  takeContract,
+  takeExpand,
+  takeProve,
+  takeSwap,
+  undoLast,
+} from '../../src/adoption/carrying/platform-steps.js'
+import { dataKeysOf } from '../../src/encryption/data-keys.js'
+import { keyringProvider } from '../../src/encryption/key-providers.js'
+import { loadKeyring } from '../../src/encryption/keyring.js'
+import type { DataKeys } from '../../src/core/sealing.js'
+import type { Session } from '../../src/database/session.js'
+
+/** The master keys of a process, as `TENANTRY_KEYS` has them. */
+export const carryingKeys = `test:${Buffer.alloc(32, 7).toString('base64')}`
+
+export const dataKeysFor = (keys: string): DataKeys => dataKeysOf(keyringProvider(loadKeyring(keys)))
+
+/** The steps of one schema, for tests that are about another part of the way. */
+export function carrying(session: Session, schema: string, dataKeys = dataKeysFor(carryingKeys)) {
+  return {
+    expand: (...leave: readonly string[]) => takeExpand(session, schema, leave),
+    backfill: (options?: Parameters<typeof takeBackfill>[3]) => takeBackfill(session, schema, dataKeys, options),
+    prove: () => takeProve(session, schema, dataKeys),
+    swap: () => takeSwap(session, schema, dataKeys),
+    contract: () => takeContract(session, schema, dataKeys),
+    down: () => undoLast(session, schema, dataKeys),
+    downAll: async () => {
+      while ((await undoLast(session, schema, dataKeys)) !== undefined);
+    },
+  }
+}
