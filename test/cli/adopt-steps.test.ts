@@ -106,6 +106,23 @@ test('enforce is refused with 3 while an unbound use was counted, and while the 
   await adopt('down', '--all', '--yes')
 })
 
+test('a step and the way back wait for a lock no longer than --lock-timeout says', async () => {
+  const { adopt } = newFolder()
+  for (const words of ['analyse --schema shop', 'plan --schema shop'])
+    expect((await adopt(...words.split(' '))).code).toBe(0)
+  const reader = await ownerSession(database.adminUrl)
+  for (const words of [['expand'], ['down', '--yes']]) {
+    await reader.query('begin')
+    await reader.query('lock table shop.orders in access share mode')
+    expect(await adopt(...words, '--lock-timeout', '1')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('Gave up after 30 attempts') as string,
+    })
+    await reader.query('rollback')
+    expect((await adopt(...words)).code).toBe(0)
+  }
+})
+
 test('each step waits for the one before it, says what is next, and does nothing twice', async () => {
   const { cwd, adopt } = newFolder()
   expect(await adopt('plan', '--schema', 'shop')).toMatchObject({

@@ -12,6 +12,13 @@ const folderOption = {
   describe: 'The folder of the steps',
 } as const
 
+export const lockTimeoutOption = {
+  type: 'number',
+  requiresArg: true,
+  default: 500,
+  describe: 'Milliseconds to wait for a lock, during which writers wait behind it',
+} as const
+
 /** The options of the commands that work with a plan. */
 export const withFolder = <Args extends GlobalOptions>(command: Argv<Args>) =>
   connecting(command).option('folder', folderOption)

@@ -3,7 +3,7 @@ import { MigrationError } from '../../core/errors.js'
 import { type AddCommand, asOwner, usageOf } from '../command.js'
 import { withBar, withProgress } from '../progress.js'
 import { counted } from '../report.js'
-import { assertDirectory, readPlanOf, withFolder } from './adopt-folder.js'
+import { assertDirectory, lockTimeoutOption, readPlanOf, withFolder } from './adopt-folder.js'
 
 export const addBackfill: AddCommand = (program, run) =>
   program.command(
@@ -71,6 +71,7 @@ export const addDown: AddCommand = (program, run) =>
         )
         .option('to', { type: 'string', requiresArg: true, describe: 'The last step that stays' })
         .option('all', { type: 'boolean', describe: 'Undo all steps', conflicts: 'to' })
+        .option('lock-timeout', lockTimeoutOption)
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
         .example('$0 adopt down', 'undo the last step')
         .example('$0 adopt down --to expand', 'all after expand'),
@@ -88,6 +89,7 @@ export const addDown: AddCommand = (program, run) =>
         withProgress(context.console, (progress) =>
           undoSteps(session, plan, {
             ...progress,
+            lockTimeout: args.lockTimeout,
             attempts: 30,
             ...(args.all === true && { all: true }),
             ...(to !== undefined && { to }),

@@ -9,7 +9,7 @@ import type { Session } from '../../database/session.js'
 import { type AddCommand, asOwner, type Context, type GlobalOptions, usageOf } from '../command.js'
 import { withProgress } from '../progress.js'
 import { counted, exit, type Report } from '../report.js'
-import { assertDirectory, readPlanOf, withFolder } from './adopt-folder.js'
+import { assertDirectory, lockTimeoutOption, readPlanOf, withFolder } from './adopt-folder.js'
 
 const stepTexts: Readonly<Record<StepName, readonly [what: string, sentences: readonly string[], next: string]>> = {
   expand: [
@@ -75,12 +75,7 @@ const stepping = <Args extends GlobalOptions>(command: Argv<Args>, name: StepNam
         'A lock that is not free in time is tried again. After an interruption the same command goes on where it stopped.',
       ),
     )
-    .option('lock-timeout', {
-      type: 'number',
-      requiresArg: true,
-      default: 500,
-      describe: 'Milliseconds to wait for a lock, during which writers wait behind it',
-    })
+    .option('lock-timeout', lockTimeoutOption)
     .option('dry-run', { type: 'boolean', default: false, describe: 'Print the statements, and run none' })
     .example(`$0 adopt ${name}`, 'with the files in adopt/')
 
