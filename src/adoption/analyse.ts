@@ -262,7 +262,7 @@ async function rowFindings(
         kind: 'duplicates',
         needs: 'mend',
         rows,
-        message: `${name} has rows with the same ${columns.join(', ')} as another row of their organization`,
+        message: `${name} has rows with the same ${columns.join(', ')} as another row of their organization: change or merge them, or take ${columns.join(', ')} out of "unique", so that the keys of the table stay as they are beside the organization`,
       })
   }
   return findings

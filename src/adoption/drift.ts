@@ -9,6 +9,8 @@ export interface PlannedTable {
   readonly facts: readonly string[]
   /** Names of keys that the steps make. */
   readonly ours: readonly string[]
+  /** Whether it had `org_id` before. */
+  readonly hadColumn: boolean
   /** Facts that end with these steps. */
   readonly untilSwap: readonly string[]
   readonly untilEnforce: readonly string[]
@@ -22,6 +24,7 @@ export function plannedTable(table: AdoptedTable): PlannedTable {
     name: table.name,
     facts: factsOf(table.table, ours),
     ours,
+    hadColumn: table.hadColumn,
     untilSwap: table.dropped.map(foreignKey),
     untilEnforce: table.table.policies.map(policy),
     isSilenced:
@@ -70,16 +73,19 @@ function factsOf(table: CatalogTable, ours: readonly string[]): string[] {
 export function driftOf(
   catalog: Catalog,
   planned: readonly PlannedTable[],
-  applied: { readonly swap: boolean; readonly enforce: boolean },
+  applied: { readonly expand: boolean; readonly swap: boolean; readonly enforce: boolean },
 ): string[] {
   const names = new Set(planned.map(({ name }) => name))
-  return planned.flatMap(({ name, facts, ours, untilSwap, untilEnforce }) => {
+  return planned.flatMap(({ name, facts, ours, hadColumn, untilSwap, untilEnforce }) => {
     const table = catalog.tables.find((one) => one.name === name)
     if (table === undefined) return [`${name} is not there any more`]
     const gone = [...(applied.swap ? untilSwap : []), ...(applied.enforce ? untilEnforce : [])]
     const wanted = facts.filter((fact) => !gone.includes(fact))
     const now = factsOf(table, ours)
+    const hasColumn = table.columns.some((column) => column.name === 'org_id')
     return [
+      ...(hasColumn && !hadColumn && !applied.expand ? [`${name} has got the column org_id`] : []),
+      ...(!hasColumn && (hadColumn || applied.expand) ? [`${name} has lost the column org_id`] : []),
       ...now.filter((fact) => !wanted.includes(fact)).map((fact) => `${name} has got ${fact}`),
       ...table.referrers
         .filter((from) => from.schema !== catalog.schema || !names.has(from.table))

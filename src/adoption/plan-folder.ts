@@ -25,6 +25,7 @@ const manifest = z.strictObject({
       name: z.string(),
       facts: texts,
       ours: texts,
+      hadColumn: z.boolean(),
       untilSwap: texts,
       untilEnforce: texts,
       isSilenced: z.boolean(),

@@ -66,7 +66,11 @@ async function refuseDrift(
 ): Promise<void> {
   const isApplied = (name: StepName) => steps.some((step) => step.name === name && step.state === 'applied')
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
-  const drift = driftOf(catalog, tables, { swap: isApplied('swap'), enforce: isApplied('enforce') })
+  const drift = driftOf(catalog, tables, {
+    expand: isApplied('expand'),
+    swap: isApplied('swap'),
+    enforce: isApplied('enforce'),
+  })
   if (drift.length > 0)
     throw new MigrationError(
       [

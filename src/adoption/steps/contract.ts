@@ -4,7 +4,7 @@ import { closeHome } from '../home.js'
 import { fillTrigger } from './expand.js'
 import { observing } from './observe.js'
 import { organizationMaking } from './organizations.js'
-import { buildPassingIndexes, dropIndex, passingNames, referenceIndexes } from './keys.js'
+import { buildPassingIndexes, dropIndex, passingNames, referenceIndexes, refuseTakenNames } from './keys.js'
 import type { Step } from './step.js'
 import { literal } from '../sql.js'
 
@@ -28,6 +28,7 @@ export function contract(adopted: AdoptedSchema): Step {
       ...droppedIndexes(adopted).map((name) => dropIndex(adopted.schema, name)),
     ],
     down: [
+      refuseTakenNames(adopted.schema, droppedIndexes(adopted)),
       ...tables.flatMap(buildPassingIndexes),
       ...replaced.map(({ definition }) =>
         definition.replace(/^CREATE INDEX /, 'create index concurrently if not exists '),

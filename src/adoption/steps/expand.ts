@@ -10,21 +10,17 @@ export function expand(adopted: AdoptedSchema): Step {
   const { home, tables } = adopted
   const quarantined = tables.filter(({ isQuarantined }) => isQuarantined)
   const making = organizationMaking(adopted)
-  const filling = tables.map((table) => fillTrigger(adopted, table))
+  const columns = tables.map((table) => filledColumn(adopted, table))
   return {
     up: [
       `create schema ${quoted(home)}`,
       ...quarantined.map(({ name, on }) => `create table ${inHome(home, quarantineOf(name))} (like ${on})`),
       ...making.up,
-      ...tables.flatMap((table, place) => [...addColumn(table), ...(filling[place]?.up ?? [])]),
+      ...columns.flatMap(({ up }) => up),
       closeHome(home),
     ],
     down: [
-      ...filling.toReversed().flatMap(({ down }) => down),
-      ...tables
-        .toReversed()
-        .filter(({ hadColumn }) => !hadColumn)
-        .map(({ on }) => `alter table ${on} drop column if exists org_id`),
+      ...columns.toReversed().flatMap(({ down }) => down),
       ...making.down,
       ...quarantined.map(({ name }) => `drop table if exists ${inHome(home, quarantineOf(name))}`),
       `drop schema if exists ${quoted(home)}`,
@@ -32,12 +28,49 @@ export function expand(adopted: AdoptedSchema): Step {
   }
 }
 
-function addColumn({ on, constant, hadColumn }: AdoptedTable): string[] {
-  if (hadColumn) return []
-  // A constant default is stored once, in the catalog.
-  const fixed = constant === undefined ? '' : ` not null default ${literal(constant.id)}`
-  return [`alter table ${on} add column org_id uuid${fixed}`]
+/** The column, and what fills it. */
+function filledColumn(adopted: AdoptedSchema, table: AdoptedTable): Step {
+  const { on, constant, hadColumn } = table
+  if (hadColumn) return fillTrigger(adopted, table)
+  if (constant !== undefined) {
+    const fixed = literal(constant.id)
+    return {
+      // A constant default is stored once, in the catalog.
+      up: [`alter table ${on} add column org_id uuid not null default ${fixed}`],
+      down: [dropOwnColumn(table, `pg_catalog.pg_get_expr(d.adbin, d.adrelid) = ${literal(`${fixed}::uuid`)}`, [])],
+    }
+  }
+  const { makeFunction, makeTriggers, dropTriggers, dropFunction } = fillStatements(adopted, table)
+  const isFilled = `exists (select from pg_catalog.pg_trigger t where t.tgrelid = a.attrelid and t.tgname = ${literal(fillTriggerName)})`
+  return {
+    up: [
+      makeFunction,
+      // Together, so that the triggers tell the way back which column is ours.
+      `do ${bodyOf(`
+begin
+  alter table ${on} add column org_id uuid;
+  ${makeTriggers.join(';\n  ')};
+end`)}`,
+    ],
+    down: [dropOwnColumn(table, isFilled, dropTriggers), dropFunction],
+  }
 }
+
+/** Somebody may have added a column of that name before this step came to the table. Then the step has failed, and the column stays. */
+const dropOwnColumn = ({ name, on }: AdoptedTable, isOurs: string, before: readonly string[]): string =>
+  `do ${bodyOf(`
+declare
+  tenantry_is_ours boolean;
+begin
+  select coalesce(${isOurs}, false) into tenantry_is_ours
+  from pg_catalog.pg_attribute a left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  where a.attrelid = ${literal(on)}::pg_catalog.regclass and a.attname = 'org_id' and not a.attisdropped;
+  if tenantry_is_ours then
+    ${[...before, `alter table ${on} drop column org_id`].join(';\n    ')};
+  elsif found then
+    raise exception '%', ${literal(`${name}.org_id is not as this adoption has made it: rename it if it is yours, or else drop it`)};
+  end if;
+end`)}`
 
 // After the triggers of the table itself, which fire in the order of their names.
 export const fillTriggerName = 'zz_tenantry_org_id'
@@ -45,8 +78,13 @@ const moveTriggerName = 'zz_tenantry_org_id_moves'
 
 /** The triggers that give new rows of code which knows no organizations theirs, and rows that move that of their new parent. */
 export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
-  const { name, on, owner, wayColumns } = table
-  if (owner === undefined) return { up: [], down: [] }
+  if (table.owner === undefined) return { up: [], down: [] }
+  const { makeFunction, makeTriggers, dropTriggers, dropFunction } = fillStatements(adopted, table)
+  return { up: [makeFunction, ...makeTriggers], down: [...dropTriggers, dropFunction] }
+}
+
+function fillStatements(adopted: AdoptedSchema, table: AdoptedTable) {
+  const { name, on, wayColumns } = table
   const organization = organizationOfRow(adopted, table)
   const fill = inHome(adopted.home, `fill_${name}`)
   // What other triggers have changed counts too, and so does what a foreign key writes.
@@ -55,8 +93,7 @@ export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
     'old.org_id is not null and old.org_id is distinct from new.org_id',
   ].join(' or ')
   return {
-    up: [
-      `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
+    makeFunction: `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
 declare
   tenantry_found uuid;
 begin
@@ -72,13 +109,14 @@ begin
   new.org_id := coalesce(tenantry_found, new.org_id, old.org_id);
   return new;
 end`)}`,
+    makeTriggers: [
       `create trigger ${fillTriggerName} before insert on ${on} for each row execute function ${fill}()`,
       `create trigger ${moveTriggerName} before update on ${on} for each row when (${isMoved}) execute function ${fill}()`,
     ],
-    down: [
+    dropTriggers: [
       `drop trigger if exists ${fillTriggerName} on ${on}`,
       `drop trigger if exists ${moveTriggerName} on ${on}`,
-      `drop function if exists ${fill}()`,
     ],
+    dropFunction: `drop function if exists ${fill}()`,
   }
 }

@@ -2,6 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedTable, nameFor } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
 import { fitted } from '../home.js'
+import { bodyOf, literal } from '../sql.js'
 
 /** The name of what is built beside a key or an index of this name, until it takes its place. */
 export const besideOf = (name: string): string => fitted(`${name}_org`)
@@ -62,6 +63,10 @@ export const passingNames = (table: AdoptedTable): string[] => passingIndexes(ta
 export const newNames = (table: AdoptedTable): string[] =>
   [...lastingIndexes(table), ...passingIndexes(table)].map(({ name }) => name)
 
+/** The names of the indexes that the swap renames, and of those that its way back builds. */
+export const swappedNames = (table: AdoptedTable): string[] =>
+  replacedKeys(table).flatMap(({ name }) => [besideOf(name), rebuiltName(name)])
+
 /** The names of relations that the steps and their ways back give. */
 export const relationNames = (table: AdoptedTable): string[] => [
   ...newNames(table),
@@ -78,6 +83,23 @@ export const constraintNames = (table: AdoptedTable): string[] => [
 
 export const organizationKeyOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_fkey')
 export const setCheckOf = ({ name }: AdoptedTable): string => nameFor(name, 'org_id_set')
+
+/** For before the builds: `if not exists` takes an index of another kind with the same name for ours. */
+export const refuseTakenNames = (schema: string, names: readonly string[]): string =>
+  `do ${bodyOf(`
+declare
+  tenantry_taken text;
+begin
+${takenName(schema, names)}
+end`)}`
+
+/** The same among other statements, with a variable `tenantry_taken`. */
+export const takenName = (schema: string, names: readonly string[]): string =>
+  `  select c.relname into tenantry_taken from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = ${literal(schema)} and c.relname = any (array[${names.map(literal).join(', ')}]::text[]) order by 1 limit 1;
+  if found then
+    raise exception '%.% has a name that an index of tenantry is to get: rename it', ${literal(schema)}, tenantry_taken;
+  end if;`
 
 export const dropIndex = (schema: string, name: string): string =>
   `drop index concurrently if exists ${quoted(schema)}.${quoted(name)}`

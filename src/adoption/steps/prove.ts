@@ -9,6 +9,7 @@ import {
   newNames,
   organizationKeyOf,
   proveReference,
+  refuseTakenNames,
   relationNames,
   setCheckOf,
 } from './keys.js'
@@ -21,10 +22,10 @@ import { bodyOf, literal } from '../sql.js'
  * added unchecked and validated afterwards.
  */
 export function prove(adopted: AdoptedSchema): Step {
-  const { tables } = adopted
+  const { schema, tables } = adopted
   return {
     up: [
-      refuseTakenNames(adopted),
+      refuseTakenNames(schema, tables.flatMap(relationNames)),
       // From here on no row without an organization is added.
       ...tables
         .filter(({ mayLack }) => mayLack)
@@ -44,7 +45,7 @@ export function prove(adopted: AdoptedSchema): Step {
       ),
       ...tables.map((table) => `alter table ${table.on} drop constraint if exists ${quoted(organizationKeyOf(table))}`),
       ...tables.map((table) => `alter table ${table.on} drop constraint if exists ${quoted(setCheckOf(table))}`),
-      ...tables.flatMap(newNames).map((name) => dropIndex(adopted.schema, name)),
+      ...tables.flatMap(newNames).map((name) => dropIndex(schema, name)),
       ...tables.filter(({ mayLack }) => mayLack).map(({ on }) => `alter table ${on} alter column org_id drop not null`),
       ...moveBack(adopted),
     ],
@@ -57,25 +58,6 @@ const proveNotNull = (table: AdoptedTable): string[] => [
   `alter table ${table.on} alter column org_id set not null`,
   `alter table ${table.on} drop constraint ${quoted(setCheckOf(table))}`,
 ]
-
-/** An index of another kind under the same name would be taken for ours. */
-function refuseTakenNames({ schema, tables }: AdoptedSchema): string {
-  const names = tables.flatMap(relationNames).map(literal)
-  return refuseWhen(
-    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = ${literal(schema)} and c.relname in (${names.join(', ')})`,
-    `a table or an index of ${schema} has a name that an index of tenantry is to get: rename it`,
-  )
-}
-
-const refuseWhen = (rows: string, message: string): string =>
-  `do ${bodyOf(`
-#variable_conflict use_column
-begin
-  if exists (${rows}) then
-    raise exception '%', ${literal(message)};
-  end if;
-end`)}`
 
 function proveOrganization(table: AdoptedTable): string[] {
   const name = quoted(organizationKeyOf(table))

@@ -1,7 +1,16 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import type { CatalogKey, CatalogReference } from '../catalog.js'
-import { rebuiltName, besideOf, buildIndexes, buildOldKeys, primaryKeyNames, proveReference } from './keys.js'
+import {
+  besideOf,
+  buildIndexes,
+  buildOldKeys,
+  primaryKeyNames,
+  proveReference,
+  rebuiltName,
+  swappedNames,
+  takenName,
+} from './keys.js'
 import { matches } from '../owners.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
@@ -73,12 +82,14 @@ function takeUnique(
 }
 
 /** Before anything is undone: what would stop the way back. */
-const refuseWayBack = ({ tables }: AdoptedSchema): string =>
+const refuseWayBack = ({ schema, tables }: AdoptedSchema): string =>
   `do ${bodyOf(`
 #variable_conflict use_column
 declare
   tenantry_count bigint;
+  tenantry_taken text;
 begin
+${takenName(schema, tables.flatMap(swappedNames))}
 ${tables
   .flatMap((table) => [
     ...(table.primaryKey.isComplete ? [] : [refuseReused(table, primaryKeyNames(table).map(quoted), null, true)]),
