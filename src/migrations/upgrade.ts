@@ -101,15 +101,13 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
   })
 }
 
-/** The first migration creates the schema, in one transaction with a function that is there from then on. */
+/** The first migration creates the schema. */
 async function requireFreeSchema(session: Session): Promise<void> {
-  const found = await session.query(
-    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = 'platform' and c.relkind in ('r', 'p') and pg_catalog.to_regproc('platform.current_org') is null limit 1`,
-  )
+  if ((await readApplied(session, platformMigrations.bookkeeping)).length > 0) return
+  const found = await session.query(`select from pg_catalog.pg_namespace n where n.nspname = 'platform'`)
   if (found.length > 0)
     throw new MigrationError(
-      'the schema platform has tables that are not those of tenantry: run tenantry adopt platform analyse if they are of an earlier platform, and give the schema another name otherwise',
+      'there is a schema platform that is not that of tenantry: run tenantry adopt platform analyse if it has tables of an earlier platform, drop it if it is empty, and give it another name otherwise',
     )
 }
 

@@ -51,8 +51,8 @@ test('a table that mixes the catalog of add-ons with their use is split, and no 
   await session.query(
     `update shop.addons set status = 'inactive', deactivated_at = now() where addon_type = 'disk_expansion'`,
   )
-  expect(await prove()).toMatchObject({ isProved: true, open: [] })
-  expect(await swap()).toMatchObject({ isProved: true, open: [] })
+  expect(await prove()).toMatchObject({ isProved: true, unplaced: [] })
+  expect(await swap()).toMatchObject({ isProved: true, unplaced: [] })
 
   const catalog = await session.query('select addon_id, name, variants from platform.addon_catalog order by 1')
   expect(catalog).toEqual([

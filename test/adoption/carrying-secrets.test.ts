@@ -39,7 +39,7 @@ test('contract leaves no secret in clear, changes no other column, and the way b
   const full = await secretsOf(session, 'emptied')
   await contract()
   const empty = await secretsOf(session, 'emptied')
-  expect(new Set(empty.map(({ secret }) => secret))).toEqual(new Set(['sealed']))
+  expect(empty.filter(({ secret }) => secret?.startsWith('sealed ') !== true)).toEqual([])
   expect(empty.map(({ updated }) => updated).toSorted()).toEqual(full.map(({ updated }) => updated).toSorted())
   const texts = full.map(({ secret }) => secret ?? '')
   for (const table of ['projects', 'credentials']) {
@@ -80,7 +80,7 @@ test('a secret that does not open to the one in clear stops the proof and the em
     `update platform.credentials c set anon_key = o.anon_key from platform.credentials o
      where c.project_id = (select id from forged.projects order by ref limit 1) and o.project_id = (select id from forged.projects order by ref desc limit 1)`,
   )
-  await expect(contract()).rejects.toThrow('credentials has a row with a secret that is not the sealed one')
+  await expect(contract()).rejects.toThrow('a secret of credentials does not open, so nothing was emptied')
   const [row] = await session.query('select count(*)::int as clear from forged.credentials where anon_key <> $1', [
     'sealed',
   ])
@@ -91,7 +91,7 @@ test('a secret that does not open to the one in clear stops the proof and the em
 test('with other keys nothing is sealed, emptied or written in clear', async () => {
   const { session, contract, before } = await swapped('keyed')
   const stranger = carrying(session, 'keyed', dataKeysFor(`test:${Buffer.alloc(32, 9).toString('base64')}`))
-  await expect(stranger.contract()).rejects.toThrow('a secret that is not the sealed one')
+  await expect(stranger.contract()).rejects.toThrow('does not open, so nothing was emptied')
   expect(await rowsOf(session, 'keyed')).toEqual(before)
   await contract()
   const emptied = await rowsOf(session, 'keyed')

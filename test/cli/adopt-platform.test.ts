@@ -62,7 +62,7 @@ test('a schema with the name of ours makes room, is carried, and gets its name b
   expect(analysed).toContain(
     'credentials  12 rows to platform.credentials; sealed: anon_key, service_role_key, jwt_secret',
   )
-  expect(analysed).toContain('the move makes platform.available_credits(uuid) again')
+  expect(analysed).toContain('move changes platform.available_credits(uuid), which names the schema')
   expect((await run('adopt', 'platform', 'expand')).stderr).toContain('run tenantry adopt platform move first')
   expect(await runs('adopt', 'platform', 'move', '--dry-run')).toContain(
     'alter schema "platform" rename to "platform_before"',
@@ -84,7 +84,7 @@ test('a schema with the name of ours makes room, is carried, and gets its name b
   const { json } = await run('adopt', 'platform', 'status', '--json')
   expect(json()).toMatchObject({
     schema: 'platform_before',
-    steps: Array.from({ length: 6 }, () => ({ isTaken: true })),
+    steps: Array.from({ length: 6 }, () => ({ state: 'taken' })),
     waiting: 0,
   })
   await runs('proof')

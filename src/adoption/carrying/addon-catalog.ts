@@ -3,7 +3,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import type { CarriedTable } from './carried-table.js'
 
-/** What the rows of a table of add-ons in use say about the add-ons: the same, once for each. */
+/** A variant of an add-on, as the rows that use it describe it. */
 interface UsedAddon {
   readonly addonId: string | null
   readonly variant: string | null
@@ -16,13 +16,12 @@ interface UsedAddon {
  * its prices, and gets the variants that it lacks.
  */
 export async function fillCatalog(session: Session, table: CarriedTable, keys: readonly string[]): Promise<void> {
-  if (table.to !== 'project_addons') return
   const valueOf = (column: string) => table.columns.find(({ name }) => name === column)?.value ?? 'null'
   const used = await session.query<UsedAddon>(
     `select distinct on (1, 2) ${valueOf('addon_id')} as "addonId", ${valueOf('addon_variant')} as variant,
        ${valueOf('price_per_unit')}::text as price, ${valueOf('currency')}::text as currency
-     ${table.rows} where s.${quoted(table.key.name)} = any ($1::text[]::${table.key.type}[])
-     order by 1, 2, ${valueOf('price_per_unit')} is null, s.${quoted(table.key.name)} desc`,
+     from ${table.source} s where s.${quoted(table.key.name)} = any ($1::text[]::${table.key.type}[])
+     order by 1, 2, ${valueOf('price_per_unit')} is null, ${valueOf('status')} <> 'active', ${valueOf('activated_at')} desc`,
     [keys],
   )
   for (const addonId of new Set(used.map((row) => row.addonId))) {

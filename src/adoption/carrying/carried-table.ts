@@ -5,7 +5,7 @@ import { factsOf } from '../../schema/shared/kinds.js'
 import { isSealed } from '../../schema/shared/ciphertext.js'
 import type { Catalog, CatalogTable } from '../catalog.js'
 import { literal } from '../sql.js'
-import type { KnownTable } from './known-table.js'
+import type { Condition, KnownTable } from './known-table.js'
 import { knownTables } from './known-tables.js'
 
 /** A table of an earlier platform with the SQL that carries its rows into one of ours. */
@@ -16,7 +16,7 @@ export interface CarriedTable {
   /** The names in SQL of both tables. */
   readonly source: string
   readonly target: string
-  /** The target without its quotes. */
+  /** The target without its schema and its quotes. */
   readonly to: string
   readonly key: { readonly name: string; readonly type: string }
   readonly isCatalog: boolean
@@ -24,15 +24,20 @@ export interface CarriedTable {
   readonly hasOrganization: boolean
   /** The columns of the target, and the texts that give each its value. The sealed ones are not among them. */
   readonly columns: readonly { readonly name: string; readonly value: string }[]
+  /** The columns of the target to which nothing is carried, with the text of what they hold in a new row. */
+  readonly unfilled: readonly { readonly name: string; readonly value: string }[]
   readonly sealed: readonly { readonly name: string; readonly from: string }[]
-  readonly primaryKey: readonly string[]
+  /** The columns by which a row of ours is the same. */
+  readonly identity: readonly string[]
   /** From the rows `s`, with what joins to them. */
   readonly rows: string
-  readonly where: { readonly holds: string; readonly otherwise: string } | undefined
+  /** What has to hold of a row `s`, without the joins. */
+  readonly conditions: readonly Condition[]
+  readonly siblings: string | undefined
   /** Columns of the earlier table that have no place in ours. */
   readonly staying: readonly string[]
-  /** The columns of the target to which nothing is carried, with the text of what they hold in a new row. */
-  readonly others: readonly { readonly name: string; readonly value: string }[]
+  /** Tables to which its rows have to be joined, and that the earlier platform lacks. */
+  readonly lacking: readonly string[]
   /** Columns of ours that must have a value, and for which the earlier table has none. */
   readonly missing: readonly string[]
 }
@@ -41,51 +46,65 @@ export interface CarriedTable {
 export function carriedTables(catalog: Catalog): CarriedTable[] {
   const carried = knownTables.flatMap((known) => {
     const table = catalog.tables.find(({ name }) => name === known.from)
-    return table === undefined ? [] : [carriedTable(catalog.schema, table, known)]
+    return table === undefined ? [] : [carriedTable(catalog, table, known)]
   })
   // A table may be carried into two of ours, and what one of them takes does not stay.
-  return carried.map((one) => ({
+  return carried.map((one, place) => ({
     ...one,
+    name: carried.findIndex(({ name }) => name === one.name) === place ? one.name : `${one.name} again`,
     staying: one.staying.filter((column) =>
       carried.every(({ source, staying }) => source !== one.source || staying.includes(column)),
     ),
   }))
 }
 
-function carriedTable(schema: string, from: CatalogTable, known: KnownTable): CarriedTable {
+function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): CarriedTable {
+  const { schema } = catalog
   const { name: to, schema: ours = 'public', columns, primaryKeys } = getTableConfig(known.to)
-  const inSchema = (text: string) => text.replaceAll('{schema}', quoted(schema))
-  const has = (name: string) => from.columns.some((column) => column.name === name)
-  /** The first text of which the table has all columns. */
-  const usable = (texts: readonly string[]) => texts.find((text) => columnsIn(text).every(has))
+  const typeOf = (name: string) => from.columns.find((column) => column.name === name)?.type
+  const has = (name: string) => typeOf(name) !== undefined
+  const hasTable = (name: string) => catalog.tables.some((table) => table.name === name)
+  const inSchema = (text: string) =>
+    text
+      .replaceAll('{schema}', () => quoted(schema))
+      .replaceAll(/\{instant (s\.(\w+))\}/g, (_, value: string, column: string) => instantOf(value, typeOf(column)))
+  /** The first text of which the earlier platform has all columns and tables. */
+  const usable = (texts: readonly string[]) =>
+    texts.find((text) => columnsIn(text).every(has) && tablesIn(text).every(hasTable))
   const sealed = Object.entries(known.sealed ?? {})
     .filter(([, column]) => has(column))
     .map(([name, from]) => ({ name, from }))
   const values = columns
     .filter((column) => !isSealed(column) && column.generated === undefined)
     .map((column) => {
-      const given = known.values[column.name] ?? (has(column.name) ? `s.${quoted(column.name)}` : [])
+      const given = known.values[column.name] ?? (has(column.name) ? sameName(column) : [])
       const value = usable(typeof given === 'string' ? [given] : given)
       return { column, value: value === undefined ? undefined : inSchema(value) }
     })
-  const where = known.where && usable([known.where.holds]) !== undefined ? known.where : undefined
   const joins = inSchema(known.joins ?? '')
-  const used = [...values.flatMap(({ value }) => (value === undefined ? [] : columnsIn(value))), ...columnsIn(joins)]
+  const conditions = (known.conditions ?? []).flatMap(({ holds, instead = [], ...rest }) => {
+    const text = usable([holds, ...instead])
+    return text === undefined ? [] : [{ ...rest, holds: inSchema(text) }]
+  })
+  const used = [
+    ...values.flatMap(({ value }) => (value === undefined ? [] : columnsIn(value))),
+    ...columnsIn(joins),
+    ...conditions.flatMap(({ holds }) => columnsIn(holds)),
+  ]
   const [key = 'id'] = from.primaryKey
+  const filled = values.flatMap(({ column, value }) => (value === undefined ? [] : [{ column, value }]))
   return {
     name: known.from === to ? to : `${known.from} to ${to}`,
     from,
     source: `${quoted(schema)}.${quoted(from.name)}`,
     target: `${quoted(ours)}.${quoted(to)}`,
     to,
-    key: { name: key, type: from.columns.find(({ name }) => name === key)?.type ?? 'uuid' },
+    key: { name: key, type: typeOf(key) ?? 'uuid' },
     isCatalog: factsOf(known.to)?.kind === 'catalog',
     hasOrganization: columns.some(({ name }) => name === 'org_id'),
-    columns: values
-      .filter(({ value }) => value !== undefined)
-      .map(({ column, value = '' }) => ({ name: column.name, value: valueOf(column, value) })),
+    columns: filled.map(({ column, value }) => ({ name: column.name, value: valueOf(column, value) })),
     sealed,
-    others: [
+    unfilled: [
       ...values
         .filter(({ value }) => value === undefined)
         .map(({ column }) => ({ name: column.name, value: newValueOf(column) })),
@@ -93,27 +112,63 @@ function carriedTable(schema: string, from: CatalogTable, known: KnownTable): Ca
         .filter(({ generated }) => generated !== undefined)
         .map(({ name, generated }) => ({ name, value: is(generated?.as, SQL) ? sqlText(generated.as) : 'null' })),
     ],
-    primaryKey: primaryKeys[0]?.columns.map(({ name }) => name) ?? ['id'],
+    identity: known.identity ?? primaryKeys[0]?.columns.map(({ name }) => name) ?? ['id'],
     rows: `from ${quoted(schema)}.${quoted(from.name)} s ${joins}`,
-    where: where && { ...where, holds: inSchema(where.holds) },
+    conditions: [
+      ...conditions,
+      ...filled.flatMap(({ column, value }) => {
+        const holds = isWhole(column, value)
+        // A text that reads a joined row has nothing that could be cut.
+        return holds === undefined || columnsIn(value).length === 0
+          ? []
+          : [{ holds, otherwise: `have a ${column.name} that does not fit into ${column.getSQLType()}`, isFault: true }]
+      }),
+    ],
+    siblings: known.siblings !== undefined && columnsOf(known.siblings).every(has) ? known.siblings : undefined,
     staying: from.columns
       .map(({ name }) => name)
       .filter((name) => !used.includes(name) && !sealed.some((one) => one.from === name)),
+    lacking: tablesIn(known.joins ?? '').filter((name) => !hasTable(name)),
     missing: values
       .filter(({ column, value }) => value === undefined && column.notNull && !column.hasDefault)
       .map(({ column }) => column.name),
   }
 }
 
+const sameName = (column: PgColumn): string =>
+  isInstant(column) ? `{instant s.${column.name}}` : `s.${quoted(column.name)}`
+
+/** Seconds since 1970 where the column is a number, or milliseconds where there are too many of them. */
+const instantOf = (value: string, type: string | undefined): string =>
+  /^(?:bigint|integer|numeric|double precision)/.test(type ?? '')
+    ? `to_timestamp(case when ${value} > 100000000000 then ${value} / 1000.0 else ${value} end)`
+    : `${value}::timestamptz`
+
 /** The columns of row `s` in a text. */
 const columnsIn = (text: string): string[] =>
   [...text.matchAll(/\bs\.(?:"([^"]+)"|([a-z_][a-z0-9_]*))/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
 
-/** Where the earlier table has a null and ours may not, the default of ours. For a time that nobody recorded it is the beginning of time. */
+const columnsOf = (siblings: string): string[] => [...siblings.matchAll(/\bo\.(\w+)/g)].map(([, name]) => name ?? '')
+
+const tablesIn = (text: string): string[] => [...text.matchAll(/\{schema\}\.(\w+)/g)].map(([, name]) => name ?? '')
+
+/** A null that our column refuses becomes its default; a null time becomes 1970-01-01. */
 function valueOf(column: PgColumn, text: string): string {
   const value = `(${text})::${column.getSQLType()}`
   if (!column.notNull || !column.hasDefault) return value
   return `coalesce(${value}, ${isInstant(column) ? `'epoch'::${column.getSQLType()}` : newValueOf(column)})`
+}
+
+/** A cast would cut a longer text, and round a longer number, without a word. */
+function isWhole(column: PgColumn, text: string): string | undefined {
+  const type = column.getSQLType()
+  const [, length] = /^char\((\d+)\)$/.exec(type) ?? []
+  // Countries and currencies.
+  if (length !== undefined) return `coalesce((${text})::text ~ '^[A-Z]{${length}}$', true)`
+  if (type.startsWith('numeric(')) return `(${text})::numeric is not distinct from (${text})::${type}`
+  if (/^(?:integer|smallint|bigint)$/.test(type))
+    return `(${text})::numeric is not distinct from pg_catalog.round((${text})::numeric)`
+  return undefined
 }
 
 function newValueOf(column: PgColumn): string {
@@ -128,7 +183,14 @@ const isInstant = (column: PgColumn): boolean => column.getSQLType().startsWith(
 
 const asText = (value: unknown): string => literal(typeof value === 'string' ? value : JSON.stringify(value))
 
+/** That all conditions hold. */
+export const meets = ({ conditions }: CarriedTable): string =>
+  conditions.length === 0 ? 'true' : `(${conditions.map(({ holds }) => `(${holds})`).join(' and ')}) is true`
+
 /** The rows of a table as those of ours: their earlier key as `key`, then the columns of ours. */
-export const mapped = ({ key, columns, rows, where }: CarriedTable, only = 'true'): string =>
-  `select s.${quoted(key.name)}::text as key, ${columns.map(({ name, value }) => `${value} as ${quoted(name)}`).join(', ')}
-${rows} where ${only}${where === undefined ? '' : ` and ${where.holds}`}`
+export const mapped = (table: CarriedTable, only = 'true'): string =>
+  `select s.${quoted(table.key.name)}::text as key, ${table.columns.map(({ name, value }) => `${value} as ${quoted(name)}`).join(', ')}
+${table.rows} where ${only} and ${meets(table)}`
+
+/** That row `s` is one of the keys in `$1`. */
+export const isOneOf = ({ key }: CarriedTable): string => `s.${quoted(key.name)} = any ($1::text[]::${key.type}[])`

@@ -1,27 +1,22 @@
-import { MigrationError } from '../../core/errors.js'
-import type { DataKeys } from '../../core/sealing.js'
+import { TenantryError } from '../../core/errors.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { fillCatalog } from './addon-catalog.js'
-import { type CarriedTable, mapped } from './carried-table.js'
+import { type CarriedTable, isOneOf, mapped, meets } from './carried-table.js'
+import type { Carrying, ProgressOf } from './carrying.js'
 import { carryingTransaction } from './carrying-transaction.js'
 import { completeOrganizations } from './complete-organizations.js'
 import { SecretColumns } from './secret-columns.js'
 
-export interface Carrying {
-  readonly session: Session
-  readonly home: string
-  readonly tables: readonly CarriedTable[]
-  readonly dataKeys: DataKeys
-}
-
 export interface CarryOptions {
   readonly signal?: AbortSignal
-  readonly onProgress?: (progress: { readonly table: string; readonly done: number; readonly total: number }) => void
-  /** Goes over all rows again. */
+  readonly onProgress?: ProgressOf
+  /** Goes over all rows again, and removes those of ours that no earlier row leads to. */
   readonly again?: boolean
+  /** The number of rows of the first batch. Later ones are chosen by the time that one takes. */
+  readonly batch?: number
 }
 
 export interface CarriedRows {
@@ -32,53 +27,42 @@ export interface CarriedRows {
   readonly isDone: boolean
 }
 
-const first = 200
 const most = 5000
 /** Half of the time that a batch may take, in milliseconds. */
 const aim = 100
 
 /** Carries every row, in the order of the keys, and then those that were written meanwhile. Returns false when it was stopped. */
 export async function carryRows(carrying: Carrying, options: CarryOptions = {}): Promise<boolean> {
-  const { session: direct, home, tables } = carrying
-  const session = withContext(direct, 'the backfill')
-  return alone(session, home, async () => {
-    if (options.again === true) await session.query(`delete from ${inHome(home, 'progress')}`)
-    for (const [done, table] of tables.entries()) {
-      options.onProgress?.({ table: table.name, done, total: tables.length })
-      if (!(await carryTable(carrying, table, options.signal))) return false
-    }
-    return drain(carrying, options.signal)
-  })
-}
-
-/** Two at once would carry older states of rows over newer ones. */
-async function alone<T>(session: Session, home: string, work: () => Promise<T>): Promise<T> {
-  const lock = `pg_catalog.hashtextextended('tenantry carrying ' || $1::text, 0)`
-  const [row] = await session.query<{ locked: boolean }>(`select pg_catalog.pg_try_advisory_lock(${lock}) as locked`, [
-    home,
-  ])
-  if (row?.locked !== true) throw new MigrationError('another backfill of these tables is running. Nothing was done')
-  try {
-    return await work()
-  } finally {
-    await session.query(`select pg_catalog.pg_advisory_unlock(${lock})`, [home]).catch(() => undefined)
+  const { session, home, tables } = carrying
+  if (options.again === true) {
+    await withContext(session, 'the backfill').query(`delete from ${inHome(home, 'progress')}`)
+    for (const table of tables.toReversed()) await removeExtra(carrying, table)
   }
+  for (const [done, table] of tables.entries()) {
+    options.onProgress?.({ table: table.name, done, total: tables.length })
+    if (!(await carryTable(carrying, table, options))) return false
+  }
+  return drain(carrying, options.signal)
 }
 
-async function carryTable(carrying: Carrying, table: CarriedTable, signal: AbortSignal | undefined): Promise<boolean> {
+async function carryTable(
+  carrying: Carrying,
+  table: CarriedTable,
+  { signal, batch = 200 }: CarryOptions,
+): Promise<boolean> {
   const { session: direct, home } = carrying
-  const session = withContext(direct, `the backfill of ${table.name}`)
+  const where = `the backfill of ${table.name}`
   const progress = inHome(home, 'progress')
-  const [begun] = await session.query<{ last: string | null; isDone: boolean }>(
+  const [begun] = await withContext(direct, where).query<{ last: string | null; isDone: boolean }>(
     `select last_key as last, is_done as "isDone" from ${progress} where table_name = $1`,
     [table.name],
   )
   let last = begun?.last ?? null
   let isDone = begun?.isDone ?? false
-  for (let size = first; !isDone;) {
+  for (let size = batch; !isDone;) {
     if (signal?.aborted === true) return false
     const start = performance.now()
-    const keys = await carryingTransaction(direct, `the backfill of ${table.name}`, async () => {
+    const keys = await carryingTransaction(direct, where, async () => {
       const found = await nextKeys(direct, table, last, size)
       await carryKeys(carrying, table, found)
       await direct.query(
@@ -134,7 +118,7 @@ export async function drainBatch(carrying: Carrying): Promise<number> {
     // Their rows hold the address of the person.
     if (table.to === 'organization_members' && people.length > 0)
       keys.push(...(await membersOf(session, table, people)))
-    if (keys.length > 0) await carryKeys(carrying, table, [...new Set(keys)], true)
+    if (keys.length > 0) await carryKeys(carrying, table, [...new Set(keys)])
   }
   return taken.length
 }
@@ -145,47 +129,62 @@ async function membersOf(
   people: readonly string[],
 ): Promise<string[]> {
   const rows = await session.query<{ key: string }>(
-    `select s.${quoted(key.name)}::text as key from ${source} s where s.user_id::text = any ($1::text[])`,
+    `select s.${quoted(key.name)}::text as key from ${source} s where s.user_id = any ($1::text[]::uuid[])`,
     [people],
   )
   return rows.map((row) => row.key)
 }
 
 /** Makes the rows of ours what the earlier ones are now. Those that ours cannot hold are recorded, each with a reason. */
-async function carryKeys(
-  { session, home, dataKeys }: Carrying,
-  table: CarriedTable,
-  keys: readonly string[],
-  mayBeThere = false,
-): Promise<void> {
+async function carryKeys(carrying: Carrying, table: CarriedTable, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return
+  const { session, home, dataKeys } = carrying
   const left = inHome(home, 'left_rows')
   await session.query(`delete from ${left} where table_name = $1 and key = any ($2::text[])`, [table.name, keys])
-  const carry = async (some: readonly string[]) => {
-    if (mayBeThere && !table.isCatalog) await removeStrayed(session, table, some)
-    await fillCatalog(session, table, some)
-    return upsert(session, table, some, await new SecretColumns(session, table, dataKeys).sealedOf(some))
-  }
-  let carried: readonly string[]
+  await removeUnmapped(carrying, table, keys)
+  if (table.to === 'project_addons') await fillCatalog(session, table, keys)
+  const secrets = new SecretColumns(session, table, dataKeys)
+  const carry = async (some: readonly string[]) => upsert(session, table, some, await secrets.sealedOf(some))
+  const leave = (key: string, reason: string) =>
+    session.query(`insert into ${left} values ($1, $2, $3) on conflict do nothing`, [table.name, key, reason])
   await session.query('savepoint carrying')
+  let carried: readonly string[]
   try {
     carried = await carry(keys)
   } catch (error) {
     if (reasonOf(error) === undefined) throw error
     await session.query('rollback to savepoint carrying')
-    carried = await oneByOne(session, keys, carry, (key, reason) =>
-      session.query(`insert into ${left} values ($1, $2, $3)`, [table.name, key, reason]),
-    )
+    carried = await oneByOne(session, keys, carry, leave)
   }
   await session.query('release savepoint carrying')
-  // What is neither carried nor recorded is gone, or is of those that stay.
-  await session.query(
-    `insert into ${left} select $1, s.${quoted(table.key.name)}::text, $3 from ${table.source} s
-     where s.${quoted(table.key.name)} = any ($2::text[]::${table.key.type}[]) on conflict do nothing`,
-    [table.name, keys.filter((key) => !carried.includes(key)), table.where?.otherwise ?? 'lead to no organization'],
-  )
+  await recordStaying(session, left, table, keys, carried)
   if (table.to === 'organizations') await completeOrganizations(session, dataKeys, carried)
 }
+
+/** Records the rows that still exist and were not carried, each with the first condition that it does not meet. */
+async function recordStaying(
+  session: Session,
+  left: string,
+  table: CarriedTable,
+  keys: readonly string[],
+  carried: readonly string[],
+): Promise<void> {
+  const isCarried = new Set(carried)
+  const open = keys.filter((key) => !isCarried.has(key))
+  if (open.length === 0) return
+  const reasons = table.conditions.map(
+    ({ holds, otherwise }) => `when (${holds}) is not true then ${otherwise === undefined ? 'null' : `'${otherwise}'`}`,
+  )
+  const reason = reasons.length === 0 ? `'${unjoined}'` : `case ${reasons.join(' ')} else '${unjoined}' end`
+  await session.query(
+    `insert into ${left} select $2, r.key, r.reason from (select s.${quoted(table.key.name)}::text as key, ${reason} as reason
+       from ${table.source} s where ${isOneOf(table)}) r where r.reason is not null on conflict do nothing`,
+    [open, table.name],
+  )
+}
+
+/** Of rows that name a row which is not there. */
+export const unjoined = 'belong to a row that is not there'
 
 async function oneByOne(
   session: Session,
@@ -194,12 +193,12 @@ async function oneByOne(
   leave: (key: string, reason: string) => Promise<unknown>,
 ): Promise<string[]> {
   const carried: string[] = []
-  let open = keys
+  let refused = new Map(keys.map((key) => [key, '']))
   // A row may wait for another of the batch, such as for a name that this one frees.
-  for (let before = Infinity; open.length < before;) {
-    before = open.length
-    const refused: string[] = []
-    for (const key of open) {
+  for (let before = Infinity; refused.size < before;) {
+    before = refused.size
+    const again = new Map<string, string>()
+    for (const key of refused.keys()) {
       await session.query('savepoint one')
       try {
         carried.push(...(await carry([key])))
@@ -207,48 +206,70 @@ async function oneByOne(
         const reason = reasonOf(error)
         if (reason === undefined) throw error
         await session.query('rollback to savepoint one')
-        refused.push(key)
-        await session.query('release savepoint one')
-        continue
+        again.set(key, reason)
       }
       await session.query('release savepoint one')
     }
-    open = refused
+    refused = again
   }
-  for (const key of open) {
-    await session.query('savepoint one')
-    const reason = await carry([key]).then(
-      () => undefined,
-      (error: unknown) => reasonOf(error),
-    )
-    await session.query('rollback to savepoint one')
-    await leave(key, reason ?? 'are refused')
-  }
+  for (const [key, reason] of refused) await leave(key, reason)
   return carried
 }
 
 /** In words that follow a number of rows. Undefined for an error that says nothing about the row. No value of the row is in it. */
 function reasonOf(error: unknown): string | undefined {
   const { code, constraint, column } = error as { code?: unknown; constraint?: string; column?: string }
-  if (typeof code !== 'string') return undefined
-  if (code === '23505') return `have the same values as another row of ours has, by ${constraint}`
-  if (code === '23503') return `refer to a row that is not carried, by ${constraint}`
+  if (error instanceof TenantryError || typeof code !== 'string') return undefined
+  if (code === '23505') return `repeat the values of another row in tenantry (${constraint})`
+  if (code === '23503') return `refer to a row that is not carried (${constraint})`
   if (code === '23502') return `have no ${column}`
   if (code.startsWith('23')) return `are refused by ${constraint}`
-  return code.startsWith('22') ? `have a value that ours cannot hold (${code})` : undefined
+  // 54: such as a text that is too long for an index.
+  return /^(?:22|54)/.test(code) ? `have a value that tenantry cannot hold (${code})` : undefined
 }
 
-/** Rows of ours that are not there any more, or belong to another organization now. */
-async function removeStrayed(session: Session, table: CarriedTable, keys: readonly string[]): Promise<void> {
-  const isSame = table.primaryKey.map((column) => `m.${quoted(column)} = t.${quoted(column)}`).join(' and ')
-  await session.query(
-    `delete from ${table.target} t where t.${quoted('id')}::text = any ($1::text[])
-     and not exists (select from (${mapped(table, onlyKeys(table))}) m where ${isSame})`,
+/**
+ * Deletes rows of ours of which the earlier row is gone, or has no place any more. One that belongs to another organization now is found by
+ * the proof, since looking for it would read the whole table for each batch.
+ */
+async function removeUnmapped(
+  { session, tables }: Carrying,
+  table: CarriedTable,
+  keys: readonly string[],
+): Promise<void> {
+  if (table.isCatalog) return
+  const rows = await session.query<{ key: string }>(
+    `select s.${quoted(table.key.name)}::text as key ${table.rows} where ${isOneOf(table)} and ${meets(table)}`,
     [keys],
+  )
+  const isThere = new Set(rows.map(({ key }) => key))
+  const gone = keys.filter((key) => !isThere.has(key))
+  if (gone.length > 0)
+    await session.query(
+      `delete from ${table.target} t where t.id = any ($1::text[]::uuid[])${table.hasOrganization ? ` and ${isCarriedOrganization(tables)}` : ''}`,
+      [gone],
+    )
+}
+
+/** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
+export const isCarriedOrganization = (tables: readonly CarriedTable[]): string => {
+  const organizations = tables.find(({ to }) => to === 'organizations')
+  return organizations === undefined ? 'false' : `t.org_id in (select o.id from ${organizations.source} o)`
+}
+
+/** Deletes rows of ours, in carried organizations, to which no earlier row leads. */
+async function removeExtra({ session, tables }: Carrying, table: CarriedTable): Promise<void> {
+  const sources = tables.filter(({ to }) => to === table.to)
+  if (!table.hasOrganization || sources[0] !== table) return
+  const known = sources.map((source) => `not exists (select from (${mapped(source)}) m where ${isSame(source)})`)
+  await carryingTransaction(session, `the backfill of ${table.name}`, () =>
+    session.query(`delete from ${table.target} t where ${isCarriedOrganization(tables)} and ${known.join(' and ')}`),
   )
 }
 
-const onlyKeys = ({ key }: CarriedTable) => `s.${quoted(key.name)} = any ($1::text[]::${key.type}[])`
+/** That row `t` of ours is the one of `m`. */
+export const isSame = ({ identity }: CarriedTable): string =>
+  identity.map((column) => `t.${quoted(column)} = m.${quoted(column)}`).join(' and ')
 
 /** Returns the keys of the rows that ours has now. */
 async function upsert(
@@ -259,7 +280,7 @@ async function upsert(
 ): Promise<string[]> {
   const columns = [...table.columns.map(({ name }) => `m.${quoted(name)}`), ...sealed.map((_, place) => `z.c${place}`)]
   const names = [...table.columns, ...sealed].map(({ name }) => quoted(name))
-  const kept = new Set(table.primaryKey.map(quoted))
+  const kept = new Set([...table.identity, 'id'].map(quoted))
   const updated = names.filter((name) => !kept.has(name)).map((name) => `${name} = excluded.${name}`)
   const secrets =
     sealed.length === 0
@@ -267,9 +288,9 @@ async function upsert(
       : ` join rows from (pg_catalog.unnest($1::text[]), ${sealed.map((_, place) => `pg_catalog.unnest($${place + 2}::bytea[])`).join(', ')})
      z(key, ${sealed.map((_, place) => `c${place}`).join(', ')}) on z.key = m.key`
   const rows = await session.query<{ key: string }>(
-    `with m as materialized (${mapped(table, onlyKeys(table))}), done as (
+    `with m as materialized (${mapped(table, isOneOf(table))}), done as (
        insert into ${table.target} (${names.join(', ')}) select ${columns.join(', ')} from m${secrets}
-       on conflict (${table.primaryKey.map(quoted).join(', ')}) do update set ${updated.join(', ')} returning 1
+       on conflict (${table.identity.map(quoted).join(', ')}) do update set ${updated.join(', ')} returning 1
      ) select m.key from m`,
     [keys, ...sealed.map(({ values }) => values)],
   )

@@ -11,7 +11,7 @@ export const carryingHome = (schema: string): string => fitted(`tenantry_carry_$
 /** The tables of the home. `changes` has the keys of rows that were written since `expand`, and are to be carried again. */
 const homeTables = (home: string): string[] => [
   `create table ${inHome(home, 'steps')} (name text primary key, taken_at timestamptz not null default pg_catalog.now())`,
-  `create table ${inHome(home, 'functions')} (place bigint primary key, before text not null)`,
+  `create table ${inHome(home, 'functions')} (place bigint primary key, procedure oid not null, before text not null, made text not null)`,
   `create table ${inHome(home, 'changes')} (n bigint generated always as identity primary key, table_name text not null, key text not null)`,
   `create table ${inHome(home, 'left_rows')} (table_name text not null, key text not null, reason text not null, primary key (table_name, key))`,
   `create table ${inHome(home, 'progress')} (table_name text primary key, last_key text, rows bigint not null default 0, is_done boolean not null default false)`,
@@ -50,3 +50,17 @@ export const recordStep = (session: Session, home: string, name: CarryingStep): 
 
 export const forgetStep = (session: Session, home: string, name: CarryingStep): Promise<unknown> =>
   session.query(`delete from ${inHome(home, 'steps')} where name = $1`, [name])
+
+/** Marks what has begun and is not complete: the earlier tables are closed and not proved, or some secrets are empty. */
+export type Mark = 'closing' | 'emptying'
+
+export async function isMarked(session: Session, home: string, mark: Mark): Promise<boolean> {
+  const rows = await session.query(`select from ${inHome(home, 'steps')} where name = $1`, [mark])
+  return rows.length > 0
+}
+
+export const setMark = (session: Session, home: string, mark: Mark): Promise<unknown> =>
+  session.query(`insert into ${inHome(home, 'steps')} (name) values ($1) on conflict do nothing`, [mark])
+
+export const clearMark = (session: Session, home: string, mark: Mark): Promise<unknown> =>
+  session.query(`delete from ${inHome(home, 'steps')} where name = $1`, [mark])

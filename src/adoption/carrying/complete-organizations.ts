@@ -11,14 +11,14 @@ export async function completeOrganizations(
   ids: readonly string[],
 ): Promise<void> {
   const bare = await session.query<{ id: string }>(
-    `select o.id from platform.organizations o where o.id::text = any ($1::text[])
+    `select o.id from platform.organizations o where o.id = any ($1::text[]::uuid[])
      and not exists (select from platform.roles r where r.org_id = o.id)`,
     [ids],
   )
   const roles = bare.flatMap(({ id }) => builtInRoles.map((role) => ({ ...role, orgId: id, id: newId() })))
   if (roles.length > 0) await addRoles(session, roles)
   const open = await session.query<{ id: string }>(
-    `select o.id from platform.organizations o where o.id::text = any ($1::text[])
+    `select o.id from platform.organizations o where o.id = any ($1::text[]::uuid[])
      and not exists (select from platform.org_keys k where k.org_id = o.id and k.state = 'active')`,
     [ids],
   )

@@ -5,15 +5,23 @@ import { invoices } from '../../schema/invoices.js'
 import { paymentMethods } from '../../schema/payment-methods.js'
 import { subscriptions } from '../../schema/subscriptions.js'
 import { usageMetrics } from '../../schema/usage.js'
-import { instantOf, type KnownTable } from './known-table.js'
+import type { KnownTable } from './known-table.js'
 
-/** -1 stands for unlimited in the earlier platform, and null here. */
-const limit = (column: string) => `nullif(s.${column}, -1)`
+/** -1 stands for unlimited in the earlier platform, and null here. A limit may stand in a column of its own, or among the others. */
+const limit = (column: string): string[] => [
+  `nullif(coalesce(s.${column}, (s.limits ->> '${column}')::int), -1)`,
+  `nullif(s.${column}, -1)`,
+  `nullif((s.limits ->> '${column}')::int, -1)`,
+]
 
-const periodStart = `coalesce(${instantOf('current_period_start')}, date_trunc('month', s.created_at))`
-const periodEnd = `coalesce(${instantOf('current_period_end')}, ${periodStart} + interval '1 month')`
+const periodStart = `coalesce({instant s.current_period_start}, date_trunc('month', s.created_at))`
+const periodEnd = `coalesce({instant s.current_period_end}, ${periodStart} + interval '1 month')`
 
 const currency = ['upper(s.currency)', `'USD'`]
+
+const isSettled = `s.status::text in ('paid', 'void')`
+
+const isKnownCredit = `s.status::text in ('active', 'consumed', 'expired', 'void', 'voided', 'canceled', 'cancelled')`
 
 /** Plans, and what organizations owe and pay. */
 export const billingBefore: readonly KnownTable[] = [
@@ -23,7 +31,7 @@ export const billingBefore: readonly KnownTable[] = [
     values: {
       currency,
       limits: `(select coalesce(jsonb_object_agg(l.key, case when l.value = '-1' then 'null'::jsonb else l.value end), '{}')
-        from jsonb_each(s.limits - array['max_projects', 'max_members']) l)`,
+        from jsonb_each(s.limits::jsonb - array['max_projects', 'max_members']) l)`,
       max_projects: limit('max_projects'),
       max_members: limit('max_members'),
     },
@@ -33,9 +41,10 @@ export const billingBefore: readonly KnownTable[] = [
     to: subscriptions,
     values: {
       org_id: 's.organization_id',
-      status: `case s.status when 'unpaid' then 'past_due' else s.status end`,
+      status: `case s.status::text when 'unpaid' then 'past_due' else s.status::text end`,
       current_period_start: periodStart,
       current_period_end: periodEnd,
+      next_invoice_number: [],
     },
   },
   {
@@ -50,12 +59,14 @@ export const billingBefore: readonly KnownTable[] = [
       tax: ['s.tax', '0'],
       total: ['s.total', 's.amount_due'],
       // There it is the whole amount, here what is left to be paid.
-      amount_due: ['coalesce(s.amount_remaining, s.amount_due - coalesce(s.amount_paid, 0))'],
-      amount_paid: 'coalesce(s.amount_paid, 0)',
-      period_start: instantOf('period_start'),
-      period_end: instantOf('period_end'),
-      due_at: [instantOf('due_date'), 's.due_at'],
-      paid_at: instantOf('paid_at'),
+      amount_due: [
+        `case when ${isSettled} then 0 else coalesce(s.amount_remaining, s.amount_due - coalesce(s.amount_paid, 0)) end`,
+        `case when ${isSettled} then 0 else s.amount_due - coalesce(s.amount_paid, 0) end`,
+        `case when ${isSettled} then 0 else s.amount_due end`,
+      ],
+      amount_paid: ['coalesce(s.amount_paid, 0)', '0'],
+      due_at: ['{instant s.due_date}', '{instant s.due_at}'],
+      finalized_at: ['{instant s.finalized_at}', `case when s.status::text <> 'draft' then s.created_at end`],
       hosted_url: ['s.hosted_invoice_url', 's.hosted_url'],
       pdf_url: ['s.invoice_pdf', 's.pdf_url'],
     },
@@ -64,10 +75,10 @@ export const billingBefore: readonly KnownTable[] = [
   {
     from: 'tax_ids',
     to: taxIds,
-    where: { holds: `s.status <> 'deleted'`, otherwise: 'are deleted' },
+    conditions: [{ holds: `s.status is distinct from 'deleted'`, otherwise: 'are deleted' }],
     values: {
       org_id: 's.organization_id',
-      status: `case when s.status = 'active' then 'unverified' else s.status end`,
+      status: `case when s.status is null or s.status = 'active' then 'unverified' else s.status::text end`,
     },
   },
   {
@@ -82,12 +93,27 @@ export const billingBefore: readonly KnownTable[] = [
   {
     from: 'credits',
     to: credits,
-    values: { org_id: 's.organization_id', currency, reason: ['s.reason', 's.description'] },
+    conditions: [
+      {
+        holds: isKnownCredit,
+        otherwise: 'have a status that tenantry does not know',
+        isFault: true,
+      },
+    ],
+    values: {
+      org_id: 's.organization_id',
+      currency,
+      reason: ['s.reason', 's.description'],
+      voided_at: [
+        's.voided_at',
+        `case when s.status::text in ('void', 'voided', 'canceled', 'cancelled') then coalesce(s.updated_at, s.created_at, 'epoch') end`,
+      ],
+    },
   },
   {
-    // The grant of each credit. What of it was spent, and for what, is not recorded in the earlier platform.
     from: 'credits',
     to: creditEntries,
+    conditions: [{ holds: isKnownCredit }],
     values: {
       org_id: 's.organization_id',
       credit_id: 's.id',
@@ -98,12 +124,31 @@ export const billingBefore: readonly KnownTable[] = [
     },
   },
   {
-    from: 'usage_metrics',
-    to: usageMetrics,
-    where: { holds: 's.organization_id is not null', otherwise: 'name no organization' },
+    // What was spent of it, in one entry: for what is not recorded in the earlier platform.
+    from: 'credits',
+    to: creditEntries,
+    conditions: [{ holds: isKnownCredit }, { holds: 's.remaining < s.amount' }],
     values: {
       org_id: 's.organization_id',
-      updated_at: ['s.updated_at', 's.created_at'],
+      id: `md5('spent of ' || s.id)::uuid`,
+      credit_id: 's.id',
+      kind: `'spend'`,
+      amount: 's.amount - s.remaining',
+      reference: [],
+      created_by: [],
     },
+  },
+  {
+    from: 'usage_metrics',
+    to: usageMetrics,
+    conditions: [
+      { holds: 's.organization_id is not null', otherwise: 'name no organization' },
+      {
+        holds: `s.period_start = date_trunc('day', s.period_start, 'UTC') and s.period_end = s.period_start + interval '24 hours'`,
+        otherwise: 'are not about one day of UTC, as tenantry counts usage',
+        isFault: true,
+      },
+    ],
+    values: { org_id: 's.organization_id', updated_at: ['s.updated_at', 's.created_at'] },
   },
 ]

@@ -1,4 +1,4 @@
-import { projectAddons } from '../../schema/addons.js'
+import { addonCatalog, projectAddons } from '../../schema/addons.js'
 import { credentials } from '../../schema/credentials.js'
 import { databaseConnectionLogs, databaseMetrics, databases } from '../../schema/databases.js'
 import { computeConfig, diskConfig } from '../../schema/infrastructure.js'
@@ -7,7 +7,10 @@ import { inProject, type KnownTable } from './known-table.js'
 
 const inDatabase = 'join {schema}.databases d on d.id = s.database_id join {schema}.projects p on p.id = d.project_id'
 
-const addonStatus = `case when s.status = 'cancelled' then 'inactive' else s.status end`
+const addonStatus = `case when s.status::text = 'cancelled' then 'inactive' else s.status::text end`
+
+/** Whether row `o` is of the same add-on in the same project as another one. */
+const sameAddon = (row: string) => `o.project_id = ${row}.project_id and o.addon_type = ${row}.addon_type`
 
 /** What belongs to a project. */
 export const projectsBefore: readonly KnownTable[] = [
@@ -34,9 +37,12 @@ export const projectsBefore: readonly KnownTable[] = [
     joins: inProject,
     values: {
       org_id: 'p.organization_id',
-      type: `case s.type when 'postgres' then 'postgresql' else s.type end`,
-      status: `case s.status when 'maintenance' then 'inactive' else s.status end`,
-      health: ['s.health', `case s.health_check_status when 'unhealthy' then 'down' else s.health_check_status end`],
+      type: `case s.type::text when 'postgres' then 'postgresql' else s.type::text end`,
+      status: `case s.status::text when 'maintenance' then 'inactive' else s.status::text end`,
+      health: [
+        's.health',
+        `case s.health_check_status::text when 'unhealthy' then 'down' else s.health_check_status::text end`,
+      ],
       health_checked_at: ['s.health_checked_at', 's.last_health_check_at'],
     },
     sealed: { connection_string: 'connection_string' },
@@ -66,6 +72,7 @@ export const projectsBefore: readonly KnownTable[] = [
       recorded_at: ['s.recorded_at', 's."timestamp"', 's.created_at'],
     },
   },
+  { from: 'addon_catalog', to: addonCatalog, values: {}, identity: ['addon_id'] },
   {
     from: 'project_addons',
     to: projectAddons,
@@ -83,11 +90,18 @@ export const projectsBefore: readonly KnownTable[] = [
     from: 'addons',
     to: projectAddons,
     joins: inProject,
-    where: {
-      holds: `not exists (select from {schema}.addons o where o.project_id = s.project_id and o.addon_type = s.addon_type
-        and (o.status = 'active', o.activated_at, o.id) > (s.status = 'active', s.activated_at, s.id))`,
-      otherwise: 'are an earlier use of an add-on that the project has again, of which the last one is kept',
-    },
+    conditions: [
+      {
+        holds: 's.project_id is not null',
+        otherwise: 'are in no project: only their prices are carried, into the catalog',
+      },
+      {
+        holds: `not exists (select from {schema}.addons o where ${sameAddon('s')}
+          and (o.status = 'active', o.activated_at, o.id) > (s.status = 'active', s.activated_at, s.id))`,
+        otherwise: 'are an earlier use of an add-on that the project has again, of which the last one is kept',
+      },
+    ],
+    siblings: sameAddon('{row}'),
     values: {
       org_id: 'p.organization_id',
       addon_id: ['s.addon_id', 's.addon_type'],

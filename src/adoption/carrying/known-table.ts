@@ -1,8 +1,17 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 
+/** Rows for which `holds` is not true stay in the earlier table. */
+export interface Condition {
+  readonly holds: string
+  /** What is said of the other rows, after their number. Nothing is said of them where it is missing. */
+  readonly otherwise?: string
+  /** Whether such rows are a fault: they have to be mended, or left there by name. */
+  readonly isFault?: boolean
+}
+
 /**
  * A table of an earlier platform, and where its rows go. In each text `s` is the row, and `{schema}` the schema of the earlier platform. Where
- * there are several texts for a column, the first counts of which the earlier table has all columns: the platform was built in several ways.
+ * there are several texts, the first counts of which the earlier platform has all columns and tables: it was built in several ways.
  */
 export interface KnownTable {
   /** Its name in the earlier platform. */
@@ -10,18 +19,16 @@ export interface KnownTable {
   readonly to: PgTable
   /** Joins to what the values need beside the row. */
   readonly joins?: string
-  /** Rows for which this does not hold stay where they are. */
-  readonly where?: { readonly holds: string; readonly otherwise: string }
+  readonly conditions?: readonly (Condition & { readonly instead?: readonly string[] })[]
   /** The values of our columns, by their names in SQL. Any other column gets that of the same name, or else its default. */
   readonly values: Readonly<Record<string, string | readonly string[]>>
   /** Our sealed columns, with the earlier columns that hold the secrets in clear. */
   readonly sealed?: Readonly<Record<string, string>>
+  /** The columns by which a row of ours is the same, where it is not the primary key. */
+  readonly identity?: readonly string[]
+  /** Other rows `o` of the table for which a change of row `{row}` may matter. */
+  readonly siblings?: string
 }
 
 /** The project of a row, with its organization. */
 export const inProject = 'join {schema}.projects p on p.id = s.project_id'
-
-/** The instant of a number of seconds, or of a column that is an instant already. */
-export const instantOf = (column: string): string =>
-  `case when pg_catalog.pg_typeof(s.${column})::text in ('bigint', 'integer', 'numeric', 'double precision')
-    then pg_catalog.to_timestamp(s.${column}::text::double precision) else s.${column}::text::timestamptz end`

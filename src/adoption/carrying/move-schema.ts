@@ -2,63 +2,135 @@ import { MigrationError } from '../../core/errors.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
-import { type LockRetries, retriedTransaction } from '../../migrations/lock-retries.js'
+import { retriedTransaction } from '../../migrations/lock-retries.js'
 import { closeHome, inHome } from '../home.js'
 import { literal } from '../sql.js'
 import { carryingHome, homeStatements, isSchema, recordStep, schemaBefore } from './carrying-home.js'
+import { carryingRetries } from './carrying-transaction.js'
 
 const ours = 'platform'
 
-/** Functions of every schema of which the text names the schema. The server follows a renamed schema everywhere else. */
+const inText = literal(`\\m${ours}\\M`)
+const inPath = literal(`(^|[=,\\s"])${ours}($|[,\\s"])`)
+
+/**
+ * Functions of every schema that name the schema in their text or in their search path. The server follows a renamed schema everywhere else,
+ * but for the search paths of roles and databases.
+ */
 const findFunctions = `
-select pg_catalog.pg_get_functiondef(p.oid) as definition, p.oid::pg_catalog.regprocedure::text as name from pg_catalog.pg_proc p
-where p.prokind in ('f', 'p') and p.prosqlbody is null and p.prosrc operator(pg_catalog.~) ${literal(`(\\m|")${ours}"?\\s*\\.`)}
+select pg_catalog.pg_get_functiondef(p.oid) as definition, p.oid::pg_catalog.regprocedure::text as name, p.oid::text as id from pg_catalog.pg_proc p
+where p.prokind in ('f', 'p') and ((p.prosqlbody is null and p.prosrc operator(pg_catalog.~*) ${inText})
+    or exists (select from pg_catalog.unnest(p.proconfig) c where pg_catalog.starts_with(c, 'search_path=') and c operator(pg_catalog.~) ${inPath}))
   and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')
 order by p.oid`
 
-const named = /(?<![\w".])(?:"platform"|platform)(?=\s*\.)/g
+const findSettings = `
+select coalesce('the role ' || r.rolname, 'the database ' || d.datname) as name
+from pg_catalog.pg_db_role_setting s left join pg_catalog.pg_roles r on r.oid = s.setrole left join pg_catalog.pg_database d on d.oid = s.setdatabase
+where (s.setdatabase = 0 or d.datname = pg_catalog.current_database())
+  and exists (select from pg_catalog.unnest(s.setconfig) c where pg_catalog.starts_with(c, 'search_path=') and c operator(pg_catalog.~) ${inPath})`
 
-/** The functions that the move makes again. */
-export async function findFunctionNames(session: Pick<Session, 'query'>): Promise<string[]> {
-  return (await session.query<{ name: string }>(findFunctions)).map(({ name }) => name)
+/** What names the schema where the server does not follow its new name. */
+export async function findNamingObjects(
+  session: Pick<Session, 'query'>,
+): Promise<{ functions: readonly NamingFunction[]; settings: readonly string[] }> {
+  const functions = await session.query<Omit<NamingFunction, 'isClear' | 'moved'>>(findFunctions)
+  const settings = await session.query<{ name: string }>(findSettings)
+  const names = await session.query<{ name: string }>(findNames)
+  const known = new Set(names.map(({ name }) => name))
+  return {
+    functions: functions.map((one) => {
+      const moved = renamed(one.definition, known)
+      return { ...one, moved, isClear: moved !== one.definition.trimEnd() }
+    }),
+    settings: settings.map(({ name }) => name),
+  }
 }
 
-/** The statements that move the schema aside. The functions of which the text names it are made again with its new name. */
-export async function moveStatements(session: Pick<Session, 'query'>): Promise<string[]> {
+export interface NamingFunction {
+  readonly id: string
+  readonly name: string
+  readonly definition: string
+  /** With the new name of the schema. */
+  readonly moved: string
+  /** Whether its text names the schema in a form that is understood. */
+  readonly isClear: boolean
+}
+
+/** What is in the schema: the word before a dot is the schema where one of these follows. */
+const findNames = `
+select c.relname as name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = '${ours}'
+union select p.proname from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname = '${ours}'
+union select t.typname from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname = '${ours}'`
+
+const named = /(?<![\w".])(?:"platform"|platform)(\s*\.\s*)("[^"]+"|\w+)/gi
+const searchPath = /^( SET search_path TO )(.*)$/m
+
+const renamed = (definition: string, known: ReadonlySet<string>): string =>
+  definition
+    .trimEnd()
+    .replaceAll(named, (whole: string, dot: string, name: string) =>
+      known.has(name.startsWith('"') ? name.slice(1, -1) : name.toLowerCase())
+        ? `${quoted(schemaBefore)}${dot}${name}`
+        : whole,
+    )
+    .replace(
+      searchPath,
+      (_, head: string, path: string) => head + path.replaceAll(/(?<![\w])platform(?![\w])/g, schemaBefore),
+    )
+
+/** Every name of a definition is printed with its schema, and no text of a function is checked while it is made again. */
+const settings = ['set local search_path = pg_catalog, pg_temp', 'set local check_function_bodies = off']
+
+const madeOf = `pg_catalog.md5(p.prosrc || coalesce(p.proconfig::text, ''))`
+
+/** The statements that move the schema aside. */
+async function moveStatements(session: Pick<Session, 'query'>): Promise<string[]> {
   const home = carryingHome(schemaBefore)
-  const functions = await session.query<{ definition: string }>(findFunctions)
+  const { functions } = await findNamingObjects(session)
+  const changed = functions.filter(({ isClear }) => isClear)
   return [
     ...homeStatements(home),
     closeHome(home),
-    ...functions.map(
-      ({ definition }, place) => `insert into ${inHome(home, 'functions')} values (${place}, ${literal(definition)})`,
-    ),
     `alter schema ${quoted(ours)} rename to ${quoted(schemaBefore)}`,
-    ...functions.map(({ definition }) => definition.trimEnd().replaceAll(named, quoted(schemaBefore))),
+    ...changed.map(({ moved }) => moved),
+    // With what was made of it, so that one that is changed later is left alone on the way back.
+    ...changed.map(
+      ({ id, definition }, place) =>
+        `insert into ${inHome(home, 'functions')} select ${place}, p.oid, ${literal(definition)}, ${madeOf} from pg_catalog.pg_proc p where p.oid = ${id}`,
+    ),
   ]
 }
 
-/** Moves the tables of an earlier platform into another schema, which takes a moment: not a row is touched. */
-export async function moveSchema(direct: Session, retries: LockRetries): Promise<void> {
+/**
+ * Moves the tables of an earlier platform into another schema, which takes a moment: not a row is touched. Returns the statements, of which
+ * none is run where `isDry`.
+ */
+export async function moveSchema(direct: Session, isDry: boolean): Promise<string[]> {
   const session = withContext(direct, 'the move of the schema')
-  await retriedTransaction(session, retries, async () => {
-    for (const statement of await moveStatements(session)) await session.query(statement)
+  return retriedTransaction(session, carryingRetries, async () => {
+    for (const setting of settings) await session.query(setting)
+    const statements = await moveStatements(session)
+    if (isDry) return statements
+    for (const statement of statements) await session.query(statement)
     await recordStep(session, carryingHome(schemaBefore), 'move')
+    return statements
   })
 }
 
 /** Gives the schema its name back, once the tables of tenantry are gone. */
-export async function moveBack(direct: Session, retries: LockRetries): Promise<void> {
+export async function moveBack(direct: Session): Promise<void> {
   const session = withContext(direct, 'the way back of the move')
   const home = carryingHome(schemaBefore)
-  await retriedTransaction(session, retries, async () => {
+  await retriedTransaction(session, carryingRetries, async () => {
     if (await isSchema(session, ours))
       throw new MigrationError(
         `the tables of tenantry are in the schema ${ours}: run tenantry migrate down --all first, and then this again`,
       )
+    for (const setting of settings) await session.query(setting)
     await session.query(`alter schema ${quoted(schemaBefore)} rename to ${quoted(ours)}`)
     const functions = await session.query<{ before: string }>(
-      `select before from ${inHome(home, 'functions')} order by place`,
+      `select f.before from ${inHome(home, 'functions')} f join pg_catalog.pg_proc p on p.oid = f.procedure and ${madeOf} = f.made order by f.place`,
     )
     for (const { before } of functions) await session.query(before)
     await session.query(`drop schema ${quoted(home)} cascade`)

@@ -1,10 +1,20 @@
-import { DecryptError } from '../../core/errors.js'
+import { DecryptError, MigrationError } from '../../core/errors.js'
 import type { DataKey, DataKeys } from '../../core/sealing.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
-import { type CarriedTable, mapped } from './carried-table.js'
+import { type CarriedTable, isOneOf, mapped } from './carried-table.js'
 
-/** The secrets of one table: in clear in the earlier one, sealed in ours. */
+/** The secrets of one row: in clear in the earlier table, sealed in ours. */
+export interface SecretRow {
+  readonly key: string
+  readonly orgId: string
+  readonly clear: readonly (string | null)[]
+  readonly sealed: readonly (Uint8Array | null)[]
+  /** Whether ours still has the row. */
+  readonly isThere: boolean
+}
+
+/** The secrets of one table. */
 export class SecretColumns {
   private readonly keys = new Map<string, DataKey>()
 
@@ -14,34 +24,76 @@ export class SecretColumns {
     private readonly dataKeys: DataKeys,
   ) {}
 
-  /** The sealed values of rows, for each column in the order of the keys. */
+  /** The sealed values of rows, for each column in the order of the keys. Null where the row is not carried, or has no secret. */
   async sealedOf(
     keys: readonly string[],
   ): Promise<{ readonly name: string; readonly values: readonly (Uint8Array | null)[] }[]> {
     const { table } = this
     if (table.sealed.length === 0) return []
-    const rows = await this.session.query<Record<string, string | null> & { key: string; org_id: string }>(
-      `select m.key, m.org_id, ${table.sealed.map(({ from }) => `c.${quoted(from)}::text as ${quoted(`clear ${from}`)}`).join(', ')}
-       from (${mapped(table, `s.${quoted(table.key.name)} = any ($1::text[]::${table.key.type}[])`)}) m
-       join ${table.source} c on c.${quoted(table.key.name)}::text = m.key`,
+    const rows = await this.session.query<{ key: string; orgId: string; isThere: boolean; clear: (string | null)[] }>(
+      `select m.key, m.org_id as "orgId", exists (select from platform.organizations o where o.id = m.org_id) as "isThere", ${clearOf(table)} as clear
+       from (${mapped(table, isOneOf(table))}) m join ${table.source} c on c.${quoted(table.key.name)} = m.key::${table.key.type}`,
       [keys],
     )
-    const active = await this.activeKeys(rows.map(({ org_id }) => org_id))
+    const active = await this.activeKeys(rows.map(({ orgId }) => orgId))
     const byKey = new Map(rows.map((row) => [row.key, row]))
-    return table.sealed.map(({ name, from }) => ({
+    return table.sealed.map(({ name }, place) => ({
       name,
       values: keys.map((key) => {
         const row = byKey.get(key)
-        const text = row?.[`clear ${from}`]
-        const dataKey = row && active.get(row.org_id)
-        if (row === undefined || dataKey === undefined || text === null || text === undefined) return null
-        return this.dataKeys.seal(dataKey, this.place(row.org_id, name, key), text)
+        const text = row?.clear[place] ?? null
+        // A row of an organization that is not carried is refused by its foreign key.
+        if (row === undefined || text === null || !row.isThere) return null
+        const dataKey = active.get(row.orgId)
+        if (dataKey === undefined)
+          throw new MigrationError('an organization has no key for its sealed columns: run tenantry keys ensure')
+        return this.dataKeys.seal(dataKey, this.place(row.orgId, name, key), text)
       }),
     }))
   }
 
-  /** The text of a cell. Throws DecryptError. */
-  async open(orgId: string, column: string, key: string, sealed: Uint8Array): Promise<string> {
+  /** Goes over the rows with secrets, in the order of their keys. `only` is a condition of a row `m`. */
+  async *all(only = 'true'): AsyncGenerator<readonly SecretRow[]> {
+    const { key, source, target, identity, sealed } = this.table
+    const column = `s.${quoted(key.name)}`
+    const same = identity.map((name) => `t.${quoted(name)} = m.${quoted(name)}`).join(' and ')
+    // By a range of keys that is read first, so that the joins are to these rows alone.
+    const range = `($1::text is null or ${column} > $1::text::${key.type}) and ${column} <= $2::text::${key.type}`
+    for (let last: string | null = null; ;) {
+      const [end]: readonly { readonly key: string | null }[] = await this.session.query<{ key: string | null }>(
+        `select (pg_catalog.array_agg(n.key))[pg_catalog.count(*)] as key from (select ${column}::text as key from ${source} s
+         where $1::text is null or ${column} > $1::text::${key.type} order by ${column} limit ${batch}) n`,
+        [last],
+      )
+      const until: string | null = end?.key ?? null
+      if (until === null) return
+      yield await this.session.query<SecretRow>(
+        `select m.key, m.org_id as "orgId", ${clearOf(this.table)} as clear, t.id is not null as "isThere",
+           array[${sealed.map(({ name }) => `t.${quoted(name)}`).join(', ')}] as sealed
+         from (${mapped(this.table, range)}) m join ${source} c on c.${quoted(key.name)} = m.key::${key.type} left join ${target} t on ${same}
+         where ${only}`,
+        [last, until],
+      )
+      last = until
+    }
+  }
+
+  /** The texts of a row's sealed columns. Undefined where one does not open. */
+  async open({ orgId, key, sealed }: SecretRow): Promise<(string | null)[] | undefined> {
+    const texts: (string | null)[] = []
+    try {
+      for (const [place, { name }] of this.table.sealed.entries()) {
+        const value = sealed[place] ?? null
+        texts.push(value === null ? null : await this.text(orgId, name, key, value))
+      }
+      return texts
+    } catch (error) {
+      if (error instanceof DecryptError) return undefined
+      throw error
+    }
+  }
+
+  private async text(orgId: string, column: string, key: string, sealed: Uint8Array): Promise<string> {
     const keyId = this.dataKeys.keyIdOf(sealed)
     const dataKey = this.keys.get(keyId) ?? (await this.keyOf(orgId, keyId))
     this.keys.set(keyId, dataKey)
@@ -75,6 +127,11 @@ export class SecretColumns {
     return this.dataKeys.unwrap({ masterKeyId, wrapped }, { orgId, keyId })
   }
 }
+
+const batch = 500
+
+const clearOf = ({ sealed }: CarriedTable): string =>
+  `array[${sealed.map(({ from }) => `c.${quoted(from)}::text`).join(', ')}]`
 
 interface StoredKey {
   readonly orgId: string

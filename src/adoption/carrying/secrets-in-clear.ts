@@ -1,137 +1,144 @@
-import { DecryptError, MigrationError } from '../../core/errors.js'
+import { MigrationError } from '../../core/errors.js'
 import { quoted } from '../../core/statements/column-plan.js'
-import { type Session } from '../../database/session.js'
+import { failed } from '../../database/session-failure.js'
+import type { Session } from '../../database/session.js'
+import { inHome } from '../home.js'
+import { literal } from '../sql.js'
 import type { CarriedTable } from './carried-table.js'
-import type { Carrying } from './carry.js'
+import type { Carrying } from './carrying.js'
 import { carryingTransaction } from './carrying-transaction.js'
-import { isSealedWhole, secretRows } from './compare.js'
-import { SecretColumns } from './secret-columns.js'
-
-/** Stands in the place of a secret where the column takes no null. */
-const placeholder = 'sealed'
+import { SecretColumns, type SecretRow } from './secret-columns.js'
 
 const withSecrets = (tables: readonly CarriedTable[]) => tables.filter(({ sealed }) => sealed.length > 0)
 
 /** No trigger of the table fires, such as one that sets `updated_at`. */
 const silence = 'set local session_replication_role = replica'
 
+export interface EmptiedSecrets {
+  readonly table: string
+  readonly emptied: number
+  /** Rows that stay in the earlier table, and keep their secrets in clear. */
+  readonly inClear: number
+}
+
 /**
- * Empties the secrets in clear, batch by batch: each row only after its sealed values were opened and found equal. Going on after an
- * interruption passes over what is empty.
+ * Empties the secrets in clear. The swap has proved that each was sealed; one that was changed in tenantry since, or of a row that was deleted
+ * there, is emptied too. Before the first is emptied, every sealed value is opened. Going on after an interruption passes over what is empty.
  */
-export async function emptySecrets({
-  session,
-  tables,
-  dataKeys,
-}: Carrying): Promise<{ table: string; emptied: number }[]> {
-  const done: { table: string; emptied: number }[] = []
+export async function emptySecrets({ session, home, tables, dataKeys }: Carrying): Promise<EmptiedSecrets[]> {
+  // A row that tenantry has refused has its secrets in clear alone.
+  const isCarried = ({ name }: CarriedTable) =>
+    `not exists (select from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(name)} and l.key = m.key)`
+  for (const table of withSecrets(tables)) {
+    const secrets = new SecretColumns(session, table, dataKeys)
+    for await (const rows of secrets.all(isCarried(table)))
+      for (const row of rows)
+        if ((await secrets.open(row)) === undefined)
+          throw new MigrationError(
+            `a secret of ${table.to} does not open, so nothing was emptied: set TENANTRY_KEYS to the keys that it was sealed with`,
+          )
+  }
+  const done: EmptiedSecrets[] = []
   for (const table of withSecrets(tables)) {
     const secrets = new SecretColumns(session, table, dataKeys)
     let emptied = 0
-    for await (const rows of secretRows(session, table)) {
-      const full = rows.filter((row) => !isEmptied(table, row.clear, row.sealed))
-      for (const row of full)
-        if (!(await isSealedWhole(secrets, table, row)))
-          throw new MigrationError(
-            `${table.from.name} has a row with a secret that is not the sealed one: nothing of it was emptied. Run tenantry adopt platform prove to count them`,
-          )
-      emptied += await write(
+    for await (const rows of secrets.all(isCarried(table))) {
+      const full = rows.filter((row) => row.clear.some((_, place) => row.clear[place] !== emptyText(table, row, place)))
+      await write(
         session,
         table,
-        full.map(({ key }) => key),
-        table.sealed.map(() => full.map(() => null)),
+        full,
+        table.sealed.map((_, place) => full.map((row) => emptyText(table, row, place))),
       )
+      emptied += full.length
     }
-    done.push({ table: table.from.name, emptied })
+    done.push({ table: table.from.name, emptied, inClear: await countInClear(session, table) })
   }
   return done
 }
 
-const isEmptied = (
-  table: CarriedTable,
-  clear: readonly (string | null)[],
-  sealed: readonly (Uint8Array | null)[],
-): boolean =>
-  table.sealed.every(({ from }, place) => {
-    const isNullable = table.from.columns.find(({ name }) => name === from)?.isNullable === true
-    return sealed[place] === null ? clear[place] === null : clear[place] === (isNullable ? null : placeholder)
-  })
+/** What stands in the place of a secret: nothing, or where the column takes no null, a word that is unique. */
+function emptyText(table: CarriedTable, { key, clear }: SecretRow, place: number): string | null {
+  if (clear[place] === null) return null
+  const column = table.sealed[place]?.from
+  const isNullable = table.from.columns.find(({ name }) => name === column)?.isNullable === true
+  return isNullable ? null : placeholderOf(key)
+}
+
+const placeholderOf = (key: string): string => `sealed ${key}`
+
+async function countInClear(session: Session, { source, key, sealed }: CarriedTable): Promise<number> {
+  const isClear = sealed.map(
+    ({ from }) =>
+      `(c.${quoted(from)} is not null and c.${quoted(from)}::text <> 'sealed ' || c.${quoted(key.name)}::text)`,
+  )
+  const [row] = await session.query<{ rows: number }>(
+    `select pg_catalog.count(*)::float8 as rows from ${source} c where ${isClear.join(' or ')}`,
+  )
+  return row?.rows ?? 0
+}
 
 /** Writes the secrets in clear again, as they are sealed now. Nothing is written where one does not open. */
 export async function restoreSecrets({ session, tables, dataKeys }: Carrying): Promise<void> {
   for (const isWriting of [false, true]) {
     for (const table of withSecrets(tables)) {
       const secrets = new SecretColumns(session, table, dataKeys)
-      for await (const rows of secretRows(session, table)) {
-        const clear: (string | null)[][] = []
-        for (const [place, { name }] of table.sealed.entries()) {
-          const texts: (string | null)[] = []
-          for (const { orgId, key, sealed } of rows) {
-            const value = sealed[place] ?? null
-            texts.push(value === null ? null : await opened(secrets, table, orgId, name, key, value))
-          }
+      for await (const rows of secrets.all('t.id is not null')) {
+        const clear: (readonly (string | null)[])[] = []
+        for (const row of rows) {
+          const texts = await secrets.open(row)
+          if (texts === undefined)
+            throw new MigrationError(
+              `a secret of ${table.to} does not open, so that none was written in clear again: set TENANTRY_KEYS to the keys that it was sealed with`,
+            )
           clear.push(texts)
         }
         if (isWriting)
           await write(
             session,
             table,
-            rows.map(({ key }) => key),
-            clear,
+            rows,
+            table.sealed.map((_, place) => clear.map((texts) => texts[place] ?? null)),
           )
       }
     }
   }
 }
 
-async function opened(
-  secrets: SecretColumns,
-  table: CarriedTable,
-  orgId: string,
-  column: string,
-  key: string,
-  sealed: Uint8Array,
-): Promise<string> {
-  try {
-    return await secrets.open(orgId, column, key, sealed)
-  } catch (error) {
-    if (!(error instanceof DecryptError)) throw error
-    throw new MigrationError(
-      `a secret of ${table.to} does not open, so that it cannot be written in clear again: set TENANTRY_KEYS to the keys that it was sealed with`,
-    )
-  }
-}
-
-/** For each sealed column a list of values, in the order of the keys. A null becomes the placeholder where the column takes none. */
+/** For each sealed column a list of values, in the order of the rows. */
 async function write(
   session: Session,
   table: CarriedTable,
-  keys: readonly string[],
+  rows: readonly SecretRow[],
   values: readonly (readonly (string | null)[])[],
-): Promise<number> {
-  if (keys.length === 0) return 0
+): Promise<void> {
+  if (rows.length === 0) return
   const { source, key, sealed, from } = table
   const set = sealed.map(({ from: column }, place) => {
     const { type = 'text', isNullable = true } = from.columns.find(({ name }) => name === column) ?? {}
-    const value = isNullable ? `v.c${place}` : `coalesce(v.c${place}, '${placeholder}')`
-    return `${quoted(column)} = ${value}::${type}`
+    const value = isNullable ? `v.c${place}` : `coalesce(v.c${place}, 'sealed ' || v.key)`
+    return `${quoted(column)} = (${value})::${type}`
   })
-  return carryingTransaction(session, `the secrets of ${from.name}`, async () => {
+  const texts = values.map((_, place) => `pg_catalog.unnest($${place + 2}::text[])`)
+  await carryingTransaction(session, `the secrets of ${from.name}`, async () => {
     await session.query(silence)
     await session.query(
-      `update ${source} t set ${set.join(', ')} from rows from (pg_catalog.unnest($1::text[]), ${values
-        .map((_, place) => `pg_catalog.unnest($${place + 2}::text[])`)
-        .join(
-          ', ',
-        )}) v(key, ${values.map((_, place) => `c${place}`).join(', ')}) where t.${quoted(key.name)} = v.key::${key.type}`,
-      [keys, ...values],
+      `update ${source} t set ${set.join(', ')} from rows from (pg_catalog.unnest($1::text[]), ${texts.join(', ')})
+       v(key, ${values.map((_, place) => `c${place}`).join(', ')}) where t.${quoted(key.name)} = v.key::${key.type}`,
+      [rows.map((row) => row.key), ...values],
     )
-    return keys.length
   })
 }
 
-/** Old versions of rows stay in the files of a table until it is written anew. */
+/** Old versions of rows stay in the files of a table until it is written anew, and their values in its statistics until it is analysed. */
 export async function rewriteTables({ session, tables }: Carrying): Promise<void> {
-  if (session.engine === 'pglite') return
-  for (const { source } of withSecrets(tables)) await session.query(`vacuum (full) ${source}`)
+  // Others wait behind a lock that is waited for.
+  await session.query(`set lock_timeout = '5s'`)
+  try {
+    for (const { source } of withSecrets(tables)) await session.query(`vacuum (full, analyze) ${source}`)
+  } catch (error) {
+    throw failed('writing the tables anew', error)
+  } finally {
+    await session.query('reset lock_timeout')
+  }
 }

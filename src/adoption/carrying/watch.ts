@@ -7,7 +7,7 @@ const definer = 'security definer set search_path = pg_catalog, pg_temp'
 
 /** Behind the triggers of the table itself, which fire in the order of their names. */
 const noted = 'zz_tenantry_noted'
-const kept = 'zz_tenantry_kept'
+const untruncated = 'zz_tenantry_untruncated'
 const closed = 'zz_tenantry_closed'
 
 /** One for each earlier table, also where it is carried into two of ours. */
@@ -18,27 +18,35 @@ const sourcesOf = (tables: readonly CarriedTable[]): CarriedTable[] =>
 export function watchStatements(home: string, tables: readonly CarriedTable[]): string[] {
   const changes = inHome(home, 'changes')
   return [
-    `create function ${inHome(home, 'kept')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
+    `create function ${inHome(home, 'refuse_truncate')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
 begin
   raise exception '%.% cannot be truncated while its rows are carried into tenantry: delete them', tg_table_schema, tg_table_name;
 end`)}`,
-    ...sourcesOf(tables).flatMap(({ source, from, key }) => {
+    ...sourcesOf(tables).flatMap(({ source, from, key, siblings }) => {
       const note = inHome(home, `note_${from.name}`)
+      const name = literal(from.name)
       const add = (row: string) =>
-        `insert into ${changes} (table_name, key) values (${literal(from.name)}, ${row}.${quoted(key.name)}::text);`
+        [
+          `insert into ${changes} (table_name, key) values (${name}, ${row}.${quoted(key.name)}::text);`,
+          ...(siblings === undefined
+            ? []
+            : [
+                `insert into ${changes} (table_name, key) select ${name}, o.${quoted(key.name)}::text from ${source} o where ${siblings.replaceAll('{row}', row)};`,
+              ]),
+        ].join('\n    ')
       return [
         `create function ${note}() returns trigger language plpgsql ${definer} as ${bodyOf(`
 begin
   if tg_op <> 'INSERT' then
     ${add('old')}
   end if;
-  if tg_op = 'INSERT' or (tg_op = 'UPDATE' and old.${quoted(key.name)} <> new.${quoted(key.name)}) then
+  if tg_op = 'INSERT' or (tg_op = 'UPDATE' and ${siblings === undefined ? `old.${quoted(key.name)} <> new.${quoted(key.name)}` : 'true'}) then
     ${add('new')}
   end if;
   return null;
 end`)}`,
         `create trigger ${noted} after insert or update or delete on ${source} for each row execute function ${note}()`,
-        `create trigger ${kept} before truncate on ${source} for each statement execute function ${inHome(home, 'kept')}()`,
+        `create trigger ${untruncated} before truncate on ${source} for each statement execute function ${inHome(home, 'refuse_truncate')}()`,
       ]
     }),
   ]
@@ -47,10 +55,10 @@ end`)}`,
 export const unwatchStatements = (tables: readonly CarriedTable[]): string[] =>
   sourcesOf(tables).flatMap(({ source }) => [
     `drop trigger if exists ${noted} on ${source}`,
-    `drop trigger if exists ${kept} on ${source}`,
+    `drop trigger if exists ${untruncated} on ${source}`,
   ])
 
-/** Waits for the writers of the moment, and holds up new ones until the transaction ends. */
+/** Waits for running transactions that write, and holds up new ones until this one ends. */
 export const lockStatements = (tables: readonly CarriedTable[]): string[] => [
   `lock table ${sourcesOf(tables)
     .map(({ source }) => source)
@@ -65,7 +73,7 @@ begin
 end`)}`,
   ...sourcesOf(tables).map(
     ({ source }) =>
-      `create trigger ${closed} before insert or update or delete or truncate on ${source} for each statement execute function ${inHome(home, 'closed')}()`,
+      `create or replace trigger ${closed} before insert or update or delete or truncate on ${source} for each statement execute function ${inHome(home, 'closed')}()`,
   ),
 ]
 

@@ -108,12 +108,11 @@ const addMove: AddCommand = (group, run) =>
         .option('dry-run', dryRunOption)
         .example('$0 adopt platform move', 'afterwards: tenantry migrate up'),
     run(async (args, context) => {
-      const { moveStatements } = await import('../../adoption/carrying/move-schema.js')
       const { takeMove } = await import('../../adoption/carrying/platform-steps.js')
       assertDirectory(context, args)
       return asOwner(context, args, async (session) => {
-        if (args.dryRun) return dryRun(await moveStatements(session))
-        await takeMove(session, args.schema)
+        const statements = await takeMove(session, args.schema, { isDry: args.dryRun })
+        if (args.dryRun) return dryRun(statements)
         return taken('move', 'Then: tenantry migrate up, tenantry seed, and tenantry adopt platform expand')
       })
     }),
@@ -139,15 +138,11 @@ const addExpand: AddCommand = (group, run) =>
         .option('dry-run', dryRunOption)
         .example('$0 adopt platform expand --leave usage_metrics', 'usage that is not of one day stays'),
     run(async (args, context) => {
-      const { expandStatements, takeExpand } = await import('../../adoption/carrying/platform-steps.js')
-      const { findEarlierPlatform } = await import('../../adoption/carrying/earlier-platform.js')
+      const { takeExpand } = await import('../../adoption/carrying/platform-steps.js')
       assertDirectory(context, args)
       return asOwner(context, args, async (session) => {
-        if (args.dryRun)
-          return dryRun(
-            expandStatements(await findEarlierPlatform(session, args.schema), args.leave, args.schema === 'platform'),
-          )
-        await takeExpand(session, args.schema, args.leave)
+        const statements = await takeExpand(session, args.schema, args.leave, { isDry: args.dryRun })
+        if (args.dryRun) return dryRun(statements)
         return taken('expand', 'Then: tenantry adopt platform backfill')
       })
     }),
@@ -196,14 +191,15 @@ const addBackfill: AddCommand = (group, run) =>
 
 const carriedLines = ({ name, rows, left }: CarriedRows): string[] => [
   `${name}  ${counted(rows, 'row')}`,
-  ...left.map((one) => `  ${counted(one.rows, 'row')} stay: they ${one.reason}`),
+  ...left.map((one) => `  staying: ${counted(one.rows, 'row')} that ${one.reason}`),
 ]
 
 async function dataKeysOfCommand({ cwd, env }: Context): Promise<DataKeys> {
   const { dataKeysOf } = await import('../../encryption/data-keys.js')
-  const { keyringProvider } = await import('../../encryption/key-providers.js')
+  const { keyringProvider, lateProvider } = await import('../../encryption/key-providers.js')
   const { neededKeyring } = await import('../../encryption/keyring.js')
-  return dataKeysOf(keyringProvider(neededKeyring(cwd, env)))
+  // Some steps need none.
+  return dataKeysOf(lateProvider(() => keyringProvider(neededKeyring(cwd, env))))
 }
 
 const addProve: AddCommand = (group, run) =>
@@ -230,15 +226,15 @@ const addProve: AddCommand = (group, run) =>
       return proofReport(
         proof,
         'Then: tenantry adopt platform swap',
-        'Mend that in the earlier tables, and run tenantry adopt platform backfill --again',
+        'Nothing was changed. Mend the rows in the earlier tables, or name their table with --leave for expand; then run tenantry adopt platform backfill --again',
       )
     }),
   )
 
-function proofReport({ isProved, tables, open }: Proof, next: string, otherwise: string): Report {
+function proofReport({ isProved, tables, unplaced }: Proof, next: string, otherwise: string): Report {
   return {
-    lines: [...tables.map(comparisonLine), ...open.map((one) => `- ${one}`), isProved ? next : otherwise],
-    document: { isProved, tables, open },
+    lines: [...tables.map(comparisonLine), ...unplaced.map((one) => `- ${one}`), isProved ? next : otherwise],
+    document: { isProved, tables, unplaced },
     exit: isProved ? exit.fine : exit.findings,
   }
 }
@@ -262,9 +258,9 @@ const addSwap: AddCommand = (group, run) =>
         command,
         'swap',
         [
-          'Waits for the writers of the moment, carries their last rows, and closes the earlier tables: they are read as before, and a write',
-          'is refused with SQLSTATE 55000. Then it compares everything once more, and opens the tables again where something differs. Switch',
-          'the application over afterwards.',
+          'Waits for running transactions that write, carries their last rows, and closes the earlier tables: they are read as before, and a',
+          'write is refused with SQLSTATE 55000. Then it compares everything once more, and opens the tables again where something differs.',
+          'Switch the application over right afterwards.',
         ],
         true,
       ).example('$0 adopt platform swap', 'after adopt platform prove'),
@@ -277,8 +273,8 @@ const addSwap: AddCommand = (group, run) =>
       )
       return proofReport(
         proof,
-        'The rows are in tenantry. Then: tenantry adopt platform contract',
-        'The earlier tables are open again. Run tenantry adopt platform backfill --again, and prove',
+        'The rows are in tenantry: switch the application to it now. Once it has worked for a while: tenantry adopt platform contract',
+        'The earlier tables are open again. Then: tenantry adopt platform backfill --again, and prove',
       )
     }),
   )
@@ -292,9 +288,9 @@ const addContract: AddCommand = (group, run) =>
         command,
         'contract',
         [
-          'Opens each sealed secret again, compares it with the one in clear, and empties that one; then writes the tables anew, so that their',
-          'files do not hold it. Write-ahead logs and backups of before do: change the secrets that matter. The earlier tables stay until you',
-          'drop them.',
+          'Opens every sealed secret, and then empties those in clear, which the swap has found equal; then writes the tables anew, for which',
+          'readers wait, so that their files do not hold the secrets. Write-ahead logs and backups of before do: change the secrets that matter.',
+          'The earlier tables stay until you drop them.',
         ],
         true,
       ).example('$0 adopt platform contract', 'once the application has worked with tenantry for a while'),
@@ -305,10 +301,16 @@ const addContract: AddCommand = (group, run) =>
       const result = await asOwner(context, args, (session) => takeContract(session, args.schema, keys))
       return {
         lines: [
-          ...result.emptied.map(({ table, emptied }) => `${table}  secrets of ${counted(emptied, 'row')} emptied`),
+          ...result.tables.map(({ table, emptied, inClear }) =>
+            [
+              `${table}  secrets of ${counted(emptied, 'row')} emptied`,
+              ...(inClear === 0 ? [] : [`${counted(inClear, 'row')} that stay keep theirs in clear`]),
+            ].join(', '),
+          ),
           'The platform is carried. Drop the earlier tables when you need them no more.',
         ],
         document: result,
+        exit: result.tables.some(({ inClear }) => inClear > 0) ? exit.findings : exit.fine,
       }
     }),
   )
@@ -325,9 +327,9 @@ const addStatus: AddCommand = (group, run) =>
       const status = await asOwner(context, args, (session) => platformStatus(session, args.schema))
       return {
         lines: [
-          ...status.steps.map(({ name, isTaken }) => `${name}  ${isTaken ? 'taken' : 'pending'}`),
+          ...status.steps.map(({ name, state }) => `${name}  ${state}`),
           ...status.tables.flatMap(carriedLines),
-          ...(status.waiting === 0 ? [] : [`${counted(status.waiting, 'write')} wait to be carried`]),
+          ...(status.waiting === 0 ? [] : [`${counted(status.waiting, 'write')} to be carried`]),
         ],
         document: status,
       }
@@ -343,23 +345,26 @@ const addDown: AddCommand = (group, run) =>
         command,
         'down',
         [
-          'Undoes the last step. The earlier tables are as they were, and secrets that were emptied are written in clear again. Refused where',
-          'rows were written in tenantry since the swap, with their numbers.',
+          'Undoes the last step. The earlier tables are as they were, and secrets that were emptied are written in clear again. Undoing the',
+          'swap is refused, with numbers, where rows of the carried organizations were written in tenantry since. Undoing expand deletes these',
+          'organizations from tenantry.',
         ],
         true,
       )
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
         .example('$0 adopt platform down --yes', 'undo the last step'),
     run(async (args, context) => {
-      const { undoLast } = await import('../../adoption/carrying/platform-steps.js')
+      const { lastStep, undoLast } = await import('../../adoption/carrying/platform-steps.js')
       assertDirectory(context, args)
-      if (!args.yes) {
-        const what = 'This undoes the last step.'
-        if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
-        if (!(await context.console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
-      }
-      const keys = await dataKeysOfCommand(context)
-      const undone = await asOwner(context, args, (session) => undoLast(session, args.schema, keys))
+      const undone = await asOwner(context, args, async (session) => {
+        const last = await lastStep(session, args.schema)
+        if (last !== undefined && !args.yes) {
+          const what = `This undoes ${last}${last === 'expand' ? ', and deletes the carried organizations from tenantry' : ''}.`
+          if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
+          if (!(await context.console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
+        }
+        return undoLast(session, args.schema, await dataKeysOfCommand(context))
+      })
       return {
         lines: [undone === undefined ? 'There was nothing to undo.' : `Undone: ${undone}.`],
         document: { undone: undone === undefined ? [] : [undone] },

@@ -1,0 +1,146 @@
+import { getTableConfig } from 'drizzle-orm/pg-core'
+import { MigrationError } from '../../core/errors.js'
+import { quoted } from '../../core/statements/column-plan.js'
+import { factsOf } from '../../schema/shared/kinds.js'
+import { platformTables } from '../../schema/tables.js'
+import { inHome } from '../home.js'
+import type { CarriedTable } from './carried-table.js'
+import { clearMark, forgetStep, takenSteps } from './carrying-home.js'
+import type { Carrying } from './carrying.js'
+import { carryingTransaction } from './carrying-transaction.js'
+import { compare, isEqual } from './compare.js'
+import { openStatements, unwatchStatements } from './watch.js'
+
+/** Opens the earlier tables for writers again. Refused where that would lose what was written in tenantry since they were closed. */
+export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
+  const { session, home, tables } = carrying
+  return carryingTransaction(session, 'the way back of swap', async () => {
+    if (!mayLose) {
+      // Nobody writes between the comparison and the opening.
+      const targets = [...new Set(tables.map(({ target }) => target))]
+      await session.query(`lock table ${targets.join(', ')} in share row exclusive mode`)
+      refuseLoss([...(await changedSince(carrying)), ...(await othersInUse(carrying))])
+    }
+    for (const statement of openStatements(tables)) await session.query(statement)
+    await forgetStep(session, home, 'swap')
+    await clearMark(session, home, 'closing')
+  })
+}
+
+function refuseLoss(reasons: readonly string[]): void {
+  if (reasons.length > 0)
+    throw new MigrationError(
+      [
+        'The way back would lose what was written in tenantry since the swap:',
+        ...reasons.map((one) => `- ${one}`),
+        'Nothing was done',
+      ].join('\n'),
+    )
+}
+
+async function changedSince(carrying: Carrying): Promise<string[]> {
+  const what = (rows: number, change: string) => (rows === 0 ? [] : [`${rows} ${change}`])
+  return (await compare(carrying))
+    .filter((table) => !isEqual(table))
+    .map(
+      ({ name, missing, differing, extra, secrets }) =>
+        `${name}: ${[
+          ...what(extra, 'new'),
+          ...what(differing, 'changed'),
+          ...what(missing, 'deleted'),
+          ...what(secrets, 'with another secret'),
+        ].join(', ')}`,
+    )
+}
+
+/** Tables that carrying itself fills. */
+const filledByCarrying = ['roles', 'role_permissions', 'org_keys', 'audit_seals']
+
+/** Rows of the carried organizations in tables that no earlier one leads to, and roles that were made for them. */
+async function othersInUse({ session, home, tables }: Carrying): Promise<string[]> {
+  const organizations = tables.find(({ to }) => to === 'organizations')
+  if (organizations === undefined) return []
+  const found: string[] = []
+  const count = async (name: string, condition: string) => {
+    const [row] = await session.query<{ rows: number }>(
+      `select pg_catalog.count(*)::float8 as rows from platform.${quoted(name)} t
+       where t.org_id in (select o.id from ${organizations.source} o) and ${condition}`,
+    )
+    if (row !== undefined && row.rows > 0) found.push(`${name}: ${row.rows} new`)
+  }
+  for (const table of platformTables) {
+    const { name, columns } = getTableConfig(table)
+    const kind = factsOf(table)?.kind
+    if (!columns.some((column) => column.name === 'org_id') || (kind !== 'tenant' && kind !== 'control')) continue
+    if (!filledByCarrying.includes(name) && !tables.some(({ to }) => to === name)) await count(name, 'true')
+  }
+  await count('roles', 'not t.built_in')
+  for (const to of ['organizations', 'users']) {
+    const source = tables.find((table) => table.to === to)?.source
+    if (source === undefined) continue
+    const [row] = await session.query<{ rows: number }>(
+      `select pg_catalog.count(*)::float8 as rows from platform.${to} t join ${inHome(home, 'steps')} s on s.name = 'swap' and t.created_at > s.taken_at
+       where not exists (select from ${source} o where o.id = t.id)`,
+    )
+    if (row !== undefined && row.rows > 0) found.push(`${to}: ${row.rows} new`)
+  }
+  return found
+}
+
+/** Organizations that one transaction removes. */
+const batch = 50
+
+/** Removes what was carried: the organizations with all that belongs to them, and the people who are in no other one. */
+export async function undoExpand(carrying: Carrying): Promise<void> {
+  const { session, tables } = carrying
+  const where = 'the way back of expand'
+  await carryingTransaction(session, where, async () => {
+    refuseLoss(await othersInUse(carrying))
+  })
+  const sourceOf = (to: string) => tables.find((table) => table.to === to)?.source
+  const organizations = sourceOf('organizations')
+  for (let isDone = organizations === undefined; !isDone;)
+    isDone = await carryingTransaction(session, where, async () => {
+      const rows = await session.query<{ id: string }>(
+        `select t.id from platform.organizations t join ${organizations} o on o.id = t.id order by t.id limit ${batch}`,
+      )
+      const ids = [rows.map(({ id }) => id)]
+      // They have no foreign key.
+      await session.query('delete from platform.audit_logs where org_id = any ($1::uuid[])', ids)
+      await session.query('delete from platform.audit_seals where org_id = any ($1::uuid[])', ids)
+      await session.query('delete from platform.organizations where id = any ($1::uuid[])', ids)
+      return rows.length === 0
+    })
+  await carryingTransaction(session, where, async () => {
+    const people = sourceOf('users')
+    if (people !== undefined)
+      await session.query(
+        `delete from platform.users t where t.id in (select u.id from ${people} u)
+         and not exists (select from platform.organization_members m where m.user_id = t.id)`,
+      )
+    // Plans and add-ons stay, since others may use those of the same name.
+    const flags = sourceOf('feature_flags')
+    if (flags !== undefined)
+      await session.query(
+        `delete from platform.feature_flags t where t.id in (select f.id from ${flags} f)
+         and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)`,
+      )
+  })
+  await carryingTransaction(session, where, () => removeWatch(carrying, tables))
+}
+
+async function removeWatch({ session, home }: Carrying, tables: readonly CarriedTable[]): Promise<void> {
+  for (const statement of unwatchStatements(tables)) await session.query(statement)
+  if (!(await takenSteps(session, home)).includes('move')) {
+    await session.query(`drop schema ${quoted(home)} cascade`)
+    return
+  }
+  for (const name of ['expand', 'backfill', 'prove'] as const) await forgetStep(session, home, name)
+  for (const name of ['changes', 'left_rows', 'progress', 'leaves'])
+    await session.query(`delete from ${inHome(home, name)}`)
+  const functions = await session.query<{ name: string }>(
+    `select p.oid::pg_catalog.regprocedure::text as name from pg_catalog.pg_proc p where p.pronamespace = $1::text::pg_catalog.regnamespace`,
+    [quoted(home)],
+  )
+  for (const { name } of functions) await session.query(`drop function ${name}`)
+}
