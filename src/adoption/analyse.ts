@@ -4,8 +4,18 @@ import type { Session } from '../database/session.js'
 import { type Catalog, type CatalogTable, readCatalog } from './catalog.js'
 import { catalogFindings } from './catalog-findings.js'
 import { countCrossing, countDuplicates, countRows, countUnresolved, type TableCounts } from './counts.js'
-import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
+import {
+  completeDecision,
+  type Decisions,
+  type GivenDecisions,
+  type Organizations,
+  type TableDecision,
+  type Way,
+} from './decisions.js'
+import { takenExternalIds } from './external-ids.js'
 import type { Finding } from './findings.js'
+import { obstacles } from './refusals.js'
+import { adoptedSchema, constantSlugs } from './adopted-schema.js'
 import { assertUnique, Owners } from './owners.js'
 import { propose, type Proposals } from './proposals.js'
 import { type Reader, readOnly } from './read-only.js'
@@ -24,7 +34,7 @@ export interface FoundTable extends Partial<TableCounts> {
 
 export interface Analysis {
   /** As they were given. What is proposed is not among them, so that it may be another the next time. */
-  readonly decisions: Decisions
+  readonly decisions: GivenDecisions
   /** The same, with what is proposed where nobody has decided otherwise. */
   readonly decided: Decisions
   readonly catalog: Catalog
@@ -45,7 +55,7 @@ type Progress = (progress: { readonly done: number; readonly total: number }) =>
 export async function analyse(
   session: Session,
   schema: string,
-  given: Decisions = { version: 1, schema, organizations: null, tables: {} },
+  given: GivenDecisions = { version: 1, schema, organizations: null, tables: {} },
   onProgress: Progress = () => undefined,
 ): Promise<Analysis> {
   if (schema === 'platform')
@@ -53,12 +63,12 @@ export async function analyse(
       '--schema',
       'platform is the schema of tenantry. Where yours has that name: tenantry adopt platform analyse, if it has organizations and projects of an earlier platform, and otherwise `alter schema platform rename to …`',
     )
-  const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
+  const catalog = asBefore(await readCatalog(readOnly(session, 'pg_catalog'), schema))
   if (catalog.tables.length === 0) throw new InvalidInputError('--schema', `there are no tables in ${schema}`)
   const organizations = given.organizations ?? proposedOrganizations(catalog) ?? null
   if (organizations === null) {
     const found = { organizations, tables: {}, findings: [undecidedOrganizations] }
-    return { decisions: given, decided: given, catalog, found }
+    return { decisions: given, decided: { ...given, tables: {} }, catalog, found }
   }
   assertRoot(catalog, organizations)
   const reader = readOnly(session)
@@ -68,9 +78,17 @@ export async function analyse(
   return { decisions: given, decided, catalog, found }
 }
 
+/** Ways by words name rows by the key that they had before the swap. */
+const asBefore = (catalog: Catalog): Catalog => ({
+  ...catalog,
+  tables: catalog.tables.map((table) =>
+    table.isAdopted ? { ...table, primaryKey: table.primaryKey.filter((column) => column !== 'org_id') } : table,
+  ),
+})
+
 /** What was given, and the same with what is proposed. */
 interface Decided extends Pick<Proposals, 'ways'> {
-  readonly given: Decisions
+  readonly given: GivenDecisions
   readonly decided: Decisions
   readonly organizations: Organizations
 }
@@ -85,6 +103,7 @@ async function find(
   const owners = new Owners(catalog, decided)
   const found = Object.create(null) as Record<string, FoundTable>
   const findings: Finding[] = unknownTables(catalog, given)
+  const parts = new Map(Object.entries(given.tables))
   for (const [done, table] of catalog.tables.entries()) {
     onProgress({ done, total: catalog.tables.length })
     const { name, bytes } = table
@@ -92,7 +111,7 @@ async function find(
     const facts = {
       kind: decision?.kind,
       way: decision?.way,
-      isProposed: !Object.hasOwn(given.tables, name),
+      isProposed: completeDecision(parts.get(name) ?? {}) === undefined,
       bytes,
       ways: ways.get(name) ?? [],
     }
@@ -110,8 +129,37 @@ async function find(
       findings.push(unreadable(table, error))
     }
   }
-  return { organizations, tables: found, findings: [...findings, ...catalogFindings(catalog, decided)] }
+  findings.push(...catalogFindings(catalog, decided))
+  findings.push(...(await obstaclesTo(session, catalog, decided, findings)))
+  return { organizations, tables: found, findings }
 }
+
+/** What would keep the steps from being written. */
+async function obstaclesTo(
+  session: Reader,
+  catalog: Catalog,
+  decided: Decisions,
+  findings: readonly Finding[],
+): Promise<Finding[]> {
+  if (Object.values(decided.tables).every(({ kind }) => kind !== 'tenant')) return [nothingToAdopt(catalog)]
+  // What else is to be mended changes the table.
+  const leftOut = new Set([
+    ...findings.flatMap(({ table, needs, rows }) =>
+      table !== undefined && needs === 'mend' && rows === undefined ? [table] : [],
+    ),
+    ...catalog.tables.filter(({ isAdopted }) => isAdopted).map(({ name }) => name),
+  ])
+  // The ids of organizations do not matter for the names and keys of tables.
+  const ids = new Map(constantSlugs(decided).map((slug) => [slug, '']))
+  const adopted = adoptedSchema(catalog, decided, ids)
+  return [...obstacles(catalog, decided, adopted, leftOut), ...(await takenExternalIds(session, adopted))]
+}
+
+const nothingToAdopt = ({ schema }: Catalog): Finding => ({
+  kind: 'nothing to adopt',
+  needs: 'decision',
+  message: `no table of ${schema} has the kind "tenant"`,
+})
 
 const undecidedOrganizations: Finding = {
   kind: 'organizations',
@@ -130,7 +178,7 @@ function assertRoot(catalog: Catalog, organizations: Organizations): void {
 }
 
 /** Decisions about tables that are not there: somebody misspelt a name, or the table is gone. */
-function unknownTables(catalog: Catalog, { tables }: Decisions): Finding[] {
+function unknownTables(catalog: Catalog, { tables }: GivenDecisions): Finding[] {
   return Object.keys(tables)
     .filter((name) => !catalog.tables.some((table) => table.name === name))
     .map((table) => ({

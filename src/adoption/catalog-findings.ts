@@ -7,7 +7,7 @@ export function catalogFindings(catalog: Catalog, { tables }: Decisions): Findin
   const adopted = catalog.tables.filter(({ name }) => tables[name] !== undefined && tables[name].kind !== 'left')
   return [
     ...adopted.flatMap(obstaclesOf),
-    ...adopted.filter(({ name }) => tables[name]?.kind === 'tenant').flatMap((table) => notesOn(table, tables)),
+    ...adopted.filter(({ name }) => tables[name]?.kind === 'tenant').flatMap(notesOn),
     ...catalog.definerFunctions.map((name): Finding => ({
       kind: 'definer function',
       needs: 'attention',
@@ -51,18 +51,13 @@ function obstaclesOf(table: CatalogTable): Finding[] {
   return found.map(([kind, message]) => ({ table: name, kind, needs: 'mend', message: `${name} ${message}` }))
 }
 
-function notesOn(table: CatalogTable, decisions: Decisions['tables']): Finding[] {
+function notesOn(table: CatalogTable): Finding[] {
   const { name, columns, primaryKey, indexes, triggers, views, policies, grantees } = table
   const note = (kind: string, message: string): Finding => ({ table: name, kind, needs: 'attention', message })
-  const way = decisions[name]?.way
-  const organization = columns.find((column) => column.name === 'org_id')
-  const isTheWay = typeof way === 'object' && 'column' in way && way.column === 'org_id'
   const noUuid = columns.filter((column) => primaryKey.includes(column.name) && column.type !== 'uuid')
   const updating = triggers.filter(({ firesOnUpdate }) => firesOnUpdate)
   return [
-    ...(organization !== undefined && !isTheWay
-      ? [note('name collision', `${name}.org_id is there already, and is not the id of its organization`)]
-      : []),
+    ...(table.isAdopted ? [note('adopted', `the rows of ${name} have organizations of tenantry already`)] : []),
     ...(noUuid.length > 0
       ? [
           note(

@@ -1,3 +1,4 @@
+import { homeOf } from './home.js'
 import type { Reader } from './read-only.js'
 
 /** The schema that is to be adopted, as the catalog of the server tells it. A partition is told with its table. */
@@ -49,6 +50,8 @@ export interface CatalogTable {
   /** Whether roles of the application have rights on it already. */
   readonly isGranted: boolean
   readonly isForced: boolean
+  /** Whether a step of an adoption has given its rows their organization. */
+  readonly isAdopted: boolean
 }
 
 export interface CatalogColumn {
@@ -125,7 +128,7 @@ export interface CatalogPolicy {
 
 /** Reads the catalog alone, and no row. */
 export async function readCatalog(session: Reader, schema: string): Promise<Catalog> {
-  const tables = await session.query<CatalogTable>(findTables, [schema])
+  const tables = await session.query<CatalogTable>(findTables, [schema, homeOf(schema)])
   const functions = await session.query<{ name: string }>(findDefinerFunctions, [schema])
   const relations = await session.query<{ name: string }>(findRelations, [schema])
   const withoutUsage = await session.query<{ name: string }>(findWithoutUsage, [schema, [...applicationRoles]])
@@ -318,7 +321,14 @@ select c.relname as name,
     where r.rolname in ('tenantry_app', 'tenantry_system'))
   or exists (select from pg_catalog.pg_attribute a cross join pg_catalog.aclexplode(a.attacl) g join pg_catalog.pg_roles r on r.oid = g.grantee
     where a.attrelid = c.oid and r.rolname in ('tenantry_app', 'tenantry_system')) as "isGranted",
-  c.relrowsecurity as "hasRowSecurity", c.relforcerowsecurity as "isForced"
+  c.relrowsecurity as "hasRowSecurity", c.relforcerowsecurity as "isForced",
+  exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped and (
+    exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and t.tgname = 'zz_tenantry_org_id')
+    -- From the step prove on.
+    or exists (select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'f' and k.conkey = array[a.attnum]
+      and k.confrelid = pg_catalog.to_regclass('platform.organizations'))
+    -- Where everything belongs to one organization.
+    or a.attnotnull and a.atthasdef and exists (select from pg_catalog.pg_namespace h where h.nspname = $2))) as "isAdopted"
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not c.relispartition
   -- What an extension made is not somebody's.

@@ -67,19 +67,35 @@ const table = z.strictObject({
 })
 export type TableDecision = z.output<typeof table>
 
+// What is not in the file is taken from what is found.
+const givenTable = table.partial({ kind: true })
+/** What somebody has decided about a table, which may be a part of it. */
+export type GivenDecision = z.output<typeof givenTable>
+
+/** Undefined while the kind of the table or its way is still to be found. Whoever names a way means a table of rows of organizations. */
+export function completeDecision({ kind, ...given }: GivenDecision): TableDecision | undefined {
+  const meant = kind ?? (given.way === undefined ? undefined : 'tenant')
+  if (meant === undefined || (meant === 'tenant' && given.way === undefined)) return undefined
+  return { ...given, kind: meant }
+}
+
 const decisions = z.strictObject({
   version: z.literal(1),
   schema: name,
   organizations: organizations.nullable(),
-  tables: z.record(z.string(), table),
+  tables: z.record(z.string(), givenTable),
   /** Of an earlier run. */
   found: z.unknown().optional(),
 })
 /** The part of tenantry.adopt.json that people edit. */
-export interface Decisions extends Omit<z.output<typeof decisions>, 'found'> {}
+export interface GivenDecisions extends Omit<z.output<typeof decisions>, 'found'> {}
+/** The same, together with what is found. */
+export interface Decisions extends Omit<GivenDecisions, 'tables'> {
+  readonly tables: Readonly<Record<string, TableDecision>>
+}
 
 /** Undefined where there is no file. What was found in an earlier run is left out. Refuses the decisions about another schema. */
-export async function readDecisions(path: string, schema: string): Promise<Decisions | undefined> {
+export async function readDecisions(path: string, schema: string): Promise<GivenDecisions | undefined> {
   let text: string
   try {
     text = await readFile(path, 'utf8')

@@ -1,14 +1,12 @@
 import { MigrationError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
-import { quoted } from '../core/statements/column-plan.js'
 import type { Session } from '../database/session.js'
 import { breakpoint } from '../migrations/script.js'
 import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-schema.js'
 import { analyse } from './analyse.js'
-import type { Decisions } from './decisions.js'
+import type { GivenDecisions } from './decisions.js'
 import { type PlannedTable, plannedTable } from './drift.js'
 import { constantKey } from './owners.js'
-import { refusals } from './refusals.js'
 import { type BackfillEntry, backfillEntries } from './steps/backfill.js'
 import { contract, droppedIndexes } from './steps/contract.js'
 import { enforce } from './steps/enforce.js'
@@ -51,7 +49,7 @@ const inTurn = (first: Step, second: Step): Step => ({
 /** Analyses the schema again, and writes the steps. Throws while something is undecided or has to be mended. Changes nothing. */
 export async function plan(
   session: Session,
-  given: Decisions,
+  given: GivenDecisions,
   onProgress?: Parameters<typeof analyse>[3],
 ): Promise<Plan> {
   const { schema } = given
@@ -59,9 +57,11 @@ export async function plan(
   const { found, decided, catalog } = await analyse(session, schema, given, onProgress)
   refuse(found.findings.filter(({ needs }) => needs !== 'attention').map(({ message }) => message))
   const adopted = adoptedSchema(catalog, decided, await idsOf(session, schema, constantSlugs(decided)))
-  refuse(refusals(catalog, decided, adopted))
-  refuse(await takenExternalIds(session, adopted))
-  if (adopted.tables.length === 0) refuse([`no table of ${schema} has the kind "tenant"`])
+  refuse(
+    adopted.tables
+      .filter(({ table }) => table.isAdopted)
+      .map(({ name }) => `the rows of ${name} have organizations of tenantry already: give it the kind "left"`),
+  )
   const steps = Object.fromEntries(stepNames.map((name) => [name, writers[name](adopted)])) as Plan['steps']
   if (Object.values(steps).some(({ up, down }) => [...up, ...down].some((text) => text.includes(breakpoint))))
     refuse([`a name or a definition contains "${breakpoint}", which separates the statements of a file: change it`])
@@ -78,23 +78,6 @@ export async function plan(
 function refuse(reasons: readonly string[]): void {
   if (reasons.length > 0)
     throw new MigrationError(['There is no plan yet:', ...reasons.map((one) => `- ${one}`)].join('\n'))
-}
-
-/** An external id of another customer may equal an id of this table. */
-async function takenExternalIds(session: Session, { sources }: AdoptedSchema): Promise<string[]> {
-  const reasons: string[] = []
-  for (const { table, on, id, prefix } of sources.filter(({ externalIds }) => externalIds === 'kept')) {
-    const [row] = await session.query<{ count: number }>(
-      `select pg_catalog.count(*)::int as count from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
-       where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)`,
-      [prefix],
-    )
-    if (row !== undefined && row.count > 0)
-      reasons.push(
-        `${row.count} organizations have an id of ${table.name} as their external id already: write "externalIds" beside its "id", "same" if they are the same customers, or "none"`,
-      )
-  }
-  return reasons
 }
 
 /** The ids of the organizations that an earlier adoption has made for these slugs, or that have them, and new ones for the others. */

@@ -1,6 +1,6 @@
 import type { Catalog, CatalogTable } from './catalog.js'
 import { wordsIn } from './counts.js'
-import type { Decisions, Organizations, TableDecision, Way } from './decisions.js'
+import { completeDecision, type GivenDecisions, type Organizations, type TableDecision, type Way } from './decisions.js'
 import { Owners } from './owners.js'
 import type { Reader } from './read-only.js'
 import { columnWays, isBookkeeping, parentWays, polymorphicPairs, rootOf, tableMeant } from './ways.js'
@@ -20,10 +20,15 @@ export async function propose(
   session: Reader,
   catalog: Catalog,
   organizations: Organizations,
-  given: Decisions['tables'],
+  given: GivenDecisions['tables'],
 ): Promise<Proposals> {
   // Without a prototype: a table may be called `constructor`.
-  const tables = Object.assign(Object.create(null) as Record<string, TableDecision>, given)
+  const tables = Object.create(null) as Record<string, TableDecision>
+  const parts = new Map(Object.entries(given))
+  for (const [name, part] of parts) {
+    const complete = completeDecision(part)
+    if (complete !== undefined) tables[name] = complete
+  }
   const ways = new Map<string, readonly Way[]>()
   const root = rootOf(organizations)
   const open = () => catalog.tables.filter(({ name }) => tables[name] === undefined)
@@ -31,10 +36,10 @@ export async function propose(
     for (const [name, [way, ...others]] of found) {
       if (way === undefined) continue
       ways.set(name, [way, ...others])
-      tables[name] = { kind: 'tenant', way }
+      tables[name] = { ...parts.get(name), kind: 'tenant', way }
     }
   }
-  for (const { name } of open()) if (isBookkeeping(name)) tables[name] = { kind: 'left' }
+  for (const { name } of open()) if (isBookkeeping(name) && !parts.has(name)) tables[name] = { kind: 'left' }
   if (root === undefined) {
     add(open().map(({ name }) => [name, ['constant']]))
     return { tables, ways }
@@ -50,9 +55,13 @@ export async function propose(
       const all = [...parentWays(table, catalog.schema, hasWay), ...(byWord === undefined ? [] : [byWord])]
       return [table.name, all] as const
     })
-    if (found.every(([, all]) => all.length === 0)) return { tables, ways }
+    if (found.every(([, all]) => all.length === 0)) break
     add(found)
   }
+  // A way to them is still to be named.
+  for (const { name } of open())
+    if (parts.get(name)?.kind === 'tenant') tables[name] = { ...parts.get(name), kind: 'tenant' }
+  return { tables, ways }
 }
 
 /** A pair of columns, and what each of its words means. */

@@ -2,21 +2,77 @@ import { quoted } from '../core/statements/column-plan.js'
 import type { AdoptedSchema } from './adopted-schema.js'
 import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
+import type { Finding } from './findings.js'
 import { fillTriggerName } from './steps/expand.js'
 import { constraintNames, relationNames } from './steps/keys.js'
 
+/**
+ * What keeps the steps from being written, each in a sentence that says what to do. Tables that are to be mended before are left out, and so
+ * are those that a step has changed already.
+ */
+export function obstacles(
+  catalog: Catalog,
+  { tables }: Decisions,
+  adopted: AdoptedSchema,
+  leftOut: ReadonlySet<string>,
+): Finding[] {
+  const seen = { ...adopted, tables: adopted.tables.filter(({ name }) => !leftOut.has(name)) }
+  const tenants = adopted.tables.map(({ table }) => table)
+  const mend = (table: string, messages: readonly string[]) =>
+    messages.map((message) => obstacle(table, 'mend', message))
+  const decide = (table: string, messages: readonly string[]) =>
+    messages.map((message) => obstacle(table, 'decision', message))
+  return [
+    ...[...seen.tables, ...seen.shared]
+      .filter(({ table: { name, isGranted } }) => isGranted && !leftOut.has(name))
+      .flatMap(({ table: { name } }) =>
+        mend(name, [
+          `tenantry_app or tenantry_system have rights on ${name} already: revoke them, the step observe grants those that are needed`,
+        ]),
+      ),
+    ...seen.sources.flatMap(({ table, id }) => decide(table.name, idRefusals(table, id.name))),
+    ...seen.tables.flatMap(({ table, wayColumns }) => [
+      ...mend(table.name, [
+        ...refusalsOf(table, tables[table.name]),
+        ...keyRefusals(table),
+        ...triggerRefusals(table),
+        ...wayColumns.flatMap((column) => idRefusals(table, column)),
+      ]),
+      ...decide(table.name, [
+        ...referrerRefusals(catalog, table, tables),
+        ...globalTargets(catalog.schema, table, tenants, tables),
+        ...(tables[table.name]?.global ?? [])
+          .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
+          .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
+      ]),
+    ]),
+    ...takenNames(catalog, seen).flatMap(([table, message]) => mend(table, [message])),
+  ]
+}
+
+const obstacle = (table: string, needs: Finding['needs'], message: string): Finding => ({
+  table,
+  kind: 'obstacle',
+  needs,
+  message,
+})
+
 /** Names that the new keys and indexes are to get, and that something else has. An index of another kind would be taken for ours. */
-function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
+function takenNames(catalog: Catalog, adopted: AdoptedSchema): (readonly [table: string, message: string])[] {
   const taken = new Set(catalog.relations)
   const refused = (table: string, name: string) =>
-    `${name} has a name that a new key or index of ${table} is to get: rename it`
+    [table, `${name} has a name that a new key or index of ${table} is to get: rename it`] as const
   const names = adopted.tables.flatMap(relationNames)
   const twice = names.filter((name, place) => names.indexOf(name) !== place)
   return adopted.tables.flatMap((table) => [
     ...relationNames(table)
       .filter((name) => twice.includes(name))
       .map(
-        (name) => `two new indexes are to be called ${name}, one of them of ${table.name}: rename a key or a column`,
+        (name) =>
+          [
+            table.name,
+            `two new indexes are to be called ${name}, one of them of ${table.name}: rename a key or a column`,
+          ] as const,
       ),
     ...relationNames(table)
       .filter((name) => taken.has(name))
@@ -27,36 +83,19 @@ function takenNames(catalog: Catalog, adopted: AdoptedSchema): string[] {
   ])
 }
 
-/** Why the plan of a schema cannot be written yet, each in a sentence that says what to do. */
-export function refusals(catalog: Catalog, { tables }: Decisions, adopted: AdoptedSchema): string[] {
-  const tenants = adopted.tables.map(({ table }) => table)
-  const names = new Set(tenants.map(({ name }) => name))
-  return [
-    ...[...adopted.tables, ...adopted.shared]
-      .filter(({ table: { isGranted } }) => isGranted)
-      .map(
-        ({ table: { name } }) =>
-          `tenantry_app or tenantry_system have rights on ${name} already: revoke them, the step observe grants those that are needed`,
-      ),
-    ...adopted.sources.flatMap(({ table, id }) => idRefusals(table, id.name)),
-    ...adopted.tables.flatMap(({ table, wayColumns }) => [
-      ...refusalsOf(table, tables[table.name]),
-      ...keyRefusals(table),
-      ...triggerRefusals(table),
-      ...wayColumns.flatMap((column) => idRefusals(table, column)),
-      ...table.referrers
-        .filter((referrer) => referrer.schema !== catalog.schema || !names.has(referrer.table))
-        .map(
-          ({ name, schema, table: from }) =>
-            `${schema}.${from} refers to ${table.name} by ${name} and has no organization: give it the kind "tenant", or drop the foreign key`,
-        ),
-      ...globalTargets(catalog.schema, table, tenants, tables),
-      ...(tables[table.name]?.global ?? [])
-        .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
-        .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
-    ]),
-    ...takenNames(catalog, adopted),
-  ]
+/** A row without an organization could refer to rows of any. Of a table that is undecided that is told instead. */
+function referrerRefusals(
+  { schema, tables: all }: Catalog,
+  table: CatalogTable,
+  tables: Decisions['tables'],
+): string[] {
+  const isOpen = (name: string) => all.some((one) => one.name === name) && tables[name] === undefined
+  return table.referrers
+    .filter((from) => from.schema !== schema || (tables[from.table]?.kind !== 'tenant' && !isOpen(from.table)))
+    .map(
+      ({ name, schema: place, table: from }) =>
+        `${place}.${from} refers to ${table.name} by ${name} and has no organization: give it the kind "tenant", or drop the foreign key`,
+    )
 }
 
 // Their text is the same in every session, and no function of the schema writes it.

@@ -171,8 +171,8 @@ describe('with decisions', () => {
     expect(analysis.found.tables.lines).toMatchObject({ way: { parent: 'lines_invoice_id_fkey' }, isProposed: true })
     expect(findingsOf(analysis, 'lines')).toEqual([
       ['unreached', 'decision', [{ invoice_id: '2', place: '1' }]],
-      ['name collision', 'attention', undefined],
       noUuid,
+      ['obstacle', 'mend', undefined],
     ])
   })
 

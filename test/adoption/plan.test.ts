@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Decisions } from '../../src/adoption/decisions.js'
-import { plan } from '../../src/adoption/plan.js'
+import { analyse } from '../../src/adoption/analyse.js'
+import { plan, stepNames } from '../../src/adoption/plan.js'
 import { readPlan, writePlan } from '../../src/adoption/plan-folder.js'
+import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { adopting, ownerSession, statementsOf } from '../support/adopting.js'
 
@@ -13,19 +15,34 @@ const database = useDatabase()
 let schemas = 0
 
 /** A schema of its own, in which `teams` become organizations. */
-async function planned(script: string, decisions: Partial<Decisions> = {}) {
+async function schemaOf(script: string, decisions: Partial<Decisions> = {}) {
   const schema = `plan_${++schemas}`
   const session = await ownerSession(database.adminUrl)
   const all = `create schema S;\ncreate table S.teams (id int primary key, name text);\n${script}`
   for (const statement of statementsOf(all.replaceAll('S.', `${schema}.`).replace('schema S', `schema ${schema}`)))
     await session.query(statement)
-  return plan(session, {
+  const given: Decisions = {
     version: 1,
     schema,
     organizations: { table: 'teams', id: 'id', externalIds: 'none' },
     tables: {},
     ...decisions,
-  })
+  }
+  return { session, given }
+}
+
+async function planned(script: string, decisions?: Partial<Decisions>) {
+  const { session, given } = await schemaOf(script, decisions)
+  return plan(session, given)
+}
+
+/** What analyse says is to be decided and to be mended. */
+async function told(session: Session, given: Decisions): Promise<string> {
+  const { found } = await analyse(session, given.schema, given)
+  return found.findings
+    .filter(({ needs }) => needs !== 'attention')
+    .map(({ message }) => message)
+    .join('\n')
 }
 
 describe('there is no plan while', () => {
@@ -171,8 +188,10 @@ describe('there is no plan while', () => {
       `${tasks});\ncreate function S.always() returns trigger language plpgsql as 'begin return new; end';\ncreate trigger loud before update on S.tasks for each row execute function S.always();\nalter table S.tasks enable always trigger loud`,
       'loud of tasks fires while rows are filled too',
     ],
-  ])('%s', async (_, script, message, decisions) => {
-    await expect(planned(script, decisions)).rejects.toThrow(message)
+  ])('%s, which analyse tells too', async (_, script, message, decisions) => {
+    const { session, given } = await schemaOf(script, decisions)
+    await expect(plan(session, given)).rejects.toThrow(message)
+    expect(await told(session, given)).toContain(message)
   })
 
   test('other organizations have some of the ids as external ids', async () => {
@@ -181,9 +200,10 @@ describe('there is no plan while', () => {
     )
     const script = `insert into S.teams values (77, 'Another');\ncreate table S.tasks (id int primary key, team_id int references S.teams)`
     const kept = { organizations: { table: 'teams', id: 'id' } } as const
-    await expect(planned(script, kept)).rejects.toThrow(
-      '1 organizations have an id of teams as their external id already',
-    )
+    const { session, given } = await schemaOf(script, kept)
+    const message = '1 organizations have an id of teams as their external id already'
+    await expect(plan(session, given)).rejects.toThrow(message)
+    expect(await told(session, given)).toContain(message)
     await expect(planned(script)).resolves.toBeDefined()
   })
 })
@@ -212,6 +232,36 @@ test('with "same" the organization is used that has the id as its external id', 
     { id: 1, name: 'Same', external_id: '99' },
     { id: 2, name: 'New', external_id: '100' },
   ])
+})
+
+test('while steps are taken, analyse tells of no obstacle that they have made, and there is no other plan', async () => {
+  const words = {
+    kind: 'tenant' as const,
+    way: { polymorphic: { type: 'on_type', id: 'on_id', tables: { Task: 'tasks' } } },
+  }
+  for (const [script, decisions] of [
+    [
+      `create table S.tasks (id int primary key, team_id int not null references S.teams);
+create table S.notes (id int primary key, on_type text not null, on_id int not null);
+insert into S.teams values (1, 'Begun');
+insert into S.tasks values (1, 1);
+insert into S.notes values (1, 'Task', 1)`,
+      { tables: { notes: words } },
+    ],
+    ['create table S.tasks (id int primary key)', { organizations: { constant: { name: 'Begun', slug: 'begun' } } }],
+  ] as const) {
+    const { session, given } = await schemaOf(script, decisions)
+    expect(await told(session, given)).toBe('')
+    const { take, fill, undo } = await adopting(database.adminUrl, given.schema, given)
+    for (const name of stepNames) {
+      await take(name)
+      if (name === 'expand') await fill()
+      expect([name, await told(session, given)]).toEqual([name, ''])
+      await expect(plan(session, given)).rejects.toThrow('the rows of tasks have organizations of tenantry already')
+    }
+    await undo()
+    await expect(plan(session, given)).resolves.toBeDefined()
+  }
 })
 
 test('the records of a migration tool stay as they are, where every table belongs to one customer', async () => {

@@ -1,0 +1,33 @@
+import { quoted } from '../core/statements/column-plan.js'
+import type { AdoptedSchema } from './adopted-schema.js'
+import type { Finding } from './findings.js'
+import type { Reader } from './read-only.js'
+
+/** An external id of another customer may equal an id of this table. Nothing is told to a login that may not read the organizations. */
+export async function takenExternalIds(session: Reader, { sources }: AdoptedSchema): Promise<Finding[]> {
+  const kept = sources.filter(({ externalIds }) => externalIds === 'kept')
+  const [place] = kept.length === 0 ? [] : await session.query<{ isReadable: boolean }>(readableOrganizations)
+  if (place?.isReadable !== true) return []
+  const findings: Finding[] = []
+  for (const { table, on, id, prefix } of kept) {
+    const [row] = await session.query<{ count: number }>(
+      `select pg_catalog.count(*)::int as count from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
+       where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)`,
+      [prefix],
+    )
+    if (row !== undefined && row.count > 0)
+      findings.push({
+        table: table.name,
+        kind: 'external ids',
+        needs: 'decision',
+        message: `${row.count} organizations have an id of ${table.name} as their external id already: write "externalIds" beside its "id", "same" if they are the same customers, or "none"`,
+      })
+  }
+  return findings
+}
+
+const readableOrganizations = `
+select coalesce(pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select')
+  and not pg_catalog.row_security_active(c.oid), false) as "isReadable"
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'platform' and c.relname = 'organizations'`
