@@ -14,6 +14,7 @@ import {
 } from './decisions.js'
 import { takenExternalIds } from './external-ids.js'
 import type { Finding } from './findings.js'
+import { type LockEstimate, lockEstimates } from './lock-estimates.js'
 import { obstacles } from './refusals.js'
 import { adoptedSchema, constantSlugs } from './adopted-schema.js'
 import { assertUnique, Owners } from './owners.js'
@@ -30,6 +31,8 @@ export interface FoundTable extends Partial<TableCounts> {
   readonly bytes: number
   /** The shortest ways to its organization, the best one first. */
   readonly ways: readonly Way[]
+  /** Of a table that can be adopted: how long the steps hold it. */
+  readonly locks?: readonly LockEstimate[]
 }
 
 export interface Analysis {
@@ -130,30 +133,26 @@ async function find(
     }
   }
   findings.push(...catalogFindings(catalog, decided))
-  findings.push(...(await obstaclesTo(session, catalog, decided, findings)))
+  if (Object.values(tables).every(({ kind }) => kind !== 'tenant')) findings.push(nothingToAdopt(catalog))
+  // The ids of organizations do not matter for the names and keys of tables.
+  const adopted = adoptedSchema(catalog, decided, new Map(constantSlugs(decided).map((slug) => [slug, ''])))
+  const leftOut = tablesToMend(catalog, findings)
+  findings.push(...obstacles(catalog, decided, adopted, leftOut), ...(await takenExternalIds(session, adopted)))
+  for (const table of adopted.tables.filter(({ name }) => !leftOut.has(name))) {
+    const facts = found[table.name]
+    if (facts?.readMs !== undefined) found[table.name] = { ...facts, locks: lockEstimates(table, facts.readMs) }
+  }
   return { organizations, tables: found, findings }
 }
 
-/** What would keep the steps from being written. */
-async function obstaclesTo(
-  session: Reader,
-  catalog: Catalog,
-  decided: Decisions,
-  findings: readonly Finding[],
-): Promise<Finding[]> {
-  if (Object.values(decided.tables).every(({ kind }) => kind !== 'tenant')) return [nothingToAdopt(catalog)]
-  // What else is to be mended changes the table.
-  const leftOut = new Set([
+/** What is to be mended changes them, and a step has changed those that are adopted. */
+const tablesToMend = (catalog: Catalog, findings: readonly Finding[]): ReadonlySet<string> =>
+  new Set([
     ...findings.flatMap(({ table, needs, rows }) =>
       table !== undefined && needs === 'mend' && rows === undefined ? [table] : [],
     ),
     ...catalog.tables.filter(({ isAdopted }) => isAdopted).map(({ name }) => name),
   ])
-  // The ids of organizations do not matter for the names and keys of tables.
-  const ids = new Map(constantSlugs(decided).map((slug) => [slug, '']))
-  const adopted = adoptedSchema(catalog, decided, ids)
-  return [...obstacles(catalog, decided, adopted, leftOut), ...(await takenExternalIds(session, adopted))]
-}
 
 const nothingToAdopt = ({ schema }: Catalog): Finding => ({
   kind: 'nothing to adopt',

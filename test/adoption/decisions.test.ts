@@ -61,3 +61,36 @@ insert into parts.workflows values (1, 1), (2, null)
     ['workflows', 'nameless', 'attention'],
   ])
 })
+
+test('the size of a table, and how long each step holds it, from how long it took to read', async () => {
+  for (const statement of statementsOf(`
+create schema sizes;
+create table sizes.teams (id int primary key, name text not null);
+create table sizes.projects (id int primary key, team_id int not null references sizes.teams, slug text unique);
+create table sizes.tasks (id int primary key, project_id int not null references sizes.projects, next_id int references sizes.tasks);
+create table sizes.logs (team_id int references sizes.teams);
+insert into sizes.teams values (1, 'one');
+insert into sizes.projects select n, 1, n from generate_series(1, 1000) n;
+insert into sizes.tasks select n, n, null from generate_series(1, 1000) n
+`))
+    await database.admin.query(statement)
+  const session = await ownerSession(database.adminUrl)
+  const given = { version: 1, schema: 'sizes', organizations: null, tables: {} } as const
+  const { found } = await analyse(session, 'sizes', given)
+  const readMs = found.tables.tasks?.readMs ?? NaN
+  expect(found.tables.tasks).toMatchObject({ rows: 1000, bytes: expect.any(Number) as number })
+  const moment = { lock: 'ACCESS EXCLUSIVE', waiting: 'everybody', ms: null }
+  expect(found.tables.tasks?.locks).toEqual([
+    { step: 'expand', ...moment },
+    { step: 'backfill', lock: 'FOR NO KEY UPDATE', waiting: 'writers of the same rows', ms: 200 },
+    // The column, the organization and two foreign keys are validated. Of four indexes one is for a foreign key each, and two for the primary key.
+    { step: 'prove', lock: 'SHARE UPDATE EXCLUSIVE', waiting: 'nobody', ms: 12 * readMs },
+    ...['swap', 'observe', 'enforce', 'contract'].map((step) => ({ step, ...moment })),
+  ])
+  // It is to be mended before, and the organizations stay as they are.
+  for (const table of ['logs', 'teams']) expect(found.tables[table]?.locks).toBeUndefined()
+
+  const constant = { ...given, organizations: { constant: { name: 'Sizes', slug: 'sizes' } } }
+  const one = await analyse(session, 'sizes', constant)
+  expect(one.found.tables.tasks?.locks?.map(({ step }) => step)).not.toContain('backfill')
+})

@@ -67,9 +67,38 @@ function linesOf({ found: { tables, findings } }: Analysis): string[] {
     ...needed('decision', `To decide, in ${decisionsFile}:`),
     ...needed('mend', 'To mend in the database:'),
     ...needed('attention', 'To know:'),
+    ...lockLines(tables),
     '',
   ]
 }
+
+/** The size of each table, and how long the steps hold it. */
+function lockLines(tables: Analysis['found']['tables']): string[] {
+  const sizes = Object.entries(tables).flatMap(([name, { bytes, rows = 0, locks = [] }]) => {
+    const proving = locks.find(({ step }) => step === 'prove')?.ms
+    if (proving === undefined || proving === null) return []
+    return [`${name}  ${sizeText(bytes)}, ${counted(rows, 'row')}: prove reads it for about ${timeText(proving)}`]
+  })
+  if (sizes.length === 0) return []
+  return [
+    '',
+    'Locks:',
+    ...sizes,
+    'In prove others read and write meanwhile: constraints are validated, and indexes are built concurrently. backfill locks the rows of a batch',
+    'for at most 200 ms. In expand, swap, observe, enforce and contract only the catalog changes: each statement keeps everybody out of its table',
+    'for milliseconds, once it has the lock, and waits for that no longer than --lock-timeout says.',
+  ]
+}
+
+const sizeText = (bytes: number): string =>
+  bytes < 1024 ** 2
+    ? `${Math.round(bytes / 1024)} kB`
+    : bytes < 1024 ** 3
+      ? `${Math.round(bytes / 1024 ** 2)} MB`
+      : `${(bytes / 1024 ** 3).toFixed(1)} GB`
+
+const timeText = (ms: number): string =>
+  ms < 1000 ? `${ms} ms` : ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`
 
 function describe({ kind, way, isProposed, rows }: FoundTable): string {
   if (kind === undefined) return 'undecided'
