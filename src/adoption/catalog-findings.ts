@@ -1,6 +1,7 @@
 import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions } from './decisions.js'
 import type { Finding } from './findings.js'
+import { stringOf } from './module-names.js'
 
 /** What the catalog alone tells. Tables that are left as they are, or undecided, have no findings. */
 export function catalogFindings(catalog: Catalog, { tables }: Decisions): Finding[] {
@@ -8,6 +9,7 @@ export function catalogFindings(catalog: Catalog, { tables }: Decisions): Findin
   return [
     ...adopted.flatMap(obstaclesOf),
     ...adopted.filter(({ name }) => tables[name]?.kind === 'tenant').flatMap(notesOn),
+    ...sequenceNotes(adopted.filter(({ name }) => tables[name]?.kind === 'tenant')),
     ...catalog.definerFunctions.map((name): Finding => ({
       kind: 'definer function',
       needs: 'attention',
@@ -20,6 +22,15 @@ export function catalogFindings(catalog: Catalog, { tables }: Decisions): Findin
       return [{ kind: 'publication', needs: 'attention', message }]
     }),
   ]
+}
+
+/** The step observe gives the application the right to use them. The proof of a service refuses a right that is not declared. */
+function sequenceNotes(tenants: readonly CatalogTable[]): Finding[] {
+  const sequences = tenants.flatMap((table) => table.sequences)
+  if (sequences.length === 0) return []
+  const list = sequences.map(stringOf).join(', ')
+  const message = `columns are numbered from sequences: where a service of tenantry uses this database, name them for it beside the tables before observe, in allowRelations: [${list}]`
+  return [{ kind: 'sequence', needs: 'attention', message }]
 }
 
 const orLeave = 'or give the table the kind "left"'

@@ -68,6 +68,7 @@ create schema sizes;
 create table sizes.teams (id int primary key, name text not null);
 create table sizes.projects (id int primary key, team_id int not null references sizes.teams, slug text unique);
 create table sizes.tasks (id int primary key, project_id int not null references sizes.projects, next_id int references sizes.tasks);
+create table sizes."it's" (id serial primary key, team_id int references sizes.teams);
 create table sizes.logs (team_id int references sizes.teams);
 insert into sizes.teams values (1, 'one');
 insert into sizes.projects select n, 1, n from generate_series(1, 1000) n;
@@ -87,6 +88,9 @@ insert into sizes.tasks select n, n, null from generate_series(1, 1000) n
     { step: 'prove', lock: 'SHARE UPDATE EXCLUSIVE', waiting: 'nobody', ms: 12 * readMs },
     ...['swap', 'observe', 'enforce', 'contract'].map((step) => ({ step, ...moment })),
   ])
+  expect(found.findings.find(({ kind }) => kind === 'sequence')?.message).toContain(
+    'allowRelations: [`sizes."it\'s_id_seq"`]',
+  )
   // It is to be mended before, and the organizations stay as they are.
   for (const table of ['logs', 'teams']) expect(found.tables[table]?.locks).toBeUndefined()
 
