@@ -1,6 +1,6 @@
 import { quoted } from '../core/statements/column-plan.js'
 import type { Catalog, CatalogColumn, CatalogKey, CatalogReference, CatalogTable } from './catalog.js'
-import type { Decisions, TableDecision } from './decisions.js'
+import { type Decisions, type OneWay, personColumn, type TableDecision, waysIn } from './decisions.js'
 import { fitted, homeOf } from './home.js'
 import { constantKey, type Owner, Owners, rowKey } from './owners.js'
 import { type Root, rootOf } from './ways.js'
@@ -167,17 +167,15 @@ const columnOf = ({ name, columns }: CatalogTable, column: string): CatalogColum
 }
 
 function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | undefined): string[] {
-  const way = decision?.way
-  const resolution = decision?.unreached
-  const personal = typeof resolution === 'object' && 'personal' in resolution ? [resolution.personal] : []
-  const columns = () => {
-    if (way === undefined || way === 'constant') return []
+  const person = personColumn(decision?.unreached)
+  const columnsOf = (way: OneWay): readonly string[] => {
     if ('column' in way) return [way.column]
     if ('mapped' in way) return [way.mapped.column]
     if ('parent' in way) return foreignKeys.find(({ name }) => name === way.parent)?.columns ?? []
+    if ('row' in way) return [way.row.column]
     return [way.polymorphic.type, way.polymorphic.id]
   }
-  return [...new Set([...columns(), ...personal])]
+  return [...new Set([...waysIn(decision?.way).flatMap(columnsOf), ...(person === undefined ? [] : [person])])]
 }
 
 const usualNames = ['name', 'title', 'display_name', 'displayName', 'full_name', 'label', 'email', 'username', 'slug']
@@ -219,8 +217,7 @@ function sourcesOf(
     }
   }
   const people = tenants.flatMap((table) => {
-    const resolution = tables[table.name]?.unreached
-    if (typeof resolution !== 'object' || !('personal' in resolution)) return []
+    if (personColumn(tables[table.name]?.unreached) === undefined) return []
     const found = owners.peopleOf(table)
     return found.name === root?.table ? [] : [found]
   })

@@ -9,6 +9,7 @@ import {
   type Decisions,
   type GivenDecisions,
   type Organizations,
+  personColumn,
   type TableDecision,
   type Way,
 } from './decisions.js'
@@ -258,7 +259,8 @@ async function rowFindings(
 ): Promise<Finding[]> {
   const { name } = table
   const { unreached: resolution } = decision
-  if (typeof resolution === 'object' && 'personal' in resolution) owners.peopleOf(table)
+  const person = personColumn(resolution)
+  if (person !== undefined) owners.peopleOf(table)
   for (const name of decision.crossing ?? []) owners.assertKey(table, name, 'crossing')
   const needs = resolution === undefined ? 'decision' : 'attention'
   const findings: Finding[] = []
@@ -278,7 +280,7 @@ async function rowFindings(
       rows: unreached,
       message: `${name} has rows whose way ends before an organization`,
     })
-  if (typeof resolution === 'object' && 'personal' in resolution) {
+  if (person !== undefined) {
     const rows = await countUnresolved(session, owners, table)
     if (rows.count > 0)
       findings.push({
@@ -286,7 +288,7 @@ async function rowFindings(
         kind: 'unresolved',
         needs: 'decision',
         rows,
-        message: `${name} has rows without an organization and without a person in ${resolution.personal}`,
+        message: `${name} has rows without an organization and without a person in ${person}`,
       })
   }
   for (const key of table.foreignKeys) {

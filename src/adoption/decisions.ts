@@ -28,30 +28,50 @@ const organizations = z.union([
 /** What becomes an organization. */
 export type Organizations = z.output<typeof organizations>
 
-const way = z.union([
-  z.literal('constant'),
+const oneWay = z.union([
   /** A column that holds the id of the organization. */
   z.strictObject({ column: name }),
   /** A column that holds another unique column of the organization, such as an id of a provider. */
   z.strictObject({ mapped: z.strictObject({ column: name, to: name }) }),
   /** A foreign key: a row belongs where the row belongs to which it refers. */
   z.strictObject({ parent: name }),
+  /** The same by a column that holds the primary key of a row, where no foreign key says so. */
+  z.strictObject({ row: z.strictObject({ column: name, of: name }) }),
   /** A pair of columns that names a table and a row of it. */
   z.strictObject({
     polymorphic: z.strictObject({ type: name, id: name, tables: z.record(z.string(), name) }),
   }),
 ])
+/** A way that is not made of others. */
+export type OneWay = z.output<typeof oneWay>
+
+const way = z.union([
+  z.literal('constant'),
+  oneWay,
+  /** The first of these that reaches an organization, such as for a row that belongs to one parent or to another. */
+  z.strictObject({ either: z.array(oneWay).min(2) }),
+])
 /** How a row leads to its organization. */
 export type Way = z.output<typeof way>
+
+/** The ways that a way is made of. */
+export const waysIn = (way: Way | undefined): readonly OneWay[] =>
+  way === undefined || way === 'constant' ? [] : 'either' in way ? way.either : [way]
 
 const unreached = z.union([
   /** The rows get an organization of this slug. */
   z.strictObject({ constant: shape.slug }),
-  /** The rows get the organization of the person that this column names. */
-  z.strictObject({ personal: name }),
+  /** The rows get the organization of the person that this column names; `of` is their table, where no foreign key says so. */
+  z.strictObject({ personal: z.union([name, z.strictObject({ column: name, of: name })]) }),
   /** The rows are moved into a table beside this one, from which the way back puts them in again. */
   z.literal('quarantine'),
 ])
+
+/** The column that names the person to whom the rows go that the way does not reach. */
+export function personColumn(unreached: TableDecision['unreached']): string | undefined {
+  if (typeof unreached !== 'object' || 'constant' in unreached) return undefined
+  return typeof unreached.personal === 'string' ? unreached.personal : unreached.personal.column
+}
 
 const table = z.strictObject({
   kind: z.enum(['tenant', 'organizations', 'people', 'shared', 'left']),

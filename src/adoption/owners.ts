@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../core/errors.js'
 import { quoted } from '../core/statements/column-plan.js'
 import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
-import type { Decisions, Way } from './decisions.js'
+import { type Decisions, type OneWay, personColumn, type Way, waysIn } from './decisions.js'
 import { type Root, rootOf } from './ways.js'
 import { literal } from './sql.js'
 
@@ -63,29 +63,54 @@ export class Owners {
         id: undefined,
       }
     const people = this.peopleOf(table)
-    const person = `${alias}.${quoted(resolution.personal)}::text`
     const id = people.primaryKey[0] ?? ''
     const isRoot = people.name === this.root?.table && id === this.root.id
+    const person = this.personOf(table, alias, people, id)
     return {
       ...owner,
-      sql: `coalesce(${owner.sql}, ${this.keyOf(people.name, id, person)})`,
-      id: isRoot && owner.id !== undefined ? `coalesce(${owner.id}, ${person})` : undefined,
+      joins: `${owner.joins}${person.joins}`,
+      sql: `coalesce(${owner.sql}, ${this.keyOf(people.name, id, person.id)})`,
+      id: isRoot && owner.id !== undefined ? `coalesce(${owner.id}, ${person.id})` : undefined,
     }
   }
 
   /** The people by whom the rows of the table are resolved that its way does not reach. */
   peopleOf(table: CatalogTable): CatalogTable {
-    const resolution = this.decisions.tables[table.name]?.unreached
-    const column = typeof resolution === 'object' && 'personal' in resolution ? resolution.personal : ''
+    const { unreached } = this.decisions.tables[table.name] ?? {}
+    const column = personColumn(unreached) ?? ''
+    const field = `tables.${table.name}.unreached`
     this.assertColumn(table, column, 'unreached')
+    if (typeof unreached === 'object' && 'personal' in unreached && typeof unreached.personal === 'object') {
+      const people = this.tableOf(unreached.personal.of)
+      if (people.primaryKey.length === 1) return people
+      throw new InvalidInputError(field, `${people.name} has no primary key of one column`)
+    }
     const key = table.foreignKeys.find(({ columns: [only, ...more] }) => only === column && more.length === 0)
     const people = key && this.targetOf(key)
     if (people === undefined || people.primaryKey.join() !== key?.target.columns.join())
       throw new InvalidInputError(
-        `tables.${table.name}.unreached`,
-        `${column} is no foreign key to the primary key of a table of people in ${this.catalog.schema}`,
+        field,
+        `${column} is no foreign key to the primary key of a table of people in ${this.catalog.schema}: write { "column": "${column}", "of": … } with their table`,
       )
     return people
+  }
+
+  /** The id of the person of a row, as text. Where no foreign key says that there is such a person, a join does. */
+  private personOf(
+    table: CatalogTable,
+    alias: string,
+    people: CatalogTable,
+    id: string,
+  ): Pick<Owner, 'joins'> & { id: string } {
+    const { unreached } = this.decisions.tables[table.name] ?? {}
+    const column = personColumn(unreached) ?? ''
+    const value = `${alias}.${quoted(column)}`
+    const isKept = typeof unreached === 'object' && 'personal' in unreached && typeof unreached.personal === 'string'
+    if (isKept) return { joins: '', id: `${value}::text` }
+    const person = this.alias()
+    const key = `${person}.${quoted(id)}`
+    const same = equal(key, typeOf(people, id), value, typeOf(table, column))
+    return { joins: ` left join ${this.from(people.name, person)} on ${same}`, id: `${key}::text` }
   }
 
   /** Undefined where the rows of the table belong to no organization, or nobody has said to which. */
@@ -103,8 +128,9 @@ export class Owners {
 
   /** Whether the key is the way itself, so that no row of it can lead into another organization. */
   isWay(table: CatalogTable, { name, columns, target }: CatalogReference): boolean {
-    const way = this.decisions.tables[table.name]?.way
-    if (typeof way !== 'object') return false
+    // Of several ways the first one counts wherever it reaches an organization.
+    const [way] = waysIn(this.decisions.tables[table.name]?.way)
+    if (way === undefined) return false
     if ('parent' in way) return way.parent === name
     return 'column' in way && columns.length === 1 && columns[0] === way.column && target.table === this.root?.table
   }
@@ -121,9 +147,15 @@ export class Owners {
 
   private along(table: CatalogTable, alias: string, way: Way, seen: readonly string[]): Owner | undefined {
     if (way === 'constant') return this.byConstant(table)
+    if ('either' in way) return this.byFirst(way.either.map((one) => this.byOne(table, alias, one, seen)))
+    return this.byOne(table, alias, way, seen)
+  }
+
+  private byOne(table: CatalogTable, alias: string, way: OneWay, seen: readonly string[]): Owner | undefined {
     if ('column' in way) return this.byColumn(table, alias, way.column, undefined)
     if ('mapped' in way) return this.byColumn(table, alias, way.mapped.column, way.mapped.to)
     if ('parent' in way) return this.byParent(table, alias, way.parent, seen)
+    if ('row' in way) return this.byRow(table, alias, { id: way.row.column, of: way.row.of }, seen)
     return this.byWord(table, alias, way.polymorphic, seen)
   }
 
@@ -190,24 +222,46 @@ export class Owners {
     seen: readonly string[],
   ): Owner | undefined {
     this.assertColumn(table, type, 'way')
+    const owners = Object.entries(tables).map(([word, of]) =>
+      this.byRow(table, alias, { id, of, when: `${alias}.${quoted(type)}::text = ${literal(word)} and ` }, seen),
+    )
+    const owner = this.byFirst(owners)
+    return owner && { ...owner, namesNothing: `${alias}.${quoted(type)} is null or ${alias}.${quoted(id)} is null` }
+  }
+
+  /** By a column that holds the primary key of a row, which no foreign key says. */
+  private byRow(
+    table: CatalogTable,
+    alias: string,
+    { id, of, when = '' }: { id: string; of: string; when?: string },
+    seen: readonly string[],
+  ): Owner | undefined {
     this.assertColumn(table, id, 'way')
-    const owners = Object.entries(tables).map(([word, name]) => {
-      const target = this.tableOf(name)
-      const [key, ...more] = target.primaryKey
-      if (key === undefined || more.length > 0)
-        throw new InvalidInputError(`tables.${table.name}.way`, `${name} has no primary key of one column`)
-      const parent = this.alias()
-      const owner = this.resolvedOwnerOf(target, parent, seen)
-      const same = equal(`${parent}.${quoted(key)}`, typeOf(target, key), `${alias}.${quoted(id)}`, typeOf(table, id))
-      const on = `${alias}.${quoted(type)}::text = ${literal(word)} and ${same}`
-      return owner && { ...owner, joins: ` left join ${this.from(name, parent)} on ${on}${owner.joins}` }
-    })
+    const target = this.tableOf(of)
+    const [key, ...more] = target.primaryKey
+    if (key === undefined || more.length > 0)
+      throw new InvalidInputError(`tables.${table.name}.way`, `${of} has no primary key of one column`)
+    const parent = this.alias()
+    const owner = this.resolvedOwnerOf(target, parent, seen)
+    const value = `${alias}.${quoted(id)}`
+    const same = equal(`${parent}.${quoted(key)}`, typeOf(target, key), value, typeOf(table, id))
+    return (
+      owner && {
+        ...owner,
+        joins: ` left join ${this.from(of, parent)} on ${when}${same}${owner.joins}`,
+        namesNothing: `${value} is null`,
+      }
+    )
+  }
+
+  /** Undefined where one of the ways leads to rows without an organization. */
+  private byFirst(owners: readonly (Owner | undefined)[]): Owner | undefined {
     const known = owners.filter((owner) => owner !== undefined)
     if (known.length === 0 || known.length < owners.length) return undefined
     return {
       joins: known.map((owner) => owner.joins).join(''),
       sql: `coalesce(${known.map((owner) => owner.sql).join(', ')})`,
-      namesNothing: `${alias}.${quoted(type)} is null or ${alias}.${quoted(id)} is null`,
+      namesNothing: known.map((owner) => `(${owner.namesNothing})`).join(' and '),
       id: known.every(({ id }) => id !== undefined) ? `coalesce(${known.map(({ id }) => id).join(', ')})` : undefined,
     }
   }

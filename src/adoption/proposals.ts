@@ -3,7 +3,7 @@ import { wordsIn } from './counts.js'
 import { completeDecision, type GivenDecisions, type Organizations, type TableDecision, type Way } from './decisions.js'
 import { Owners } from './owners.js'
 import type { Reader } from './read-only.js'
-import { columnWays, isBookkeeping, parentWays, polymorphicPairs, rootOf, tableMeant } from './ways.js'
+import { columnWays, isBookkeeping, parentWays, polymorphicPairs, rootOf, rowWays, tableMeant } from './ways.js'
 
 /** What is decided and what is proposed, together. */
 export interface Proposals {
@@ -52,7 +52,11 @@ export async function propose(
   for (;;) {
     const found = open().map((table) => {
       const byWord = wayByWord(words.get(table.name), hasWay)
-      const all = [...parentWays(table, catalog.schema, hasWay), ...(byWord === undefined ? [] : [byWord])]
+      const all = [
+        ...parentWays(table, catalog.schema, hasWay),
+        ...rowWays(table, catalog, hasWay),
+        ...(byWord === undefined ? [] : [byWord]),
+      ]
       return [table.name, all] as const
     })
     if (found.every(([, all]) => all.length === 0)) break

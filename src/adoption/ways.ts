@@ -1,4 +1,4 @@
-import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
+import type { Catalog, CatalogColumn, CatalogReference, CatalogTable } from './catalog.js'
 import type { Organizations, Way } from './decisions.js'
 
 /** Names that tables of organizations have. */
@@ -25,9 +25,16 @@ function namesOf(table: string): string[] {
   ]
 }
 
-/** The one table that is named as organizations are. Undefined where there is none, or more. */
-export function proposedOrganizations({ tables }: Catalog): Organizations | undefined {
+/** The tables that are named as organizations are. One to which no row refers, such as the accounts of people at providers, is none beside others. */
+function namedAsOrganizations({ tables }: Catalog): readonly CatalogTable[] {
   const named = tables.filter(({ name }) => usual.some((word) => namesOf(word).includes(name.toLowerCase())))
+  const referred = named.filter(({ referrers }) => referrers.length > 0)
+  return referred.length > 0 ? referred : named
+}
+
+/** The one table that is named as organizations are. Undefined where there is none, or more. */
+export function proposedOrganizations(catalog: Catalog): Organizations | undefined {
+  const named = namedAsOrganizations(catalog)
   const [one] = named
   const [id, ...more] = one?.primaryKey ?? []
   if (one === undefined || named.length > 1 || id === undefined || more.length > 0) return undefined
@@ -77,6 +84,29 @@ export const parentWays = (table: CatalogTable, schema: string, hasWay: (table: 
     .filter(({ target }) => target.schema === schema && target.table !== table.name && hasWay(target.table))
     .toSorted(notNullFirst(table, ({ columns }: CatalogReference) => columns))
     .map(({ name }) => ({ parent: name }))
+
+/** Columns that are named and typed as if they had a foreign key to a table whose rows have an organization. */
+export function rowWays(table: CatalogTable, { tables }: Catalog, hasWay: (table: string) => boolean): Way[] {
+  const words = polymorphicPairs(table).map(({ id }) => id)
+  const free = table.columns
+    .filter(({ name }) => !words.includes(name) && !table.primaryKey.includes(name))
+    .filter(({ name }) => !table.foreignKeys.some(({ columns }) => columns.includes(name)))
+  return free.toSorted(notNullFirst(table, ({ name }) => [name])).flatMap((column) => {
+    const named = tables.filter(
+      (target) => target.name !== table.name && hasWay(target.name) && isNamedAfter(column, target),
+    )
+    const [of, ...more] = named
+    return of === undefined || more.length > 0 ? [] : [{ row: { column: column.name, of: of.name } }]
+  })
+}
+
+/** Whether a column is called as the key of a table, or after the table, and has the type of the key. */
+function isNamedAfter({ name, type }: CatalogColumn, { name: table, primaryKey, columns }: CatalogTable): boolean {
+  const [key, ...more] = primaryKey
+  if (key === undefined || more.length > 0 || columns.find((one) => one.name === key)?.type !== type) return false
+  const names = namesOf(table).flatMap((word) => [`${word}_id`, `${word}id`])
+  return names.includes(name.toLowerCase()) || (name === key && key.toLowerCase() !== 'id')
+}
 
 function notNullFirst<T>({ columns }: CatalogTable, columnsOf: (one: T) => readonly string[]) {
   const isNullable = (one: T) => columns.some((column) => column.isNullable && columnsOf(one).includes(column.name))

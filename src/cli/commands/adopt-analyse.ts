@@ -114,6 +114,8 @@ function wayText(way: Way): string {
   if ('column' in way) return `by ${way.column}`
   if ('mapped' in way) return `by ${way.mapped.column}, which holds ${way.mapped.to} of the organization`
   if ('parent' in way) return `by the foreign key ${way.parent}`
+  if ('row' in way) return `by ${way.row.column}, which holds a key of ${way.row.of}`
+  if ('either' in way) return way.either.map(wayText).join(', or else ')
   return `by ${way.polymorphic.type} and ${way.polymorphic.id}`
 }
 
