@@ -2,17 +2,9 @@ import type { Catalog, CatalogColumn, CatalogReference, CatalogTable } from './c
 import type { Organizations, Way } from './decisions.js'
 
 /** Names that tables of organizations have. */
-const usual = [
-  'organizations',
-  'organisations',
-  'orgs',
-  'tenants',
-  'workspaces',
-  'teams',
-  'accounts',
-  'companies',
-  'customers',
-]
+const usual = ['organizations', 'organisations', 'orgs', 'tenants', 'workspaces', 'teams']
+/** Names that tables of something else have too, such as of the accounts of people at providers, or of those who buy from an organization. */
+const ambiguous = ['accounts', 'companies', 'customers']
 
 /** The name of a table in lower case, and what may be its singular. */
 function namesOf(table: string): string[] {
@@ -25,16 +17,17 @@ function namesOf(table: string): string[] {
   ]
 }
 
-/** The tables that are named as organizations are. One to which no row refers, such as the accounts of people at providers, is none beside others. */
-function namedAsOrganizations({ tables }: Catalog): readonly CatalogTable[] {
-  const named = tables.filter(({ name }) => usual.some((word) => namesOf(word).includes(name.toLowerCase())))
-  const referred = named.filter(({ referrers }) => referrers.length > 0)
-  return referred.length > 0 ? referred : named
-}
-
-/** The one table that is named as organizations are. Undefined where there is none, or more. */
-export function proposedOrganizations(catalog: Catalog): Organizations | undefined {
-  const named = namedAsOrganizations(catalog)
+/**
+ * The one table that is named as organizations are. One with an ambiguous name counts where there is no other, and where rows refer to it as
+ * far as foreign keys tell. Undefined where there is none, or more.
+ */
+export function proposedOrganizations({ tables }: Catalog): Organizations | undefined {
+  const namedBy = (words: readonly string[]) =>
+    tables.filter(({ name }) => words.some((word) => namesOf(word).includes(name.toLowerCase())))
+  const hasKeys = tables.some(({ foreignKeys }) => foreignKeys.length > 0)
+  const clear = namedBy(usual)
+  const named =
+    clear.length > 0 ? clear : namedBy(ambiguous).filter(({ referrers }) => !hasKeys || referrers.length > 0)
   const [one] = named
   const [id, ...more] = one?.primaryKey ?? []
   if (one === undefined || named.length > 1 || id === undefined || more.length > 0) return undefined
@@ -119,12 +112,12 @@ export interface PolymorphicPair {
   readonly id: string
 }
 
-export function polymorphicPairs({ columns, foreignKeys }: CatalogTable): PolymorphicPair[] {
+export function polymorphicPairs({ columns, foreignKeys, primaryKey }: CatalogTable): PolymorphicPair[] {
   return columns.flatMap(({ name }) => {
     const stem = /^(.+?)(?:_type|Type)$/.exec(name)?.[1]
     const id = columns.find((other) => other.name === `${stem}_id` || other.name === `${stem}Id`)?.name
     const refers = foreignKeys.some((key) => id !== undefined && key.columns.includes(id))
-    return id === undefined || refers ? [] : [{ type: name, id }]
+    return id === undefined || refers || primaryKey.includes(id) ? [] : [{ type: name, id }]
   })
 }
 

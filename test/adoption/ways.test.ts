@@ -195,13 +195,51 @@ insert into ${schema}.mark (visit_id, label) select visit_id, browser from ${sch
   })
 })
 
-test('a table of accounts to which no row refers is not taken for the organizations beside teams', async () => {
+describe('the organizations that are proposed', () => {
+  test.each<[string, string, object | null]>([
+    [
+      'beside teams, accounts and customers are something else',
+      `create table "Team" (id text primary key);
+create table customers (id int primary key, "teamId" text not null references "Team");
+create table "Account" (id text primary key, customer_id int not null references customers)`,
+      { table: 'Team', id: 'id' },
+    ],
+    [
+      'accounts to which no row refers are those of people at providers',
+      `create table users (id text primary key);
+create table "Account" (id text primary key, user_id text not null references users)`,
+      null,
+    ],
+    [
+      'accounts to which rows refer are organizations',
+      `create table accounts (id int primary key);
+create table tasks (id int primary key, account_id int references accounts)`,
+      { table: 'accounts', id: 'id' },
+    ],
+    [
+      'without foreign keys in the schema, accounts are organizations',
+      `create table accounts (id int primary key);
+create table tasks (id int primary key, account_id int)`,
+      { table: 'accounts', id: 'id' },
+    ],
+  ])('%s', async (name, tables, organizations) => {
+    const schema = name.replaceAll(/\W/g, '_').slice(0, 40)
+    await run(`create schema "${schema}"`)
+    await run(
+      tables.replaceAll(/create table ("?\w+)|references ("?\w+)/g, (text) => text.replace(/("?\w+)$/, `${schema}.$1`)),
+    )
+    expect((await analysed(schema)).organizations).toEqual(organizations)
+  })
+})
+
+test('the id of a row itself is no half of a polymorphic pair', async () => {
   await run(`
-create schema signin;
-create table signin."Team" (id text primary key);
-create table signin."User" (id text primary key);
-create table signin."Account" (id text primary key, "userId" text not null references signin."User");
-create table signin."Product" (id text primary key, "teamId" text not null references signin."Team")
+create schema shares;
+create table shares.team (team_id int primary key);
+create table shares.share (share_id int primary key, share_type int not null, entity_id int not null)
 `)
-  expect((await analysed('signin')).organizations).toEqual({ table: 'Team', id: 'id' })
+  const { findings } = await analysed('shares')
+  expect(findings.filter(({ table }) => table === 'share').map(({ message }) => message)).toEqual([
+    'no way leads from share to an organization',
+  ])
 })
