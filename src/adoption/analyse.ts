@@ -3,7 +3,14 @@ import { isFilteredRows } from '../database/row-security.js'
 import type { Session } from '../database/session.js'
 import { type Catalog, type CatalogTable, readCatalog } from './catalog.js'
 import { catalogFindings } from './catalog-findings.js'
-import { countCrossing, countDuplicates, countRows, countUnresolved, type TableCounts } from './counts.js'
+import {
+  countCrossing,
+  countDiffering,
+  countDuplicates,
+  countRows,
+  countUnresolved,
+  type TableCounts,
+} from './counts.js'
 import {
   completeDecision,
   type Decisions,
@@ -123,10 +130,10 @@ async function find(
     found[name] = facts
     if (decision?.kind !== 'tenant' || table.form === 'foreign') continue
     if (owners.ownerOf(table, 't') === undefined) findings.push(noWay(table, decision))
-    if (facts.isProposed && facts.ways.length > 1) findings.push(severalWays(table))
     try {
       const counts = await countRows(session, owners, table)
       found[name] = { ...facts, ...counts }
+      if (facts.isProposed) findings.push(...(await waysFindings(session, owners, table, facts.ways, counts)))
       findings.push(...(await rowFindings(session, owners, table, decision, counts)))
     } catch (error) {
       if (error instanceof InvalidInputError) throw error
@@ -234,12 +241,30 @@ const noWay = ({ name }: CatalogTable, { way }: TableDecision): Finding => ({
       : `the way of ${name} leads to a table whose rows have no organization`,
 })
 
-const severalWays = ({ name }: CatalogTable): Finding => ({
-  table: name,
-  kind: 'several ways',
-  needs: 'decision',
-  message: `${name} leads to an organization by several ways, which stand in "found": say which one counts`,
-})
+/** Several foreign keys need no decision where their rows agree: from `prove` on they have to. Nothing makes several columns agree. */
+async function waysFindings(
+  session: Reader,
+  owners: Owners,
+  table: CatalogTable,
+  [, ...others]: readonly Way[],
+  { rows: all }: TableCounts,
+): Promise<Finding[]> {
+  if (others.length === 0) return []
+  const { name } = table
+  const rows = await countDiffering(session, owners, table, others)
+  const areKept = others.every((way) => typeof way === 'object' && 'parent' in way)
+  if (rows.count === 0 && all > 0 && areKept) return []
+  const agree = rows.count === 0 ? '' : ', which do not agree about all rows'
+  return [
+    {
+      table: name,
+      kind: 'several ways',
+      needs: 'decision',
+      ...(rows.count > 0 && { rows }),
+      message: `${name} leads to an organization by several ways${agree}, and they stand in "found": say which one counts, or list them in "either"`,
+    },
+  ]
+}
 
 const unreadable = ({ name }: CatalogTable, error: unknown): Finding => ({
   table: name,

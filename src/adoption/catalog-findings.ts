@@ -1,3 +1,4 @@
+import { quoted } from '../core/statements/column-plan.js'
 import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions } from './decisions.js'
 import type { Finding } from './findings.js'
@@ -48,7 +49,7 @@ function obstaclesOf(table: CatalogTable): Finding[] {
   if (form === 'typed')
     found.push(['typed', `is made of a type, and takes no further column: \`alter table … not of\`, ${orLeave}`])
   if (primaryKey.length === 0 && form !== 'foreign')
-    found.push(['no primary key', `has no primary key: add one, ${orLeave}`])
+    found.push(['no primary key', `has no primary key: ${keyFor(table) ?? 'add one'}, ${orLeave}`])
   if (restrictive.length > 0)
     found.push([
       'restrictive policy',
@@ -60,6 +61,20 @@ function obstaclesOf(table: CatalogTable): Finding[] {
       `has FORCE ROW LEVEL SECURITY, which binds its owner too: \`alter table … no force row level security\`, ${orLeave}`,
     ])
   return found.map(([kind, message]) => ({ table: name, kind, needs: 'mend', message: `${name} ${message}` }))
+}
+
+/** A unique index that could be the primary key as it is, in a statement that takes milliseconds. */
+function keyFor({ columns, uniqueKeys }: CatalogTable): string | undefined {
+  const given = columns.filter(({ isNullable }) => !isNullable).flatMap(({ name }) => [name, quoted(name)])
+  const key = uniqueKeys.find(
+    ({ columns: named, where, isConstraint, definition }) =>
+      where === null &&
+      !isConstraint &&
+      named.every((name) => given.includes(name)) &&
+      / USING btree \([^()]*\)$/.test(definition) &&
+      !/ DESC| NULLS /.test(definition),
+  )
+  return key && `\`alter table … add primary key using index ${quoted(key.name)}\``
 }
 
 function notesOn(table: CatalogTable): Finding[] {

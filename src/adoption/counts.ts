@@ -1,6 +1,7 @@
 import { quoted } from '../core/statements/column-plan.js'
 import type { CatalogReference, CatalogTable } from './catalog.js'
 import { matches, type Owner, type Owners } from './owners.js'
+import type { Way } from './decisions.js'
 import type { Reader } from './read-only.js'
 import { literal } from './sql.js'
 
@@ -75,6 +76,25 @@ export async function countCrossing(
   if (own === undefined || target === undefined || theirs === undefined || owners.isWay(table, key)) return none
   const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
   return counted(session, table, from, `${own.sql} <> ${theirs.sql}`)
+}
+
+/** Rows that one of these ways leads to another organization than the way of the table does, or that it does not reach. */
+export async function countDiffering(
+  session: Reader,
+  owners: Owners,
+  table: CatalogTable,
+  ways: readonly Way[],
+): Promise<Rows> {
+  const own = owners.ownerOf(table, 't')
+  const others = ways.map((way) => owners.along(table, 't', way)).filter((owner) => owner !== undefined)
+  if (own === undefined || others.length === 0) return none
+  const from = `${owners.from(table.name, 't')}${own.joins}${others.map(({ joins }) => joins).join('')}`
+  return counted(
+    session,
+    table,
+    from,
+    others.map(({ sql }) => `${own.sql} is distinct from coalesce(${sql}, ${own.sql})`).join(' or '),
+  )
 }
 
 /** Rows that share the values of a key with another row of their organization. */

@@ -145,7 +145,8 @@ export class Owners {
       throw new InvalidInputError(`tables.${name}.${field}`, `${name} has no foreign key ${key}`)
   }
 
-  private along(table: CatalogTable, alias: string, way: Way, seen: readonly string[]): Owner | undefined {
+  /** The same by another way than the one that is decided. */
+  along(table: CatalogTable, alias: string, way: Way, seen: readonly string[] = [table.name]): Owner | undefined {
     if (way === 'constant') return this.byConstant(table)
     if ('either' in way) return this.byFirst(way.either.map((one) => this.byOne(table, alias, one, seen)))
     return this.byOne(table, alias, way, seen)

@@ -48,18 +48,16 @@ export async function propose(
   add(open().map((table) => [table.name, columnWays(table, root, catalog)]))
   const words = await wordsOf(session, catalog, open())
   const hasWay = (name: string) => tables[name]?.kind === 'tenant' || name === root.table
-  // Each round adds the tables that are one step further away.
+  const surely = (table: CatalogTable): Way[] => {
+    const byWord = wayByWord(words.get(table.name), hasWay)
+    return [...parentWays(table, catalog.schema, hasWay), ...(byWord === undefined ? [] : [byWord])]
+  }
+  // Each round adds the tables that are one step further away. What a name alone tells counts where nothing else leads on.
   for (;;) {
-    const found = open().map((table) => {
-      const byWord = wayByWord(words.get(table.name), hasWay)
-      const all = [
-        ...parentWays(table, catalog.schema, hasWay),
-        ...rowWays(table, catalog, hasWay),
-        ...(byWord === undefined ? [] : [byWord]),
-      ]
-      return [table.name, all] as const
-    })
-    if (found.every(([, all]) => all.length === 0)) break
+    const found = [surely, (table: CatalogTable) => rowWays(table, catalog, hasWay)]
+      .map((waysOf) => open().map((table) => [table.name, waysOf(table)] as const))
+      .find((all) => all.some(([, some]) => some.length > 0))
+    if (found === undefined) break
     add(found)
   }
   // A way to them is still to be named.

@@ -87,6 +87,53 @@ insert into twins.boxes values (1, 1, 1), (2, 1, 2), (3, null, 2), (4, 2, null),
   })
 })
 
+describe('several foreign keys that are as short', () => {
+  test('need a decision where they do not agree about all rows, or one reaches rows that the first does not', async () => {
+    await run(`
+create schema several;
+create table several.teams (id int primary key);
+create table several.papers (id int primary key, team_id int not null references several.teams);
+create table several.pens (id int primary key, team_id int not null references several.teams);
+create table several.marks (id int primary key, paper_id int not null references several.papers, pen_id int references several.pens);
+create table several.notes (id int primary key, paper_id int references several.papers, pen_id int references several.pens);
+create table several.lines (id int primary key, paper_id int not null references several.papers, pen_id int references several.pens);
+create table several.loans (id int primary key, from_id int not null references several.teams, to_id int not null references several.teams);
+insert into several.teams values (1), (2);
+insert into several.papers values (1, 1), (2, 2);
+insert into several.pens values (1, 1), (2, 2);
+insert into several.marks values (1, 1, 1), (2, 2, 2), (3, 2, null);
+insert into several.notes values (1, 1, 1), (2, 1, 2), (3, null, 2), (4, null, null), (5, 2, null);
+insert into several.loans values (1, 1, 1)
+`)
+    const { findings, tables } = await analysed('several')
+    const found = findings.filter(({ kind }) => kind === 'several ways').map(({ table, rows }) => [table, rows?.sample])
+    // Nothing is known of a table without rows, and nothing makes two columns agree.
+    expect(found).toEqual([
+      ['lines', undefined],
+      ['loans', undefined],
+      ['notes', [{ id: '2' }, { id: '3' }]],
+    ])
+    expect(tables.marks).toMatchObject({ way: { parent: 'marks_paper_id_fkey' }, isProposed: true })
+  })
+
+  test('a column that is only named after a table does not count beside them', async () => {
+    await run(`
+create schema guessed;
+create table guessed.teams (id int primary key);
+create table guessed.papers (id int primary key, team_id int not null references guessed.teams);
+create table guessed.sheets (id int primary key, paper_id int not null references guessed.papers);
+create table guessed.pens (id int primary key, team_id int not null references guessed.teams);
+create table guessed.lines (id int primary key, sheet_id int not null references guessed.sheets, pen_id int not null);
+create table guessed.dots (id int primary key, line_id int not null)
+`)
+    const { tables } = await analysed('guessed')
+    expect(tables).toMatchObject({
+      lines: { ways: [{ parent: 'lines_sheet_id_fkey' }] },
+      dots: { ways: [{ row: { column: 'line_id', of: 'lines' } }] },
+    })
+  })
+})
+
 describe('tables without foreign keys', () => {
   const script = (schema: string) => `
 create schema ${schema};
@@ -242,4 +289,26 @@ create table shares.share (share_id int primary key, share_type int not null, en
   expect(findings.filter(({ table }) => table === 'share').map(({ message }) => message)).toEqual([
     'no way leads from share to an organization',
   ])
+})
+
+test('a table with a unique index and without a primary key is told the statement that makes the one of the other', async () => {
+  await run(`
+create schema keyless;
+create table keyless."Team" (id int primary key);
+create table keyless."Settings" ("teamId" int not null references keyless."Team", "memberId" int, place int not null);
+create unique index "Settings_memberId_key" on keyless."Settings" ("memberId");
+create unique index "Settings_place_key" on keyless."Settings" (place) where place > 0;
+create unique index "Settings_first_key" on keyless."Settings" (place desc);
+create unique index "Settings_sum_key" on keyless."Settings" ((place + "teamId"));
+alter table keyless."Settings" add constraint "Settings_place_teamId_key" unique (place, "teamId")
+`)
+  const told = async () =>
+    (await analysed('keyless')).findings.flatMap(({ kind, message }) => (kind === 'no primary key' ? [message] : []))
+  expect(await told()).toEqual(['Settings has no primary key: add one, or give the table the kind "left"'])
+  await run(`create unique index "Settings_teamId_key" on keyless."Settings" ("teamId", place)`)
+  expect(await told()).toEqual([
+    'Settings has no primary key: `alter table … add primary key using index "Settings_teamId_key"`, or give the table the kind "left"',
+  ])
+  await run(`alter table keyless."Settings" add primary key using index "Settings_teamId_key"`)
+  expect(await told()).toEqual([])
 })
