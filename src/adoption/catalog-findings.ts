@@ -4,9 +4,11 @@ import type { Decisions } from './decisions.js'
 import type { Finding } from './findings.js'
 import { stringOf } from './module-names.js'
 
-/** What the catalog alone tells. Tables that are left as they are, or undecided, have no findings. */
+/** What the catalog alone tells. Tables that are left as they are, those of people, which stay so too, and undecided ones have no findings. */
 export function catalogFindings(catalog: Catalog, { tables }: Decisions): Finding[] {
-  const adopted = catalog.tables.filter(({ name }) => tables[name] !== undefined && tables[name].kind !== 'left')
+  const adopted = catalog.tables.filter(({ name }) =>
+    ['tenant', 'organizations', 'shared'].includes(tables[name]?.kind ?? 'left'),
+  )
   return [
     ...adopted.flatMap(obstaclesOf),
     ...adopted.filter(({ name }) => tables[name]?.kind === 'tenant').flatMap(notesOn),

@@ -13,8 +13,8 @@ export interface Proposals {
 }
 
 /**
- * Proposes a way for each table that nobody has decided: a column of its own, or else the shortest path over foreign keys or words to a table
- * that has a way, and of those one that is never null.
+ * Proposes a way for each table that nobody has decided: a column of its own, or else the shortest path over foreign keys that are never null,
+ * over other foreign keys and words, or over names, to a table that has a way.
  */
 export async function propose(
   session: Reader,
@@ -52,9 +52,13 @@ export async function propose(
     const byWord = wayByWord(words.get(table.name), hasWay)
     return [...parentWays(table, catalog.schema, hasWay), ...(byWord === undefined ? [] : [byWord])]
   }
-  // Each round adds the tables that are one step further away. What a name alone tells counts where nothing else leads on.
+  const always = (table: CatalogTable): Way[] =>
+    parentWays(table, catalog.schema, hasWay, true).length > 0 ? surely(table) : []
+  const byName = (table: CatalogTable): Way[] => rowWays(table, catalog, hasWay)
+  // Each round adds the tables that are one step further away. A way that may end at null counts where none leads on that never does, and
+  // what a name alone tells where nothing else leads on.
   for (;;) {
-    const found = [surely, (table: CatalogTable) => rowWays(table, catalog, hasWay)]
+    const found = [always, surely, byName]
       .map((waysOf) => open().map((table) => [table.name, waysOf(table)] as const))
       .find((all) => all.some(([, some]) => some.length > 0))
     if (found === undefined) break

@@ -72,9 +72,15 @@ export function columnWays(table: CatalogTable, root: Root, { schema, tables }: 
 }
 
 /** Foreign keys to tables whose rows have an organization. */
-export const parentWays = (table: CatalogTable, schema: string, hasWay: (table: string) => boolean): Way[] =>
+export const parentWays = (
+  table: CatalogTable,
+  schema: string,
+  hasWay: (table: string) => boolean,
+  neverNull = false,
+): Way[] =>
   table.foreignKeys
     .filter(({ target }) => target.schema === schema && target.table !== table.name && hasWay(target.table))
+    .filter(({ columns }) => !neverNull || !columns.some((name) => isNullable(table, name)))
     .toSorted(notNullFirst(table, ({ columns }: CatalogReference) => columns))
     .map(({ name }) => ({ parent: name }))
 
@@ -101,9 +107,12 @@ function isNamedAfter({ name, type }: CatalogColumn, { name: table, primaryKey, 
   return names.includes(name.toLowerCase()) || (name === key && key.toLowerCase() !== 'id')
 }
 
-function notNullFirst<T>({ columns }: CatalogTable, columnsOf: (one: T) => readonly string[]) {
-  const isNullable = (one: T) => columns.some((column) => column.isNullable && columnsOf(one).includes(column.name))
-  return (a: T, b: T): number => Number(isNullable(a)) - Number(isNullable(b))
+const isNullable = ({ columns }: CatalogTable, name: string): boolean =>
+  columns.some((column) => column.name === name && column.isNullable)
+
+function notNullFirst<T>(table: CatalogTable, columnsOf: (one: T) => readonly string[]) {
+  const mayBeNull = (one: T) => columnsOf(one).some((name) => isNullable(table, name))
+  return (a: T, b: T): number => Number(mayBeNull(a)) - Number(mayBeNull(b))
 }
 
 /** A pair of columns such as `subject_type` and `subject_id`, of which the second has no foreign key. */

@@ -116,6 +116,23 @@ insert into several.loans values (1, 1, 1)
     expect(tables.marks).toMatchObject({ way: { parent: 'marks_paper_id_fkey' }, isProposed: true })
   })
 
+  test('one that is never null counts before a shorter one that may be', async () => {
+    await run(`
+create schema longer;
+create table longer.teams (id int primary key);
+create table longer.fees (id int primary key, team_id int not null references longer.teams);
+create table longer.plans (id int primary key, team_id int not null references longer.teams);
+create table longer.notes (id int primary key, plan_id int not null references longer.plans);
+create table longer.items (id int primary key, fee_id int references longer.fees, note_id int not null references longer.notes);
+create table longer.marks (id int primary key, fee_id int references longer.fees)
+`)
+    const { tables } = await analysed('longer')
+    expect(tables).toMatchObject({
+      items: { way: { parent: 'items_note_id_fkey' } },
+      marks: { way: { parent: 'marks_fee_id_fkey' } },
+    })
+  })
+
   test('a column that is only named after a table does not count beside them', async () => {
     await run(`
 create schema guessed;
@@ -311,4 +328,14 @@ alter table keyless."Settings" add constraint "Settings_place_teamId_key" unique
   ])
   await run(`alter table keyless."Settings" add primary key using index "Settings_teamId_key"`)
   expect(await told()).toEqual([])
+})
+
+test('a table of people stays as it is, whatever it has', async () => {
+  await run(`
+create schema persons;
+create table persons.teams (id int primary key);
+create table persons.tokens (identifier text not null, token text not null unique)
+`)
+  const { findings } = await analysed('persons', { tables: { tokens: { kind: 'people' } } })
+  expect(findings).toEqual([])
 })
