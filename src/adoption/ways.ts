@@ -60,7 +60,7 @@ export function columnWays(table: CatalogTable, root: Root, { schema, tables }: 
       : [],
   )
   const type = tables.find(({ name }) => name === root.table)?.columns.find(({ name }) => name === root.id)?.type
-  const names = namesOf(root.table).flatMap((word) => [`${word}_id`, `${word}id`])
+  const names = idsOf(root.table)
   const named = table.columns
     .filter(({ name }) => names.includes(name.toLowerCase()))
     .filter((column) => column.type === type && !table.foreignKeys.some((key) => key.columns.includes(column.name)))
@@ -91,21 +91,23 @@ export function rowWays(table: CatalogTable, { tables }: Catalog, hasWay: (table
     .filter(({ name }) => !words.includes(name) && !table.primaryKey.includes(name))
     .filter(({ name }) => !table.foreignKeys.some(({ columns }) => columns.includes(name)))
   return free.toSorted(notNullFirst(table, ({ name }) => [name])).flatMap((column) => {
-    const named = tables.filter(
-      (target) => target.name !== table.name && hasWay(target.name) && isNamedAfter(column, target),
+    const targets = tables.filter(
+      (target) => target.name !== table.name && hasWay(target.name) && hasKeyOf(column, target),
     )
-    const [of, ...more] = named
+    const named = targets.filter(({ name }) => idsOf(name).includes(column.name.toLowerCase()))
+    const [of, ...more] = named.length > 0 ? named : targets.filter((target) => hasOwnKey(column, target))
     return of === undefined || more.length > 0 ? [] : [{ row: { column: column.name, of: of.name } }]
   })
 }
 
-/** Whether a column is called as the key of a table, or after the table, and has the type of the key. */
-function isNamedAfter({ name, type }: CatalogColumn, { name: table, primaryKey, columns }: CatalogTable): boolean {
-  const [key, ...more] = primaryKey
-  if (key === undefined || more.length > 0 || columns.find((one) => one.name === key)?.type !== type) return false
-  const names = namesOf(table).flatMap((word) => [`${word}_id`, `${word}id`])
-  return names.includes(name.toLowerCase()) || (name === key && key.toLowerCase() !== 'id')
-}
+const idsOf = (table: string): string[] => namesOf(table).flatMap((word) => [`${word}_id`, `${word}id`])
+
+const hasKeyOf = ({ type }: CatalogColumn, { primaryKey: [key, ...more], columns }: CatalogTable): boolean =>
+  more.length === 0 && columns.some((one) => one.name === key && one.type === type)
+
+/** Whether the column is called as the key of the table, which is not called `id` and is no row of another table. */
+const hasOwnKey = ({ name }: CatalogColumn, { primaryKey: [key], foreignKeys }: CatalogTable): boolean =>
+  name === key && key.toLowerCase() !== 'id' && !foreignKeys.some(({ columns }) => columns.includes(key))
 
 const isNullable = ({ columns }: CatalogTable, name: string): boolean =>
   columns.some((column) => column.name === name && column.isNullable)

@@ -133,6 +133,25 @@ create table longer.marks (id int primary key, fee_id int references longer.fees
     })
   })
 
+  test('a column is a row of the table of that name, and not of one that has the same row as its key', async () => {
+    await run(`
+create schema keyed;
+create table keyed.teams (id text primary key);
+create table keyed.projects (id text primary key, team_id text not null references keyed.teams);
+create table keyed.settings (project_id text primary key references keyed.projects);
+create table keyed.alarms (project_id text primary key references keyed.projects);
+create table keyed.files (id text primary key, project_id text not null);
+create table keyed.visit (visit_no text primary key, project_id text not null references keyed.projects);
+create table keyed.calls (visit_no text primary key references keyed.visit);
+create table keyed.marks (id text primary key, visit_no text not null)
+`)
+    const { tables } = await analysed('keyed')
+    expect(tables).toMatchObject({
+      files: { ways: [{ row: { column: 'project_id', of: 'projects' } }] },
+      marks: { ways: [{ row: { column: 'visit_no', of: 'visit' } }] },
+    })
+  })
+
   test('a column that is only named after a table does not count beside them', async () => {
     await run(`
 create schema guessed;
