@@ -76,7 +76,8 @@ export class Sessions {
     const { openSession } = await import('../database/session.js')
     const ending = [...this.backends.values()].map(async ({ url, pid }) => {
       const session = await openSession({ url })
-      await session.query('select pg_catalog.pg_terminate_backend($1)', [pid])
+      // The cast chooses between two functions of that name on a Citus cluster.
+      await session.query('select pg_catalog.pg_terminate_backend($1::int)', [pid])
       await session.close()
     })
     await Promise.allSettled([...ending, ...this.stopping])

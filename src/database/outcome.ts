@@ -3,7 +3,7 @@ import { CommitUnknownError, type TenantryError, UnavailableError } from '../cor
 import type { Call } from '../core/executor.js'
 import type { Pipeline } from './pipeline.js'
 import { withDebug } from './error-debug.js'
-import { type DriverError, type FactsLookup, refusal, wrongNumberOfValues } from './sqlstate.js'
+import { type DriverError, type FactsLookup, leavesCommitOpen, refusal, wrongNumberOfValues } from './sqlstate.js'
 
 interface Circumstances {
   readonly lookup: FactsLookup | undefined
@@ -24,8 +24,10 @@ export function failureOf(pipeline: Pipeline, circumstances: Circumstances): Ten
   if (error !== undefined && (status !== undefined || done < commitsAfter)) {
     if (error.code === '57014' && signal?.aborted) return aborted()
     const refused = pipeline.steps[done]
-    const failure =
-      (refused && (provoked(error, refused) ?? wrongNumberOfValues(error, refused))) ?? refusal(error, lookup)
+    const isOpen = done >= commitsAfter && mayBeWritten() && leavesCommitOpen(error)
+    const failure = isOpen
+      ? new CommitUnknownError()
+      : ((refused && (provoked(error, refused) ?? wrongNumberOfValues(error, refused))) ?? refusal(error, lookup))
     return debug ? withDebug(failure, error, refused?.statement.text) : failure
   }
   if (status !== undefined) return undefined

@@ -79,6 +79,12 @@ export const isRefusedText = ({ code = '', position }: DriverError): boolean =>
 /** Whether a value does not fit the type of its parameter. */
 export const isUnfitValue = ({ code }: DriverError): boolean => code === '22003' || code === '22P02'
 
+/**
+ * Whether a COMMIT that failed so may have been carried out: an internal error, a lost connection, a server that stops. The nodes of
+ * a cluster commit one after the other, and the row was there after each of these.
+ */
+export const leavesCommitOpen = ({ code = '' }: DriverError): boolean => /^(?:XX000|08|57P)/.test(code)
+
 /** The typed error for a statement that the server refused. Nothing of it was written. */
 export function refusal(error: DriverError, lookup?: FactsLookup): TenantryError {
   const code = error.code ?? ''
@@ -152,11 +158,15 @@ function planLimit({ message }: DriverError): TenantryError | undefined {
 }
 
 function insufficientPrivilege(error: DriverError): TenantryError | undefined {
-  if (error.routine === 'ExecWithCheckOptions') return new IsolationError()
+  if (isRowSecurity(error)) return new IsolationError()
   if (isForeignBinding(error)) return new IsolationError('the connection was bound to another scope; it was ended')
   if (/^no (?:organization|user) is bound$/.test(error.message)) return new IsolationError(error.message)
   return undefined
 }
+
+/** A worker of a Citus cluster sends the text alone. */
+const isRowSecurity = ({ routine, message }: DriverError): boolean =>
+  routine === 'ExecWithCheckOptions' || message.startsWith('new row violates row-level security policy')
 
 /** The constraint and the table of the error are those of the referring row, whichever of the two rows was written. */
 function brokenReference(error: DriverError, lookup: FactsLookup | undefined): TenantryError {

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { MigrationError } from '../core/errors.js'
 import { refuseFilteredRows } from '../database/row-security.js'
+import { oneShardAfterTheOther } from '../database/cluster.js'
 import { LockNotFree } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
 
@@ -25,6 +26,7 @@ export async function retriedTransaction<T>(
     try {
       await session.query('begin')
       await session.query(refuseFilteredRows)
+      await session.query(oneShardAfterTheOther)
       await session.query(`set local lock_timeout = ${Math.max(1, Math.trunc(lockTimeout))}`)
       const result = await work()
       await session.query('commit')

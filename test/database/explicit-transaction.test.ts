@@ -1,6 +1,14 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { ConflictError, IsolationError, RetryableError, TimeoutError, UnavailableError } from '../../src/core/errors.js'
+import {
+  CommitUnknownError,
+  ConflictError,
+  InvalidInputError,
+  IsolationError,
+  RetryableError,
+  TimeoutError,
+  UnavailableError,
+} from '../../src/core/errors.js'
 import { startProxy } from '../support/proxy.js'
 import { A, B, backend, call, countItems, failureOf, insertItem, useToySchema, valueOf } from '../support/toy-schema.js'
 
@@ -174,6 +182,30 @@ test('a constraint that is checked by the commit refuses it', async () => {
   await expect(transaction.commit()).rejects.toThrow(ConflictError)
   await expect(executor.run(A, [twice])).rejects.toThrow(ConflictError)
   expect(await valueOf(executor, A, call('select count(*)::int from platform.late'))).toBe(0)
+})
+
+test.each([
+  ['XX000', CommitUnknownError],
+  ['08006', CommitUnknownError],
+  ['57P01', CommitUnknownError],
+  ['23514', InvalidInputError],
+])('a commit that fails with %s is %o', async (code, expected) => {
+  const table = `platform.late_${code.toLowerCase()}`
+  await database.admin.query(`create table ${table} (a int)`)
+  await database.admin.query(
+    `create function ${table}() returns trigger language plpgsql as $$ begin raise exception using errcode = '${code}'; end $$`,
+  )
+  await database.admin.query(
+    `create constraint trigger late after insert on ${table} deferrable initially deferred for each row execute function ${table}()`,
+  )
+  await database.admin.query(`grant insert on ${table} to tenantry_app`)
+  const insert = call(`insert into ${table} values (1)`)
+  for (const executor of [open(), open({ blocks: true })]) {
+    expect(await failureOf(executor.run(A, [insert]))).toBeInstanceOf(expected)
+    const transaction = await executor.begin(A)
+    await transaction.run([insert])
+    expect(await failureOf(transaction.commit())).toBeInstanceOf(expected)
+  }
 })
 
 test.each(['while it waits', 'while it runs'])(

@@ -86,6 +86,8 @@ test('an internal error is one of the input where Postgres cannot make so large 
 
 test('the same code is a wall that held when row security says so', () => {
   expect(refusal(error('42501', { routine: 'ExecWithCheckOptions' }))).toBeInstanceOf(IsolationError)
+  const message = 'new row violates row-level security policy for table "agents_102046"'
+  expect(refusal(error('42501', { message, routine: 'ReportResultError' }))).toBeInstanceOf(IsolationError)
   for (const message of ['no organization is bound', 'no user is bound']) {
     expect(refusal(error('42501', { message }))).toBeInstanceOf(IsolationError)
     expect(isForeignBinding(error('42501', { message }))).toBe(false)
