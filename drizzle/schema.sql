@@ -11,6 +11,8 @@ CREATE OR REPLACE FUNCTION platform.accept_api_key(given_hashes bytea[], given_p
 AS $function$
 declare
   bound_org constant pg_catalog.uuid := platform.current_org();
+  -- In the update itself, an element of a parameter ends the server process of a Citus cluster.
+  active_hash constant pg_catalog.bytea := given_hashes[1];
   found_id pg_catalog.uuid;
   found_person pg_catalog.uuid;
   found_name pg_catalog.text;
@@ -69,7 +71,7 @@ begin
   end if;
   if is_due then
     update platform.api_keys k
-    set last_used_at = pg_catalog.statement_timestamp(), key_hash = given_hashes[1], pepper_id = given_pepper
+    set last_used_at = pg_catalog.statement_timestamp(), key_hash = active_hash, pepper_id = given_pepper
     where k.org_id = bound_org and k.id = found_id;
   end if;
   if has_projects then
@@ -461,7 +463,7 @@ begin
         select p.permission
         from platform.role_permissions p
         join platform.roles r on r.org_id = p.org_id and r.key = p.role_key
-        where p.org_id = m.org_id and p.role_key = m.role and r.deleted_at is null and r.applies_to <> 'project'
+        where p.org_id = org and p.role_key = m.role and r.deleted_at is null and r.applies_to <> 'project'
         order by p.permission
       ),
       (
@@ -471,7 +473,7 @@ begin
           from platform.project_members pm
           join platform.roles r on r.org_id = pm.org_id and r.key = pm.role
           join platform.role_permissions p on p.org_id = pm.org_id and p.role_key = pm.role
-          where pm.org_id = m.org_id and pm.user_id = m.user_id and r.deleted_at is null and r.applies_to <> 'organization'
+          where pm.org_id = org and pm.user_id = m.user_id and r.deleted_at is null and r.applies_to <> 'organization'
           group by pm.project_id
         ) as g
       )

@@ -115,6 +115,8 @@ const acceptApiKey: SqlFunction = {
   body: `
 declare
   bound_org constant pg_catalog.uuid := platform.current_org();
+  -- In the update itself, an element of a parameter ends the server process of a Citus cluster.
+  active_hash constant pg_catalog.bytea := given_hashes[1];
   found_id pg_catalog.uuid;
   found_person pg_catalog.uuid;
   found_name pg_catalog.text;
@@ -168,7 +170,7 @@ begin
   end if;
   if is_due then
     update platform.api_keys k
-    set last_used_at = pg_catalog.statement_timestamp(), key_hash = given_hashes[1], pepper_id = given_pepper
+    set last_used_at = pg_catalog.statement_timestamp(), key_hash = active_hash, pepper_id = given_pepper
     where k.org_id = bound_org and k.id = found_id;
   end if;
   if has_projects then${projectRights('bound_org', 'found_person', ' and p.permission = any(found_scopes)')}

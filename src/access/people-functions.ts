@@ -100,13 +100,16 @@ end
 `,
 }
 
-/** A member's rights: those of their role in the organization, and by project those of their role there. */
-const rights = `
+/**
+ * A member's rights: those of their role in the organization, and by project those of their role there. `org` is the organization. A
+ * Citus cluster needs one value for all tables: it does not follow the column of another one.
+ */
+const rights = (org: string): string => `
       array(
         select p.permission
         from platform.role_permissions p
         join platform.roles r on r.org_id = p.org_id and r.key = p.role_key
-        where p.org_id = m.org_id and p.role_key = m.role and r.deleted_at is null and r.applies_to <> 'project'
+        where p.org_id = ${org} and p.role_key = m.role and r.deleted_at is null and r.applies_to <> 'project'
         order by p.permission
       ),
       (
@@ -116,7 +119,7 @@ const rights = `
           from platform.project_members pm
           join platform.roles r on r.org_id = pm.org_id and r.key = pm.role
           join platform.role_permissions p on p.org_id = pm.org_id and p.role_key = pm.role
-          where pm.org_id = m.org_id and pm.user_id = m.user_id and r.deleted_at is null and r.applies_to <> 'organization'
+          where pm.org_id = ${org} and pm.user_id = m.user_id and r.deleted_at is null and r.applies_to <> 'organization'
           group by pm.project_id
         ) as g
       )`
@@ -136,7 +139,7 @@ declare
   org constant pg_catalog.uuid := platform.current_org();
 begin
   return query
-    select m.kind, m.role, m.auth_epoch, ${rights}
+    select m.kind, m.role, m.auth_epoch, ${rights('org')}
     from platform.organization_members m
     join platform.users u on u.id = m.user_id
     where m.org_id = org and m.user_id = person and m.status = 'active' and m.deleted_at is null
@@ -163,7 +166,7 @@ declare
   me constant pg_catalog.uuid := platform.current_user_id();
 begin
   return query
-    select m.org_id, m.role, m.auth_epoch, ${rights}
+    select m.org_id, m.role, m.auth_epoch, ${rights('m.org_id')}
     from platform.user_sessions s
     join platform.organizations o on o.id = s.active_org_id
     join platform.organization_members m on m.org_id = s.active_org_id and m.user_id = s.user_id

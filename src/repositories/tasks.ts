@@ -81,6 +81,8 @@ const unfinished = ['queued', 'running']
 const released = '"lease_owner" = null, "lease_token" = null, "lease_expires_at" = null'
 // Twice as long after each attempt: 2, 4, 8 … seconds, an hour at most.
 const backoff = 'pg_catalog.make_interval(secs => least(3600, pg_catalog.power(2, least("attempt", 12))))'
+// A Citus cluster takes only immutable functions inside of CASE, and a sum of a timestamptz depends on the time zone.
+const later = (interval: string) => `(clock.now at time zone 'UTC' + ${interval}) at time zone 'UTC'`
 const retry = '"attempt" < "max_attempts"'
 
 /** `also` is a further condition of the tasks `t`. The parameters are the organization and those of `claimValues`. */
@@ -251,7 +253,7 @@ const fail: GuardedChange = {
   set: `"error" = $4::jsonb, ${released},
     "status" = case when ${retry} then 'queued' else 'failed' end,
     "finished_at" = case when ${retry} then null else clock.now end,
-    "run_at" = case when ${retry} then clock.now + coalesce(pg_catalog.make_interval(secs => $5::float8), ${backoff}) else "run_at" end`,
+    "run_at" = case when ${retry} then ${later(`coalesce(pg_catalog.make_interval(secs => $5::float8), ${backoff})`)} else "run_at" end`,
   from: clock,
   when: holdsLease,
   ask: '"status"',

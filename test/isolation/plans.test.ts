@@ -147,6 +147,16 @@ test.each([
     `insert into "platform"."tasks" ("org_id") values ($1) on conflict ("org_id") do update set "at" = now()`,
     'a clock in the update',
   ],
+  [
+    `update "platform"."tasks" set "at" = case when $2 then clock.now + interval '1 hour' end from clock where "org_id" = $1`,
+    'a sum of a moment',
+  ],
+  [
+    `insert into "platform"."tasks" ("org_id") values ($1) on conflict ("org_id") do update set "a" = 1 where (select count(*) from b) > 0 returning 1`,
+    'a sub-select in the condition',
+  ],
+  [`insert into "platform"."tasks" ("org_id", "a") values ($1, (select 1))`, 'a sub-select in VALUES'],
+  [`update "platform"."tasks" set "hash" = ($2::bytea[])[1] where "org_id" = $1`, 'an element of a parameter'],
   [`insert into "platform"."tasks" ("org_id") select $1 from unnest($2::text[])`, 'a bulk insert'],
   [`select from "platform"."tasks" t join "platform"."agents" a on true where t."org_id" = $1`, '2 tables, of which 1'],
 ])('a form that a cluster refuses is found: %s', (text, fault) => {

@@ -11,6 +11,16 @@ const refused: readonly (readonly [fault: string, form: RegExp])[] = [
   ],
   ['a clock in the update of an upsert', /\bon conflict\b[^]*\bdo update\b[^]*(?:now\(\)|_timestamp\(\))/i],
   [
+    'a sum of a moment inside of CASE of an update: it depends on the time zone',
+    /^(?=(?:with\b[^]*)?\bupdate\b)[^]*\bcase\b(?:(?!\bend\b)[^])*\bclock\.now [+-]/i,
+  ],
+  [
+    'a sub-select in the condition of an upsert',
+    /\bdo update set\b(?:(?!\breturning\b)[^])*\bwhere\b(?:(?!\breturning\b)[^])*\(select\b/i,
+  ],
+  ['a sub-select in VALUES', /\bvalues \((?:(?!\breturning\b|\bon conflict\b)[^])*\(select\b/i],
+  ['an element of a parameter in an update', /\bset\b[^]*\$\d+(?:::[\w.]+(?:\[\])?)?\)?\[(?!\])/i],
+  [
     'a bulk insert without returning: it becomes a COPY',
     /^(?![^]*\breturning\b)(?:with\b[^]*)?insert into\b[^]*\bunnest\(/i,
   ],

@@ -60,15 +60,19 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
   } else if (verb === 'select') {
     parts.push(`changed as materialized (${head} where ${where})`)
   } else {
-    const mayChange = upsert?.changes !== undefined
-    if (mayChange) parts.push(`before as materialized (${before([], upsert.changes)})`)
-    // Reading `before` here makes Postgres evaluate it before the row is changed; afterwards it would skip the row. A row that was made
-    // after the statement began is not in it: it is left as it is, and the next statement sees it.
-    const conditions = [...(where === '' ? [] : [where]), ...(mayChange ? ['(select count(*) from before) > 0'] : [])]
+    const { changes, reading } = upsert ?? {}
+    if (changes !== undefined)
+      parts.push(`before as materialized (${before(reading === undefined ? [] : ['"id"'], changes)})`)
+    // A statement that does not read `before` until the row is changed would no longer find the row as it was. A row that was made after
+    // the statement began is not in it: it is left as it is, and the next statement sees it.
+    const conditions = [
+      ...((reading?.where ?? where) ? [reading?.where ?? where] : []),
+      ...(changes !== undefined && reading === undefined ? ['(select count(*) from before) > 0'] : []),
+    ]
     const first = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`
     // A row that an insert has made has no transaction that deleted or locked it.
     parts.push(
-      `changed as (${head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${names.isNew}`})`,
+      `changed as (${reading?.head ?? head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${names.isNew}`})`,
     )
   }
   return `with ${[...parts, `entry as (${entry} returning 1)`].join(', ')} select ${returning === '' ? '1' : returning} from changed`

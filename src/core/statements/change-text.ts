@@ -19,6 +19,11 @@ export interface ChangeText {
   /** For an insert that meets a row which is there: the condition of that row, where it is changed then. */
   readonly upsert?: {
     readonly changes: string | undefined
+    /**
+     * The same insert where that row is read first, as `before`: it takes the id of that row, and changes only the row with this id. So it
+     * leaves a row that was made after the statement began.
+     */
+    readonly reading?: Pick<ChangeText, 'head' | 'where'>
     /** Whether it may leave a row as it is that was made meanwhile, so that it has to run again. */
     readonly mayMiss?: boolean
   }

@@ -77,15 +77,26 @@ export function planPut<Row>(target: Target<Row>, values: Values, keyName: strin
       .filter(({ column }) => !kept.has(column.property))
       .map(({ column }) => `${column.sql} = excluded.${column.sql}`)
     const update = [...sets, ...automatic(plan, 'excluded."updated_at"')].join(', ')
+    const onConflict = ` on conflict ${key.conflict} do update set ${update}`
+    const where = guard === undefined ? '' : `(${guard.when})`
     return {
       verb: 'insert',
       ctes: locks.ctes,
-      head: `${insertHead(plan, all, locks, plan.touched)} on conflict ${key.conflict} do update set ${update}`,
-      where: guard === undefined ? '' : `(${guard.when})`,
+      head: insertHead(plan, all, locks, { setsMoment: plan.touched }) + onConflict,
+      where,
       returning: plan.selected,
       sets: propertiesOf(all),
       // Only where it is audited does it need the old values.
-      upsert: { changes: rowWithKey(plan, all, key), mayMiss: plan.audited && guard === undefined },
+      upsert: {
+        changes: rowWithKey(plan, all, key),
+        ...(plan.hasId && {
+          reading: {
+            head: insertHead(plan, all, locks, { setsMoment: plan.touched, readsBefore: true }) + onConflict,
+            where: [...(where === '' ? [] : [where]), `${quoted(plan.resource)}."id" = excluded."id"`].join(' and '),
+          },
+        }),
+        mayMiss: plan.audited && guard === undefined,
+      },
     }
   })
   const put = insertion(target, statement, all, values)
@@ -176,15 +187,25 @@ function assertWholeKey(all: readonly Given[], { columns }: UniqueKey): void {
 
 const withId = (plan: TablePlan, values: Values): Values => (plan.hasId ? { id: newId(), ...values } : values)
 
-function insertHead(plan: TablePlan, all: readonly Given[], locks: ParentLocks, setsMoment = false): string {
+/** `readsBefore`: the row has the id of the one that the statement has read as `before`, if there is one. */
+function insertHead(
+  plan: TablePlan,
+  all: readonly Given[],
+  locks: ParentLocks,
+  { setsMoment = false, readsBefore = false } = {},
+): string {
   const owner = plan.owner === undefined ? [] : [plan.owner.column.sql]
   // The default of `updated_at` is the start of the transaction.
   const [touched, now] = setsMoment ? [['"updated_at"'], [moment]] : [[], []]
   const columns = [...owner, ...all.map(({ column }) => column.sql), ...touched].join(', ')
-  const row = [...owner.map(() => '$1::uuid'), ...places(all, plan.ownerPlaces), ...now].join(', ')
+  const values = places(all, plan.ownerPlaces).map((place, index) =>
+    readsBefore && all[index]?.column.property === 'id' ? `coalesce((select "id" from before), ${place})` : place,
+  )
+  const row = [...owner.map(() => '$1::uuid'), ...values, ...now].join(', ')
   const into = `insert into ${plan.sql} (${columns})`
-  if (locks.conditions.length === 0) return `${into} values (${row})`
-  return `${into} select ${row} where ${locks.conditions.join(' and ')}`
+  if (locks.conditions.length > 0) return `${into} select ${row} where ${locks.conditions.join(' and ')}`
+  // A Citus cluster takes no sub-select in VALUES.
+  return readsBefore ? `${into} select ${row}` : `${into} values (${row})`
 }
 
 /**
