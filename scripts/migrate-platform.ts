@@ -1,4 +1,6 @@
+import { isCluster } from '../src/database/cluster.js'
 import { openSession } from '../src/database/session.js'
+import { distribute } from '../src/migrations/distribute.js'
 import { platformMigrations } from '../src/migrations/migrator.js'
 import { upgrade } from '../src/migrations/upgrade.js'
 import { platformTables } from '../src/schema/tables.js'
@@ -7,5 +9,6 @@ import { platformTables } from '../src/schema/tables.js'
 export async function migratePlatform(adminUrl: string): Promise<void> {
   const session = await openSession({ url: adminUrl })
   await upgrade(session, { sets: [platformMigrations], tables: platformTables }, { exclusiveDatabase: true })
+  if (await isCluster(session)) await distribute(session, platformTables)
   await session.close()
 }

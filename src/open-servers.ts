@@ -42,7 +42,6 @@ export async function openServer(
   const executor = openNodePostgres({
     pool,
     isPooled: options.transactionPooler,
-    blocks: options.citus,
     lookup: declared.lookup,
     debug: options.debug,
     onConnect: prover(role, options, declared),

@@ -66,8 +66,6 @@ export interface TenancyOptions {
    * organization.
    */
   readonly debug?: boolean | undefined
-  /** Whether the database is a Citus cluster, which needs BEGIN and COMMIT around each call. */
-  readonly citus?: boolean | undefined
   /** Your own relations, outside of the tables above, that the login may use: `public.countries`. */
   readonly allowRelations?: readonly string[] | undefined
   /** Your own functions that the login may execute although they are SECURITY DEFINER or written in C. */
@@ -115,7 +113,6 @@ const optionRules: ReadonlyMap<keyof TenancyOptions, OptionRule> = new Map<keyof
   ['onQuery', { what: 'a function', isOne: (value) => typeof value === 'function' }],
   ['debug', flag],
   ['transactionPooler', flag],
-  ['citus', flag],
   ['allowRelations', names],
   ['allowFunctions', names],
 ])

@@ -1,5 +1,6 @@
 import { getTableColumns, getTableName, is } from 'drizzle-orm'
 import { type ForeignKey, getTableConfig, PgDialect, type PgPolicy, PgRole, type PgTable } from 'drizzle-orm/pg-core'
+import { type Placement, placementOf } from './distribution.js'
 import { sqlFunctions } from './functions.js'
 import { createFunction, type SqlFunction } from './sql-function.js'
 import { type Grant, grantsOf } from './grants.js'
@@ -25,6 +26,8 @@ export interface TableManifest {
   readonly rowSecurity: boolean
   readonly appendOnly: boolean
   readonly partitioned: boolean
+  /** Where a Citus cluster keeps its rows. */
+  readonly placement: Placement
   readonly policies: readonly PolicyManifest[]
   /** The foreign keys of the library that keep a reference within its organization: `name (columns) table (columns)`. */
   readonly foreignKeys: readonly string[]
@@ -66,6 +69,7 @@ function describeTable(table: PgTable): TableManifest {
     rowSecurity: enableRLS || policies.length > 0,
     appendOnly: facts?.appendOnly === true,
     partitioned: facts?.partitionedBy !== undefined,
+    placement: placementOf(facts),
     policies: policies.flatMap(describePolicy),
     // Those of the host may have other names in its migrations.
     foreignKeys:

@@ -11,7 +11,9 @@ export interface Declarations {
 }
 
 /** A table as the proof expects it: the part of its declaration that the server compares with its catalogs. */
-export interface DeclaredTable extends Omit<TableManifest, 'appendOnly' | 'foreignKeys' | 'grants'> {
+export interface DeclaredTable extends Omit<TableManifest, 'appendOnly' | 'foreignKeys' | 'grants' | 'placement'> {
+  /** Undefined where this build does not know it. */
+  readonly placement?: TableManifest['placement']
   /** Those that must be there, in the form of the manifest. */
   readonly foreignKeys?: readonly string[]
   readonly grants: Partial<TableManifest['grants']>

@@ -1,5 +1,6 @@
 import type { ProofFault } from '../core/errors.js'
 import { asProof, asStatement, loginFindings, loginCtes, type Proof } from './connection-proof.js'
+import { clusterFindings } from './cluster-findings.js'
 import { migrationFindings, migrationTables, permissionFindings } from './migration-findings.js'
 import { partitionFindings } from './partition-findings.js'
 import { functionFindings, functionCtes, placeFindings, placeCtes } from './schema-findings.js'
@@ -29,7 +30,7 @@ export interface StartupProofOptions {
 
 /**
  * The whole proof, once per process, with the application's login. What this build knows must match its declarations; anything else
- * is accepted only if a newer build has recorded it. One round trip, and two more beside a newer build.
+ * is accepted only if a newer build has recorded it. Two round trips, and two more beside a newer build.
  */
 export async function proveStartup(
   session: Pick<Session, 'query'>,
@@ -40,16 +41,18 @@ export async function proveStartup(
   if (undeclared.length > 0) return { faults: undeclared, notes: [] }
   const { migrations } = declarations
   const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asExpected) }
-  const proof = await prove(session, declarations, expected, options)
+  const cluster = await clusterFindings(session, declarations.tables)
+  const proof = await prove(session, declarations, expected, cluster, options)
   if (proof.faults.length === 0) return proof
   const newer = await readNewer(session, migrations)
-  return newer.length === 0 ? proof : prove(session, declarations, withNewer(expected, newer), options)
+  return newer.length === 0 ? proof : prove(session, declarations, withNewer(expected, newer), cluster, options)
 }
 
 async function prove(
   session: Pick<Session, 'query'>,
   declarations: Declarations,
   { tables, functions }: Expected,
+  cluster: readonly Finding[],
   options: StartupProofOptions,
 ): Promise<Proof> {
   const { role, allowRelations = [], allowFunctions = [] } = options
@@ -64,11 +67,11 @@ async function prove(
   ]
   const { migrations, permissions = [] } = declarations
   try {
-    return asProof(
+    const found =
       permissions.length === 0
         ? await session.query<Finding>(startupProof(migrations), params)
-        : await session.query<Finding>(startupProof(migrations, permissionFindings), [...params, permissions]),
-    )
+        : await session.query<Finding>(startupProof(migrations, permissionFindings), [...params, permissions])
+    return asProof([...found, ...cluster])
   } catch (error) {
     if (!isUnreadable(error)) throw error
     // A bookkeeping table or the permissions are missing, or the login may not read them. Run again without reading these tables: the

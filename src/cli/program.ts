@@ -5,6 +5,7 @@ import { addAdopt } from './commands/adopt.js'
 import { addAudit } from './commands/audit.js'
 import { addBootstrap } from './commands/bootstrap.js'
 import { addCheck } from './commands/check.js'
+import { addDistribute } from './commands/distribute.js'
 import { contextOf, type GlobalOptions, type Host, type Run } from './command.js'
 import { withoutPasswords } from './console.js'
 import { addKey } from './commands/key.js'
@@ -31,6 +32,7 @@ const commands = [
   addKeys,
   addPartitions,
   addMaintain,
+  addDistribute,
   addAdopt,
 ]
 

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { aborted, onAbort } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import { acquireChannel, type ConnectionEvent, connectChannel, publish } from '../core/tracing.js'
+import { isClusterSql } from './cluster.js'
 import { connectFailure, placeOf, unreadableUrl } from './connect-failure.js'
 import { Connection } from './connection.js'
 import { type Address, addressOf, type DriverClient } from './driver.js'
@@ -42,11 +43,13 @@ const patience = 5_000
 
 const inspection = `select pg_catalog.pg_backend_pid() as pid,
   extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8 * 1000 as "statementTimeout",
+  ${isClusterSql} as "isCluster",
   ${settingNames.map((name) => `pg_catalog.current_setting('${name}') as "${name}"`).join(', ')}`
 
 interface Inspection extends Settings {
   readonly pid: number
   readonly statementTimeout: number
+  readonly isCluster: boolean
 }
 
 // One map for all pools: two tenancies over one pool of the host's must agree on what a connection has prepared.
@@ -247,8 +250,8 @@ export class ConnectionPool {
       connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))
       // A pooler gives clients process numbers of its own.
       const isPooled = this.isPooled ?? found.pid !== client.processID
-      const { statementTimeout } = found
-      connection.limit({ isPooled, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })
+      const { statementTimeout, isCluster } = found
+      connection.limit({ isPooled, isCluster, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })
       await this.onConnect?.({ isPooled, query })
       this.proved.add(connection)
       this.lastFailure = undefined

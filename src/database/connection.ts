@@ -10,6 +10,8 @@ import type { Step } from './steps.js'
 export interface ConnectionLimits {
   /** Behind a transaction pooler no statement has a name. */
   readonly isPooled: boolean
+  /** Whether the database is one of a Citus cluster. */
+  readonly isCluster: boolean
   /** The server's statement_timeout; 0 is none. */
   readonly statementTimeout: number
   /** How long after its own timeout a silent server is given up. */
@@ -30,7 +32,7 @@ const abortPatience = 2_000
 
 /** One physical connection. It runs one pipeline at a time. */
 export class Connection implements PipelineConnection {
-  private limits: ConnectionLimits = { isPooled: true, statementTimeout: 0, grace: 0 }
+  private limits: ConnectionLimits = { isPooled: true, isCluster: false, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
   /** The error with which the server ended the session while nothing ran. */
@@ -77,6 +79,10 @@ export class Connection implements PipelineConnection {
   get isIdle(): boolean {
     if (this.isDead || this.farewell !== undefined || this.hasChanged) return false
     return this.client.readyForQuery && this.client.getTransactionStatus() === 'I'
+  }
+
+  get isCluster(): boolean {
+    return this.limits.isCluster
   }
 
   /** Whether a setting has another value than when the connection was proved: answers could be read wrongly. */

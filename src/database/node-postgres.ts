@@ -6,7 +6,7 @@ import { ExplicitTransaction } from './explicit-transaction.js'
 import type { FactsLookup } from './sqlstate.js'
 
 export interface NodePostgresOptions extends ConnectionPoolOptions {
-  /** BEGIN and COMMIT in each write, as Citus needs it. */
+  /** BEGIN and COMMIT in each write, as a Citus cluster needs it. Default: where the connection is one to a cluster. */
   readonly blocks?: boolean | undefined
   /** Translates the names in the server's errors into those of the caller. */
   readonly lookup?: FactsLookup | undefined
@@ -17,13 +17,17 @@ const defaultDrain = 10_000
 /** Lists every option, so that none is read from a polluted prototype. */
 const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
-export function openNodePostgres({ blocks = false, lookup, debug = false, ...options }: NodePostgresOptions): Executor {
+export function openNodePostgres({ blocks, lookup, debug = false, ...options }: NodePostgresOptions): Executor {
   const pool = new ConnectionPool({ ...options, debug })
   const executor: Executor = {
     async run(binding, calls, options = defaults) {
       const connection = await pool.take(options.signal)
       try {
-        return await runImplicitTransaction(connection, binding, calls, options, { blocks, lookup, debug })
+        return await runImplicitTransaction(connection, binding, calls, options, {
+          blocks: blocks ?? connection.isCluster,
+          lookup,
+          debug,
+        })
       } finally {
         pool.give(connection)
       }

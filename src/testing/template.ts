@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { MigrationError } from '../core/errors.js'
 import { openSession, type Session } from '../database/session.js'
+import { type Nodes, openNodes } from './nodes.js'
 
 /** The data for making a test database. It is plain, so that it can be passed to another process. */
 export interface TestTemplate {
@@ -34,31 +35,33 @@ export async function prepareTemplate(
 ): Promise<{ template: TestTemplate; end: () => Promise<void> }> {
   const prefix = `tenantry_test_${randomBytes(6).toString('hex')}`
   const template = { serverUrl, prefix, password: randomBytes(16).toString('hex') }
-  const session = await openSession({ url: serverUrl })
+  const nodes = await openNodes(serverUrl)
+  const session = nodes.first
   try {
     // Held until this session ends, however it ends: other runs see by it that this one is alive.
     await session.query('select pg_advisory_lock(hashtextextended($1, 0))', [prefix])
     await session.query("select pg_advisory_lock(hashtextextended('tenantry_test', 0))")
-    await dropLeftovers(session)
-    await makeTemplate(session, template, migrate)
+    await dropLeftovers(nodes)
+    await makeTemplate(nodes, template, migrate)
     await makeLogins(session, template)
     await session.query("select pg_advisory_unlock(hashtextextended('tenantry_test', 0))")
   } catch (error) {
-    await session.close()
+    await nodes.close()
     throw error
   }
-  return { template, end: () => session.close() }
+  return { template, end: () => nodes.close() }
 }
 
 export async function createTestDatabase(template: TestTemplate): Promise<TestDatabase> {
   const { serverUrl, prefix, password } = template
   const name = `${prefix}_${randomBytes(4).toString('hex')}`
-  const server = await openSession({ url: serverUrl })
+  const nodes = await openNodes(serverUrl)
   try {
-    await server.query(`create database ${name} template ${prefix}_template`)
-    await copyRights(server, `${prefix}_template`, name)
+    await nodes.onEach(`create database ${name} template ${prefix}_template`)
+    await copyRights(nodes.first, `${prefix}_template`, name)
+    await copySettings(nodes.first, `${prefix}_template`, name)
   } finally {
-    await server.close()
+    await nodes.close()
   }
   const adminUrl = urlOf(serverUrl, name)
   const admin = lazySession(adminUrl)
@@ -72,10 +75,10 @@ export async function createTestDatabase(template: TestTemplate): Promise<TestDa
 }
 
 /** Drops what ended runs have left: the databases first, because a login with rights in one cannot be dropped. */
-async function dropLeftovers(session: Session): Promise<void> {
+async function dropLeftovers(nodes: Nodes): Promise<void> {
   // The catalogs are read as of the start of the statement, the locks after it, and a run takes its lock before it creates
   // anything. So a run that is found here without its lock has ended.
-  const leftovers = await session.query<{ name: string; kind: 'database' | 'role' }>(`
+  const leftovers = await nodes.first.query<{ name: string; kind: 'database' | 'role' }>(`
     select name, kind
     from (
       select datname::text as name, 'database' as kind from pg_database
@@ -90,27 +93,24 @@ async function dropLeftovers(session: Session): Promise<void> {
       )
     order by kind`)
   for (const { name, kind } of leftovers) {
-    await session.query(
-      kind === 'database' ? `drop database if exists ${name} with (force)` : `drop role if exists ${name}`,
-    )
+    if (kind === 'database') await nodes.onEach(`drop database if exists ${name} with (force)`)
+    else await nodes.first.query(`drop role if exists ${name}`)
   }
 }
 
 async function makeTemplate(
-  session: Session,
+  nodes: Nodes,
   { serverUrl, prefix }: TestTemplate,
   migrate: (adminUrl: string) => Promise<void>,
 ): Promise<void> {
   const name = `${prefix}_template`
   // From template0, because template1 may contain other objects.
-  await session.query(`create database ${name} template template0 encoding 'UTF8'`)
+  await nodes.onEach(`create database ${name} template template0 encoding 'UTF8'`)
+  await nodes.join(urlOf(serverUrl, name))
   await migrate(urlOf(serverUrl, name))
-  // A database cannot be copied while it has connections.
-  await session.query(`alter database ${name} allow_connections false`)
-  await session.query(
-    "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
-    [name],
-  )
+  // A database cannot be copied while it has connections, that of a cluster's own process included.
+  await nodes.onEach(`alter database ${name} allow_connections false`)
+  await nodes.onEach('select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1', [name])
 }
 
 async function makeLogins(session: Session, { prefix, password }: TestTemplate): Promise<void> {
@@ -139,6 +139,17 @@ async function copyRights(session: Session, from: string, to: string): Promise<v
   if (grants.length === 0) return
   await session.query(`revoke all on database ${to} from public`)
   for (const { statement } of grants) await session.query(statement)
+}
+
+/** Nor are its settings: those that `tenantry distribute` makes for a cluster. */
+async function copySettings(session: Session, from: string, to: string): Promise<void> {
+  const settings = await session.query<{ statement: string }>(
+    `select format('alter database %I set %s = %L', $2::text, split_part(setting, '=', 1), split_part(setting, '=', 2)) as statement
+     from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) setting
+     where d.datname = $1 and s.setrole = 0 and setting like 'citus.%'`,
+    [from, to],
+  )
+  for (const { statement } of settings) await session.query(statement)
 }
 
 function urlOf(serverUrl: string, database: string, as?: { login: string; password: string }): string {

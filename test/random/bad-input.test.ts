@@ -411,7 +411,6 @@ describe('openTenancy', () => {
     [{ url: 'postgres://', keys, own: null }, 'own: must be an object'],
     [{ url: 'postgres://', keys, own: { schema: 5, migrations: 'drizzle' } }, 'own: must be an object with schema'],
     [{ url: 'postgres://', keys, own: { schema: {} } }, 'own: must be an object with schema'],
-    [{ url: 'postgres://', keys, citus: 'no' }, 'citus: must be true or false'],
     [{ url: 'postgres://', keys, transactionPooler: 1 }, 'transactionPooler: must be true or false'],
     [{ url: 'postgres://', keys, allowRelations: 'public.countries' }, 'must be a list'],
     [{ url: 'postgres://', keys, allowFunctions: [5] }, 'allowFunctions: must be a list of names'],

@@ -49,7 +49,7 @@ export function scopes(tenancy: Tenancy, query: Query) {
 }
 
 export const open = (query: Query) =>
-  openTenancy({ url: query.name, pool: undefined, keys: query.name, own: undefined, citus: undefined })
+  openTenancy({ url: query.name, pool: undefined, keys: query.name, own: undefined })
 
 export async function testData(tenancy: Tenancy, query: Query) {
   const org = await newOrg(tenancy, { name: query.name, signal: query.signal })

@@ -79,7 +79,7 @@ export const remainingLines = ({ remaining }: CarriedOut): string[] =>
     remaining,
   )
 
-const block = (title: string, statements: readonly string[]): string[] =>
+export const block = (title: string, statements: readonly string[]): string[] =>
   statements.length === 0 ? [] : ['', title, ...statements.map((sql) => `  ${sql};`)]
 
 export const exitOf = ({ remaining }: CarriedOut): ExitCode => (remaining.length === 0 ? exit.fine : exit.findings)

@@ -1,0 +1,60 @@
+import { clusterSettings, isCluster } from '../database/cluster.js'
+import type { Session } from '../database/session.js'
+import { placed, readPlacements } from './distribution.js'
+import type { DeclaredTable } from './rights.js'
+import type { Finding } from './root-causes.js'
+
+/**
+ * What keeps declared tables from working on a Citus cluster. Nothing on a plain server, and nothing where the extension is there and
+ * no table is distributed: then the database works like that of a plain server.
+ */
+export async function clusterFindings(
+  session: Pick<Session, 'query'>,
+  tables: readonly DeclaredTable[],
+): Promise<Finding[]> {
+  if (!(await isCluster(session))) return []
+  const wanted = new Map(tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement]))
+  const declared = (await readPlacements(session)).map((table) => ({
+    ...table,
+    wanted: wanted.get(`${table.schema}.${table.name}`) ?? table.placement,
+  }))
+  if (declared.every(({ placement }) => placement === 'local')) return []
+  const others = declared.filter((table) => table.placement !== table.wanted)
+  return [
+    ...others.map((table) =>
+      asFault(
+        'a table is not distributed by its kind',
+        `${table.label} is ${placed(table.placement)}, and should be ${placed(table.wanted)}`,
+        'npx tenantry distribute',
+      ),
+    ),
+    ...(await settingFindings(session)),
+  ]
+}
+
+async function settingFindings(session: Pick<Session, 'query'>): Promise<Finding[]> {
+  const found = await session.query<{ name: string; setting: string; source: string; login: string; database: string }>(
+    `select name, setting, source, pg_catalog.quote_ident(session_user) as login, pg_catalog.quote_ident(pg_catalog.current_database()) as database
+     from pg_catalog.pg_settings where name = any ($1)`,
+    [Object.keys(clusterSettings)],
+  )
+  return found
+    .filter(({ name, setting }) => setting !== clusterSettings[name])
+    .map(({ name, setting, source, login, database }) => {
+      const mends: Readonly<Record<string, string>> = {
+        client: `remove ${name} from the connection options`,
+        user: `alter role ${login} reset ${name}`,
+        'database user': `alter role ${login} in database ${database} reset ${name}`,
+      }
+      const mend = mends[source] ?? 'npx tenantry distribute # and connect again'
+      return asFault('a setting is unsafe', `${name} = ${setting}`, mend)
+    })
+}
+
+const asFault = (fault: string, detail: string, mend: string): Finding => ({
+  fault,
+  detail,
+  mend,
+  isFault: true,
+  about: 'database',
+})

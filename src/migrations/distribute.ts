@@ -1,0 +1,92 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import { type CarriedOut, carryOut } from '../access/carry-out.js'
+import { planClusterRights, planClusterSettings } from '../access/cluster-settings.js'
+import { readPlacements } from '../access/distribution.js'
+import { MigrationError } from '../core/errors.js'
+import { isCluster } from '../database/cluster.js'
+import { withContext } from '../database/session-failure.js'
+import { withMigrationLock } from '../database/session-lock.js'
+import type { Session } from '../database/session.js'
+import { type DistributedTable, type DistributionPlan, planDistribution } from './distribution-plan.js'
+import { retriedTransaction } from './lock-retries.js'
+import type { MigrateOptions } from './progress.js'
+
+export interface DistributeOptions extends MigrateOptions {
+  /** Nothing is changed: the result is what would be done. */
+  readonly dryRun?: boolean
+}
+
+export interface Distributed extends DistributionPlan, CarriedOut {
+  /** SQL that closes one more way around row security. Only a superuser may run it. */
+  readonly advised: readonly string[]
+}
+
+/**
+ * Distributes the tables over the nodes of a Citus cluster, each as its kind asks for: all of them, or none. Tables that are
+ * distributed already stay as they are, so a second run changes nothing.
+ */
+export function distribute(
+  direct: Session,
+  tables: readonly PgTable[],
+  { dryRun = false, ...options }: DistributeOptions = {},
+): Promise<Distributed> {
+  const session = withContext(direct, 'distribute')
+  return withMigrationLock(session, options, async () => {
+    await assertCoordinator(session)
+    const plan = planDistribution(await readPlacements(session), tables)
+    await assertUnfiltered(session, plan.tables)
+    if (dryRun) {
+      const due = [...(await planClusterSettings(session)), ...(await planClusterRights(session))]
+      return { ...plan, done: due, remaining: [], advised: [] }
+    }
+    if (plan.tables.length > 0) await distributeAll(session, plan.tables)
+    const settings = await carryOut(direct, 'distribute', planClusterSettings)
+    const rights = await carryOut(direct, 'distribute', planClusterRights)
+    return {
+      ...plan,
+      done: [...settings.done, ...rights.done],
+      remaining: settings.remaining,
+      advised: rights.remaining,
+    }
+  })
+}
+
+function distributeAll(session: Session, tables: readonly DistributedTable[]): Promise<void> {
+  return retriedTransaction(session, { lockTimeout: 5000, attempts: 5 }, async () => {
+    // Otherwise each table that refers to one of them would be changed too, into a kind of the cluster's own.
+    await session.query('set local citus.enable_local_reference_table_foreign_keys = off')
+    for (const { statement } of tables) await session.query(statement)
+    // The rows from which the shards were filled are still on the coordinator, where no purge would find them.
+    await session.query(
+      'select pg_catalog.truncate_local_data_after_distributing_table(name::pg_catalog.regclass) from pg_catalog.unnest($1::text[]) name',
+      [tables.map(({ name }) => name)],
+    )
+  })
+}
+
+async function assertCoordinator(session: Session): Promise<void> {
+  if (!(await isCluster(session))) {
+    throw new MigrationError(
+      'this database is no Citus cluster: it has no extension citus. Where one machine is enough, nothing has to be distributed. ' +
+        'Otherwise run `create extension citus` on every node, and add the workers on the coordinator: select citus_add_node(host, port)',
+    )
+  }
+  const [here] = await session.query<{ isCoordinator: boolean }>(
+    'select groupid = 0 as "isCoordinator" from pg_catalog.pg_dist_local_group',
+  )
+  if (here?.isCoordinator === true) return
+  throw new MigrationError('this is a worker of the cluster. The url of its coordinator belongs in DATABASE_ADMIN_URL')
+}
+
+/** A role that row security binds would copy only the rows that it sees. */
+async function assertUnfiltered(session: Session, tables: readonly DistributedTable[]): Promise<void> {
+  const [bound] = await session.query<{ name: string }>(
+    'select name from pg_catalog.unnest($1::text[]) name where pg_catalog.row_security_active(name::pg_catalog.regclass) limit 1',
+    [tables.map(({ name }) => name)],
+  )
+  if (bound === undefined) return
+  throw new MigrationError(
+    `row security binds this role in ${bound.name}: it would copy only a part of the rows. Distribute as the owner of the tables, with its ` +
+      'url in DATABASE_ADMIN_URL; where a table has FORCE, run `alter table <name> no force row level security` first',
+  )
+}

@@ -1,0 +1,101 @@
+import type { PgTable } from 'drizzle-orm/pg-core'
+import pg from 'pg'
+import { placed, type PlacedTable, type Placement } from '../access/distribution.js'
+import { manifestOf } from '../access/manifest.js'
+import { MigrationError } from '../core/errors.js'
+
+export interface DistributionPlan {
+  /** In the order of the statements: each table comes after those that it refers to. */
+  readonly tables: readonly DistributedTable[]
+  /** How many are distributed already. */
+  readonly before: number
+  /** The tables that stay on the coordinator alone. */
+  readonly local: readonly LocalTable[]
+}
+
+export interface DistributedTable {
+  readonly name: string
+  readonly placement: Exclude<Placement, 'local'>
+  readonly statement: string
+}
+
+export interface LocalTable {
+  readonly name: string
+  readonly reason: string
+}
+
+interface WantedTable extends PlacedTable {
+  readonly wanted: Placement
+}
+
+/** What is left to distribute. Throws where a table is distributed in another way than its kind asks for. */
+export function planDistribution(found: readonly PlacedTable[], declared: readonly PgTable[]): DistributionPlan {
+  const wanted = new Map(
+    manifestOf(declared).tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement] as const),
+  )
+  const kindOf = ({ schema, name }: PlacedTable) => wanted.get(`${schema}.${name}`)
+  const tables = found.map((table): WantedTable => ({ ...table, wanted: kindOf(table) ?? 'local' }))
+  const isDistributed = ({ placement }: WantedTable) => placement !== 'local'
+  const others = tables.filter((table) => isDistributed(table) && table.placement !== table.wanted)
+  if (others.length > 0) throw new MigrationError(otherwise(others))
+  return {
+    tables: inOrder(tables),
+    before: tables.filter(isDistributed).length,
+    local: tables
+      .filter((table) => table.wanted === 'local')
+      .map((table) => ({
+        name: table.label,
+        reason: kindOf(table) === undefined ? 'not declared' : 'append-only, of no organization',
+      })),
+  }
+}
+
+const otherwise = (tables: readonly WantedTable[]): string =>
+  [
+    'nothing was done, because tables are distributed in another way than their kinds ask for:',
+    ...tables.map(
+      ({ label, placement, wanted }) => `- ${label} is ${placed(placement)}, and should be ${placed(wanted)}`,
+    ),
+    'Bring each back with `select undistribute_table(...)`, and distribute again',
+  ].join('\n')
+
+/** The cluster refuses a foreign key from a distributed table to a local one. */
+function inOrder(tables: readonly WantedTable[]): DistributedTable[] {
+  const done = tables.filter(({ placement }) => placement !== 'local')
+  let waiting = tables.filter(({ placement, wanted }) => placement !== wanted)
+  const ordered: DistributedTable[] = []
+  while (waiting.length > 0) {
+    const labels = new Set(done.map(({ label }) => label))
+    const next = waiting.find(({ references }) => references.every((to) => labels.has(to)))
+    if (next === undefined) throw new MigrationError(blocked(waiting, labels))
+    // The tables with the same column share a group, so that the rows of an organization are on one node.
+    ordered.push(
+      asDistributed(
+        next,
+        done.find(({ wanted }) => wanted === next.wanted),
+      ),
+    )
+    done.push(next)
+    waiting = waiting.filter((table) => table !== next)
+  }
+  return ordered
+}
+
+function asDistributed({ label, wanted }: WantedTable, first: WantedTable | undefined): DistributedTable {
+  const placement = wanted as Exclude<Placement, 'local'>
+  const name = pg.escapeLiteral(label)
+  if (placement === 'reference')
+    return { name: label, placement, statement: `select pg_catalog.create_reference_table(${name})` }
+  const group = pg.escapeLiteral(first?.label ?? 'none')
+  const statement = `select pg_catalog.create_distributed_table(${name}, '${placement}', colocate_with => ${group})`
+  return { name: label, placement, statement }
+}
+
+const blocked = (waiting: readonly WantedTable[], done: ReadonlySet<string>): string =>
+  [
+    'nothing was done, because tables refer to tables that stay on the coordinator alone:',
+    ...waiting.map(
+      ({ label, references }) => `- ${label} refers to ${references.filter((to) => !done.has(to)).join(' and ')}`,
+    ),
+    'Declare each of those with its kind (declareTable), or drop the foreign key',
+  ].join('\n')

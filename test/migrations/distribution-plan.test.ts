@@ -1,0 +1,91 @@
+import { pgSchema, uuid } from 'drizzle-orm/pg-core'
+import { expect, test } from 'vitest'
+import type { PlacedTable } from '../../src/access/distribution.js'
+import { planDistribution } from '../../src/migrations/distribution-plan.js'
+import { declareTable, type TableFacts } from '../../src/schema/shared/kinds.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { containing, tenantry } from '../cli/command-line.js'
+
+const database = useDatabase()
+const shop = pgSchema('shop')
+
+function table(name: string, facts: TableFacts) {
+  const made = shop.table(name, { orgId: uuid('org_id'), userId: uuid('user_id'), id: uuid('id') })
+  declareTable(made, facts)
+  return made
+}
+
+const declared = [
+  table('shops', { kind: 'control' }),
+  table('goods', { kind: 'tenant' }),
+  table('orders', { kind: 'tenant' }),
+  table('codes', { kind: 'tenant', systemKeys: ['codes_key'] }),
+  table('carts', { kind: 'user' }),
+  table('countries', { kind: 'catalog' }),
+  table('people', { kind: 'global' }),
+  table('events', { kind: 'global', appendOnly: true }),
+]
+
+const found = (name: string, references: readonly string[] = [], placement = 'local'): PlacedTable => ({
+  schema: 'shop',
+  name,
+  label: `shop.${name}`,
+  placement,
+  references: references.map((to) => `shop.${to}`),
+})
+
+test('each table is placed by its kind, after those that it refers to, and shares a group with its like', () => {
+  const plan = planDistribution(
+    [
+      found('carts', ['people']),
+      found('codes', ['shops']),
+      found('countries'),
+      found('events'),
+      found('goods', ['countries', 'shops']),
+      found('notes'),
+      found('orders', ['goods', 'shops']),
+      found('people'),
+      found('shops'),
+    ],
+    declared,
+  )
+  expect(plan.tables.map(({ statement }) => statement.replaceAll('pg_catalog.', ''))).toEqual([
+    `select create_reference_table('shop.countries')`,
+    `select create_reference_table('shop.people')`,
+    `select create_distributed_table('shop.carts', 'user_id', colocate_with => 'none')`,
+    `select create_reference_table('shop.shops')`,
+    `select create_reference_table('shop.codes')`,
+    `select create_distributed_table('shop.goods', 'org_id', colocate_with => 'none')`,
+    `select create_distributed_table('shop.orders', 'org_id', colocate_with => 'shop.goods')`,
+  ])
+  expect(plan.local).toEqual([
+    { name: 'shop.events', reason: 'append-only, of no organization' },
+    { name: 'shop.notes', reason: 'not declared' },
+  ])
+})
+
+test('a table that came later joins the group of those that are distributed', () => {
+  const plan = planDistribution(
+    [found('goods', ['shops'], 'org_id'), found('orders', ['goods']), found('shops', [], 'reference')],
+    declared,
+  )
+  expect(plan).toMatchObject({ before: 2, tables: [{ name: 'shop.orders', placement: 'org_id' }] })
+  expect(plan.tables[0]?.statement).toContain(`colocate_with => 'shop.goods'`)
+})
+
+test('a table that is distributed in another way is an error, and so is a reference to a table that stays', () => {
+  expect(() => planDistribution([found('goods', [], 'id')], declared)).toThrow(
+    'shop.goods is sharded by id, and should be sharded by org_id',
+  )
+  expect(() => planDistribution([found('events', [], 'reference')], declared)).toThrow(
+    'shop.events is a reference table, and should be on the coordinator alone',
+  )
+  expect(() => planDistribution([found('goods', ['notes']), found('notes')], declared)).toThrow(
+    'shop.goods refers to shop.notes',
+  )
+})
+
+test('without a cluster there is nothing to distribute, and the command says so', async () => {
+  const ran = await tenantry(['distribute'], { env: { DATABASE_ADMIN_URL: database.adminUrl } })
+  expect(ran).toMatchObject({ code: 1, stdout: '', stderr: containing('this database is no Citus cluster') })
+})
