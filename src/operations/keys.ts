@@ -184,8 +184,9 @@ const findOpenRotation = statement(
   'read',
 )
 
-const withoutKey = `from platform.organizations o where o.deleted_at is null
-  and not exists (select from platform.org_keys k where k.org_id = o.id and k.state = 'active')`
+// A join, because a cluster takes no `not exists` between a table of every node and one of shards.
+const withoutKey = `from platform.organizations o left join platform.org_keys k on k.org_id = o.id and k.state = 'active'
+  where o.deleted_at is null and k.org_id is null`
 const countWithoutKey = statement(`select count(*)::int ${withoutKey}`, 'read')
 const findWithoutKey = statement(`select o.id ${withoutKey} and o.id > $1::uuid order by o.id limit 100`, 'read')
 

@@ -63,7 +63,7 @@ export class Users {
       rows.guardedRow(
         'confirmEmail',
         id,
-        unguarded('users', `"email_confirmed_at" = coalesce("email_confirmed_at", now())`),
+        unguarded('users', `"email_confirmed_at" = least("email_confirmed_at", now())`),
         () => [],
       ),
     )

@@ -33,12 +33,16 @@ const catalogs = new Set(
   platformTables.filter((table) => factsOf(table)?.kind === 'catalog').map((table) => `"platform"."${nameOf(table)}"`),
 )
 
-/** The faults of one statement's text, in words. */
+/** What a cluster refuses in the text of any statement, in words. */
+export const refusedForms = (text: string): string[] =>
+  refused.filter(([, form]) => form.test(text)).map(([fault]) => fault)
+
+/** The faults of a statement of one organization, in words. */
 export function formFaults(text: string): string[] {
   const named = [...text.matchAll(tables)].filter(([, table]) => !catalogs.has(table ?? '')).length
   const owned = [...text.matchAll(owners)].length
   return [
-    ...refused.filter(([, form]) => form.test(text)).map(([fault]) => fault),
+    ...refusedForms(text),
     ...(owned < named ? [`${named} tables, of which ${owned} say whose rows are meant`] : []),
   ]
 }
