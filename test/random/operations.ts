@@ -94,10 +94,10 @@ async function castParts(world: World, admin: Session, random: Random): Promise<
 
 async function setStatus(admin: Session, ids: readonly string[], status: 'active' | 'suspended'): Promise<void> {
   await admin.query(
-    `update platform.organizations set status = $2, suspended_at = case $2 when 'active' then null else now() end,
+    `update platform.organizations set status = $2, suspended_at = $3,
        deleted_at = case $2 when 'active' then null else deleted_at end
      where id = any($1::uuid[]) and (status <> $2 or deleted_at is not null)`,
-    [ids, status],
+    [ids, status, status === 'active' ? null : new Date()],
   )
 }
 
