@@ -37,6 +37,7 @@ function smallTables(s: string): string[] {
        cost numeric(10,2), created_at timestamptz default now())`,
     `create table ${s}.addons (${id}, ${ofProject}, addon_type text not null, addon_variant text not null, quantity int default 1, price_per_unit numeric(10,2),
        metadata jsonb, status text default 'active', activated_at timestamptz default now(), deactivated_at timestamptz, ${times})`,
+    `create index addons_project on ${s}.addons (project_id)`,
     `create table ${s}.customer_profiles (${id}, organization_id uuid unique not null references ${s}.organizations on delete cascade, company_name text,
        address_line1 text, address_line2 text, city text, state text, postal_code text, country text, tax_id text, ${times})`,
     `create table ${s}.credits (${id}, ${ofOrganization}, amount numeric(10,2) not null, remaining numeric(10,2) not null, description text,

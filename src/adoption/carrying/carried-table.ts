@@ -183,9 +183,9 @@ const isInstant = (column: PgColumn): boolean => column.getSQLType().startsWith(
 
 const asText = (value: unknown): string => literal(typeof value === 'string' ? value : JSON.stringify(value))
 
-/** That all conditions hold. */
+/** That all conditions hold. Each stands alone, so that the planner can join what one of them reads. */
 export const meets = ({ conditions }: CarriedTable): string =>
-  conditions.length === 0 ? 'true' : `(${conditions.map(({ holds }) => `(${holds})`).join(' and ')}) is true`
+  conditions.length === 0 ? 'true' : conditions.map(({ holds }) => `(${holds})`).join(' and ')
 
 /** The rows of a table as those of ours: their earlier key as `key`, then the columns of ours. */
 export const mapped = (table: CarriedTable, only = 'true'): string =>

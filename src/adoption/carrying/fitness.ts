@@ -119,7 +119,10 @@ function repeated(
   const present = (alias: string) =>
     isNullEqual ? 'true' : names.map((column) => `${alias}.${quoted(column)} is not null`).join(' and ')
   const equal = (alias: string) =>
-    names.map((column) => `${alias}.${quoted(column)} is not distinct from m.${quoted(column)}`).join(' and ')
+    // Only `=` can be joined by a hash.
+    names
+      .map((column) => `${alias}.${quoted(column)} ${isNullEqual ? 'is not distinct from' : '='} m.${quoted(column)}`)
+      .join(' and ')
   const what = names.filter((column) => column !== 'org_id').join(', ') || 'organization'
   const others = tables.filter(
     (other) =>
