@@ -105,7 +105,7 @@ function notesOn(table: CatalogTable): Finding[] {
     ...updating.map((trigger) =>
       note(
         'trigger',
-        `${trigger.name} of ${name} calls ${trigger.function} on updates; it is silent while rows are filled`,
+        `${trigger.name} of ${name} calls ${trigger.function} on updates; it is silent while rows are filled, and openTenancy refuses it on a table of "own"`,
       ),
     ),
     ...views.map((view) =>

@@ -16,7 +16,7 @@ interface UsedAddon {
  * its prices, and gets the variants that it lacks.
  */
 export async function fillCatalog(session: Session, table: CarriedTable, keys: readonly string[]): Promise<void> {
-  const valueOf = (column: string) => table.columns.find(({ name }) => name === column)?.value ?? 'null'
+  const valueOf = (column: string) => table.columns.find(({ name }) => name === column)?.value ?? 'null::text'
   const used = await session.query<UsedAddon>(
     `select distinct on (1, 2) ${valueOf('addon_id')} as "addonId", ${valueOf('addon_variant')} as variant,
        ${valueOf('price_per_unit')}::text as price, ${valueOf('currency')}::text as currency

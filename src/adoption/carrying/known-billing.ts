@@ -19,6 +19,9 @@ const periodEnd = `coalesce({instant s.current_period_end}, ${periodStart} + int
 
 const currency = ['upper(s.currency)', `'USD'`]
 
+/** A text is kept where it is a plain number. */
+const numberIn = (column: string) => `case when ${column}::text ~ '^[1-9][0-9]{0,8}$' then ${column}::text::int end`
+
 const isSettled = `s.status::text in ('paid', 'void')`
 
 const isKnownCredit = `s.status::text in ('active', 'consumed', 'expired', 'void', 'voided', 'canceled', 'cancelled')`
@@ -52,8 +55,7 @@ export const billingBefore: readonly KnownTable[] = [
     to: invoices,
     values: {
       org_id: 's.organization_id',
-      number: [`case when s.invoice_number ~ '^[1-9][0-9]{0,8}$' then s.invoice_number::int end`, 's.number'],
-      subscription_id: [],
+      number: [numberIn('s.invoice_number'), numberIn('s.number')],
       currency,
       subtotal: ['s.subtotal', 's.amount_due'],
       tax: ['s.tax', '0'],

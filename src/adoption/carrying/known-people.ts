@@ -34,6 +34,9 @@ export const peopleBefore: readonly KnownTable[] = [
     from: 'organization_members',
     to: organizationMembers,
     joins: 'join {schema}.users u on u.id = s.user_id',
+    conditions: [
+      { holds: 's.user_id is not null', otherwise: 'have no user: they were invited, and are to be invited again' },
+    ],
     values: {
       org_id: 's.organization_id',
       email: address('u.email'),

@@ -98,7 +98,11 @@ export async function takeExpand(
   const open = [...findings, ...(await takenIds(session, tables))].filter(({ needs }) => needs === 'mend')
   if (open.length > 0)
     throw new MigrationError(
-      ['These rows have no place in tenantry:', ...open.map(({ message }) => `- ${message}`)].join('\n'),
+      [
+        'These rows have no place in tenantry:',
+        ...open.map(({ message }) => `- ${message}`),
+        'Mend them in the earlier tables, or name their table with --leave; tenantry adopt platform analyse prints their ids',
+      ].join('\n'),
     )
   return carryingTransaction(session, 'expand', async () => {
     const statements = [

@@ -33,7 +33,7 @@ function refuseLoss(reasons: readonly string[]): void {
       [
         'The way back would lose what was written in tenantry since the swap:',
         ...reasons.map((one) => `- ${one}`),
-        'Nothing was done',
+        'Nothing was done. What may be lost, such as entries of the audit log, delete as the owner of the tables first',
       ].join('\n'),
     )
 }

@@ -113,7 +113,10 @@ const addMove: AddCommand = (group, run) =>
       return asOwner(context, args, async (session) => {
         const statements = await takeMove(session, args.schema, { isDry: args.dryRun })
         if (args.dryRun) return dryRun(statements)
-        return taken('move', 'Then: tenantry migrate up, tenantry seed, and tenantry adopt platform expand')
+        return taken(
+          'move',
+          'The application has to name platform_before from now on. Then: tenantry migrate up, tenantry seed, and tenantry adopt platform expand',
+        )
       })
     }),
   )
