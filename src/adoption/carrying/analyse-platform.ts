@@ -1,7 +1,7 @@
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
-import { readOnly } from '../read-only.js'
 import type { CarriedTable } from './carried-table.js'
+import { wholeReader } from './carrying-transaction.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { unfitRows } from './fitness.js'
 import { findNamingObjects } from './move-schema.js'
@@ -30,7 +30,7 @@ export async function analysePlatform(
   leave: readonly string[] = [],
 ): Promise<PlatformAnalysis> {
   const earlier = await findEarlierPlatform(session, schema)
-  const reader = readOnly(session, 'pg_catalog')
+  const reader = wholeReader(session)
   const tables: CarriedReport[] = []
   const findings: Finding[] = []
   for (const table of earlier.tables) {

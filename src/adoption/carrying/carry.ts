@@ -6,7 +6,7 @@ import { inHome } from '../home.js'
 import { fillCatalog } from './addon-catalog.js'
 import { type CarriedTable, isOneOf, mapped, meets } from './carried-table.js'
 import type { Carrying, ProgressOf } from './carrying.js'
-import { carryingTransaction } from './carrying-transaction.js'
+import { asWhole, carryingTransaction } from './carrying-transaction.js'
 import { completeOrganizations } from './complete-organizations.js'
 import { SecretColumns } from './secret-columns.js'
 
@@ -262,9 +262,12 @@ async function removeExtra({ session, tables }: Carrying, table: CarriedTable): 
   const sources = tables.filter(({ to }) => to === table.to)
   if (!table.hasOrganization || sources[0] !== table) return
   const known = sources.map((source) => `not exists (select from (${mapped(source)}) m where ${isSame(source)})`)
-  await carryingTransaction(session, `the backfill of ${table.name}`, () =>
-    session.query(`delete from ${table.target} t where ${isCarriedOrganization(tables)} and ${known.join(' and ')}`),
-  )
+  await carryingTransaction(session, `the backfill of ${table.name}`, async () => {
+    await session.query(asWhole)
+    await session.query(
+      `delete from ${table.target} t where ${isCarriedOrganization(tables)} and ${known.join(' and ')}`,
+    )
+  })
 }
 
 /** That row `t` of ours is the one of `m`. */

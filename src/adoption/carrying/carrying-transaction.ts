@@ -2,6 +2,7 @@ import { TenantryError } from '../../core/errors.js'
 import { refuseFilteredRows } from '../../database/row-security.js'
 import { failed, withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
+import type { Reader } from '../read-only.js'
 import { retriedTransaction } from '../../migrations/lock-retries.js'
 
 export const carryingRetries = { lockTimeout: 500, attempts: 30 }
@@ -16,11 +17,18 @@ export const carryingTransaction = <T>(direct: Session, where: string, work: () 
     return explained(direct, where, work)
   })
 
+/**
+ * The planner takes the many conditions of a row for rare, and would look through all rows of one table for each of the other. What is compared
+ * as a whole is joined by hashes.
+ */
+export const asWhole = 'set local enable_nestloop = off'
+
 /** A read-only transaction of which all statements see the same rows. */
 export async function carryingSnapshot<T>(direct: Session, where: string, work: () => Promise<T>): Promise<T> {
   await withContext(direct, where).query('begin isolation level repeatable read read only')
   try {
     await direct.query(refuseFilteredRows)
+    await direct.query(asWhole)
     return await explained(direct, where, work)
   } finally {
     await direct.query('rollback').catch(() => undefined)
@@ -35,3 +43,9 @@ async function explained<T>(direct: Session, where: string, work: () => Promise<
     throw error instanceof TenantryError ? error : failed(where, error)
   }
 }
+
+/** Reads each statement in such a transaction of its own. */
+export const wholeReader = (session: Session): Reader => ({
+  query: <Row>(text: string, params?: readonly unknown[]) =>
+    carryingSnapshot(session, 'the earlier tables', () => session.query<Row>(text, params)),
+})

@@ -39,8 +39,7 @@ export async function unfitRows(
     )
   await count(
     `that ${unjoined}`,
-    `select s.${quoted(table.key.name)}::text as key from ${table.source} s where ${meets(table)}
-     and not exists (select from (${mapped(table)}) m where m.key = s.${quoted(table.key.name)}::text)`,
+    `select s.${quoted(table.key.name)}::text as key from ${table.source} s where ${meets(table)} except select m.key from (${mapped(table)}) m`,
   )
   for (const { message, broken } of demandsOf(tables, table, hasOurs))
     await count(message, `select m.key from (${whole(table)}) m where ${broken}`)

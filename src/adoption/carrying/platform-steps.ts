@@ -3,7 +3,6 @@ import type { DataKeys } from '../../core/sealing.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
-import { readOnly } from '../read-only.js'
 import { closeHome, inHome } from '../home.js'
 import { literal } from '../sql.js'
 import { analysePlatform, shapeFindings } from './analyse-platform.js'
@@ -22,7 +21,7 @@ import {
   setMark,
   takenSteps,
 } from './carrying-home.js'
-import { carryingSnapshot, carryingTransaction } from './carrying-transaction.js'
+import { carryingSnapshot, carryingTransaction, wholeReader } from './carrying-transaction.js'
 import { compare, type Comparison, isEqual } from './compare.js'
 import { assertRightMasterKey } from './complete-organizations.js'
 import { findEarlierPlatform } from './earlier-platform.js'
@@ -123,7 +122,7 @@ async function takenIds(session: Session, tables: Carrying['tables']): Promise<F
   const findings: Finding[] = []
   for (const table of withShape(tables).filter(({ isCatalog }) => !isCatalog)) {
     const same = table.identity.map((column) => `t.${quoted(column)} = m.${quoted(column)}`).join(' and ')
-    const [row] = await readOnly(session, 'pg_catalog').query<{ count: number }>(
+    const [row] = await wholeReader(session).query<{ count: number }>(
       `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${same}`,
     )
     if (row !== undefined && row.count > 0)
