@@ -29,7 +29,7 @@ const random = numbersFrom(Number(asked.seed))
 
 /** `$1` is a number of the writer's own, and `$2` one that chooses a row. */
 const writes = [
-  `insert into ${schema}.organizations (name, slug) values ('New ' || $1::int, 'new-' || $1::int + 0 * $2::int)`,
+  `insert into ${schema}.organizations (name, slug) select 'New ' || $1::int, 'new-' || $1::int where $2::int % 50 = 0`,
   `insert into ${schema}.projects (organization_id, name, slug, ref, database_host, database_name, database_user, database_password, postgres_meta_url, supabase_url)
    select id, 'New', 'new-' || $1::int, 'new' || lpad($1::text, 8, '0'), 'h', 'd', 'u', 'secret ' || $1, 'm', 's' from ${schema}.organizations where slug = '${schema}-' || 1 + $2::int % 10`,
   `insert into ${schema}.invoices (organization_id, amount_due, status) select id, $1::int % 100, 'open' from ${schema}.organizations where slug = '${schema}-' || 1 + $2::int % 10`,

@@ -56,7 +56,7 @@ async function addRoles(
   await session.query(
     `insert into platform.role_permissions (org_id, role_key, permission)
      select r.org_id, r.key, p.key from pg_catalog.json_to_recordset($1::json) r(org_id uuid, key text, permissions json)
-     join platform.permissions p on p.key in (select pg_catalog.json_array_elements_text(r.permissions))`,
+     cross join lateral pg_catalog.json_array_elements_text(r.permissions) held(key) join platform.permissions p on p.key = held.key`,
     [rows],
   )
   // The host's own permissions, as the last `migrate up` recorded them.
