@@ -72,7 +72,7 @@ try {
   const closed = await rowsOf(session, schema)
   await take('contract')
   const [clear] = await session.query<{ rows: number }>(
-    `select count(*)::int as rows from ${schema}.projects where database_password <> 'sealed'`,
+    `select count(*)::int as rows from ${schema}.projects where database_password not like 'sealed %'`,
   )
   await program.run('adopt', 'platform', 'down', '--schema', schema, '--yes')
   const after = await rowsOf(session, schema)
