@@ -37,7 +37,7 @@ const unmigrated = ['a table is missing', 'a column is missing']
 
 /** Throws UnsafeRoleError for a definition of the host's that no migration has. Nothing else is proved: there is one role, and no server. */
 async function assertMigrated(session: Session, { declarations }: Declared): Promise<void> {
-  const { faults } = await proveStartup(session, declarations, { role: 'tenantry_app' })
+  const { faults } = await proveStartup(session, declarations, { role: 'tenantry_app', isCluster: false })
   const missing = faults.filter(({ fault }) => unmigrated.includes(fault))
   if (missing.length > 0) throw new UnsafeRoleError(missing)
 }

@@ -82,7 +82,11 @@ function prover(role: Role, options: TenancyOptions, declared: Declared): (conne
   const allowed = { allowRelations, allowFunctions }
   return async (connection) => {
     if (whole === undefined) {
-      whole = proveStartup(connection, declared.declarations, { role, ...allowed }).then(refuse)
+      whole = proveStartup(connection, declared.declarations, {
+        role,
+        ...allowed,
+        isCluster: connection.isCluster,
+      }).then(refuse)
       // A failure must not be cached: the next attempt repeats the proof.
       whole.catch(() => (whole = undefined))
       return whole

@@ -1,18 +1,17 @@
-import { clusterSettings, isCluster } from '../database/cluster.js'
+import { clusterSettings } from '../database/cluster.js'
 import type { Session } from '../database/session.js'
 import { placed, readPlacements } from './distribution.js'
 import type { DeclaredTable } from './rights.js'
 import type { Finding } from './root-causes.js'
 
 /**
- * What keeps declared tables from working on a Citus cluster. Nothing on a plain server, and nothing where the extension is there and
- * no table is distributed: then the database works like that of a plain server.
+ * What keeps declared tables from working on a Citus cluster. Nothing where no table is distributed: then the database works like that of a
+ * plain server.
  */
 export async function clusterFindings(
   session: Pick<Session, 'query'>,
   tables: readonly DeclaredTable[],
 ): Promise<Finding[]> {
-  if (!(await isCluster(session))) return []
   const wanted = new Map(tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement]))
   const declared = (await readPlacements(session)).map((table) => ({
     ...table,

@@ -1,5 +1,6 @@
 import type { ProofFault } from '../core/errors.js'
 import { asProof, asStatement, loginFindings, loginCtes, type Proof } from './connection-proof.js'
+import { isCluster } from '../database/cluster.js'
 import { clusterFindings } from './cluster-findings.js'
 import { migrationFindings, migrationTables, permissionFindings } from './migration-findings.js'
 import { partitionFindings } from './partition-findings.js'
@@ -26,11 +27,13 @@ export interface StartupProofOptions {
   readonly allowRelations?: readonly string[]
   /** Functions of the host that the login may execute although they are SECURITY DEFINER or written in C: `public.slugify(text)`. */
   readonly allowFunctions?: readonly string[]
+  /** Whether the database is one of a Citus cluster. It is asked where this is undefined. */
+  readonly isCluster?: boolean
 }
 
 /**
  * The whole proof, once per process, with the application's login. What this build knows must match its declarations; anything else
- * is accepted only if a newer build has recorded it. Two round trips, and two more beside a newer build.
+ * is accepted only if a newer build has recorded it. One round trip, and two more beside a newer build; on a cluster two more again.
  */
 export async function proveStartup(
   session: Pick<Session, 'query'>,
@@ -41,7 +44,8 @@ export async function proveStartup(
   if (undeclared.length > 0) return { faults: undeclared, notes: [] }
   const { migrations } = declarations
   const expected = { tables: declaredTables(declarations), functions: declarations.functions.map(asExpected) }
-  const cluster = await clusterFindings(session, declarations.tables)
+  const onCluster = options.isCluster ?? (await isCluster(session))
+  const cluster = onCluster ? await clusterFindings(session, declarations.tables) : []
   const proof = await prove(session, declarations, expected, cluster, options)
   if (proof.faults.length === 0) return proof
   const newer = await readNewer(session, migrations)

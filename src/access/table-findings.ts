@@ -194,7 +194,7 @@ export const tableFindings: readonly string[] = [
 
   `select 'a trigger is on a table', pg_catalog.format('%s on %s', t.tgname, t.tgrelid::pg_catalog.regclass),
     -- Those of an adoption give new rows their organization until it is complete.
-    case when pg_catalog.starts_with(t.tgname::text, 'zz_tenantry_') then 'run tenantry adopt contract'
+    case when pg_catalog.starts_with(t.tgname::text, 'zz_tenantry_') then 'npx tenantry adopt contract'
       else pg_catalog.format('drop trigger %I on %s', t.tgname, t.tgrelid::pg_catalog.regclass) end, true
   from pg_catalog.pg_trigger t
   where not t.tgisinternal and t.tgparentid = 0

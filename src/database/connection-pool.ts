@@ -14,6 +14,7 @@ import { isServerError } from './sqlstate.js'
 export interface NewConnection {
   /** Behind a pooler each transaction may run on another server connection, so a proof of one says little about the next. */
   readonly isPooled: boolean
+  readonly isCluster: boolean
   query<Row>(text: string, params?: readonly unknown[]): Promise<Row[]>
 }
 
@@ -252,7 +253,7 @@ export class ConnectionPool {
       const isPooled = this.isPooled ?? found.pid !== client.processID
       const { statementTimeout, isCluster } = found
       connection.limit({ isPooled, isCluster, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })
-      await this.onConnect?.({ isPooled, query })
+      await this.onConnect?.({ isPooled, isCluster, query })
       this.proved.add(connection)
       this.lastFailure = undefined
     } catch (error) {

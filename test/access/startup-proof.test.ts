@@ -242,6 +242,31 @@ test.for(['tenantry_app', 'tenantry_system'] as const)(
   },
 )
 
+test('a trigger of an adoption is not to be dropped: the adoption is to be completed', async () => {
+  const sql = [
+    'create function public.planted() returns trigger language plpgsql as $$ begin return new; end $$',
+    'create trigger zz_tenantry_org_id before insert on platform.agents for each row execute function public.planted()',
+  ]
+  await withPlant({ sql, faults: [] }, 'tenantry_app', async ({ prove }) => {
+    const { faults } = await prove()
+    expect(faults).toMatchObject([{ fault: 'a trigger is on a table', mend: 'npx tenantry adopt contract' }])
+  })
+})
+
+test('a connection that is known to be to no cluster is proved in one round trip', async () => {
+  let queries = 0
+  const login = await openSession({ url: database.appUrl })
+  const counted = {
+    query: <Row>(text: string, params?: readonly unknown[]) => {
+      queries += 1
+      return login.query<Row>(text, params)
+    },
+  }
+  const { faults } = await proveStartup(counted, declarations, { role: 'tenantry_app', isCluster: false })
+  await login.close()
+  expect({ faults, queries }).toEqual({ faults: [], queries: 1 })
+})
+
 test('one function that the host allows does not allow another', async () => {
   const sql = ['slugify', 'planted'].flatMap((name) => [
     `create function public.${name}(text) returns text security definer return $1`,

@@ -65,8 +65,9 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
       parts.push(`before as materialized (${before(reading === undefined ? [] : ['"id"'], changes)})`)
     // A statement that does not read `before` until the row is changed would no longer find the row as it was. A row that was made after
     // the statement began is not in it: it is left as it is, and the next statement sees it.
+    const condition = reading?.where ?? where
     const conditions = [
-      ...((reading?.where ?? where) ? [reading?.where ?? where] : []),
+      ...(condition === '' ? [] : [condition]),
       ...(changes !== undefined && reading === undefined ? ['(select count(*) from before) > 0'] : []),
     ]
     const first = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`
