@@ -4,6 +4,7 @@ import type { Session } from '../database/session.js'
 import { withContext } from '../database/session-failure.js'
 import { retriedTransaction } from '../migrations/lock-retries.js'
 import { inHome } from './home.js'
+import { silence } from './silence.js'
 import type { BackfillEntry } from './steps/backfill.js'
 
 export interface BackfillOptions {
@@ -146,8 +147,7 @@ function runBatch(
     await session.query('set transaction isolation level read committed')
     // No operator or function of somebody else is called with the rights of the owner.
     await session.query(safeSearchPath)
-    // Only this silences triggers for one session, and the other ones keep theirs.
-    if (isSilent) await session.query('set local session_replication_role = replica')
+    if (isSilent) await session.query(silence)
     const keys = last ?? Array.from({ length: keyLength }, () => null)
     const [taken] = await session.query<Pick<Batch, 'rows' | 'last'>>(take, [size, ...keys])
     const { rows, last: end } = taken ?? { rows: 0, last: null }

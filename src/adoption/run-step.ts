@@ -13,6 +13,7 @@ import { readCatalog } from './catalog.js'
 import { driftOf } from './drift.js'
 import { type StepName, stepNames } from './plan.js'
 import { readOnly } from './read-only.js'
+import { assertMaySilence } from './silence.js'
 import { tagOf, type WrittenPlan } from './plan-folder.js'
 
 export interface AdoptionStatus {
@@ -197,18 +198,6 @@ export async function fillRows(
     plan.backfill.filter(({ isSilent }) => isSilent).map(({ table }) => table),
   )
   return backfill(session, plan.home, plan.backfill, options)
-}
-
-/** Asked before the first statement, and not at the first table with triggers. */
-async function assertMaySilence(session: Session, tables: readonly string[]): Promise<void> {
-  if (tables.length === 0) return
-  const [row] = await session.query<{ login: string; may: boolean }>(
-    `select current_user as login, pg_catalog.has_parameter_privilege('session_replication_role', 'set') as may`,
-  )
-  if (row?.may === true) return
-  throw new MigrationError(
-    `${tables.join(', ')} have triggers, which are to stay silent: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
-  )
 }
 
 const silencedTables = ({ tables }: WrittenPlan): string[] =>

@@ -2,22 +2,16 @@ import { beforeAll, expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
 import { alone } from '../../src/adoption/carrying/carrying.js'
 import { lastStep } from '../../src/adoption/carrying/platform-steps.js'
-import { openSession, type Session } from '../../src/database/session.js'
+import type { Session } from '../../src/database/session.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { carrying, carryingKeys } from '../support/carrying.js'
+import { addFreePlan, carrying, carryingKeys } from '../support/carrying.js'
 import { makeEarlierPlatform } from '../support/earlier-platform.js'
 
 const database = useDatabase()
 
-beforeAll(async () => {
-  const session = await openSession({ url: database.adminUrl })
-  await session.query(
-    `insert into platform.billing_plans (id, name, price, currency, interval) values ('tier_free', 'Free', 0, 'USD', 'month')`,
-  )
-  await session.close()
-})
+beforeAll(() => addFreePlan(database.admin))
 
 /** An earlier platform of a few rows, with what is changed in it. */
 async function earlier(schema: string, { isLarge = false, changes = [] as readonly string[] } = {}) {

@@ -7,23 +7,17 @@ import {
   takeSwap,
   undoLast,
 } from '../../src/adoption/carrying/platform-steps.js'
-import { openSession, type Session } from '../../src/database/session.js'
+import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
-import { carryingKeys, dataKeysFor } from '../support/carrying.js'
+import { addFreePlan, carryingKeys, dataKeysFor } from '../support/carrying.js'
 import { makeEarlierPlatform } from '../support/earlier-platform.js'
 import { mortal } from '../support/mortal-session.js'
 
 const database = useDatabase()
 const keys = dataKeysFor(carryingKeys)
 
-beforeAll(async () => {
-  const session = await openSession({ url: database.adminUrl })
-  await session.query(
-    `insert into platform.billing_plans (id, name, price, currency, interval) values ('tier_free', 'Free', 0, 'USD', 'month')`,
-  )
-  await session.close()
-})
+beforeAll(() => addFreePlan(database.admin))
 
 /** Runs a piece of work again and again, each time killed one commit later, until it comes to its end. Returns the number of kills. */
 async function killedAfterEachCommit(work: (session: Session) => Promise<unknown>): Promise<number> {

@@ -1,19 +1,13 @@
 import { beforeAll, expect, test } from 'vitest'
-import { openSession, type Session } from '../../src/database/session.js'
+import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { carrying, dataKeysFor } from '../support/carrying.js'
+import { addFreePlan, carrying, dataKeysFor } from '../support/carrying.js'
 import { makeEarlierPlatform } from '../support/earlier-platform.js'
 
 const database = useDatabase()
 
-beforeAll(async () => {
-  const session = await openSession({ url: database.adminUrl })
-  await session.query(
-    `insert into platform.billing_plans (id, name, price, currency, interval) values ('tier_free', 'Free', 0, 'USD', 'month')`,
-  )
-  await session.close()
-})
+beforeAll(() => addFreePlan(database.admin))
 
 /** An earlier platform that is carried and closed. */
 async function swapped(schema: string) {

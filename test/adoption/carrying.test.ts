@@ -1,22 +1,15 @@
 import { beforeAll, expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
 import { platformStatus } from '../../src/adoption/carrying/platform-steps.js'
-import { openSession } from '../../src/database/session.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
-import { carrying, carryingKeys } from '../support/carrying.js'
+import { addFreePlan, carrying, carryingKeys } from '../support/carrying.js'
 import { makeEarlierPlatform } from '../support/earlier-platform.js'
 
 const database = useDatabase()
 
-beforeAll(async () => {
-  const session = await openSession({ url: database.adminUrl })
-  await session.query(
-    `insert into platform.billing_plans (id, name, price, currency, interval) values ('tier_free', 'Free', 0, 'USD', 'month'), ('tier_pro', 'Pro', 25, 'USD', 'month')`,
-  )
-  await session.close()
-})
+beforeAll(() => addFreePlan(database.admin))
 
 const countOf = async (table: string): Promise<number> => {
   const [row] = await database.admin.query<{ count: number }>(`select count(*)::int as count from ${table}`)

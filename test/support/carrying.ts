@@ -17,6 +17,12 @@ export const carryingKeys = `test:${Buffer.alloc(32, 7).toString('base64')}`
 
 export const dataKeysFor = (keys: string): DataKeys => dataKeysOf(keyringProvider(loadKeyring(keys)))
 
+/** The plan to which the subscriptions of an earlier platform of thirteen tables refer. */
+export const addFreePlan = (session: Pick<Session, 'query'>): Promise<unknown> =>
+  session.query(
+    `insert into platform.billing_plans (id, name, price, currency, interval) values ('tier_free', 'Free', 0, 'USD', 'month')`,
+  )
+
 /** The steps of one schema, for tests that are about another part of the way. */
 export function carrying(session: Session, schema: string, dataKeys = dataKeysFor(carryingKeys)) {
   return {

@@ -194,3 +194,13 @@ ${table.rows} where ${only} and ${meets(table)}`
 
 /** That row `s` is one of the keys in `$1`. */
 export const isOneOf = ({ key }: CarriedTable): string => `s.${quoted(key.name)} = any ($1::text[]::${key.type}[])`
+
+/** That row `t` of ours is the one of `m`. */
+export const isSame = ({ identity }: CarriedTable): string =>
+  identity.map((column) => `t.${quoted(column)} = m.${quoted(column)}`).join(' and ')
+
+/** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
+export const isCarriedOrganization = (tables: readonly CarriedTable[]): string => {
+  const organizations = tables.find(({ to }) => to === 'organizations')
+  return organizations === undefined ? 'false' : `t.org_id in (select o.id from ${organizations.source} o)`
+}

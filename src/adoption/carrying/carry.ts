@@ -4,7 +4,7 @@ import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { fillCatalog } from './addon-catalog.js'
-import { type CarriedTable, isOneOf, mapped, meets } from './carried-table.js'
+import { type CarriedTable, isCarriedOrganization, isOneOf, isSame, mapped, meets } from './carried-table.js'
 import type { Carrying, ProgressOf } from './carrying.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
 import { completeOrganizations } from './complete-organizations.js'
@@ -251,12 +251,6 @@ async function removeUnmapped(
     )
 }
 
-/** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
-export const isCarriedOrganization = (tables: readonly CarriedTable[]): string => {
-  const organizations = tables.find(({ to }) => to === 'organizations')
-  return organizations === undefined ? 'false' : `t.org_id in (select o.id from ${organizations.source} o)`
-}
-
 /** Deletes rows of ours, in carried organizations, to which no earlier row leads. */
 async function removeExtra({ session, tables }: Carrying, table: CarriedTable): Promise<void> {
   const sources = tables.filter(({ to }) => to === table.to)
@@ -269,10 +263,6 @@ async function removeExtra({ session, tables }: Carrying, table: CarriedTable): 
     )
   })
 }
-
-/** That row `t` of ours is the one of `m`. */
-export const isSame = ({ identity }: CarriedTable): string =>
-  identity.map((column) => `t.${quoted(column)} = m.${quoted(column)}`).join(' and ')
 
 /** Returns the keys of the rows that ours has now. */
 async function upsert(

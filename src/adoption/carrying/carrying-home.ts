@@ -1,6 +1,7 @@
 import type { Session } from '../../database/session.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import { fitted, inHome } from '../home.js'
+import { literal } from '../sql.js'
 
 /** Where the tables of an earlier platform are, once they have made room for those of tenantry. */
 export const schemaBefore = 'platform_before'
@@ -45,13 +46,7 @@ export async function takenSteps(session: Session, home: string): Promise<Carryi
   return carryingSteps.filter((name) => rows.some((row) => row.name === name))
 }
 
-export const recordStep = (session: Session, home: string, name: CarryingStep): Promise<unknown> =>
-  session.query(`insert into ${inHome(home, 'steps')} (name) values ($1) on conflict do nothing`, [name])
-
-export const forgetStep = (session: Session, home: string, name: CarryingStep): Promise<unknown> =>
-  session.query(`delete from ${inHome(home, 'steps')} where name = $1`, [name])
-
-/** Marks what has begun and is not complete: the earlier tables are closed and not proved, or some secrets are empty. */
+/** What has begun and is not complete: the earlier tables are closed and not proved, or some secrets are empty. */
 export type Mark = 'closing' | 'emptying'
 
 export async function isMarked(session: Session, home: string, mark: Mark): Promise<boolean> {
@@ -59,8 +54,12 @@ export async function isMarked(session: Session, home: string, mark: Mark): Prom
   return rows.length > 0
 }
 
-export const setMark = (session: Session, home: string, mark: Mark): Promise<unknown> =>
-  session.query(`insert into ${inHome(home, 'steps')} (name) values ($1) on conflict do nothing`, [mark])
+export const record = (session: Session, home: string, name: CarryingStep | Mark): Promise<unknown> =>
+  session.query(`insert into ${inHome(home, 'steps')} (name) values ($1) on conflict do nothing`, [name])
 
-export const clearMark = (session: Session, home: string, mark: Mark): Promise<unknown> =>
-  session.query(`delete from ${inHome(home, 'steps')} where name = $1`, [mark])
+export const forget = (session: Session, home: string, name: CarryingStep | Mark): Promise<unknown> =>
+  session.query(`delete from ${inHome(home, 'steps')} where name = $1`, [name])
+
+/** Whether the row of a key is known to stay in the earlier table. `key` is SQL. */
+export const isLeft = (home: string, table: string, key: string): string =>
+  `exists (select from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(table)} and l.key = ${key})`

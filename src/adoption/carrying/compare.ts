@@ -2,9 +2,9 @@ import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { literal } from '../sql.js'
-import { type CarriedTable, mapped } from './carried-table.js'
+import { type CarriedTable, isCarriedOrganization, isSame, mapped } from './carried-table.js'
+import { isLeft } from './carrying-home.js'
 import type { Carrying, ProgressOf } from './carrying.js'
-import { isCarriedOrganization, isSame } from './carry.js'
 import { SecretColumns } from './secret-columns.js'
 
 /** How the rows of a table differ from what the earlier table makes of them. */
@@ -61,8 +61,7 @@ async function compareRows(
      from (${mapped(table)}) m left join ${target} t on ${isSame(table)}
      where ${isSettled(home, table, 'm.key', 'm.user_id::text')}
        -- One that stays, and that ours has in an older state, differs.
-       and (${present} or not exists (select from ${inHome(home, 'left_rows')} l where l.table_name = $1 and l.key = m.key))`,
-    [table.name],
+       and (${present} or not ${isLeft(home, table.name, 'm.key')})`,
   )
   return {
     name: table.name,
@@ -84,7 +83,7 @@ async function extraRows(
   if (!table.hasOrganization || sources[0] !== table) return 0
   const known = sources.map(
     (source) => `not exists (select from (${mapped(source)}) m where ${isSame(source)}
-      and not exists (select from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(source.name)} and l.key = m.key))
+      and not ${isLeft(home, source.name, 'm.key')})
       and ${isSettled(home, source, 't.id::text', 't.user_id::text')}`,
   )
   const [row] = await session.query<{ extra: number }>(
@@ -97,8 +96,7 @@ async function extraRows(
 async function differingSecrets({ session, home, dataKeys }: Carrying, table: CarriedTable): Promise<number> {
   if (table.sealed.length === 0) return 0
   const secrets = new SecretColumns(session, table, dataKeys)
-  const only = `${isSettled(home, table, 'm.key', '')}
-    and not exists (select from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(table.name)} and l.key = m.key)`
+  const only = `${isSettled(home, table, 'm.key', '')} and not ${isLeft(home, table.name, 'm.key')}`
   let differing = 0
   for await (const rows of secrets.all(only))
     for (const row of rows) {

@@ -5,7 +5,7 @@ import type { Session } from '../../database/session.js'
 import { retriedTransaction } from '../../migrations/lock-retries.js'
 import { closeHome, inHome } from '../home.js'
 import { literal } from '../sql.js'
-import { carryingHome, homeStatements, isSchema, recordStep, schemaBefore } from './carrying-home.js'
+import { carryingHome, homeStatements, isSchema, record, schemaBefore } from './carrying-home.js'
 import { carryingRetries } from './carrying-transaction.js'
 
 const ours = 'platform'
@@ -113,7 +113,7 @@ export async function moveSchema(direct: Session, isDry: boolean): Promise<strin
     const statements = await moveStatements(session)
     if (isDry) return statements
     for (const statement of statements) await session.query(statement)
-    await recordStep(session, carryingHome(schemaBefore), 'move')
+    await record(session, carryingHome(schemaBefore), 'move')
     return statements
   })
 }

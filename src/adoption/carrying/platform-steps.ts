@@ -1,24 +1,22 @@
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
-import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
 import { closeHome, inHome } from '../home.js'
+import { assertMaySilence } from '../silence.js'
 import { literal } from '../sql.js'
 import { analysePlatform, shapeFindings } from './analyse-platform.js'
 import { type CarriedRows, carryRows, type CarryOptions, drain, drainBatch, readCarried } from './carry.js'
-import { mapped } from './carried-table.js'
+import { isSame, mapped } from './carried-table.js'
 import { alone, type Carrying, type ProgressOf } from './carrying.js'
 import {
   type CarryingStep,
   carryingSteps,
-  clearMark,
-  forgetStep,
+  forget,
   homeStatements,
   isMarked,
   isThere,
-  recordStep,
-  setMark,
+  record,
   takenSteps,
 } from './carrying-home.js'
 import { carryingSnapshot, carryingTransaction, wholeReader } from './carrying-transaction.js'
@@ -112,7 +110,7 @@ export async function takeExpand(
     ]
     if (isDry) return statements
     for (const statement of statements) await session.query(statement)
-    await recordStep(session, home, 'expand')
+    await record(session, home, 'expand')
     return statements
   })
 }
@@ -121,9 +119,8 @@ export async function takeExpand(
 async function takenIds(session: Session, tables: Carrying['tables']): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const table of withShape(tables).filter(({ isCatalog }) => !isCatalog)) {
-    const same = table.identity.map((column) => `t.${quoted(column)} = m.${quoted(column)}`).join(' and ')
     const [row] = await wholeReader(session).query<{ count: number }>(
-      `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${same}`,
+      `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${isSame(table)}`,
     )
     if (row !== undefined && row.count > 0)
       findings.push({
@@ -147,9 +144,9 @@ export async function takeBackfill(
 ): Promise<{ readonly isComplete: boolean; readonly tables: readonly CarriedRows[] }> {
   return step(session, schema, dataKeys, { after: 'expand', before: 'swap' }, async (carrying) => {
     await assertRightMasterKey(session, dataKeys)
-    await forgetStep(session, carrying.home, 'prove')
+    await forget(session, carrying.home, 'prove')
     const isComplete = await carryRows(carrying, options)
-    if (isComplete) await recordStep(session, carrying.home, 'backfill')
+    if (isComplete) await record(session, carrying.home, 'backfill')
     return { isComplete, tables: await readCarried(session, carrying.home, carrying.tables) }
   })
 }
@@ -172,7 +169,7 @@ export async function takeProve(
     await assertRightMasterKey(session, dataKeys)
     await drain(carrying)
     const proof = await proved(carrying, onProgress)
-    if (proof.isProved) await recordStep(session, carrying.home, 'prove')
+    if (proof.isProved) await record(session, carrying.home, 'prove')
     return proof
   })
 }
@@ -214,7 +211,7 @@ export async function takeSwap(
       // Nobody writes now, so that this ends.
       while ((await drainBatch(carrying)) > 0);
       for (const statement of closeStatements(home, tables)) await session.query(statement)
-      await setMark(session, home, 'closing')
+      await record(session, home, 'closing')
     })
     const proof = await proved(carrying, onProgress)
     if (!proof.isProved) {
@@ -223,8 +220,8 @@ export async function takeSwap(
     }
     await carryingTransaction(session, 'swap', async () => {
       await countInvoices(carrying)
-      await recordStep(session, home, 'swap')
-      await clearMark(session, home, 'closing')
+      await record(session, home, 'swap')
+      await forget(session, home, 'closing')
     })
     return proof
   })
@@ -247,30 +244,29 @@ export async function takeContract(
   dataKeys: DataKeys,
 ): Promise<{ readonly tables: readonly EmptiedSecrets[] }> {
   return step(session, schema, dataKeys, { after: 'swap' }, async (carrying) => {
-    await assertMaySilence(session, carrying.tables)
-    await setMark(session, carrying.home, 'emptying')
+    await assertSilence(carrying)
+    await record(session, carrying.home, 'emptying')
     const tables = await emptySecrets(carrying)
     await rewriteTables(carrying)
     await carryingTransaction(session, 'contract', async () => {
-      await recordStep(session, carrying.home, 'contract')
-      await clearMark(session, carrying.home, 'emptying')
+      await record(session, carrying.home, 'contract')
+      await forget(session, carrying.home, 'emptying')
     })
     return { tables }
   })
 }
 
-async function assertMaySilence(session: Session, tables: Carrying['tables']): Promise<void> {
-  for (const { from, sealed } of tables)
-    if (sealed.length > 0 && from.triggers.some(({ isNeverSilent }) => isNeverSilent))
+/** Of the tables with secrets, which are emptied and written again without a trigger that fires. */
+async function assertSilence({ session, tables }: Carrying): Promise<void> {
+  const secret = tables.filter(({ sealed }) => sealed.length > 0)
+  for (const { from } of secret)
+    if (from.triggers.some(({ isNeverSilent }) => isNeverSilent))
       throw new MigrationError(
         `${from.name} has a trigger that fires even in sessions that silence triggers: make it an ordinary one with \`alter table … enable trigger\``,
       )
-  const [row] = await session.query<{ login: string; may: boolean }>(
-    `select current_user as login, pg_catalog.has_parameter_privilege('session_replication_role', 'set') as may`,
-  )
-  if (row?.may === true) return
-  throw new MigrationError(
-    `triggers are to stay silent, since they would change updated_at: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
+  await assertMaySilence(
+    session,
+    secret.map(({ from }) => from.name),
   )
 }
 
@@ -304,16 +300,16 @@ export async function undoLast(
         await reopen(carrying, !(await takenSteps(session, home)).includes('swap'))
         break
       case 'contract':
-        await assertMaySilence(session, carrying.tables)
+        await assertSilence(carrying)
         await restoreSecrets(carrying)
         await carryingTransaction(session, 'the way back of contract', async () => {
-          await forgetStep(session, home, 'contract')
-          await clearMark(session, home, 'emptying')
+          await forget(session, home, 'contract')
+          await forget(session, home, 'emptying')
         })
         break
       case 'backfill':
       case 'prove':
-        await forgetStep(session, home, last)
+        await forget(session, home, last)
         break
       case undefined:
         break

@@ -2,7 +2,7 @@ import { DecryptError, MigrationError } from '../../core/errors.js'
 import type { DataKey, DataKeys } from '../../core/sealing.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
-import { type CarriedTable, isOneOf, mapped } from './carried-table.js'
+import { type CarriedTable, isOneOf, isSame, mapped } from './carried-table.js'
 
 /** The secrets of one row: in clear in the earlier table, sealed in ours. */
 export interface SecretRow {
@@ -54,9 +54,8 @@ export class SecretColumns {
 
   /** Goes over the rows with secrets, in the order of their keys. `only` is a condition of a row `m`. */
   async *all(only = 'true'): AsyncGenerator<readonly SecretRow[]> {
-    const { key, source, target, identity, sealed } = this.table
+    const { key, source, target, sealed } = this.table
     const column = `s.${quoted(key.name)}`
-    const same = identity.map((name) => `t.${quoted(name)} = m.${quoted(name)}`).join(' and ')
     // By a range of keys that is read first, so that the joins are to these rows alone.
     const range = `($1::text is null or ${column} > $1::text::${key.type}) and ${column} <= $2::text::${key.type}`
     for (let last: string | null = null; ;) {
@@ -70,7 +69,7 @@ export class SecretColumns {
       yield await this.session.query<SecretRow>(
         `select m.key, m.org_id as "orgId", ${clearOf(this.table)} as clear, t.id is not null as "isThere",
            array[${sealed.map(({ name }) => `t.${quoted(name)}`).join(', ')}] as sealed
-         from (${mapped(this.table, range)}) m join ${source} c on c.${quoted(key.name)} = m.key::${key.type} left join ${target} t on ${same}
+         from (${mapped(this.table, range)}) m join ${source} c on c.${quoted(key.name)} = m.key::${key.type} left join ${target} t on ${isSame(this.table)}
          where ${only}`,
         [last, until],
       )

@@ -2,17 +2,14 @@ import { MigrationError } from '../../core/errors.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import { failed } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
-import { inHome } from '../home.js'
-import { literal } from '../sql.js'
+import { silence } from '../silence.js'
 import type { CarriedTable } from './carried-table.js'
 import type { Carrying } from './carrying.js'
+import { isLeft } from './carrying-home.js'
 import { carryingTransaction } from './carrying-transaction.js'
 import { SecretColumns, type SecretRow } from './secret-columns.js'
 
 const withSecrets = (tables: readonly CarriedTable[]) => tables.filter(({ sealed }) => sealed.length > 0)
-
-/** No trigger of the table fires, such as one that sets `updated_at`. */
-const silence = 'set local session_replication_role = replica'
 
 export interface EmptiedSecrets {
   readonly table: string
@@ -27,8 +24,7 @@ export interface EmptiedSecrets {
  */
 export async function emptySecrets({ session, home, tables, dataKeys }: Carrying): Promise<EmptiedSecrets[]> {
   // A row that tenantry has refused has its secrets in clear alone.
-  const isCarried = ({ name }: CarriedTable) =>
-    `not exists (select from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(name)} and l.key = m.key)`
+  const isCarried = ({ name }: CarriedTable) => `not ${isLeft(home, name, 'm.key')}`
   for (const table of withSecrets(tables)) {
     const secrets = new SecretColumns(session, table, dataKeys)
     for await (const rows of secrets.all(isCarried(table)))
@@ -121,6 +117,7 @@ async function write(
   })
   const texts = values.map((_, place) => `pg_catalog.unnest($${place + 2}::text[])`)
   await carryingTransaction(session, `the secrets of ${from.name}`, async () => {
+    // Of the trigger that closes the table, and of one that sets `updated_at`.
     await session.query(silence)
     await session.query(
       `update ${source} t set ${set.join(', ')} from rows from (pg_catalog.unnest($1::text[]), ${texts.join(', ')})

@@ -4,8 +4,8 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { factsOf } from '../../schema/shared/kinds.js'
 import { platformTables } from '../../schema/tables.js'
 import { inHome } from '../home.js'
-import type { CarriedTable } from './carried-table.js'
-import { clearMark, forgetStep, takenSteps } from './carrying-home.js'
+import { type CarriedTable, isCarriedOrganization } from './carried-table.js'
+import { forget, takenSteps } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
 import { carryingTransaction } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
@@ -22,8 +22,8 @@ export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
       refuseLoss([...(await changedSince(carrying)), ...(await othersInUse(carrying))])
     }
     for (const statement of openStatements(tables)) await session.query(statement)
-    await forgetStep(session, home, 'swap')
-    await clearMark(session, home, 'closing')
+    await forget(session, home, 'swap')
+    await forget(session, home, 'closing')
   })
 }
 
@@ -58,13 +58,11 @@ const filledByCarrying = ['roles', 'role_permissions', 'org_keys', 'audit_seals'
 
 /** Rows of the carried organizations in tables that no earlier one leads to, and roles that were made for them. */
 async function othersInUse({ session, home, tables }: Carrying): Promise<string[]> {
-  const organizations = tables.find(({ to }) => to === 'organizations')
-  if (organizations === undefined) return []
   const found: string[] = []
   const count = async (name: string, condition: string) => {
     const [row] = await session.query<{ rows: number }>(
       `select pg_catalog.count(*)::float8 as rows from platform.${quoted(name)} t
-       where t.org_id in (select o.id from ${organizations.source} o) and ${condition}`,
+       where ${isCarriedOrganization(tables)} and ${condition}`,
     )
     if (row !== undefined && row.rows > 0) found.push(`${name}: ${row.rows} new`)
   }
@@ -135,7 +133,7 @@ async function removeWatch({ session, home }: Carrying, tables: readonly Carried
     await session.query(`drop schema ${quoted(home)} cascade`)
     return
   }
-  for (const name of ['expand', 'backfill', 'prove'] as const) await forgetStep(session, home, name)
+  for (const name of ['expand', 'backfill', 'prove'] as const) await forget(session, home, name)
   for (const name of ['changes', 'left_rows', 'progress', 'leaves'])
     await session.query(`delete from ${inHome(home, name)}`)
   const functions = await session.query<{ name: string }>(

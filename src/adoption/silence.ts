@@ -1,0 +1,17 @@
+import { MigrationError } from '../core/errors.js'
+import type { Session } from '../database/session.js'
+
+/** For a transaction in which no trigger fires but those that always do: only this silences them for one session, and others keep theirs. */
+export const silence = 'set local session_replication_role = replica'
+
+/** Asked before the first statement, and not at the first table with triggers. */
+export async function assertMaySilence(session: Session, tables: readonly string[]): Promise<void> {
+  if (tables.length === 0) return
+  const [row] = await session.query<{ login: string; may: boolean }>(
+    `select current_user as login, pg_catalog.has_parameter_privilege('session_replication_role', 'set') as may`,
+  )
+  if (row?.may === true) return
+  throw new MigrationError(
+    `${tables.join(', ')} have triggers, which are to stay silent: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
+  )
+}
