@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { InvalidInputError, MigrationError } from '../core/errors.js'
 import { LockNotFree, withContext } from '../database/session-failure.js'
 import { withMigrationLock } from '../database/session-lock.js'
@@ -7,6 +8,7 @@ import { readRecords, recordDone, recordUnfinished } from '../migrations/bookkee
 import { type Migration, readFolder } from '../migrations/folder.js'
 import { hashOfFirst } from '../migrations/history.js'
 import { retriedTransaction } from '../migrations/lock-retries.js'
+import type { Script } from '../migrations/script.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
 import { readCatalog } from './catalog.js'
@@ -117,22 +119,22 @@ export function stepNamed(text: string): StepName {
   return found
 }
 
+/** Which steps are undone. Default: the last. */
+export interface UndoTarget {
+  /** The last step that stays. */
+  readonly to?: StepName | undefined
+  readonly all?: boolean | undefined
+}
+
 /** Undoes the last step, or all that come after `to`. A step that could not be finished is undone too, where its way back allows it. */
 export async function undoSteps(
   session: Session,
   plan: WrittenPlan,
-  { to, all, ...options }: MigrateOptions & { readonly to?: StepName; readonly all?: boolean } = {},
+  { to, all, ...options }: MigrateOptions & UndoTarget = {},
 ): Promise<Step[]> {
   return withMigrationLock(session, options, async () => {
-    const { steps } = await statusOf(session, plan)
-    const kept = all === true ? -1 : to === undefined ? lastOf(steps) - 1 : stepNames.indexOf(to)
-    const half = steps.find(({ state }) => state === 'half up')?.name
-    if (half !== undefined) await beginUndoing(session, plan, half, kept)
-    const isUndone = (name: StepName) =>
-      kept < stepNames.indexOf(name) && steps.some((step) => step.name === name && step.state !== 'pending')
-    if (isUndone('prove')) await assertMaySilence(session, silencedTables(plan))
-    if (steps.some(({ name, state }) => name === 'swap' && state === 'applied') && isUndone('swap'))
-      await refuseWayBack(session, plan)
+    const { half } = await stepsToUndo(session, plan, { to, all })
+    if (half !== undefined) await beginUndoing(session, plan, half)
     return migrateDown(session, [plan.set], {
       ...options,
       ...(all !== undefined && { all }),
@@ -141,22 +143,67 @@ export async function undoSteps(
   })
 }
 
+/** A file of SQL that would be run. */
+export interface PreviewedFile {
+  readonly text: string
+  readonly statements: readonly string[]
+}
+
+/** What `takeStep` would run. Reads the folder alone. */
+export const previewStep = async (plan: WrittenPlan, name: StepName): Promise<PreviewedFile> =>
+  previewed((await migrationOf(plan, name)).up)
+
+/** What `undoSteps` would run, in that order. Throws what it would throw before it changes something. Changes nothing. */
+export async function previewUndo(
+  session: Session,
+  plan: WrittenPlan,
+  target: UndoTarget = {},
+): Promise<PreviewedFile[]> {
+  const { names } = await stepsToUndo(session, plan, target)
+  return Promise.all(names.map(async (name) => previewed(await wayBackOf(plan, name))))
+}
+
+const previewed = async ({ file, statements }: Script): Promise<PreviewedFile> => ({
+  text: (await readFile(file, 'utf8')).trimEnd(),
+  statements: statements.map(({ text }) => text),
+})
+
+/** The steps that are to be undone, the last first, and the one of them that is half taken. Refused where one cannot be undone. */
+async function stepsToUndo(
+  session: Session,
+  plan: WrittenPlan,
+  { to, all }: UndoTarget,
+): Promise<{ readonly names: readonly StepName[]; readonly half: StepName | undefined }> {
+  const { steps } = await statusOf(session, plan)
+  const kept = all === true ? -1 : to === undefined ? lastOf(steps) - 1 : stepNames.indexOf(to)
+  const half = steps.find(({ state }) => state === 'half up')?.name
+  if (half !== undefined) refuseHalf(half, kept)
+  const undone = steps.filter(({ name, state }) => kept < stepNames.indexOf(name) && state !== 'pending')
+  const isUndone = (name: StepName) => undone.some((step) => step.name === name)
+  if (isUndone('prove')) await assertMaySilence(session, silencedTables(plan))
+  if (undone.some(({ name, state }) => name === 'swap' && state === 'applied')) await refuseWayBack(session, plan)
+  return { names: undone.map(({ name }) => name).toReversed(), half }
+}
+
 const lastOf = (steps: AdoptionStatus['steps']): number => steps.findLastIndex(({ state }) => state !== 'pending')
 
 /** The ways back of these can begin in the middle: they drop what is there. */
 const undoneWhole: readonly StepName[] = ['expand', 'prove']
 
-/** Records that a step of which some statements have run is being undone, so that its way back runs as a whole. */
-async function beginUndoing(direct: Session, plan: WrittenPlan, name: StepName, kept: number): Promise<void> {
+function refuseHalf(name: StepName, kept: number): void {
   if (kept >= stepNames.indexOf(name))
     throw new MigrationError(
       `${name} is half taken: finish it with tenantry adopt ${name}, or name a step before it in --to`,
     )
   if (!undoneWhole.includes(name))
     throw new MigrationError(`${name} is half taken: finish it with tenantry adopt ${name}, and undo it afterwards`)
+}
+
+/** Records that a step of which some statements have run is being undone, so that its way back runs as a whole. */
+async function beginUndoing(direct: Session, plan: WrittenPlan, name: StepName): Promise<void> {
   const session = withContext(direct, 'the record of the steps')
-  const { when, hash, down } = await migrationOf(plan, name)
-  if (down === undefined) throw new MigrationError(`${name} has no way back`)
+  const { when, hash } = await migrationOf(plan, name)
+  const down = await wayBackOf(plan, name)
   await retriedTransaction(session, { lockTimeout: 1000, attempts: 10 }, async () => {
     await recordDone(session, plan.set.bookkeeping, 'up', { when, hash })
     const nothing = { when, direction: 'down', statements: 0, hash: hashOfFirst(down, 0) } as const
@@ -170,10 +217,15 @@ async function migrationOf({ set }: WrittenPlan, name: StepName): Promise<Migrat
   return found
 }
 
+async function wayBackOf(plan: WrittenPlan, name: StepName): Promise<Script> {
+  const { down } = await migrationOf(plan, name)
+  if (down === undefined) throw new MigrationError(`${name} has no way back`)
+  return down
+}
+
 /** Runs the first statement of the way back of `swap`, which changes nothing, before a later step is undone. */
 async function refuseWayBack(session: Session, plan: WrittenPlan): Promise<void> {
-  const { down } = await migrationOf(plan, 'swap')
-  const [check] = down?.statements ?? []
+  const [check] = (await wayBackOf(plan, 'swap')).statements
   if (check === undefined) return
   await readOnly(withContext(session, 'the way back'), 'pg_catalog').query(check.text)
 }

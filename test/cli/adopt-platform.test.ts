@@ -105,9 +105,20 @@ test('a schema with the name of ours makes room, is carried, and gets its name b
   await runs('proof')
 
   expect((await run('adopt', 'platform', 'down')).stderr).toContain('repeat it with --yes')
+  expect(await runs('adopt', 'platform', 'down', '--dry-run')).toBe('The last step is contract.\n')
   const [leaving, down, remove] = documented.slice(-3).map((command) => command.split(' '))
   expect(leaving).toContain('--leave')
-  for (const step of ['contract', 'swap', 'prove', 'backfill', 'expand'])
+  expect(await runs(...(down ?? []))).toBe('Undone: contract.\n')
+  await session.query(`update platform.projects set name = name || '!'`)
+  expect(await run('adopt', 'platform', 'down', '--dry-run', '--json')).toMatchObject({ code: 3 })
+  expect((await run('adopt', 'platform', 'down', '--dry-run')).stdout).toMatch(
+    /^The last step is swap\.\nIt is not undone while tenantry has these rows, which would be lost:\n- projects: \d+ changed\n$/,
+  )
+  await session.query(
+    'update platform.projects p set name = s.name, updated_at = s.updated_at from platform_before.projects s where s.id = p.id',
+  )
+  expect(await runs('adopt', 'platform', 'down', '--dry-run')).toBe('The last step is swap.\n')
+  for (const step of ['swap', 'prove', 'backfill', 'expand'])
     expect(await runs(...(down ?? []))).toBe(`Undone: ${step}.\n`)
   expect((await run(...(down ?? []))).stderr).toContain('run tenantry migrate down --all first')
   await runs(...(remove ?? []))

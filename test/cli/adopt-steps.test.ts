@@ -148,6 +148,7 @@ test('each step waits for the one before it, says what is next, and does nothing
     code: 1,
     stderr: expect.stringContaining('run tenantry adopt expand first') as string,
   })
+  expect((await adopt('down', '--dry-run')).stdout).toBe('There is nothing to undo.\n')
   const shown = await adopt('expand', '--dry-run')
   expect(shown.stdout).toBe(readFileSync(join(cwd, 'adopt', '0000_expand.sql'), 'utf8'))
   expect((await adopt('status')).stdout).toBe(
@@ -175,6 +176,16 @@ test('each step waits for the one before it, says what is next, and does nothing
     code: 1,
     stderr: expect.stringContaining('prove has begun') as string,
   })
+  const folder = join(cwd, 'adopt')
+  expect((await adopt('down', '--dry-run')).stdout).toBe(readFileSync(join(folder, '0001_prove.down.sql'), 'utf8'))
+  expect((await adopt('down', '--all', '--dry-run')).stdout).toBe(
+    ['0001_prove', '0000_expand'].map((tag) => readFileSync(join(folder, `${tag}.down.sql`), 'utf8')).join(''),
+  )
+  expect(await adopt('down', '--dry-run', '--json').then(({ json }) => json())).toEqual({
+    undone: [],
+    statements: expect.arrayContaining([expect.stringContaining('drop')]) as unknown,
+  })
+  expect((await adopt('status')).stdout).toContain('prove  applied\n')
   expect(await adopt('down')).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('This undoes the last step. Nothing was done: repeat it with --yes') as string,

@@ -26,7 +26,7 @@ import { findEarlierPlatform } from './earlier-platform.js'
 import { moveBack, moveSchema } from './move-schema.js'
 import { type EmptiedSecrets, emptySecrets, restoreSecrets, rewriteTables } from './secrets-in-clear.js'
 import { closeStatements, lockStatements, watchStatements } from './watch.js'
-import { reopen, undoExpand } from './way-back.js'
+import { othersInUse, reopen, undoExpand, writtenSince } from './way-back.js'
 
 export interface PlatformStatus {
   readonly schema: string
@@ -277,6 +277,24 @@ export async function lastStep(session: Session, schema: string): Promise<Carryi
   if (taken.includes('expand') && (await isMarked(session, home, 'emptying'))) return 'contract'
   if (taken.includes('expand') && (await isMarked(session, home, 'closing'))) return 'swap'
   return taken.at(-1)
+}
+
+export interface UndoPreview {
+  readonly step: CarryingStep | undefined
+  /** Rows for which it would be refused. */
+  readonly obstacles: readonly string[]
+}
+
+/** The step that `undoLast` would undo. Changes nothing. */
+export async function previewUndo(session: Session, schema: string, dataKeys: DataKeys): Promise<UndoPreview> {
+  return step(session, schema, dataKeys, {}, async (carrying) => {
+    const last = await lastStep(session, schema)
+    if (last === 'contract') await assertSilence(carrying)
+    const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
+    const obstacles = () =>
+      isUsed ? writtenSince(carrying) : last === 'expand' ? othersInUse(carrying) : Promise.resolve([])
+    return { step: last, obstacles: await carryingSnapshot(session, `the way back of ${last}`, obstacles) }
+  })
 }
 
 /** Undoes the last step, also one that was interrupted, and returns its name. Undefined where none is taken. */

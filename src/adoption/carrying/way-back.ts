@@ -19,13 +19,19 @@ export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
       // Nobody writes between the comparison and the opening.
       const targets = [...new Set(tables.map(({ target }) => target))]
       await session.query(`lock table ${targets.join(', ')} in share row exclusive mode`)
-      refuseLoss([...(await changedSince(carrying)), ...(await othersInUse(carrying))])
+      refuseLoss(await writtenSince(carrying))
     }
     for (const statement of openStatements(tables)) await session.query(statement)
     await forget(session, home, 'swap')
     await forget(session, home, 'closing')
   })
 }
+
+/** What was written in tenantry since the swap, each in a few words. */
+export const writtenSince = async (carrying: Carrying): Promise<string[]> => [
+  ...(await changedSince(carrying)),
+  ...(await othersInUse(carrying)),
+]
 
 function refuseLoss(reasons: readonly string[]): void {
   if (reasons.length > 0)
@@ -57,7 +63,7 @@ async function changedSince(carrying: Carrying): Promise<string[]> {
 const filledByCarrying = ['roles', 'role_permissions', 'org_keys', 'audit_seals']
 
 /** Rows of the carried organizations in tables that no earlier one leads to, and roles that were made for them. */
-async function othersInUse({ session, home, tables }: Carrying): Promise<string[]> {
+export async function othersInUse({ session, home, tables }: Carrying): Promise<string[]> {
   const found: string[] = []
   const count = async (name: string, condition: string) => {
     const [row] = await session.query<{ rows: number }>(

@@ -2,7 +2,7 @@ import type { Argv } from 'yargs'
 import type { PlatformAnalysis } from '../../adoption/carrying/analyse-platform.js'
 import type { CarriedRows } from '../../adoption/carrying/carry.js'
 import type { Comparison } from '../../adoption/carrying/compare.js'
-import type { Proof } from '../../adoption/carrying/platform-steps.js'
+import type { Proof, UndoPreview } from '../../adoption/carrying/platform-steps.js'
 import type { Finding } from '../../adoption/findings.js'
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
@@ -354,11 +354,20 @@ const addDown: AddCommand = (group, run) =>
         ],
         true,
       )
+        .option('dry-run', {
+          type: 'boolean',
+          default: false,
+          describe: 'Tell which step would be undone and what prevents it, and undo nothing',
+        })
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
         .example('$0 adopt platform down --yes', 'undo the last step'),
     run(async (args, context) => {
-      const { lastStep, undoLast } = await import('../../adoption/carrying/platform-steps.js')
+      const { lastStep, previewUndo, undoLast } = await import('../../adoption/carrying/platform-steps.js')
       assertDirectory(context, args)
+      if (args.dryRun) {
+        const keys = await dataKeysOfCommand(context)
+        return previewReport(await asOwner(context, args, (session) => previewUndo(session, args.schema, keys)))
+      }
       const undone = await asOwner(context, args, async (session) => {
         const last = await lastStep(session, args.schema)
         if (last !== undefined && !args.yes) {
@@ -374,3 +383,13 @@ const addDown: AddCommand = (group, run) =>
       }
     }),
   )
+
+function previewReport({ step, obstacles }: UndoPreview): Report {
+  const what = step === undefined ? 'There is nothing to undo.' : `The last step is ${step}.`
+  const prevents = 'It is not undone while tenantry has these rows, which would be lost:'
+  return {
+    lines: [what, ...(obstacles.length === 0 ? [] : [prevents, ...obstacles.map((one) => `- ${one}`)])],
+    document: { undone: [], step: step ?? null, obstacles },
+    exit: obstacles.length === 0 ? exit.fine : exit.findings,
+  }
+}

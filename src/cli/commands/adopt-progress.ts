@@ -72,14 +72,22 @@ export const addDown: AddCommand = (program, run) =>
         .option('to', { type: 'string', requiresArg: true, describe: 'The last step that stays' })
         .option('all', { type: 'boolean', describe: 'Undo all steps', conflicts: 'to' })
         .option('lock-timeout', lockTimeoutOption)
+        .option('dry-run', { type: 'boolean', default: false, describe: 'Print the statements, and run none' })
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
         .example('$0 adopt down', 'undo the last step')
         .example('$0 adopt down --to expand', 'all after expand'),
     run(async (args, context) => {
-      const { undoSteps, stepNamed } = await import('../../adoption/run-step.js')
+      const { previewUndo, undoSteps, stepNamed } = await import('../../adoption/run-step.js')
       assertDirectory(context, args)
       const plan = await readPlanOf(context, args.folder)
       const to = args.to === undefined ? undefined : stepNamed(args.to)
+      if (args.dryRun) {
+        const files = await asOwner(context, args, (session) => previewUndo(session, plan, { to, all: args.all }))
+        return {
+          lines: files.length === 0 ? ['There is nothing to undo.'] : files.map(({ text }) => text),
+          document: { undone: [], statements: files.flatMap(({ statements }) => statements) },
+        }
+      }
       if (!args.yes) {
         const what = `This undoes ${args.all === true ? 'every step' : to === undefined ? 'the last step' : `all steps after ${to}`}.`
         if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
@@ -91,8 +99,8 @@ export const addDown: AddCommand = (program, run) =>
             ...progress,
             lockTimeout: args.lockTimeout,
             attempts: 30,
-            ...(args.all === true && { all: true }),
-            ...(to !== undefined && { to }),
+            to,
+            all: args.all,
           }),
         ),
       )

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import type { Observation } from '../../adoption/observations.js'
 import type { StepName } from '../../adoption/plan.js'
@@ -93,13 +91,12 @@ async function reportStep(
   context: Context,
   mayGoOn: (session: Session, plan: WrittenPlan) => Promise<Report | undefined> = () => Promise.resolve(undefined),
 ): Promise<Report> {
-  const { takeStep } = await import('../../adoption/run-step.js')
-  const { tagOf } = await import('../../adoption/plan-folder.js')
+  const { previewStep, takeStep } = await import('../../adoption/run-step.js')
   assertDirectory(context, args)
   const plan = await readPlanOf(context, args.folder)
   if (args.dryRun) {
-    const text = await readFile(join(plan.set.folder, `${tagOf(name)}.sql`), 'utf8')
-    return { lines: [text.trimEnd()], document: { applied: [] } }
+    const { text, statements } = await previewStep(plan, name)
+    return { lines: [text], document: { applied: [], statements } }
   }
   return asOwner(context, args, async (session) => {
     const refusal = await mayGoOn(session, plan)
