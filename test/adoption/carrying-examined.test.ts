@@ -210,9 +210,11 @@ test('the proof holds while somebody writes, in every time zone, and calls no fu
   const { session, expand, backfill, prove } = await earlier('zoned')
   await session.query(`set timezone = 'Europe/Berlin'`)
   for (const statement of [
-    'alter table zoned.organizations alter slug type varchar(100)',
-    'create table public.called (what text)',
-    `create function public.lower(varchar) returns text language plpgsql as 'begin insert into public.called values (''lower''); return $1::text; end'`,
+    'alter table zoned.tax_ids alter status drop default, alter status type varchar(20)',
+    `create table public.called (what text)`,
+    `create function public.equals(varchar, varchar) returns boolean language plpgsql as 'begin insert into public.called values ($1); return true; end'`,
+    'create operator public.= (function = public.equals, leftarg = varchar, rightarg = varchar)',
+    `alter table zoned.subscriptions alter current_period_start type timestamp using timestamp '2026-03-01 00:00', alter current_period_end type timestamp using timestamp '2026-04-01 00:00'`,
   ])
     await session.query(statement)
   await expand()
@@ -228,6 +230,28 @@ test('the proof holds while somebody writes, in every time zone, and calls no fu
   await writing
   expect(proof).toMatchObject({ isProved: true, unplaced: [] })
   expect(await oneOf(session, 'select count(*)::int as calls from public.called')).toEqual({ calls: 0 })
+  expect(
+    await oneOf(
+      session,
+      `select count(*) > 0 and bool_and(t.current_period_start = timestamptz '2026-03-01 00:00Z') as "isUtc"
+       from platform.subscriptions t join zoned.organizations o on o.id = t.org_id`,
+    ),
+  ).toEqual({ isUtc: true })
+})
+
+test('an earlier row that is deleted takes no row of the same id along that an organization of tenantry has', async () => {
+  const { session, expand, backfill, prove } = await earlier('sameid')
+  const { id } = await oneOf(session, 'select id from sameid.tax_ids order by value limit 1')
+  for (const statement of [
+    `insert into platform.organizations (id, name, slug, temporal_namespace) values (gen_random_uuid(), 'Not carried', 'not-carried', 'not-carried')`,
+    `insert into platform.tax_ids (org_id, id, type, value, country) select id, '${id as string}', 'eu_vat', 'OTHER', 'DE' from platform.organizations where slug = 'not-carried'`,
+  ])
+    await session.query(statement)
+  await expand()
+  await backfill()
+  await session.query('delete from sameid.tax_ids where id = $1', [id])
+  expect(await prove()).toMatchObject({ isProved: true })
+  expect(await session.query('select value from platform.tax_ids where id = $1', [id])).toEqual([{ value: 'OTHER' }])
 })
 
 test('rows go over in small batches, and on where it was stopped', async () => {

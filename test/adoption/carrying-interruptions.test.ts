@@ -1,5 +1,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import {
+  lastStep,
+  previewUndo,
   takeBackfill,
   takeContract,
   takeExpand,
@@ -10,7 +12,7 @@ import {
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carryingKeys, dataKeysFor } from '../support/carrying.js'
+import { addFreePlan, carrying, carryingKeys, dataKeysFor } from '../support/carrying.js'
 import { makeEarlierPlatform } from '../support/earlier-platform.js'
 import { mortal } from '../support/mortal-session.js'
 
@@ -61,4 +63,42 @@ test('killed after every commit of every step and its way back, nothing is lost'
   })
   expect(back).toBeGreaterThan(2)
   expect({ rows: await rowsOf(session, 'cut'), catalog: await catalogOf(session, 'cut') }).toEqual(before)
+})
+
+test('a contract that was killed behind the first secrets that it emptied is undone', async () => {
+  const session = await ownerSession(database.adminUrl)
+  await makeEarlierPlatform(session, { schema: 'torn', isLarge: false })
+  const before = await rowsOf(session, 'torn')
+  await takeExpand(session, 'torn', [])
+  await takeBackfill(session, 'torn', keys)
+  await takeProve(session, 'torn', keys)
+  await takeSwap(session, 'torn', keys)
+  const { session: killed, died } = await mortal(database, (text) => text === 'commit')
+  await expect(takeContract(killed, 'torn', keys)).rejects.toThrow()
+  await killed.close()
+  expect(died()).toBe(true)
+  expect(await rowsOf(session, 'torn')).not.toEqual(before)
+  expect(await lastStep(session, 'torn')).toBe('contract')
+  expect(await undoLast(session, 'torn', keys)).toBe('contract')
+  expect(await rowsOf(session, 'torn')).toEqual(before)
+})
+
+test('where the tables of tenantry were dropped meanwhile, the earlier ones are opened and no longer watched', async () => {
+  const session = await ownerSession(database.adminUrl)
+  await makeEarlierPlatform(session, { schema: 'alone', isLarge: false })
+  const before = { rows: await rowsOf(session, 'alone'), catalog: await catalogOf(session, 'alone') }
+  const { expand, backfill, prove, swap, down, downAll } = carrying(session, 'alone')
+  await expand()
+  await backfill()
+  await prove()
+  await swap()
+  await session.query('alter schema platform rename to dropped')
+  try {
+    expect(await previewUndo(session, 'alone', keys)).toEqual({ step: 'swap', obstacles: [] })
+    expect(await down()).toBe('swap')
+    await downAll()
+  } finally {
+    await session.query('alter schema dropped rename to platform')
+  }
+  expect({ rows: await rowsOf(session, 'alone'), catalog: await catalogOf(session, 'alone') }).toEqual(before)
 })

@@ -1,8 +1,9 @@
 import { beforeAll, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
+import { openTenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carrying, dataKeysFor } from '../support/carrying.js'
+import { addFreePlan, carrying, carryingKeys, dataKeysFor } from '../support/carrying.js'
 import { makeEarlierPlatform } from '../support/earlier-platform.js'
 
 const database = useDatabase()
@@ -80,6 +81,28 @@ test('a secret that does not open to the one in clear stops the proof and the em
   ])
   expect(row).toEqual({ clear: 12 })
   await expect(prove()).rejects.toThrow('swap is taken already')
+})
+
+test('the proof finds a secret that opens to another text than the one in clear', async () => {
+  const session = await ownerSession(database.adminUrl)
+  await makeEarlierPlatform(session, { schema: 'differing', isLarge: false })
+  const { expand, backfill, prove } = carrying(session, 'differing')
+  await expand()
+  await backfill()
+  const [project] = await session.query<{ id: string; org: string }>(
+    'select id, organization_id as org from differing.projects order by ref limit 1',
+  )
+  const tenancy = await openTenancy({ url: database.appUrl, keys: carryingKeys })
+  try {
+    await tenancy
+      .forOrg(project?.org ?? '')
+      .projects.credentials.rotate(project?.id ?? '', { jwtSecret: 'another one' })
+  } finally {
+    await tenancy.close()
+  }
+  const { isProved, tables } = await prove()
+  expect(isProved).toBe(false)
+  expect(tables.filter(({ secrets }) => secrets > 0)).toMatchObject([{ name: 'credentials', secrets: 1, rows: 12 }])
 })
 
 test('with other keys nothing is sealed, emptied or written in clear', async () => {

@@ -65,6 +65,8 @@ interface Dry {
   readonly isDry?: boolean
 }
 
+const ourTables = 'platform.organizations'
+
 /** Gives the earlier tables another schema, so that those of tenantry get theirs. */
 export async function takeMove(session: Session, schema: string, { isDry = false }: Dry = {}): Promise<string[]> {
   const earlier = await findEarlierPlatform(session, schema)
@@ -85,7 +87,7 @@ export async function takeExpand(
     throw new MigrationError(
       'the schema platform has the name that the tables of tenantry need: run tenantry adopt platform move first',
     )
-  if (!(await isThere(session, 'platform.organizations')))
+  if (!(await isThere(session, ourTables)))
     throw new MigrationError('the tables of tenantry are not in this database yet: run tenantry migrate up first')
   if ((await takenSteps(session, home)).includes('expand')) return []
   for (const name of leave)
@@ -290,6 +292,7 @@ export async function previewUndo(session: Session, schema: string, dataKeys: Da
   return step(session, schema, dataKeys, {}, async (carrying) => {
     const last = await lastStep(session, schema)
     if (last === 'contract') await assertSilence(carrying)
+    if (!(await isThere(session, ourTables))) return { step: last, obstacles: [] }
     const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
     const obstacles = () =>
       isUsed ? writtenSince(carrying) : last === 'expand' ? othersInUse(carrying) : Promise.resolve([])
@@ -306,18 +309,23 @@ export async function undoLast(
   return step(session, schema, dataKeys, {}, async (carrying) => {
     const { home } = carrying
     const last = await lastStep(session, schema)
+    const isOurs = await isThere(session, ourTables)
     switch (last) {
       case 'move':
         await moveBack(session)
         break
       case 'expand':
-        await undoExpand(carrying)
+        await undoExpand(carrying, isOurs)
         break
       case 'swap':
         // Where it was interrupted, nobody has used the rows of ours yet.
-        await reopen(carrying, !(await takenSteps(session, home)).includes('swap'))
+        await reopen(carrying, !isOurs || !(await takenSteps(session, home)).includes('swap'))
         break
       case 'contract':
+        if (!isOurs)
+          throw new MigrationError(
+            'the secrets cannot be written in clear again, because the tables of tenantry that have them sealed were dropped',
+          )
         await assertSilence(carrying)
         await restoreSecrets(carrying)
         await carryingTransaction(session, 'the way back of contract', async () => {

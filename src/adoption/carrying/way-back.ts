@@ -4,7 +4,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { factsOf } from '../../schema/shared/kinds.js'
 import { platformTables } from '../../schema/tables.js'
 import { inHome } from '../home.js'
-import { type CarriedTable, isCarriedOrganization } from './carried-table.js'
+import { isCarriedOrganization } from './carried-table.js'
 import { forget, takenSteps } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
 import { carryingTransaction } from './carrying-transaction.js'
@@ -94,10 +94,17 @@ export async function othersInUse({ session, home, tables }: Carrying): Promise<
 /** Organizations that one transaction removes. */
 const batch = 50
 
-/** Removes what was carried: the organizations with all that belongs to them, and the people who are in no other one. */
-export async function undoExpand(carrying: Carrying): Promise<void> {
+/** Removes what was carried, unless the tables of tenantry are gone, and no longer notes what is written. */
+export async function undoExpand(carrying: Carrying, isOurs: boolean): Promise<void> {
+  if (isOurs) await removeCarried(carrying)
+  await carryingTransaction(carrying.session, where, () => removeWatch(carrying))
+}
+
+const where = 'the way back of expand'
+
+/** The organizations with all that belongs to them, and the people who are in no other one. */
+async function removeCarried(carrying: Carrying): Promise<void> {
   const { session, tables } = carrying
-  const where = 'the way back of expand'
   await carryingTransaction(session, where, async () => {
     refuseLoss(await othersInUse(carrying))
   })
@@ -130,10 +137,9 @@ export async function undoExpand(carrying: Carrying): Promise<void> {
          and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)`,
       )
   })
-  await carryingTransaction(session, where, () => removeWatch(carrying, tables))
 }
 
-async function removeWatch({ session, home }: Carrying, tables: readonly CarriedTable[]): Promise<void> {
+async function removeWatch({ session, home, tables }: Carrying): Promise<void> {
   for (const statement of unwatchStatements(tables)) await session.query(statement)
   if (!(await takenSteps(session, home)).includes('move')) {
     await session.query(`drop schema ${quoted(home)} cascade`)
