@@ -73,8 +73,8 @@ function keyFor({ columns, uniqueKeys }: CatalogTable): string | undefined {
       where === null &&
       !isConstraint &&
       named.every((name) => given.includes(name)) &&
-      / USING btree \([^()]*\)$/.test(definition) &&
-      !/ DESC| NULLS /.test(definition),
+      // No order, collation or operators of its own.
+      definition.endsWith(` USING btree (${named.join(', ')})`),
   )
   return key && `\`alter table … add primary key using index ${quoted(key.name)}\``
 }

@@ -263,12 +263,16 @@ const exclusions = allOf(
   'k.conname',
 )
 
-/** Those of identity columns need no rights of their own. */
+/** Those that its columns own, or take values of. Those of identity columns need no rights of their own. */
 const sequences = allOf(
   `q.name`,
   `(select s.oid::regclass::text as name from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
      where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid
-       and d.deptype = 'a') q`,
+       and d.deptype = 'a'
+     union
+     select s.oid::regclass::text from pg_catalog.pg_attrdef v
+     join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = v.oid and d.refclassid = 'pg_catalog.pg_class'::regclass
+     join pg_catalog.pg_class s on s.oid = d.refobjid and s.relkind = 'S' where v.adrelid = c.oid) q`,
   'q.name',
 )
 

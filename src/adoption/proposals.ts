@@ -87,7 +87,7 @@ async function wordsOf(
   for (const table of tables) {
     const [pair, ...more] = polymorphicPairs(table)
     if (pair === undefined || more.length > 0 || table.form === 'foreign') continue
-    // A table that cannot be read is told when its rows are counted.
+    // One that cannot be read stays undecided.
     const words = await wordsIn(session, owners, table, pair.type).catch(() => [])
     all.set(table.name, { ...pair, meant: words.map((word) => [word, tableMeant(word, catalog)]) })
   }

@@ -17,22 +17,43 @@ export interface LockRetries {
  * Runs one transaction. While ALTER TABLE waits for its lock, all later statements on the table wait behind it. So an attempt that
  * does not get a lock in time is rolled back, and repeated after a pause. The error after the last one says so.
  */
-export async function retriedTransaction<T>(
-  session: Session,
-  { lockTimeout, attempts, onRetry }: LockRetries,
-  work: () => Promise<T>,
-): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
+export function retriedTransaction<T>(session: Session, retries: LockRetries, work: () => Promise<T>): Promise<T> {
+  return retried(retries, async (lockTimeout) => {
     try {
       await session.query('begin')
       await session.query(refuseFilteredRows)
       await session.query(oneShardAfterTheOther)
-      await session.query(`set local lock_timeout = ${Math.max(1, Math.trunc(lockTimeout))}`)
+      await session.query(`set local lock_timeout = ${lockTimeout}`)
       const result = await work()
       await session.query('commit')
       return result
     } catch (error) {
       await session.query('rollback').catch(() => undefined)
+      throw error
+    }
+  })
+}
+
+/** The same for a statement that must not be in a transaction. */
+export function retriedStatement(session: Session, retries: LockRetries, text: string): Promise<void> {
+  return retried(retries, async (lockTimeout) => {
+    await session.query(`set lock_timeout = ${lockTimeout}`)
+    try {
+      await session.query(text)
+    } finally {
+      await session.query('reset lock_timeout').catch(() => undefined)
+    }
+  })
+}
+
+async function retried<T>(
+  { lockTimeout, attempts, onRetry }: LockRetries,
+  work: (lockTimeout: number) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work(Math.max(1, Math.trunc(lockTimeout)))
+    } catch (error) {
       if (!(error instanceof LockNotFree)) throw error
       if (attempt >= attempts) {
         throw new MigrationError(

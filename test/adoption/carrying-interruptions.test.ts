@@ -1,14 +1,12 @@
 import { beforeAll, expect, test } from 'vitest'
 import {
-  lastStep,
-  previewUndo,
   takeBackfill,
   takeContract,
   takeExpand,
   takeProve,
   takeSwap,
-  undoLast,
 } from '../../src/adoption/carrying/platform-steps.js'
+import { lastStep, previewUndo, undoLast } from '../../src/adoption/carrying/undo-steps.js'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
-import { platformStatus } from '../../src/adoption/carrying/platform-steps.js'
+import { platformStatus } from '../../src/adoption/carrying/platform-status.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
@@ -143,7 +143,6 @@ test('rows that have no place are told before anything is done, and stay where t
     `insert into unfit.project_members (project_id, user_id, role) select id, gen_random_uuid(), 'developer' from unfit.projects limit 1`,
   ])
     await session.query(statement)
-  const before = await rowsOf(session, 'unfit')
   const { findings } = await analysePlatform(session, 'unfit')
   expect(
     findings.filter(({ needs }) => needs === 'mend').map(({ table, message, rows }) => [table, message, rows?.count]),
@@ -162,22 +161,36 @@ test('rows that have no place are told before anything is done, and stay where t
     ],
     ['invoices', expect.stringMatching(/that the check invoices_status_check refuses/), 1],
   ])
-  const { expand, backfill, prove, down } = carrying(session, 'unfit')
+  const { expand, backfill, prove, swap, down } = carrying(session, 'unfit')
   await expect(expand()).rejects.toThrow('These rows have no place in tenantry')
   await expect(expand('nothing')).rejects.toThrow('--leave names nothing')
   // Children of a row that stays have no place either, which is found when they are carried.
   await expand('organizations', 'projects', 'invoices', 'organization_members', 'project_members')
   const { tables } = await backfill()
-  expect(tables.find(({ name }) => name === 'invoices')?.left).toEqual(
+  const leftOf = (name: string) => tables.find((table) => table.name === name)?.left
+  expect(leftOf('invoices')).toEqual(
     expect.arrayContaining([{ reason: 'are refused by invoices_status_check', rows: 1 }]),
   )
-  const proof = await prove()
-  expect(proof.isProved).toBe(false)
-  expect(proof.unplaced).toEqual(
-    expect.arrayContaining([
-      expect.stringMatching(/^credentials has \d+ rows? that refer to a row that is not carried/),
-    ]),
+  // Rows that belong to one that stays, stay too.
+  expect(leftOf('credentials')).toEqual([
+    {
+      reason: expect.stringMatching(/^refer to a row that is not carried/) as unknown,
+      rows: expect.any(Number) as number,
+    },
+  ])
+  expect(await prove()).toMatchObject({ isProved: true, unplaced: [] })
+  // Of a table that nobody named.
+  await session.query(
+    `update unfit.disk_config set size_gb = -1 where id = (select id from unfit.disk_config order by id limit 1)`,
   )
+  expect(await prove()).toMatchObject({
+    isProved: false,
+    unplaced: [expect.stringMatching(/^disk_config has rows that are refused by disk_config_\w+: 1$/)],
+  })
+  await expect(swap()).rejects.toThrow('prove comes first')
+  await expand('disk_config')
+  expect(await prove()).toMatchObject({ isProved: true, unplaced: [] })
+  await session.query(`update unfit.disk_config set size_gb = 8 where size_gb = -1`)
 
   for (const statement of [
     `update unfit.organizations set name = 'Organization 2' where slug = 'unfit-2'`,
@@ -186,8 +199,9 @@ test('rows that have no place are told before anything is done, and stay where t
     await session.query(statement)
   await backfill({ again: true })
   expect(await prove()).toMatchObject({ isProved: true, unplaced: [] })
+  const mended = await rowsOf(session, 'unfit')
   while ((await down()) !== undefined);
-  expect(Object.keys(await rowsOf(session, 'unfit'))).toEqual(Object.keys(before))
+  expect(await rowsOf(session, 'unfit')).toEqual(mended)
 })
 
 test('after the swap the earlier tables are read and not written, and the way back is refused where it would lose rows', async () => {

@@ -4,13 +4,15 @@ import {
   takeExpand,
   takeProve,
   takeSwap,
-  undoLast,
 } from '../../src/adoption/carrying/platform-steps.js'
+import { undoLast } from '../../src/adoption/carrying/undo-steps.js'
 import { dataKeysOf } from '../../src/encryption/data-keys.js'
 import { keyringProvider } from '../../src/encryption/key-providers.js'
 import { loadKeyring } from '../../src/encryption/keyring.js'
 import type { DataKeys } from '../../src/core/sealing.js'
 import type { Session } from '../../src/database/session.js'
+import { ownerSession } from './adopting.js'
+import { makeEarlierPlatform } from './earlier-platform.js'
 
 /** The master keys of a process, as `TENANTRY_KEYS` has them. */
 export const carryingKeys = `test:${Buffer.alloc(32, 7).toString('base64')}`
@@ -36,4 +38,22 @@ export function carrying(session: Session, schema: string, dataKeys = dataKeysFo
       while ((await undoLast(session, schema, dataKeys)) !== undefined);
     },
   }
+}
+
+export interface EarlierOptions {
+  readonly isLarge?: boolean
+  /** What is changed in it. */
+  readonly changes?: readonly string[]
+}
+
+/** An earlier platform of a few rows, and its steps. */
+export async function earlierPlatform(
+  url: string,
+  schema: string,
+  { isLarge = false, changes = [] }: EarlierOptions = {},
+) {
+  const session = await ownerSession(url)
+  await makeEarlierPlatform(session, { schema, isLarge }, 20)
+  for (const statement of changes) await session.query(statement)
+  return { session, ...carrying(session, schema) }
 }

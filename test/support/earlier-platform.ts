@@ -145,7 +145,7 @@ function earlierRows({ schema: s, isLarge }: EarlierTables, rows: number): strin
      select p.id, (array['pitr', 'custom_domain', 'disk_expansion'])[1 + (p.place / 2) % 3], case when n % 2 = 0 then 'small' else 'large' end, 10 + n % 2,
        case when n <= p.total then 'active' else 'inactive' end, now() - n * interval '1 hour' from ${series(Math.trunc(projects * 1.25))} ${onProject}`,
     `insert into ${s}.customer_profiles (organization_id, company_name, address_line1, city, country, tax_id) select o.id, 'Company ' || o.place, 'Street 1', 'Berlin', 'DE', 'T' || o.place from ${numbered('organizations', 'o')}`,
-    `insert into ${s}.credits (organization_id, amount, remaining, description) select o.id, 100, n % 100, 'Welcome' from ${series(organizations * 2)} ${onOrganization}`,
+    `insert into ${s}.credits (organization_id, amount, remaining, description) select o.id, 100, case when n % 3 = 0 then 100 else n % 100 end, 'Welcome' from ${series(organizations * 2)} ${onOrganization}`,
     `insert into ${s}.disk_config (project_id) select p.id from ${numbered('projects', 'p')}`,
     `insert into ${s}.compute_config (project_id, cpu_cores, memory_gb) select p.id, 2, 1 from ${numbered('projects', 'p')}`,
     ...(isLarge

@@ -1,3 +1,4 @@
+import { onTestFinished } from 'vitest'
 import { openSession, type Session } from '../../src/database/session.js'
 import type { TestFileDatabase } from '../../src/testing/vitest.js'
 
@@ -21,4 +22,21 @@ export async function mortal(
     close: () => inner.close().catch(() => undefined),
   }
   return { session, died: () => dead }
+}
+
+/** A session that says each statement before it runs it. */
+export async function watched(
+  url: string,
+  before: (text: string, params?: readonly unknown[]) => unknown,
+): Promise<Session> {
+  const inner = await openSession({ url })
+  onTestFinished(() => inner.close())
+  return {
+    engine: inner.engine,
+    async query<Row>(text: string, params?: readonly unknown[]) {
+      await before(text, params)
+      return inner.query<Row>(text, params)
+    },
+    close: () => inner.close(),
+  }
 }

@@ -1,10 +1,13 @@
+import { MigrationError } from '../../core/errors.js'
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
 import type { CarriedTable } from './carried-table.js'
 import { wholeReader } from './carrying-transaction.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { unfitRows } from './fitness.js'
+import { tablesThatMayStay } from './leaves.js'
 import { findNamingObjects } from './move-schema.js'
+import { unemptyable } from './placeholder.js'
 
 /** What becomes of one table of an earlier platform. */
 export interface CarriedReport {
@@ -33,6 +36,10 @@ export async function analysePlatform(
   const reader = wholeReader(session)
   const tables: CarriedReport[] = []
   const findings: Finding[] = []
+  for (const name of leave)
+    if (!earlier.tables.some(({ from }) => from.name === name))
+      throw new MigrationError(`--leave names ${name}, which is no table that is carried`)
+  const mayStay = tablesThatMayStay(earlier.tables, leave)
   for (const table of earlier.tables) {
     const name = table.from.name
     const [row] = await reader.query<{ rows: number }>(
@@ -46,29 +53,50 @@ export async function analysePlatform(
       staying: table.staying,
     })
     const shape = shapeFindings(table)
-    const found =
-      shape.length > 0
-        ? shape
-        : [
-            ...(await stayingRows(reader, earlier.schema, table)),
-            ...(await unfitRows(reader, earlier, table).catch((error: unknown) => [unreadable(name, error)])),
-          ]
+    const found = shape.length > 0 ? shape : await fitnessOf(reader, earlier, table, mayStay)
     findings.push(
       ...found.map((finding) =>
-        finding.needs === 'mend' && leave.includes(name) ? { ...finding, needs: 'attention' as const } : finding,
+        finding.needs === 'mend' && mayBeLeft.has(finding.kind) && leave.includes(name)
+          ? { ...finding, needs: 'attention' as const }
+          : finding,
       ),
     )
   }
   return { schema: earlier.schema, tables, findings: [...findings, ...(await toKnow(session, earlier))] }
 }
 
-/** A value may have a type for which ours has no cast. */
-const unreadable = (table: string, error: unknown): Finding => ({
-  table,
-  kind: 'unreadable',
-  needs: 'mend',
-  message: `${table} cannot be carried as it is: ${error instanceof Error ? error.message : String(error)}`,
-})
+/** The kinds of findings that --leave answers. */
+const mayBeLeft = new Set(['shape', 'unfit', 'unreadable'])
+
+async function fitnessOf(
+  reader: Pick<Session, 'query'>,
+  earlier: EarlierPlatform,
+  table: CarriedTable,
+  mayStay: ReadonlySet<string>,
+): Promise<Finding[]> {
+  try {
+    return [
+      ...(await stayingRows(reader, earlier.schema, table)),
+      ...(await unfitRows(reader, earlier, table, mayStay)),
+      ...(await unemptyable(reader, table)),
+    ]
+  } catch (error) {
+    return [unreadable(table.from.name, error)]
+  }
+}
+
+/** A value may have a form, or a column a type, for which ours has no cast. */
+function unreadable(table: string, error: unknown): Finding {
+  const text = error instanceof Error ? error.message : String(error)
+  // 42: no row of the table can be read.
+  const isWhole = /\(42\w{3}\)/.test(text)
+  return {
+    table,
+    kind: isWhole ? 'type' : 'unreadable',
+    needs: 'mend',
+    message: `${table} cannot be carried as it is: ${text}${isWhole ? '. Give the column the type that tenantry has, or the table another name: then it stays as it is' : ''}`,
+  }
+}
 
 /** Why a table cannot be carried at all. */
 export function shapeFindings({ from, missing, lacking, key, isCatalog }: CarriedTable): Finding[] {
@@ -140,21 +168,12 @@ async function toKnow(
             ),
           ]
     }),
-    ...catalog.tables
-      .filter(({ triggers }) => triggers.some(({ isNeverSilent }) => isNeverSilent))
-      .map(({ name }) =>
-        finding(
-          name,
-          'trigger',
-          `${name} has a trigger that always fires, also when contract empties secrets: look at what it writes`,
-        ),
-      ),
-    ...functions.map(({ name, isClear }) =>
+    ...functions.map(({ name, isClear, isWhole }) =>
       finding(
         '',
         'function',
         isClear
-          ? `move changes ${name}, which names the schema: its text gets the new name`
+          ? `move changes ${name}, which names the schema: its text gets the new name${isWhole ? '' : '. It has the word platform also in a form that move leaves as it is: look whether it means the schema'}`
           : `${name} has the word platform in a form that move leaves as it is: look whether it means the schema`,
       ),
     ),

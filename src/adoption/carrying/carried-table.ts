@@ -5,6 +5,7 @@ import { factsOf } from '../../schema/shared/kinds.js'
 import { isSealed } from '../../schema/shared/ciphertext.js'
 import type { Catalog, CatalogTable } from '../catalog.js'
 import { literal } from '../sql.js'
+import { isLeft } from './carrying-home.js'
 import type { Condition, KnownTable } from './known-table.js'
 import { knownTables } from './known-tables.js'
 
@@ -29,8 +30,10 @@ export interface CarriedTable {
   readonly sealed: readonly { readonly name: string; readonly from: string }[]
   /** The columns by which a row of ours is the same. */
   readonly identity: readonly string[]
-  /** From the rows `s`, with what joins to them. */
-  readonly rows: string
+  /** The id of ours for a row `s`, of which only the key is read. Undefined for a table without ids. */
+  readonly rowId: string | undefined
+  /** What joins to the rows `s`. */
+  readonly joins: string
   /** What has to hold of a row `s`, without the joins. */
   readonly conditions: readonly Condition[]
   readonly siblings: string | undefined
@@ -113,7 +116,8 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
         .map(({ name, generated }) => ({ name, value: is(generated?.as, SQL) ? sqlText(generated.as) : 'null' })),
     ],
     identity: known.identity ?? primaryKeys[0]?.columns.map(({ name }) => name) ?? ['id'],
-    rows: `from ${quoted(schema)}.${quoted(from.name)} s ${joins}`,
+    rowId: filled.flatMap(({ column, value }) => (column.name === 'id' ? [valueOf(column, value)] : []))[0],
+    joins,
     conditions: [
       ...conditions,
       ...filled.flatMap(({ column, value }) => {
@@ -187,10 +191,27 @@ const asText = (value: unknown): string => literal(typeof value === 'string' ? v
 export const meets = ({ conditions }: CarriedTable): string =>
   conditions.length === 0 ? 'true' : conditions.map(({ holds }) => `(${holds})`).join(' and ')
 
-/** The rows of a table as those of ours: their earlier key as `key`, then the columns of ours. */
-export const mapped = (table: CarriedTable, only = 'true'): string =>
+/**
+ * The rows of a table as those of ours: their earlier key as `key`, then the columns of ours. With a home, no value is read of the rows that
+ * are known to stay: one of them may have no meaning in tenantry.
+ */
+export const mapped = (table: CarriedTable, only = 'true', home?: string): string =>
   `select s.${quoted(table.key.name)}::text as key, ${table.columns.map(({ name, value }) => `${value} as ${quoted(name)}`).join(', ')}
-${table.rows} where ${only} and ${meets(table)}`
+from ${home === undefined ? table.source : placedRows(table, home)} s ${table.joins} where ${only} and ${meets(table)}`
+
+// `offset 0` keeps the planner from reading a value first.
+const placedRows = ({ name, source, key }: CarriedTable, home: string): string =>
+  `(select s.* from ${source} s where not ${isLeft(home, name, `s.${quoted(key.name)}::text`)} offset 0)`
+
+/** Of the keys in `$1`, the ids of ours. */
+export const rowIds = ({ rowId, key }: CarriedTable): string =>
+  `select ${rowId ?? 'null::uuid'} from pg_catalog.unnest($1::text[]::${key.type}[]) s(${quoted(key.name)})`
+
+/** Why a row stays of which a joined row is missing. */
+export const unjoined = 'belong to a row that is not there'
+
+/** Why a row stays that a foreign key of ours refuses. */
+export const refersToNone = (constraint: string): string => `refer to a row that is not carried (${constraint})`
 
 /** That row `s` is one of the keys in `$1`. */
 export const isOneOf = ({ key }: CarriedTable): string => `s.${quoted(key.name)} = any ($1::text[]::${key.type}[])`

@@ -46,8 +46,11 @@ export async function takenSteps(session: Session, home: string): Promise<Carryi
   return carryingSteps.filter((name) => rows.some((row) => row.name === name))
 }
 
-/** What has begun and is not complete: the earlier tables are closed and not proved, or some secrets are empty. */
-export type Mark = 'closing' | 'emptying'
+/**
+ * What has begun and is not complete: rows of ours to which no earlier row leads are removed, the earlier tables are closed and not proved, or
+ * some secrets are empty.
+ */
+export type Mark = 'removing' | 'closing' | 'emptying'
 
 export async function isMarked(session: Session, home: string, mark: Mark): Promise<boolean> {
   const rows = await session.query(`select from ${inHome(home, 'steps')} where name = $1`, [mark])

@@ -1,6 +1,6 @@
 import { TenantryError } from '../../core/errors.js'
 import { refuseFilteredRows } from '../../database/row-security.js'
-import { failed, withContext } from '../../database/session-failure.js'
+import { failed, LockNotFree, withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import type { Reader } from '../read-only.js'
 import { retriedTransaction } from '../../migrations/lock-retries.js'
@@ -16,6 +16,22 @@ export const carryingTransaction = <T>(direct: Session, where: string, work: () 
     await direct.query('set transaction isolation level read committed')
     return explained(direct, where, work)
   })
+
+/**
+ * Takes a lock on all of these tables, or on none: writers wait behind the first as long as the last is waited for. In the transaction of the
+ * caller.
+ */
+export async function lockTogether(session: Session, sources: readonly string[]): Promise<void> {
+  await session.query(`set local statement_timeout = ${carryingRetries.lockTimeout}`)
+  try {
+    await session.query(`lock table ${sources.join(', ')} in share row exclusive mode`)
+  } catch (error) {
+    // query_canceled
+    if ((error as { code?: unknown }).code !== '57014') throw error
+    throw new LockNotFree('the earlier tables: a lock was not free in time')
+  }
+  await session.query('set local statement_timeout to default')
+}
 
 /**
  * The planner takes the many conditions of a row for rare, and would look through all rows of one table for each of the other. What is compared

@@ -3,7 +3,6 @@ import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { literal } from '../sql.js'
 import { type CarriedTable, isCarriedOrganization, isSame, mapped } from './carried-table.js'
-import { isLeft } from './carrying-home.js'
 import type { Carrying, ProgressOf } from './carrying.js'
 import { SecretColumns } from './secret-columns.js'
 
@@ -25,7 +24,8 @@ export const isEqual = ({ missing, differing, extra, secrets }: Comparison): boo
 
 /**
  * Compares every row with its earlier one, and every sealed secret with the one in clear. Rows that are noted as written since they were
- * carried are left out: a write and its note are seen together. To be called in a transaction, which sees the settings of a carrying one.
+ * carried are left out: a write and its note are seen together. Call it in `carryingTransaction` or `carryingSnapshot`: it needs their search path and
+ * time zone.
  */
 export async function compare(carrying: Carrying, onProgress?: ProgressOf): Promise<Comparison[]> {
   const { tables } = carrying
@@ -37,13 +37,26 @@ export async function compare(carrying: Carrying, onProgress?: ProgressOf): Prom
   return compared
 }
 
-/** That nothing is noted about the earlier row of a key, or about the person of a member. */
+/** True while no write is noted of the earlier row of key `key`, nor of the person of a member. */
 const isSettled = (home: string, { from, to }: CarriedTable, key: string, person: string): string => {
   const noted = (table: string, value: string) =>
     `exists (select from ${inHome(home, 'changes')} c where c.table_name = ${literal(table)} and c.key = ${value})`
   return [
     `not ${noted(from.name, key)}`,
     ...(to === 'organization_members' ? [`not ${noted('users', person)}`] : []),
+  ].join(' and ')
+}
+
+/** The same of row `t` of ours, of which the earlier key may not be read off. */
+const isSettledHere = (home: string, table: CarriedTable): string => {
+  const { from, to, key, rowId = 'null::uuid' } = table
+  const notes = inHome(home, 'changes')
+  return [
+    `not exists (select from ${notes} c cross join lateral (select c.key::${key.type} as ${quoted(key.name)}) s
+       where c.table_name = ${literal(from.name)} and ${rowId} = t.id)`,
+    ...(to === 'organization_members'
+      ? [`not exists (select from ${notes} c where c.table_name = 'users' and c.key = t.user_id::text)`]
+      : []),
   ].join(' and ')
 }
 
@@ -58,10 +71,8 @@ async function compareRows(
   const [row] = await session.query<{ rows: number; missing: number; differing: number }>(
     `select pg_catalog.count(*)::float8 as rows, pg_catalog.count(*) filter (where not (${present}))::float8 as missing,
        pg_catalog.count(*) filter (where ${present} and (${list('m')}) is distinct from (${list('t')}))::float8 as differing
-     from (${mapped(table)}) m left join ${target} t on ${isSame(table)}
-     where ${isSettled(home, table, 'm.key', 'm.user_id::text')}
-       -- One that stays, and that ours has in an older state, differs.
-       and (${present} or not ${isLeft(home, table.name, 'm.key')})`,
+     from (${mapped(table, 'true', home)}) m left join ${target} t on ${isSame(table)}
+     where ${isSettled(home, table, 'm.key', 'm.user_id::text')}`,
   )
   return {
     name: table.name,
@@ -82,9 +93,8 @@ async function extraRows(
   const sources = tables.filter(({ to }) => to === table.to)
   if (!table.hasOrganization || sources[0] !== table) return 0
   const known = sources.map(
-    (source) => `not exists (select from (${mapped(source)}) m where ${isSame(source)}
-      and not ${isLeft(home, source.name, 'm.key')})
-      and ${isSettled(home, source, 't.id::text', 't.user_id::text')}`,
+    (source) => `not exists (select from (${mapped(source, 'true', home)}) m where ${isSame(source)})
+      and ${isSettledHere(home, source)}`,
   )
   const [row] = await session.query<{ extra: number }>(
     `select pg_catalog.count(*)::float8 as extra from ${table.target} t
@@ -96,9 +106,8 @@ async function extraRows(
 async function differingSecrets({ session, home, dataKeys }: Carrying, table: CarriedTable): Promise<number> {
   if (table.sealed.length === 0) return 0
   const secrets = new SecretColumns(session, table, dataKeys)
-  const only = `${isSettled(home, table, 'm.key', '')} and not ${isLeft(home, table.name, 'm.key')}`
   let differing = 0
-  for await (const rows of secrets.all(only))
+  for await (const rows of secrets.all(home, isSettled(home, table, 'm.key', '')))
     for (const row of rows) {
       // A missing row is counted as such.
       if (!row.isThere) continue

@@ -6,14 +6,15 @@ import { platformTables } from '../../schema/tables.js'
 import type { Finding } from '../findings.js'
 import type { Reader } from '../read-only.js'
 import { literal } from '../sql.js'
-import { type CarriedTable, mapped, meets } from './carried-table.js'
-import { unjoined } from './carry.js'
+import { type CarriedTable, mapped, meets, unjoined } from './carried-table.js'
 import type { EarlierPlatform } from './earlier-platform.js'
 
 /** What ours asks of a row, and the condition in SQL of the rows `m` that do not meet it. */
 interface Demand {
   readonly message: string
   readonly broken: string
+  /** The table of ours to which the row would have to refer. */
+  readonly parent?: string
 }
 
 /** Rows that ours cannot hold. They are counted before one is carried, with at most twenty of their keys. */
@@ -21,16 +22,17 @@ export async function unfitRows(
   session: Reader,
   { tables, hasOurs }: Pick<EarlierPlatform, 'tables' | 'hasOurs'>,
   table: CarriedTable,
+  mayStay: ReadonlySet<string>,
 ): Promise<Finding[]> {
   const name = table.from.name
   const findings: Finding[] = []
-  const count = async (message: string, select: string) => {
+  const count = async (message: string, select: string, needs: Finding['needs'] = 'mend') => {
     const [row] = await session.query<{ count: number; sample: string[] | null }>(
       `select pg_catalog.count(*)::float8 as count, (pg_catalog.array_agg(f.key order by f.key))[1:20] as sample from (${select}) f`,
     )
     if (row === undefined || row.count === 0) return
     const rows = { count: row.count, sample: row.sample ?? [] }
-    findings.push({ table: name, kind: 'unfit', needs: 'mend', rows, message: `${name} has rows ${message}` })
+    findings.push({ table: name, kind: 'unfit', needs, rows, message: `${name} has rows ${message}` })
   }
   for (const { holds, otherwise = '' } of table.conditions.filter(({ isFault }) => isFault === true))
     await count(
@@ -41,8 +43,13 @@ export async function unfitRows(
     `that ${unjoined}`,
     `select s.${quoted(table.key.name)}::text as key from ${table.source} s where ${meets(table)} except select m.key from (${mapped(table)}) m`,
   )
-  for (const { message, broken } of demandsOf(tables, table, hasOurs))
-    await count(message, `select m.key from (${whole(table)}) m where ${broken}`)
+  for (const { message, broken, parent } of demandsOf(tables, table, hasOurs))
+    await count(
+      message,
+      `select m.key from (${whole(table)}) m where ${broken}`,
+      // Rows that belong to one that stays, stay too.
+      parent !== undefined && mayStay.has(parent) ? 'attention' : 'mend',
+    )
   return findings
 }
 
@@ -180,6 +187,7 @@ function dangling(
   ]
   if (sources.length === 0) return undefined
   return {
+    parent: to,
     message: `that refer to no row of ${to} (${name})`,
     broken: `${present} and ${sources.map((source) => `not exists (select from ${source} f where ${same})`).join(' and ')}`,
   }

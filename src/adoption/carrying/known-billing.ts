@@ -77,10 +77,10 @@ export const billingBefore: readonly KnownTable[] = [
   {
     from: 'tax_ids',
     to: taxIds,
-    conditions: [{ holds: `s.status is distinct from 'deleted'`, otherwise: 'are deleted' }],
+    conditions: [{ holds: `s.status::text is distinct from 'deleted'`, otherwise: 'are deleted' }],
     values: {
       org_id: 's.organization_id',
-      status: `case when s.status is null or s.status = 'active' then 'unverified' else s.status::text end`,
+      status: `case when s.status is null or s.status::text = 'active' then 'unverified' else s.status::text end`,
     },
   },
   {

@@ -12,6 +12,12 @@ const addonStatus = `case when s.status::text = 'cancelled' then 'inactive' else
 /** Whether row `o` is of the same add-on in the same project as another one. */
 const sameAddon = (row: string) => `o.project_id = ${row}.project_id and o.addon_type = ${row}.addon_type`
 
+/** Of several uses the active one counts, and then the last. */
+const rank = (row: string) =>
+  `(coalesce(${row}.status::text = 'active', false), coalesce(${row}.activated_at, 'epoch'), ${row}.id)`
+
+const sameEntry = (row: string) => `o.addon_id = ${row}.addon_id`
+
 /** What belongs to a project. */
 export const projectsBefore: readonly KnownTable[] = [
   {
@@ -72,7 +78,20 @@ export const projectsBefore: readonly KnownTable[] = [
       recorded_at: ['s.recorded_at', 's."timestamp"', 's.created_at'],
     },
   },
-  { from: 'addon_catalog', to: addonCatalog, values: {}, identity: ['addon_id'] },
+  {
+    from: 'addon_catalog',
+    to: addonCatalog,
+    conditions: [
+      {
+        holds: `not exists (select from {schema}.addon_catalog o where ${sameEntry('s')} and o.id < s.id)`,
+        otherwise: 'repeat the addon_id of another row',
+        isFault: true,
+      },
+    ],
+    siblings: sameEntry('{row}'),
+    values: {},
+    identity: ['addon_id'],
+  },
   {
     from: 'project_addons',
     to: projectAddons,
@@ -97,7 +116,7 @@ export const projectsBefore: readonly KnownTable[] = [
       },
       {
         holds: `not exists (select from {schema}.addons o where ${sameAddon('s')}
-          and (o.status = 'active', o.activated_at, o.id) > (s.status = 'active', s.activated_at, s.id))`,
+          and ${rank('o')} > ${rank('s')})`,
         otherwise: 'are an earlier use of an add-on that the project has again, of which the last one is kept',
       },
     ],

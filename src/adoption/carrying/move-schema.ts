@@ -34,14 +34,15 @@ where (s.setdatabase = 0 or d.datname = pg_catalog.current_database())
 export async function findNamingObjects(
   session: Pick<Session, 'query'>,
 ): Promise<{ functions: readonly NamingFunction[]; settings: readonly string[] }> {
-  const functions = await session.query<Omit<NamingFunction, 'isClear' | 'moved'>>(findFunctions)
+  const functions = await session.query<Pick<NamingFunction, 'id' | 'name' | 'definition'>>(findFunctions)
   const settings = await session.query<{ name: string }>(findSettings)
   const names = await session.query<{ name: string }>(findNames)
   const known = new Set(names.map(({ name }) => name))
   return {
     functions: functions.map((one) => {
       const moved = renamed(one.definition, known)
-      return { ...one, moved, isClear: moved !== one.definition.trimEnd() }
+      const isWhole = !/\bplatform\b/i.test(moved.replaceAll(schemaBefore, ''))
+      return { ...one, moved, isClear: moved !== one.definition.trimEnd(), isWhole }
     }),
     settings: settings.map(({ name }) => name),
   }
@@ -55,6 +56,8 @@ export interface NamingFunction {
   readonly moved: string
   /** Whether its text names the schema in a form that is understood. */
   readonly isClear: boolean
+  /** Whether nothing in it is left that could mean the schema. */
+  readonly isWhole: boolean
 }
 
 /** What is in the schema: the word before a dot is the schema where one of these follows. */

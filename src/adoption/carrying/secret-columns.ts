@@ -2,6 +2,7 @@ import { DecryptError, MigrationError } from '../../core/errors.js'
 import type { DataKey, DataKeys } from '../../core/sealing.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
+import { placeholderIn } from './placeholder.js'
 import { type CarriedTable, isOneOf, isSame, mapped } from './carried-table.js'
 
 /** The secrets of one row: in clear in the earlier table, sealed in ours. */
@@ -10,6 +11,8 @@ export interface SecretRow {
   readonly orgId: string
   readonly clear: readonly (string | null)[]
   readonly sealed: readonly (Uint8Array | null)[]
+  /** What stands in the place of each secret in clear once it is emptied. */
+  readonly empty: readonly (string | null)[]
   /** Whether ours still has the row. */
   readonly isThere: boolean
 }
@@ -52,8 +55,8 @@ export class SecretColumns {
     }))
   }
 
-  /** Goes over the rows with secrets, in the order of their keys. `only` is a condition of a row `m`. */
-  async *all(only = 'true'): AsyncGenerator<readonly SecretRow[]> {
+  /** Goes over the rows with secrets that do not stay, in the order of their keys. `only` is a condition of a row `m`. */
+  async *all(home: string, only = 'true'): AsyncGenerator<readonly SecretRow[]> {
     const { key, source, target, sealed } = this.table
     const column = `s.${quoted(key.name)}`
     // By a range of keys that is read first, so that the joins are to these rows alone.
@@ -68,8 +71,8 @@ export class SecretColumns {
       if (until === null) return
       yield await this.session.query<SecretRow>(
         `select m.key, m.org_id as "orgId", ${clearOf(this.table)} as clear, t.id is not null as "isThere",
-           array[${sealed.map(({ name }) => `t.${quoted(name)}`).join(', ')}] as sealed
-         from (${mapped(this.table, range)}) m join ${source} c on c.${quoted(key.name)} = m.key::${key.type} left join ${target} t on ${isSame(this.table)}
+           ${emptyOf(this.table)} as empty, array[${sealed.map(({ name }) => `t.${quoted(name)}`).join(', ')}] as sealed
+         from (${mapped(this.table, range, home)}) m join ${source} c on c.${quoted(key.name)} = m.key::${key.type} left join ${target} t on ${isSame(this.table)}
          where ${only}`,
         [last, until],
       )
@@ -131,6 +134,14 @@ const batch = 500
 
 const clearOf = ({ sealed }: CarriedTable): string =>
   `array[${sealed.map(({ from }) => `c.${quoted(from)}::text`).join(', ')}]`
+
+const emptyOf = ({ sealed, from, key }: CarriedTable): string =>
+  `array[${sealed
+    .map(({ from: column }) => {
+      const value = `c.${quoted(column)}`
+      return `case when ${value} is not null then ${placeholderIn(from, column, `c.${quoted(key.name)}`) ?? 'null'} end`
+    })
+    .join(', ')}]::text[]`
 
 interface StoredKey {
   readonly orgId: string

@@ -1,13 +1,28 @@
 import { MigrationError } from '../../core/errors.js'
 import { quoted } from '../../core/statements/column-plan.js'
-import { failed } from '../../database/session-failure.js'
+import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
-import { silence } from '../silence.js'
+import { retriedStatement } from '../../migrations/lock-retries.js'
+import { assertMaySilence, silence } from '../silence.js'
 import type { CarriedTable } from './carried-table.js'
 import type { Carrying } from './carrying.js'
-import { isLeft } from './carrying-home.js'
-import { carryingTransaction } from './carrying-transaction.js'
+import { carryingRetries, carryingTransaction } from './carrying-transaction.js'
+import { placeholderIn } from './placeholder.js'
 import { SecretColumns, type SecretRow } from './secret-columns.js'
+
+/** Of the tables with secrets, which are emptied and written again without a trigger that fires. */
+export async function assertSilence({ session, tables }: Carrying): Promise<void> {
+  const secret = withSecrets(tables)
+  for (const { from } of secret)
+    if (from.triggers.some(({ isNeverSilent }) => isNeverSilent))
+      throw new MigrationError(
+        `${from.name} has a trigger that fires even in sessions that silence triggers: make it an ordinary one with \`alter table … enable trigger\``,
+      )
+  await assertMaySilence(
+    session,
+    secret.map(({ from }) => from.name),
+  )
+}
 
 const withSecrets = (tables: readonly CarriedTable[]) => tables.filter(({ sealed }) => sealed.length > 0)
 
@@ -23,11 +38,9 @@ export interface EmptiedSecrets {
  * there, is emptied too. Before the first is emptied, every sealed value is opened. Going on after an interruption passes over what is empty.
  */
 export async function emptySecrets({ session, home, tables, dataKeys }: Carrying): Promise<EmptiedSecrets[]> {
-  // A row that tenantry has refused has its secrets in clear alone.
-  const isCarried = ({ name }: CarriedTable) => `not ${isLeft(home, name, 'm.key')}`
   for (const table of withSecrets(tables)) {
     const secrets = new SecretColumns(session, table, dataKeys)
-    for await (const rows of secrets.all(isCarried(table)))
+    for await (const rows of secrets.all(home))
       for (const row of rows)
         if ((await secrets.open(row)) === undefined)
           throw new MigrationError(
@@ -38,13 +51,13 @@ export async function emptySecrets({ session, home, tables, dataKeys }: Carrying
   for (const table of withSecrets(tables)) {
     const secrets = new SecretColumns(session, table, dataKeys)
     let emptied = 0
-    for await (const rows of secrets.all(isCarried(table))) {
-      const full = rows.filter((row) => row.clear.some((_, place) => row.clear[place] !== emptyText(table, row, place)))
+    for await (const rows of secrets.all(home)) {
+      const full = rows.filter(({ clear, empty }) => clear.some((_, place) => clear[place] !== empty[place]))
       await write(
         session,
         table,
         full,
-        table.sealed.map((_, place) => full.map((row) => emptyText(table, row, place))),
+        table.sealed.map((_, place) => full.map(({ empty }) => empty[place] ?? null)),
       )
       emptied += full.length
     }
@@ -53,21 +66,12 @@ export async function emptySecrets({ session, home, tables, dataKeys }: Carrying
   return done
 }
 
-/** What stands in the place of a secret: nothing, or where the column takes no null, a word that is unique. */
-function emptyText(table: CarriedTable, { key, clear }: SecretRow, place: number): string | null {
-  if (clear[place] === null) return null
-  const column = table.sealed[place]?.from
-  const isNullable = table.from.columns.find(({ name }) => name === column)?.isNullable === true
-  return isNullable ? null : placeholderOf(key)
-}
-
-const placeholderOf = (key: string): string => `sealed ${key}`
-
-async function countInClear(session: Session, { source, key, sealed }: CarriedTable): Promise<number> {
-  const isClear = sealed.map(
-    ({ from }) =>
-      `(c.${quoted(from)} is not null and c.${quoted(from)}::text <> 'sealed ' || c.${quoted(key.name)}::text)`,
-  )
+async function countInClear(session: Session, { from, source, key, sealed }: CarriedTable): Promise<number> {
+  const isClear = sealed.map(({ from: column }) => {
+    const word = placeholderIn(from, column, `c.${quoted(key.name)}`)
+    const value = `c.${quoted(column)}`
+    return word === undefined ? `${value} is not null` : `${value}::text <> ${word}`
+  })
   const [row] = await session.query<{ rows: number }>(
     `select pg_catalog.count(*)::float8 as rows from ${source} c where ${isClear.join(' or ')}`,
   )
@@ -75,11 +79,11 @@ async function countInClear(session: Session, { source, key, sealed }: CarriedTa
 }
 
 /** Writes the secrets in clear again, as they are sealed now. Nothing is written where one does not open. */
-export async function restoreSecrets({ session, tables, dataKeys }: Carrying): Promise<void> {
+export async function restoreSecrets({ session, home, tables, dataKeys }: Carrying): Promise<void> {
   for (const isWriting of [false, true]) {
     for (const table of withSecrets(tables)) {
       const secrets = new SecretColumns(session, table, dataKeys)
-      for await (const rows of secrets.all('t.id is not null')) {
+      for await (const rows of secrets.all(home, 't.id is not null')) {
         const clear: (readonly (string | null)[])[] = []
         for (const row of rows) {
           const texts = await secrets.open(row)
@@ -111,13 +115,12 @@ async function write(
   if (rows.length === 0) return
   const { source, key, sealed, from } = table
   const set = sealed.map(({ from: column }, place) => {
-    const { type = 'text', isNullable = true } = from.columns.find(({ name }) => name === column) ?? {}
-    const value = isNullable ? `v.c${place}` : `coalesce(v.c${place}, 'sealed ' || v.key)`
-    return `${quoted(column)} = (${value})::${type}`
+    const { type = 'text' } = from.columns.find(({ name }) => name === column) ?? {}
+    return `${quoted(column)} = v.c${place}::${type}`
   })
   const texts = values.map((_, place) => `pg_catalog.unnest($${place + 2}::text[])`)
   await carryingTransaction(session, `the secrets of ${from.name}`, async () => {
-    // Of the trigger that closes the table, and of one that sets `updated_at`.
+    // The trigger that closes the table, and any that sets `updated_at`, stay silent.
     await session.query(silence)
     await session.query(
       `update ${source} t set ${set.join(', ')} from rows from (pg_catalog.unnest($1::text[]), ${texts.join(', ')})
@@ -129,13 +132,8 @@ async function write(
 
 /** Old versions of rows stay in the files of a table until it is written anew, and their values in its statistics until it is analysed. */
 export async function rewriteTables({ session, tables }: Carrying): Promise<void> {
-  // Others wait behind a lock that is waited for.
-  await session.query(`set lock_timeout = '5s'`)
-  try {
-    for (const { source } of withSecrets(tables)) await session.query(`vacuum (full, analyze) ${source}`)
-  } catch (error) {
-    throw failed('writing the tables anew', error)
-  } finally {
-    await session.query('reset lock_timeout')
+  for (const { source, from } of withSecrets(tables)) {
+    const where = `writing ${from.name} anew, which goes on with tenantry adopt platform contract`
+    await retriedStatement(withContext(session, where), carryingRetries, `vacuum (full, analyze) ${source}`)
   }
 }

@@ -5,13 +5,13 @@ import type { CarriedTable } from './carried-table.js'
 
 const definer = 'security definer set search_path = pg_catalog, pg_temp'
 
-/** Behind the triggers of the table itself, which fire in the order of their names. */
+/** Triggers fire in the order of their names, so `zz` fires after those of the table. */
 const noted = 'zz_tenantry_noted'
 const untruncated = 'zz_tenantry_untruncated'
 const closed = 'zz_tenantry_closed'
 
 /** One for each earlier table, also where it is carried into two of ours. */
-const sourcesOf = (tables: readonly CarriedTable[]): CarriedTable[] =>
+export const sourcesOf = (tables: readonly CarriedTable[]): CarriedTable[] =>
   tables.filter((table, place) => tables.findIndex(({ source }) => source === table.source) === place)
 
 /** Notes the keys of the rows that are written, so that they are carried again. */
@@ -57,13 +57,6 @@ export const unwatchStatements = (tables: readonly CarriedTable[]): string[] =>
     `drop trigger if exists ${noted} on ${source}`,
     `drop trigger if exists ${untruncated} on ${source}`,
   ])
-
-/** Waits for running transactions that write, and holds up new ones until this one ends. */
-export const lockStatements = (tables: readonly CarriedTable[]): string[] => [
-  `lock table ${sourcesOf(tables)
-    .map(({ source }) => source)
-    .join(', ')} in share row exclusive mode`,
-]
 
 /** From here on only ours are written. */
 export const closeStatements = (home: string, tables: readonly CarriedTable[]): string[] => [

@@ -7,7 +7,7 @@ import { inHome } from '../home.js'
 import { isCarriedOrganization } from './carried-table.js'
 import { forget, takenSteps } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
-import { carryingTransaction } from './carrying-transaction.js'
+import { asWhole, carryingTransaction } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
 import { openStatements, unwatchStatements } from './watch.js'
 
@@ -19,6 +19,7 @@ export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
       // Nobody writes between the comparison and the opening.
       const targets = [...new Set(tables.map(({ target }) => target))]
       await session.query(`lock table ${targets.join(', ')} in share row exclusive mode`)
+      await session.query(asWhole)
       refuseLoss(await writtenSince(carrying))
     }
     for (const statement of openStatements(tables)) await session.query(statement)
@@ -37,9 +38,9 @@ function refuseLoss(reasons: readonly string[]): void {
   if (reasons.length > 0)
     throw new MigrationError(
       [
-        'The way back would lose what was written in tenantry since the swap:',
+        'The way back would lose what was written in tenantry:',
         ...reasons.map((one) => `- ${one}`),
-        'Nothing was done. What may be lost, such as entries of the audit log, delete as the owner of the tables first',
+        'Nothing was done. To give such rows up, as perhaps entries of the audit log, delete them first as the owner of the tables',
       ].join('\n'),
     )
 }
@@ -59,7 +60,7 @@ async function changedSince(carrying: Carrying): Promise<string[]> {
     )
 }
 
-/** Tables that carrying itself fills. */
+/** Tables that are filled without anybody's doing, for each organization. */
 const filledByCarrying = ['roles', 'role_permissions', 'org_keys', 'audit_seals']
 
 /** Rows of the carried organizations in tables that no earlier one leads to, and roles that were made for them. */

@@ -2,7 +2,8 @@ import type { Argv } from 'yargs'
 import type { PlatformAnalysis } from '../../adoption/carrying/analyse-platform.js'
 import type { CarriedRows } from '../../adoption/carrying/carry.js'
 import type { Comparison } from '../../adoption/carrying/compare.js'
-import type { Proof, UndoPreview } from '../../adoption/carrying/platform-steps.js'
+import type { Proof } from '../../adoption/carrying/proof.js'
+import type { UndoPreview } from '../../adoption/carrying/undo-steps.js'
 import type { Finding } from '../../adoption/findings.js'
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
@@ -135,7 +136,8 @@ const addExpand: AddCommand = (group, run) =>
     (command) =>
       onSchema(command, 'expand', [
         'Gives each earlier table a trigger that notes the keys of the rows that are written, so that they are carried again: the application',
-        'works as before. Refused while rows have no place in tenantry, unless their table is named with --leave.',
+        'works as before. Refused while rows have no place in tenantry, unless their table is named with --leave. Run again, it only adds to',
+        'these tables.',
       ])
         .option('leave', leaveOption)
         .option('dry-run', dryRunOption)
@@ -144,8 +146,17 @@ const addExpand: AddCommand = (group, run) =>
       const { takeExpand } = await import('../../adoption/carrying/platform-steps.js')
       assertDirectory(context, args)
       return asOwner(context, args, async (session) => {
-        const statements = await takeExpand(session, args.schema, args.leave, { isDry: args.dryRun })
+        const { statements, wasTaken } = await takeExpand(session, args.schema, args.leave, { isDry: args.dryRun })
         if (args.dryRun) return dryRun(statements)
+        if (wasTaken)
+          return {
+            lines: [
+              statements.length === 0
+                ? 'expand was taken before.'
+                : `expand was taken before. Rows of ${args.leave.join(', ')} may stay from now on.`,
+            ],
+            document: { applied: [] },
+          }
         return taken('expand', 'Then: tenantry adopt platform backfill')
       })
     }),
@@ -161,7 +172,8 @@ const addBackfill: AddCommand = (group, run) =>
         'backfill',
         [
           'Carries each row into the table of tenantry, in small batches by the order of the keys, gives each organization its built-in roles and',
-          'a key, and seals secrets under it. Then it carries what was written meanwhile. Stop it at any moment: the same command goes on there.',
+          'a key, and seals secrets under it. Then it carries what was written meanwhile. Stop it at any moment: the command without --again',
+          'goes on there.',
         ],
         true,
       )
@@ -185,7 +197,9 @@ const addBackfill: AddCommand = (group, run) =>
       return {
         lines: [
           ...result.tables.flatMap(carriedLines),
-          result.isComplete ? 'Then: tenantry adopt platform prove' : 'It was stopped: the same command goes on.',
+          result.isComplete
+            ? 'Then: tenantry adopt platform prove'
+            : 'It was stopped: tenantry adopt platform backfill, without --again, goes on.',
         ],
         document: result,
       }
@@ -194,7 +208,7 @@ const addBackfill: AddCommand = (group, run) =>
 
 const carriedLines = ({ name, rows, left }: CarriedRows): string[] => [
   `${name}  ${counted(rows, 'row')}`,
-  ...left.map((one) => `  staying: ${counted(one.rows, 'row')} that ${one.reason}`),
+  ...left.map((one) => `  rows that stay, since they ${one.reason}: ${one.rows}`),
 ]
 
 async function dataKeysOfCommand({ cwd, env }: Context): Promise<DataKeys> {
@@ -229,7 +243,7 @@ const addProve: AddCommand = (group, run) =>
       return proofReport(
         proof,
         'Then: tenantry adopt platform swap',
-        'Nothing was changed. Mend the rows in the earlier tables, or name their table with --leave for expand; then run tenantry adopt platform backfill --again',
+        'Nothing was changed. Mend the rows in the earlier tables, or name their table: tenantry adopt platform expand --leave …; then run tenantry adopt platform backfill --again',
       )
     }),
   )
@@ -325,7 +339,7 @@ const addStatus: AddCommand = (group, run) =>
     (command) =>
       onSchema(command, 'status', ['Shows which steps are taken, and how far the rows are carried. Changes nothing.']),
     run(async (args, context) => {
-      const { platformStatus } = await import('../../adoption/carrying/platform-steps.js')
+      const { platformStatus } = await import('../../adoption/carrying/platform-status.js')
       assertDirectory(context, args)
       const status = await asOwner(context, args, (session) => platformStatus(session, args.schema))
       return {
@@ -362,7 +376,7 @@ const addDown: AddCommand = (group, run) =>
         .option('yes', { type: 'boolean', default: false, describe: 'Do not ask', alias: 'y' })
         .example('$0 adopt platform down --yes', 'undo the last step'),
     run(async (args, context) => {
-      const { lastStep, previewUndo, undoLast } = await import('../../adoption/carrying/platform-steps.js')
+      const { lastStep, previewUndo, undoLast } = await import('../../adoption/carrying/undo-steps.js')
       assertDirectory(context, args)
       if (args.dryRun) {
         const keys = await dataKeysOfCommand(context)
@@ -375,7 +389,7 @@ const addDown: AddCommand = (group, run) =>
           if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
           if (!(await context.console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
         }
-        return undoLast(session, args.schema, await dataKeysOfCommand(context))
+        return undoLast(session, args.schema, await dataKeysOfCommand(context), last)
       })
       return {
         lines: [undone === undefined ? 'There was nothing to undo.' : `Undone: ${undone}.`],

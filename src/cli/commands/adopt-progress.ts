@@ -15,7 +15,7 @@ export const addBackfill: AddCommand = (program, run) =>
           usageOf(
             'adopt backfill',
             'Fills `org_id` in the order of the primary keys. The size of a batch is chosen so that it takes about a tenth of a second, and',
-            'each is committed with the key that it ended at: stop it at any moment, and the same command goes on there.',
+            'each is committed with the key that it ended at: stop it at any moment, and the command without --again goes on there.',
             'It waits while somebody waits for a lock on the table, and while a replica is behind. Triggers on updates stay silent; for',
             'those the login needs the right `set on parameter session_replication_role`. Rows that no way reaches are counted; `adopt prove`',
             'refuses them unless your decisions put them aside.',
@@ -42,7 +42,9 @@ export const addBackfill: AddCommand = (program, run) =>
         lines: [
           ...tables.map(filledLine),
           ...(tables.length === 0 ? ['There is nothing to fill: every row belongs to one organization.'] : []),
-          isComplete ? 'Then: tenantry adopt prove' : 'It was stopped: the same command goes on.',
+          isComplete
+            ? 'Then: tenantry adopt prove'
+            : 'It was stopped: tenantry adopt backfill, without --again, goes on.',
         ],
         document: { isComplete, tables },
       }

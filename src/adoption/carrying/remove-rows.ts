@@ -1,0 +1,74 @@
+import { quoted } from '../../core/statements/column-plan.js'
+import { withContext } from '../../database/session-failure.js'
+import type { Session } from '../../database/session.js'
+import { type CarriedTable, isCarriedOrganization, isOneOf, isSame, mapped, rowIds } from './carried-table.js'
+import type { Carrying } from './carrying.js'
+import { asWhole, carryingTransaction } from './carrying-transaction.js'
+
+/** Those of the keys of which the earlier row is gone. */
+export async function goneOf(session: Session, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0) return []
+  const rows = await session.query<{ key: string }>(
+    `select s.${quoted(table.key.name)}::text as key from ${table.source} s where ${isOneOf(table)}`,
+    [keys],
+  )
+  const isThere = new Set(rows.map(({ key }) => key))
+  return keys.filter((key) => !isThere.has(key))
+}
+
+/**
+ * Deletes the rows of ours that were carried from these keys, and returns the keys of those to which other rows refer. One that belongs to
+ * another organization now is found by the proof, since looking for it would read the whole table for each batch. In the transaction of the
+ * caller.
+ */
+export async function removeRows(carrying: Carrying, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0 || table.isCatalog || table.rowId === undefined) return []
+  const { session } = carrying
+  const isRemoved = async (some: readonly string[]) => {
+    await session.query('savepoint removing')
+    try {
+      await remove(carrying, table, some)
+    } catch (error) {
+      if (!refersHere.has((error as { code?: unknown }).code)) throw error
+      await session.query('rollback to savepoint removing')
+      return false
+    } finally {
+      await session.query('release savepoint removing').catch(() => undefined)
+    }
+    return true
+  }
+  if (await isRemoved(keys)) return []
+  const kept: string[] = []
+  for (const key of keys) if (keys.length === 1 || !(await isRemoved([key]))) kept.push(key)
+  return kept
+}
+
+// foreign_key_violation, restrict_violation
+const refersHere = new Set<unknown>(['23503', '23001'])
+
+async function remove({ session, tables }: Carrying, table: CarriedTable, keys: readonly string[]): Promise<void> {
+  // They have no foreign key.
+  if (table.to === 'organizations')
+    for (const name of ['audit_logs', 'audit_seals'])
+      await session.query(`delete from platform.${name} t where t.org_id in (${rowIds(table)})`, [keys])
+  await session.query(
+    `delete from ${table.target} t where t.id in (${rowIds(table)})${table.hasOrganization ? ` and ${isCarriedOrganization(tables)}` : ''}`,
+    [keys],
+  )
+}
+
+/** Deletes the rows of ours, in carried organizations, to which no earlier row leads. */
+export async function removeExtra({ session: direct, home, tables }: Carrying, table: CarriedTable): Promise<void> {
+  const sources = tables.filter(({ to }) => to === table.to)
+  if (!table.hasOrganization || sources[0] !== table) return
+  const session = withContext(direct, `the backfill of ${table.name}`)
+  const known = sources.map(
+    (source) => `not exists (select from (${mapped(source, 'true', home)}) m where ${isSame(source)})`,
+  )
+  await carryingTransaction(direct, `the backfill of ${table.name}`, async () => {
+    await session.query(asWhole)
+    await session.query(
+      `delete from ${table.target} t where ${isCarriedOrganization(tables)} and ${known.join(' and ')}`,
+    )
+  })
+}

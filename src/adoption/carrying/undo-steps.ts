@@ -1,0 +1,90 @@
+import { MigrationError } from '../../core/errors.js'
+import type { DataKeys } from '../../core/sealing.js'
+import type { Session } from '../../database/session.js'
+import { type CarryingStep, forget, isMarked, isThere, takenSteps } from './carrying-home.js'
+import { carryingSnapshot, carryingTransaction } from './carrying-transaction.js'
+import { findEarlierPlatform } from './earlier-platform.js'
+import { moveBack } from './move-schema.js'
+import { assertSilence, restoreSecrets } from './secrets-in-clear.js'
+import { step } from './step.js'
+import { othersInUse, reopen, undoExpand, writtenSince } from './way-back.js'
+
+const ourTables = 'platform.organizations'
+
+/** The step that `undoLast` would undo. */
+export async function lastStep(session: Session, schema: string): Promise<CarryingStep | undefined> {
+  const { home } = await findEarlierPlatform(session, schema)
+  const taken = await takenSteps(session, home)
+  if (taken.includes('expand') && (await isMarked(session, home, 'emptying'))) return 'contract'
+  if (taken.includes('expand') && (await isMarked(session, home, 'closing'))) return 'swap'
+  return taken.at(-1)
+}
+
+export interface UndoPreview {
+  readonly step: CarryingStep | undefined
+  /** Rows for which it would be refused. */
+  readonly obstacles: readonly string[]
+}
+
+/** The step that `undoLast` would undo. Changes nothing. */
+export async function previewUndo(session: Session, schema: string, dataKeys: DataKeys): Promise<UndoPreview> {
+  return step(session, schema, dataKeys, {}, async (carrying) => {
+    const last = await lastStep(session, schema)
+    if (last === 'contract') await assertSilence(carrying)
+    if (!(await isThere(session, ourTables))) return { step: last, obstacles: [] }
+    const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
+    const obstacles = () =>
+      isUsed ? writtenSince(carrying) : last === 'expand' ? othersInUse(carrying) : Promise.resolve([])
+    return { step: last, obstacles: await carryingSnapshot(session, `the way back of ${last}`, obstacles) }
+  })
+}
+
+/**
+ * Undoes the last step, also one that was interrupted, and returns its name. Undefined where none is taken. Refused where it is no longer the
+ * `expected` one.
+ */
+export async function undoLast(
+  session: Session,
+  schema: string,
+  dataKeys: DataKeys,
+  expected?: CarryingStep,
+): Promise<CarryingStep | undefined> {
+  return step(session, schema, dataKeys, {}, async (carrying) => {
+    const { home } = carrying
+    const last = await lastStep(session, schema)
+    if (expected !== undefined && last !== expected)
+      throw new MigrationError(`${expected} is not the last step any more. Nothing was done`)
+    const isOurs = await isThere(session, ourTables)
+    switch (last) {
+      case 'move':
+        await moveBack(session)
+        break
+      case 'expand':
+        await undoExpand(carrying, isOurs)
+        break
+      case 'swap':
+        // Where it was interrupted, nobody has used the rows of ours yet.
+        await reopen(carrying, !isOurs || !(await takenSteps(session, home)).includes('swap'))
+        break
+      case 'contract':
+        if (!isOurs)
+          throw new MigrationError(
+            'the secrets cannot be written in clear again, because the tables of tenantry that have them sealed were dropped',
+          )
+        await assertSilence(carrying)
+        await restoreSecrets(carrying)
+        await carryingTransaction(session, 'the way back of contract', async () => {
+          await forget(session, home, 'contract')
+          await forget(session, home, 'emptying')
+        })
+        break
+      case 'backfill':
+      case 'prove':
+        await forget(session, home, last)
+        break
+      case undefined:
+        break
+    }
+    return last
+  })
+}
