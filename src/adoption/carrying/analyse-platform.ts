@@ -2,6 +2,7 @@ import { MigrationError } from '../../core/errors.js'
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
 import type { CarriedTable } from './carried-table.js'
+import { calmly } from './carrying.js'
 import { wholeReader } from './carrying-transaction.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { unfitRows } from './fitness.js'
@@ -27,11 +28,13 @@ export interface PlatformAnalysis {
 }
 
 /** Finds what an earlier platform has, and whether each row has a place in tenantry. Changes nothing. */
-export async function analysePlatform(
+export const analysePlatform = (
   session: Session,
   schema: string,
   leave: readonly string[] = [],
-): Promise<PlatformAnalysis> {
+): Promise<PlatformAnalysis> => calmly(session, () => analyse(session, schema, leave))
+
+async function analyse(session: Session, schema: string, leave: readonly string[]): Promise<PlatformAnalysis> {
   const earlier = await findEarlierPlatform(session, schema)
   const reader = wholeReader(session)
   const tables: CarriedReport[] = []
@@ -139,6 +142,22 @@ async function stayingRows(
   return findings
 }
 
+async function withoutSubscription(session: Session, tables: readonly CarriedTable[]): Promise<number> {
+  const invoices = tables.find(({ to }) => to === 'invoices')
+  if (invoices === undefined || shapeFindings(invoices).length > 0) return 0
+  const number = invoices.columns.find(({ name }) => name === 'number')?.value
+  if (number === undefined) return 0
+  const subscriptions = tables.find(({ to }) => to === 'subscriptions')?.source
+  const [row] = await wholeReader(session)
+    .query<{ count: number }>(
+      `select pg_catalog.count(distinct s.organization_id)::float8 as count from ${invoices.source} s where ${number} is not null
+       ${subscriptions === undefined ? '' : `and not exists (select from ${subscriptions} b where b.organization_id = s.organization_id)`}`,
+    )
+    // Told as a fault of its table.
+    .catch(() => [])
+  return row?.count ?? 0
+}
+
 /** Columns with secrets of which nothing is carried. */
 const secretName = /password|secret|token|connection_string|private|(?:^|_)key$|key_hash/
 
@@ -152,11 +171,13 @@ async function toKnow(
     needs: 'attention',
     message,
   })
+  const uncounted = await withoutSubscription(session, tables)
   const { functions, settings } = isInTheWay ? await findNamingObjects(session) : { functions: [], settings: [] }
   return [
     ...stayingTables.map(({ name, reason }) => finding(name, 'staying table', `${name} stays in ${schema}: ${reason}`)),
     ...catalog.tables.flatMap(({ name, columns }) => {
-      const staying = tables.find(({ from }) => from.name === name)?.staying ?? columns.map((column) => column.name)
+      const carried = tables.filter((table) => table.from.name === name && shapeFindings(table).length === 0)
+      const staying = carried[0]?.staying ?? columns.map((column) => column.name)
       const secrets = staying.filter((column) => secretName.test(column))
       return secrets.length === 0
         ? []
@@ -168,12 +189,21 @@ async function toKnow(
             ),
           ]
     }),
-    ...functions.map(({ name, isClear, isWhole }) =>
+    ...(uncounted === 0
+      ? []
+      : [
+          finding(
+            'invoices',
+            'numbers',
+            `organizations have numbered invoices and no subscription: ${uncounted}. A subscription counts the invoices, and one that is made later begins at 1`,
+          ),
+        ]),
+    ...functions.map(({ name, isClear, isWhole, owner }) =>
       finding(
         '',
         'function',
         isClear
-          ? `move changes ${name}, which names the schema: its text gets the new name${isWhole ? '' : '. It has the word platform also in a form that move leaves as it is: look whether it means the schema'}`
+          ? `move changes ${name}, which names the schema: its text gets the new name${isWhole ? '' : '. It has the word platform also in a form that move leaves as it is: look whether it means the schema'}${owner === null ? '' : `. It belongs to ${owner}: connect as a member of that role`}`
           : `${name} has the word platform in a form that move leaves as it is: look whether it means the schema`,
       ),
     ),

@@ -9,6 +9,12 @@ import { isLeft } from './carrying-home.js'
 import type { Condition, KnownTable } from './known-table.js'
 import { knownTables } from './known-tables.js'
 
+interface CarriedColumn {
+  readonly name: string
+  readonly value: string
+  readonly isText: boolean
+}
+
 /** A table of an earlier platform with the SQL that carries its rows into one of ours. */
 export interface CarriedTable {
   /** Names it where its progress is kept. */
@@ -24,7 +30,7 @@ export interface CarriedTable {
   /** Whether a column of the target is the organization. */
   readonly hasOrganization: boolean
   /** The columns of the target, and the texts that give each its value. The sealed ones are not among them. */
-  readonly columns: readonly { readonly name: string; readonly value: string }[]
+  readonly columns: readonly CarriedColumn[]
   /** The columns of the target to which nothing is carried, with the text of what they hold in a new row. */
   readonly unfilled: readonly { readonly name: string; readonly value: string }[]
   readonly sealed: readonly { readonly name: string; readonly from: string }[]
@@ -105,7 +111,11 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
     key: { name: key, type: typeOf(key) ?? 'uuid' },
     isCatalog: factsOf(known.to)?.kind === 'catalog',
     hasOrganization: columns.some(({ name }) => name === 'org_id'),
-    columns: filled.map(({ column, value }) => ({ name: column.name, value: valueOf(column, value) })),
+    columns: filled.map(({ column, value }) => ({
+      name: column.name,
+      value: valueOf(column, value),
+      isText: /^(?:text|varchar|char)/.test(column.getSQLType()),
+    })),
     sealed,
     unfilled: [
       ...values
@@ -210,18 +220,30 @@ export const rowIds = ({ rowId, key }: CarriedTable): string =>
 /** Why a row stays of which a joined row is missing. */
 export const unjoined = 'belong to a row that is not there'
 
+/** Why a row stays of which the id belongs to another row of ours. */
+export const takenId = 'have the id of a row that tenantry has already'
+
+export const repeatsAnother = 'repeat the values of another row in tenantry'
+
 /** Why a row stays that a foreign key of ours refuses. */
-export const refersToNone = (constraint: string): string => `refer to a row that is not carried (${constraint})`
+export const refersToNone = (constraint: string): string => `${notCarried} (${constraint})`
+
+const notCarried = 'refer to a row that is not carried'
+
+/** The beginnings of the reasons that end with another row. */
+export const waitingReasons: readonly string[] = [unjoined, takenId, repeatsAnother, notCarried]
 
 /** That row `s` is one of the keys in `$1`. */
 export const isOneOf = ({ key }: CarriedTable): string => `s.${quoted(key.name)} = any ($1::text[]::${key.type}[])`
 
 /** That row `t` of ours is the one of `m`. */
-export const isSame = ({ identity }: CarriedTable): string =>
-  identity.map((column) => `t.${quoted(column)} = m.${quoted(column)}`).join(' and ')
+export const isSame = ({ identity, columns }: CarriedTable): string =>
+  identity
+    .map((name) => {
+      const by = asIs(columns.find((column) => column.name === name))
+      return `t.${quoted(name)}${by} = m.${quoted(name)}${by}`
+    })
+    .join(' and ')
 
-/** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
-export const isCarriedOrganization = (tables: readonly CarriedTable[]): string => {
-  const organizations = tables.find(({ to }) => to === 'organizations')
-  return organizations === undefined ? 'false' : `t.org_id in (select o.id from ${organizations.source} o)`
-}
+/** The collation of an earlier column may take different texts for equal. */
+export const asIs = (column: CarriedColumn | undefined): string => (column?.isText === true ? ' collate "C"' : '')

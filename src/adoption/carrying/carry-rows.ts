@@ -3,7 +3,17 @@ import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { fillCatalog } from './addon-catalog.js'
-import { type CarriedTable, isOneOf, mapped, refersToNone, unjoined } from './carried-table.js'
+import {
+  type CarriedTable,
+  isOneOf,
+  mapped,
+  refersToNone,
+  rowIds,
+  takenId,
+  unjoined,
+  repeatsAnother,
+} from './carried-table.js'
+import { roots, rootsOf } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
 import { completeOrganizations } from './complete-organizations.js'
 import { SecretColumns } from './secret-columns.js'
@@ -24,20 +34,27 @@ export async function carryKeys(
   if (keys.length === 0) return { carried: [], refused: [] }
   const left = inHome(home, 'left_rows')
   await session.query(`delete from ${left} where table_name = $1 and key = any ($2::text[])`, [table.name, keys])
+  const refused = new Map<string, string>()
+  const refuse = (some: readonly string[], reason: string) => some.map((key) => refused.set(key, reason))
+  refuse(await takenOf(session, home, table, keys), takenId)
   const secrets = new SecretColumns(session, table, dataKeys)
   const carry = async (some: readonly string[]) => {
     if (table.to === 'project_addons') await fillCatalog(session, table, some)
-    return upsert(session, table, some, await secrets.sealedOf(some))
+    refuse(await homelessOf(session, table, some), refersToNone('organization'))
+    const housed = some.filter((key) => !refused.has(key))
+    return upsert(session, table, housed, await secrets.sealedOf(housed))
   }
+  const open = keys.filter((key) => !refused.has(key))
   await session.query('savepoint carrying')
   let carried: readonly string[]
-  let refused: ReadonlyMap<string, string> = new Map()
   try {
-    carried = await carry(keys)
+    carried = await carry(open)
   } catch (error) {
     if (reasonOf(error) === undefined) throw error
     await session.query('rollback to savepoint carrying')
-    ;({ carried, refused } = await oneByOne(session, keys, carry))
+    const { carried: some, refused: others } = await oneByOne(session, open, carry)
+    carried = some
+    for (const [key, reason] of others) refused.set(key, reason)
   }
   await session.query('release savepoint carrying')
   for (const [key, reason] of refused)
@@ -49,8 +66,39 @@ export async function carryKeys(
     table,
     keys.filter((key) => !isSettled.has(key)),
   )
+  if (roots.includes(table.to))
+    await session.query(
+      `insert into ${inHome(home, 'roots')} select $2, r.id from (${rowIds(table)}) r(id) on conflict do nothing`,
+      [carried, table.to],
+    )
   if (table.to === 'organizations') await completeOrganizations(session, dataKeys, carried)
   return { carried, refused: [...refused.keys()] }
+}
+
+/** Of the keys, those under the id of which tenantry has a row of its own. */
+async function takenOf(
+  session: Session,
+  home: string,
+  table: CarriedTable,
+  keys: readonly string[],
+): Promise<string[]> {
+  if (!roots.includes(table.to) || table.rowId === undefined) return []
+  const rows = await session.query<{ key: string }>(
+    `select s.${quoted(table.key.name)}::text as key from ${table.source} s where ${isOneOf(table)}
+     and exists (select from ${table.target} t where t.id = ${table.rowId}) and ${table.rowId} not in (${rootsOf(home, table.to)})`,
+    [keys],
+  )
+  return rows.map(({ key }) => key)
+}
+
+/** Of the keys, those of an organization that tenantry has not. Only audit entries have no foreign key that says so. */
+async function homelessOf(session: Session, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
+  if (table.to !== 'audit_logs') return []
+  const rows = await session.query<{ key: string }>(
+    `select m.key from (${mapped(table, isOneOf(table))}) m where not exists (select from platform.organizations o where o.id = m.org_id)`,
+    [keys],
+  )
+  return rows.map(({ key }) => key)
 }
 
 /** Records those of the rows that still exist, each with the first condition that it does not meet. */
@@ -105,7 +153,7 @@ async function oneByOne(
 function reasonOf(error: unknown): string | undefined {
   const { code, constraint = '', column } = error as { code?: unknown; constraint?: string; column?: string }
   if (error instanceof TenantryError || typeof code !== 'string') return undefined
-  if (code === '23505') return `repeat the values of another row in tenantry (${constraint})`
+  if (code === '23505') return `${repeatsAnother} (${constraint})`
   if (code === '23503') return refersToNone(constraint)
   if (code === '23502') return `have no ${column}`
   if (code.startsWith('23')) return `are refused by ${constraint}`

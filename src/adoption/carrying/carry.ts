@@ -2,7 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
-import type { CarriedTable } from './carried-table.js'
+import { type CarriedTable, waitingReasons } from './carried-table.js'
 import { carryKeys } from './carry-rows.js'
 import { forget, isMarked } from './carrying-home.js'
 import type { Carrying, ProgressOf } from './carrying.js'
@@ -114,6 +114,27 @@ export async function drain(carrying: Carrying, signal?: AbortSignal): Promise<b
     if (isLast) return true
   }
   return false
+}
+
+/** Carries the rows that stay because of another one, which may have a place by now. */
+export async function carryWaiting(carrying: Carrying): Promise<void> {
+  const { session, home, tables } = carrying
+  const where = 'the rows that stay'
+  for (const table of tables) {
+    const rows = await withContext(session, where).query<{ key: string }>(
+      `select l.key from ${inHome(home, 'left_rows')} l where l.table_name = $1
+       and exists (select from pg_catalog.unnest($2::text[]) r where pg_catalog.starts_with(l.reason, r)) order by l.key`,
+      [table.name, waitingReasons],
+    )
+    for (let at = 0; at < rows.length; at += 500)
+      await carryingTransaction(session, where, () =>
+        carryKeys(
+          carrying,
+          table,
+          rows.slice(at, at + 500).map(({ key }) => key),
+        ),
+      )
+  }
 }
 
 /**

@@ -9,7 +9,10 @@ export const schemaBefore = 'platform_before'
 /** The schema of what carrying needs until the earlier tables are gone. */
 export const carryingHome = (schema: string): string => fitted(`tenantry_carry_${schema}`)
 
-/** The tables of the home. `changes` has the keys of rows that were written since `expand`, and are to be carried again. */
+/**
+ * The tables of the home. `changes` has the keys of rows that were written since `expand`, and are to be carried again; `roots` the
+ * organizations, people and flags that were carried.
+ */
 const homeTables = (home: string): string[] => [
   `create table ${inHome(home, 'steps')} (name text primary key, taken_at timestamptz not null default pg_catalog.now())`,
   `create table ${inHome(home, 'functions')} (place bigint primary key, procedure oid not null, before text not null, made text not null)`,
@@ -17,6 +20,7 @@ const homeTables = (home: string): string[] => [
   `create table ${inHome(home, 'left_rows')} (table_name text not null, key text not null, reason text not null, primary key (table_name, key))`,
   `create table ${inHome(home, 'progress')} (table_name text primary key, last_key text, rows bigint not null default 0, is_done boolean not null default false)`,
   `create table ${inHome(home, 'leaves')} (table_name text primary key)`,
+  `create table ${inHome(home, 'roots')} (table_name text not null, id uuid not null, primary key (table_name, id))`,
 ]
 
 export const homeStatements = (home: string): string[] => [`create schema ${quoted(home)}`, ...homeTables(home)]
@@ -66,3 +70,13 @@ export const forget = (session: Session, home: string, name: CarryingStep | Mark
 /** Whether the row of a key is known to stay in the earlier table. `key` is SQL. */
 export const isLeft = (home: string, table: string, key: string): string =>
   `exists (select from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(table)} and l.key = ${key})`
+
+/** What belongs to no organization, and may be in tenantry already under the same id. */
+export const roots: readonly string[] = ['users', 'organizations', 'feature_flags']
+
+/** The ids of the carried rows of one of these tables. */
+export const rootsOf = (home: string, table: string): string =>
+  `select c.id from ${inHome(home, 'roots')} c where c.table_name = ${literal(table)}`
+
+/** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
+export const isOfCarried = (home: string): string => `t.org_id in (${rootsOf(home, 'organizations')})`

@@ -30,7 +30,7 @@ export async function lockTogether(session: Session, sources: readonly string[])
     if ((error as { code?: unknown }).code !== '57014') throw error
     throw new LockNotFree('the earlier tables: a lock was not free in time')
   }
-  await session.query('set local statement_timeout to default')
+  await session.query('set local statement_timeout = 0')
 }
 
 /**

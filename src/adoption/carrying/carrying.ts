@@ -14,6 +14,28 @@ export interface Carrying {
 
 export type ProgressOf = (progress: { readonly table: string; readonly done: number; readonly total: number }) => void
 
+/**
+ * Sessions in which no operator of somebody else is called, and no limit of the login ends a statement. Put back afterwards, since the caller may
+ * go on with the session.
+ */
+export async function calmly<T>(direct: Session, work: () => Promise<T>): Promise<T> {
+  const session = withContext(direct, 'the settings of the session')
+  const [before] = await session.query<{ path: string; limit: string }>(
+    `select pg_catalog.current_setting('search_path') as path, pg_catalog.current_setting('statement_timeout') as limit,
+       pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('statement_timeout', '0', false)`,
+  )
+  try {
+    return await work()
+  } finally {
+    await session
+      .query(
+        `select pg_catalog.set_config('search_path', $1, false), pg_catalog.set_config('statement_timeout', $2, false)`,
+        [before?.path, before?.limit],
+      )
+      .catch(() => undefined)
+  }
+}
+
 const lock = `pg_catalog.hashtextextended('tenantry carrying ' || $1::text, 0)`
 
 /** Runs a step while no other one of the same home runs: two at once would carry older states of rows over newer ones. */
@@ -24,7 +46,7 @@ export async function alone<T>(direct: Session, home: string, work: () => Promis
   ])
   if (row?.locked !== true) throw new MigrationError('another step is running on these tables. Nothing was done')
   try {
-    return await work()
+    return await calmly(direct, work)
   } finally {
     await session.query(`select pg_catalog.pg_advisory_unlock(${lock})`, [home]).catch(() => undefined)
   }

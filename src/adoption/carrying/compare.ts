@@ -2,7 +2,8 @@ import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { literal } from '../sql.js'
-import { type CarriedTable, isCarriedOrganization, isSame, mapped } from './carried-table.js'
+import { asIs, type CarriedTable, isSame, mapped, meets } from './carried-table.js'
+import { isLeft, isOfCarried } from './carrying-home.js'
 import type { Carrying, ProgressOf } from './carrying.js'
 import { SecretColumns } from './secret-columns.js'
 
@@ -66,7 +67,7 @@ async function compareRows(
 ): Promise<Omit<Comparison, 'secrets'>> {
   const { target, columns, identity } = table
   const compared = columns.filter(({ name }) => name !== 'id' || identity.includes('id'))
-  const list = (alias: string) => compared.map(({ name }) => `${alias}.${quoted(name)}`).join(', ')
+  const list = (alias: string) => compared.map((column) => `${alias}.${quoted(column.name)}${asIs(column)}`).join(', ')
   const present = `t.${quoted(identity[0] ?? 'id')} is not null`
   const [row] = await session.query<{ rows: number; missing: number; differing: number }>(
     `select pg_catalog.count(*)::float8 as rows, pg_catalog.count(*) filter (where not (${present}))::float8 as missing,
@@ -77,10 +78,22 @@ async function compareRows(
   return {
     name: table.name,
     rows: row?.rows ?? 0,
-    missing: row?.missing ?? 0,
+    missing: (row?.missing ?? 0) + (await joinedAway(session, home, table)),
     differing: row?.differing ?? 0,
     extra: await extraRows(session, home, tables, table),
   }
+}
+
+/** Rows of which a joined row is gone since they were carried: nothing is noted of them. */
+async function joinedAway(session: Session, home: string, table: CarriedTable): Promise<number> {
+  if (table.joins === '') return 0
+  const key = `s.${quoted(table.key.name)}`
+  const [row] = await session.query<{ rows: number }>(
+    `select pg_catalog.count(*)::float8 as rows from (select s.* from ${table.source} s
+       where not ${isLeft(home, table.name, `${key}::text`)} and ${isSettled(home, table, `${key}::text`, 's.user_id::text')} offset 0) s
+     where ${meets(table)} and not exists (select from (select j.key from (${mapped(table, 'true', home)}) j) m where m.key = ${key}::text)`,
+  )
+  return row?.rows ?? 0
 }
 
 /** Counted once for a table of ours that several earlier ones lead to. */
@@ -98,7 +111,7 @@ async function extraRows(
   )
   const [row] = await session.query<{ extra: number }>(
     `select pg_catalog.count(*)::float8 as extra from ${table.target} t
-     where ${isCarriedOrganization(tables)} and ${known.join(' and ')}`,
+     where ${isOfCarried(home)} and ${known.join(' and ')}`,
   )
   return row?.extra ?? 0
 }
@@ -112,7 +125,8 @@ async function differingSecrets({ session, home, dataKeys }: Carrying, table: Ca
       // A missing row is counted as such.
       if (!row.isThere) continue
       const texts = await secrets.open(row)
-      if (texts === undefined || row.clear.some((clear, place) => clear !== texts[place])) differing += 1
+      if (texts === undefined || texts === 'shredded' || row.clear.some((clear, place) => clear !== texts[place]))
+        differing += 1
     }
   return differing
 }

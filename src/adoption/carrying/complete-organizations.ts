@@ -69,21 +69,42 @@ async function addRoles(
   )
 }
 
-/** Refuses a master key that has the id of one that this database was used with, and another secret: its data keys would be lost. */
-export async function assertRightMasterKey(session: Session, dataKeys: DataKeys): Promise<void> {
-  const { activeId } = dataKeys.provider
-  const known = await session.query<{ orgId: string; keyId: string; wrapped: Uint8Array }>(
-    `select k.org_id as "orgId", k.id as "keyId", k.wrapped from platform.org_keys k where k.kek_id = $1 and k.wrapped is not null limit 20`,
-    [activeId],
+/**
+ * Refuses master keys under which the secrets of this database could not be opened: one that has the id of a key that it was used with, and
+ * another secret, or a ring without such a key.
+ */
+export async function assertRightMasterKey(session: Session, { provider, unwrap }: DataKeys): Promise<void> {
+  const known = await session.query<{ masterKeyId: string; orgId: string; keyId: string; wrapped: Uint8Array }>(
+    `select m.kek_id as "masterKeyId", k.org_id as "orgId", k.id as "keyId", k.wrapped
+     from (select distinct d.kek_id from platform.org_keys d where d.wrapped is not null) m
+     cross join lateral (select o.* from platform.org_keys o where o.kek_id = m.kek_id and o.wrapped is not null limit 20) k`,
   )
-  for (const { orgId, keyId, wrapped } of known) {
+  for (const masterKeyId of new Set(known.map((row) => row.masterKeyId))) {
+    if (!provider.ids.includes(masterKeyId))
+      throw new InvalidInputError(
+        'TENANTRY_KEYS',
+        `has no key ${masterKeyId}, with which this database was used: add it behind the others`,
+      )
+    const keys = known.filter((row) => row.masterKeyId === masterKeyId)
+    if (!(await opensOne(keys, unwrap)))
+      throw new InvalidInputError(
+        'TENANTRY_KEYS',
+        `the key ${masterKeyId} is not the one that this database was used with`,
+      )
+  }
+}
+
+async function opensOne(
+  keys: readonly { masterKeyId: string; orgId: string; keyId: string; wrapped: Uint8Array }[],
+  unwrap: DataKeys['unwrap'],
+): Promise<boolean> {
+  for (const { masterKeyId, wrapped, orgId, keyId } of keys) {
     try {
-      await dataKeys.unwrap({ masterKeyId: activeId, wrapped }, { orgId, keyId })
-      return
+      await unwrap({ masterKeyId, wrapped }, { orgId, keyId })
+      return true
     } catch (error) {
       if (!(error instanceof DecryptError)) throw error
     }
   }
-  if (known.length > 0)
-    throw new InvalidInputError('TENANTRY_KEYS', `the key ${activeId} is not the one that this database was used with`)
+  return false
 }

@@ -26,6 +26,9 @@ const isSettled = `s.status::text in ('paid', 'void')`
 
 const isKnownCredit = `s.status::text in ('active', 'consumed', 'expired', 'void', 'voided', 'canceled', 'cancelled')`
 
+/** What is left of a credit: nothing of one that is consumed. */
+const remaining = `case when s.status::text = 'consumed' then 0 else s.remaining end`
+
 /** Plans, and what organizations owe and pay. */
 export const billingBefore: readonly KnownTable[] = [
   {
@@ -105,6 +108,13 @@ export const billingBefore: readonly KnownTable[] = [
     values: {
       org_id: 's.organization_id',
       currency,
+      remaining,
+      // Where nobody recorded when it expired, it has expired by now.
+      expires_at: [
+        `coalesce({instant s.expires_at}, case when s.status::text = 'expired' then coalesce(s.updated_at, s.created_at, 'epoch') end)`,
+        '{instant s.expires_at}',
+        `case when s.status::text = 'expired' then coalesce(s.updated_at, s.created_at, 'epoch') end`,
+      ],
       reason: ['s.reason', 's.description'],
       voided_at: [
         's.voided_at',
@@ -129,13 +139,13 @@ export const billingBefore: readonly KnownTable[] = [
     // What was spent of it, in one entry: for what is not recorded in the earlier platform.
     from: 'credits',
     to: creditEntries,
-    conditions: [{ holds: isKnownCredit }, { holds: 's.remaining < s.amount' }],
+    conditions: [{ holds: isKnownCredit }, { holds: `${remaining} < s.amount` }],
     values: {
       org_id: 's.organization_id',
       id: `md5('spent of ' || s.id)::uuid`,
       credit_id: 's.id',
       kind: `'spend'`,
-      amount: 's.amount - s.remaining',
+      amount: `s.amount - ${remaining}`,
       reference: [],
       created_by: [],
     },

@@ -9,8 +9,11 @@ import { inProject, type KnownTable } from './known-table.js'
 
 const words = (list: readonly string[]) => list.map((word) => `'${word}'`).join(', ')
 
+/** Whatever the collation of the column makes of a letter. */
+const lower = (text: string) => `lower(${text} collate pg_catalog."default")`
+
 /** As `create` of the repositories stores an address. */
-const address = (column: string) => `lower(btrim(normalize(${column}::text, nfkc)))`
+const address = (column: string) => lower(`btrim(normalize(${column}::text, nfkc))`)
 
 const addresses = `jsonb_strip_nulls(jsonb_build_object('postgres_meta_url', s.postgres_meta_url, 'supabase_url', s.supabase_url))`
 
@@ -19,7 +22,7 @@ export const peopleBefore: readonly KnownTable[] = [
   {
     from: 'users',
     to: users,
-    values: { email: address('s.email'), username: 'lower(s.username::text)', kind: `'person'` },
+    values: { email: address('s.email'), username: lower('s.username::text'), kind: `'person'` },
   },
   {
     from: 'organizations',

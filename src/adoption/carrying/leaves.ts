@@ -32,7 +32,10 @@ export function whichMayStay(
 /** The tables to which a table of ours refers, and by which foreign key. */
 function parentsOf(name: string): { readonly to: string; readonly constraint: string }[] {
   const table = platformTables.find((one) => getTableConfig(one).name === name)
-  return (table === undefined ? [] : getTableConfig(table).foreignKeys)
-    .map((key) => ({ to: getTableConfig(key.reference().foreignTable).name, constraint: key.getName() }))
-    .filter(({ to }) => to !== name)
+  const keys = (table === undefined ? [] : getTableConfig(table).foreignKeys).map((key) => ({
+    to: getTableConfig(key.reference().foreignTable).name,
+    constraint: key.getName(),
+  }))
+  // Audit entries have no foreign key.
+  return [...keys, { to: 'organizations', constraint: 'organization' }].filter(({ to }) => to !== name)
 }

@@ -18,7 +18,8 @@ const inPath = literal(`(^|[=,\\s"])${ours}($|[,\\s"])`)
  * but for the search paths of roles and databases.
  */
 const findFunctions = `
-select pg_catalog.pg_get_functiondef(p.oid) as definition, p.oid::pg_catalog.regprocedure::text as name, p.oid::text as id from pg_catalog.pg_proc p
+select pg_catalog.pg_get_functiondef(p.oid) as definition, p.oid::pg_catalog.regprocedure::text as name, p.oid::text as id,
+  case when not pg_catalog.pg_has_role(p.proowner, 'usage') then pg_catalog.pg_get_userbyid(p.proowner)::text end as owner from pg_catalog.pg_proc p
 where p.prokind in ('f', 'p') and ((p.prosqlbody is null and p.prosrc operator(pg_catalog.~*) ${inText})
     or exists (select from pg_catalog.unnest(p.proconfig) c where pg_catalog.starts_with(c, 'search_path=') and c operator(pg_catalog.~) ${inPath}))
   and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')
@@ -34,7 +35,7 @@ where (s.setdatabase = 0 or d.datname = pg_catalog.current_database())
 export async function findNamingObjects(
   session: Pick<Session, 'query'>,
 ): Promise<{ functions: readonly NamingFunction[]; settings: readonly string[] }> {
-  const functions = await session.query<Pick<NamingFunction, 'id' | 'name' | 'definition'>>(findFunctions)
+  const functions = await session.query<Pick<NamingFunction, 'id' | 'name' | 'definition' | 'owner'>>(findFunctions)
   const settings = await session.query<{ name: string }>(findSettings)
   const names = await session.query<{ name: string }>(findNames)
   const known = new Set(names.map(({ name }) => name))
@@ -52,6 +53,8 @@ export interface NamingFunction {
   readonly id: string
   readonly name: string
   readonly definition: string
+  /** Whose it is, where this login may not replace it. */
+  readonly owner: string | null
   /** With the new name of the schema. */
   readonly moved: string
   /** Whether its text names the schema in a form that is understood. */
@@ -66,8 +69,11 @@ select c.relname as name from pg_catalog.pg_class c join pg_catalog.pg_namespace
 union select p.proname from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname = '${ours}'
 union select t.typname from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname = '${ours}'`
 
-const named = /(?<![\w".])(?:"platform"|platform)(\s*\.\s*)("[^"]+"|\w+)/gi
+// Only the form without quotes may be written in other letters.
+const named = /(?<![\w".])(?:"platform"|[pP][lL][aA][tT][fF][oO][rR][mM])(\s*\.\s*)("[^"]+"|\w+)/g
 const searchPath = /^( SET search_path TO )(.*)$/m
+
+const inPathAs = new Set([ours, `"${ours}"`, `'${ours}'`])
 
 const renamed = (definition: string, known: ReadonlySet<string>): string =>
   definition
@@ -79,7 +85,8 @@ const renamed = (definition: string, known: ReadonlySet<string>): string =>
     )
     .replace(
       searchPath,
-      (_, head: string, path: string) => head + path.replaceAll(/(?<![\w])platform(?![\w])/g, schemaBefore),
+      (_, head: string, path: string) =>
+        head + path.replaceAll(/"[^"]*"|'[^']*'|\w+/g, (name) => (inPathAs.has(name) ? schemaBefore : name)),
     )
 
 /** Every name of a definition is printed with its schema, and no text of a function is checked while it is made again. */
@@ -92,6 +99,11 @@ async function moveStatements(session: Pick<Session, 'query'>): Promise<string[]
   const home = carryingHome(schemaBefore)
   const { functions } = await findNamingObjects(session)
   const changed = functions.filter(({ isClear }) => isClear)
+  const strange = changed.filter(({ owner }) => owner !== null)
+  if (strange.length > 0)
+    throw new MigrationError(
+      `functions that name the schema have to be made again, and belong to somebody else: ${strange.map(({ name, owner }) => `${name} of ${owner}`).join(', ')}. Connect as a member of these roles, or let them drop the functions`,
+    )
   return [
     ...homeStatements(home),
     closeHome(home),

@@ -23,6 +23,12 @@ export async function unemptyable(session: Pick<Session, 'query'>, table: Carrie
       'has a trigger that fires even in sessions that silence triggers: make it an ordinary one with `alter table … enable trigger`',
     )
   for (const { from: column } of sealed) {
+    if (from.columns.some(({ name, isGenerated }) => name === column && isGenerated)) {
+      found.push(
+        `has secrets in ${column}, which is generated, so that it cannot be emptied: \`alter column … drop expression\``,
+      )
+      continue
+    }
     const word = placeholderIn(from, column, `s.${quoted(key.name)}`)
     if (word === undefined) continue
     const type = from.columns.find(({ name }) => name === column)?.type ?? ''

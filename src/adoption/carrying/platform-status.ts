@@ -1,6 +1,7 @@
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { type CarriedRows, readCarried } from './carry.js'
+import { calmly } from './carrying.js'
 import { type CarryingStep, carryingSteps, isMarked, takenSteps } from './carrying-home.js'
 import { findEarlierPlatform } from './earlier-platform.js'
 
@@ -12,7 +13,10 @@ export interface PlatformStatus {
   readonly tables: readonly CarriedRows[]
 }
 
-export async function platformStatus(session: Session, schema: string): Promise<PlatformStatus> {
+export const platformStatus = (session: Session, schema: string): Promise<PlatformStatus> =>
+  calmly(session, () => statusOf(session, schema))
+
+async function statusOf(session: Session, schema: string): Promise<PlatformStatus> {
   const { home, tables, schema: found } = await findEarlierPlatform(session, schema)
   const taken = await takenSteps(session, home)
   const isExpanded = taken.includes('expand')

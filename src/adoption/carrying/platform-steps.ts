@@ -6,16 +6,24 @@ import type { Finding } from '../findings.js'
 import { closeHome, inHome } from '../home.js'
 import { literal } from '../sql.js'
 import { analysePlatform } from './analyse-platform.js'
-import { type CarriedRows, carryRows, type CarryOptions, drain, drainBatch, readCarried } from './carry.js'
+import {
+  type CarriedRows,
+  carryRows,
+  type CarryOptions,
+  carryWaiting,
+  drain,
+  drainBatch,
+  readCarried,
+} from './carry.js'
 import { isSame, mapped } from './carried-table.js'
-import type { Carrying, ProgressOf } from './carrying.js'
+import { alone, calmly, type Carrying, type ProgressOf } from './carrying.js'
 import { forget, homeStatements, isThere, record, takenSteps } from './carrying-home.js'
-import { carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
+import { carryingRetries, carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
 import { assertRightMasterKey } from './complete-organizations.js'
-import { findEarlierPlatform } from './earlier-platform.js'
+import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { moveSchema } from './move-schema.js'
 import { type Proof, proved } from './proof.js'
-import { assertSilence, type EmptiedSecrets, emptySecrets, rewriteTables } from './secrets-in-clear.js'
+import { assertSilence, type EmptiedSecrets, emptySecrets, keptInClear, rewriteTables } from './secrets-in-clear.js'
 import { step, withShape } from './step.js'
 import { closeStatements, sourcesOf, watchStatements } from './watch.js'
 import { reopen } from './way-back.js'
@@ -27,10 +35,16 @@ interface Dry {
 
 /** Gives the earlier tables another schema, so that those of tenantry get theirs. */
 export async function takeMove(session: Session, schema: string, { isDry = false }: Dry = {}): Promise<string[]> {
-  const earlier = await findEarlierPlatform(session, schema)
+  const earlier = await calmly(session, () => findEarlierPlatform(session, schema))
   if (!earlier.isInTheWay)
     throw new MigrationError(`${earlier.schema} does not have the name platform, so it need not move`)
   return moveSchema(session, isDry)
+}
+
+export interface Expanded {
+  readonly statements: readonly string[]
+  /** Whether it was taken before. */
+  readonly wasTaken: boolean
 }
 
 /**
@@ -42,8 +56,17 @@ export async function takeExpand(
   schema: string,
   leave: readonly string[],
   { isDry = false }: Dry = {},
-): Promise<{ readonly statements: readonly string[]; readonly wasTaken: boolean }> {
-  const { home, isInTheWay, hasOurs, tables } = await findEarlierPlatform(session, schema)
+): Promise<Expanded> {
+  const earlier = await calmly(session, () => findEarlierPlatform(session, schema))
+  return alone(session, earlier.home, () => expandAlone(session, earlier, leave, isDry))
+}
+
+async function expandAlone(
+  session: Session,
+  { schema, home, isInTheWay, hasOurs, tables }: EarlierPlatform,
+  leave: readonly string[],
+  isDry: boolean,
+): Promise<Expanded> {
   if (isInTheWay)
     throw new MigrationError(
       'the schema platform has the name that the tables of tenantry need: run tenantry adopt platform move first',
@@ -150,6 +173,7 @@ export async function takeProve(
     await assertRightMasterKey(session, dataKeys)
     await forget(session, carrying.home, 'prove')
     await drain(carrying)
+    await carryWaiting(carrying)
     const proof = await proved(carrying, onProgress)
     if (proof.isProved) await record(session, carrying.home, 'prove')
     return proof
@@ -170,16 +194,8 @@ export async function takeSwap(
     const { home, tables } = carrying
     if ((await takenSteps(session, home)).includes('swap')) return { isProved: true, tables: [], unplaced: [] }
     await assertRightMasterKey(session, dataKeys)
-    await drain(carrying)
-    await carryingTransaction(session, 'swap', async () => {
-      await lockTogether(
-        session,
-        sourcesOf(tables).map(({ source }) => source),
-      )
-      await drainAll(carrying)
-      for (const statement of closeStatements(home, tables)) await session.query(statement)
-      await record(session, home, 'closing')
-    })
+    await close(carrying)
+    await carryWaiting(carrying)
     const proof = await proved(carrying, onProgress).catch(async (error: unknown) => {
       await reopenAfter(carrying, error)
       throw error
@@ -195,6 +211,36 @@ export async function takeSwap(
     })
     return proof
   })
+}
+
+/** Few enough that writers wait no longer for them than for a lock. */
+const mostUnderLock = 200
+
+/** Carries what was written meanwhile, and closes the earlier tables in a moment when that is little. */
+async function close(carrying: Carrying): Promise<void> {
+  const { session, home, tables } = carrying
+  for (let attempt = 1; ; attempt += 1) {
+    await drain(carrying)
+    const isClosed = await carryingTransaction(session, 'swap', async () => {
+      await lockTogether(
+        session,
+        sourcesOf(tables).map(({ source }) => source),
+      )
+      const [row] = await session.query<{ notes: number }>(
+        `select pg_catalog.count(*)::float8 as notes from ${inHome(home, 'changes')}`,
+      )
+      if ((row?.notes ?? 0) > mostUnderLock) return false
+      await drainAll(carrying)
+      for (const statement of closeStatements(home, tables)) await session.query(statement)
+      await record(session, home, 'closing')
+      return true
+    })
+    if (isClosed) return
+    if (attempt === carryingRetries.attempts)
+      throw new MigrationError(
+        'more was written each time than can be carried in a moment, so that nothing was closed: run swap again when less is written',
+      )
+  }
 }
 
 /** Nobody writes now, so that this ends. */
@@ -227,21 +273,25 @@ const countInvoices = ({ session, tables }: Carrying): Promise<unknown> => {
   )
 }
 
+export interface Contracted {
+  readonly tables: readonly EmptiedSecrets[]
+  /** The columns of which the statistics of the server still hold a secret. */
+  readonly statistics: readonly string[]
+}
+
 /** Empties the secrets in clear. Goes on where it was interrupted. */
-export async function takeContract(
-  session: Session,
-  schema: string,
-  dataKeys: DataKeys,
-): Promise<{ readonly tables: readonly EmptiedSecrets[] }> {
+export async function takeContract(session: Session, schema: string, dataKeys: DataKeys): Promise<Contracted> {
   return step(session, schema, dataKeys, { after: 'swap' }, async (carrying) => {
     await assertSilence(carrying)
     await record(session, carrying.home, 'emptying')
-    const tables = await emptySecrets(carrying)
-    await rewriteTables(carrying)
+    const emptied = await emptySecrets(carrying)
+    const statistics = await rewriteTables(carrying)
     await carryingTransaction(session, 'contract', async () => {
       await record(session, carrying.home, 'contract')
       await forget(session, carrying.home, 'emptying')
     })
-    return { tables }
+    const { tables } = await findEarlierPlatform(session, schema)
+    const shapeless = tables.filter((table) => !withShape(tables).includes(table))
+    return { tables: [...emptied, ...(await keptInClear(session, shapeless))], statistics }
   })
 }

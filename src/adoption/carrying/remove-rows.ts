@@ -1,7 +1,9 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
-import { type CarriedTable, isCarriedOrganization, isOneOf, isSame, mapped, rowIds } from './carried-table.js'
+import { type CarriedTable, isOneOf, isSame, mapped, rowIds } from './carried-table.js'
+import { isOfCarried, roots, rootsOf } from './carrying-home.js'
+import { inHome } from '../home.js'
 import type { Carrying } from './carrying.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
 
@@ -22,7 +24,7 @@ export async function goneOf(session: Session, table: CarriedTable, keys: readon
  * caller.
  */
 export async function removeRows(carrying: Carrying, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
-  if (keys.length === 0 || table.isCatalog || table.rowId === undefined) return []
+  if (keys.length === 0 || (table.isCatalog && !roots.includes(table.to)) || table.rowId === undefined) return []
   const { session } = carrying
   const isRemoved = async (some: readonly string[]) => {
     await session.query('savepoint removing')
@@ -46,15 +48,25 @@ export async function removeRows(carrying: Carrying, table: CarriedTable, keys: 
 // foreign_key_violation, restrict_violation
 const refersHere = new Set<unknown>(['23503', '23001'])
 
-async function remove({ session, tables }: Carrying, table: CarriedTable, keys: readonly string[]): Promise<void> {
+async function remove({ session, home }: Carrying, table: CarriedTable, keys: readonly string[]): Promise<void> {
+  const ids = rowIds(table)
+  const isRoot = roots.includes(table.to)
   // They have no foreign key.
   if (table.to === 'organizations')
     for (const name of ['audit_logs', 'audit_seals'])
-      await session.query(`delete from platform.${name} t where t.org_id in (${rowIds(table)})`, [keys])
-  await session.query(
-    `delete from ${table.target} t where t.id in (${rowIds(table)})${table.hasOrganization ? ` and ${isCarriedOrganization(tables)}` : ''}`,
-    [keys],
-  )
+      await session.query(`delete from platform.${name} t where t.org_id in (${ids})`, [keys])
+  const isCarried = isRoot ? `t.id in (${rootsOf(home, table.to)})` : table.hasOrganization ? isOfCarried(home) : 'true'
+  const isUsed =
+    table.to === 'feature_flags'
+      ? ' and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)'
+      : ''
+  await session.query(`delete from ${table.target} t where t.id in (${ids}) and ${isCarried}${isUsed}`, [keys])
+  if (isRoot)
+    await session.query(
+      `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
+       and not exists (select from ${table.target} t where t.id = c.id)`,
+      [keys],
+    )
 }
 
 /** Deletes the rows of ours, in carried organizations, to which no earlier row leads. */
@@ -67,8 +79,6 @@ export async function removeExtra({ session: direct, home, tables }: Carrying, t
   )
   await carryingTransaction(direct, `the backfill of ${table.name}`, async () => {
     await session.query(asWhole)
-    await session.query(
-      `delete from ${table.target} t where ${isCarriedOrganization(tables)} and ${known.join(' and ')}`,
-    )
+    await session.query(`delete from ${table.target} t where ${isOfCarried(home)} and ${known.join(' and ')}`)
   })
 }

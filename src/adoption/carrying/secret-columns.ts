@@ -17,6 +17,8 @@ export interface SecretRow {
   readonly isThere: boolean
 }
 
+class ShreddedError extends DecryptError {}
+
 /** The secrets of one table. */
 export class SecretColumns {
   private readonly keys = new Map<string, DataKey>()
@@ -80,8 +82,8 @@ export class SecretColumns {
     }
   }
 
-  /** The texts of a row's sealed columns. Undefined where one does not open. */
-  async open({ orgId, key, sealed }: SecretRow): Promise<(string | null)[] | undefined> {
+  /** The texts of a row's sealed columns. `shredded` where the key of its organization was destroyed, and undefined where one does not open. */
+  async open({ orgId, key, sealed }: SecretRow): Promise<readonly (string | null)[] | 'shredded' | undefined> {
     const texts: (string | null)[] = []
     try {
       for (const [place, { name }] of this.table.sealed.entries()) {
@@ -90,6 +92,7 @@ export class SecretColumns {
       }
       return texts
     } catch (error) {
+      if (error instanceof ShreddedError) return 'shredded'
       if (error instanceof DecryptError) return undefined
       throw error
     }
@@ -116,12 +119,13 @@ export class SecretColumns {
   }
 
   private async keyOf(orgId: string, keyId: string): Promise<DataKey> {
-    const [row] = await this.session.query<StoredKey>(
-      `select k.org_id as "orgId", k.id, k.kek_id as "masterKeyId", k.wrapped from platform.org_keys k
-       where k.org_id = $1 and k.id = $2 and k.wrapped is not null`,
+    const [row] = await this.session.query<StoredKey & { readonly isThere: boolean }>(
+      `select k.org_id as "orgId", k.id, k.kek_id as "masterKeyId", k.wrapped, k.wrapped is not null as "isThere" from platform.org_keys k
+       where k.org_id = $1 and k.id = $2`,
       [orgId, keyId],
     )
-    if (row === undefined) throw new DecryptError('its key is destroyed, or is not one of this organization')
+    if (row === undefined) throw new DecryptError('its key is not one of this organization')
+    if (!row.isThere) throw new ShreddedError('its key is destroyed')
     return this.unwrap(row)
   }
 

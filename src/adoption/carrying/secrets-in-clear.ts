@@ -66,6 +66,18 @@ export async function emptySecrets({ session, home, tables, dataKeys }: Carrying
   return done
 }
 
+/** Of tables that are not carried because of their shape. */
+export async function keptInClear(session: Session, tables: readonly CarriedTable[]): Promise<EmptiedSecrets[]> {
+  const kept: EmptiedSecrets[] = []
+  for (const { source, from, sealed } of withSecrets(tables)) {
+    const [row] = await session.query<{ rows: number }>(
+      `select pg_catalog.count(*)::float8 as rows from ${source} c where ${sealed.map((column) => `c.${quoted(column.from)} is not null`).join(' or ')}`,
+    )
+    kept.push({ table: from.name, emptied: 0, inClear: row?.rows ?? 0 })
+  }
+  return kept
+}
+
 async function countInClear(session: Session, { from, source, key, sealed }: CarriedTable): Promise<number> {
   const isClear = sealed.map(({ from: column }) => {
     const word = placeholderIn(from, column, `c.${quoted(key.name)}`)
@@ -84,21 +96,23 @@ export async function restoreSecrets({ session, home, tables, dataKeys }: Carryi
     for (const table of withSecrets(tables)) {
       const secrets = new SecretColumns(session, table, dataKeys)
       for await (const rows of secrets.all(home, 't.id is not null')) {
-        const clear: (readonly (string | null)[])[] = []
+        const clear: { readonly row: SecretRow; readonly texts: readonly (string | null)[] }[] = []
         for (const row of rows) {
           const texts = await secrets.open(row)
+          // What was shredded is gone.
+          if (texts === 'shredded') continue
           if (texts === undefined)
             throw new MigrationError(
               `a secret of ${table.to} does not open, so that none was written in clear again: set TENANTRY_KEYS to the keys that it was sealed with`,
             )
-          clear.push(texts)
+          clear.push({ row, texts })
         }
         if (isWriting)
           await write(
             session,
             table,
-            rows,
-            table.sealed.map((_, place) => clear.map((texts) => texts[place] ?? null)),
+            clear.map(({ row }) => row),
+            table.sealed.map((_, place) => clear.map(({ texts }) => texts[place] ?? null)),
           )
       }
     }
@@ -130,10 +144,25 @@ async function write(
   })
 }
 
-/** Old versions of rows stay in the files of a table until it is written anew, and their values in its statistics until it is analysed. */
-export async function rewriteTables({ session, tables }: Carrying): Promise<void> {
+/**
+ * Old versions of rows stay in the files of a table until it is written anew, and their values in its statistics until it is analysed. Returns
+ * the columns of which the statistics still hold a secret.
+ */
+export async function rewriteTables({ session, tables }: Carrying): Promise<string[]> {
   for (const { source, from } of withSecrets(tables)) {
     const where = `writing ${from.name} anew, which goes on with tenantry adopt platform contract`
     await retriedStatement(withContext(session, where), carryingRetries, `vacuum (full, analyze) ${source}`)
   }
+  const kept: string[] = []
+  for (const { source, from, sealed } of withSecrets(tables)) {
+    const rows = await withContext(session, 'the statistics').query<{ column: string }>(
+      `select s.attname as column from pg_catalog.pg_stats s join pg_catalog.pg_class c on c.oid = $1::pg_catalog.regclass and c.relname = s.tablename
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = s.schemaname
+       where s.attname = any ($2::text[]) and exists (
+         select from pg_catalog.unnest(s.most_common_vals::text::text[] || s.histogram_bounds::text::text[]) v where not pg_catalog.starts_with(v, 'sealed '))`,
+      [source, sealed.map((column) => column.from)],
+    )
+    kept.push(...rows.map(({ column }) => `${from.name}.${column}`))
+  }
+  return kept
 }

@@ -1,6 +1,7 @@
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
 import type { Session } from '../../database/session.js'
+import { calmly } from './carrying.js'
 import { type CarryingStep, forget, isMarked, isThere, takenSteps } from './carrying-home.js'
 import { carryingSnapshot, carryingTransaction } from './carrying-transaction.js'
 import { findEarlierPlatform } from './earlier-platform.js'
@@ -12,7 +13,10 @@ import { othersInUse, reopen, undoExpand, writtenSince } from './way-back.js'
 const ourTables = 'platform.organizations'
 
 /** The step that `undoLast` would undo. */
-export async function lastStep(session: Session, schema: string): Promise<CarryingStep | undefined> {
+export const lastStep = (session: Session, schema: string): Promise<CarryingStep | undefined> =>
+  calmly(session, () => findLast(session, schema))
+
+async function findLast(session: Session, schema: string): Promise<CarryingStep | undefined> {
   const { home } = await findEarlierPlatform(session, schema)
   const taken = await takenSteps(session, home)
   if (taken.includes('expand') && (await isMarked(session, home, 'emptying'))) return 'contract'
@@ -29,7 +33,7 @@ export interface UndoPreview {
 /** The step that `undoLast` would undo. Changes nothing. */
 export async function previewUndo(session: Session, schema: string, dataKeys: DataKeys): Promise<UndoPreview> {
   return step(session, schema, dataKeys, {}, async (carrying) => {
-    const last = await lastStep(session, schema)
+    const last = await findLast(session, schema)
     if (last === 'contract') await assertSilence(carrying)
     if (!(await isThere(session, ourTables))) return { step: last, obstacles: [] }
     const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
@@ -51,7 +55,7 @@ export async function undoLast(
 ): Promise<CarryingStep | undefined> {
   return step(session, schema, dataKeys, {}, async (carrying) => {
     const { home } = carrying
-    const last = await lastStep(session, schema)
+    const last = await findLast(session, schema)
     if (expected !== undefined && last !== expected)
       throw new MigrationError(`${expected} is not the last step any more. Nothing was done`)
     const isOurs = await isThere(session, ourTables)

@@ -4,8 +4,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { factsOf } from '../../schema/shared/kinds.js'
 import { platformTables } from '../../schema/tables.js'
 import { inHome } from '../home.js'
-import { isCarriedOrganization } from './carried-table.js'
-import { forget, takenSteps } from './carrying-home.js'
+import { forget, isOfCarried, rootsOf, takenSteps } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
@@ -40,7 +39,7 @@ function refuseLoss(reasons: readonly string[]): void {
       [
         'The way back would lose what was written in tenantry:',
         ...reasons.map((one) => `- ${one}`),
-        'Nothing was done. To give such rows up, as perhaps entries of the audit log, delete them first as the owner of the tables',
+        'Nothing was done. To give new rows up, as perhaps entries of the audit log, delete them first as the owner of the tables; what was changed or deleted, write again as it was',
       ].join('\n'),
     )
 }
@@ -69,7 +68,7 @@ export async function othersInUse({ session, home, tables }: Carrying): Promise<
   const count = async (name: string, condition: string) => {
     const [row] = await session.query<{ rows: number }>(
       `select pg_catalog.count(*)::float8 as rows from platform.${quoted(name)} t
-       where ${isCarriedOrganization(tables)} and ${condition}`,
+       where ${isOfCarried(home)} and ${condition}`,
     )
     if (row !== undefined && row.rows > 0) found.push(`${name}: ${row.rows} new`)
   }
@@ -105,16 +104,14 @@ const where = 'the way back of expand'
 
 /** The organizations with all that belongs to them, and the people who are in no other one. */
 async function removeCarried(carrying: Carrying): Promise<void> {
-  const { session, tables } = carrying
+  const { session, home } = carrying
   await carryingTransaction(session, where, async () => {
     refuseLoss(await othersInUse(carrying))
   })
-  const sourceOf = (to: string) => tables.find((table) => table.to === to)?.source
-  const organizations = sourceOf('organizations')
-  for (let isDone = organizations === undefined; !isDone;)
+  for (let isDone = false; !isDone;)
     isDone = await carryingTransaction(session, where, async () => {
       const rows = await session.query<{ id: string }>(
-        `select t.id from platform.organizations t join ${organizations} o on o.id = t.id order by t.id limit ${batch}`,
+        `select t.id from platform.organizations t where t.id in (${rootsOf(home, 'organizations')}) order by t.id limit ${batch}`,
       )
       const ids = [rows.map(({ id }) => id)]
       // They have no foreign key.
@@ -124,19 +121,15 @@ async function removeCarried(carrying: Carrying): Promise<void> {
       return rows.length === 0
     })
   await carryingTransaction(session, where, async () => {
-    const people = sourceOf('users')
-    if (people !== undefined)
-      await session.query(
-        `delete from platform.users t where t.id in (select u.id from ${people} u)
-         and not exists (select from platform.organization_members m where m.user_id = t.id)`,
-      )
+    await session.query(
+      `delete from platform.users t where t.id in (${rootsOf(home, 'users')})
+       and not exists (select from platform.organization_members m where m.user_id = t.id)`,
+    )
     // Plans and add-ons stay, since others may use those of the same name.
-    const flags = sourceOf('feature_flags')
-    if (flags !== undefined)
-      await session.query(
-        `delete from platform.feature_flags t where t.id in (select f.id from ${flags} f)
-         and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)`,
-      )
+    await session.query(
+      `delete from platform.feature_flags t where t.id in (${rootsOf(home, 'feature_flags')})
+       and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)`,
+    )
   })
 }
 
@@ -147,7 +140,7 @@ async function removeWatch({ session, home, tables }: Carrying): Promise<void> {
     return
   }
   for (const name of ['expand', 'backfill', 'prove'] as const) await forget(session, home, name)
-  for (const name of ['changes', 'left_rows', 'progress', 'leaves'])
+  for (const name of ['changes', 'left_rows', 'progress', 'leaves', 'roots'])
     await session.query(`delete from ${inHome(home, name)}`)
   const functions = await session.query<{ name: string }>(
     `select p.oid::pg_catalog.regprocedure::text as name from pg_catalog.pg_proc p where p.pronamespace = $1::text::pg_catalog.regnamespace`,

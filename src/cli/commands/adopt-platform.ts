@@ -324,10 +324,16 @@ const addContract: AddCommand = (group, run) =>
               ...(inClear === 0 ? [] : [`${counted(inClear, 'row')} that stay keep theirs in clear`]),
             ].join(', '),
           ),
+          ...(result.statistics.length === 0
+            ? []
+            : [
+                `The statistics of the server still hold secrets of ${result.statistics.join(', ')}: write a row and run \`analyze\` on an empty table; give a column its \`set statistics\` back`,
+              ]),
           'The platform is carried. Drop the earlier tables when you need them no more.',
         ],
         document: result,
-        exit: result.tables.some(({ inClear }) => inClear > 0) ? exit.findings : exit.fine,
+        exit:
+          result.statistics.length > 0 || result.tables.some(({ inClear }) => inClear > 0) ? exit.findings : exit.fine,
       }
     }),
   )
