@@ -208,6 +208,9 @@ test('the proof holds while somebody writes, in every time zone, and calls no fu
     `create table public.called (what text)`,
     `create function public.equals(varchar, varchar) returns boolean language plpgsql as 'begin insert into public.called values ($1); return true; end'`,
     'create operator public.= (function = public.equals, leftarg = varchar, rightarg = varchar)',
+    `create function public.equals(text, text) returns boolean language plpgsql as 'begin insert into public.called values ($1); return true; end'`,
+    'create operator public.= (function = public.equals, leftarg = text, rightarg = text)',
+    'set search_path = public, pg_catalog',
     `alter table zoned.subscriptions alter current_period_start type timestamp using timestamp '2026-03-01 00:00', alter current_period_end type timestamp using timestamp '2026-04-01 00:00'`,
   ])
     await session.query(statement)

@@ -47,7 +47,7 @@ test('a credit that is refunded keeps what was granted, and loses what was spent
   ).toBe(0)
 })
 
-test('a proof beside somebody who spends a credit again and again finds no entry too many', async () => {
+test('a proof beside somebody who refunds a credit finds no entry too many', async () => {
   const { session, expand, backfill } = await earlier('spending')
   await expand()
   await backfill()
@@ -55,7 +55,7 @@ test('a proof beside somebody who spends a credit again and again finds no entry
   const spending = await watched(database.adminUrl, async (text) => {
     if (text.includes('repeatable read'))
       await writer.query(
-        'update spending.credits set remaining = remaining - 1 where id = (select id from spending.credits where remaining > 1 order by id limit 1)',
+        'update spending.credits set remaining = amount where id = (select id from spending.credits where remaining < amount order by id limit 1)',
       )
   })
   expect(await carrying(spending, 'spending').prove()).toMatchObject(isProved)

@@ -91,9 +91,9 @@ async function takenOf(
   return rows.map(({ key }) => key)
 }
 
-/** Of the keys, those of an organization that tenantry has not. Only audit entries have no foreign key that says so. */
+/** Of the keys, those of an organization that tenantry has not: audit entries have no foreign key that says so, and others several. */
 async function homelessOf(session: Session, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
-  if (table.to !== 'audit_logs') return []
+  if (table.to !== 'audit_logs' && (keys.length !== 1 || !table.hasOrganization)) return []
   const rows = await session.query<{ key: string }>(
     `select m.key from (${mapped(table, isOneOf(table))}) m where not exists (select from platform.organizations o where o.id = m.org_id)`,
     [keys],
