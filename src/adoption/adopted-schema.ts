@@ -33,7 +33,7 @@ export interface OrganizationSource {
   /** Whether the rows are the organizations: their ids are the keys, and a uuid stays the id. */
   readonly isRoot: boolean
   /** Whether an id that is no uuid becomes the external id, or finds the organization that has it. */
-  readonly externalIds: 'kept' | 'same' | 'none'
+  readonly externalIds: 'kept' | 'same' | 'named' | 'none'
 }
 
 export interface Constant {
@@ -213,7 +213,7 @@ function sourcesOf(
       name,
       slug,
       isRoot,
-      externalIds: isKept ? externalIds : 'none',
+      externalIds: isKept ? externalIds : isRoot ? 'none' : 'named',
     }
   }
   const people = tenants.flatMap((table) => {

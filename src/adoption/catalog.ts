@@ -324,7 +324,7 @@ select c.relname as name,
   exists (select from pg_catalog.aclexplode(c.relacl) a join pg_catalog.pg_roles r on r.oid = a.grantee
     where r.rolname in ('tenantry_app', 'tenantry_system'))
   or exists (select from pg_catalog.pg_attribute a cross join pg_catalog.aclexplode(a.attacl) g join pg_catalog.pg_roles r on r.oid = g.grantee
-    where a.attrelid = c.oid and r.rolname in ('tenantry_app', 'tenantry_system')) as "isGranted",
+    where a.attrelid = c.oid and not a.attisdropped and r.rolname in ('tenantry_app', 'tenantry_system')) as "isGranted",
   c.relrowsecurity as "hasRowSecurity", c.relforcerowsecurity as "isForced",
   exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped and (
     exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and t.tgname = 'zz_tenantry_org_id')

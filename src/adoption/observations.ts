@@ -35,6 +35,23 @@ export async function readObservations(session: Session, { home, tables }: Obser
   return found
 }
 
+/** Sessions of others that row security does not bind, as of the owner of the tables: what they use is not observed. */
+export async function unobservedSessions(
+  session: Session,
+  schema: string,
+  tables: ObservedPlace['tables'],
+): Promise<number> {
+  const [row] = await session.query<{ sessions: number }>(
+    `select pg_catalog.count(*)::float8 as sessions from pg_catalog.pg_stat_activity a join pg_catalog.pg_roles r on r.oid = a.usesysid
+     where a.datname = pg_catalog.current_database() and a.pid <> pg_catalog.pg_backend_pid() and a.backend_type = 'client backend'
+       and (r.rolsuper or r.rolbypassrls or exists (
+         select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = $2 and c.relname = any ($1::text[]) and pg_catalog.pg_has_role(r.oid, c.relowner, 'usage')))`,
+    [tables.map(({ name }) => name), schema],
+  )
+  return row?.sessions ?? 0
+}
+
 /** The same, and none before `observe` and after `contract`. */
 export async function readObservationsIfAny(session: Session, place: ObservedPlace): Promise<Observation[]> {
   return (await isObserved(session, place.home)) ? readObservations(session, place) : []

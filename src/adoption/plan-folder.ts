@@ -142,7 +142,10 @@ async function clear(folder: string): Promise<void> {
 
 export async function readPlan(folder: string): Promise<WrittenPlan> {
   if (!existsSync(join(folder, manifestFile)))
-    throw new InvalidInputError('--folder', `${folder} has no ${manifestFile}: run tenantry adopt plan first`)
+    throw new InvalidInputError(
+      '--folder',
+      `${folder} has no ${manifestFile}: run tenantry adopt plan first; if steps were taken with another folder, bring that one back`,
+    )
   const { files: _, version: __, ...written } = await readManifest(folder)
   return { ...written, set: adoptionSet(written.schema, folder) }
 }

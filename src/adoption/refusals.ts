@@ -18,12 +18,14 @@ export function obstacles(
 ): Finding[] {
   const seen = { ...adopted, tables: adopted.tables.filter(({ name }) => !leftOut.has(name)) }
   const tenants = adopted.tables.map(({ table }) => table)
+  // The step observe has given rights on them.
+  const shared = catalog.tables.some(({ isAdopted }) => isAdopted) ? [] : seen.shared
   const mend = (table: string, messages: readonly string[]) =>
     messages.map((message) => obstacle(table, 'mend', message))
   const decide = (table: string, messages: readonly string[]) =>
     messages.map((message) => obstacle(table, 'decision', message))
   return [
-    ...[...seen.tables, ...seen.shared]
+    ...[...seen.tables, ...shared]
       .filter(({ table: { name, isGranted } }) => isGranted && !leftOut.has(name))
       .flatMap(({ table: { name } }) =>
         mend(name, [

@@ -6,12 +6,17 @@ export const silence = 'set local session_replication_role = replica'
 
 /** Asked before the first statement, and not at the first table with triggers. */
 export async function assertMaySilence(session: Session, tables: readonly string[]): Promise<void> {
-  if (tables.length === 0) return
+  const grant = tables.length === 0 ? undefined : await grantToSilence(session)
+  if (grant === undefined) return
+  throw new MigrationError(
+    `${tables.join(', ')} have triggers, which are to stay silent: let a superuser run \`${grant}\``,
+  )
+}
+
+/** The statement by which this login would get the right. Undefined where it has it. */
+export async function grantToSilence(session: Pick<Session, 'query'>): Promise<string | undefined> {
   const [row] = await session.query<{ login: string; may: boolean }>(
     `select current_user as login, pg_catalog.has_parameter_privilege('session_replication_role', 'set') as may`,
   )
-  if (row?.may === true) return
-  throw new MigrationError(
-    `${tables.join(', ')} have triggers, which are to stay silent: let a superuser run \`grant set on parameter session_replication_role to "${row?.login ?? ''}"\``,
-  )
+  return row?.may === true ? undefined : `grant set on parameter session_replication_role to "${row?.login ?? ''}"`
 }

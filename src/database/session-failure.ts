@@ -8,15 +8,16 @@ export class LockNotFree extends MigrationError {}
 // lock_not_available, deadlock_detected
 const lockErrors = new Set(['55P03', '40P01'])
 
-/** The error shows the server's message to the migrating user, but not its DETAIL, which holds values of rows. */
+/** The error shows the server's message to the migrating user, but not its DETAIL, which holds values of rows, unless it lists objects. */
 export function failed(where: string, error: unknown): MigrationError {
-  const { code, message } = error as { code?: unknown; message?: unknown }
+  const { code, message, detail } = error as { code?: unknown; message?: unknown; detail?: unknown }
   // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
   if (typeof code !== 'string' || !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(?:57P|08)/.test(code)) {
     return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
-  const text = String(message)
+  // dependent_objects_still_exist
+  const text = String(message) + (code === '2BP01' ? `: ${String(detail).replaceAll('\n', ', ')}` : '')
   const hint = isFilteredRows(error) ? filteredRows : lacksOwnership(code, text) ? notTheOwner : undefined
   return new MigrationError(`${where}: ${text} (${code})${hint === undefined ? '' : `. ${hint}`}`)
 }

@@ -80,7 +80,7 @@ test('enforce is refused with 3 while an unbound use was counted, and while the 
   expect(report).toMatchObject({
     code: 3,
     stdout: expect.stringMatching(
-      /^orders {2}1 transaction since \S+: 1 unbound, 0 of another organization\n$/,
+      /^orders {2}1 transaction since \S+: 1 unbound, 0 of another organization\n\d+ other sessions? with the rights of the owner: .*\n$/,
     ) as string,
   })
   expect(await adopt('enforce', '--min-transactions', '1')).toMatchObject({

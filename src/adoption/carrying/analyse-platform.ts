@@ -1,4 +1,5 @@
 import { MigrationError } from '../../core/errors.js'
+import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
 import type { CarriedTable } from './carried-table.js'
@@ -6,6 +7,7 @@ import { calmly } from './carrying.js'
 import { wholeReader } from './carrying-transaction.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { unfitRows } from './fitness.js'
+import { grantToSilence } from '../silence.js'
 import { tablesThatMayStay } from './leaves.js'
 import { findNamingObjects } from './move-schema.js'
 import { unemptyable } from './placeholder.js'
@@ -32,7 +34,8 @@ export const analysePlatform = (
   session: Session,
   schema: string,
   leave: readonly string[] = [],
-): Promise<PlatformAnalysis> => calmly(session, () => analyse(session, schema, leave))
+): Promise<PlatformAnalysis> =>
+  calmly(session, () => analyse(withContext(session, 'the earlier tables'), schema, leave))
 
 async function analyse(session: Session, schema: string, leave: readonly string[]): Promise<PlatformAnalysis> {
   const earlier = await findEarlierPlatform(session, schema)
@@ -142,6 +145,26 @@ async function stayingRows(
   return findings
 }
 
+/** Views that read a column with secrets. */
+async function viewsOfSecrets(
+  session: Session,
+  tables: readonly CarriedTable[],
+): Promise<{ readonly table: string; readonly view: string; readonly isStored: boolean }[]> {
+  const found = []
+  for (const { from, source, sealed } of tables.filter((table) => table.sealed.length > 0)) {
+    const rows = await session.query<{ view: string; isStored: boolean }>(
+      `select distinct v.oid::pg_catalog.regclass::text as view, v.relkind = 'm' as "isStored" from pg_catalog.pg_depend d
+       join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and r.oid = d.objid
+       join pg_catalog.pg_class v on v.oid = r.ev_class
+       join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+       where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = $1::pg_catalog.regclass and a.attname = any ($2::text[]) order by 1`,
+      [source, sealed.map((column) => column.from)],
+    )
+    found.push(...rows.map((row) => ({ table: from.name, ...row })))
+  }
+  return found
+}
+
 async function withoutSubscription(session: Session, tables: readonly CarriedTable[]): Promise<number> {
   const invoices = tables.find(({ to }) => to === 'invoices')
   if (invoices === undefined || shapeFindings(invoices).length > 0) return 0
@@ -171,6 +194,7 @@ async function toKnow(
     needs: 'attention',
     message,
   })
+  const grant = tables.some(({ sealed }) => sealed.length > 0) ? await grantToSilence(session) : undefined
   const uncounted = await withoutSubscription(session, tables)
   const { functions, settings } = isInTheWay ? await findNamingObjects(session) : { functions: [], settings: [] }
   return [
@@ -189,6 +213,15 @@ async function toKnow(
             ),
           ]
     }),
+    ...(grant === undefined
+      ? []
+      : [
+          finding(
+            '',
+            'right',
+            `contract empties secrets while triggers are silent: let a superuser run \`${grant}\` before`,
+          ),
+        ]),
     ...(uncounted === 0
       ? []
       : [
@@ -207,15 +240,15 @@ async function toKnow(
           : `${name} has the word platform in a form that move leaves as it is: look whether it means the schema`,
       ),
     ),
-    ...tables
-      .filter(({ sealed, from }) => sealed.length > 0 && from.views.length > 0)
-      .map(({ from }) =>
-        finding(
-          from.name,
-          'view',
-          `${from.views.join(', ')} may show secrets of ${from.name}: refresh materialized views after contract`,
-        ),
+    ...(await viewsOfSecrets(session, tables)).map(({ table, view, isStored }) =>
+      finding(
+        table,
+        'view',
+        isStored
+          ? `${view} holds secrets of ${table}: refresh it after contract`
+          : `${view} shows secrets of ${table}, which are empty after contract`,
       ),
+    ),
     ...settings.map((name) =>
       finding(
         '',

@@ -18,6 +18,8 @@ export interface Comparison {
   readonly extra: number
   /** Rows with secrets that do not open, or open to another text than the one in clear. */
   readonly secrets: number
+  /** At most twenty keys of earlier rows that are missing or differ. */
+  readonly sample: readonly string[]
 }
 
 export const isEqual = ({ missing, differing, extra, secrets }: Comparison): boolean =>
@@ -69,9 +71,11 @@ async function compareRows(
   const compared = columns.filter(({ name }) => name !== 'id' || identity.includes('id'))
   const list = (alias: string) => compared.map((column) => `${alias}.${quoted(column.name)}${asIs(column)}`).join(', ')
   const present = `t.${quoted(identity[0] ?? 'id')} is not null`
-  const [row] = await session.query<{ rows: number; missing: number; differing: number }>(
+  const faulty = `not (${present}) or (${list('m')}) is distinct from (${list('t')})`
+  const [row] = await session.query<{ rows: number; missing: number; differing: number; sample: string[] | null }>(
     `select pg_catalog.count(*)::float8 as rows, pg_catalog.count(*) filter (where not (${present}))::float8 as missing,
-       pg_catalog.count(*) filter (where ${present} and (${list('m')}) is distinct from (${list('t')}))::float8 as differing
+       pg_catalog.count(*) filter (where ${present} and (${list('m')}) is distinct from (${list('t')}))::float8 as differing,
+       (pg_catalog.array_agg(m.key order by m.key) filter (where ${faulty}))[1:20] as sample
      from (${mapped(table, 'true', home)}) m left join ${target} t on ${isSame(table)}
      where ${isSettled(home, table, 'm.key', 'm.user_id::text')}`,
   )
@@ -81,6 +85,7 @@ async function compareRows(
     missing: (row?.missing ?? 0) + (await joinedAway(session, home, table)),
     differing: row?.differing ?? 0,
     extra: await extraRows(session, home, tables, table),
+    sample: row?.sample ?? [],
   }
 }
 

@@ -174,7 +174,10 @@ function dangling(
   if (to === 'roles') {
     const role = quoted(columns.at(-1) ?? '')
     const known = builtInRoles.map(({ key }) => literal(key)).join(', ')
-    return { message: `with a role that tenantry does not have`, broken: `m.${role} not in (${known})` }
+    return {
+      message: `with a role that tenantry does not have, which has ${builtInRoles.map(({ key }) => key).join(', ')}`,
+      broken: `m.${role} not in (${known})`,
+    }
   }
   // Add-ons are made as they are used.
   if (to === 'addon_catalog') return undefined

@@ -1,3 +1,4 @@
+import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { type CarriedRows, readCarried } from './carry.js'
@@ -14,7 +15,7 @@ export interface PlatformStatus {
 }
 
 export const platformStatus = (session: Session, schema: string): Promise<PlatformStatus> =>
-  calmly(session, () => statusOf(session, schema))
+  calmly(session, () => statusOf(withContext(session, 'the earlier tables'), schema))
 
 async function statusOf(session: Session, schema: string): Promise<PlatformStatus> {
   const { home, tables, schema: found } = await findEarlierPlatform(session, schema)

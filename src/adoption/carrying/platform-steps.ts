@@ -35,7 +35,7 @@ interface Dry {
 
 /** Gives the earlier tables another schema, so that those of tenantry get theirs. */
 export async function takeMove(session: Session, schema: string, { isDry = false }: Dry = {}): Promise<string[]> {
-  const earlier = await calmly(session, () => findEarlierPlatform(session, schema))
+  const earlier = await calmly(session, () => findEarlierPlatform(withContext(session, 'the earlier tables'), schema))
   if (!earlier.isInTheWay)
     throw new MigrationError(`${earlier.schema} does not have the name platform, so it need not move`)
   return moveSchema(session, isDry)
@@ -57,7 +57,7 @@ export async function takeExpand(
   leave: readonly string[],
   { isDry = false }: Dry = {},
 ): Promise<Expanded> {
-  const earlier = await calmly(session, () => findEarlierPlatform(session, schema))
+  const earlier = await calmly(session, () => findEarlierPlatform(withContext(session, 'the earlier tables'), schema))
   return alone(session, earlier.home, () => expandAlone(session, earlier, leave, isDry))
 }
 

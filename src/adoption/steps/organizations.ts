@@ -115,6 +115,13 @@ declare
   new_name text;
   new_slug text;
 begin
+  if external is not null then
+    -- One that the application has made for this row.
+    update platform.organizations o set provision_key = wanted where o.external_id = external and o.deleted_at is null returning o.id into made;
+    if found then
+      return made;
+    end if;
+  end if;
   for attempt in 1..10 loop
     select o.id into made from platform.organizations o
     where o.provision_key = wanted or o.id = wanted_id;
@@ -158,7 +165,12 @@ function organizationOf(adopted: AdoptedSchema): string {
   const make = (source: OrganizationSource) => {
     const text = (column: string | undefined) => (column === undefined ? 'null' : `t.${quoted(column)}::text`)
     const own = source.isRoot && source.id.type === 'uuid' ? `t.${quoted(source.id.name)}` : 'null'
-    const external = source.externalIds === 'none' ? 'null' : 'row_id'
+    const external = {
+      none: 'null',
+      same: 'row_id',
+      kept: 'row_id',
+      named: `${literal(`${source.table.name}:`)} || row_id`,
+    }[source.externalIds]
     const same =
       source.externalIds === 'same'
         ? `select o.id into made from platform.organizations o where o.external_id = row_id and o.deleted_at is null;

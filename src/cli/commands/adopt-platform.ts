@@ -77,7 +77,7 @@ function analysisLines({ tables, findings }: PlatformAnalysis): string[] {
     return found.length === 0 ? [] : ['', title, ...found.map(findingLine)]
   }
   return [
-    ...tables.map(({ table, to, rows, sealed, staying }) =>
+    ...unrepeated(tables).map(({ table, to, rows, sealed, staying }) =>
       [
         `${table}  ${counted(rows, 'row')} to ${to}`,
         ...(sealed.length === 0 ? [] : [`sealed: ${sealed.join(', ')}`]),
@@ -88,6 +88,10 @@ function analysisLines({ tables, findings }: PlatformAnalysis): string[] {
     ...those('attention', 'To know:'),
   ]
 }
+
+/** A table may be carried into one of ours twice. */
+const unrepeated = (tables: PlatformAnalysis['tables']) =>
+  tables.filter((one, place) => tables.findIndex(({ table, to }) => table === one.table && to === one.to) === place)
 
 const findingLine = ({ message, rows }: Finding): string =>
   rows === undefined
@@ -256,7 +260,7 @@ function proofReport({ isProved, tables, unplaced }: Proof, next: string, otherw
   }
 }
 
-const comparisonLine = ({ name, rows, missing, differing, extra, secrets }: Comparison): string =>
+const comparisonLine = ({ name, rows, missing, differing, extra, secrets, sample }: Comparison): string =>
   [
     `${name}  ${counted(rows, 'row')}`,
     ...(missing + differing + extra + secrets === 0 ? ['equal'] : []),
@@ -264,7 +268,7 @@ const comparisonLine = ({ name, rows, missing, differing, extra, secrets }: Comp
     ...(differing === 0 ? [] : [`${differing} different`]),
     ...(extra === 0 ? [] : [`${extra} that the earlier table has not`]),
     ...(secrets === 0 ? [] : [`${secrets} with another secret`]),
-  ].join(', ')
+  ].join(', ') + (sample.length === 0 ? '' : `: ${sample.join(', ')}`)
 
 const addSwap: AddCommand = (group, run) =>
   group.command(

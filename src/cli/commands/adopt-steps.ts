@@ -144,17 +144,27 @@ export const addObserve: AddCommand = (program, run) =>
       assertDirectory(context, args)
       if (args.dryRun)
         throw new InvalidInputError('--dry-run', 'is for taking the step: leave it out with --report and --reset')
-      const { readObservations, resetObservations } = await import('../../adoption/observations.js')
+      const { readObservations, resetObservations, unobservedSessions } = await import('../../adoption/observations.js')
       const plan = await readPlanOf(context, args.folder)
       const place = { home: plan.home, tables: plan.tables }
-      const observations = await asOwner(context, args, async (session) => {
+      const { observations, unobserved } = await asOwner(context, args, async (session) => {
         if (args.reset === true) await resetObservations(session, place)
-        return readObservations(session, place)
+        return {
+          observations: await readObservations(session, place),
+          unobserved: await unobservedSessions(session, plan.schema, plan.tables),
+        }
       })
       const isFound = observations.some(({ unbound, another }) => unbound + another > 0)
       return {
-        lines: observations.map(observationLine),
-        document: { tables: observations },
+        lines: [
+          ...observations.map(observationLine),
+          ...(unobserved === 0
+            ? []
+            : [
+                `${counted(unobserved, 'other session')} with the rights of the owner: row security does not bind them, and nothing that they use is observed. Let the application log in as a member of tenantry_app`,
+              ]),
+        ],
+        document: { tables: observations, unobserved },
         exit: isFound ? exit.findings : exit.fine,
       }
     }),
