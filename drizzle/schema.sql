@@ -158,6 +158,27 @@ end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.accept_session(given_session uuid, given_hashes bytea[], given_idle interval) TO tenantry_app;
 
+CREATE OR REPLACE FUNCTION platform.add_service(service uuid, title text, member uuid, given_role text)
+ RETURNS TABLE(org_id uuid, id uuid, user_id uuid, email text, display_name text, role text, kind text, status text, invited_at timestamp with time zone, invited_by uuid, joined_at timestamp with time zone, auth_epoch integer, created_at timestamp with time zone, updated_at timestamp with time zone, deleted_at timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER ROWS 1
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+declare
+  org constant pg_catalog.uuid := platform.current_org();
+  address constant pg_catalog.text := service::text || '@service.invalid';
+begin
+  insert into platform.users (id, email, first_name, kind) values (service, address, pg_catalog.left(title, 200), 'service');
+  return query
+    insert into platform.organization_members as m (org_id, id, user_id, email, display_name, role, kind)
+    values (org, member, service, address, title, given_role, 'service')
+    returning m.org_id, m.id, m.user_id, m.email, m.display_name, m.role, m.kind, m.status, m.invited_at, m.invited_by, m.joined_at, m.auth_epoch,
+      m.created_at, m.updated_at, m.deleted_at;
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.add_service(service uuid, title text, member uuid, given_role text) TO tenantry_app;
+
 CREATE OR REPLACE FUNCTION platform.assert_room(limit_name text, allowed numeric, used numeric, added numeric)
  RETURNS void
  LANGUAGE plpgsql
@@ -484,6 +505,28 @@ begin
 end
 $function$;
 GRANT EXECUTE ON FUNCTION platform.member_actor(person uuid) TO tenantry_app;
+
+CREATE OR REPLACE FUNCTION platform.my_epoch_in(org uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET row_security TO 'off'
+AS $function$
+declare
+  me constant pg_catalog.uuid := platform.current_user_id();
+begin
+  return (
+    select m.auth_epoch
+    from platform.organization_members m
+    join platform.organizations o on o.id = m.org_id
+    join platform.users u on u.id = m.user_id
+    where m.org_id = org and m.user_id = me and m.status = 'active' and m.deleted_at is null
+      and o.status = 'active' and o.deleted_at is null and u.status = 'active' and u.deleted_at is null and (u.banned_until is null or u.banned_until <= pg_catalog.statement_timestamp())
+  );
+end
+$function$;
+GRANT EXECUTE ON FUNCTION platform.my_epoch_in(org uuid) TO tenantry_app;
 
 CREATE OR REPLACE FUNCTION platform.my_invitations()
  RETURNS TABLE(org_id uuid, id uuid, organization_name text, organization_slug text, role text, expires_at timestamp with time zone, created_at timestamp with time zone)
@@ -1622,10 +1665,11 @@ CREATE TABLE platform.roles (
   name text NOT NULL,
   description text,
   applies_to text NOT NULL DEFAULT 'organization'::text,
-  built_in boolean NOT NULL DEFAULT false,
+  built_in boolean,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
+  is_built_in boolean NOT NULL GENERATED ALWAYS AS (COALESCE(built_in, false)) STORED,
   CONSTRAINT roles_pkey PRIMARY KEY (org_id, id),
   CONSTRAINT roles_key_key UNIQUE (org_id, key),
   CONSTRAINT roles_org_fkey FOREIGN KEY (org_id) REFERENCES platform.organizations(id) ON DELETE CASCADE,

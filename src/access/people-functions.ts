@@ -82,7 +82,9 @@ end
 `,
 }
 
-/** The row of a service of the bound organization: a name without a person. Nobody can sign in as one. */
+/**
+ * The row of a service of the bound organization: a name without a person. Nobody can sign in as one. Builds before `add_service` need it.
+ */
 const registerService: SqlFunction = {
   signature: 'platform.register_service(uuid,text)',
   arguments: 'service uuid, title text',
@@ -96,6 +98,65 @@ begin
   perform platform.current_org();
   insert into platform.users (id, email, first_name, kind)
   values (service, service::text || '@service.invalid', pg_catalog.left(title, 200), 'service');
+end
+`,
+}
+
+/**
+ * A service of the bound organization and its membership, both written by the owner: only the owner may write users, and a Citus cluster
+ * takes from one role only what a transaction writes to tables that are on every node. The application may insert the membership itself;
+ * the user is one in whose name nobody can sign in.
+ */
+const addService: SqlFunction = {
+  signature: 'platform.add_service(uuid,text,uuid,text)',
+  arguments: 'service uuid, title text, member uuid, given_role text',
+  returns:
+    'table (org_id uuid, id uuid, user_id uuid, email text, display_name text, role text, kind text, status text, invited_at timestamptz, ' +
+    'invited_by uuid, joined_at timestamptz, auth_epoch integer, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz)',
+  volatility: 'volatile',
+  definer: true,
+  rows: 1,
+  settings: [pinned, unfiltered],
+  executableBy: ['tenantry_app'],
+  body: `
+declare
+  org constant pg_catalog.uuid := platform.current_org();
+  address constant pg_catalog.text := service::text || '@service.invalid';
+begin
+  insert into platform.users (id, email, first_name, kind) values (service, address, pg_catalog.left(title, 200), 'service');
+  return query
+    insert into platform.organization_members as m (org_id, id, user_id, email, display_name, role, kind)
+    values (org, member, service, address, title, given_role, 'service')
+    returning m.org_id, m.id, m.user_id, m.email, m.display_name, m.role, m.kind, m.status, m.invited_at, m.invited_by, m.joined_at, m.auth_epoch,
+      m.created_at, m.updated_at, m.deleted_at;
+end
+`,
+}
+
+/**
+ * The epoch of the bound person in one organization: null where it is not active, or they are no active member. A Citus cluster calls it
+ * on the coordinator, before it sends a statement in which no column is among the arguments.
+ */
+const myEpochIn: SqlFunction = {
+  signature: 'platform.my_epoch_in(uuid)',
+  arguments: 'org uuid',
+  returns: 'int4',
+  volatility: 'stable',
+  definer: true,
+  settings: [pinned, unfiltered],
+  executableBy: ['tenantry_app'],
+  body: `
+declare
+  me constant pg_catalog.uuid := platform.current_user_id();
+begin
+  return (
+    select m.auth_epoch
+    from platform.organization_members m
+    join platform.organizations o on o.id = m.org_id
+    join platform.users u on u.id = m.user_id
+    where m.org_id = org and m.user_id = me and m.status = 'active' and m.deleted_at is null
+      and o.status = 'active' and o.deleted_at is null and ${isLivePerson('u')}
+  );
 end
 `,
 }
@@ -250,4 +311,6 @@ export const peopleFunctions: readonly SqlFunction[] = [
   memberActor,
   sessionActor,
   isLiveMember,
+  addService,
+  myEpochIn,
 ]

@@ -20,4 +20,6 @@ export const clusterSettings: Readonly<Record<string, string>> = {
   'citus.propagate_set_commands': 'local',
   // Otherwise a transaction that has read or changed several shards side by side may not change a table that is on every node.
   'citus.multi_shard_modify_mode': 'sequential',
+  // Otherwise a write to a table that is on every node asks a worker to lock the tables that it refers to, which needs the right to change them.
+  'citus.allow_modifications_from_workers_to_replicated_tables': 'off',
 }

@@ -152,7 +152,7 @@ const takeStatement = `with ${wantedCte}, taken as (
 const losingStatement = `
   select o.slug as organization, h.role_key as role, array_agg(h.permission order by h.permission) as lost
   from platform.role_permissions h
-  join platform.roles r on r.org_id = h.org_id and r.key = h.role_key and not r.built_in and r.deleted_at is null
+  join platform.roles r on r.org_id = h.org_id and r.key = h.role_key and r.built_in is not true and r.deleted_at is null
   join platform.organizations o on o.id = h.org_id
   where h.permission = any($1::text[])
   group by o.slug, h.role_key

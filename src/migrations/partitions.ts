@@ -9,6 +9,7 @@ import { manifestOf, type TableManifest } from '../access/manifest.js'
 import { closePartition, closePartitions } from '../access/close-partitions.js'
 import { auditLogs } from '../schema/audit-logs.js'
 import { factsOf, isPartitioned } from '../schema/shared/kinds.js'
+import { isCluster } from '../database/cluster.js'
 import { withContext } from '../database/session-failure.js'
 import { retriedTransaction } from './lock-retries.js'
 import { withMigrationLock } from '../database/session-lock.js'
@@ -132,19 +133,22 @@ async function make(session: Session, parent: Parent, month: number): Promise<nu
   if (fallback !== undefined) await session.query(`lock table ${fallback.name} in access exclusive mode`)
   // PARTITION OF would lock the whole table against readers and writers.
   await session.query(`create table ${partition} (like ${parent.full} including all)`)
-  const [row] =
-    fallback === undefined
-      ? []
-      : await session.query<{ moved: number }>(
-          `with taken as (
-             delete from ${fallback.name} where ${column} >= '${from}' and ${column} < '${to}' returning ${columns}
-           ), placed as (
-             insert into ${partition} (${columns}) select ${columns} from taken returning 1
-           ) select count(*)::int as moved from placed`,
-        )
+  const late = `delete from ${fallback?.name ?? ''} where ${column} >= '${from}' and ${column} < '${to}' returning ${columns}`
+  const take = (into: string) =>
+    session.query<{ moved: number }>(
+      `with taken as (${late}), placed as (insert into ${into} (${columns}) select ${columns} from taken returning 1)
+       select count(*)::int as moved from placed`,
+    )
+  // The shards of a cluster's partition are made when it is attached, so that its rows have to wait elsewhere.
+  const waiting = fallback !== undefined && (await isCluster(session)) ? 'pg_temp.tenantry_moved' : undefined
+  if (waiting !== undefined)
+    await session.query(`create temporary table tenantry_moved (like ${partition}) on commit drop`)
+  const [row] = fallback === undefined ? [] : await take(waiting ?? partition)
   await session.query(
     `alter table ${parent.full} attach partition ${partition} for values from ('${from}') to ('${to}')`,
   )
+  if (waiting !== undefined)
+    await session.query(`insert into ${partition} (${columns}) select ${columns} from ${waiting}`)
   // LIKE copies neither row security nor policies, and default privileges may have granted rights on the partition.
   await closePartition(session, parent.declared, partition)
   return row?.moved ?? 0

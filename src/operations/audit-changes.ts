@@ -46,7 +46,7 @@ export function auditedFields(plan: TablePlan, change: ChangeText): AuditedField
       plan,
       names,
       told,
-      verb === 'delete' ? 'deleted' : mayChange ? 'put' : verb === 'insert' ? 'made' : 'changed',
+      verb === 'delete' ? 'deleted' : mayChange ? 'put' : verb === 'insert' || verb === 'call' ? 'made' : 'changed',
     ),
     old: verb === 'update' || mayChange ? told : [],
     id:

@@ -42,7 +42,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'organization_invitations.resend': 'invite',
 }
 
-const ofVerb = { insert: 'create', update: 'update', delete: 'delete', select: 'other' } as const
+const ofVerb = { insert: 'create', update: 'update', delete: 'delete', select: 'other', call: 'create' } as const
 
 /** By the domain's word for the change, else by what the statement does. */
 function actionOf(resource: string, event: string, verb: ChangeText['verb']): AuditAction {

@@ -106,8 +106,8 @@ const hasStoppedSealing = (scope: Scope): Query<boolean> =>
   ask(scope, findUnsealed, [], ({ rows: [row] }) => row?.[0] === true)
 
 const findUnsealed = statement(
-  `select exists (select from platform.audit_seals where seq > 0)
-     and exists (select from platform.audit_logs where seq is null)`,
+  `select exists (select 1 from platform.audit_seals where seq > 0 limit 1)
+     and exists (select 1 from platform.audit_logs where seq is null limit 1)`,
   'read',
 )
 

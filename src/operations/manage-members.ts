@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import { ConflictError, InvalidInputError, NotFoundError } from '../core/errors.js'
 import { newId, parseId } from '../core/ids.js'
-import { planned } from '../core/planned.js'
 import { ownStatement } from '../core/statements/own-statements.js'
-import { statement } from '../core/statement.js'
 import { unguarded } from '../core/statements/updates.js'
 import { parseInput, readOptions } from '../core/values.js'
 import { Members } from '../repositories/members.js'
@@ -72,10 +70,16 @@ export class ManagedMembers extends Members {
         throw new InvalidInputError('role', 'cannot be owner: only a person can own an organization')
       await lockForManagement(inner.scope, asMembers)
       await grantableRole(inner.scope, role, asMembers)
-      const userId = newId()
-      await inner.scope.query(() => planned({ statement: registerService, values: [userId, name] }, () => undefined))
-      const managed = { userId, role, displayName: name, kind: 'service', email: `${userId}@service.invalid` }
-      return inner.insertRow(shape.noInput, {}, { managed, event: 'addService' })
+      const add = inner.change('addService', ({ selected }) => ({
+        verb: 'call',
+        ctes: [],
+        head: 'select * from platform.add_service($2::uuid, $3::text, $4::uuid, $5::text)',
+        where: '"org_id" = $1',
+        returning: selected,
+      }))
+      const [member] = await inner.runRows(add, () => [newId(), name, newId(), role])
+      if (member === undefined) throw new NotFoundError(resource)
+      return member
     })
   }
 
@@ -251,6 +255,3 @@ export class ManagedMembers extends Members {
     return this.guardedRow('remove', id, unguarded(resource, set), () => [])
   }
 }
-
-/** The row of a service, of which only the id and the name are known. Its organization must be bound. */
-const registerService = statement('select platform.register_service($1, $2)', 'insert')

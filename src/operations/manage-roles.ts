@@ -83,7 +83,7 @@ export class ManagedRoles extends Roles {
    */
   delete(key: string, options?: { readonly reassignTo?: string | undefined }): Promise<Role> {
     return this.managing(key, async (inner, role) => {
-      if (role.builtIn) throw new ConflictError('roles', ['key'], 'roles: a built-in role cannot be deleted')
+      if (role.isBuiltIn) throw new ConflictError('roles', ['key'], 'roles: a built-in role cannot be deleted')
       const { reassignTo } = readOptions(options, ['reassignTo'])
       const holders = await inner.holdersOf(role.key)
       if (holders.organization + holders.projects > 0) {
@@ -217,8 +217,9 @@ async function assertGivable(scope: Scope, key: string, permissions: readonly st
   assertHeld(scope, { key, permissions })
 }
 
-function assertCustom({ builtIn }: RoleRights): void {
-  if (builtIn) throw new ConflictError('roles', ['key'], 'roles: the permissions of a built-in role cannot be changed')
+function assertCustom({ isBuiltIn }: RoleRights): void {
+  if (isBuiltIn)
+    throw new ConflictError('roles', ['key'], 'roles: the permissions of a built-in role cannot be changed')
 }
 
 function stillHeld({ members, invitations, projects }: Holders): ConflictError {

@@ -94,6 +94,7 @@ function hasRowsInDefault(scope: Scope, { sql, column, months }: Monthly, curren
   const ranges = gaps.map(({ from, to }) =>
     [`${column} >= ${bound(from)}`, ...(to === undefined ? [] : [`${column} < ${bound(to)}`])].join(' and '),
   )
-  const text = `select exists (select from ${sql} where ${ranges.map((range) => `(${range})`).join(' or ')})`
+  // A Citus cluster asks each shard for one row, and needs a column.
+  const text = `select exists (select 1 from ${sql} where ${ranges.map((range) => `(${range})`).join(' or ')} limit 1)`
   return scope.query(() => planned({ statement: statement(text, 'read'), values }, ({ rows }) => rows[0]?.[0] === true))
 }

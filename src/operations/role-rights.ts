@@ -98,7 +98,7 @@ const needsReadCommitted = (isolation: string): DefinitionError =>
   )
 
 /** A live role with its permissions. */
-export interface RoleRights extends Pick<Role, 'id' | 'key' | 'appliesTo' | 'builtIn'> {
+export interface RoleRights extends Pick<Role, 'id' | 'key' | 'appliesTo' | 'isBuiltIn'> {
   readonly permissions: readonly string[]
 }
 
@@ -106,7 +106,7 @@ export function findRights(scope: Scope, key: string, managing: Managing): Query
   const table = new ScopedTable(scope, roles, undefined, managing)
   const statement = ownStatement(table.plan, findRights, 'rights', false, (plan) => {
     const [role, held] = [plan.as('r'), planOf(rolePermissions).as('p')]
-    return `select r."id", r."key", r."applies_to", r."built_in",
+    return `select r."id", r."key", r."applies_to", r."is_built_in",
         array(select p."permission" from ${held.sql} where ${held.owned} and p."role_key" = r."key" order by p."permission")
       from ${role.sql} where ${role.visible} and r."key" = $2::text`
   })
@@ -115,8 +115,8 @@ export function findRights(scope: Scope, key: string, managing: Managing): Query
     () => [key],
     ({ rows: [row] }) => {
       if (row === undefined) return undefined
-      const [id, key, appliesTo, builtIn, permissions] = row
-      return { id, key, appliesTo, builtIn, permissions } as RoleRights
+      const [id, key, appliesTo, isBuiltIn, permissions] = row
+      return { id, key, appliesTo, isBuiltIn, permissions } as RoleRights
     },
   )
 }

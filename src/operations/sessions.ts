@@ -138,9 +138,8 @@ const insert = statement(
 /** The membership is checked and its epoch written in one statement. */
 const choose = statement(
   `update platform.user_sessions s
-   set active_org_id = o.id, active_org_epoch = o.auth_epoch, updated_at = statement_timestamp()
-   from platform.my_organizations() o
-   where s.user_id = $1 and s.id = $2 and o.id = $3 and o.status = 'active' and s.revoked_at is null
+   set active_org_id = $3, active_org_epoch = platform.my_epoch_in($3), updated_at = statement_timestamp()
+   where s.user_id = $1 and s.id = $2 and platform.my_epoch_in($3) is not null and s.revoked_at is null
      and s.expires_at > statement_timestamp() and s.idle_expires_at > statement_timestamp()`,
   'change',
 )

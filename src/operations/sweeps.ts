@@ -1,35 +1,19 @@
 import { nilId } from '../core/ids.js'
-import type { PgTable } from 'drizzle-orm/pg-core'
-import type { Query } from '../core/query.js'
-import { ownStatement } from '../core/statements/own-statements.js'
 import { apiKeyWindows } from '../schema/api-keys.js'
 import { idempotencyKeys } from '../schema/idempotency-keys.js'
 import { organizationInvitations } from '../schema/invitations.js'
 import { userSessions } from '../schema/sessions.js'
+import { type Expired, type NextBatch, removing } from './remove-expired.js'
 import { organizationsWithExpired, requeueIn } from './requeue-leases.js'
-import { type NotSealed, SealPass } from './seal-audit-log.js'
+import { SealPass } from './seal-audit-log.js'
 import { sweepSubscriptions } from './subscription-sweep.js'
-import { allRows, type SystemWork } from './system-operation.js'
+import type { SystemWork } from './system-operation.js'
 
 /** How many days rows are kept after their end, where they are kept. */
 export interface Retention {
   readonly sessionDays: number
   readonly invitationDays: number
 }
-
-/** The result of one batch. */
-export interface BatchResult {
-  readonly rows: number
-  /** Nothing past was left, except rows that somebody else holds. */
-  readonly isLast: boolean
-  /** The organizations of which an audit entry could not be sealed, in the whole pass. */
-  readonly notSealed?: readonly NotSealed[]
-  /** Whether nothing was sealed, because the key is not the one of this database. */
-  readonly hasWrongKey?: boolean
-}
-
-/** Ends one batch of at most `size` rows, in a transaction of its own. */
-export type NextBatch = (size: number) => Promise<BatchResult>
 
 /** By kind, in the order of a pass. Workers wait for the leases, so they come first. */
 export const sweeps = {
@@ -50,23 +34,13 @@ export const sweeps = {
 
 export type MaintenanceKind = keyof typeof sweeps
 
-/** The rows of one table that have ended and may be removed, whoever they belong to. */
-interface Expired {
-  readonly name: string
-  readonly table: PgTable
-  readonly key: string
-  /** `$2` is the number of days that they are kept. */
-  readonly when: string
-  /** The order of an index, so that a batch reads no more rows than it removes. */
-  readonly orderBy: string
-}
-
 const keptSince = `statement_timestamp() - pg_catalog.make_interval(days => $2::int)`
 
 const expiredKeys: Expired = {
   name: 'expired',
   table: idempotencyKeys,
-  key: '"org_id", "id"',
+  owner: '"org_id"',
+  key: '"id"',
   when: '"expires_at" < statement_timestamp()',
   orderBy: '"expires_at"',
 }
@@ -74,7 +48,8 @@ const expiredKeys: Expired = {
 const pastWindows: Expired = {
   name: 'past hours',
   table: apiKeyWindows,
-  key: '"org_id", "api_key_id", "window_start"',
+  owner: '"org_id"',
+  key: '"api_key_id", "window_start"',
   // The hour that has begun, and the day before it.
   when: `"window_start" < statement_timestamp() - interval '25 hours'`,
   orderBy: '"window_start"',
@@ -83,7 +58,8 @@ const pastWindows: Expired = {
 const expiredInvitations: Expired = {
   name: 'expire',
   table: organizationInvitations,
-  key: '"org_id", "id"',
+  owner: '"org_id"',
+  key: '"id"',
   when: `"accepted_at" is null and "declined_at" is null and "revoked_at" is null and "expires_at" < ${keptSince}`,
   // No index is ordered by `expires_at`. This one holds the unanswered invitations only; those not yet expired are read and skipped.
   orderBy: '"email"',
@@ -92,7 +68,8 @@ const expiredInvitations: Expired = {
 const expiredSessions: Expired = {
   name: 'expired',
   table: userSessions,
-  key: '"user_id", "id"',
+  owner: '"user_id"',
+  key: '"id"',
   when: `"expires_at" < ${keptSince}`,
   orderBy: '"expires_at"',
 }
@@ -104,36 +81,6 @@ const revokedSessions: Expired = {
   when: `"revoked_at" < ${keptSince}`,
 }
 
-/** Removes rows across organizations. Rows that somebody holds are left to the next pass, so that two passes never wait. */
-function removing(work: SystemWork, { name, table, key, when, orderBy }: Expired, days: number | undefined): NextBatch {
-  const rows = allRows(work.scopeAbout(undefined), table)
-  const statement = ownStatement(rows.plan, removing, name, true, ({ sql }) => ({
-    verb: 'delete',
-    ctes: [
-      `past as materialized (
-        select ${key} from ${sql} where ${when} order by ${orderBy} limit $1::bigint for update skip locked
-      )`,
-    ],
-    head: `delete from ${sql}`,
-    where: `(${key}) in (select ${key} from past)`,
-    returning: '',
-  }))
-  return (size) =>
-    runBatch(
-      size,
-      rows.run(
-        statement,
-        () => [size, ...(days === undefined ? [] : [days])],
-        ({ rowCount }) => rowCount,
-      ),
-    )
-}
-
-const runBatch = async (size: number, changed: Query<number>): Promise<BatchResult> => {
-  const rows = await changed
-  return { rows, isLast: rows < size }
-}
-
 /** Organization by organization: each change of tasks names the one that they belong to. */
 function requeueing(work: SystemWork): NextBatch {
   const scope = work.scopeAbout(undefined)
@@ -143,8 +90,8 @@ function requeueing(work: SystemWork): NextBatch {
     if (organizations.length === 0) organizations = await organizationsWithExpired(scope, last)
     const [id, ...others] = organizations
     if (id === undefined) return { rows: 0, isLast: true }
-    const { rows, isLast } = await runBatch(size, requeueIn(scope, id, size))
-    if (isLast) {
+    const rows = await requeueIn(scope, id, size)
+    if (rows < size) {
       last = id
       organizations = others
     }

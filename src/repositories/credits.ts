@@ -158,7 +158,8 @@ const intoEntries = () => `insert into ${planOf(creditEntries).sql} (${entryColu
 
 const grantText = ({ sql, selected }: TablePlan): ChangeText => ({
   verb: 'insert',
-  ctes: [
+  ctes: [],
+  after: [
     `entered as (${intoEntries()} values ($1::uuid, $8::uuid, $2::uuid, 'grant', $3::numeric, null, $9::uuid) returning 1)`,
   ],
   head: `insert into ${sql} ("org_id", "id", "amount", "remaining", "currency", "reason", "priority", "expires_at")

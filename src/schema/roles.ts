@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { boolean, foreignKey, index, primaryKey, text, unique } from 'drizzle-orm/pg-core'
 import { z } from 'zod'
 import { id, orgId, platform, softDelete, state, stateCheck, timestamps } from './shared/columns.js'
@@ -18,7 +19,14 @@ export const roles = platform.table(
     name: text('name').notNull(),
     description: text('description'),
     appliesTo: state('applies_to', rolePlaces).notNull().default('organization'),
-    builtIn: boolean('built_in').notNull().default(false),
+    /**
+     * True in a built-in role, else null. Only provisioning writes it. No default: a Citus cluster writes every default of a table that is on
+     * every node out, and the application has no right to write this column.
+     */
+    builtIn: boolean('built_in'),
+    isBuiltIn: boolean('is_built_in')
+      .notNull()
+      .generatedAlwaysAs(sql`coalesce(built_in, false)`),
     ...timestamps(),
     ...softDelete(),
   },
@@ -30,7 +38,7 @@ export const roles = platform.table(
     ...tenantTable('roles', t),
   ],
 )
-declareTable(roles, { kind: 'control', audited: true })
+declareTable(roles, { kind: 'control', audited: true, hidden: ['built_in'] })
 
 /** All permissions. The code defines them, and migrations add new ones. */
 export const permissions = platform.table(
@@ -83,7 +91,7 @@ export const newRole = z.strictObject({
 })
 export const rolePatch = newRole.pick({ name: true, description: true }).partial()
 
-export interface Role extends Row<typeof roles> {}
+export interface Role extends Omit<Row<typeof roles>, 'builtIn'> {}
 export interface NewRole extends z.input<typeof newRole> {}
 export interface RolePatch extends z.input<typeof rolePatch> {}
 export interface Permission extends Row<typeof permissions> {}

@@ -34,6 +34,7 @@ const audit: Rules['audit'] = ({ plan, event }, { statement: changed, values }):
     update: `jsonb_build_object('title', ${title === undefined ? 'null' : innerNames(plan).old(title)})`,
     delete: 'to_jsonb(changed)',
     select: 'null::jsonb',
+    call: 'null::jsonb',
   }[change.verb]
   const entry = `insert into toys.entries (org_id, event, before, after)
     select $1, $${values.length + 1}, ${before}, to_jsonb(changed) from changed`

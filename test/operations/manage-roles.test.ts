@@ -11,7 +11,7 @@ describe('roles', () => {
   test('are those of the code, and the organization’s own', async () => {
     const team = await teams.newTeam()
     const made = await team.org.roles.create(support)
-    expect(made).toMatchObject({ key: 'support', name: 'Support', appliesTo: 'organization', builtIn: false })
+    expect(made).toMatchObject({ key: 'support', name: 'Support', appliesTo: 'organization', isBuiltIn: false })
     expect(await team.org.roles.permissionsOf('support')).toEqual(['agents:read', 'tasks:read'])
     expect(await team.org.roles.count()).toBe(builtInRoles.length + 1)
     expect(await team.org.roles.findByKey('support')).toEqual(made)

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll } from 'vitest'
-import { openSession } from '../../src/database/session.js'
+import { openSession, type Session } from '../../src/database/session.js'
 import { platformMigrations } from '../../src/migrations/migrator.js'
 import { upgrade } from '../../src/migrations/upgrade.js'
 import { platformTables } from '../../src/schema/tables.js'
@@ -17,8 +17,13 @@ export const clusterUrl = process.env.TEST_CITUS_URL
 export const whyWithoutCluster = clusterUrl === undefined ? ' (skipped: TEST_CITUS_URL is not set)' : ''
 
 /** Databases on the cluster that are migrated, and not distributed. */
-export function useCluster(): { newDatabase: () => Promise<TestDatabase> } {
+export function useCluster(): {
+  newDatabase: () => Promise<TestDatabase>
+  /** One more session of the owner. */
+  session: (database: TestDatabase) => Promise<Session>
+} {
   const made: TestDatabase[] = []
+  const sessions: Session[] = []
   let template: TestTemplate | undefined
   let end: (() => Promise<void>) | undefined
   beforeAll(async () => {
@@ -32,6 +37,7 @@ export function useCluster(): { newDatabase: () => Promise<TestDatabase> } {
     end = prepared.end
   })
   afterAll(async () => {
+    await Promise.all(sessions.map((session) => session.close()))
     await Promise.all(made.map((database) => database.close()))
     await end?.()
   })
@@ -41,6 +47,11 @@ export function useCluster(): { newDatabase: () => Promise<TestDatabase> } {
       const database = await createTestDatabase(template)
       made.push(database)
       return database
+    },
+    async session({ adminUrl }) {
+      const session = await openSession({ url: adminUrl })
+      sessions.push(session)
+      return session
     },
   }
 }

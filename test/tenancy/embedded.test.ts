@@ -94,7 +94,7 @@ test('a new organization has roles, an owner who may act, and a plan without lim
   expect(owned.can('members:write')).toBe(true)
   expect(await owned.organization.get()).toMatchObject({ name: 'With an owner', allowUserManagement: true })
   const role = await owned.roles.create({ key: 'support', name: 'Support', permissions: ['agents:read'] })
-  expect(role).toMatchObject({ builtIn: false })
+  expect(role).toMatchObject({ isBuiltIn: false })
   const [plan] = await org.db.select({ plan: subscriptions.planId }).from(subscriptions)
   expect(plan).toEqual({ plan: 'tier_enterprise' })
   await expect(embedded.newOrg({ name: 'With an owner' })).rejects.toThrow(ConflictError)

@@ -78,7 +78,7 @@ export async function othersInUse({ session, home, tables }: Carrying): Promise<
     if (!columns.some((column) => column.name === 'org_id') || (kind !== 'tenant' && kind !== 'control')) continue
     if (!filledByCarrying.includes(name) && !tables.some(({ to }) => to === name)) await count(name, 'true')
   }
-  await count('roles', 'not t.built_in')
+  await count('roles', 't.built_in is not true')
   for (const to of ['organizations', 'users']) {
     const source = tables.find((table) => table.to === to)?.source
     if (source === undefined) continue

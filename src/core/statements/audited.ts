@@ -37,7 +37,7 @@ export function innerNames({ byProperty, resource }: TablePlan): InnerNames {
  * else has just changed the row.
  */
 export function withEntry(plan: TablePlan, change: ChangeText, old: readonly ColumnPlan[], entry: string): string {
-  const { verb, ctes, head, from, where, returning, upsert } = ownOf(change) as ChangeText
+  const { verb, ctes, after = [], head, from, where, returning, upsert } = ownOf(change) as ChangeText
   // Rows that never change need no lock, and a role without the right to change any column may not lock them.
   const locked = plan.changeable.length === 0 ? '' : ` for no key update of ${quoted(plan.resource)}`
   const rows = [plan.sql, ...(from === undefined ? [] : [from])].join(', ')
@@ -57,7 +57,7 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
     )
   } else if (verb === 'delete') {
     parts.push(`changed as (${head} where ${where} returning ${all})`)
-  } else if (verb === 'select') {
+  } else if (verb === 'select' || verb === 'call') {
     parts.push(`changed as materialized (${head} where ${where})`)
   } else {
     const { changes, reading } = upsert ?? {}
@@ -76,7 +76,7 @@ export function withEntry(plan: TablePlan, change: ChangeText, old: readonly Col
       `changed as (${reading?.head ?? head}${first} returning ${all}${upsert === undefined ? '' : `, xmax = 0 as ${names.isNew}`})`,
     )
   }
-  return `with ${[...parts, `entry as (${entry} returning 1)`].join(', ')} select ${returning === '' ? '1' : returning} from changed`
+  return `with ${[...parts, ...after, `entry as (${entry} returning 1)`].join(', ')} select ${returning === '' ? '1' : returning} from changed`
 }
 
 /** The columns that tell the rows of a statement apart: the key, and the owner where the statement names none. */

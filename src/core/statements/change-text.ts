@@ -2,10 +2,15 @@ import { ownOf } from '../values.js'
 
 /** An insert, update or delete, or a read that is audited, in its pieces, so that an audit entry can be put between them. */
 export interface ChangeText {
-  /** `select` for a read that the audit log notes, such as that of a secret. */
-  readonly verb: 'insert' | 'update' | 'delete' | 'select'
+  /** `select` for a read that the audit log notes, such as that of a secret; `call` for a function that makes a row and returns it. */
+  readonly verb: 'insert' | 'update' | 'delete' | 'select' | 'call'
   /** Common table expressions in front, such as `parent_3 as (select …)`. */
   readonly ctes: readonly string[]
+  /**
+   * Common table expressions behind the change, which may read its rows as `changed`: inserts of rows that refer to them. A Citus cluster
+   * carries out one after the other, so that in front of the change these rows would refer to nothing.
+   */
+  readonly after?: readonly string[]
   /** The change up to its predicate: `update "platform"."agents" set "name" = $3`, or the whole insert. */
   readonly head: string
   /** For an update: what it reads besides its table, such as a sub-select. Its columns have other names than those of the table. */
@@ -30,8 +35,12 @@ export interface ChangeText {
 }
 
 export function renderChange(change: ChangeText): string {
-  const { verb, ctes, head, from, where, returning } = ownOf(change) as ChangeText
-  if (verb === 'select') return `select ${returning} from (${head} where ${where}) as changed`
+  const { verb, ctes, after = [], head, from, where, returning } = ownOf(change) as ChangeText
+  if (after.length > 0) {
+    const changed = renderChange({ ...change, ctes: [], after: [], returning: '*' })
+    return `with ${[...ctes, `changed as (${changed})`, ...after].join(', ')} select ${returning} from changed`
+  }
+  if (verb === 'select' || verb === 'call') return `select ${returning} from (${head} where ${where}) as changed`
   return [
     ...(ctes.length === 0 ? [] : [`with ${ctes.join(', ')}`]),
     head,

@@ -45,12 +45,13 @@ function assertReads(label: string, made: string | ChangeText): void {
 function assertEntries(plan: TablePlan, label: string, made: string | ChangeText): void {
   const {
     ctes = [],
+    after = [],
     from = '',
     head = '',
     where = '',
     returning = '',
   } = typeof made === 'string' ? { head: made } : ownOf(made)
-  const others = [...ctes, from, where, returning].flatMap(writtenTables)
+  const others = [...ctes, ...after, from, where, returning].flatMap(writtenTables)
   const own = writtenTables(head).filter((table) => table?.name !== plan.resource)
   for (const table of [...others, ...own]) {
     if (table === undefined)
@@ -72,4 +73,4 @@ function assertOwner({ owner, owned }: TablePlan, label: string, sql: string): v
 /** `"org_id" = $1`, or an insert that gives `$1` to the column, with or without other statements in front of it. */
 const saysOwner = (column: string, sql: string): boolean =>
   new RegExp(`\\b${column}"? = \\$1(?!\\d)`).test(sql) ||
-  new RegExp(`^\\s*(?:with\\b[^]*\\)\\s*)?insert into [^(]*\\(\\s*"?${column}"?\\s*[,)][^]*\\$1(?!\\d)`, 'i').test(sql)
+  new RegExp(`^\\s*(?:with\\b[^]*[()]\\s*)?insert into [^(]*\\(\\s*"?${column}"?\\s*[,)][^]*\\$1(?!\\d)`, 'i').test(sql)
