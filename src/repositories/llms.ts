@@ -98,8 +98,9 @@ export class Llms extends ScopedRepository<OrganizationLlm, LlmRelations> {
     const statement = this.query('in the catalog', (table) => {
       const c = table.as('c')
       const { sql } = planOf(llms)
+      // A sub-select: without its condition on the organization, the outer join with the table itself ends the server process of a cluster.
       return `select l."id", l."models", c."id" from ${sql} l
-        left join ${c.sql} on ${c.visible} and c."llm_id" = l."id"
+        left join (select c."id", c."llm_id" from ${c.sql} where ${c.visible}) c on c."llm_id" = l."id"
         where l."key" = $2::text and l."active"`
     })
     const found = await this.run(

@@ -78,8 +78,9 @@ export class Tools extends ScopedRepository<OrganizationTool, ToolRelations> {
   private async inCatalog(key: string): Promise<InCatalog> {
     const statement = this.query('in the catalog', (table) => {
       const o = table.as('o')
+      // A sub-select: without its condition on the organization, the outer join with the table itself ends the server process of a cluster.
       return `select t."id", t."input_schema", nullif(o."custom_config", '{}') from ${planOf(tools).sql} t
-        left join ${o.sql} on ${o.visible} and o."tool_id" = t."id"
+        left join (select o."tool_id", o."custom_config" from ${o.sql} where ${o.visible}) o on o."tool_id" = t."id"
         where t."key" = $2::text and t."active"`
     })
     const found = await this.run(

@@ -22,13 +22,16 @@ export async function createOrganization(
   }
 }
 
-async function insertOrganization(session: Session, values: { readonly name?: string }): Promise<string> {
-  const id = newId()
+/** The same, on a session; its id may be given. */
+export async function insertOrganization(
+  session: Session,
+  { id = newId(), name }: { readonly id?: string; readonly name?: string } = {},
+): Promise<string> {
   const slug = `org-${id}`
   try {
     await session.query(
       'insert into platform.organizations (id, name, slug, temporal_namespace) values ($1, $2, $3, $3)',
-      [id, values.name ?? slug, slug],
+      [id, name ?? slug, slug],
     )
   } catch (error) {
     throw understood(error)

@@ -5,7 +5,6 @@ import { newId } from '../core/ids.js'
 import type { Scope } from '../core/scope.js'
 import type { Session } from '../database/session.js'
 import type { Org } from '../org.js'
-import { createOrganization } from './fixtures.js'
 import { type OpenedWithout, openWithout, type Wall } from './walls.js'
 
 /**
@@ -156,10 +155,8 @@ class Attempt<Repository> {
     ]
   }
 
-  private async newOrganization(): Promise<string> {
-    const id = await createOrganization(this.admin)
-    await this.served.addKey(id)
-    return id
+  private newOrganization(): Promise<string> {
+    return this.served.newOrganization()
   }
 
   private async make(name: keyof ContractCalls<Repository>, orgId: string): Promise<string> {

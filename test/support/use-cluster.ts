@@ -19,8 +19,8 @@ export const whyWithoutCluster = clusterUrl === undefined ? ' (skipped: TEST_CIT
 /** Databases on the cluster that are migrated, and not distributed. */
 export function useCluster(): {
   newDatabase: () => Promise<TestDatabase>
-  /** One more session of the owner. */
-  session: (database: TestDatabase) => Promise<Session>
+  /** One more session, of the owner. */
+  session: (database: Pick<TestDatabase, 'adminUrl'>) => Promise<Session>
 } {
   const made: TestDatabase[] = []
   const sessions: Session[] = []
