@@ -1,4 +1,4 @@
-// `npx tsx scripts/adopt-under-load.ts --form team --rows 100000 --kills 20`: takes a schema through every step of `tenantry adopt` and back, while
+// `npx tsx scripts/adopt-under-load.ts --form team --rows 100000 --kills-each 2`: takes a schema through every step of `tenantry adopt` and back, while
 // writers work and the program is killed at random moments. Ends with 1 if a row was lost or changed, if a writer was refused, or if in some step
 // 1 of 100 writes waited longer than a lock may be waited for.
 import { execFileSync } from 'node:child_process'
@@ -19,7 +19,7 @@ const { values: asked } = parseArgs({
   options: {
     rows: { type: 'string', default: '100000' },
     writers: { type: 'string', default: '4' },
-    kills: { type: 'string', default: '20' },
+    'kills-each': { type: 'string', default: '2' },
     form: { type: 'string', default: 'owner' },
     seed: { type: 'string', default: '1' },
   },
@@ -46,7 +46,7 @@ const writers = new Writers(database.adminUrl, Number(asked.writers), (client, n
 const program = new KilledProgram(writers, {
   folder,
   env: { DATABASE_ADMIN_URL: database.adminUrl },
-  killsEach: Number(asked.kills) / 10,
+  killsEach: Number(asked['kills-each']),
   random,
 })
 const take = (...args: readonly string[]) => program.take('adopt', ...args)

@@ -26,7 +26,7 @@ export interface KnownTable {
   readonly sealed?: Readonly<Record<string, string>>
   /** The columns by which a row of ours is the same, where it is not the primary key. */
   readonly identity?: readonly string[]
-  /** Other rows `o` of the table for which a change of row `{row}` may matter. */
+  /** A condition on other rows `o` that have to be carried again when row `{row}` changes. */
   readonly siblings?: string
 }
 

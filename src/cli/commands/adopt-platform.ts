@@ -372,7 +372,7 @@ const addDown: AddCommand = (group, run) =>
         command,
         'down',
         [
-          'Undoes the last step. The earlier tables are as they were, and secrets that were emptied are written in clear again. Undoing the',
+          'Undoes the last step. The earlier tables are as they were, and the secrets that tenantry still has are written in clear again. Undoing the',
           'swap is refused, with numbers, where rows of the carried organizations were written in tenantry since. Undoing expand deletes these',
           'organizations from tenantry.',
         ],
