@@ -1,9 +1,9 @@
 /** The contents of `tenantry.config.ts`: where your own tables are. Paths are relative to that file. */
 export interface TenantryConfig<Permission extends string = string> {
-  /** The module that exports your tables: `schema` of your drizzle.config.ts. */
-  readonly schema: string
+  /** The module that exports your tables: `schema` of your drizzle.config.ts. Leave it and `migrations` out while you have none. */
+  readonly schema?: string
   /** The folder of their migrations: `out` of your drizzle.config.ts. */
-  readonly migrations: string
+  readonly migrations?: string
   /**
    * The table that records which of them were applied: `migrations` of your drizzle.config.ts. No other migrations in the database
    * may use it. Default: `app_migrations.migrations`.

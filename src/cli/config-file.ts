@@ -19,6 +19,13 @@ export interface Project {
   /** The host's. */
   readonly permissions: readonly OwnPermission[]
   readonly own: OwnProject | undefined
+  readonly allowed: Allowed
+}
+
+/** What the logins may use beside the tables. */
+interface Allowed {
+  readonly allowRelations?: readonly string[]
+  readonly allowFunctions?: readonly string[]
 }
 
 export interface OwnProject {
@@ -31,8 +38,6 @@ export interface OwnProject {
   readonly permissions: readonly OwnPermission[]
   readonly drizzleConfig: string
   readonly exceptRules: readonly string[]
-  readonly allowRelations: readonly string[]
-  readonly allowFunctions: readonly string[]
 }
 
 export interface DrizzleConfig {
@@ -44,6 +49,7 @@ export interface DrizzleConfig {
 const name = z.string().min(1).max(63)
 const path = z.string().min(1)
 const names = z.array(z.string()).default([])
+const allowed = { allowRelations: names, allowFunctions: names }
 const ownConfig = z.strictObject({
   schema: path,
   migrations: path,
@@ -52,9 +58,10 @@ const ownConfig = z.strictObject({
   permissions: z.record(z.string(), z.string()).default({}),
   roles: z.record(z.string(), z.array(z.string())).default({}),
   exceptRules: names,
-  allowRelations: names,
-  allowFunctions: names,
+  ...allowed,
 })
+/** Of a project that has no tables of its own. */
+const allowingConfig = z.strictObject(allowed)
 // The fields of drizzle-kit's config that are read here, with its defaults.
 const kitConfig = z.object({
   schema: path,
@@ -65,19 +72,17 @@ const kitConfig = z.object({
 const endings = ['ts', 'mts', 'js', 'mjs']
 
 /** What `openTenancy` has to know of the host's tables. */
-export const openingOptions = ({ own }: Project) =>
-  own === undefined
-    ? {}
-    : {
-        own: {
-          schema: own.definitions,
-          migrations: own.set.folder,
-          bookkeeping: own.set.bookkeeping,
-          ...own.given,
-        },
-        allowRelations: own.allowRelations,
-        allowFunctions: own.allowFunctions,
-      }
+export const openingOptions = ({ own, allowed }: Project) => ({
+  ...(own !== undefined && {
+    own: {
+      schema: own.definitions,
+      migrations: own.set.folder,
+      bookkeeping: own.set.bookkeeping,
+      ...own.given,
+    },
+  }),
+  ...allowed,
+})
 
 /** The library's tables alone. */
 export const platformProject: Project = {
@@ -85,6 +90,7 @@ export const platformProject: Project = {
   tables: platformTables,
   permissions: [],
   own: undefined,
+  allowed: {},
 }
 
 /**
@@ -93,9 +99,22 @@ export const platformProject: Project = {
 export async function loadProject(cwd: string, given: string | undefined): Promise<Project> {
   const file = given === undefined ? findUpwards(cwd, 'tenantry.config') : resolve(cwd, given)
   if (file === undefined) return platformProject
-  const own = await readOwnConfig(file)
+  const exported = (await loadModule(file, { tenantry: { defineConfig } })).default
+  if (exported === undefined) {
+    throw new InvalidInputError(file, 'has no default export: write `export default defineConfig({ ... })`')
+  }
+  if (allowingConfig.safeParse(exported).success)
+    return { ...platformProject, allowed: parsed(file, allowingConfig, exported) }
+  const { allowRelations, allowFunctions, ...config } = parsed(file, ownConfig, exported)
+  const own = await ownProject(file, config)
   const tables = new Set([...platformTables, ...tablesOf(own.definitions)])
-  return { sets: [platformMigrations, own.set], tables: [...tables], permissions: own.permissions, own }
+  return {
+    sets: [platformMigrations, own.set],
+    tables: [...tables],
+    permissions: own.permissions,
+    own,
+    allowed: { allowRelations, allowFunctions },
+  }
 }
 
 /** The nearest file of that name from `cwd` upwards, with any extension of a module. */
@@ -130,20 +149,25 @@ export default defineConfig({
   migrations: { schema: 'app_migrations', table: 'migrations' },
 })`
 
-async function readOwnConfig(file: string): Promise<OwnProject> {
-  const exported = (await loadModule(file, { tenantry: { defineConfig } })).default
-  if (exported === undefined) {
-    throw new InvalidInputError(file, 'has no default export: write `export default defineConfig({ ... })`')
-  }
-  const config = parsed(file, ownConfig, exported)
-  const { schema, migrations, bookkeeping, drizzleConfig, permissions, roles, ...rest } = config
+async function ownProject(
+  file: string,
+  {
+    schema,
+    migrations,
+    bookkeeping,
+    drizzleConfig,
+    permissions,
+    roles,
+    exceptRules,
+  }: Omit<z.output<typeof ownConfig>, keyof Allowed>,
+): Promise<OwnProject> {
   const given = { permissions, roles }
   const declared = ownPermissions(given, `${file} `)
   const at = (path: string) => resolve(dirname(file), path)
   const definitions = await loadDefinitions(at(schema))
   if (tablesOf(definitions).length === 0) throw new InvalidInputError(at(schema), 'exports no table')
   const set = setOf({ schema: definitions, migrations: at(migrations), ...(bookkeeping && { bookkeeping }) })
-  return { file, set, definitions, given, permissions: declared, drizzleConfig: at(drizzleConfig), ...rest }
+  return { file, set, definitions, given, permissions: declared, drizzleConfig: at(drizzleConfig), exceptRules }
 }
 
 function parsed<Shape extends z.ZodType>(file: string, shape: Shape, value: unknown): z.output<Shape> {

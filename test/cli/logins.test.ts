@@ -1,4 +1,7 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openSession } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { containing, example, tenantry } from './command-line.js'
@@ -88,6 +91,20 @@ describe('proof', () => {
       code: 2,
       stderr: containing('SYSTEM_DATABASE_URL: is not set'),
     })
+  })
+
+  test('accepts the rights that a config allows, also one that names no tables', async () => {
+    await database.admin.query('create table public.legacy (id int)')
+    await database.admin.query('grant select on public.legacy to tenantry_app')
+    const cwd = mkdtempSync(join(tmpdir(), 'tenantry-proof-'))
+    onTestFinished(async () => {
+      rmSync(cwd, { recursive: true })
+      await database.admin.query('drop table public.legacy')
+    })
+    const proof = () => tenantry(['proof'], { cwd, env: { DATABASE_URL: database.appUrl } })
+    expect((await proof()).code).toBe(3)
+    writeFileSync(join(cwd, 'tenantry.config.ts'), `export default { allowRelations: ['public.legacy'] }`)
+    expect(await proof()).toMatchObject({ code: 0 })
   })
 
   test("covers the host's own tables", async () => {

@@ -43,14 +43,14 @@ export const addProof: AddCommand = (program, run) =>
       const { proveStartup } = await import('../../access/startup-proof.js')
       const { declarationsOf } = await import('../../migrations/declarations.js')
       const project = await context.project()
-      const { tables, sets, own, permissions } = project
+      const { tables, sets, permissions } = project
       const place = loginsPlace(url, system ? 'SYSTEM_DATABASE_URL' : 'DATABASE_URL', context.env)
       const declarations = await declarationsOf(tables, sets, permissions)
       const role = system ? 'tenantry_system' : 'tenantry_app'
       const { faults, notes } = await context.connected(place, async (session) => {
         const proof = await proveStartup(session, declarations, {
           role,
-          ...(own !== undefined && { allowRelations: own.allowRelations, allowFunctions: own.allowFunctions }),
+          ...project.allowed,
         })
         // Only a note: the proof has checked the login's rights on their tables.
         const strayed = await strayedWarnings(session, { project, cwd: context.cwd })
