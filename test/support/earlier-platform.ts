@@ -119,9 +119,13 @@ function earlierRows({ schema: s, isLarge }: EarlierTables, rows: number): strin
     `(array(select id from ${s}.${table} order by created_at, id))[1 + (n + ${offset}) % (select count(*)::int from ${s}.${table})]`
   /** Numbered rows of a table, so that one is found without reading all of them for each new row. */
   const numbered = (table: string, alias: string) =>
-    `(select id, row_number() over (order by created_at, id) - 1 as place, count(*) over () as total from ${s}.${table}) ${alias}`
-  const onProject = `join ${numbered('projects', 'p')} on p.place = n % p.total`
-  const onOrganization = `join ${numbered('organizations', 'o')} on o.place = n % o.total`
+    `(select *, row_number() over (order by created_at, id) - 1 as place from ${s}.${table}) ${alias}`
+  // A sub-select, since only a number that is not of the joined row lets the server join by hashes.
+  const total = (table: string) => `(select count(*) from ${s}.${table})`
+  const on = (table: string, alias: string, place = 'n') =>
+    `join ${numbered(table, alias)} on ${alias}.place = ${place} % ${total(table)}`
+  const onProject = on('projects', 'p')
+  const onOrganization = on('organizations', 'o')
   const series = (count: number) => `generate_series(1, ${count}) n`
   return [
     `insert into ${s}.organizations (name, slug, billing_email) select 'Organization ' || n || ' of ${s}', '${s}-' || n, 'billing' || n || '@example.com' from ${series(organizations)}`,
@@ -140,10 +144,10 @@ function earlierRows({ schema: s, isLarge }: EarlierTables, rows: number): strin
     `insert into ${s}.tax_ids (organization_id, type, value, country, status) select o.id, 'eu_vat', 'DE' || n, 'DE', case when n % 10 = 0 then 'deleted' else 'active' end from ${series(organizations * 2)} ${onOrganization}`,
     `insert into ${s}.usage_metrics (organization_id, project_id, metric_type, metric_value, metric_unit, period_start, period_end)
      select p.organization_id, p.id, 'egress', n, 'bytes', timestamptz '2026-01-01 00:00Z' + n * interval '1 day', timestamptz '2026-01-02 00:00Z' + n * interval '1 day'
-     from ${series(rows)} join (select *, row_number() over (order by created_at, id) - 1 as place, count(*) over () as total from ${s}.projects) p on p.place = n % p.total`,
+     from ${series(rows)} ${onProject}`,
     `insert into ${s}.addons (project_id, addon_type, addon_variant, price_per_unit, status, activated_at)
      select p.id, (array['pitr', 'custom_domain', 'disk_expansion'])[1 + (p.place / 2) % 3], case when n % 2 = 0 then 'small' else 'large' end, 10 + n % 2,
-       case when n <= p.total then 'active' else 'inactive' end, now() - n * interval '1 hour' from ${series(Math.trunc(projects * 1.25))} ${onProject}`,
+       case when n <= ${total('projects')} then 'active' else 'inactive' end, now() - n * interval '1 hour' from ${series(Math.trunc(projects * 1.25))} ${onProject}`,
     `insert into ${s}.customer_profiles (organization_id, company_name, address_line1, city, country, tax_id) select o.id, 'Company ' || o.place, 'Street 1', 'Berlin', 'DE', 'T' || o.place from ${numbered('organizations', 'o')}`,
     `insert into ${s}.credits (organization_id, amount, remaining, description) select o.id, 100, case when n % 3 = 0 then 100 else n % 100 end, 'Welcome' from ${series(organizations * 2)} ${onOrganization}`,
     `insert into ${s}.disk_config (project_id) select p.id from ${numbered('projects', 'p')}`,
@@ -153,7 +157,7 @@ function earlierRows({ schema: s, isLarge }: EarlierTables, rows: number): strin
           `insert into ${s}.users (email, username, password_hash, metadata) select 'Person' || n || '@${s}.Example.com', 'Person-${s}-' || n, 'hash ' || n, '{"n": 1}' from ${series(organizations * 3)}`,
           `insert into ${s}.user_sessions (user_id, token, expires_at) select u.id, 'token ' || u.place, now() + interval '1 day' from ${numbered('users', 'u')}`,
           `insert into ${s}.organization_members (organization_id, user_id, role, invited_by)
-           select o.id, u.id, (array['owner', 'admin', 'developer', 'billing_admin', 'member'])[1 + u.place % 5], u.id from ${numbered('users', 'u')} join ${numbered('organizations', 'o')} on o.place = u.place % o.total`,
+           select o.id, u.id, (array['owner', 'admin', 'developer', 'billing_admin', 'member'])[1 + u.place % 5], u.id from ${numbered('users', 'u')} ${on('organizations', 'o', 'u.place')}`,
           `insert into ${s}.project_members (project_id, user_id, role) select distinct on (m.user_id) p.id, m.user_id, 'developer' from ${s}.organization_members m join ${s}.projects p on p.organization_id = m.organization_id`,
           `insert into ${s}.billing_plans (id, name, price, interval, features, limits, max_projects, max_members) values
            ('tier_free', 'Free', 0, 'month', '["500 MB"]', '{"max_projects": 2, "disk_gb": 8, "storage_gb": -1}', 2, 5), ('tier_pro', 'Pro', 25, 'month', '[]', '{}', -1, -1)`,
@@ -162,11 +166,11 @@ function earlierRows({ schema: s, isLarge }: EarlierTables, rows: number): strin
           `insert into ${s}.organization_invitations (organization_id, invited_email, invited_by, role, token, expires_at) select o.id, 'New@example.com', ${one('users')}, 'member', 'invite ' || n, now() + interval '1 day' from ${series(organizations)} ${onOrganization}`,
           `insert into ${s}.api_keys (organization_id, user_id, name, key_prefix, key_hash) select o.id, ${one('users')}, 'Key', 'ogel', 'h' || n from ${series(organizations)} ${onOrganization}`,
           `insert into ${s}.audit_logs (organization_id, user_id, event_type, action, metadata, created_at) select case when n % 10 > 0 then o.id end, u.id, 'project.created', case when n % 2 = 0 then 'create' else 'accept' end, '{"n": 1}', now() - n * interval '1 hour'
-           from ${series(rows)} ${onOrganization} join ${numbered('users', 'u')} on u.place = n % u.total`,
+           from ${series(rows)} ${onOrganization} ${on('users', 'u')}`,
           `insert into ${s}.feature_flags (flag_key, flag_name, enabled, rollout_percentage) values ('dashboard_of_${s}', 'New dashboard', true, 10), ('beta_of_${s}', 'Beta', false, 0)`,
           `insert into ${s}.organization_feature_flags (organization_id, flag_id, enabled) select o.id, f.id, true from ${s}.organizations o, ${s}.feature_flags f`,
           `insert into ${s}.databases (project_id, name, type, connection_string, health_check_status) select p.id, 'main', case when p.place % 2 = 0 then 'postgres' else 'redis' end, 'postgres://admin:secret-' || p.place || '@db/x', 'unhealthy' from ${numbered('projects', 'p')}`,
-          `insert into ${s}.database_metrics (database_id, metric_type, value) select d.id, 'latency_ms', n / 3.0 from ${series(rows)} join ${numbered('databases', 'd')} on d.place = n % d.total`,
+          `insert into ${s}.database_metrics (database_id, metric_type, value) select d.id, 'latency_ms', n / 3.0 from ${series(rows)} ${on('databases', 'd')}`,
           `insert into ${s}.database_connection_logs (database_id, project_id, event_type) select d.id, d.project_id, 'connect' from ${s}.databases d`,
         ]
       : []),
