@@ -61,6 +61,8 @@ export interface AdoptedTable {
   readonly owner: Pick<Owner, 'joins' | 'sql' | 'id'> | undefined
   /** Columns of which a new value moves a row to another organization. */
   readonly wayColumns: readonly string[]
+  /** The tables to which its ways lead, with the columns by which a row is found there. */
+  readonly parents: readonly { readonly table: string; readonly columns: readonly string[] }[]
   /** Whether it had `org_id` with the id of the organization before. */
   readonly hadColumn: boolean
   /** Whether rows may be without an organization until `prove`. */
@@ -78,7 +80,7 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   const { schema } = catalog
   const organizations = decisions.organizations ?? undefined
   const root = organizations && rootOf(organizations)
-  const owners = new Owners(catalog, decisions)
+  const owners = new Owners(catalog, decisions, true)
   const constantOf = (slug: string, name = slug): Constant => ({
     key: constantKey(schema, slug),
     slug,
@@ -149,6 +151,7 @@ function adoptedTable(
     constant: everything,
     owner,
     wayColumns: wayColumnsOf(table, decision),
+    parents: parentsOf(table, decision, owners, root),
     hadColumn: had !== undefined,
     mayLack: had === undefined ? everything === undefined : had.isNullable,
     isQuarantined: decision?.unreached === 'quarantine',
@@ -176,6 +179,21 @@ function wayColumnsOf({ foreignKeys }: CatalogTable, decision: TableDecision | u
     return [way.polymorphic.type, way.polymorphic.id]
   }
   return [...new Set([...waysIn(decision?.way).flatMap(columnsOf), ...(person === undefined ? [] : [person])])]
+}
+
+function parentsOf(
+  { foreignKeys }: CatalogTable,
+  decision: TableDecision | undefined,
+  owners: Owners,
+  root: Root | undefined,
+): AdoptedTable['parents'] {
+  const byKey = (table: string) => ({ table, columns: owners.tableOf(table).primaryKey })
+  return waysIn(decision?.way).flatMap((way) => {
+    if ('parent' in way) return foreignKeys.flatMap(({ name, target }) => (name === way.parent ? [target] : []))
+    if ('row' in way) return [byKey(way.row.of)]
+    if ('mapped' in way) return root === undefined ? [] : [{ table: root.table, columns: [way.mapped.to] }]
+    return 'polymorphic' in way ? Object.values(way.polymorphic.tables).map(byKey) : []
+  })
 }
 
 const usualNames = ['name', 'title', 'display_name', 'displayName', 'full_name', 'label', 'email', 'username', 'slug']

@@ -59,6 +59,10 @@ export interface CatalogColumn {
   readonly type: string
   readonly isNullable: boolean
   readonly isGenerated: boolean
+  /** Its name in SQL. Null where the type has none. */
+  readonly collation: string | null
+  /** Whether other texts count as the same. */
+  readonly isLoose: boolean
 }
 
 export interface CatalogKey {
@@ -79,6 +83,8 @@ export interface CatalogReference {
   readonly target: { readonly schema: string; readonly table: string; readonly columns: readonly string[] }
   readonly onDelete: string
   readonly onUpdate: string
+  /** Of each column the collation of its target, where it is another one: without it the server could not compare them. */
+  readonly collations: readonly (string | null)[]
   /** As the server prints it, such as `FOREIGN KEY (task_id) REFERENCES public.tasks(id)`. */
   readonly definition: string
   /** The columns that `set null` or `set default` empties. Empty where it is all of them. */
@@ -161,9 +167,14 @@ const allOf = (row: string, from: string, order: string) =>
 const tree = (alias: string) =>
   `(select ${alias}.oid as relid union select p.relid::oid from pg_catalog.pg_partition_tree(${alias}.oid) p) part`
 
+const collationOf = (attribute: string) =>
+  `(select pg_catalog.format('%I.%I', ln.nspname, l.collname) from pg_catalog.pg_collation l join pg_catalog.pg_namespace ln on ln.oid = l.collnamespace
+     where l.oid = ${attribute}.attcollation)`
+
 const columns = allOf(
   `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'isNullable', not a.attnotnull,
-     'isGenerated', a.attgenerated <> '')`,
+     'isGenerated', a.attgenerated <> '', 'collation', ${collationOf('a')},
+     'isLoose', exists (select from pg_catalog.pg_collation l where l.oid = a.attcollation and not l.collisdeterministic))`,
   `pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped`,
   'a.attnum',
 )
@@ -189,6 +200,11 @@ const action = (code: string) =>
 const foreignKeys = allOf(
   `pg_catalog.jsonb_build_object('name', f.conname, 'columns', ${namesOf('f.conkey')},
      'onDelete', ${action('f.confdeltype')}, 'onUpdate', ${action('f.confupdtype')}, 'emptied', ${namesOf('f.confdelsetcols')},
+     'collations', (
+       select pg_catalog.jsonb_agg(case when a.attcollation <> b.attcollation and b.attcollation <> 0 then ${collationOf('b')} end order by k.place)
+       from rows from (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey)) with ordinality k(number, target, place)
+       join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
+       join pg_catalog.pg_attribute b on b.attrelid = t.oid and b.attnum = k.target),
      'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)

@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../core/errors.js'
 import { quoted } from '../core/statements/column-plan.js'
-import type { Catalog, CatalogReference, CatalogTable } from './catalog.js'
+import type { Catalog, CatalogColumn, CatalogReference, CatalogTable } from './catalog.js'
 import { type Decisions, type OneWay, personColumn, type Way, waysIn } from './decisions.js'
 import { type Root, rootOf } from './ways.js'
 import { literal } from './sql.js'
@@ -27,9 +27,11 @@ export class Owners {
   private readonly root: Root | undefined
   private aliases = 0
 
+  /** `isExpanded` says whether the tables have `org_id`. Then several organizations may have a row with the same key. */
   constructor(
     private readonly catalog: Catalog,
     private readonly decisions: Decisions,
+    private readonly isExpanded = false,
   ) {
     this.root = decisions.organizations === null ? undefined : rootOf(decisions.organizations)
   }
@@ -109,7 +111,7 @@ export class Owners {
     if (isKept) return { joins: '', id: `${value}::text` }
     const person = this.alias()
     const key = `${person}.${quoted(id)}`
-    const same = equal(key, typeOf(people, id), value, typeOf(table, column))
+    const same = equal(key, columnIn(people, id), value, columnIn(table, column))
     return { joins: ` left join ${this.from(people.name, person)} on ${same}`, id: `${key}::text` }
   }
 
@@ -185,9 +187,9 @@ export class Owners {
     const value = `${alias}.${quoted(column)}`
     const same = equal(
       `${organization}.${quoted(key)}`,
-      typeOf(this.tableOf(root.table), key),
+      columnIn(this.tableOf(root.table), key),
       value,
-      typeOf(table, column),
+      columnIn(table, column),
     )
     return {
       joins: ` left join ${this.from(root.table, organization)} on ${same}`,
@@ -208,8 +210,10 @@ export class Owners {
     const parent = this.alias()
     const owner = this.resolvedOwnerOf(target, parent, seen)
     if (owner === undefined) return undefined
+    const same = (to: string) => matches(key, alias, to)
+    const own = key.columns.includes('org_id') ? '' : this.preferOwn(target, alias, parent, same)
     return {
-      joins: ` left join ${this.from(target.name, parent)} on ${matches(key, alias, parent)}${owner.joins}`,
+      joins: ` left join ${this.from(target.name, parent)} on ${same(parent)}${own}${owner.joins}`,
       sql: owner.sql,
       namesNothing: key.columns.map((column) => `${alias}.${quoted(column)} is null`).join(' or '),
       id: owner.id,
@@ -245,14 +249,21 @@ export class Owners {
     const parent = this.alias()
     const owner = this.resolvedOwnerOf(target, parent, seen)
     const value = `${alias}.${quoted(id)}`
-    const same = equal(`${parent}.${quoted(key)}`, typeOf(target, key), value, typeOf(table, id))
+    const same = (to: string) => equal(`${to}.${quoted(key)}`, columnIn(target, key), value, columnIn(table, id))
     return (
       owner && {
         ...owner,
-        joins: ` left join ${this.from(of, parent)} on ${when}${same}${owner.joins}`,
+        joins: ` left join ${this.from(of, parent)} on ${when}${same(parent)}${this.preferOwn(target, alias, parent, same)}${owner.joins}`,
         namesNothing: `${value} is null`,
       }
     )
+  }
+
+  /** Of rows with the same key the one of the row's own organization counts, and others only where it has none. */
+  private preferOwn(target: CatalogTable, from: string, parent: string, same: (alias: string) => string): string {
+    if (!this.isExpanded || target.name === this.root?.table) return ''
+    const own = this.alias()
+    return ` and (${from}.org_id is null or ${parent}.org_id = ${from}.org_id or not exists (select from ${this.from(target.name, own)} where ${same(own)} and ${own}.org_id = ${from}.org_id))`
   }
 
   /** Undefined where one of the ways leads to rows without an organization. */
@@ -277,7 +288,7 @@ export class Owners {
   }
 }
 
-const typeOf = ({ columns }: CatalogTable, name: string) => columns.find((column) => column.name === name)?.type ?? ''
+const columnIn = ({ columns }: CatalogTable, name: string) => columns.find((column) => column.name === name)
 
 /** Types that are compared as they are, so that an index serves. */
 const family = (type: string): string => {
@@ -289,22 +300,39 @@ const family = (type: string): string => {
  * Whether two columns hold the same. A text that names a number or a uuid is turned into one, so that an index of the other column serves;
  * one that is written in another way names none.
  */
-function equal(left: string, leftType: string, right: string, rightType: string): string {
-  const [one, other] = [family(leftType), family(rightType)]
-  if (one === other) return `${left} = ${right}`
+function equal(
+  left: string,
+  leftColumn: Compared | undefined,
+  right: string,
+  rightColumn: Compared | undefined,
+): string {
+  const [one, other] = [family(leftColumn?.type ?? ''), family(rightColumn?.type ?? '')]
+  if (one === other) return `${left} = ${collated(right, leftColumn, rightColumn)}`
   if (other === 'text' && one === 'integer') return `${left} = ${readAs(right, '^(0|-?[1-9][0-9]{0,17})$', 'bigint')}`
   if (other === 'text' && one === 'uuid')
     return `${left} = ${readAs(right, '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', 'uuid')}`
-  return `${left}::text = ${right}::text`
+  return `${left}::text = ${collated(`${right}::text`, leftColumn, rightColumn)}`
+}
+
+type Compared = Pick<CatalogColumn, 'type' | 'collation'>
+
+/** Where each side has a collation of its own, the index of the left one serves. */
+function collated(right: string, left: Compared | undefined, { collation }: Partial<Compared> = {}): string {
+  const other = left?.collation ?? null
+  return other === null || other === collation ? right : `${right} collate ${other}`
 }
 
 const readAs = (value: string, pattern: string, type: string): string =>
   `case when ${value} operator(pg_catalog.~) ${literal(pattern)} then ${value}::text::${type} end`
 
 /** What joins the rows of a table with those that they refer to. */
-export const matches = ({ columns, target }: CatalogReference, from: string, to: string): string =>
+export const matches = ({ columns, target, collations }: CatalogReference, from: string, to: string): string =>
   columns
-    .map((column, place) => `${to}.${quoted(target.columns[place] ?? '')} = ${from}.${quoted(column)}`)
+    .map((column, place) => {
+      const collation = collations[place] ?? null
+      const value = `${from}.${quoted(column)}${collation === null ? '' : ` collate ${collation}`}`
+      return `${to}.${quoted(target.columns[place] ?? '')} = ${value}`
+    })
     .join(' and ')
 
 /** A join to something else would count rows twice. */

@@ -1,6 +1,6 @@
 import { quoted } from '../core/statements/column-plan.js'
-import type { AdoptedSchema } from './adopted-schema.js'
-import { type Catalog, type CatalogTable, isOurs } from './catalog.js'
+import type { AdoptedSchema, AdoptedTable } from './adopted-schema.js'
+import { type Catalog, type CatalogColumn, type CatalogTable, isOurs } from './catalog.js'
 import type { Decisions, TableDecision } from './decisions.js'
 import type { Finding } from './findings.js'
 import { fillTriggerName } from './steps/expand.js'
@@ -33,13 +33,14 @@ export function obstacles(
         ]),
       ),
     ...seen.sources.flatMap(({ table, id }) => decide(table.name, idRefusals(table, id.name))),
-    ...seen.tables.flatMap(({ table, wayColumns }) => [
+    ...seen.tables.flatMap(({ table, wayColumns, parents }) => [
       ...mend(table.name, [
         ...refusalsOf(table, tables[table.name]),
         ...keyRefusals(table),
         ...triggerRefusals(table),
         ...wayColumns.flatMap((column) => idRefusals(table, column)),
       ]),
+      ...parents.flatMap((parent) => mend(parent.table, looseKeys(catalog, parent))),
       ...decide(table.name, [
         ...referrerRefusals(catalog, table, tables),
         ...globalTargets(catalog.schema, table, tenants, tables),
@@ -110,11 +111,25 @@ function idRefusals({ name, columns }: CatalogTable, column: string): string[] {
     ...(idTypes.test(found.type)
       ? []
       : [`${name}.${column} is ${found.type}: what leads to an organization may be a whole number, a uuid or text`]),
+    ...looseText(name, found),
     ...(found.isGenerated
       ? [`${name}.${column} is computed after triggers have run, and leads nowhere in them: take another way`]
       : []),
   ]
 }
+
+/** Another text would find the row too. */
+function looseKeys({ tables }: Catalog, { table, columns }: AdoptedTable['parents'][number]): string[] {
+  const found = tables.find(({ name }) => name === table)?.columns ?? []
+  return found.filter(({ name }) => columns.includes(name)).flatMap((column) => looseText(table, column))
+}
+
+const looseText = (table: string, { name, type, collation, isLoose }: CatalogColumn): string[] =>
+  isLoose
+    ? [
+        `${table}.${name} has the collation ${collation ?? ''}, to which different texts are the same, so that a row may lead to several organizations: \`alter table … alter column … type ${type} collate "C"\``,
+      ]
+    : []
 
 /** Keys that the way back could not give again as they were. */
 function keyRefusals({
@@ -145,6 +160,15 @@ function keyRefusals({
     ...foreignKeys
       .filter(({ onUpdate }) => onUpdate.startsWith('set'))
       .map((key) => `${key.name} of ${name} empties columns on update, also the organization: drop its ON UPDATE`),
+    ...foreignKeys
+      .filter(
+        ({ columns, onDelete, emptied }) =>
+          onDelete.startsWith('set') && (emptied.length === 0 ? columns : emptied).includes('org_id'),
+      )
+      .map(
+        (key) =>
+          `${key.name} of ${name} empties org_id on delete, and from prove on every row has an organization: make it ON DELETE RESTRICT or CASCADE`,
+      ),
     ...(table.replicaIdentity === null
       ? []
       : [

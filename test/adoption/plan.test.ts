@@ -164,6 +164,23 @@ describe('there is no plan while', () => {
       'tasks_next_fkey of tasks empties columns on update',
     ],
     [
+      'a foreign key empties the organization on delete',
+      `create table S.groups (id uuid primary key);\ncreate table S.tasks (id int primary key, org_id uuid references S.groups on delete set null)`,
+      'tasks_org_id_fkey of tasks empties org_id on delete, and from prove on every row has an organization: make it ON DELETE RESTRICT or CASCADE',
+      { organizations: { table: 'groups', id: 'id' }, tables: { teams: { kind: 'left' } } },
+    ],
+    [
+      'different texts count as the same organization',
+      `create collation S.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);\ncreate table S.groups (id text primary key);\ncreate table S.tasks (id int primary key, group_id text collate S.loose);\ninsert into S.groups values ('ab'), ('AB');\ninsert into S.tasks values (1, 'ab')`,
+      'tasks.group_id has the collation plan_',
+      { organizations: { table: 'groups', id: 'id' }, tables: { teams: { kind: 'left' } } },
+    ],
+    [
+      'different texts count as the same parent',
+      `create collation S.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);\n${tasks}, code text collate S.loose unique);\ncreate table S.notes (id int primary key, code text collate S.loose references S.tasks (code))`,
+      'tasks.code has the collation plan_',
+    ],
+    [
       'subscribers use another index',
       `${tasks}, code int not null unique);\nalter table S.tasks replica identity using index tasks_code_key`,
       'subscribers find the rows of tasks by tasks_code_key',

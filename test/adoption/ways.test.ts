@@ -358,3 +358,36 @@ create table persons.tokens (identifier text not null, token text not null uniqu
   const { findings } = await analysed('persons', { tables: { tokens: { kind: 'people' } } })
   expect(findings.filter(({ table }) => table === 'tokens')).toEqual([])
 })
+
+test('the two columns of a way may have collations of their own', async () => {
+  await run(`
+create schema collated;
+create table collated.teams (id text collate "C" primary key, name text);
+create table collated.boards (code text collate "C" primary key, team_id text collate "POSIX" not null references collated.teams);
+create table collated.cards (id int primary key, board text collate "POSIX" not null references collated.boards);
+create table collated.notes (id int primary key, card_board text collate "POSIX" not null);
+insert into collated.teams values ('a', 'Collated A'), ('b', 'Collated B');
+insert into collated.boards values ('x', 'a'), ('y', 'b');
+insert into collated.cards values (1, 'x'), (2, 'y');
+insert into collated.notes values (1, 'x'), (2, 'y')
+`)
+  const { session, take, fill, undo } = await adopting(database.adminUrl, 'collated', {
+    organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+    tables: { notes: { kind: 'tenant', way: { row: { column: 'card_board', of: 'boards' } } } },
+  })
+  const before = await catalogOf(session, 'collated')
+  await take('expand')
+  await fill()
+  await take('prove', 'swap', 'observe', 'enforce', 'contract')
+  for (const table of ['cards', 'notes'])
+    expect(
+      await session.query(
+        `select t.id, o.name from collated.${table} t join platform.organizations o on o.id = t.org_id order by 1`,
+      ),
+    ).toEqual([
+      { id: 1, name: 'Collated A' },
+      { id: 2, name: 'Collated B' },
+    ])
+  await undo()
+  expect(await catalogOf(session, 'collated')).toEqual(before)
+})

@@ -10,7 +10,8 @@ export function expand(adopted: AdoptedSchema): Step {
   const { home, tables } = adopted
   const quarantined = tables.filter(({ isQuarantined }) => isQuarantined)
   const making = organizationMaking(adopted)
-  const columns = tables.map((table) => filledColumn(adopted, table))
+  // The trigger of a table reads the organization of its parents.
+  const columns = parentsFirst(tables).map((table) => filledColumn(adopted, table))
   return {
     up: [
       `create schema ${quoted(home)}`,
@@ -26,6 +27,17 @@ export function expand(adopted: AdoptedSchema): Step {
       `drop schema if exists ${quoted(home)}`,
     ],
   }
+}
+
+function parentsFirst(tables: readonly AdoptedTable[]): AdoptedTable[] {
+  const sorted = new Set<AdoptedTable>()
+  const add = (table: AdoptedTable) => {
+    for (const one of tables)
+      if (one !== table && !sorted.has(one) && table.parents.some((parent) => parent.table === one.name)) add(one)
+    sorted.add(table)
+  }
+  tables.forEach(add)
+  return [...sorted]
 }
 
 /** The column, and what fills it. */
@@ -84,9 +96,18 @@ export function fillTrigger(adopted: AdoptedSchema, table: AdoptedTable): Step {
 }
 
 function fillStatements(adopted: AdoptedSchema, table: AdoptedTable) {
-  const { name, on, wayColumns } = table
+  const { name, on, wayColumns, hadColumn } = table
   const organization = organizationOfRow(adopted, table)
   const fill = inHome(adopted.home, `fill_${name}`)
+  const [prefersOwn, kept] = hadColumn
+    ? ['', '']
+    : [
+        `  -- From the swap on several organizations may have a row with the same key: that of the own one counts, or of the bound one.
+  new.org_id := coalesce(new.org_id, old.org_id,
+    case when tenantry_bound ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then tenantry_bound::uuid end);
+`,
+        ', old.org_id',
+      ]
   // What other triggers have changed counts too, and so does what a foreign key writes.
   const isMoved = [
     ...wayColumns.map((column) => `old.${quoted(column)} is distinct from new.${quoted(column)}`),
@@ -95,18 +116,26 @@ function fillStatements(adopted: AdoptedSchema, table: AdoptedTable) {
   return {
     makeFunction: `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
 declare
-  tenantry_found uuid;
+  tenantry_given constant uuid := new.org_id;
+  tenantry_bound constant text := coalesce(current_setting('tenantry.org_id', true), '');
+  tenantry_found uuid[];
+  tenantry_next uuid;
 begin
   if tg_op = 'INSERT' and new.org_id is not null then
     return new;
   end if;
-  select ${organization.sql} into tenantry_found from (select new.*) t${organization.joins};
+${prefersOwn}  select array_agg(distinct found.org_id) into tenantry_found
+  from (select ${organization.sql} as org_id from (select new.*) t${organization.joins}) found where found.org_id is not null;
+  tenantry_next := case when new.org_id = any (tenantry_found) then new.org_id else tenantry_found[1] end;
+  if cardinality(tenantry_found) > 1 and tenantry_next is distinct from new.org_id then
+    raise exception '%', ${literal(`a row of ${name} leads to rows of several organizations: name the organization in org_id, or bind one`)};
+  end if;
   -- A foreign key that cascades does not check the row again, so that setting it back would leave it dangling.
-  if tg_op = 'UPDATE' and old.org_id is not null and new.org_id <> old.org_id and tenantry_found <> new.org_id then
+  if tg_op = 'UPDATE' and old.org_id is not null and tenantry_given <> old.org_id and tenantry_next <> tenantry_given then
     raise exception '%', ${literal(`a row of ${name} cannot move to another organization than its way leads to`)};
   end if;
-  -- A row whose parent is gone stays in its organization.
-  new.org_id := coalesce(tenantry_found, new.org_id, old.org_id);
+  -- A row whose parent is gone stays in its organization, unless the column is the table's own.
+  new.org_id := coalesce(tenantry_next, tenantry_given${kept});
   return new;
 end`)}`,
     makeTriggers: [

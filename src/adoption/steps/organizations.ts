@@ -47,21 +47,26 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
   }
 }
 
-/** Joins to row `t`, and with them the id of its organization as a uuid. `makes` says whether one that is not there yet is made. */
+/**
+ * Joins to row `t`, and with them the id of its organization as a uuid, and whether its way reaches one. `makes` says whether an organization
+ * that is not there yet is made.
+ */
 export function organizationOfRow(
   adopted: AdoptedSchema,
   { owner }: AdoptedTable,
   { makes } = { makes: true },
-): { joins: string; sql: string } {
-  if (owner === undefined) return { joins: '', sql: 'null::uuid' }
+): { joins: string; sql: string; reaches: string } {
+  if (owner === undefined) return { joins: '', sql: 'null::uuid', reaches: 'false' }
   const { joins, sql: key, id } = owner
+  const reaches = `(${key}) is not null`
   const rootIsUuid = adopted.sources.some((source) => source.isRoot && source.id.type === 'uuid')
-  if (id !== undefined && rootIsUuid) return { joins, sql: `(${id})::uuid` }
+  if (id !== undefined && rootIsUuid) return { joins, sql: `(${id})::uuid`, reaches }
   const made = `left join platform.organizations made on made.provision_key = (${key})`
-  if (!makes) return { joins: `${joins} ${made}`, sql: 'made.id' }
+  if (!makes) return { joins: `${joins} ${made}`, sql: 'made.id', reaches }
   return {
     joins: `${joins} ${made}`,
     sql: `coalesce(made.id, ${inHome(adopted.home, 'organization_of')}(${key}))`,
+    reaches,
   }
 }
 

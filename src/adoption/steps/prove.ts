@@ -2,6 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import { inHome, quarantineOf } from '../home.js'
 import { matches } from '../owners.js'
+import { organizationOfRow } from './organizations.js'
 import {
   besideOf,
   buildIndexes,
@@ -72,20 +73,22 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
   const { tables } = adopted
   const moved = tables.filter(({ isQuarantined }) => isQuarantined)
   if (moved.length === 0) return []
+  const isAside = (table: AdoptedTable, alias: string) =>
+    table.isQuarantined ? `${alias}.ctid in (${asideRows(adopted, table)})` : 'false'
   const referring = moved.flatMap((parent) =>
     tables.flatMap((child) =>
       [...child.references, ...child.dropped]
         .filter(({ target }) => target.table === parent.name)
         .map(
           (key) => `if exists (select from ${child.on} c join ${parent.on} t on ${matches(key, 'c', 't')}
-    where t.org_id is null and c.org_id is not null) then
+    where ${isAside(parent, 't')} and not (${isAside(child, 'c')})) then
     raise exception '%', ${literal(`rows of ${child.name} refer by ${key.name} to rows of ${parent.name} that are to be put aside: give both an organization`)};
   end if;`,
         ),
     ),
   )
   const gone = moved.map(
-    (table, place) => `gone_${place} as (delete from ${table.on} where org_id is null returning *)`,
+    (table, place) => `gone_${place} as (delete from ${table.on} c where ${isAside(table, 'c')} returning c.*)`,
   )
   const [first = '', ...others] = moved.map((table, place) => {
     const columns = table.table.columns.map(({ name }) => quoted(name)).join(', ')
@@ -97,14 +100,30 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
 #variable_conflict use_column
 begin
   -- Nobody may refer to them any more.
-  ${moved.map(({ on }) => `perform from ${on} t where t.org_id is null for update;`).join('\n  ')}
+  ${moved.map((table) => `perform from ${table.on} c where ${isAside(table, 'c')} for update;`).join('\n  ')}
   ${[...referring, ...silence(moved, 'firesOnDelete')].join('\n  ')}
   -- One statement, so that they may refer to each other.
   with ${[...gone, ...kept].join(', ')}
   ${first};
+  ${moved.map(refuseLateRows).join('\n  ')}
 end`)}`,
   ]
 }
+
+/** The rows of a table that are put aside. A column of its own may hold the id of nobody. */
+function asideRows(adopted: AdoptedSchema, table: AdoptedTable): string {
+  const { joins, reaches } = organizationOfRow(adopted, table, { makes: false })
+  const isNobody = table.hadColumn
+    ? `(t.org_id is null or not exists (select from platform.organizations o where o.id = t.org_id))`
+    : 't.org_id is null'
+  return `select t.ctid from ${table.on} t${joins} where ${isNobody} and not (${reaches})`
+}
+
+/** Their parent has got its organization since the rows were checked. */
+const refuseLateRows = ({ name, on }: AdoptedTable): string =>
+  `if exists (select from ${on} t where t.org_id is null) then
+    raise exception '%', ${literal(`rows of ${name} lead to an organization by now and have none yet: undo this step with tenantry adopt down, and run tenantry adopt backfill --again`)};
+  end if;`
 
 function moveBack(adopted: AdoptedSchema): string[] {
   const moved = adopted.tables.filter(({ isQuarantined }) => isQuarantined)

@@ -1,0 +1,140 @@
+// Rows that are put aside: which ones, and how they come back.
+import { describe, expect, test } from 'vitest'
+import type { Decisions } from '../../src/adoption/decisions.js'
+import { takeStep } from '../../src/adoption/run-step.js'
+import { useDatabase } from '../../src/testing/vitest.js'
+import { adopting, rowsOf, statementsOf } from '../support/adopting.js'
+
+const database = useDatabase()
+
+const run = async (script: string) => {
+  for (const statement of statementsOf(script)) await database.admin.query(statement)
+}
+
+const organizations: Decisions['organizations'] = { table: 'teams', id: 'id', externalIds: 'none' }
+
+const asideIn = async (schema: string, table: string) =>
+  (
+    await database.admin.query<{ id: number }>(
+      `select id from tenantry_adopt_${schema}.quarantined_${table} order by id`,
+    )
+  ).map(({ id }) => id)
+
+describe('rows that are put aside', () => {
+  test('are those that lead nowhere at that moment, and not those that an organization has come to', async () => {
+    await run(`
+create schema late;
+create table late.teams (id int primary key, name text);
+create table late.flows (id int primary key, team_id int references late.teams);
+create table late.tasks (id int primary key, flow_id int references late.flows);
+create table late.notes (id int primary key, task_id int);
+create table late.boxes (id int primary key, flow_id int references late.flows, team_id int);
+insert into late.teams values (1, 'Late 1'), (2, 'Late 2');
+insert into late.flows values (1, 1), (2, 2), (3, null);
+insert into late.tasks values (1, 1), (2, 2);
+insert into late.notes values (1, 1), (2, 2), (3, null);
+insert into late.boxes values (1, 1, null), (2, null, 2), (3, null, null)
+`)
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'late', {
+      organizations,
+      tables: {
+        flows: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' },
+        tasks: { kind: 'tenant', way: { parent: 'tasks_flow_id_fkey' }, unreached: 'quarantine' },
+        notes: { kind: 'tenant', way: { row: { column: 'task_id', of: 'tasks' } }, unreached: 'quarantine' },
+        boxes: {
+          kind: 'tenant',
+          way: { either: [{ parent: 'boxes_flow_id_fkey' }, { column: 'team_id' }] },
+          unreached: 'quarantine',
+        },
+      },
+    })
+    await take('expand')
+    await fill()
+    // A child before its parent, a parent that gets its team later, and a team that comes last.
+    await run(`
+insert into late.notes values (10, 100);
+insert into late.tasks values (100, 2);
+insert into late.tasks values (200, 3);
+update late.flows set team_id = 1 where id = 3;
+insert into late.boxes values (10, null, 7);
+insert into late.teams values (7, 'Late 7')
+`)
+    const before = await rowsOf(session, 'late')
+    await expect(take('prove')).rejects.toThrow(
+      [
+        '1 rows of boxes have no organization, or another one than their way leads to',
+        '1 rows of notes have no organization, or another one than their way leads to',
+        '1 rows of tasks have no organization, or another one than their way leads to',
+        'Mend them; before prove, tenantry adopt backfill --again does it',
+      ].join('\n'),
+    )
+    await fill({ again: true })
+    await take('prove')
+    for (const table of ['flows', 'tasks']) expect(await asideIn('late', table)).toEqual([])
+    for (const table of ['notes', 'boxes']) expect(await asideIn('late', table)).toEqual([3])
+    await undo('expand')
+    expect(Object.keys(await rowsOf(session, 'late'))).toEqual(Object.keys(before))
+    expect(await session.query('select count(*)::int as rows from late.notes')).toEqual([{ rows: 4 }])
+  })
+
+  test('stay where their way reaches an organization while the step is under way', async () => {
+    await run(`
+create schema between;
+create table between.teams (id int primary key, name text);
+create table between.notes (id int primary key, team_id int);
+insert into between.teams values (1, 'Between 1');
+insert into between.notes values (1, 1), (2, 2), (3, null)
+`)
+    const { session, plan, take, fill, undo } = await adopting(database.adminUrl, 'between', {
+      organizations,
+      tables: { notes: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' } },
+    })
+    await take('expand')
+    await fill()
+    const watched: typeof session = {
+      ...session,
+      query: async (text, params) => {
+        const rows = await session.query(text, params)
+        if (text.includes('"notes_org_id_set" check')) await run(`insert into between.teams values (2, 'Between 2')`)
+        return rows as never
+      },
+    }
+    await expect(takeStep(watched, plan, 'prove')).rejects.toThrow(
+      'rows of notes lead to an organization by now and have none yet: undo this step with tenantry adopt down, and run tenantry adopt backfill --again',
+    )
+    expect(await asideIn('between', 'notes')).toEqual([])
+    await undo('expand')
+    await fill({ again: true })
+    await take('prove')
+    expect(await asideIn('between', 'notes')).toEqual([3])
+  })
+
+  test('are also those with an id of their own of no organization', async () => {
+    const id = (digit: number) => `00000000-0000-7000-8000-0000000000f${digit}`
+    await run(`
+create schema dangling;
+create table dangling.teams (id uuid primary key, name text);
+create table dangling.docs (id int primary key, org_id uuid);
+insert into dangling.teams values ('${id(1)}', 'Dangling 1'), ('${id(2)}', 'Dangling 2');
+insert into dangling.docs values (1, '${id(1)}'), (2, '${id(2)}'), (3, null), (4, '${id(9)}')
+`)
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'dangling', {
+      organizations: { table: 'teams', id: 'id' },
+      tables: { docs: { kind: 'tenant', way: { column: 'org_id' }, unreached: 'quarantine' } },
+    })
+    const before = await rowsOf(session, 'dangling')
+    await take('expand')
+    await fill()
+    // What the application writes into a column of its own stays.
+    await run('update dangling.docs set org_id = null where id = 1')
+    expect(await session.query('select org_id from dangling.docs where id = 1')).toEqual([{ org_id: null }])
+    await run(`update dangling.docs set org_id = '${id(1)}' where id = 1`)
+    // The organization of a team that goes stays, and its rows with it.
+    await run(`delete from dangling.teams where id = '${id(2)}'`)
+    await take('prove', 'swap')
+    expect(await asideIn('dangling', 'docs')).toEqual([3, 4])
+    await run(`insert into dangling.teams values ('${id(2)}', 'Dangling 2')`)
+    await undo()
+    expect(await rowsOf(session, 'dangling')).toEqual(before)
+  })
+})
