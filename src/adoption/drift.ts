@@ -1,4 +1,4 @@
-import type { AdoptedTable } from './adopted-schema.js'
+import type { AdoptedTable, OrganizationSource } from './adopted-schema.js'
 import { type Catalog, type CatalogPolicy, type CatalogReference, type CatalogTable, isOurs } from './catalog.js'
 import { constraintNames, relationNames } from './steps/keys.js'
 
@@ -31,6 +31,31 @@ export function plannedTable(table: AdoptedTable): PlannedTable {
       table.isQuarantined &&
       table.table.triggers.some(({ firesOnDelete, firesOnInsert }) => firesOnDelete || firesOnInsert),
   }
+}
+
+/** A table of which rows become organizations, and what the steps read of it. */
+export interface PlannedSource {
+  readonly name: string
+  readonly facts: readonly string[]
+}
+
+export const plannedSource = ({ table, id, name, slug }: OrganizationSource): PlannedSource => ({
+  name: table.name,
+  facts: [...new Set([id.name, name, slug].filter((column) => column !== undefined))].flatMap((column) =>
+    readColumns(table).filter((fact) => fact.startsWith(`the column ${column} `)),
+  ),
+})
+
+const readColumns = ({ columns }: CatalogTable) => columns.map(({ name, type }) => `the column ${name} ${type}`)
+
+/** What the functions that make organizations read, and is not there any more. */
+export function sourceDriftOf(catalog: Catalog, sources: readonly PlannedSource[]): string[] {
+  return sources.flatMap(({ name, facts }) => {
+    const table = catalog.tables.find((one) => one.name === name)
+    if (table === undefined) return [`${name} is not there any more`]
+    const now = readColumns(table)
+    return facts.filter((fact) => !now.includes(fact)).map((fact) => `${name} has lost ${fact}`)
+  })
 }
 
 // The swap puts the organization into keys.

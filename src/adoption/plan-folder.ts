@@ -7,7 +7,7 @@ import { InvalidInputError } from '../core/errors.js'
 import { parseInput } from '../core/values.js'
 import type { MigrationSet } from '../migrations/migrator.js'
 import { breakpoint } from '../migrations/script.js'
-import type { PlannedTable } from './drift.js'
+import type { PlannedSource, PlannedTable } from './drift.js'
 import { fitted } from './home.js'
 import { type Plan, type StepName, stepNames } from './plan.js'
 import type { BackfillEntry } from './steps/backfill.js'
@@ -25,7 +25,8 @@ const manifest = z.strictObject({
       name: z.string(),
       facts: texts,
       ours: texts,
-      hadColumn: z.boolean(),
+      // Plans of earlier versions do not say it.
+      hadColumn: z.boolean().default(false),
       untilSwap: texts,
       untilEnforce: texts,
       isSilenced: z.boolean(),
@@ -44,6 +45,7 @@ const manifest = z.strictObject({
     }),
   ),
   droppedIndexes: texts,
+  sources: z.array(z.object({ name: z.string(), facts: texts })).default([]),
 })
 
 /** A plan that was written into a folder. */
@@ -54,6 +56,8 @@ export interface WrittenPlan {
   readonly tables: readonly PlannedTable[]
   readonly backfill: readonly BackfillEntry[]
   readonly droppedIndexes: readonly string[]
+  /** The tables of which rows become organizations, with the columns that are read. */
+  readonly sources: readonly PlannedSource[]
   readonly set: MigrationSet
 }
 
@@ -73,7 +77,7 @@ export const adoptionSet = (schema: string, folder: string): MigrationSet => ({
 /** Writes the files of a plan, and returns their names. Those of an earlier plan are replaced. */
 export async function writePlan(
   folder: string,
-  { schema, home, tables, steps, backfill, droppedIndexes }: Plan,
+  { schema, home, tables, steps, backfill, droppedIndexes, sources }: Plan,
   now = Date.now(),
 ): Promise<string[]> {
   await clear(folder)
@@ -100,6 +104,7 @@ export async function writePlan(
         })),
         backfill: [...backfill],
         droppedIndexes: [...droppedIndexes],
+        sources: sources.map(({ name, facts }) => ({ name, facts: [...facts] })),
       } satisfies z.input<typeof manifest>),
     ],
     [

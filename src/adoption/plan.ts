@@ -5,7 +5,7 @@ import { breakpoint } from '../migrations/script.js'
 import { type AdoptedSchema, adoptedSchema, constantSlugs } from './adopted-schema.js'
 import { analyse } from './analyse.js'
 import type { GivenDecisions } from './decisions.js'
-import { type PlannedTable, plannedTable } from './drift.js'
+import { plannedSource, type PlannedSource, type PlannedTable, plannedTable } from './drift.js'
 import { constantKey } from './owners.js'
 import { type BackfillEntry, backfillEntries } from './steps/backfill.js'
 import { contract, droppedIndexes } from './steps/contract.js'
@@ -30,6 +30,7 @@ export interface Plan {
   readonly backfill: readonly BackfillEntry[]
   /** The indexes that end with `contract`. */
   readonly droppedIndexes: readonly string[]
+  readonly sources: readonly PlannedSource[]
 }
 
 const writers: Readonly<Record<StepName, (adopted: AdoptedSchema) => Step>> = {
@@ -72,6 +73,7 @@ export async function plan(
     steps,
     backfill: backfillEntries(adopted),
     droppedIndexes: droppedIndexes(adopted),
+    sources: adopted.sources.map(plannedSource),
   }
 }
 

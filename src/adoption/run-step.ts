@@ -12,7 +12,7 @@ import type { Script } from '../migrations/script.js'
 import type { MigrateOptions } from '../migrations/progress.js'
 import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
 import { readCatalog } from './catalog.js'
-import { driftOf } from './drift.js'
+import { driftOf, sourceDriftOf } from './drift.js'
 import { type StepName, stepNames } from './plan.js'
 import { readOnly } from './read-only.js'
 import { assertMaySilence } from './silence.js'
@@ -64,16 +64,13 @@ export async function takeStep(
 
 async function refuseDrift(
   session: Session,
-  { schema, tables }: WrittenPlan,
+  { schema, tables, sources }: WrittenPlan,
   steps: AdoptionStatus['steps'],
 ): Promise<void> {
   const isApplied = (name: StepName) => steps.some((step) => step.name === name && step.state === 'applied')
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
-  const drift = driftOf(catalog, tables, {
-    expand: isApplied('expand'),
-    swap: isApplied('swap'),
-    enforce: isApplied('enforce'),
-  })
+  const applied = { expand: isApplied('expand'), swap: isApplied('swap'), enforce: isApplied('enforce') }
+  const drift = [...sourceDriftOf(catalog, sources), ...driftOf(catalog, tables, applied)]
   if (drift.length > 0)
     throw new MigrationError(
       [
@@ -181,7 +178,9 @@ async function stepsToUndo(
   const undone = steps.filter(({ name, state }) => kept < stepNames.indexOf(name) && state !== 'pending')
   const isUndone = (name: StepName) => undone.some((step) => step.name === name)
   if (isUndone('prove')) await assertMaySilence(session, silencedTables(plan))
-  if (undone.some(({ name, state }) => name === 'swap' && state === 'applied')) await refuseWayBack(session, plan)
+  if (undone.some(({ name, state }) => name === 'swap' && state === 'applied'))
+    await refuseWayBack(session, plan, 'swap')
+  if (isUndone('prove')) await refuseWayBack(session, plan, 'prove')
   return { names: undone.map(({ name }) => name).toReversed(), half }
 }
 
@@ -223,10 +222,11 @@ async function wayBackOf(plan: WrittenPlan, name: StepName): Promise<Script> {
   return down
 }
 
-/** Runs the first statement of the way back of `swap`, which changes nothing, before a later step is undone. */
-async function refuseWayBack(session: Session, plan: WrittenPlan): Promise<void> {
-  const [check] = (await wayBackOf(plan, 'swap')).statements
-  if (check === undefined) return
+/** Runs the first statement of a way back, which changes nothing, before a later step is undone. The plan may have none. */
+async function refuseWayBack(session: Session, plan: WrittenPlan, name: StepName): Promise<void> {
+  const [check] = (await wayBackOf(plan, name)).statements
+  // The file begins with a comment.
+  if (check === undefined || !/^(?:--.*\n|\s)*do /.test(check.text)) return
   await readOnly(withContext(session, 'the way back'), 'pg_catalog').query(check.text)
 }
 

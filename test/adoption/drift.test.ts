@@ -69,4 +69,53 @@ insert into drift.tasks values (1, '00000000-0000-7000-8000-0000000000d1', 1)
     expect(await catalogOf(session, 'drift')).toEqual(before.catalog)
     expect(await rowsOf(session, 'drift')).toEqual(before.rows)
   })
+
+  test('is refused too where it is the table of the organizations, or that of people by whom rows are resolved', async () => {
+    await run(`
+create schema roots;
+create table roots.teams (id int primary key, name text, slug text, note text);
+create table roots.users (id int primary key, email text);
+create table roots.tasks (id int primary key, team_id int, owner_id int);
+insert into roots.teams values (1, 'Roots', 'roots');
+insert into roots.users values (1, 'roots@example.com');
+insert into roots.tasks values (1, 1, 1), (2, null, 1)
+`)
+    const { take, fill } = await adopting(database.adminUrl, 'roots', {
+      organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+      tables: {
+        users: { kind: 'people' },
+        tasks: {
+          kind: 'tenant',
+          way: { column: 'team_id' },
+          unreached: { personal: { column: 'owner_id', of: 'users' } },
+        },
+      },
+    })
+    const changes = [
+      [
+        'alter table roots.teams rename column slug to handle',
+        'alter table roots.teams rename column handle to slug',
+        'teams has lost the column slug text',
+      ],
+      [
+        'alter table roots.users rename to persons',
+        'alter table roots.persons rename to users',
+        'users is not there any more',
+      ],
+    ] as const
+    const refused = async (step: () => Promise<unknown>) => {
+      for (const [change, back, message] of changes) {
+        await run(change)
+        await expect(step()).rejects.toThrow(message)
+        await run(back)
+      }
+    }
+    await refused(() => take('expand'))
+    // What no step reads may change.
+    await run('alter table roots.teams drop column note')
+    await take('expand')
+    await refused(() => fill())
+    await fill()
+    await take('prove')
+  })
 })
