@@ -1,7 +1,7 @@
 // Rows that are put aside: which ones, and how they come back.
 import { describe, expect, test } from 'vitest'
 import type { Decisions } from '../../src/adoption/decisions.js'
-import { takeStep } from '../../src/adoption/run-step.js'
+import { statusOf, takeStep } from '../../src/adoption/run-step.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { adopting, rowsOf, statementsOf } from '../support/adopting.js'
 
@@ -136,5 +136,55 @@ insert into dangling.docs values (1, '${id(1)}'), (2, '${id(2)}'), (3, null), (4
     await run(`insert into dangling.teams values ('${id(2)}', 'Dangling 2')`)
     await undo()
     expect(await rowsOf(session, 'dangling')).toEqual(before)
+  })
+
+  test('come back only where their keys are free and what they refer to is there', async () => {
+    await run(`
+create schema again_used;
+create table again_used.teams (id int primary key, name text);
+create table again_used.users (id int primary key);
+create table again_used.tags (id int primary key, team_id int references again_used.teams, label text,
+  user_id int references again_used.users on delete cascade, parent_id int references again_used.tags);
+create unique index tags_label on again_used.tags (lower(label)) where label <> '';
+insert into again_used.teams values (1, 'Again used');
+insert into again_used.users values (1), (2);
+insert into again_used.tags values (1, 1, 'a', 1, null), (2, null, 'b', 2, null), (3, null, '', 1, 2)
+`)
+    const { session, plan, take, fill, undo } = await adopting(database.adminUrl, 'again_used', {
+      organizations,
+      tables: {
+        users: { kind: 'people' },
+        tags: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' },
+      },
+    })
+    const before = await rowsOf(session, 'again_used')
+    await take('expand')
+    await fill()
+    await take('prove', 'swap')
+    const steps = (await statusOf(session, plan)).steps
+    for (const [change, back, message] of [
+      [
+        `insert into again_used.tags values (2, 1, 'c', 1, null)`,
+        'delete from again_used.tags where id = 2',
+        'tags: 1 values of id are used again, of rows that wait in "tenantry_adopt_again_used"."quarantined_tags": change them in one of the two tables',
+      ],
+      [
+        `insert into again_used.tags values (4, 1, 'B', 1, null)`,
+        'delete from again_used.tags where id = 4',
+        'tags: 1 values of lower(label) are used again',
+      ],
+      [
+        'delete from again_used.users where id = 2',
+        'insert into again_used.users values (2)',
+        'tags: 1 rows that wait in "tenantry_adopt_again_used"."quarantined_tags" refer by tags_user_id_fkey to rows that are gone: change or delete them there',
+      ],
+    ] as const) {
+      await run(change)
+      await expect(undo()).rejects.toThrow(message)
+      expect((await statusOf(session, plan)).steps).toEqual(steps)
+      await run(back)
+    }
+    await undo()
+    expect(await rowsOf(session, 'again_used')).toEqual(before)
   })
 })

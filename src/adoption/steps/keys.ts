@@ -104,9 +104,50 @@ export const takenName = (schema: string, names: readonly string[]): string =>
 export const dropIndex = (schema: string, name: string): string =>
   `drop index concurrently if exists ${quoted(schema)}.${quoted(name)}`
 
+/** Counts the values of a key that several rows have, into a variable `tenantry_count`. */
+export function countReused(from: string, { columns, where, sparesNull }: ReusedKey): string {
+  const conditions = [
+    ...(sparesNull ? columns.map((column) => `${column} is not null`) : []),
+    ...(where === null ? [] : [where]),
+  ]
+  return `  select count(*) into tenantry_count from (
+    select from ${from} ${conditions.length === 0 ? '' : `where ${conditions.join(' and ')} `}group by ${columns.join(', ')} having count(*) > 1
+  ) keys;`
+}
+
+interface ReusedKey {
+  /** Columns and expressions in SQL. */
+  readonly columns: readonly string[]
+  readonly where: string | null
+  /** Whether rows with null are not the same. */
+  readonly sparesNull: boolean
+}
+
+export const reusedKey = ({ columns, where, definition }: CatalogKey): ReusedKey => ({
+  columns,
+  where,
+  sparesNull: !definition.includes(' NULLS NOT DISTINCT'),
+})
+
+export const reusedPrimaryKey = (table: AdoptedTable): ReusedKey => ({
+  columns: primaryKeyNames(table).map(quoted),
+  where: null,
+  sparesNull: true,
+})
+
+/** Its columns for a message. */
+export const wordsOf = ({ columns }: ReusedKey): string =>
+  columns.map((column) => column.replaceAll('"', '')).join(', ')
+
+// A name in quotes may contain the words that follow it.
+const identifier = '(?:"(?:[^"]|"")*"|[^\\s".]+)'
+const afterTable = new RegExp(
+  `^CREATE (?:UNIQUE )?INDEX ${identifier} ON (?:ONLY )?${identifier}(?:\\.${identifier})? USING \\w+ \\(([\\s\\S]*)$`,
+)
+
 /** The columns of a key in the definition of the server, with what follows them. */
 function restOf({ name, definition }: CatalogKey): string {
-  const [, rest] = / USING \w+ \(([\s\S]*)$/.exec(definition) ?? []
+  const [, rest] = afterTable.exec(definition) ?? []
   if (rest === undefined) throw new TypeError(`the index ${name} has no definition: ${definition}`)
   return rest
 }

@@ -6,13 +6,17 @@ import { organizationOfRow } from './organizations.js'
 import {
   besideOf,
   buildIndexes,
+  countReused,
   dropIndex,
   newNames,
   organizationKeyOf,
   proveReference,
   refuseTakenNames,
   relationNames,
+  reusedKey,
+  reusedPrimaryKey,
   setCheckOf,
+  wordsOf,
 } from './keys.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
@@ -41,6 +45,7 @@ export function prove(adopted: AdoptedSchema): Step {
       ...tables.flatMap((table) => table.references.flatMap((key) => proveReference(table, key))),
     ],
     down: [
+      ...refuseWayBack(adopted),
       ...tables.flatMap(({ on, references }) =>
         references.map(({ name }) => `alter table ${on} drop constraint if exists ${quoted(besideOf(name))}`),
       ),
@@ -124,6 +129,52 @@ const refuseLateRows = ({ name, on }: AdoptedTable): string =>
   `if exists (select from ${on} t where t.org_id is null) then
     raise exception '%', ${literal(`rows of ${name} lead to an organization by now and have none yet: undo this step with tenantry adopt down, and run tenantry adopt backfill --again`)};
   end if;`
+
+/** Before anything is undone: what would keep rows from coming back. */
+function refuseWayBack({ home, schema, tables }: AdoptedSchema): string[] {
+  const moved = tables.filter(({ isQuarantined }) => isQuarantined)
+  const isMoved = (name: string) => moved.some((table) => table.name === name)
+  const asideOf = (name: string) => inHome(home, quarantineOf(name))
+  const checks = moved.map((table) => {
+    const { name, on } = table
+    const columns = table.table.columns.map((column) => quoted(column.name)).join(', ')
+    const all = `(select ${columns} from ${on} union all select ${columns} from ${asideOf(name)}) t`
+    const reused = [reusedPrimaryKey(table), ...table.table.uniqueKeys.map(reusedKey)].map(
+      (key) => `${countReused(all, key)}
+  if tenantry_count > 0 then
+    raise exception '%: % values of % are used again, of rows that wait in %: change them in one of the two tables',
+      ${literal(name)}, tenantry_count, ${literal(wordsOf(key))}, ${literal(asideOf(name))};
+  end if;`,
+    )
+    const dangling = table.table.foreignKeys.map((key) => {
+      const { target } = key
+      const places = [
+        `${quoted(target.schema)}.${quoted(target.table)}`,
+        ...(target.schema === schema && isMoved(target.table) ? [asideOf(target.table)] : []),
+      ]
+      return `  select count(*) into tenantry_count from ${asideOf(name)} c
+  where ${key.columns.map((column) => `c.${quoted(column)} is not null`).join(' and ')}
+    ${places.map((place) => `and not exists (select from ${place} t where ${matches(key, 'c', 't')})`).join(' ')};
+  if tenantry_count > 0 then
+    raise exception '%: % rows that wait in % refer by % to rows that are gone: change or delete them there',
+      ${literal(name)}, tenantry_count, ${literal(asideOf(name))}, ${literal(key.name)};
+  end if;`
+    })
+    return `  if exists (select from ${asideOf(name)}) then
+${[...reused, ...dangling].join('\n')}
+  end if;`
+  })
+  if (checks.length === 0) return []
+  return [
+    `do ${bodyOf(`
+#variable_conflict use_column
+declare
+  tenantry_count bigint;
+begin
+${checks.join('\n')}
+end`)}`,
+  ]
+}
 
 function moveBack(adopted: AdoptedSchema): string[] {
   const moved = adopted.tables.filter(({ isQuarantined }) => isQuarantined)

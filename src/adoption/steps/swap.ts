@@ -5,11 +5,14 @@ import {
   besideOf,
   buildIndexes,
   buildOldKeys,
-  primaryKeyNames,
+  countReused,
   proveReference,
   rebuiltName,
+  reusedKey,
+  reusedPrimaryKey,
   swappedNames,
   takenName,
+  wordsOf,
 } from './keys.js'
 import { matches } from '../owners.js'
 import type { Step } from './step.js'
@@ -92,34 +95,20 @@ begin
 ${takenName(schema, tables.flatMap(swappedNames))}
 ${tables
   .flatMap((table) => [
-    ...(table.primaryKey.isComplete ? [] : [refuseReused(table, primaryKeyNames(table).map(quoted), null, true)]),
-    ...table.uniqueKeys.map((key) =>
-      refuseReused(table, key.columns, key.where, !key.definition.includes(' NULLS NOT DISTINCT')),
-    ),
+    ...(table.primaryKey.isComplete ? [] : [refuseReused(table, reusedPrimaryKey(table))]),
+    ...table.uniqueKeys.map((key) => refuseReused(table, reusedKey(key))),
     ...table.dropped.map((key) => refuseDangling(table, key)),
   ])
   .join('\n')}
 end`)}`
 
 /** Once two organizations use the same key, it cannot be unique in the table any more. */
-const refuseReused = (
-  { name, on }: AdoptedTable,
-  columns: readonly string[],
-  where: string | null,
-  sparesNull: boolean,
-): string => {
-  const conditions = [
-    ...(sparesNull ? columns.map((column) => `${column} is not null`) : []),
-    ...(where === null ? [] : [where]),
-  ]
-  return `  select count(*) into tenantry_count from (
-    select from ${on} ${conditions.length === 0 ? '' : `where ${conditions.join(' and ')} `}group by ${columns.join(', ')} having count(*) > 1
-  ) keys;
+const refuseReused = ({ name, on }: AdoptedTable, key: ReturnType<typeof reusedKey>): string =>
+  `${countReused(on, key)}
   if tenantry_count > 0 then
     raise exception '%: % values of % are used by several organizations, and cannot be unique again',
-      ${literal(name)}, tenantry_count, ${literal(columns.map((column) => column.replaceAll('"', '')).join(', '))};
+      ${literal(name)}, tenantry_count, ${literal(wordsOf(key))};
   end if;`
-}
 
 /** A foreign key that was dropped with the swap does not hold any more where a row has gone. */
 const refuseDangling = ({ name, on }: AdoptedTable, key: CatalogReference): string =>
