@@ -7,6 +7,7 @@ import {
   countCrossing,
   countDiffering,
   countDuplicates,
+  countHolding,
   countRows,
   countUnresolved,
   type TableCounts,
@@ -24,6 +25,7 @@ import { takenExternalIds } from './external-ids.js'
 import type { Finding } from './findings.js'
 import { type LockEstimate, lockEstimates } from './lock-estimates.js'
 import { obstacles } from './refusals.js'
+import { takenSlugs } from './taken-slugs.js'
 import { adoptedSchema, constantSlugs } from './adopted-schema.js'
 import { assertUnique, Owners } from './owners.js'
 import { propose, type Proposals } from './proposals.js'
@@ -37,7 +39,7 @@ export interface FoundTable extends Partial<TableCounts> {
   readonly way: Way | undefined
   readonly isProposed: boolean
   readonly bytes: number
-  /** The shortest ways to its organization, the best one first. */
+  /** All ways that were found when the table got its way, the best one first. Empty where the way was decided. */
   readonly ways: readonly Way[]
   /** Of a table that can be adopted: how long the steps hold it. */
   readonly locks?: readonly LockEstimate[]
@@ -60,8 +62,8 @@ type Progress = (progress: { readonly done: number; readonly total: number }) =>
 
 /**
  * Reads the catalog and the rows of a schema, and writes nothing. `given` are the decisions that somebody has taken already. Each table is
- * read once for itself, once for each of its foreign keys, and again for the keys of rows that are found, in statements of their own, so
- * that no snapshot is held for long.
+ * read once to count its rows, and again for each of its foreign keys and for much else that is counted, in statements of their own, so that
+ * no snapshot is held for long.
  */
 export async function analyse(
   session: Session,
@@ -145,7 +147,11 @@ async function find(
   // The ids of organizations do not matter for the names and keys of tables.
   const adopted = adoptedSchema(catalog, decided, new Map(constantSlugs(decided).map((slug) => [slug, ''])))
   const leftOut = tablesToMend(catalog, findings)
-  findings.push(...obstacles(catalog, decided, adopted, leftOut), ...(await takenExternalIds(session, adopted)))
+  findings.push(
+    ...obstacles(catalog, decided, adopted, leftOut),
+    ...(await takenExternalIds(session, adopted)),
+    ...(await takenSlugs(session, adopted)),
+  )
   for (const table of adopted.tables.filter(({ name }) => !leftOut.has(name))) {
     const facts = found[table.name]
     if (facts?.readMs !== undefined) found[table.name] = { ...facts, locks: lockEstimates(table, facts.readMs) }
@@ -317,6 +323,15 @@ async function rowFindings(
       })
   }
   for (const key of table.foreignKeys) {
+    const holding = await countHolding(session, owners, table, key)
+    if (holding.count > 0)
+      findings.push({
+        table: name,
+        kind: 'holding',
+        needs: 'decision',
+        rows: holding,
+        message: `by ${key.name}, ${name} has rows that stay and refer to rows of ${key.target.table} that are to be put aside: decide another "unreached" of ${key.target.table}, or mend the rows`,
+      })
     const rows = await countCrossing(session, owners, table, key)
     if (rows.count === 0) continue
     const isAllowed = decision.crossing?.includes(key.name) ?? false

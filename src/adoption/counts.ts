@@ -78,7 +78,22 @@ export async function countCrossing(
   return counted(session, table, from, `${own.sql} <> ${theirs.sql}`)
 }
 
-/** Rows that one of these ways leads to another organization than the way of the table does, or that it does not reach. */
+/** Rows that belong to an organization, and refer to a row that is to be put aside. */
+export async function countHolding(
+  session: Reader,
+  owners: Owners,
+  table: CatalogTable,
+  key: CatalogReference,
+): Promise<Rows> {
+  const target = owners.targetOf(key)
+  if (target === undefined || !owners.isPutAside(target)) return none
+  const [own, theirs] = [owners.resolvedOwnerOf(table, 't'), owners.ownerOf(target, 'p')]
+  if (own === undefined || theirs === undefined) return none
+  const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
+  return counted(session, table, from, `${own.sql} is not null and ${theirs.sql} is null`)
+}
+
+/** Rows for which one of these ways gives another organization than the way of the table, or gives one where that gives none. */
 export async function countDiffering(
   session: Reader,
   owners: Owners,

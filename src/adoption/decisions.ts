@@ -17,14 +17,20 @@ const named = {
   externalIds: z.enum(['same', 'none']).optional(),
 }
 
-const organizations = z.union([
-  /** Its rows are the organizations. */
-  z.strictObject({ table: name, id: name, ...named }),
-  /** Every row belongs to one organization. */
-  z.strictObject({ constant: z.strictObject({ name: z.string().trim().min(1).max(200), slug: shape.slug }) }),
-  /** Each row of this table, of people, becomes an organization. */
-  z.strictObject({ personal: z.strictObject({ table: name, id: name, ...named }) }),
-])
+const organizations = z.union(
+  [
+    /** Its rows are the organizations. */
+    z.strictObject({ table: name, id: name, ...named }),
+    /** Every row belongs to one organization. */
+    z.strictObject({ constant: z.strictObject({ name: z.string().trim().min(1).max(200), slug: shape.slug }) }),
+    /** Each row of this table, of people, becomes an organization. */
+    z.strictObject({ personal: z.strictObject({ table: name, id: name, ...named }) }),
+  ],
+  {
+    error:
+      'must be { "table": "teams", "id": "id" }, { "personal": { "table": "users", "id": "id" } } or { "constant": { "name": "Acme", "slug": "acme" } }, or null',
+  },
+)
 /** What becomes an organization. */
 export type Organizations = z.output<typeof organizations>
 
@@ -45,12 +51,17 @@ const oneWay = z.union([
 /** A way that is not made of others. */
 export type OneWay = z.output<typeof oneWay>
 
-const way = z.union([
-  z.literal('constant'),
-  oneWay,
-  /** The first of these that reaches an organization, such as for a row that belongs to one parent or to another. */
-  z.strictObject({ either: z.array(oneWay).min(2) }),
-])
+const way = z.union(
+  [
+    z.literal('constant'),
+    oneWay,
+    /** The first of these that reaches an organization, such as for a row that belongs to one parent or to another. */
+    z.strictObject({ either: z.array(oneWay).min(2) }),
+  ],
+  {
+    error: 'must be a way, such as { "column": "team_id" }, { "parent": "tasks_project_id_fkey" } or { "either": […] }',
+  },
+)
 /** How a row leads to its organization. */
 export type Way = z.output<typeof way>
 
@@ -58,14 +69,17 @@ export type Way = z.output<typeof way>
 export const waysIn = (way: Way | undefined): readonly OneWay[] =>
   way === undefined || way === 'constant' ? [] : 'either' in way ? way.either : [way]
 
-const unreached = z.union([
-  /** The rows get an organization of this slug. */
-  z.strictObject({ constant: shape.slug }),
-  /** The rows get the organization of the person that this column names; `of` is their table, where no foreign key says so. */
-  z.strictObject({ personal: z.union([name, z.strictObject({ column: name, of: name })]) }),
-  /** The rows are moved into a table beside this one, from which the way back puts them in again. */
-  z.literal('quarantine'),
-])
+const unreached = z.union(
+  [
+    /** The rows get an organization of this slug. */
+    z.strictObject({ constant: shape.slug }),
+    /** The rows get the organization of the person that this column names; `of` is their table, where no foreign key says so. */
+    z.strictObject({ personal: z.union([name, z.strictObject({ column: name, of: name })]) }),
+    /** The rows are moved into a table beside this one, from which the way back puts them in again. */
+    z.literal('quarantine'),
+  ],
+  { error: 'must be { "constant": "acme" } with a slug, { "personal": "owner_id" } with a column, or "quarantine"' },
+)
 
 /** The column that names the person to whom the rows go that the way does not reach. */
 export function personColumn(unreached: TableDecision['unreached']): string | undefined {
@@ -125,7 +139,8 @@ export async function readDecisions(path: string, schema: string): Promise<Given
   }
   let value: unknown
   try {
-    value = JSON.parse(text)
+    // Some editors put a byte order mark in front.
+    value = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch (error) {
     throw new InvalidInputError(path, `is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -128,6 +128,12 @@ export class Owners {
     return this.along(table, alias, decision.way, [...seen, table.name])
   }
 
+  /** Whether rows that the way of the table does not reach are put aside. */
+  isPutAside({ name }: CatalogTable): boolean {
+    const { kind, unreached } = this.decisions.tables[name] ?? {}
+    return kind === 'tenant' && unreached === 'quarantine'
+  }
+
   /** Whether the key is the way itself, so that no row of it can lead into another organization. */
   isWay(table: CatalogTable, { name, columns, target }: CatalogReference): boolean {
     // Of several ways the first one counts wherever it reaches an organization.

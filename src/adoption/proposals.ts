@@ -8,7 +8,7 @@ import { columnWays, isBookkeeping, parentWays, polymorphicPairs, rootOf, rowWay
 /** What is decided and what is proposed, together. */
 export interface Proposals {
   readonly tables: Readonly<Record<string, TableDecision>>
-  /** The shortest ways of each table to its organization, the best one first. */
+  /** All ways that were found when a table got its way, the best one first. */
   readonly ways: ReadonlyMap<string, readonly Way[]>
 }
 
@@ -39,7 +39,8 @@ export async function propose(
       tables[name] = { ...parts.get(name), kind: 'tenant', way }
     }
   }
-  for (const { name } of open()) if (isBookkeeping(name) && !parts.has(name)) tables[name] = { kind: 'left' }
+  for (const { name, foreignKeys } of open())
+    if (isBookkeeping(name) && foreignKeys.length === 0 && !parts.has(name)) tables[name] = { kind: 'left' }
   if (root === undefined) {
     add(open().map(({ name }) => [name, ['constant']]))
     return { tables, ways }

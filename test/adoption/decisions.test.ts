@@ -1,6 +1,9 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
 import { analyse } from '../../src/adoption/analyse.js'
-import type { GivenDecisions } from '../../src/adoption/decisions.js'
+import { type GivenDecisions, readDecisions } from '../../src/adoption/decisions.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, statementsOf } from '../support/adopting.js'
 
@@ -94,7 +97,40 @@ insert into sizes.tasks select n, n, null from generate_series(1, 1000) n
   // It is to be mended before, and the organizations stay as they are.
   for (const table of ['logs', 'teams']) expect(found.tables[table]?.locks).toBeUndefined()
 
+  const aside = await analyse(session, 'sizes', {
+    ...given,
+    tables: { tasks: { way: { parent: 'tasks_project_id_fkey' }, unreached: 'quarantine' } },
+  })
+  expect(aside.found.tables.tasks?.locks).toContainEqual(
+    expect.objectContaining({ step: 'prove', waiting: 'writers of the rows that are put aside' }),
+  )
+
   const constant = { ...given, organizations: { constant: { name: 'Sizes', slug: 'sizes' } } }
   const one = await analyse(session, 'sizes', constant)
   expect(one.found.tables.tasks?.locks?.map(({ step }) => step)).not.toContain('backfill')
+})
+
+test('a file with a byte order mark is read, and one that says a thing by halves is told what it takes', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tenantry-decisions-'))
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true })
+  })
+  const path = join(folder, 'tenantry.adopt.json')
+  const read = (given: object, mark = '') => {
+    writeFileSync(
+      path,
+      `${mark}${JSON.stringify({ version: 1, schema: 's', organizations: null, tables: {}, ...given })}`,
+    )
+    return readDecisions(path, 's')
+  }
+  await expect(read({}, '\uFEFF')).resolves.toMatchObject({ schema: 's' })
+  await expect(read({ organizations: { table: 'teams' } })).rejects.toThrow(
+    'organizations: must be { "table": "teams", "id": "id" }, { "personal": { "table": "users", "id": "id" } } or { "constant": { "name": "Acme", "slug": "acme" } }, or null',
+  )
+  await expect(read({ tables: { a: { way: { colum: 'x' } } } })).rejects.toThrow(
+    'tables.a.way: must be a way, such as { "column": "team_id" }',
+  )
+  await expect(read({ tables: { a: { unreached: { personal: 1 } } } })).rejects.toThrow(
+    'tables.a.unreached: must be { "constant": "acme" } with a slug, { "personal": "owner_id" } with a column, or "quarantine"',
+  )
 })

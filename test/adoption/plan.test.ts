@@ -181,6 +181,23 @@ describe('there is no plan while', () => {
       'tasks.code has the collation plan_',
     ],
     [
+      'an organization of rows without one would take the slug of a team',
+      `alter table S.teams add slug text;\ninsert into S.teams values (1, 'Acme', 'Acme Inc.'), (2, 'Plan B', null);\ncreate table S.tasks (id int primary key, team_id int references S.teams);\ninsert into S.tasks values (1, 1), (2, null)`,
+      'a row of teams becomes the organization with the slug acme-inc, and { "constant": "acme-inc" } makes another one: write another slug there',
+      { tables: { tasks: { kind: 'tenant', way: { column: 'team_id' }, unreached: { constant: 'acme-inc' } } } },
+    ],
+    [
+      'rows that stay refer to rows that are to be put aside',
+      `create table S.flows (id int primary key, team_id int references S.teams);\n${tasks}, flow_id int references S.flows);\ninsert into S.teams values (1, 'one');\ninsert into S.flows values (1, 1), (2, null);\ninsert into S.tasks values (1, 1, 1), (2, 1, 2)`,
+      'by tasks_flow_id_fkey, tasks has rows that stay and refer to rows of flows that are to be put aside',
+      {
+        tables: {
+          flows: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' },
+          tasks: { kind: 'tenant', way: { column: 'team_id' } },
+        },
+      },
+    ],
+    [
       'subscribers use another index',
       `${tasks}, code int not null unique);\nalter table S.tasks replica identity using index tasks_code_key`,
       'subscribers find the rows of tasks by tasks_code_key',
@@ -249,6 +266,22 @@ test('with "same" the organization is used that has the id as its external id', 
     { id: 1, name: 'Same', external_id: '99' },
     { id: 2, name: 'New', external_id: '100' },
   ])
+})
+
+test('an adoption.json of an earlier version is read', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tenantry-plan-'))
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true })
+  })
+  await writePlan(folder, await planned('create table S.tasks (id int primary key, team_id int references S.teams)'))
+  const file = join(folder, 'adoption.json')
+  const { sources: _, ...written } = JSON.parse(readFileSync(file, 'utf8')) as {
+    sources: unknown
+    tables: { hadColumn?: boolean }[]
+  }
+  for (const table of written.tables) delete table.hadColumn
+  writeFileSync(file, JSON.stringify(written))
+  await expect(readPlan(folder)).resolves.toMatchObject({ sources: [], tables: [{ name: 'tasks', hadColumn: false }] })
 })
 
 test('while steps are taken, analyse tells of no obstacle that they have made, and there is no other plan', async () => {

@@ -331,10 +331,11 @@ test('a table with a unique index and without a primary key is told the statemen
   await run(`
 create schema keyless;
 create table keyless."Team" (id int primary key);
-create table keyless."Settings" ("teamId" int not null references keyless."Team", "memberId" int, place int not null);
+create table keyless."Settings" ("teamId" int not null references keyless."Team", "memberId" int, place int not null, label text not null);
 create unique index "Settings_memberId_key" on keyless."Settings" ("memberId");
 create unique index "Settings_place_key" on keyless."Settings" (place) where place > 0;
 create unique index "Settings_first_key" on keyless."Settings" (place desc);
+create unique index "Settings_pattern_key" on keyless."Settings" (label text_pattern_ops);
 create unique index "Settings_sum_key" on keyless."Settings" ((place + "teamId"));
 alter table keyless."Settings" add constraint "Settings_place_teamId_key" unique (place, "teamId")
 `)
@@ -390,4 +391,29 @@ insert into collated.notes values (1, 'x'), (2, 'y')
     ])
   await undo()
   expect(await catalogOf(session, 'collated')).toEqual(before)
+})
+
+test('a table of the name that migration tools use is one of rows where it has a foreign key', async () => {
+  await run(`
+create schema moves;
+create table moves.teams (id int primary key);
+create table moves.migrations (id int primary key, team_id int not null references moves.teams);
+create table moves.knex_migrations (id int primary key, name text)
+`)
+  const { tables } = await analysed('moves')
+  expect(tables.migrations).toMatchObject({ kind: 'tenant', way: { column: 'team_id' } })
+  expect(tables.knex_migrations).toMatchObject({ kind: 'left' })
+})
+
+test('sequences are told of which columns take their defaults, whether they own them or not', async () => {
+  await run(`
+create schema numbered;
+create sequence numbered.shared_numbers;
+create table numbered.teams (id int primary key);
+create table numbered.tasks (id int primary key default nextval('numbered.shared_numbers'), no serial, team_id int not null references numbered.teams)
+`)
+  const { findings } = await analysed('numbered')
+  expect(findings.find(({ kind }) => kind === 'sequence')?.message).toContain(
+    "allowRelations: ['numbered.shared_numbers', 'numbered.tasks_no_seq']",
+  )
 })

@@ -108,6 +108,10 @@ const newId = (home: string) =>
     placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
 `)}`
 
+/** The slug that an organization gets by these expressions, where no other one has it. */
+export const slugOf = (slug: string, name: string): string =>
+  `pg_catalog.btrim(pg_catalog.left(pg_catalog.regexp_replace(pg_catalog.lower(coalesce(${slug}, ${name}, '')), '[^a-z0-9]+', '-', 'g'), 50), '-')`
+
 /** Returns the organization of a key, and makes it once. A name or a slug that is taken gets a few letters more. */
 const makeOrganization = ({
   home,
@@ -137,7 +141,7 @@ begin
     if exists (select from platform.organizations o where o.name_key = lower(new_name) and o.deleted_at is null) then
       new_name := new_name || ' (' || digest || ')';
     end if;
-    new_slug := btrim(left(regexp_replace(lower(coalesce(wanted_slug, wanted_name, '')), '[^a-z0-9]+', '-', 'g'), 50), '-');
+    new_slug := ${slugOf('wanted_slug', 'wanted_name')};
     if new_slug = '' then
       new_slug := 'org-' || digest;
     elsif exists (select from platform.organizations o where o.slug = new_slug and o.deleted_at is null) then

@@ -21,8 +21,8 @@ export const addAnalyse: AddCommand = (program, run) =>
             'adopt analyse',
             `Reads the catalog and the rows of a schema, changes nothing in the database, and writes ${decisionsFile} into this folder: for`,
             'each table how a row leads to its organization, and what stands in the way. Decide there what is not decided, and run',
-            'it again: your decisions stay. Every table is read once for itself and once for each of its foreign keys, and again for',
-            'the keys of rows that are found, so use a replica or a quiet hour for large ones. Ends with 3 while a table is undecided or something has to be mended.',
+            'it again: your decisions stay. Every table is read once to count its rows, and again for each of its foreign keys and for much',
+            'else that is counted, so use a replica or a quiet hour for large ones. Ends with 3 while a table is undecided or something has to be mended.',
           ),
         )
         .option('schema', {
@@ -84,8 +84,8 @@ function lockLines(tables: Analysis['found']['tables']): string[] {
     '',
     'Locks:',
     ...sizes,
-    'In prove others read and write meanwhile: constraints are validated, and indexes are built concurrently. backfill locks the rows of a batch',
-    'for at most 200 ms. In expand, swap, observe, enforce and contract only the catalog changes: each statement keeps everybody out of its table',
+    'In prove others read and write meanwhile: constraints are validated, and indexes are built concurrently. Rows that are put aside are locked',
+    'until all of them have moved. backfill locks the rows of a batch for at most 200 ms. In expand, swap, observe, enforce and contract only the catalog changes: each statement keeps everybody out of its table',
     'for milliseconds, once it has the lock, and waits for that no longer than --lock-timeout says.',
   ]
 }
