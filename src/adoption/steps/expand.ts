@@ -103,8 +103,7 @@ function fillStatements(adopted: AdoptedSchema, table: AdoptedTable) {
     ? ['', '']
     : [
         `  -- From the swap on several organizations may have a row with the same key: that of the own one counts, or of the bound one.
-  new.org_id := coalesce(new.org_id, old.org_id,
-    case when tenantry_bound ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then tenantry_bound::uuid end);
+  new.org_id := coalesce(new.org_id, old.org_id, tenantry_bound);
 `,
         ', old.org_id',
       ]
@@ -117,7 +116,8 @@ function fillStatements(adopted: AdoptedSchema, table: AdoptedTable) {
     makeFunction: `create function ${fill}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${bodyOf(`
 declare
   tenantry_given constant uuid := new.org_id;
-  tenantry_bound constant text := coalesce(current_setting('tenantry.org_id', true), '');
+  tenantry_setting constant text := current_setting('tenantry.org_id', true);
+  tenantry_bound constant uuid := case when tenantry_setting ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then tenantry_setting::uuid end;
   tenantry_found uuid[];
   tenantry_next uuid;
 begin
@@ -126,8 +126,10 @@ begin
   end if;
 ${prefersOwn}  select array_agg(distinct found.org_id) into tenantry_found
   from (select ${organization.sql} as org_id from (select new.*) t${organization.joins}) found where found.org_id is not null;
-  tenantry_next := case when new.org_id = any (tenantry_found) then new.org_id else tenantry_found[1] end;
-  if cardinality(tenantry_found) > 1 and tenantry_next is distinct from new.org_id then
+  tenantry_next := case when new.org_id = any (tenantry_found) then new.org_id
+    when tenantry_bound = any (tenantry_found) then tenantry_bound
+    when cardinality(tenantry_found) = 1 then tenantry_found[1] end;
+  if cardinality(tenantry_found) > 1 and tenantry_next is null then
     raise exception '%', ${literal(`a row of ${name} leads to rows of several organizations: name the organization in org_id, or bind one`)};
   end if;
   -- A foreign key that cascades does not check the row again, so that setting it back would leave it dangling.
