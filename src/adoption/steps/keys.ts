@@ -10,7 +10,7 @@ export const besideOf = (name: string): string => fitted(`${name}_org`)
 /** The name of an index on the columns of a replaced key, for code that knows no organizations. */
 const aloneOf = (name: string): string => fitted(`${name}_alone`)
 
-export const primaryKeyNames = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
+const primaryKeyNames = ({ primaryKey }: AdoptedTable) => primaryKey.columns.map(({ name }) => name)
 
 const list = (columns: readonly string[]) => columns.map(quoted).join(', ')
 const organizationFirst = (columns: readonly string[]) => list(['org_id', ...columns])
