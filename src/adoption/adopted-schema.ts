@@ -59,6 +59,8 @@ export interface AdoptedTable {
   readonly constant: Constant | undefined
   /** The key of the organization of row `t`, where it is not constant. */
   readonly owner: Pick<Owner, 'joins' | 'sql' | 'id'> | undefined
+  /** The same before the swap, when no two organizations have the same key. */
+  readonly ownerBefore: Pick<Owner, 'joins' | 'sql' | 'id'> | undefined
   /** Columns of which a new value moves a row to another organization. */
   readonly wayColumns: readonly string[]
   /** The tables to which its ways lead, with the columns by which a row is found there. */
@@ -81,6 +83,7 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   const organizations = decisions.organizations ?? undefined
   const root = organizations && rootOf(organizations)
   const owners = new Owners(catalog, decisions, true)
+  const before = new Owners(catalog, decisions)
   const constantOf = (slug: string, name = slug): Constant => ({
     key: constantKey(schema, slug),
     slug,
@@ -96,7 +99,7 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   return {
     schema,
     home: homeOf(schema),
-    tables: tenants.map((table) => adoptedTable(table, owners, decisions, names, root, everything)),
+    tables: tenants.map((table) => adoptedTable(table, owners, before, decisions, names, root, everything)),
     shared: catalog.tables
       .filter(({ name }) => decisions.tables[name]?.kind === 'shared')
       .map((table) => ({ on: `${quoted(schema)}.${quoted(table.name)}`, table })),
@@ -128,6 +131,7 @@ const resolutions = ({ tables }: Decisions): Resolution[] =>
 function adoptedTable(
   table: CatalogTable,
   owners: Owners,
+  before: Owners,
   decisions: Decisions,
   names: ReadonlySet<string>,
   root: Root | undefined,
@@ -150,6 +154,7 @@ function adoptedTable(
     },
     constant: everything,
     owner,
+    ownerBefore: everything === undefined ? before.resolvedOwnerOf(table, 't') : undefined,
     wayColumns: wayColumnsOf(table, decision),
     parents: parentsOf(table, decision, owners, root),
     hadColumn: had !== undefined,

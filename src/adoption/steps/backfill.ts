@@ -53,7 +53,7 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
   const key = primaryKey.columns
   const columns = key.map((column) => quoted(column.name))
   const isSame = columns.map((column) => `t.${column} = f.${column}`).join(' and ')
-  const organization = organizationOfRow(adopted, table)
+  const organization = organizationOfRow(adopted, { owner: table.ownerBefore })
   const known = organizationOfRow(adopted, table, { makes: false })
   const isOpen = hadColumn ? 't.org_id is null' : 't.org_id is distinct from f.org_id'
   return {

@@ -53,7 +53,7 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
  */
 export function organizationOfRow(
   adopted: AdoptedSchema,
-  { owner }: AdoptedTable,
+  { owner }: Pick<AdoptedTable, 'owner'>,
   { makes } = { makes: true },
 ): { joins: string; sql: string; reaches: string } {
   if (owner === undefined) return { joins: '', sql: 'null::uuid', reaches: 'false' }

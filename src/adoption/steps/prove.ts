@@ -117,7 +117,7 @@ end`)}`,
 
 /** The rows of a table that are put aside. A column of its own may hold the id of nobody. */
 function asideRows(adopted: AdoptedSchema, table: AdoptedTable): string {
-  const { joins, reaches } = organizationOfRow(adopted, table, { makes: false })
+  const { joins, reaches } = organizationOfRow(adopted, { owner: table.ownerBefore }, { makes: false })
   const isNobody = table.hadColumn
     ? `(t.org_id is null or not exists (select from platform.organizations o where o.id = t.org_id))`
     : 't.org_id is null'
