@@ -67,7 +67,7 @@ test('an analysis during an adoption does not advise to take back what observe h
   await fill()
   await take('prove', 'swap', 'observe')
   const { found } = await analyse(session, 'desk', { version: 1, schema: 'desk', ...decisions, tables })
-  expect(found?.findings.filter(({ message }) => message.includes('have rights on'))).toEqual([])
+  expect(found.findings.filter(({ message }) => message.includes('have rights on'))).toEqual([])
   await undo()
   await session.query('drop table desk.priorities')
 })

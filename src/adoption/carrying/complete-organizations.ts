@@ -73,20 +73,20 @@ async function addRoles(
  * Refuses master keys under which the secrets of this database could not be opened: one that has the id of a key that it was used with, and
  * another secret, or a ring without such a key.
  */
-export async function assertRightMasterKey(session: Session, { provider, unwrap }: DataKeys): Promise<void> {
+export async function assertRightMasterKey(session: Session, dataKeys: DataKeys): Promise<void> {
   const known = await session.query<{ masterKeyId: string; orgId: string; keyId: string; wrapped: Uint8Array }>(
     `select m.kek_id as "masterKeyId", k.org_id as "orgId", k.id as "keyId", k.wrapped
      from (select distinct d.kek_id from platform.org_keys d where d.wrapped is not null) m
      cross join lateral (select o.* from platform.org_keys o where o.kek_id = m.kek_id and o.wrapped is not null limit 20) k`,
   )
   for (const masterKeyId of new Set(known.map((row) => row.masterKeyId))) {
-    if (!provider.ids.includes(masterKeyId))
+    if (!dataKeys.provider.ids.includes(masterKeyId))
       throw new InvalidInputError(
         'TENANTRY_KEYS',
         `has no key ${masterKeyId}, with which this database was used: add it behind the others`,
       )
     const keys = known.filter((row) => row.masterKeyId === masterKeyId)
-    if (!(await opensOne(keys, unwrap)))
+    if (!(await opensOne(keys, dataKeys)))
       throw new InvalidInputError(
         'TENANTRY_KEYS',
         `the key ${masterKeyId} is not the one that this database was used with`,
@@ -96,11 +96,11 @@ export async function assertRightMasterKey(session: Session, { provider, unwrap 
 
 async function opensOne(
   keys: readonly { masterKeyId: string; orgId: string; keyId: string; wrapped: Uint8Array }[],
-  unwrap: DataKeys['unwrap'],
+  dataKeys: DataKeys,
 ): Promise<boolean> {
   for (const { masterKeyId, wrapped, orgId, keyId } of keys) {
     try {
-      await unwrap({ masterKeyId, wrapped }, { orgId, keyId })
+      await dataKeys.unwrap({ masterKeyId, wrapped }, { orgId, keyId })
       return true
     } catch (error) {
       if (!(error instanceof DecryptError)) throw error

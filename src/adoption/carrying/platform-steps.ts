@@ -191,7 +191,7 @@ export async function takeSwap(
   onProgress?: ProgressOf,
 ): Promise<Proof> {
   return step(session, schema, dataKeys, { after: 'prove' }, async (carrying) => {
-    const { home, tables } = carrying
+    const { home } = carrying
     if ((await takenSteps(session, home)).includes('swap')) return { isProved: true, tables: [], unplaced: [] }
     await assertRightMasterKey(session, dataKeys)
     await close(carrying)
