@@ -244,7 +244,7 @@ const noWay = ({ name }: CatalogTable, { way }: TableDecision): Finding => ({
   message:
     way === undefined
       ? `${name} is decided to be "tenant", and has no way`
-      : `the way of ${name} leads to a table whose rows have no organization`,
+      : `the way of ${name}, ${JSON.stringify(way)}, leads to a table whose rows have no organization: give that table the kind "tenant", or ${name} another way`,
 })
 
 /** Several foreign keys need no decision where their rows agree: from `prove` on they have to. Nothing makes several columns agree. */

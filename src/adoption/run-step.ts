@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { InvalidInputError, MigrationError } from '../core/errors.js'
-import { LockNotFree, withContext } from '../database/session-failure.js'
+import { ConnectionLost, LockNotFree, withContext } from '../database/session-failure.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import type { Session } from '../database/session.js'
 import { migrateDown, migrateUp, type MigrationSet, migrationStatus, type Step } from '../migrations/migrator.js'
@@ -55,7 +55,8 @@ export async function takeStep(
   try {
     return await migrateUp(session, [plan.set], { ...options, to: tagOf(name) })
   } catch (error) {
-    if (!(error instanceof MigrationError) || error instanceof LockNotFree) throw error
+    if (!(error instanceof MigrationError) || error instanceof LockNotFree || error instanceof ConnectionLost)
+      throw error
     throw new MigrationError(
       `${error.message}. Mend that and run the same command again${undoneWhole.includes(name) ? ', or undo the step with tenantry adopt down' : ''}`,
     )
@@ -71,14 +72,15 @@ async function refuseDrift(
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   const applied = { expand: isApplied('expand'), swap: isApplied('swap'), enforce: isApplied('enforce') }
   const drift = [...sourceDriftOf(catalog, sources), ...driftOf(catalog, tables, applied)]
-  if (drift.length > 0)
-    throw new MigrationError(
-      [
-        'The tables are not as they were when this was planned:',
-        ...drift.map((one) => `- ${one}`),
-        'Take that back until the adoption is complete, or undo the steps with tenantry adopt down --all and plan again.',
-      ].join('\n'),
-    )
+  if (drift.length === 0) return
+  const [here] = await session.query<{ name: string }>('select pg_catalog.current_database() as name')
+  throw new MigrationError(
+    [
+      `The tables in the database ${here?.name ?? ''} are not as they were when this was planned:`,
+      ...drift.map((one) => `- ${one}`),
+      'Take that back until the adoption is complete, or undo the steps with tenantry adopt down --all and plan again.',
+    ].join('\n'),
+  )
 }
 
 /** Before a statement of `prove` runs, since it could not go on, and rows could not be filled again. */
@@ -149,6 +151,13 @@ export interface PreviewedFile {
 /** What `takeStep` would run. Reads the folder alone. */
 export const previewStep = async (plan: WrittenPlan, name: StepName): Promise<PreviewedFile> =>
   previewed((await migrationOf(plan, name)).up)
+
+/** The names of the steps that `undoSteps` would undo, the last first. Throws what it would throw before it changes something. */
+export const namesToUndo = async (
+  session: Session,
+  plan: WrittenPlan,
+  target: UndoTarget = {},
+): Promise<readonly StepName[]> => (await stepsToUndo(session, plan, target)).names
 
 /** What `undoSteps` would run, in that order. Throws what it would throw before it changes something. Changes nothing. */
 export async function previewUndo(

@@ -5,6 +5,9 @@ import type { Session } from './session.js'
 /** A lock was not free in time, or a deadlock was broken here. Run the same again. */
 export class LockNotFree extends MigrationError {}
 
+/** The server or the way to it ended the session. Run the same again. */
+export class ConnectionLost extends MigrationError {}
+
 // lock_not_available, deadlock_detected
 const lockErrors = new Set(['55P03', '40P01'])
 
@@ -13,7 +16,7 @@ export function failed(where: string, error: unknown): MigrationError {
   const { code, message, detail } = error as { code?: unknown; message?: unknown; detail?: unknown }
   // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
   if (typeof code !== 'string' || !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(?:57P|08)/.test(code)) {
-    return new MigrationError(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
+    return new ConnectionLost(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
   // dependent_objects_still_exist

@@ -84,3 +84,22 @@ test('a step back that a view prevents names the view', async () => {
   await undo()
   expect(await catalogOf(session, 'desk')).toEqual(before)
 })
+
+test('a trigger of the application that is dropped meanwhile keeps no step from being taken, and one that is added does', async () => {
+  const trigger = 'create trigger touched before update on desk.tickets for each row execute function desk.touch()'
+  for (const statement of [
+    `create function desk.touch() returns trigger language plpgsql as 'begin return new; end'`,
+    trigger,
+  ])
+    await database.admin.query(statement)
+  const { session, take, fill, undo } = await adopting(database.adminUrl, 'desk', decisions)
+  await take('expand')
+  await session.query('drop trigger touched on desk.tickets')
+  await fill()
+  await take('prove')
+  await session.query(trigger.replace('touched', 'changed'))
+  await expect(take('swap')).rejects.toThrow(
+    /^The tables in the database \w+ are not as they were when this was planned:\n- tickets has got the trigger changed/,
+  )
+  await undo()
+})

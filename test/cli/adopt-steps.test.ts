@@ -188,7 +188,7 @@ test('each step waits for the one before it, says what is next, and does nothing
   expect((await adopt('status')).stdout).toContain('prove  applied\n')
   expect(await adopt('down')).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('This undoes the last step. Nothing was done: repeat it with --yes') as string,
+    stderr: expect.stringContaining('This undoes prove. Nothing was done: repeat it with --yes') as string,
   })
   expect(await adopt('down', '--to', 'nothing', '--yes')).toMatchObject({
     code: 2,

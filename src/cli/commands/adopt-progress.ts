@@ -40,7 +40,7 @@ export const addBackfill: AddCommand = (program, run) =>
       )
       return {
         lines: [
-          ...tables.map(filledLine),
+          ...tables.map((table) => filledLine(table)),
           ...(tables.length === 0 ? ['There is nothing to fill: every row belongs to one organization.'] : []),
           isComplete
             ? 'Then: tenantry adopt prove'
@@ -51,12 +51,10 @@ export const addBackfill: AddCommand = (program, run) =>
     }),
   )
 
-const filledLine = ({ name, rows, filled, unreached }: FilledTable): string =>
-  [
-    `${name}  ${counted(rows, 'row')}`,
-    `${filled} filled`,
-    ...(unreached === 0 ? [] : [`${unreached} without an organization`]),
-  ].join(', ')
+const filledLine = ({ name, rows, filled, unreached }: FilledTable, became = 'without an organization'): string =>
+  [`${name}  ${counted(rows, 'row')}`, `${filled} filled`, ...(unreached === 0 ? [] : [`${unreached} ${became}`])].join(
+    ', ',
+  )
 
 export const addDown: AddCommand = (program, run) =>
   program.command(
@@ -79,7 +77,7 @@ export const addDown: AddCommand = (program, run) =>
         .example('$0 adopt down', 'undo the last step')
         .example('$0 adopt down --to expand', 'all after expand'),
     run(async (args, context) => {
-      const { previewUndo, undoSteps, stepNamed } = await import('../../adoption/run-step.js')
+      const { namesToUndo, previewUndo, undoSteps, stepNamed } = await import('../../adoption/run-step.js')
       assertDirectory(context, args)
       const plan = await readPlanOf(context, args.folder)
       const to = args.to === undefined ? undefined : stepNamed(args.to)
@@ -90,22 +88,17 @@ export const addDown: AddCommand = (program, run) =>
           document: { undone: [], statements: files.flatMap(({ statements }) => statements) },
         }
       }
-      if (!args.yes) {
-        const what = `This undoes ${args.all === true ? 'every step' : to === undefined ? 'the last step' : `all steps after ${to}`}.`
-        if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
-        if (!(await context.console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
-      }
-      const undone = await asOwner(context, args, (session) =>
-        withProgress(context.console, (progress) =>
-          undoSteps(session, plan, {
-            ...progress,
-            lockTimeout: args.lockTimeout,
-            attempts: 30,
-            to,
-            all: args.all,
-          }),
-        ),
-      )
+      const undone = await asOwner(context, args, async (session) => {
+        const names = args.yes ? [] : await namesToUndo(session, plan, { to, all: args.all })
+        if (names.length > 0) {
+          const what = `This undoes ${names.join(', ')}.`
+          if (!context.console.interactive) throw new MigrationError(`${what} Nothing was done: repeat it with --yes`)
+          if (!(await context.console.confirm(`${what} Go on?`))) throw new MigrationError('Nothing was done')
+        }
+        return withProgress(context.console, (progress) =>
+          undoSteps(session, plan, { ...progress, lockTimeout: args.lockTimeout, attempts: 30, to, all: args.all }),
+        )
+      })
       return {
         lines: [undone.length === 0 ? 'There was nothing to undo.' : `Steps undone: ${undone.length}.`],
         document: { undone: undone.map(({ tag }) => tag) },
@@ -127,8 +120,12 @@ export const addStatus: AddCommand = (program, run) =>
       const plan = await readPlanOf(context, args.folder)
       const status = await asOwner(context, args, (session) => statusOf(session, plan))
       const filled = status.backfill.filter(({ rows, isDone }) => rows > 0 || isDone)
+      const isProved = status.steps.some(({ name, state }) => name === 'prove' && state === 'applied')
       return {
-        lines: [...status.steps.map(({ name, state }) => `${name}  ${state}`), ...filled.map(filledLine)],
+        lines: [
+          ...status.steps.map(({ name, state }) => `${name}  ${state}`),
+          ...filled.map((table) => filledLine(table, isProved ? 'put aside' : undefined)),
+        ],
         document: status,
       }
     }),
