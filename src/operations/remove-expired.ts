@@ -82,19 +82,10 @@ async function removeByOwner(
   { name, owner, key, when, orderBy }: Expired,
   [size, ...kept]: readonly unknown[],
 ): Promise<number> {
-  const find = ownStatement(
-    rows.plan,
-    removing,
-    `owners of ${name}`,
-    false,
-    ({ sql }) => `select ${owner}, count(*)::int
-      from (select ${owner} from ${sql} where ${when} order by ${orderBy} limit $1::bigint) past group by ${owner}`,
-  )
-  const owners = await rows.run(
-    find,
-    () => [size, ...kept],
-    (result) => result.rows as [string, number][],
-  )
+  const owners = await read<[string, number]>(rows, `owners of ${name}`, [size, ...kept], (sql) => {
+    const past = `select ${owner} from ${sql} where ${when} order by ${orderBy} limit $1::bigint`
+    return `select ${owner}, count(*)::int from (${past}) past group by ${owner}`
+  })
   const given = kept.length + 2
   const names = key.split(', ').map((_, place) => `p${String(place)}`)
   const remove = ownStatement(rows.plan, removing, `${name} of one`, true, ({ sql }) => ({
@@ -119,17 +110,11 @@ async function removeByKeys(
   { name, owner, key, when, orderBy }: Expired,
   [size, ...kept]: readonly unknown[],
 ): Promise<number> {
-  const find = ownStatement(
-    rows.plan,
-    removing,
+  const keys = await read<[string, string]>(
+    rows,
     `keys of ${name}`,
-    false,
-    ({ sql }) => `select ${owner}, ${key} from ${sql} where ${when} order by ${orderBy} limit $1::bigint`,
-  )
-  const keys = await rows.run(
-    find,
-    () => [size, ...kept],
-    (result) => result.rows as [string, string][],
+    [size, ...kept],
+    (sql) => `select ${owner}, ${key} from ${sql} where ${when} order by ${orderBy} limit $1::bigint`,
   )
   const given = kept.length + 2
   const remove = ownStatement(rows.plan, removing, `${name} by key`, true, ({ sql }) => ({
@@ -142,6 +127,18 @@ async function removeByKeys(
   if (keys.length === 0) return 0
   return changed(rows, remove, [keys.map(([of]) => of), ...kept, keys.map(([, id]) => id)])
 }
+
+const read = <Row>(
+  rows: Rows,
+  name: string,
+  values: readonly unknown[],
+  text: (table: string) => string,
+): Query<Row[]> =>
+  rows.run(
+    ownStatement(rows.plan, removing, name, false, ({ sql }) => text(sql)),
+    () => values,
+    (result) => result.rows as Row[],
+  )
 
 const changed = (rows: Rows, remove: ReturnType<typeof ownStatement>, values: readonly unknown[]): Query<number> =>
   rows.run(
