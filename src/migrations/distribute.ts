@@ -51,20 +51,22 @@ export function distribute(
   })
 }
 
-function distributeAll(session: Session, tables: readonly DistributedTable[]): Promise<void> {
-  return retriedTransaction(session, { lockTimeout: 5000, attempts: 5 }, async () => {
-    // Otherwise each table that refers to one of them would be changed too, into a kind of the cluster's own.
-    await session.query('set local citus.enable_local_reference_table_foreign_keys = off')
-    for (const { statement } of tables) await session.query(statement)
-    // The rows from which the shards were filled are still on the coordinator, where no purge would find them.
-    await session.query(
-      'select pg_catalog.truncate_local_data_after_distributing_table(name::pg_catalog.regclass) from pg_catalog.unnest($1::text[]) name',
-      [tables.map(({ name }) => name)],
-    )
-  })
+export const distributeAll = (session: Session, tables: readonly DistributedTable[]): Promise<void> =>
+  retriedTransaction(session, { lockTimeout: 5000, attempts: 5 }, () => distributeWithin(session, tables))
+
+/** Distributes the tables in the transaction of the session, and moves their rows. */
+export async function distributeWithin(session: Session, tables: readonly DistributedTable[]): Promise<void> {
+  // Otherwise each table that refers to one of them would be changed too, into a kind of the cluster's own.
+  await session.query('set local citus.enable_local_reference_table_foreign_keys = off')
+  for (const { statement } of tables) await session.query(statement)
+  // The rows from which the shards were filled are still on the coordinator, where no purge would find them.
+  await session.query(
+    'select pg_catalog.truncate_local_data_after_distributing_table(name::pg_catalog.regclass) from pg_catalog.unnest($1::text[]) name',
+    [tables.map(({ name }) => name)],
+  )
 }
 
-async function assertCoordinator(session: Session): Promise<void> {
+export async function assertCoordinator(session: Session): Promise<void> {
   if (!(await isCluster(session))) {
     throw new MigrationError(
       'this database is no Citus cluster: it has no extension citus. Where one machine is enough, nothing has to be distributed. ' +
@@ -79,7 +81,7 @@ async function assertCoordinator(session: Session): Promise<void> {
 }
 
 /** A role that row security binds would copy only the rows that it sees. */
-async function assertUnfiltered(session: Session, tables: readonly DistributedTable[]): Promise<void> {
+export async function assertUnfiltered(session: Session, tables: readonly DistributedTable[]): Promise<void> {
   const [bound] = await session.query<{ name: string }>(
     'select name from pg_catalog.unnest($1::text[]) name where pg_catalog.row_security_active(name::pg_catalog.regclass) limit 1',
     [tables.map(({ name }) => name)],

@@ -26,16 +26,12 @@ export interface LocalTable {
 
 interface WantedTable extends PlacedTable {
   readonly wanted: Placement
+  readonly isDeclared: boolean
 }
 
 /** What is left to distribute. Throws where a table is distributed in another way than its kind asks for. */
 export function planDistribution(found: readonly PlacedTable[], declared: readonly PgTable[]): DistributionPlan {
-  const wanted = new Map(
-    manifestOf(declared).tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement] as const),
-  )
-  const kindOf = ({ schema, name }: PlacedTable) => wanted.get(`${schema}.${name}`)
-  const tables = found.map((table): WantedTable => ({ ...table, wanted: kindOf(table) ?? 'local' }))
-  const isDistributed = ({ placement }: WantedTable) => placement !== 'local'
+  const tables = withWanted(found, declared)
   const others = tables.filter((table) => isDistributed(table) && table.placement !== table.wanted)
   if (others.length > 0) throw new MigrationError(otherwise(others))
   return {
@@ -45,10 +41,34 @@ export function planDistribution(found: readonly PlacedTable[], declared: readon
       .filter((table) => table.wanted === 'local')
       .map((table) => ({
         name: table.label,
-        reason: kindOf(table) === undefined ? 'not declared' : 'append-only, of no organization',
+        reason: table.isDeclared ? 'append-only, of no organization' : 'not declared',
       })),
   }
 }
+
+/**
+ * What is left to distribute in a database that is distributed already; undefined in one that is not. Tables that are on the nodes stay as
+ * they are, those too that only another build knows.
+ */
+export function planNewTables(
+  found: readonly PlacedTable[],
+  declared: readonly PgTable[],
+): readonly DistributedTable[] | undefined {
+  const tables = withWanted(found, declared)
+  return tables.some((table) => table.isDeclared && isDistributed(table)) ? inOrder(tables) : undefined
+}
+
+function withWanted(found: readonly PlacedTable[], declared: readonly PgTable[]): WantedTable[] {
+  const wanted = new Map(
+    manifestOf(declared).tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement] as const),
+  )
+  return found.map((table) => {
+    const placement = wanted.get(`${table.schema}.${table.name}`)
+    return { ...table, wanted: placement ?? 'local', isDeclared: placement !== undefined }
+  })
+}
+
+const isDistributed = ({ placement }: PlacedTable) => placement !== 'local'
 
 const otherwise = (tables: readonly WantedTable[]): string =>
   [
@@ -61,8 +81,8 @@ const otherwise = (tables: readonly WantedTable[]): string =>
 
 /** The cluster refuses a foreign key from a distributed table to a local one. */
 function inOrder(tables: readonly WantedTable[]): DistributedTable[] {
-  const done = tables.filter(({ placement }) => placement !== 'local')
-  let waiting = tables.filter(({ placement, wanted }) => placement !== wanted)
+  const done = tables.filter(isDistributed)
+  let waiting = tables.filter((table) => !isDistributed(table) && table.wanted !== 'local')
   const ordered: DistributedTable[] = []
   while (waiting.length > 0) {
     const labels = new Set(done.map(({ label }) => label))
@@ -72,10 +92,10 @@ function inOrder(tables: readonly WantedTable[]): DistributedTable[] {
     ordered.push(
       asDistributed(
         next,
-        done.find(({ wanted }) => wanted === next.wanted),
+        done.find(({ placement, wanted }) => wanted === next.wanted && placement === wanted),
       ),
     )
-    done.push(next)
+    done.push({ ...next, placement: next.wanted })
     waiting = waiting.filter((table) => table !== next)
   }
   return ordered

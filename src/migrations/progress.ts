@@ -1,4 +1,5 @@
 import type { LockOptions } from '../database/session-lock.js'
+import type { Session } from '../database/session.js'
 import type { Direction } from './bookkeeping.js'
 
 /** The events of a run. Each is awaited. */
@@ -34,4 +35,6 @@ export interface MigrateOptions extends LockOptions {
   /** The number of attempts for a file. The pauses grow; ten attempts outlast a reader of about a minute. Default: 10. */
   readonly attempts?: number
   readonly onProgress?: (progress: MigrationProgress) => void | Promise<void>
+  /** Called in the transaction of a file that is applied, before each statement that may add a foreign key. */
+  readonly beforeForeignKey?: (session: Session) => Promise<void>
 }

@@ -127,6 +127,7 @@ async function inTransaction(run: Run, work: () => Promise<void>): Promise<void>
 const ownQueries = (run: Run) => withContext(run.session, run.script.file)
 
 async function execute(run: Run, statement: Statement, position: number): Promise<void> {
+  if (statement.refers && run.direction === 'up') await run.options.beforeForeignKey?.(ownQueries(run))
   try {
     await run.session.query(statement.text)
   } catch (error) {

@@ -16,6 +16,8 @@ export interface Statement {
   readonly line: number
   /** Whether Postgres refuses it inside a transaction. Its form may be repeated after an interruption. */
   readonly alone: boolean
+  /** Whether it may add a foreign key. */
+  readonly refers: boolean
   /** The index that it builds concurrently. An interrupted build leaves an INVALID one behind. */
   readonly builds?: { readonly index: string; readonly table: string }
 }
@@ -34,6 +36,7 @@ const concurrentBuild = new RegExp(
 const repeatable = [concurrentBuild, /^drop\s+index\s+concurrently\s+if\s+exists\s/i, /^vacuum\b/i]
 const concurrent =
   /^(?:create\s+(?:unique\s+)?index|drop\s+index|reindex\b[^;]*|alter\s+table\b[^;]*\bdetach\s+partition\b[^;]*)\s+concurrently\b/i
+const foreignKey = /\breferences\b/i
 const transactionControl =
   /^(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b/i
 
@@ -77,7 +80,13 @@ function statement(file: string, transactional: boolean, text: string, line: num
   if (alone && transactional)
     throw refuse('this cannot run in a transaction; make `-- no-transaction` the first line of the file')
   const [, index, table] = concurrentBuild.exec(bare) ?? []
-  return { text, line, alone, ...(index !== undefined && table !== undefined && { builds: { index, table } }) }
+  return {
+    text,
+    line,
+    alone,
+    refers: !alone && foreignKey.test(bare),
+    ...(index !== undefined && table !== undefined && { builds: { index, table } }),
+  }
 }
 
 const lines = (text: string) => text.split('\n').length - 1

@@ -9,6 +9,8 @@ import { sqlFunctions } from '../access/functions.js'
 import type { SqlFunction } from '../access/sql-function.js'
 import { prepareBookkeeping, readApplied } from './bookkeeping.js'
 import { declarationsOf } from './declarations.js'
+import type { DistributedTable } from './distribution-plan.js'
+import { startPlacing } from './placing.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import {
   type MigrationSet,
@@ -45,6 +47,8 @@ export interface Upgraded {
   readonly bootstrap: Bootstrapped
   /** The permissions that are new to the database. */
   readonly permissions: readonly string[]
+  /** The tables that were placed on the nodes of a cluster, where its tables are distributed. */
+  readonly placed: readonly DistributedTable[]
   /** Undefined where the host's config was left out. */
   readonly own?: OwnPermissionsBrought
 }
@@ -75,7 +79,9 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
     await requireRoles(session)
     await requireMigratable(session, chosen)
     await recordBrought(session, build, chosen)
-    const steps = await migrateUp(session, chosen, options)
+    const placing = await startPlacing(session, tables)
+    const steps = await migrateUp(session, chosen, { ...options, ...placing.options })
+    const placed = await placing.finish()
     const grants = await bootstrapGrants(
       session,
       await declarationsOf(tables, sets, build.permissions, functions),
@@ -96,6 +102,7 @@ export function upgrade(session: Session, build: Build, options: UpgradeOptions 
         extensions: await closedExtensions(session),
       },
       permissions: [...permissions, ...(brought?.added ?? [])],
+      placed,
       ...(brought !== undefined && { own: brought }),
     }
   })

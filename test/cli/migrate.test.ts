@@ -53,6 +53,7 @@ describe('on an empty database', () => {
       applied: [],
       bootstrap: { done: [], remaining: [], advised: [], extensions: [] },
       permissions: [],
+      placed: [],
       formerPermissions: [],
       removedPermissions: [],
       rolesThatLost: [],

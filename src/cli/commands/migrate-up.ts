@@ -1,3 +1,4 @@
+import { placed as placedText } from '../../access/distribution.js'
 import type { OwnPermissionsBrought } from '../../migrations/upgrade.js'
 import { bootstrapLines, exitOf } from './bootstrap.js'
 import { removedLines } from './migrate-down.js'
@@ -18,6 +19,7 @@ export const addUp: AddCommand = (program, run) =>
             'new permissions. Your own migrations follow those of the library. Each file is one transaction;',
             'another run continues where the last one stopped, and changes nothing when all is done. Several runs at once wait',
             'for each other.',
+            'Where `tenantry distribute` has placed the tables on the nodes of a cluster, new tables are placed too.',
             whenRefused,
             'The permissions of your config reach the built-in roles of every organization. Those that an earlier config had stay',
             'until --drop-permissions is given: a build that is still running may check them.',
@@ -38,7 +40,7 @@ export const addUp: AddCommand = (program, run) =>
       const project = await context.project()
       const only = chooseSets(project, args)
       const { console } = context
-      const { steps, bootstrap, permissions, own } = await asOwner(context, args, (session) =>
+      const { steps, bootstrap, permissions, placed, own } = await asOwner(context, args, (session) =>
         withProgress(console, (progress) =>
           withMigrationLock(session, progress, async () => {
             const build = await projectToMigrate(session, { project, cwd: context.cwd }, args.set)
@@ -51,6 +53,8 @@ export const addUp: AddCommand = (program, run) =>
         lines: [
           steps.length === 0 ? 'Nothing was pending.' : `Migrations applied: ${steps.length}.`,
           `Roles and rights: ${bootstrap.done.length === 0 ? 'as declared' : `${bootstrap.done.length} statements`}.`,
+          ...(placed.length === 0 ? [] : [`Tables placed on the nodes of the cluster: ${placed.length}.`]),
+          ...placed.map(({ name, placement }) => `  ${name} (${placedText(placement)})`),
           ...(permissions.length === 0 ? [] : [newPermissions(permissions)]),
           ...(own === undefined ? [] : ownLines(own)),
           // The advice belongs to the first setup; bootstrap and proof repeat it.
@@ -60,6 +64,7 @@ export const addUp: AddCommand = (program, run) =>
           applied: steps.map(({ set, tag }) => ({ set, tag })),
           bootstrap,
           permissions,
+          placed: placed.map(({ name, placement }) => ({ name, placement })),
           ...(own && documentOf(own)),
         },
         exit: exitOf(bootstrap),
