@@ -17,6 +17,7 @@ import { addOrg } from './commands/org.js'
 import { addPartitions } from './commands/partitions.js'
 import { addProof } from './commands/proof.js'
 import { exit, type ExitCode } from './report.js'
+import { addTenant } from './commands/tenant.js'
 import { addSeed } from './commands/seed.js'
 
 const commands = [
@@ -33,6 +34,7 @@ const commands = [
   addPartitions,
   addMaintain,
   addDistribute,
+  addTenant,
   addAdopt,
 ]
 

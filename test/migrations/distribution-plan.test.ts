@@ -86,6 +86,9 @@ test('a table that is distributed in another way is an error, and so is a refere
 })
 
 test('without a cluster there is nothing to distribute, and the command says so', async () => {
-  const ran = await tenantry(['distribute'], { env: { DATABASE_ADMIN_URL: database.adminUrl } })
-  expect(ran).toMatchObject({ code: 1, stdout: '', stderr: containing('this database is no Citus cluster') })
+  const env = { DATABASE_ADMIN_URL: database.adminUrl }
+  for (const args of [['distribute'], ['tenant', 'list'], ['tenant', 'isolate', 'acme']]) {
+    const ran = await tenantry(args, { env })
+    expect(ran).toMatchObject({ code: 1, stdout: '', stderr: containing('this database is no Citus cluster') })
+  }
 })
