@@ -42,6 +42,8 @@ export interface PlacedTable {
   readonly label: string
   /** The column that its rows are sharded by, `reference` or `local`. */
   readonly placement: string
+  /** Those of org_id and user_id that it has. */
+  readonly owners: readonly string[]
   /** The tables that it refers to by foreign keys, by label. */
   readonly references: readonly string[]
 }
@@ -61,6 +63,9 @@ export const readPlacements = (session: Pick<Session, 'query'>): Promise<PlacedT
     select f.schema, f.name, f.label,
       case p.partmethod when 'h' then pg_catalog.column_to_column_name(p.logicalrelid, p.partkey)
         when 'n' then case p.repmodel when 't' then 'reference' else 'local' end else 'local' end as placement,
+      array(
+        select a.attname::text from pg_catalog.pg_attribute a
+        where a.attrelid = f.oid and a.attname in ('org_id', 'user_id') and not a.attisdropped order by a.attname) as owners,
       array(
         select distinct r.label from pg_catalog.pg_constraint k join found r on r.oid = k.confrelid
         where k.conrelid = f.oid and k.contype = 'f' and k.confrelid <> f.oid order by r.label) as "references"

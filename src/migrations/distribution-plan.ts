@@ -55,7 +55,8 @@ export function planNewTables(
   declared: readonly PgTable[],
 ): readonly DistributedTable[] | undefined {
   const tables = withWanted(found, declared)
-  return tables.some((table) => table.isDeclared && isDistributed(table)) ? inOrder(tables) : undefined
+  if (!tables.some((table) => table.isDeclared && isDistributed(table))) return undefined
+  return inOrder(tables.filter((table) => isDistributed(table) || hasItsColumn(table)))
 }
 
 function withWanted(found: readonly PlacedTable[], declared: readonly PgTable[]): WantedTable[] {
@@ -67,6 +68,10 @@ function withWanted(found: readonly PlacedTable[], declared: readonly PgTable[])
     return { ...table, wanted: placement ?? 'local', isDeclared: placement !== undefined }
   })
 }
+
+/** False for a table that gets its column, and with it its kind, by a later migration. */
+const hasItsColumn = ({ wanted, owners }: WantedTable) =>
+  wanted === 'reference' || wanted === 'local' || owners.includes(wanted)
 
 const isDistributed = ({ placement }: PlacedTable) => placement !== 'local'
 

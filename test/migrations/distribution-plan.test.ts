@@ -1,7 +1,7 @@
 import { pgSchema, uuid } from 'drizzle-orm/pg-core'
 import { expect, test } from 'vitest'
 import type { PlacedTable } from '../../src/access/distribution.js'
-import { planDistribution } from '../../src/migrations/distribution-plan.js'
+import { planDistribution, planNewTables } from '../../src/migrations/distribution-plan.js'
 import { declareTable, type TableFacts } from '../../src/schema/shared/kinds.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { containing, tenantry } from '../cli/command-line.js'
@@ -31,6 +31,7 @@ const found = (name: string, references: readonly string[] = [], placement = 'lo
   name,
   label: `shop.${name}`,
   placement,
+  owners: ['org_id', 'user_id'],
   references: references.map((to) => `shop.${to}`),
 })
 
@@ -83,6 +84,27 @@ test('a table that is distributed in another way is an error, and so is a refere
   expect(() => planDistribution([found('goods', ['notes']), found('notes')], declared)).toThrow(
     'shop.goods refers to shop.notes',
   )
+})
+
+test('of new tables, what is distributed stays as it is, and a table without its column waits', () => {
+  const tables = [
+    // Of another build.
+    found('annexes', [], 'org_id'),
+    found('goods', [], 'org_id'),
+    found('shops', [], 'org_id'),
+    found('orders', ['goods']),
+    { ...found('carts'), owners: [] },
+    found('countries'),
+    found('notes'),
+  ]
+  expect(planNewTables(tables, declared)?.map(({ statement }) => statement.replaceAll('pg_catalog.', ''))).toEqual([
+    `select create_distributed_table('shop.orders', 'org_id', colocate_with => 'shop.goods')`,
+    `select create_reference_table('shop.countries')`,
+  ])
+})
+
+test('there are no new tables before a declared table is distributed', () => {
+  expect(planNewTables([found('goods'), found('annexes', [], 'org_id')], declared)).toBeUndefined()
 })
 
 test('without a cluster there is nothing to distribute, and the command says so', async () => {
