@@ -30,6 +30,11 @@ test('an earlier organization with the id of one that tenantry got meanwhile nei
     session,
     `insert into platform.organizations (id, name, slug, temporal_namespace) values (gen_random_uuid(), 'Of tenantry', 'of-tenantry', 'of-tenantry') returning id`,
   )
+  await session.query(
+    `insert into platform.audit_logs (org_id, id, actor_kind, event_type, action, resource_type)
+     values ($1, gen_random_uuid(), 'system', 'organizations.provision', 'create', 'organizations')`,
+    [id],
+  )
   await session.query(`insert into collided.organizations (id, name, slug) values ($1, 'Earlier', 'earlier')`, [id])
   expect(await prove()).toMatchObject({
     isProved: false,
@@ -39,6 +44,7 @@ test('an earlier organization with the id of one that tenantry got meanwhile nei
   expect(await oneOf(session, `select name from platform.organizations where id = '${id as string}'`)).toEqual({
     name: 'Of tenantry',
   })
+  expect(await countOf(session, `from platform.audit_logs where org_id = '${id as string}'`)).toBe(1)
 })
 
 test('what is deleted after it was carried is not left behind by the way back', async () => {

@@ -48,25 +48,28 @@ export async function removeRows(carrying: Carrying, table: CarriedTable, keys: 
 // foreign_key_violation, restrict_violation
 const refersHere = new Set<unknown>(['23503', '23001'])
 
+/** A row of ours with the id of an earlier one that was not carried stays. */
 async function remove({ session, home }: Carrying, table: CarriedTable, keys: readonly string[]): Promise<void> {
   const ids = rowIds(table)
-  const isRoot = roots.includes(table.to)
+  if (!roots.includes(table.to)) {
+    await session.query(`delete from ${table.target} t where t.id in (${ids}) and ${isOfCarried(home)}`, [keys])
+    return
+  }
+  const carried = `select r.id from (${ids}) r(id) where r.id in (${rootsOf(home, table.to)})`
   // They have no foreign key.
   if (table.to === 'organizations')
     for (const name of ['audit_logs', 'audit_seals'])
-      await session.query(`delete from platform.${name} t where t.org_id in (${ids})`, [keys])
-  const isCarried = isRoot ? `t.id in (${rootsOf(home, table.to)})` : table.hasOrganization ? isOfCarried(home) : 'true'
+      await session.query(`delete from platform.${name} t where t.org_id in (${carried})`, [keys])
   const isUsed =
     table.to === 'feature_flags'
       ? ' and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)'
       : ''
-  await session.query(`delete from ${table.target} t where t.id in (${ids}) and ${isCarried}${isUsed}`, [keys])
-  if (isRoot)
-    await session.query(
-      `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
-       and not exists (select from ${table.target} t where t.id = c.id)`,
-      [keys],
-    )
+  await session.query(`delete from ${table.target} t where t.id in (${carried})${isUsed}`, [keys])
+  await session.query(
+    `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
+     and not exists (select from ${table.target} t where t.id = c.id)`,
+    [keys],
+  )
 }
 
 /** Deletes the rows of ours, in carried organizations, to which no earlier row leads. */
