@@ -36,10 +36,17 @@ test('an earlier organization with the id of one that tenantry got meanwhile nei
     [id],
   )
   await session.query(`insert into collided.organizations (id, name, slug) values ($1, 'Earlier', 'earlier')`, [id])
+  await session.query(`insert into collided.tax_ids (organization_id, type, value) values ($1, 'eu_vat', 'EARLIER')`, [
+    id,
+  ])
   expect(await prove()).toMatchObject({
     isProved: false,
-    unplaced: ['organizations has rows that have the id of a row that tenantry has already: 1'],
+    unplaced: [
+      'organizations has rows that have the id of a row that tenantry has already: 1',
+      'tax_ids has rows that refer to a row that is not carried (organization): 1',
+    ],
   })
+  expect(await countOf(session, `from platform.tax_ids where value = 'EARLIER'`)).toBe(0)
   await downAll()
   expect(await oneOf(session, `select name from platform.organizations where id = '${id as string}'`)).toEqual({
     name: 'Of tenantry',

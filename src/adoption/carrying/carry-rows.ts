@@ -40,7 +40,7 @@ export async function carryKeys(
   const secrets = new SecretColumns(session, table, dataKeys)
   const carry = async (some: readonly string[]) => {
     if (table.to === 'project_addons') await fillCatalog(session, table, some)
-    refuse(await homelessOf(session, table, some), refersToNone('organization'))
+    refuse(await homelessOf(session, home, table, some), refersToNone('organization'))
     const housed = some.filter((key) => !refused.has(key))
     return upsert(session, table, housed, await secrets.sealedOf(housed))
   }
@@ -91,11 +91,16 @@ async function takenOf(
   return rows.map(({ key }) => key)
 }
 
-/** Of the keys, those of an organization that tenantry has not: audit entries have no foreign key that says so, and others several. */
-async function homelessOf(session: Session, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
-  if (table.to !== 'audit_logs' && (keys.length !== 1 || !table.hasOrganization)) return []
+/** Of the keys, those of an organization that was not carried. Tenantry may have one of its own with that id, which no foreign key tells. */
+async function homelessOf(
+  session: Session,
+  home: string,
+  table: CarriedTable,
+  keys: readonly string[],
+): Promise<string[]> {
+  if (!table.hasOrganization) return []
   const rows = await session.query<{ key: string }>(
-    `select m.key from (${mapped(table, isOneOf(table))}) m where not exists (select from platform.organizations o where o.id = m.org_id)`,
+    `select m.key from (${mapped(table, isOneOf(table))}) m where m.org_id not in (${rootsOf(home, 'organizations')})`,
     [keys],
   )
   return rows.map(({ key }) => key)
