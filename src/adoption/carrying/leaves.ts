@@ -32,10 +32,15 @@ export function whichMayStay(
 /** The tables to which a table of ours refers, and by which foreign key. */
 function parentsOf(name: string): { readonly to: string; readonly constraint: string }[] {
   const table = platformTables.find((one) => getTableConfig(one).name === name)
-  const keys = (table === undefined ? [] : getTableConfig(table).foreignKeys).map((key) => ({
+  if (table === undefined) return []
+  const { foreignKeys, columns } = getTableConfig(table)
+  const keys = foreignKeys.map((key) => ({
     to: getTableConfig(key.reference().foreignTable).name,
     constraint: key.getName(),
   }))
-  // Audit entries have no foreign key.
-  return [...keys, { to: 'organizations', constraint: 'organization' }].filter(({ to }) => to !== name)
+  // Whatever its foreign keys, a row needs an organization that was carried.
+  const ofOrganization = columns.some((column) => column.name === 'org_id')
+  return [...keys, ...(ofOrganization ? [{ to: 'organizations', constraint: 'organization' }] : [])].filter(
+    ({ to }) => to !== name,
+  )
 }

@@ -195,11 +195,12 @@ export async function takeSwap(
     if ((await takenSteps(session, home)).includes('swap')) return { isProved: true, tables: [], unplaced: [] }
     await assertRightMasterKey(session, dataKeys)
     await close(carrying)
-    await carryWaiting(carrying)
-    const proof = await proved(carrying, onProgress).catch(async (error: unknown) => {
-      await reopenAfter(carrying, error)
-      throw error
-    })
+    const proof = await carryWaiting(carrying)
+      .then(() => proved(carrying, onProgress))
+      .catch(async (error: unknown) => {
+        await reopenAfter(carrying, error)
+        throw error
+      })
     if (!proof.isProved) {
       await reopen(carrying, true)
       return proof
