@@ -74,7 +74,7 @@ export async function countCrossing(
   const target = owners.targetOf(key)
   const [own, theirs] = [owners.resolvedOwnerOf(table, 't'), target && owners.resolvedOwnerOf(target, 'p')]
   if (own === undefined || target === undefined || theirs === undefined || owners.isWay(table, key)) return none
-  const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
+  const from = withTarget(owners, table, key, target, { own, theirs })
   return counted(session, table, from, `${own.sql} <> ${theirs.sql}`)
 }
 
@@ -89,9 +89,19 @@ export async function countHolding(
   if (target === undefined || !owners.isPutAside(target)) return none
   const [own, theirs] = [owners.resolvedOwnerOf(table, 't'), owners.ownerOf(target, 'p')]
   if (own === undefined || theirs === undefined) return none
-  const from = `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
+  const from = withTarget(owners, table, key, target, { own, theirs })
   return counted(session, table, from, `${own.sql} is not null and ${theirs.sql} is null`)
 }
+
+/** Rows `t` with the rows `p` that they refer to, and the organizations of both. */
+const withTarget = (
+  owners: Owners,
+  table: CatalogTable,
+  key: CatalogReference,
+  target: CatalogTable,
+  { own, theirs }: { readonly own: Owner; readonly theirs: Owner },
+): string =>
+  `${owners.from(table.name, 't')}${own.joins} join ${owners.from(target.name, 'p')} on ${matches(key, 't', 'p')}${theirs.joins}`
 
 /** Rows for which one of these ways gives another organization than the way of the table, or gives one where that gives none. */
 export async function countDiffering(

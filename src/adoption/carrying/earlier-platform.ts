@@ -1,8 +1,10 @@
 import { MigrationError } from '../../core/errors.js'
+import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { type Catalog, readCatalog } from '../catalog.js'
 import { readOnly } from '../read-only.js'
 import { type CarriedTable, carriedTables } from './carried-table.js'
+import { calmly } from './carrying.js'
 import { carryingHome, isSchema, isThere, schemaBefore } from './carrying-home.js'
 import { staying } from './known-tables.js'
 
@@ -21,7 +23,10 @@ export interface EarlierPlatform {
 }
 
 /** Throws where the schema has none. The one that has made room for tenantry is found under its former name. */
-export async function findEarlierPlatform(session: Session, named: string): Promise<EarlierPlatform> {
+export const findEarlierPlatform = (session: Session, named: string): Promise<EarlierPlatform> =>
+  calmly(session, () => find(withContext(session, 'the earlier tables'), named))
+
+async function find(session: Session, named: string): Promise<EarlierPlatform> {
   const schema = named === 'platform' && (await isSchema(session, carryingHome(schemaBefore))) ? schemaBefore : named
   if (!(await isSchema(session, schema))) throw new MigrationError(`there is no schema ${schema} in this database`)
   const hasOurs = await isMigrated(session)

@@ -16,7 +16,7 @@ import {
   readCarried,
 } from './carry.js'
 import { isSame, mapped } from './carried-table.js'
-import { alone, calmly, type Carrying, type ProgressOf } from './carrying.js'
+import { alone, type Carrying, type ProgressOf } from './carrying.js'
 import { forget, homeStatements, isThere, record, takenSteps } from './carrying-home.js'
 import { carryingRetries, carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
 import { assertRightMasterKey } from './complete-organizations.js'
@@ -35,7 +35,7 @@ interface Dry {
 
 /** Gives the earlier tables another schema, so that those of tenantry get theirs. */
 export async function takeMove(session: Session, schema: string, { isDry = false }: Dry = {}): Promise<string[]> {
-  const earlier = await calmly(session, () => findEarlierPlatform(withContext(session, 'the earlier tables'), schema))
+  const earlier = await findEarlierPlatform(session, schema)
   if (!earlier.isInTheWay)
     throw new MigrationError(`${earlier.schema} does not have the name platform, so it need not move`)
   return moveSchema(session, isDry)
@@ -57,7 +57,7 @@ export async function takeExpand(
   leave: readonly string[],
   { isDry = false }: Dry = {},
 ): Promise<Expanded> {
-  const earlier = await calmly(session, () => findEarlierPlatform(withContext(session, 'the earlier tables'), schema))
+  const earlier = await findEarlierPlatform(session, schema)
   return alone(session, earlier.home, () => expandAlone(session, earlier, leave, isDry))
 }
 

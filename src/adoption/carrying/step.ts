@@ -1,9 +1,8 @@
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
-import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { shapeFindings } from './analyse-platform.js'
-import { alone, calmly, type Carrying } from './carrying.js'
+import { alone, type Carrying } from './carrying.js'
 import { type CarryingStep, isMarked, takenSteps } from './carrying-home.js'
 import { findEarlierPlatform } from './earlier-platform.js'
 
@@ -26,9 +25,7 @@ export async function step<T>(
   { after, before }: Between,
   work: (carrying: Carrying) => Promise<T>,
 ): Promise<T> {
-  const { home, tables } = await calmly(session, () =>
-    findEarlierPlatform(withContext(session, 'the earlier tables'), schema),
-  )
+  const { home, tables } = await findEarlierPlatform(session, schema)
   return alone(session, home, async () => {
     const taken = await takenSteps(session, home)
     if (after !== undefined && !taken.includes(after))
