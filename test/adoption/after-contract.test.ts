@@ -32,7 +32,7 @@ test('organizations of teams and of people are found by their external ids, also
   await fill()
   await take('prove', 'swap', 'observe', 'enforce', 'contract')
   const owners = await session.query(
-    `select distinct case when t.team_id is null then 'users:' || t.user_id else t.team_id::text end as expected, o.external_id as found
+    `select distinct case when t.team_id is null then 'desk.users:' || t.user_id else t.team_id::text end as expected, o.external_id as found
      from desk.tickets t join platform.organizations o on o.id = t.org_id`,
   )
   expect(owners).toHaveLength(6)
@@ -102,4 +102,29 @@ test('a trigger of the application that is dropped meanwhile keeps no step from 
     /^The tables in the database \w+ are not as they were when this was planned:\n- tickets has got the trigger changed/,
   )
   await undo()
+})
+
+test('people of the same id in two schemas have organizations of their own', async () => {
+  for (const statement of [
+    'create schema crm',
+    'create table crm.teams (id uuid primary key, name text)',
+    'create table crm.users (id int primary key, name text)',
+    'create table crm.notes (id int primary key, team_id uuid references crm.teams, user_id int references crm.users)',
+    'insert into crm.users select n, null from generate_series(1, 3) n',
+    'insert into crm.notes select n, null, n from generate_series(1, 3) n',
+  ])
+    await database.admin.query(statement)
+  const desk = await adopting(database.adminUrl, 'desk', decisions)
+  const { tickets, users } = decisions.tables
+  const crm = await adopting(database.adminUrl, 'crm', { ...decisions, tables: { users, notes: tickets } })
+  for (const { take, fill } of [desk, crm]) {
+    await take('expand')
+    await fill()
+    await take('prove')
+  }
+  expect(
+    await crm.session.query('select distinct n.user_id from crm.notes n join desk.tickets t on t.org_id = n.org_id'),
+  ).toEqual([])
+  await crm.undo()
+  await desk.undo()
 })

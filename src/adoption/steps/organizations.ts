@@ -124,16 +124,16 @@ declare
   new_name text;
   new_slug text;
 begin
-  if external is not null then
-    -- One that the application has made for this row.
-    update platform.organizations o set provision_key = wanted where o.external_id = external and o.deleted_at is null returning o.id into made;
-    if found then
-      return made;
-    end if;
-  end if;
   for attempt in 1..10 loop
     select o.id into made from platform.organizations o
     where o.provision_key = wanted or o.id = wanted_id;
+    if found then
+      return made;
+    end if;
+    -- One that the application has made for this row, and no adoption for a row of its own.
+    update platform.organizations o set provision_key = wanted
+    where o.external_id = external and o.deleted_at is null and not starts_with(coalesce(o.provision_key, ''), 'adopt ')
+    returning o.id into made;
     if found then
       return made;
     end if;
@@ -178,7 +178,7 @@ function organizationOf(adopted: AdoptedSchema): string {
       none: 'null',
       same: 'row_id',
       kept: 'row_id',
-      named: `${literal(`${source.table.name}:`)} || row_id`,
+      named: `${literal(`${adopted.schema}.${source.table.name}:`)} || row_id`,
     }[source.externalIds]
     const same =
       source.externalIds === 'same'

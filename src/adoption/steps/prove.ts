@@ -82,8 +82,8 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
     table.isQuarantined ? `${alias}.ctid in (${asideRows(adopted, table)})` : 'false'
   const referring = moved.flatMap((parent) =>
     tables.flatMap((child) =>
-      [...child.references, ...child.dropped]
-        .filter(({ target }) => target.table === parent.name)
+      child.table.foreignKeys
+        .filter(({ target }) => target.schema === adopted.schema && target.table === parent.name)
         .map(
           (key) => `if exists (select from ${child.on} c join ${parent.on} t on ${matches(key, 'c', 't')}
     where ${isAside(parent, 't')} and not (${isAside(child, 'c')})) then
