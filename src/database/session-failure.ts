@@ -3,7 +3,15 @@ import { isFilteredRows } from './row-security.js'
 import type { Session } from './session.js'
 
 /** A lock was not free in time, or a deadlock was broken here. Run the same again. */
-export class LockNotFree extends MigrationError {}
+export class LockNotFree extends MigrationError {
+  constructor(
+    message: string,
+    /** What is told of it where it was tried often enough. */
+    readonly reason = 'because a long transaction holds the lock',
+  ) {
+    super(message)
+  }
+}
 
 /** The server or the way to it ended the session. Run the same again. */
 export class ConnectionLost extends MigrationError {}
@@ -41,7 +49,7 @@ export function withContext(session: Session, where: string): Session {
     engine: session.engine,
     query: <Row>(text: string, params?: readonly unknown[]) =>
       session.query<Row>(text, params).catch((error: unknown) => {
-        throw failed(where, error)
+        throw error instanceof MigrationError ? error : failed(where, error)
       }),
     close: () => session.close(),
   }

@@ -46,7 +46,8 @@ export function retriedStatement(session: Session, retries: LockRetries, text: s
   })
 }
 
-async function retried<T>(
+/** Repeats what throws `LockNotFree`, after a pause each time. */
+export async function retried<T>(
   { lockTimeout, attempts, onRetry }: LockRetries,
   work: (lockTimeout: number) => Promise<T>,
 ): Promise<T> {
@@ -56,9 +57,7 @@ async function retried<T>(
     } catch (error) {
       if (!(error instanceof LockNotFree)) throw error
       if (attempt >= attempts) {
-        throw new MigrationError(
-          `${error.message}. Gave up after ${attempts} attempts, because a long transaction holds the lock`,
-        )
+        throw new MigrationError(`${error.message}. Gave up after ${attempts} attempts, ${error.reason}`)
       }
       await onRetry?.(attempt)
       await pause(lockTimeout * Math.min(2 ** (attempt - 1), 8) * (0.75 + Math.random() / 2))

@@ -11,6 +11,7 @@ import { grantToSilence } from '../silence.js'
 import { tablesThatMayStay } from './leaves.js'
 import { findNamingObjects } from './move-schema.js'
 import { unemptyable } from './placeholder.js'
+import { foreignTables } from './secrets-in-clear.js'
 
 /** What becomes of one table of an earlier platform. */
 export interface CarriedReport {
@@ -195,6 +196,7 @@ async function toKnow(
     message,
   })
   const grant = tables.some(({ sealed }) => sealed.length > 0) ? await grantToSilence(session) : undefined
+  const foreign = await foreignTables(session, tables)
   const uncounted = await withoutSubscription(session, tables)
   const { functions, settings } = isInTheWay ? await findNamingObjects(session) : { functions: [], settings: [] }
   return [
@@ -220,6 +222,15 @@ async function toKnow(
             '',
             'right',
             `contract empties secrets while triggers are silent: let a superuser run \`${grant}\` before`,
+          ),
+        ]),
+    ...(foreign.length === 0
+      ? []
+      : [
+          finding(
+            '',
+            'right',
+            `contract writes tables with secrets anew, which only the owner may: take the steps as a member of the role that owns ${foreign.join(', ')}`,
           ),
         ]),
     ...(uncounted === 0

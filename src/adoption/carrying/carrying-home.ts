@@ -10,8 +10,8 @@ export const schemaBefore = 'platform_before'
 export const carryingHome = (schema: string): string => fitted(`tenantry_carry_${schema}`)
 
 /**
- * The tables of the home. `changes` has the keys of rows that were written since `expand`, and are to be carried again; `roots` the
- * organizations, people and flags that were carried.
+ * The tables of the home. `watched` has the names of the earlier tables of which the writes are noted; `changes` the keys of rows that were
+ * written since `expand`, and are to be carried again; `roots` the organizations, people and flags that were carried.
  */
 const homeTables = (home: string): string[] => [
   `create table ${inHome(home, 'steps')} (name text primary key, taken_at timestamptz not null default pg_catalog.now())`,
@@ -20,6 +20,7 @@ const homeTables = (home: string): string[] => [
   `create table ${inHome(home, 'left_rows')} (table_name text not null, key text not null, reason text not null, primary key (table_name, key))`,
   `create table ${inHome(home, 'progress')} (table_name text primary key, last_key text, rows bigint not null default 0, is_done boolean not null default false)`,
   `create table ${inHome(home, 'leaves')} (table_name text primary key)`,
+  `create table ${inHome(home, 'watched')} (table_name text primary key)`,
   `create table ${inHome(home, 'roots')} (table_name text not null, id uuid not null, primary key (table_name, id))`,
 ]
 
@@ -80,3 +81,11 @@ export const rootsOf = (home: string, table: string): string =>
 
 /** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
 export const isOfCarried = (home: string): string => `t.org_id in (${rootsOf(home, 'organizations')})`
+
+/** That nothing of an organization that was not carried refers to row `t` of one of the `roots`. */
+export function isFree(home: string, table: string): string {
+  const none = (referring: string, column: string) =>
+    `not exists (select from platform.${referring} r where r.${column} = t.id and r.org_id not in (${rootsOf(home, 'organizations')}))`
+  if (table === 'users') return none('organization_members', 'user_id')
+  return table === 'feature_flags' ? none('organization_feature_flags', 'flag_id') : 'true'
+}

@@ -1,6 +1,5 @@
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
-import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import type { Finding } from '../findings.js'
 import { closeHome, inHome } from '../home.js'
@@ -17,14 +16,14 @@ import {
 } from './carry.js'
 import { isSame, mapped } from './carried-table.js'
 import { alone, type Carrying, type ProgressOf } from './carrying.js'
-import { forget, homeStatements, isThere, record, takenSteps } from './carrying-home.js'
+import { forget, homeStatements, isOfCarried, isThere, record, roots, rootsOf, takenSteps } from './carrying-home.js'
 import { carryingRetries, carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
 import { assertRightMasterKey } from './complete-organizations.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { moveSchema } from './move-schema.js'
 import { type Proof, proved } from './proof.js'
-import { assertSilence, type EmptiedSecrets, emptySecrets, keptInClear, rewriteTables } from './secrets-in-clear.js'
-import { step, withShape } from './step.js'
+import { assertMayEmpty, type EmptiedSecrets, emptySecrets, keptInClear, rewriteTables } from './secrets-in-clear.js'
+import { assertSameShapes, assertSameTables, step, withShape } from './step.js'
 import { closeStatements, sourcesOf, watchStatements } from './watch.js'
 import { reopen } from './way-back.js'
 
@@ -80,14 +79,27 @@ async function expandAlone(
     (name) => `insert into ${inHome(home, 'leaves')} values (${literal(name)}) on conflict do nothing`,
   )
   if ((await takenSteps(session, home)).includes('expand')) {
-    if (!isDry) for (const statement of leaving) await withContext(session, 'expand').query(statement)
-    return { statements: leaving, wasTaken: true }
+    // Those that are known to stay are looked at again.
+    const noted = tables
+      .filter(({ from }) => leave.includes(from.name))
+      .map(
+        ({ name, from }) =>
+          `insert into ${inHome(home, 'changes')} (table_name, key) select ${literal(from.name)}, l.key from ${inHome(home, 'left_rows')} l where l.table_name = ${literal(name)}`,
+      )
+    const statements = [...leaving, ...noted]
+    if (!isDry)
+      await carryingTransaction(session, 'expand', async () => {
+        for (const statement of statements) await session.query(statement)
+      })
+    return { statements, wasTaken: true }
   }
+  const isPrepared = await isThere(session, inHome(home, 'steps'))
   const { findings } = await analysePlatform(session, schema, leave)
   const readable = tables.filter(
     ({ from }) => !findings.some(({ table, kind }) => table === from.name && kind === 'unreadable'),
   )
-  const open = [...findings, ...(await takenIds(session, readable))].filter(({ needs }) => needs === 'mend')
+  const taken = await takenIds(session, readable, isPrepared ? home : undefined)
+  const open = [...findings, ...taken].filter(({ needs }) => needs === 'mend')
   if (open.length > 0)
     throw new MigrationError(
       [
@@ -98,7 +110,7 @@ async function expandAlone(
     )
   return carryingTransaction(session, 'expand', async () => {
     const statements = [
-      ...((await isThere(session, inHome(home, 'steps'))) ? [] : homeStatements(home)),
+      ...(isPrepared ? [] : homeStatements(home)),
       ...watchStatements(home, withShape(tables)),
       ...leaving,
       closeHome(home),
@@ -114,12 +126,16 @@ async function expandAlone(
   })
 }
 
-/** Rows that tenantry has already under the ids of earlier ones would be overwritten. */
-async function takenIds(session: Session, tables: Carrying['tables']): Promise<Finding[]> {
+/**
+ * Rows that tenantry has already under the ids of earlier ones would be overwritten. In a home that stayed, people are known that were carried
+ * before.
+ */
+async function takenIds(session: Session, tables: Carrying['tables'], home: string | undefined): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const table of withShape(tables).filter(({ isCatalog }) => !isCatalog)) {
     const [row] = await wholeReader(session).query<{ count: number }>(
-      `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${isSame(table)}`,
+      `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${isSame(table)}
+       ${home !== undefined && roots.includes(table.to) ? `where t.id not in (${rootsOf(home, table.to)})` : ''}`,
     )
     if (row !== undefined && row.count > 0)
       findings.push({
@@ -144,7 +160,8 @@ export async function takeBackfill(
   dataKeys: DataKeys,
   { again = false, ...options }: BackfillOptions = {},
 ): Promise<{ readonly isComplete: boolean; readonly tables: readonly CarriedRows[] }> {
-  return step(session, schema, dataKeys, { after: 'expand', before: 'swap' }, async (carrying) => {
+  return step(session, schema, dataKeys, { after: 'expand', before: 'swap' }, async (carrying, shapes) => {
+    assertSameTables(shapes)
     await assertRightMasterKey(session, dataKeys)
     await forget(session, carrying.home, 'prove')
     if (again) await beginAgain(carrying)
@@ -169,7 +186,8 @@ export async function takeProve(
   dataKeys: DataKeys,
   onProgress?: ProgressOf,
 ): Promise<Proof> {
-  return step(session, schema, dataKeys, { after: 'backfill', before: 'swap' }, async (carrying) => {
+  return step(session, schema, dataKeys, { after: 'backfill', before: 'swap' }, async (carrying, shapes) => {
+    assertSameTables(shapes)
     await assertRightMasterKey(session, dataKeys)
     await forget(session, carrying.home, 'prove')
     await drain(carrying)
@@ -190,9 +208,10 @@ export async function takeSwap(
   dataKeys: DataKeys,
   onProgress?: ProgressOf,
 ): Promise<Proof> {
-  return step(session, schema, dataKeys, { after: 'prove' }, async (carrying) => {
+  return step(session, schema, dataKeys, { after: 'prove' }, async (carrying, shapes) => {
     const { home } = carrying
     if ((await takenSteps(session, home)).includes('swap')) return { isProved: true, tables: [], unplaced: [] }
+    assertSameTables(shapes)
     await assertRightMasterKey(session, dataKeys)
     await close(carrying)
     const proof = await carryWaiting(carrying)
@@ -265,14 +284,12 @@ const reopenAfter = (carrying: Carrying, error: unknown): Promise<void> =>
   })
 
 /** The next invoice of an organization gets the number behind those that were carried. */
-const countInvoices = ({ session, tables }: Carrying): Promise<unknown> => {
-  const organizations = tables.find(({ to }) => to === 'organizations')?.source
-  return session.query(
+const countInvoices = ({ session, home }: Carrying): Promise<unknown> =>
+  session.query(
     `update platform.subscriptions t set next_invoice_number = greatest(t.next_invoice_number, n.last + 1)
      from (select i.org_id, pg_catalog.max(i.number) as last from platform.invoices i group by i.org_id) n
-     where n.org_id = t.org_id and n.last is not null and t.org_id in (select o.id from ${organizations} o)`,
+     where n.org_id = t.org_id and n.last is not null and ${isOfCarried(home)}`,
   )
-}
 
 export interface Contracted {
   readonly tables: readonly EmptiedSecrets[]
@@ -282,8 +299,9 @@ export interface Contracted {
 
 /** Empties the secrets in clear. Goes on where it was interrupted. */
 export async function takeContract(session: Session, schema: string, dataKeys: DataKeys): Promise<Contracted> {
-  return step(session, schema, dataKeys, { after: 'swap' }, async (carrying) => {
-    await assertSilence(carrying)
+  return step(session, schema, dataKeys, { after: 'swap' }, async (carrying, shapes) => {
+    assertSameShapes(shapes)
+    await assertMayEmpty(carrying)
     await record(session, carrying.home, 'emptying')
     const emptied = await emptySecrets(carrying)
     const statistics = await rewriteTables(carrying)
@@ -292,7 +310,7 @@ export async function takeContract(session: Session, schema: string, dataKeys: D
       await forget(session, carrying.home, 'emptying')
     })
     const { tables } = await findEarlierPlatform(session, schema)
-    const shapeless = tables.filter((table) => !withShape(tables).includes(table))
-    return { tables: [...emptied, ...(await keptInClear(session, shapeless))], statistics }
+    const others = tables.filter(({ from }) => !carrying.tables.some((table) => table.from.name === from.name))
+    return { tables: [...emptied, ...(await keptInClear(session, others))], statistics }
   })
 }

@@ -2,7 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { type CarriedTable, isOneOf, isSame, mapped, rowIds } from './carried-table.js'
-import { isOfCarried, roots, rootsOf } from './carrying-home.js'
+import { isFree, isOfCarried, roots, rootsOf } from './carrying-home.js'
 import { inHome } from '../home.js'
 import type { Carrying } from './carrying.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
@@ -45,6 +45,21 @@ export async function removeRows(carrying: Carrying, table: CarriedTable, keys: 
   return kept
 }
 
+/**
+ * Removes the rows of ours of which the earlier ones could not be carried. All that belongs to an organization, a person or a flag would go with
+ * it, so one of which the earlier row is still there stays as it was until its table is named with --leave. Until then the proof does not pass.
+ */
+export async function removeUncarried(
+  carrying: Carrying,
+  table: CarriedTable,
+  keys: readonly string[],
+): Promise<string[]> {
+  const { session, home } = carrying
+  if (keys.length === 0 || !roots.includes(table.to)) return removeRows(carrying, table, keys)
+  const leaves = await session.query(`select from ${inHome(home, 'leaves')} where table_name = $1`, [table.from.name])
+  return removeRows(carrying, table, leaves.length > 0 ? keys : await goneOf(session, table, keys))
+}
+
 // foreign_key_violation, restrict_violation
 const refersHere = new Set<unknown>(['23503', '23001'])
 
@@ -60,11 +75,7 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
   if (table.to === 'organizations')
     for (const name of ['audit_logs', 'audit_seals'])
       await session.query(`delete from platform.${name} t where t.org_id in (${carried})`, [keys])
-  const isUsed =
-    table.to === 'feature_flags'
-      ? ' and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)'
-      : ''
-  await session.query(`delete from ${table.target} t where t.id in (${carried})${isUsed}`, [keys])
+  await session.query(`delete from ${table.target} t where t.id in (${carried}) and ${isFree(home, table.to)}`, [keys])
   await session.query(
     `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
      and not exists (select from ${table.target} t where t.id = c.id)`,

@@ -4,14 +4,17 @@ import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { retriedStatement } from '../../migrations/lock-retries.js'
 import { assertMaySilence, silence } from '../silence.js'
+import { inHome } from '../home.js'
 import type { CarriedTable } from './carried-table.js'
+import { rootsOf } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
 import { carryingRetries, carryingTransaction } from './carrying-transaction.js'
+import { awaitOlderTransactions } from './older-transactions.js'
 import { placeholderIn } from './placeholder.js'
 import { SecretColumns, type SecretRow } from './secret-columns.js'
 
-/** Of the tables with secrets, which are emptied and written again without a trigger that fires. */
-export async function assertSilence({ session, tables }: Carrying): Promise<void> {
+/** Of the tables with secrets, which are emptied while no trigger fires, and then written anew. */
+export async function assertMayEmpty({ session, tables }: Carrying): Promise<void> {
   const secret = withSecrets(tables)
   for (const { from } of secret)
     if (from.triggers.some(({ isNeverSilent }) => isNeverSilent))
@@ -22,6 +25,21 @@ export async function assertSilence({ session, tables }: Carrying): Promise<void
     session,
     secret.map(({ from }) => from.name),
   )
+  const foreign = await foreignTables(session, tables)
+  if (foreign.length > 0)
+    throw new MigrationError(
+      `${foreign.join(', ')} must be written anew, which only the owner may: connect as a member of that role`,
+    )
+}
+
+/** The tables with secrets that this login does not own: `vacuum full` would pass over them with a warning. */
+export async function foreignTables(session: Session, tables: readonly CarriedTable[]): Promise<string[]> {
+  const rows = await session.query<{ name: string }>(
+    `select distinct c.relname || ' of ' || c.relowner::pg_catalog.regrole::text as name from pg_catalog.pg_class c
+     where c.oid = any ($1::text[]::pg_catalog.regclass[]) and not pg_catalog.pg_has_role(current_user, c.relowner, 'usage') order by 1`,
+    [withSecrets(tables).map(({ source }) => source)],
+  )
+  return rows.map(({ name }) => name)
 }
 
 const withSecrets = (tables: readonly CarriedTable[]) => tables.filter(({ sealed }) => sealed.length > 0)
@@ -37,7 +55,9 @@ export interface EmptiedSecrets {
  * Empties the secrets in clear. The swap has proved that each was sealed; one that was changed in tenantry since, or of a row that was deleted
  * there, is emptied too. Before the first is emptied, every sealed value is opened. Going on after an interruption passes over what is empty.
  */
-export async function emptySecrets({ session, home, tables, dataKeys }: Carrying): Promise<EmptiedSecrets[]> {
+export async function emptySecrets(carrying: Carrying): Promise<EmptiedSecrets[]> {
+  const { session, home, tables, dataKeys } = carrying
+  await assertOrganizations(carrying)
   for (const table of withSecrets(tables)) {
     const secrets = new SecretColumns(session, table, dataKeys)
     for await (const rows of secrets.all(home))
@@ -64,6 +84,19 @@ export async function emptySecrets({ session, home, tables, dataKeys }: Carrying
     done.push({ table: table.from.name, emptied, inClear: await countInClear(session, table) })
   }
   return done
+}
+
+/** Tenantry never removes an organization for good: where one is gone, so are the sealed secrets, as after `migrate down`. */
+async function assertOrganizations({ session, home }: Carrying): Promise<void> {
+  const [row] = await session.query<{ gone: number }>(
+    `select pg_catalog.count(*)::float8 as gone from (${rootsOf(home, 'organizations')}) c
+     where not exists (select from platform.organizations t where t.id = c.id)`,
+  )
+  if (row === undefined || row.gone === 0) return
+  throw new MigrationError(
+    `organizations that were carried are not in tenantry any more: ${row.gone}. Only the earlier tables have their secrets, so nothing was emptied: ` +
+      `undo the swap with tenantry adopt platform down, or, if somebody removed them on purpose, delete their ids from ${inHome(home, 'roots')}`,
+  )
 }
 
 /** Of tables that are not carried because of their shape. */
@@ -149,6 +182,7 @@ async function write(
  * the columns of which the statistics still hold a secret.
  */
 export async function rewriteTables({ session, tables }: Carrying): Promise<string[]> {
+  await awaitOlderTransactions(session, carryingRetries)
   for (const { source, from } of withSecrets(tables)) {
     const where = `writing ${from.name} anew, which goes on with tenantry adopt platform contract`
     await retriedStatement(withContext(session, where), carryingRetries, `vacuum (full, analyze) ${source}`)

@@ -5,10 +5,70 @@ import { shapeFindings } from './analyse-platform.js'
 import { alone, type Carrying } from './carrying.js'
 import { type CarryingStep, isMarked, takenSteps } from './carrying-home.js'
 import { findEarlierPlatform } from './earlier-platform.js'
+import { inHome } from '../home.js'
+import type { CarriedTable } from './carried-table.js'
 
 /** The tables that can be carried. */
 export const withShape = (tables: Carrying['tables']): Carrying['tables'] =>
   tables.filter((table) => shapeFindings(table).length === 0)
+
+/** What became of the earlier tables since `expand`. */
+interface Shapes {
+  /** Those that are carried. Before `expand`, all that can be. */
+  readonly carried: Carrying['tables']
+  /** Those that cannot be carried any more, each with the reason. */
+  readonly changed: readonly string[]
+  readonly dropped: readonly string[]
+  /** Those that can be carried by now. Nothing that was written there is noted. */
+  readonly added: readonly string[]
+}
+
+async function shapesOf(session: Session, home: string, tables: Carrying['tables']): Promise<Shapes> {
+  const fit = withShape(tables)
+  if (!(await takenSteps(session, home)).includes('expand'))
+    return { carried: fit, changed: [], dropped: [], added: [] }
+  const watched = await namesIn(session, home, 'watched')
+  const leaves = await namesIn(session, home, 'leaves')
+  const isOneOf = (names: readonly string[]) => (table: CarriedTable) => names.includes(table.from.name)
+  return {
+    carried: fit.filter(isOneOf(watched)),
+    changed: tables.filter(isOneOf(watched)).flatMap((table) => shapeFindings(table).map(({ message }) => message)),
+    dropped: watched.filter((name) => !tables.some(isOneOf([name]))),
+    added: fit.filter((table) => !isOneOf([...watched, ...leaves])(table)).map(({ from }) => from.name),
+  }
+}
+
+async function namesIn(session: Session, home: string, table: 'watched' | 'leaves'): Promise<string[]> {
+  const rows = await session.query<{ name: string }>(
+    `select table_name as name from ${inHome(home, table)} order by table_name`,
+  )
+  return rows.map(({ name }) => name)
+}
+
+/** For a step that speaks of all rows. */
+export function assertSameTables(shapes: Shapes): void {
+  assertSameShapes(shapes)
+  if (shapes.dropped.length > 0)
+    throw new MigrationError(
+      `earlier tables are gone since expand: ${shapes.dropped.join(', ')}. Make them again, or go back with tenantry adopt platform down`,
+    )
+  if (shapes.added.length > 0)
+    throw new MigrationError(
+      `${shapes.added.join(', ')} can be carried by now, and what is written there is not noted: name them with expand --leave, or go back with tenantry adopt platform down and take expand again`,
+    )
+}
+
+/** For a step that needs only what is left of them. */
+export function assertSameShapes({ changed }: Shapes): void {
+  if (changed.length > 0)
+    throw new MigrationError(
+      [
+        'Earlier tables have changed since expand, so that they cannot be carried any more:',
+        ...changed.map((one) => `- ${one}`),
+        'Change them back, or go back with tenantry adopt platform down',
+      ].join('\n'),
+    )
+}
 
 interface Between {
   /** The step that must be taken. */
@@ -23,7 +83,7 @@ export async function step<T>(
   schema: string,
   dataKeys: DataKeys,
   { after, before }: Between,
-  work: (carrying: Carrying) => Promise<T>,
+  work: (carrying: Carrying, shapes: Shapes) => Promise<T>,
 ): Promise<T> {
   const { home, tables } = await findEarlierPlatform(session, schema)
   return alone(session, home, async () => {
@@ -36,6 +96,7 @@ export async function step<T>(
       throw new MigrationError(
         `${before} is half taken: finish it with tenantry adopt platform ${before}, or undo it with tenantry adopt platform down`,
       )
-    return work({ session, home, tables: withShape(tables), dataKeys })
+    const shapes = await shapesOf(session, home, tables)
+    return work({ session, home, tables: shapes.carried, dataKeys }, shapes)
   })
 }

@@ -6,8 +6,8 @@ import { type CarryingStep, forget, isMarked, isThere, takenSteps } from './carr
 import { carryingSnapshot, carryingTransaction } from './carrying-transaction.js'
 import { findEarlierPlatform } from './earlier-platform.js'
 import { moveBack } from './move-schema.js'
-import { assertSilence, restoreSecrets } from './secrets-in-clear.js'
-import { step } from './step.js'
+import { assertMayEmpty, restoreSecrets } from './secrets-in-clear.js'
+import { assertSameShapes, step } from './step.js'
 import { othersInUse, reopen, undoExpand, writtenSince } from './way-back.js'
 
 const ourTables = 'platform.organizations'
@@ -32,11 +32,12 @@ export interface UndoPreview {
 
 /** The step that `undoLast` would undo. Changes nothing. */
 export async function previewUndo(session: Session, schema: string, dataKeys: DataKeys): Promise<UndoPreview> {
-  return step(session, schema, dataKeys, {}, async (carrying) => {
+  return step(session, schema, dataKeys, {}, async (carrying, shapes) => {
     const last = await findLast(session, schema)
-    if (last === 'contract') await assertSilence(carrying)
+    if (last === 'contract') await assertMayEmpty(carrying)
     if (!(await isThere(session, ourTables))) return { step: last, obstacles: [] }
     const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
+    if (isUsed || last === 'contract') assertSameShapes(shapes)
     const obstacles = () =>
       isUsed ? writtenSince(carrying) : last === 'expand' ? othersInUse(carrying) : Promise.resolve([])
     return { step: last, obstacles: await carryingSnapshot(session, `the way back of ${last}`, obstacles) }
@@ -53,7 +54,7 @@ export async function undoLast(
   dataKeys: DataKeys,
   expected?: CarryingStep,
 ): Promise<CarryingStep | undefined> {
-  return step(session, schema, dataKeys, {}, async (carrying) => {
+  return step(session, schema, dataKeys, {}, async (carrying, shapes) => {
     const { home } = carrying
     const last = await findLast(session, schema)
     if (expected !== undefined && last !== expected)
@@ -68,14 +69,20 @@ export async function undoLast(
         break
       case 'swap':
         // Where it was interrupted, nobody has used the rows of ours yet.
-        await reopen(carrying, !isOurs || !(await takenSteps(session, home)).includes('swap'))
+        if (!isOurs || !(await takenSteps(session, home)).includes('swap')) {
+          await reopen(carrying, true)
+          break
+        }
+        assertSameShapes(shapes)
+        await reopen(carrying, false)
         break
       case 'contract':
         if (!isOurs)
           throw new MigrationError(
             'the secrets cannot be written in clear again, because the tables of tenantry that have them sealed were dropped',
           )
-        await assertSilence(carrying)
+        assertSameShapes(shapes)
+        await assertMayEmpty(carrying)
         await restoreSecrets(carrying)
         await carryingTransaction(session, 'the way back of contract', async () => {
           await forget(session, home, 'contract')

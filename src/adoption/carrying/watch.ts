@@ -1,4 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
+import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { bodyOf, literal } from '../sql.js'
 import type { CarriedTable } from './carried-table.js'
@@ -47,16 +48,24 @@ begin
 end`)}`,
         `create trigger ${noted} after insert or update or delete on ${source} for each row execute function ${note}()`,
         `create trigger ${untruncated} before truncate on ${source} for each statement execute function ${inHome(home, 'refuse_truncate')}()`,
+        `insert into ${inHome(home, 'watched')} values (${name})`,
       ]
     }),
   ]
 }
 
-export const unwatchStatements = (tables: readonly CarriedTable[]): string[] =>
-  sourcesOf(tables).flatMap(({ source }) => [
-    `drop trigger if exists ${noted} on ${source}`,
-    `drop trigger if exists ${untruncated} on ${source}`,
-  ])
+export const unwatchStatements = (session: Session, home: string): Promise<string[]> =>
+  dropTriggers(session, home, [noted, untruncated])
+
+/** Wherever they are by now: a table may have got another name. */
+async function dropTriggers(session: Session, home: string, names: readonly string[]): Promise<string[]> {
+  const found = await session.query<{ name: string; on: string }>(
+    `select t.tgname as name, t.tgrelid::pg_catalog.regclass::text as on from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+     where t.tgname = any ($1::text[]) and p.pronamespace = $2::text::pg_catalog.regnamespace order by 2, 1`,
+    [names, quoted(home)],
+  )
+  return found.map(({ name, on }) => `drop trigger ${name} on ${on}`)
+}
 
 /** From here on only ours are written. */
 export const closeStatements = (home: string, tables: readonly CarriedTable[]): string[] => [
@@ -70,5 +79,5 @@ end`)}`,
   ),
 ]
 
-export const openStatements = (tables: readonly CarriedTable[]): string[] =>
-  sourcesOf(tables).map(({ source }) => `drop trigger if exists ${closed} on ${source}`)
+export const openStatements = (session: Session, home: string): Promise<string[]> =>
+  dropTriggers(session, home, [closed])

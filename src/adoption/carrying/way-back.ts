@@ -4,8 +4,11 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { factsOf } from '../../schema/shared/kinds.js'
 import { platformTables } from '../../schema/tables.js'
 import { inHome } from '../home.js'
-import { forget, isOfCarried, rootsOf, takenSteps } from './carrying-home.js'
+import { literal } from '../sql.js'
+import { forget, isFree, isOfCarried, rootsOf, takenSteps } from './carrying-home.js'
+import type { Session } from '../../database/session.js'
 import type { Carrying } from './carrying.js'
+import { knownTables } from './known-tables.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
 import { openStatements, unwatchStatements } from './watch.js'
@@ -21,7 +24,7 @@ export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
       await session.query(asWhole)
       refuseLoss(await writtenSince(carrying))
     }
-    for (const statement of openStatements(tables)) await session.query(statement)
+    for (const statement of await openStatements(session, home)) await session.query(statement)
     await forget(session, home, 'swap')
     await forget(session, home, 'closing')
   })
@@ -72,11 +75,12 @@ export async function othersInUse({ session, home, tables }: Carrying): Promise<
     )
     if (row !== undefined && row.rows > 0) found.push(`${name}: ${row.rows} new`)
   }
+  const filled = await carriedInto(session, home)
   for (const table of platformTables) {
     const { name, columns } = getTableConfig(table)
     const kind = factsOf(table)?.kind
     if (!columns.some((column) => column.name === 'org_id') || (kind !== 'tenant' && kind !== 'control')) continue
-    if (!filledByCarrying.includes(name) && !tables.some(({ to }) => to === name)) await count(name, 'true')
+    if (!filledByCarrying.includes(name) && !filled.has(name)) await count(name, 'true')
   }
   await count('roles', 't.built_in is not true')
   for (const to of ['organizations', 'users']) {
@@ -91,13 +95,23 @@ export async function othersInUse({ session, home, tables }: Carrying): Promise<
   return found
 }
 
+/** The tables of ours that have carried rows, also where the earlier table is gone. */
+async function carriedInto(session: Session, home: string): Promise<ReadonlySet<string>> {
+  const watched = await session.query<{ name: string }>(`select table_name as name from ${inHome(home, 'watched')}`)
+  return new Set(
+    knownTables
+      .filter(({ from }) => watched.some(({ name }) => name === from))
+      .map(({ to }) => getTableConfig(to).name),
+  )
+}
+
 /** Organizations that one transaction removes. */
 const batch = 50
 
 /** Removes what was carried, unless the tables of tenantry are gone, and no longer notes what is written. */
 export async function undoExpand(carrying: Carrying, isOurs: boolean): Promise<void> {
   if (isOurs) await removeCarried(carrying)
-  await carryingTransaction(carrying.session, where, () => removeWatch(carrying))
+  await carryingTransaction(carrying.session, where, () => removeWatch(carrying, isOurs))
 }
 
 const where = 'the way back of expand'
@@ -121,26 +135,27 @@ async function removeCarried(carrying: Carrying): Promise<void> {
       return rows.length === 0
     })
   await carryingTransaction(session, where, async () => {
-    await session.query(
-      `delete from platform.users t where t.id in (${rootsOf(home, 'users')})
-       and not exists (select from platform.organization_members m where m.user_id = t.id)`,
-    )
     // Plans and add-ons stay, since others may use those of the same name.
-    await session.query(
-      `delete from platform.feature_flags t where t.id in (${rootsOf(home, 'feature_flags')})
-       and not exists (select from platform.organization_feature_flags o where o.flag_id = t.id)`,
-    )
+    for (const to of ['users', 'feature_flags'])
+      await session.query(`delete from platform.${to} t where t.id in (${rootsOf(home, to)}) and ${isFree(home, to)}`)
   })
 }
 
-async function removeWatch({ session, home, tables }: Carrying): Promise<void> {
-  for (const statement of unwatchStatements(tables)) await session.query(statement)
-  if (!(await takenSteps(session, home)).includes('move')) {
+/** The home stays as long as it says of people and flags that they were carried: others use them, and another `expand` is to know them. */
+async function removeWatch({ session, home }: Carrying, isOurs: boolean): Promise<void> {
+  for (const statement of await unwatchStatements(session, home)) await session.query(statement)
+  const roots = inHome(home, 'roots')
+  for (const to of ['organizations', 'users', 'feature_flags'])
+    await session.query(
+      `delete from ${roots} c where c.table_name = ${literal(to)}${isOurs ? ` and not exists (select from platform.${to} t where t.id = c.id)` : ''}`,
+    )
+  const kept = await session.query(`select from ${roots} limit 1`)
+  if (kept.length === 0 && !(await takenSteps(session, home)).includes('move')) {
     await session.query(`drop schema ${quoted(home)} cascade`)
     return
   }
   for (const name of ['expand', 'backfill', 'prove'] as const) await forget(session, home, name)
-  for (const name of ['changes', 'left_rows', 'progress', 'leaves', 'roots'])
+  for (const name of ['changes', 'left_rows', 'progress', 'leaves', 'watched'])
     await session.query(`delete from ${inHome(home, name)}`)
   const functions = await session.query<{ name: string }>(
     `select p.oid::pg_catalog.regprocedure::text as name from pg_catalog.pg_proc p where p.pronamespace = $1::text::pg_catalog.regnamespace`,
