@@ -285,3 +285,16 @@ test('the swap counts no invoices of an organization that was not carried', asyn
     next: 3,
   })
 })
+
+test('rows that miss their plan do not stay because organizations may', async () => {
+  const { session, expand, backfill, prove } = await earlier('planless', { isLarge: true })
+  await expand('organizations')
+  await backfill()
+  await session.query(
+    `update planless.subscriptions set plan_id = 'none' where id = (select id from planless.subscriptions order by id limit 1)`,
+  )
+  expect(await prove()).toMatchObject({
+    isProved: false,
+    unplaced: ['subscriptions has rows that refer to a row that is not carried (subscriptions_plan_fkey): 1'],
+  })
+})
