@@ -1,9 +1,16 @@
 import { beforeAll, expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
-import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carrying, dataKeysFor, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
+import {
+  addFreePlan,
+  carrying,
+  countOf,
+  dataKeysFor,
+  earlierPlatform,
+  oneOf,
+  type EarlierOptions,
+} from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
 const database = useDatabase()
@@ -13,14 +20,6 @@ beforeAll(() => addFreePlan(database.admin))
 const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
 
 const isProved = { isProved: true, unplaced: [] }
-
-const oneOf = async (session: Session, text: string): Promise<Record<string, unknown>> => {
-  const [row] = await session.query(text)
-  return row ?? {}
-}
-
-const countOf = async (session: Session, text: string): Promise<number> =>
-  Number((await oneOf(session, `select count(*)::int as count ${text}`)).count)
 
 test('an earlier organization with the id of one that tenantry got meanwhile neither overwrites nor deletes it', async () => {
   const { session, expand, backfill, prove, downAll } = await earlier('collided')

@@ -6,7 +6,14 @@ import type { Session } from '../../src/database/session.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carrying, carryingKeys, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
+import {
+  addFreePlan,
+  carrying,
+  carryingKeys,
+  earlierPlatform,
+  oneOf,
+  type EarlierOptions,
+} from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
 const database = useDatabase()
@@ -32,11 +39,6 @@ async function withTenancy(work: (tenancy: Tenancy) => Promise<void>): Promise<v
   } finally {
     await tenancy.close()
   }
-}
-
-const oneOf = async (session: Session, text: string): Promise<Record<string, unknown>> => {
-  const [row] = await session.query(text)
-  return row ?? {}
 }
 
 const idsOf = async (session: Session, schema: string) =>

@@ -1,19 +1,7 @@
-import { beforeAll, expect, onTestFinished, test } from 'vitest'
-import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
-import { findEarlierPlatform } from '../../src/adoption/carrying/earlier-platform.js'
-import { assertMayEmpty } from '../../src/adoption/carrying/secrets-in-clear.js'
+import { beforeAll, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { ownerSession, rowsOf } from '../support/adopting.js'
-import {
-  addFreePlan,
-  carrying,
-  carryingKeys,
-  dataKeysFor,
-  earlierPlatform,
-  type EarlierOptions,
-} from '../support/carrying.js'
-import { watched } from '../support/mortal-session.js'
+import { addFreePlan, countOf, earlierPlatform, oneOf, type EarlierOptions } from '../support/carrying.js'
 
 const database = useDatabase()
 
@@ -22,14 +10,6 @@ beforeAll(() => addFreePlan(database.admin))
 const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
 
 const isProved = { isProved: true, unplaced: [] }
-
-const oneOf = async (session: Session, text: string): Promise<Record<string, unknown>> => {
-  const [row] = await session.query(text)
-  return row ?? {}
-}
-
-const countOf = async (session: Session, text: string): Promise<number> =>
-  Number((await oneOf(session, `select count(*)::int as count ${text}`)).count)
 
 /** An organization that tenantry has of its own, and its id. */
 async function ownOrganization(session: Session, slug: string): Promise<string> {
@@ -112,153 +92,6 @@ test('an organization that tenantry refuses by now stays as it was until its tab
   expect(await projects()).toBe(0)
 })
 
-test('an earlier table that changed since expand stops every step but the way back', async () => {
-  const { session, expand, backfill, prove, swap, downAll } = await earlier('reshaped')
-  const before = await rowsOf(session, 'reshaped')
-  await expand()
-  const steps = { backfill, prove, swap }
-  const refuseEach = async (message: string) => {
-    for (const take of Object.values(steps)) await expect(take()).rejects.toThrow(message)
-  }
-  await backfill()
-  await prove()
-  await session.query('alter table reshaped.credentials drop constraint credentials_pkey')
-  await refuseEach('credentials needs a primary key of one column, id')
-  await session.query('alter table reshaped.credentials add primary key (id)')
-  await session.query('alter table reshaped.tax_ids rename to fiscal_ids')
-  await refuseEach('earlier tables are gone since expand: tax_ids')
-  await session.query(
-    'create table reshaped.feature_flags (id uuid primary key, flag_key text not null, flag_name text not null)',
-  )
-  await session.query('alter table reshaped.fiscal_ids rename to tax_ids')
-  await refuseEach('feature_flags can be carried by now, and what is written there is not noted')
-  await session.query('drop table reshaped.feature_flags')
-  expect(await prove()).toMatchObject(isProved)
-  await session.query('alter table reshaped.tax_ids rename to fiscal_ids')
-  await session.query('alter table reshaped.credentials drop constraint credentials_pkey')
-  await downAll()
-  const triggers = await session.query(
-    `select t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid
-     where c.relnamespace = 'reshaped'::regnamespace and t.tgname like 'zz_tenantry%'`,
-  )
-  expect(triggers).toEqual([])
-  const { tax_ids: taxIds, ...others } = before
-  expect(await rowsOf(session, 'reshaped')).toEqual({ ...others, fiscal_ids: taxIds })
-})
-
-test('secrets of a table that was not carried are never emptied, also where it could be by now', async () => {
-  const { session, expand, backfill, prove, swap, contract, down } = await earlier('unwatched', {
-    changes: ['alter table unwatched.credentials drop constraint credentials_pkey'],
-  })
-  await expand('credentials')
-  await backfill()
-  await prove()
-  await session.query('alter table unwatched.credentials add primary key (id)')
-  expect(await swap()).toMatchObject({ isProved: true })
-  await session.query('alter table unwatched.projects drop constraint projects_pkey cascade')
-  await expect(contract()).rejects.toThrow('projects needs a primary key of one column, id')
-  await expect(down()).rejects.toThrow('projects needs a primary key of one column, id')
-  await session.query('alter table unwatched.projects add primary key (id)')
-  expect(await contract()).toMatchObject({
-    tables: [
-      { table: 'projects', inClear: 0 },
-      { table: 'credentials', emptied: 0, inClear: 4 },
-    ],
-  })
-  expect(await countOf(session, `from unwatched.credentials where anon_key not like 'sealed%'`)).toBe(4)
-})
-
-test('contract waits for a transaction that may still read the secrets, so that no file of a table keeps one', async () => {
-  const { session, expand, backfill, prove, swap } = await earlier('readers', {
-    changes: [`update readers.projects set database_password = 'marked-secret-' || ref`],
-  })
-  await expand()
-  await backfill()
-  await prove()
-  await swap()
-  const reader = await ownerSession(database.adminUrl)
-  await reader.query('begin isolation level repeatable read')
-  await reader.query('select from readers.projects')
-  const found: number[] = []
-  const patient = await watched(database.adminUrl, async (text, params) => {
-    if (!text.includes('pg_prepared_xacts')) return
-    found.push((await session.query(text, params)).length)
-    // The one that is running is still there when this one looks.
-    if (found.length === 2) await reader.query('commit')
-  })
-  await carrying(patient, 'readers').contract()
-  expect(found.length).toBeGreaterThanOrEqual(2)
-  await session.query('checkpoint')
-  const { clear } = await oneOf(
-    session,
-    `select position('marked-secret-'::bytea in pg_read_binary_file(pg_relation_filepath('readers.projects'))) as clear`,
-  )
-  expect(clear).toBe(0)
-})
-
-test('contract empties nothing where the organizations are gone from tenantry', async () => {
-  const { session, expand, backfill, prove, swap, contract } = await earlier('vanished')
-  const before = await rowsOf(session, 'vanished')
-  await expand()
-  await backfill()
-  await prove()
-  await swap()
-  const { id } = await oneOf(
-    session,
-    `delete from platform.organizations where id = (select id from vanished.organizations order by slug limit 1) returning id`,
-  )
-  await expect(contract()).rejects.toThrow('organizations that were carried are not in tenantry any more: 1')
-  expect(await rowsOf(session, 'vanished')).toEqual(before)
-  await session.query('delete from tenantry_carry_vanished.roots where id = $1', [id])
-  expect((await contract()).tables.map(({ inClear }) => inClear)).toEqual([0, 0])
-})
-
-test('contract asks for the owner of the tables, whom vacuum would only warn', async () => {
-  const { session } = await earlier('owned')
-  const carrier = 'tenantry_owned_carrier'
-  await session.query(`create role ${carrier}`)
-  onTestFinished(async () => {
-    await database.admin.query(`drop owned by ${carrier}`)
-    await database.admin.query(`drop role ${carrier}`)
-  })
-  await session.query(`grant usage on schema owned to ${carrier}`)
-  await session.query(`grant all on all tables in schema owned to ${carrier}`)
-  await session.query(`grant set on parameter session_replication_role to ${carrier}`)
-  await session.query(`grant execute on function set_config to ${carrier}`)
-  const { home, tables } = await findEarlierPlatform(session, 'owned')
-  const asCarrier = { session, home, tables, dataKeys: dataKeysFor(carryingKeys) }
-  await assertMayEmpty(asCarrier)
-  await session.query(`set role ${carrier}`)
-  await expect(assertMayEmpty(asCarrier)).rejects.toThrow(
-    'credentials of postgres, projects of postgres must be written anew, which only the owner may',
-  )
-  await expect(analysePlatform(session, 'owned')).rejects.toThrow('permission denied for schema platform_migrations')
-  await session.query('reset role')
-  await session.query(`grant pg_read_all_data to ${carrier}`)
-  await session.query(`set role ${carrier}`)
-  const { findings } = await analysePlatform(session, 'owned')
-  await session.query('reset role')
-  expect(findings.filter(({ kind }) => kind === 'right')).toMatchObject([
-    { message: expect.stringContaining('credentials of postgres, projects of postgres') as unknown },
-  ])
-})
-
-test('going over all rows again begins with those that were written meanwhile', async () => {
-  const { session, expand, backfill, prove } = await earlier('unread', {
-    changes: ['alter table unread.disk_config alter size_gb drop default, alter size_gb type text using size_gb::text'],
-  })
-  await expand()
-  await backfill()
-  await session.query(
-    `update unread.disk_config set size_gb = 'big' where id = (select id from unread.disk_config order by id limit 1)`,
-  )
-  const { tables } = await backfill({ again: true })
-  expect(tables.find(({ name }) => name === 'disk_config')?.left).toEqual([
-    { reason: 'have a value that tenantry cannot hold (22P02)', rows: 1 },
-  ])
-  expect((await prove()).isProved).toBe(false)
-})
-
 test('the swap counts no invoices of an organization that was not carried', async () => {
   const { session, expand, backfill, prove, swap } = await earlier('miscounted')
   const org = await ownOrganization(session, 'counts-itself')
@@ -296,5 +129,62 @@ test('rows that miss their plan do not stay because organizations may', async ()
   expect(await prove()).toMatchObject({
     isProved: false,
     unplaced: ['subscriptions has rows that refer to a row that is not carried (subscriptions_plan_fkey): 1'],
+  })
+})
+
+test('a person who stays for another organization, and is refused by now, is no equal row', async () => {
+  const { session, expand, backfill, prove } = await earlier('outdated', { isLarge: true })
+  await expand('users', 'feature_flags')
+  await backfill()
+  const org = await ownOrganization(session, 'keeps-them')
+  const { id } = await oneOf(session, 'select id from outdated.users order by email limit 1')
+  await session.query(
+    `insert into platform.organization_members (org_id, id, user_id, email, role)
+     select $1, gen_random_uuid(), u.id, u.email, 'member' from platform.users u where u.id = $2`,
+    [org, id],
+  )
+  await session.query(
+    `update outdated.users set email = (select upper(email) from outdated.users order by email desc limit 1) where id = $1`,
+    [id],
+  )
+  expect(await prove()).toMatchObject({
+    isProved: false,
+    unplaced: expect.arrayContaining([
+      'users has rows of which tenantry keeps an older state, because it refuses the new one and another organization uses them: 1',
+    ]) as unknown,
+  })
+})
+
+test('a second expand asks before it takes back what tenantry has changed of a person since', async () => {
+  const { session, expand, backfill, downAll } = await earlier('twice', { isLarge: true })
+  await expand()
+  await backfill()
+  const org = await ownOrganization(session, 'changes-them')
+  const { id } = await oneOf(session, 'select id from twice.users order by email limit 1')
+  const own = `insert into platform.organization_members (org_id, id, user_id, email, role)
+     select $1, gen_random_uuid(), u.id, u.email, 'member' from platform.users u where u.id = $2`
+  await session.query(own, [org, id])
+  await downAll()
+  await session.query('update platform.users set mfa_enabled = true, updated_at = now() where id = $1', [id])
+  await expect(expand()).rejects.toThrow('users has rows that tenantry has changed since they were carried before')
+  await session.query('update twice.users set mfa_enabled = true where id = $1', [id])
+  await expand()
+})
+
+test('what an organization of tenantry says about a person is no less a use of them', async () => {
+  const { session, expand, backfill, prove } = await earlier('named', { isLarge: true })
+  await expand()
+  await backfill()
+  const org = await ownOrganization(session, 'names-them')
+  const { id } = await oneOf(session, 'select id from named.users order by email limit 1')
+  await session.query(
+    `insert into platform.projects (org_id, id, name, slug, ref, created_by) values ($1, gen_random_uuid(), 'Own', 'own', 'own00000001', $2)`,
+    [org, id],
+  )
+  await session.query('delete from named.organization_invitations')
+  await session.query('delete from named.users where id = $1', [id])
+  expect(await prove()).toMatchObject(isProved)
+  expect(await oneOf(session, `select created_by from platform.projects where org_id = '${org}'`)).toEqual({
+    created_by: id,
   })
 })

@@ -4,7 +4,7 @@ import { platformStatus } from '../../src/adoption/carrying/platform-status.js'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carrying, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
+import { addFreePlan, carrying, countOf, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
 const database = useDatabase()
@@ -14,11 +14,6 @@ beforeAll(() => addFreePlan(database.admin))
 const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
 
 const isProved = { isProved: true, unplaced: [] }
-
-const countOf = async (session: Session, text: string): Promise<number> => {
-  const [row] = await session.query<{ count: number }>(`select count(*)::int as count ${text}`)
-  return row?.count ?? 0
-}
 
 const messagesOf = async (session: Session, schema: string, ...leave: readonly string[]): Promise<string[]> =>
   (await analysePlatform(session, schema, leave)).findings

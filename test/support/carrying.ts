@@ -57,3 +57,13 @@ export async function earlierPlatform(
   for (const statement of changes) await session.query(statement)
   return { session, ...carrying(session, schema) }
 }
+
+/** The first row of a query. */
+export const oneOf = async (session: Session, text: string): Promise<Record<string, unknown>> => {
+  const [row] = await session.query(text)
+  return row ?? {}
+}
+
+/** The number of rows of `from …`. */
+export const countOf = async (session: Session, text: string): Promise<number> =>
+  Number((await oneOf(session, `select count(*)::int as count ${text}`)).count)

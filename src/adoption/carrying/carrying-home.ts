@@ -1,7 +1,9 @@
+import { getTableConfig } from 'drizzle-orm/pg-core'
 import type { Session } from '../../database/session.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import { fitted, inHome } from '../home.js'
 import { literal } from '../sql.js'
+import { platformTables } from '../../schema/tables.js'
 
 /** Where the tables of an earlier platform are, once they have made room for those of tenantry. */
 export const schemaBefore = 'platform_before'
@@ -20,7 +22,7 @@ const homeTables = (home: string): string[] => [
   `create table ${inHome(home, 'left_rows')} (table_name text not null, key text not null, reason text not null, primary key (table_name, key))`,
   `create table ${inHome(home, 'progress')} (table_name text primary key, last_key text, rows bigint not null default 0, is_done boolean not null default false)`,
   `create table ${inHome(home, 'leaves')} (table_name text primary key)`,
-  `create table ${inHome(home, 'watched')} (table_name text primary key)`,
+  `create table ${inHome(home, 'watched')} (table_name text primary key, form text not null)`,
   `create table ${inHome(home, 'roots')} (table_name text not null, id uuid not null, primary key (table_name, id))`,
 ]
 
@@ -84,8 +86,20 @@ export const isOfCarried = (home: string): string => `t.org_id in (${rootsOf(hom
 
 /** That nothing of an organization that was not carried refers to row `t` of one of the `roots`. */
 export function isFree(home: string, table: string): string {
-  const none = (referring: string, column: string) =>
-    `not exists (select from platform.${referring} r where r.${column} = t.id and r.org_id not in (${rootsOf(home, 'organizations')}))`
-  if (table === 'users') return none('organization_members', 'user_id')
-  return table === 'feature_flags' ? none('organization_feature_flags', 'flag_id') : 'true'
+  if (table === 'organizations') return 'true'
+  const uses = platformTables.flatMap((one) => {
+    const { name, columns, foreignKeys } = getTableConfig(one)
+    if (!columns.some((column) => column.name === 'org_id')) return []
+    return foreignKeys
+      .map((key) => key.reference())
+      .filter(({ foreignTable }) => getTableConfig(foreignTable).name === table)
+      .flatMap((reference) => reference.columns.map((column) => ({ name, column: column.name })))
+  })
+  const others = `not in (${rootsOf(home, 'organizations')})`
+  return uses
+    .map(
+      ({ name, column }) =>
+        `not exists (select from platform.${quoted(name)} r where r.${quoted(column)} = t.id and r.org_id ${others})`,
+    )
+    .join(' and ')
 }

@@ -21,10 +21,14 @@ export const carryingTransaction = <T>(direct: Session, where: string, work: () 
  * Takes a lock on all of these tables, or on none: writers wait behind the first as long as the last is waited for. In the transaction of the
  * caller.
  */
-export async function lockTogether(session: Session, sources: readonly string[]): Promise<void> {
+export async function lockTogether(
+  session: Session,
+  sources: readonly string[],
+  mode: 'share row exclusive' | 'access exclusive' = 'share row exclusive',
+): Promise<void> {
   await session.query(`set local statement_timeout = ${carryingRetries.lockTimeout}`)
   try {
-    await session.query(`lock table ${sources.join(', ')} in share row exclusive mode`)
+    await session.query(`lock table ${sources.join(', ')} in ${mode} mode`)
   } catch (error) {
     // query_canceled
     if ((error as { code?: unknown }).code !== '57014') throw error

@@ -30,10 +30,10 @@ export async function unemptyable(session: Pick<Session, 'query'>, table: Carrie
       continue
     }
     const word = placeholderIn(from, column, `s.${quoted(key.name)}`)
-    if (word === undefined) continue
     const type = from.columns.find(({ name }) => name === column)?.type ?? ''
     const [, kind = '', length] = /^([a-z ]+?)(?:\((\d+)\))?$/.exec(type) ?? []
-    if (!['text', 'character varying', 'character', 'citext'].includes(kind) || Number(length ?? shortest) < shortest) {
+    const isLong = ['text', 'character varying', 'character', 'citext'].includes(kind)
+    if (word !== undefined && (!isLong || Number(length ?? shortest) < shortest)) {
       found.push(
         `has secrets in ${column}, which takes neither null nor a word of ${shortest} characters: let it take null`,
       )
@@ -47,12 +47,14 @@ export async function unemptyable(session: Pick<Session, 'query'>, table: Carrie
     )
     for (const { name, text } of checks) {
       const [row] = await session.query<{ refused: boolean }>(
-        `select exists (select from (select (pg_catalog.jsonb_populate_record(s, pg_catalog.jsonb_build_object(${literal(column)}::text, ${word}))).* from ${source} s limit 1) s
+        `select exists (select from (select (pg_catalog.jsonb_populate_record(s, pg_catalog.jsonb_build_object(${literal(column)}::text, ${word ?? 'null::text'}))).* from ${source} s limit 1) s
          where (${text}) is false) as refused`,
       )
       if (row?.refused === true)
         found.push(
-          `has the check ${name}, which refuses the word that takes the place of a secret, \`sealed\` with the id of the row: drop it, or let ${column} take null`,
+          word === undefined
+            ? `has the check ${name}, which refuses the null that takes the place of a secret in ${column}: drop it`
+            : `has the check ${name}, which refuses the word that takes the place of a secret, \`sealed\` with the id of the row: drop it, or let ${column} take null`,
         )
     }
   }

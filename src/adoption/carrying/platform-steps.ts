@@ -14,7 +14,7 @@ import {
   drainBatch,
   readCarried,
 } from './carry.js'
-import { isSame, mapped } from './carried-table.js'
+import { type CarriedTable, isSame, mapped } from './carried-table.js'
 import { alone, type Carrying, type ProgressOf } from './carrying.js'
 import { forget, homeStatements, isOfCarried, isThere, record, roots, rootsOf, takenSteps } from './carrying-home.js'
 import { carryingRetries, carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
@@ -127,23 +127,32 @@ async function expandAlone(
 }
 
 /**
- * Rows that tenantry has already under the ids of earlier ones would be overwritten. In a home that stayed, people are known that were carried
- * before.
+ * Rows that tenantry has already under the ids of earlier ones would be overwritten. In a home that stayed, people and flags are known that
+ * were carried before; they would be overwritten where tenantry has changed them since.
  */
 async function takenIds(session: Session, tables: Carrying['tables'], home: string | undefined): Promise<Finding[]> {
   const findings: Finding[] = []
-  for (const table of withShape(tables).filter(({ isCatalog }) => !isCatalog)) {
+  const count = async (table: CarriedTable, condition: string, what: string) => {
     const [row] = await wholeReader(session).query<{ count: number }>(
-      `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${isSame(table)}
-       ${home !== undefined && roots.includes(table.to) ? `where t.id not in (${rootsOf(home, table.to)})` : ''}`,
+      `select pg_catalog.count(*)::float8 as count from (${mapped(table)}) m join ${table.target} t on ${isSame(table)} where ${condition}`,
     )
     if (row !== undefined && row.count > 0)
       findings.push({
         table: table.from.name,
         kind: 'taken',
         needs: 'mend',
-        message: `${table.from.name} has rows with the id of a row that tenantry has already: ${row.count}`,
+        message: `${table.from.name} has rows ${what}: ${row.count}`,
       })
+  }
+  for (const table of withShape(tables)) {
+    const isKnown = home !== undefined && roots.includes(table.to) ? `t.id in (${rootsOf(home, table.to)})` : 'false'
+    if (!table.isCatalog) await count(table, `not (${isKnown})`, 'with the id of a row that tenantry has already')
+    if (isKnown !== 'false' && table.columns.some(({ name }) => name === 'updated_at'))
+      await count(
+        table,
+        `${isKnown} and t.updated_at > m.updated_at`,
+        'that tenantry has changed since they were carried before: write the changes into the earlier rows too',
+      )
   }
   return findings
 }
@@ -214,23 +223,27 @@ export async function takeSwap(
     assertSameTables(shapes)
     await assertRightMasterKey(session, dataKeys)
     await close(carrying)
-    const proof = await carryWaiting(carrying)
-      .then(() => proved(carrying, onProgress))
-      .catch(async (error: unknown) => {
-        await reopenAfter(carrying, error)
-        throw error
-      })
-    if (!proof.isProved) {
-      await reopen(carrying, true)
-      return proof
-    }
+    const proof = await finish(carrying, onProgress).catch(async (error: unknown) => {
+      await reopenAfter(carrying, error)
+      throw error
+    })
+    if (!proof.isProved) await reopen(carrying, true)
+    return proof
+  })
+}
+
+/** What is done while the earlier tables are closed. */
+async function finish(carrying: Carrying, onProgress: ProgressOf | undefined): Promise<Proof> {
+  const { session, home } = carrying
+  await carryWaiting(carrying)
+  const proof = await proved(carrying, onProgress)
+  if (proof.isProved)
     await carryingTransaction(session, 'swap', async () => {
       await countInvoices(carrying)
       await record(session, home, 'swap')
       await forget(session, home, 'closing')
     })
-    return proof
-  })
+  return proof
 }
 
 /** Few enough that writers wait no longer for them than for a lock. */

@@ -1,4 +1,6 @@
+import { quoted } from '../../core/statements/column-plan.js'
 import { inHome } from '../home.js'
+import { isLeft, roots, rootsOf } from './carrying-home.js'
 import type { CarriedTable } from './carried-table.js'
 import { readCarried } from './carry.js'
 import type { Carrying, ProgressOf } from './carrying.js'
@@ -9,7 +11,7 @@ import { whichMayStay } from './leaves.js'
 export interface Proof {
   readonly isProved: boolean
   readonly tables: readonly Comparison[]
-  /** Rows that stay, and that nobody has left by name, in sentences. */
+  /** Rows that stay, and that nobody has left by name, and those of which tenantry keeps an older state: in sentences. */
   readonly unplaced: readonly string[]
 }
 
@@ -18,16 +20,35 @@ export async function proved(carrying: Carrying, onProgress?: ProgressOf): Promi
   const { session, home } = carrying
   const tables = await carryingSnapshot(session, 'the comparison', () => compare(carrying, onProgress))
   const named = await session.query<{ name: string }>(`select table_name as name from ${inHome(home, 'leaves')}`)
-  const mayStay = whichMayStay(
-    carrying.tables,
-    named.map(({ name }) => name),
-  )
+  const leaves = named.map(({ name }) => name)
+  const mayStay = whichMayStay(carrying.tables, leaves)
   const unplaced = (await readCarried(session, home, carrying.tables)).flatMap(({ name, left }) =>
     left
       .filter(({ reason }) => !mayStay(name, reason))
       .map(({ reason, rows }) => `${earlierName(carrying.tables, name)} has rows that ${reason}: ${rows}`),
   )
-  return { isProved: tables.every(isEqual) && unplaced.length === 0, tables, unplaced }
+  const outdated = await outdatedRows(carrying, leaves)
+  const open = [...unplaced, ...outdated]
+  return { isProved: tables.every(isEqual) && open.length === 0, tables, unplaced: open }
+}
+
+/**
+ * People and flags that may stay, and of which tenantry keeps what was carried before, since another organization uses them. No --leave answers
+ * that.
+ */
+async function outdatedRows({ session, home, tables }: Carrying, leaves: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const table of tables.filter(({ to, from }) => roots.includes(to) && leaves.includes(from.name))) {
+    const [row] = await session.query<{ rows: number }>(
+      `select pg_catalog.count(*)::float8 as rows from ${table.source} s
+       where ${isLeft(home, table.name, `s.${quoted(table.key.name)}::text`)} and ${table.rowId ?? 'null::uuid'} in (${rootsOf(home, table.to)})`,
+    )
+    if (row !== undefined && row.rows > 0)
+      found.push(
+        `${table.from.name} has rows of which tenantry keeps an older state, because it refuses the new one and another organization uses them: ${row.rows}`,
+      )
+  }
+  return found
 }
 
 const earlierName = (tables: readonly CarriedTable[], name: string): string =>

@@ -162,8 +162,11 @@ async function write(
   if (rows.length === 0) return
   const { source, key, sealed, from } = table
   const set = sealed.map(({ from: column }, place) => {
-    const { type = 'text' } = from.columns.find(({ name }) => name === column) ?? {}
-    return `${quoted(column)} = v.c${place}::${type}`
+    const { type = 'text', isNullable = true } = from.columns.find(({ name }) => name === column) ?? {}
+    // A cast would cut a text that is too long; the assignment refuses it.
+    const value = type.startsWith('character') ? `v.c${place}` : `v.c${place}::${type}`
+    // Where there is no secret any more, the word that took its place stays in a column without null.
+    return `${quoted(column)} = ${isNullable ? value : `coalesce(${value}, t.${quoted(column)})`}`
   })
   const texts = values.map((_, place) => `pg_catalog.unnest($${place + 2}::text[])`)
   await carryingTransaction(session, `the secrets of ${from.name}`, async () => {

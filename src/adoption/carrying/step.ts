@@ -6,6 +6,7 @@ import { alone, type Carrying } from './carrying.js'
 import { type CarryingStep, isMarked, takenSteps } from './carrying-home.js'
 import { findEarlierPlatform } from './earlier-platform.js'
 import { inHome } from '../home.js'
+import { findWatched, formOf } from './watch.js'
 import type { CarriedTable } from './carried-table.js'
 
 /** The tables that can be carried. */
@@ -16,7 +17,7 @@ export const withShape = (tables: Carrying['tables']): Carrying['tables'] =>
 interface Shapes {
   /** Those that are carried. Before `expand`, all that can be. */
   readonly carried: Carrying['tables']
-  /** Those that cannot be carried any more, each with the reason. */
+  /** What makes that rows would be carried in another way, or not at all. */
   readonly changed: readonly string[]
   readonly dropped: readonly string[]
   /** Those that can be carried by now. Nothing that was written there is noted. */
@@ -27,22 +28,26 @@ async function shapesOf(session: Session, home: string, tables: Carrying['tables
   const fit = withShape(tables)
   if (!(await takenSteps(session, home)).includes('expand'))
     return { carried: fit, changed: [], dropped: [], added: [] }
-  const watched = await namesIn(session, home, 'watched')
-  const leaves = await namesIn(session, home, 'leaves')
-  const isOneOf = (names: readonly string[]) => (table: CarriedTable) => names.includes(table.from.name)
+  const watched = await session.query<{ name: string; form: string }>(
+    `select table_name as name, form from ${inHome(home, 'watched')} order by table_name`,
+  )
+  const leaves = await session.query<{ name: string }>(`select table_name as name from ${inHome(home, 'leaves')}`)
+  const places = await findWatched(session, home)
+  const isOneOf = (names: readonly { readonly name: string }[]) => (table: CarriedTable) =>
+    names.some(({ name }) => name === table.from.name)
+  const gone = watched.filter((one) => !tables.some(isOneOf([one])))
   return {
     carried: fit.filter(isOneOf(watched)),
-    changed: tables.filter(isOneOf(watched)).flatMap((table) => shapeFindings(table).map(({ message }) => message)),
-    dropped: watched.filter((name) => !tables.some(isOneOf([name]))),
+    changed: [
+      ...tables.filter(isOneOf(watched)).flatMap((table) => shapeFindings(table).map(({ message }) => message)),
+      ...watched
+        .filter((one) => fit.some(isOneOf([one])) && formOf(fit, one.name) !== one.form)
+        .map(({ name }) => `${name} has other columns, or this is another version of tenantry`),
+      ...gone.filter(({ name }) => places.has(name)).map(({ name }) => `${name} is ${places.get(name) ?? ''} by now`),
+    ],
+    dropped: gone.map(({ name }) => name).filter((name) => !places.has(name)),
     added: fit.filter((table) => !isOneOf([...watched, ...leaves])(table)).map(({ from }) => from.name),
   }
-}
-
-async function namesIn(session: Session, home: string, table: 'watched' | 'leaves'): Promise<string[]> {
-  const rows = await session.query<{ name: string }>(
-    `select table_name as name from ${inHome(home, table)} order by table_name`,
-  )
-  return rows.map(({ name }) => name)
 }
 
 /** For a step that speaks of all rows. */
@@ -63,7 +68,7 @@ export function assertSameShapes({ changed }: Shapes): void {
   if (changed.length > 0)
     throw new MigrationError(
       [
-        'Earlier tables have changed since expand, so that they cannot be carried any more:',
+        'Earlier tables have changed since expand, so that rows would be carried in another way, or not at all:',
         ...changed.map((one) => `- ${one}`),
         'Change them back, or go back with tenantry adopt platform down',
       ].join('\n'),

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { bodyOf, literal } from '../sql.js'
 import type { CarriedTable } from './carried-table.js'
+import { lockTogether } from './carrying-transaction.js'
 
 const definer = 'security definer set search_path = pg_catalog, pg_temp'
 
@@ -48,23 +50,46 @@ begin
 end`)}`,
         `create trigger ${noted} after insert or update or delete on ${source} for each row execute function ${note}()`,
         `create trigger ${untruncated} before truncate on ${source} for each statement execute function ${inHome(home, 'refuse_truncate')}()`,
-        `insert into ${inHome(home, 'watched')} values (${name})`,
+        `insert into ${inHome(home, 'watched')} values (${name}, ${literal(formOf(tables, from.name))})`,
       ]
     }),
   ]
 }
 
-export const unwatchStatements = (session: Session, home: string): Promise<string[]> =>
+/** How the rows of an earlier table are carried. Another set of columns there gives another one. */
+export function formOf(tables: readonly CarriedTable[], name: string): string {
+  const forms = tables
+    .filter(({ from }) => from.name === name)
+    .map(({ key, columns, sealed, joins, conditions }) => ({ key, columns, sealed, joins, conditions }))
+  return createHash('sha256').update(JSON.stringify(forms)).digest('hex')
+}
+
+/** Where the tables of which the writes are noted are by now. */
+export async function findWatched(session: Session, home: string): Promise<ReadonlyMap<string, string>> {
+  const rows = await session.query<{ name: string; place: string }>(
+    `select w.table_name as name, t.tgrelid::pg_catalog.regclass::text as place
+     from ${inHome(home, 'watched')} w join pg_catalog.pg_proc p on p.proname = 'note_' || w.table_name
+     join pg_catalog.pg_trigger t on t.tgfoid = p.oid and t.tgname = $1
+     where p.pronamespace = $2::text::pg_catalog.regnamespace`,
+    [noted, quoted(home)],
+  )
+  return new Map(rows.map(({ name, place }) => [name, place]))
+}
+
+/** What is written is no longer noted. In the transaction of the caller. */
+export const unwatch = (session: Session, home: string): Promise<void> =>
   dropTriggers(session, home, [noted, untruncated])
 
 /** Wherever they are by now: a table may have got another name. */
-async function dropTriggers(session: Session, home: string, names: readonly string[]): Promise<string[]> {
+async function dropTriggers(session: Session, home: string, names: readonly string[]): Promise<void> {
   const found = await session.query<{ name: string; on: string }>(
     `select t.tgname as name, t.tgrelid::pg_catalog.regclass::text as on from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
      where t.tgname = any ($1::text[]) and p.pronamespace = $2::text::pg_catalog.regnamespace order by 2, 1`,
     [names, quoted(home)],
   )
-  return found.map(({ name, on }) => `drop trigger ${name} on ${on}`)
+  if (found.length === 0) return
+  await lockTogether(session, [...new Set(found.map(({ on }) => on))], 'access exclusive')
+  for (const { name, on } of found) await session.query(`drop trigger ${name} on ${on}`)
 }
 
 /** From here on only ours are written. */
@@ -79,5 +104,5 @@ end`)}`,
   ),
 ]
 
-export const openStatements = (session: Session, home: string): Promise<string[]> =>
-  dropTriggers(session, home, [closed])
+/** Writers are let in again. In the transaction of the caller. */
+export const open = (session: Session, home: string): Promise<void> => dropTriggers(session, home, [closed])

@@ -11,7 +11,7 @@ import type { Carrying } from './carrying.js'
 import { knownTables } from './known-tables.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
-import { openStatements, unwatchStatements } from './watch.js'
+import { open, unwatch } from './watch.js'
 
 /** Opens the earlier tables for writers again. Refused where that would lose what was written in tenantry since they were closed. */
 export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
@@ -24,7 +24,7 @@ export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
       await session.query(asWhole)
       refuseLoss(await writtenSince(carrying))
     }
-    for (const statement of await openStatements(session, home)) await session.query(statement)
+    await open(session, home)
     await forget(session, home, 'swap')
     await forget(session, home, 'closing')
   })
@@ -143,7 +143,7 @@ async function removeCarried(carrying: Carrying): Promise<void> {
 
 /** The home stays as long as it says of people and flags that they were carried: others use them, and another `expand` is to know them. */
 async function removeWatch({ session, home }: Carrying, isOurs: boolean): Promise<void> {
-  for (const statement of await unwatchStatements(session, home)) await session.query(statement)
+  await unwatch(session, home)
   const roots = inHome(home, 'roots')
   for (const to of ['organizations', 'users', 'feature_flags'])
     await session.query(
