@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
-import { rowsOf } from '../support/adopting.js'
+import { ownerSession, rowsOf } from '../support/adopting.js'
 import { addFreePlan, carrying, countOf, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
@@ -37,7 +37,7 @@ test('an earlier table that changed since expand stops every step but the way ba
   await session.query(
     'create table reshaped.feature_flags (id uuid primary key, flag_key text not null, flag_name text not null)',
   )
-  await refuseEach('feature_flags can be carried by now, and what is written there is not noted')
+  await refuseEach('feature_flags can be carried since expand was taken, so that their writes were not noted')
   await session.query('drop table reshaped.feature_flags')
   expect(await prove()).toMatchObject(isProved)
   await session.query('alter table reshaped.tax_ids rename to fiscal_ids')
@@ -53,7 +53,7 @@ test('an earlier table that changed since expand stops every step but the way ba
 })
 
 test('an earlier table that is gone stops every step but the way back', async () => {
-  const { session, expand, backfill, prove, swap, contract, downAll } = await earlier('dropped')
+  const { session, expand, backfill, prove, swap, contract, down, downAll } = await earlier('dropped')
   await expand()
   await backfill()
   await prove()
@@ -76,7 +76,15 @@ test('an earlier table that is gone stops every step but the way back', async ()
   await session.query('alter table dropped.credentials rename jwt_secret to jwt_secret_old')
   await expect(contract()).rejects.toThrow('credentials has other columns')
   await session.query('alter table dropped.credentials rename jwt_secret_old to jwt_secret')
+  await expect(down()).rejects.toThrow('earlier tables are gone since expand: disk_config')
   expect((await contract()).tables.map(({ inClear }) => inClear)).toEqual([0, 0])
+  await session.query('alter table dropped.credentials rename to credentials_old')
+  await expect(down()).rejects.toThrow('credentials is dropped.credentials_old by now')
+  await session.query('alter table dropped.credentials_old rename to credentials')
+  await session.query('create table dropped.disk_config as select * from kept_of_dropped')
+  await session.query('alter table dropped.disk_config add primary key (id)')
+  await expect(down()).rejects.toThrow('disk_config was made anew, or lost its trigger')
+  expect(await countOf(session, 'from platform.credentials t join dropped.projects p on p.id = t.project_id')).toBe(4)
 })
 
 test('secrets of a table that was not carried are never emptied, also where it could be by now', async () => {
@@ -147,4 +155,69 @@ test('the way back of expand makes no writer wait for more than one lock', async
       `from pg_trigger where tgname like 'zz_tenantry%' and tgrelid = 'together.addons'::regclass`,
     ),
   ).toBe(0)
+})
+
+test('a swap that is not proved lets writers in again at once, whoever reads the earlier tables', async () => {
+  const { session, expand, backfill, prove, swap, downAll } = await earlier('readable')
+  await expand()
+  await backfill()
+  await prove()
+  await session.query('set session_replication_role = replica')
+  await session.query(`update readable.projects set name = 'Unnoted' where ref = 'ref00000001'`)
+  await session.query('reset session_replication_role')
+  const reader = await ownerSession(database.adminUrl)
+  await reader.query('begin')
+  for (const table of ['projects', 'organizations']) await reader.query(`select from readable.${table}`)
+  expect((await swap()).isProved).toBe(false)
+  await session.query(`update readable.projects set name = 'Written' where ref = 'ref00000001'`)
+  await reader.query('commit')
+  expect(await swap()).toMatchObject(isProved)
+  await expect(session.query('delete from readable.tax_ids')).rejects.toThrow('readable.tax_ids is closed')
+  await downAll()
+  expect(
+    await countOf(
+      session,
+      `from pg_trigger where tgname like 'zz_tenantry%' and tgrelid = 'readable.tax_ids'::regclass`,
+    ),
+  ).toBe(0)
+})
+
+test('writers never wait long behind what is carried while the earlier tables are locked', async () => {
+  const { session, expand, backfill, prove } = await earlier('unhurried')
+  await expand()
+  await backfill()
+  await prove()
+  await session.query(
+    `create function public.dawdle() returns trigger language plpgsql as 'begin perform pg_catalog.pg_sleep(2); return new; end'`,
+  )
+  const writer = await ownerSession(database.adminUrl)
+  let locks = 0
+  const seen = await watched(database.adminUrl, async (text) => {
+    if (!text.startsWith('lock table "unhurried"')) return
+    locks += 1
+    if (locks === 1) {
+      await writer.query(`update unhurried.projects set name = name || '.' where ref = 'ref00000001'`)
+      await writer.query(
+        'create trigger dawdle before update on platform.projects for each row execute function dawdle()',
+      )
+    } else await writer.query('drop trigger if exists dawdle on platform.projects')
+  })
+  expect(await carrying(seen, 'unhurried').swap()).toMatchObject(isProved)
+  expect(locks).toBeGreaterThanOrEqual(2)
+})
+
+test('what may stay is said before the swap', async () => {
+  const { expand, backfill, prove, swap } = await earlier('decided')
+  await expand()
+  await backfill()
+  await prove()
+  await swap()
+  await expect(expand('usage_metrics')).rejects.toThrow('swap is taken, and --leave is for the steps before it')
+})
+
+test('a renamed table of organizations is told as such', async () => {
+  const { session, expand, down } = await earlier('nameless')
+  await expand()
+  await session.query('alter table nameless.organizations rename to companies')
+  await expect(down()).rejects.toThrow('nameless has no table organizations any more: give it back its name')
 })

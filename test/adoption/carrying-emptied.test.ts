@@ -1,6 +1,8 @@
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
+import { calmly } from '../../src/adoption/carrying/carrying.js'
 import { findEarlierPlatform } from '../../src/adoption/carrying/earlier-platform.js'
+import { platformStatus } from '../../src/adoption/carrying/platform-status.js'
 import { assertMayEmpty } from '../../src/adoption/carrying/secrets-in-clear.js'
 import { openTenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
@@ -9,12 +11,13 @@ import {
   addFreePlan,
   carrying,
   carryingKeys,
+  countOf,
   dataKeysFor,
   earlierPlatform,
   oneOf,
   type EarlierOptions,
 } from '../support/carrying.js'
-import { watched } from '../support/mortal-session.js'
+import { mortal, watched } from '../support/mortal-session.js'
 
 const database = useDatabase()
 
@@ -32,7 +35,8 @@ test('contract waits for a transaction that may still read the secrets, so that 
   await swap()
   const reader = await ownerSession(database.adminUrl)
   await reader.query('begin isolation level repeatable read')
-  await reader.query('select from readers.projects')
+  // Of another table, since a lock on this one would hold contract back by itself.
+  await reader.query('select from readers.tax_ids')
   const found: number[] = []
   const patient = await watched(database.adminUrl, async (text, params) => {
     if (!text.includes('pg_prepared_xacts')) return
@@ -143,4 +147,73 @@ test('a check that refuses null is told before the first row is carried', async 
         'projects has the check has_password, which refuses the null that takes the place of a secret in database_password: drop it',
     },
   ])
+})
+
+test('numbers of binary digits and texts of loose collations keep their values', async () => {
+  const { session, expand, backfill, prove } = await earlier('floating', {
+    isLarge: true,
+    changes: [
+      `create collation floating.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+      'alter table floating.customer_profiles alter country type text collate floating.loose',
+      'alter table floating.invoices alter invoice_number type text collate floating.loose',
+      'alter table floating.billing_plans alter price type real',
+      `update floating.billing_plans set price = 123456.78 where id = 'tier_pro'`,
+    ],
+  })
+  await expand()
+  await backfill()
+  expect((await prove()).isProved).toBe(true)
+  expect(await countOf(session, 'from platform.billing_plans where price = 123456.78')).toBe(1)
+})
+
+test('the way back of the swap is open to an organization of which the keys were destroyed', async () => {
+  const { session, expand, backfill, prove, swap, contract, down } = await earlier('buried')
+  await expand()
+  await backfill()
+  await prove()
+  await swap()
+  await session.query(
+    `update platform.org_keys set wrapped = null, state = 'destroyed', destroyed_at = now()
+     where org_id = (select id from buried.organizations order by id limit 1)`,
+  )
+  await contract()
+  expect(await down()).toBe('contract')
+  expect(await down()).toBe('swap')
+})
+
+test('policies that would hide rows are an error while a step works, and the session is as before afterwards', async () => {
+  const session = await ownerSession(database.adminUrl)
+  const setting = async () => (await oneOf(session, 'show row_security')).row_security
+  expect(await calmly(session, setting)).toBe('off')
+  expect(await setting()).toBe('on')
+})
+
+test('a contract that refuses before the first secret is emptied leaves the way back of the swap open', async () => {
+  const { session, expand, backfill, prove, swap, contract, down } = await earlier('unmarked')
+  await expand()
+  await backfill()
+  await prove()
+  await swap()
+  await session.query(
+    `update platform.credentials set anon_key = jwt_secret where project_id = (select id from unmarked.projects order by id limit 1)`,
+  )
+  await expect(contract()).rejects.toThrow('does not open, so nothing was emptied')
+  await expect(down()).rejects.toThrow('with another secret')
+})
+
+test('the way back of contract that was interrupted is known as half, and goes on', async () => {
+  const { session, expand, backfill, prove, swap, contract, down } = await earlier('halved')
+  const before = await rowsOf(session, 'halved')
+  await expand()
+  await backfill()
+  await prove()
+  await swap()
+  await contract()
+  const { session: dying, died } = await mortal(database, (text) => text.startsWith('update "halved"."projects"'))
+  await expect(carrying(dying, 'halved').down()).rejects.toThrow('the connection was lost')
+  expect(died()).toBe(true)
+  const { steps } = await platformStatus(session, 'halved')
+  expect(steps.find(({ name }) => name === 'contract')).toMatchObject({ state: 'half' })
+  expect(await down()).toBe('contract')
+  expect(await rowsOf(session, 'halved')).toEqual(before)
 })

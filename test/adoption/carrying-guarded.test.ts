@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
+import { ownerSession } from '../support/adopting.js'
 import { addFreePlan, countOf, earlierPlatform, oneOf, type EarlierOptions } from '../support/carrying.js'
 
 const database = useDatabase()
@@ -187,4 +188,83 @@ test('what an organization of tenantry says about a person is no less a use of t
   expect(await oneOf(session, `select created_by from platform.projects where org_id = '${org}'`)).toEqual({
     created_by: id,
   })
+})
+
+test('nobody is taken from an organization of tenantry that adds them in the moment of their removal', async () => {
+  const { session, expand, backfill, prove } = await earlier('raced', { isLarge: true })
+  await expand()
+  await backfill()
+  const org = await ownOrganization(session, 'in-time')
+  const { id } = await oneOf(session, 'select id from raced.users order by email limit 1')
+  await session.query('delete from raced.organization_invitations')
+  await session.query('delete from raced.users where id = $1', [id])
+  const own = await ownerSession(database.adminUrl)
+  await own.query('begin')
+  await own.query(
+    `insert into platform.organization_members (org_id, id, user_id, email, role)
+     select $1, gen_random_uuid(), u.id, u.email, 'member' from platform.users u where u.id = $2`,
+    [org, id],
+  )
+  const proving = prove()
+  const isWaiting = `from pg_stat_activity where wait_event_type = 'Lock' and query like '%"platform"."users"%'`
+  while ((await countOf(database.admin, isWaiting)) === 0);
+  await own.query('commit')
+  expect(await proving).toMatchObject(isProved)
+  expect(await countOf(own, `from platform.organization_members where org_id = '${org}'`)).toBe(1)
+})
+
+test('an organization, a person or a flag of which the earlier row went unseen is found, and removed by another backfill', async () => {
+  const { session, expand, backfill, prove } = await earlier('unseen', { isLarge: true })
+  await expand()
+  await backfill()
+  await session.query('set session_replication_role = replica')
+  for (const table of ['organizations', 'users', 'feature_flags'])
+    await session.query(
+      `delete from unseen.${table} where id = (select id from unseen.${table} order by created_at, id limit 1)`,
+    )
+  await session.query('reset session_replication_role')
+  const { tables } = await prove()
+  for (const name of ['organizations', 'users', 'feature_flags'])
+    expect(tables.find((table) => table.name === name)).toMatchObject({ extra: 1 })
+  await backfill({ again: true })
+  for (const name of ['organizations', 'users', 'feature_flags'])
+    expect((await prove()).tables.find((table) => table.name === name)).toMatchObject({ extra: 0 })
+  expect((await prove()).isProved).toBe(false)
+})
+
+test('a project that gets its organization late brings what belongs to it', async () => {
+  const { session, expand, backfill, prove } = await earlier('late', {
+    changes: ['alter table late.projects alter organization_id drop not null'],
+  })
+  const { id, org } = await oneOf(session, 'select id, organization_id as org from late.projects order by ref limit 1')
+  await session.query('update late.projects set organization_id = null where id = $1', [id])
+  await expand('projects', 'credentials', 'addons', 'disk_config', 'compute_config', 'usage_metrics')
+  await backfill()
+  expect(await prove()).toMatchObject(isProved)
+  await session.query('update late.projects set organization_id = $1 where id = $2', [org, id])
+  expect(await prove()).toMatchObject(isProved)
+  expect(await countOf(session, `from platform.credentials where project_id = '${String(id)}'`)).toBe(1)
+})
+
+test('an invoice loses its subscription with the earlier one, and a row to which others refer stops the proof', async () => {
+  const { session, expand, backfill, prove } = await earlier('unsubscribed', {
+    changes: [
+      'alter table unsubscribed.invoices add subscription_id uuid',
+      `update unsubscribed.invoices i set subscription_id = s.id from unsubscribed.subscriptions s where s.organization_id = i.organization_id`,
+    ],
+  })
+  await expand('subscriptions')
+  await backfill()
+  const { id } = await oneOf(session, 'select id from unsubscribed.subscriptions order by id limit 1')
+  const { id: refused } = await oneOf(session, 'select id from unsubscribed.subscriptions order by id desc limit 1')
+  await session.query('delete from unsubscribed.subscriptions where id = $1', [id])
+  expect(await prove()).toMatchObject(isProved)
+  expect(await countOf(session, `from platform.invoices where subscription_id = '${String(id)}'`)).toBe(0)
+  await session.query(`update unsubscribed.subscriptions set plan_id = 'none' where id = $1`, [refused])
+  expect(await prove()).toMatchObject({
+    isProved: false,
+    unplaced: ['rows of tenantry must go, since their earlier rows are gone or refused, and others refer to them: 1'],
+  })
+  await session.query(`update unsubscribed.subscriptions set plan_id = 'tier_free' where id = $1`, [refused])
+  expect(await prove()).toMatchObject(isProved)
 })

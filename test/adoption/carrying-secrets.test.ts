@@ -68,19 +68,14 @@ test('a column that takes null is emptied to null, and one that was null stays s
   expect(await rowsOf(session, 'nulls')).toEqual(before)
 })
 
-test('a secret that does not open to the one in clear stops the proof and the emptying', async () => {
-  const { session, contract } = await swapped('forged')
-  const { prove } = carrying(session, 'forged')
+test('a secret that does not open stops the emptying', async () => {
+  const { session, before, contract } = await swapped('forged')
   await session.query(
     `update platform.credentials c set anon_key = o.anon_key from platform.credentials o
      where c.project_id = (select id from forged.projects order by ref limit 1) and o.project_id = (select id from forged.projects order by ref desc limit 1)`,
   )
   await expect(contract()).rejects.toThrow('a secret of credentials does not open, so nothing was emptied')
-  const [row] = await session.query('select count(*)::int as clear from forged.credentials where anon_key <> $1', [
-    'sealed',
-  ])
-  expect(row).toEqual({ clear: 12 })
-  await expect(prove()).rejects.toThrow('swap is taken already')
+  expect(await rowsOf(session, 'forged')).toEqual(before)
 })
 
 test('the proof finds a secret that opens to another text than the one in clear', async () => {

@@ -2,6 +2,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
 import { platformStatus } from '../../src/adoption/carrying/platform-status.js'
 import { openTenancy } from '../../src/tenancy.js'
+import { builtInRoles } from '../../src/schema/built-in-roles.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { catalogOf, ownerSession, rowsOf } from '../support/adopting.js'
 import { addFreePlan, carrying, carryingKeys } from '../support/carrying.js'
@@ -71,10 +72,10 @@ test('the repositories read what was carried, and reveal the secrets', async () 
     expect(projects.map(({ status }) => status)).toEqual(expect.arrayContaining(['paused', 'unhealthy']))
     expect(projects[0]?.metadata).toMatchObject({ postgres_meta_url: 'http://meta' })
     const { items: members } = await org.members.list()
-    expect(members.map(({ email }) => email)).toContain(members[0]?.email.toLowerCase())
+    expect(members.every(({ email }) => /^person\d+@/.test(email))).toBe(true)
     expect(await org.members.count()).toBe(3)
-    const { items: plans } = await org.roles.list()
-    expect(plans.length).toBeGreaterThan(5)
+    const { items: roles } = await org.roles.list()
+    expect(roles).toHaveLength(builtInRoles.length)
     const other = tenancy.forOrg(rows[1]?.organization_id ?? '')
     expect(await other.projects.find(rows[0]?.id ?? '')).toBeUndefined()
   } finally {

@@ -112,7 +112,7 @@ test('a schema with the name of ours makes room, is carried, and gets its name b
   await session.query(`update platform.projects set name = name || '!'`)
   expect(await run('adopt', 'platform', 'down', '--dry-run', '--json')).toMatchObject({ code: 3 })
   expect((await run('adopt', 'platform', 'down', '--dry-run')).stdout).toMatch(
-    /^The last step is swap\.\nIt is not undone while tenantry has these rows, which would be lost:\n- projects: \d+ changed\n$/,
+    /^The last step is swap\.\nIt is refused, because these rows of tenantry would be lost or are changed:\n- projects: \d+ changed\n$/,
   )
   await session.query(
     'update platform.projects p set name = s.name, updated_at = s.updated_at from platform_before.projects s where s.id = p.id',

@@ -168,7 +168,8 @@ const tablesIn = (text: string): string[] => [...text.matchAll(/\{schema\}\.(\w+
 
 /** A null that our column refuses becomes its default; a null time becomes 1970-01-01. */
 function valueOf(column: PgColumn, text: string): string {
-  const value = `(${text})::${column.getSQLType()}`
+  const type = column.getSQLType()
+  const value = `${type.startsWith('numeric') ? exactly(text) : `(${text})`}::${type}`
   if (!column.notNull || !column.hasDefault) return value
   return `coalesce(${value}, ${isInstant(column) ? `'epoch'::${column.getSQLType()}` : newValueOf(column)})`
 }
@@ -178,12 +179,15 @@ function isWhole(column: PgColumn, text: string): string | undefined {
   const type = column.getSQLType()
   const [, length] = /^char\((\d+)\)$/.exec(type) ?? []
   // Countries and currencies.
-  if (length !== undefined) return `coalesce((${text})::text ~ '^[A-Z]{${length}}$', true)`
-  if (type.startsWith('numeric(')) return `(${text})::numeric is not distinct from (${text})::${type}`
-  if (/^(?:integer|smallint|bigint)$/.test(type))
-    return `(${text})::numeric is not distinct from pg_catalog.round((${text})::numeric)`
+  if (length !== undefined) return `coalesce((${text})::text collate "C" ~ '^[A-Z]{${length}}$', true)`
+  const exact = exactly(text)
+  if (type.startsWith('numeric(')) return `${exact} is not distinct from ${exact}::${type}`
+  if (/^(?:integer|smallint|bigint)$/.test(type)) return `${exact} is not distinct from pg_catalog.round(${exact})`
   return undefined
 }
+
+/** A number of binary digits loses some of them by a cast to numeric, and none by its text. */
+const exactly = (text: string): string => `(${text})::text::numeric`
 
 function newValueOf(column: PgColumn): string {
   const given: unknown = column.default

@@ -100,7 +100,7 @@ async function homelessOf(
 ): Promise<string[]> {
   if (!table.hasOrganization) return []
   const rows = await session.query<{ key: string }>(
-    `select m.key from (${mapped(table, isOneOf(table))}) m where m.org_id not in (${rootsOf(home, 'organizations')})`,
+    `select m.key from (${mapped(table, isOneOf(table))}) m where (m.org_id in (${rootsOf(home, 'organizations')})) is not true`,
     [keys],
   )
   return rows.map(({ key }) => key)

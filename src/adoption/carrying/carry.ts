@@ -33,7 +33,8 @@ export async function carryRows(carrying: Carrying, options: CarryOptions = {}):
   const { session, home, tables } = carrying
   if (await isMarked(session, home, 'removing')) {
     // A row that was written meanwhile may have a value that cannot be read: it is known to stay only afterwards.
-    if (!(await drain(carrying, options.signal))) return false
+    const drained = await drain(carrying, options.signal)
+    if (!drained.isDone) return false
     for (const table of tables.toReversed()) {
       if (options.signal?.aborted === true) return false
       await removeExtra(carrying, table)
@@ -44,7 +45,8 @@ export async function carryRows(carrying: Carrying, options: CarryOptions = {}):
     options.onProgress?.({ table: table.name, done, total: tables.length })
     if (!(await carryTable(carrying, table, options))) return false
   }
-  return drain(carrying, options.signal)
+  const { isDone } = await drain(carrying, options.signal)
+  return isDone
 }
 
 async function carryTable(
@@ -100,22 +102,28 @@ async function nextKeys(
  * Carries the rows that were written from `expand` until now, in the order of the writes. The state of a row is read after its key was
  * taken, so that a later write of it is found by its own key.
  */
-export async function drain(carrying: Carrying, signal?: AbortSignal): Promise<boolean> {
+export async function drain(carrying: Carrying, signal?: AbortSignal): Promise<Drained> {
   const changes = inHome(carrying.home, 'changes')
   const session = withContext(carrying.session, 'the rows written meanwhile')
   const [row] = await session.query<{ last: string | null }>(
     `select pg_catalog.max(c.n)::text as last from ${changes} c`,
   )
   const last = row?.last ?? null
-  if (last === null) return true
-  while (signal?.aborted !== true) {
-    const isLast = await carryingTransaction(carrying.session, 'the rows written meanwhile', async () => {
-      const { taken } = await drainBatch(carrying, last)
-      return taken === 0
-    })
-    if (isLast) return true
+  let kept = 0
+  while (last !== null && signal?.aborted !== true) {
+    const batch = await carryingTransaction(carrying.session, 'the rows written meanwhile', () =>
+      drainBatch(carrying, last),
+    )
+    kept += batch.kept
+    if (batch.taken === 0) return { isDone: true, kept }
   }
-  return false
+  return { isDone: last === null, kept }
+}
+
+export interface Drained {
+  readonly isDone: boolean
+  /** Rows of ours that should be gone, and to which others refer. */
+  readonly kept: number
 }
 
 /** Carries the rows that stay because of another one, which may have a place by now. */
@@ -154,13 +162,13 @@ export async function drainBatch(
      returning table_name as table, key`,
     [last],
   )
-  const people = taken.filter(({ table }) => table === 'users').map(({ key }) => key)
+  const keysOf = (name: string) => taken.filter(({ table }) => table === name).map(({ key }) => key)
   const batch: { readonly table: CarriedTable; readonly keys: readonly string[] }[] = []
   for (const table of tables) {
-    const keys = taken.filter((change) => change.table === table.from.name).map(({ key }) => key)
-    // Their rows hold the address of the person.
-    if (table.to === 'organization_members' && people.length > 0)
-      keys.push(...(await membersOf(session, table, people)))
+    const keys = keysOf(table.from.name)
+    for (const { to, by, of } of followers)
+      if (table.to === to && table.from.columns.some(({ name }) => name === by))
+        keys.push(...(await followersOf(session, table, by, keysOf(of))))
     if (keys.length > 0) batch.push({ table, keys: [...new Set(keys)] })
   }
   return { taken: taken.length, kept: await carryBatch(carrying, batch) }
@@ -207,14 +215,22 @@ async function note(session: Session, home: string, { from }: CarriedTable, keys
   )
 }
 
-async function membersOf(
+/** Rows that are carried with a value of another one: the address of a person, and whether a subscription is there. */
+const followers = [
+  { to: 'organization_members', by: 'user_id', of: 'users' },
+  { to: 'invoices', by: 'subscription_id', of: 'subscriptions' },
+]
+
+async function followersOf(
   session: Session,
   { source, key }: CarriedTable,
-  people: readonly string[],
+  by: string,
+  keys: readonly string[],
 ): Promise<string[]> {
+  if (keys.length === 0) return []
   const rows = await session.query<{ key: string }>(
-    `select s.${quoted(key.name)}::text as key from ${source} s where s.user_id = any ($1::text[]::uuid[])`,
-    [people],
+    `select s.${quoted(key.name)}::text as key from ${source} s where s.${quoted(by)} = any ($1::text[]::uuid[])`,
+    [keys],
   )
   return rows.map((row) => row.key)
 }

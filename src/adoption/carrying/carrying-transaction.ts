@@ -1,4 +1,4 @@
-import { TenantryError } from '../../core/errors.js'
+import { MigrationError, TenantryError } from '../../core/errors.js'
 import { refuseFilteredRows } from '../../database/row-security.js'
 import { failed, LockNotFree, withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
@@ -26,16 +26,25 @@ export async function lockTogether(
   sources: readonly string[],
   mode: 'share row exclusive' | 'access exclusive' = 'share row exclusive',
 ): Promise<void> {
+  await inTime(session, () => session.query(`lock table ${sources.join(', ')} in ${mode} mode`))
+}
+
+/** No statement of `work` takes longer than writers may wait. In the transaction of the caller, which is tried again where one would. */
+export async function inTime(session: Session, work: () => Promise<unknown>): Promise<void> {
   await session.query(`set local statement_timeout = ${carryingRetries.lockTimeout}`)
   try {
-    await session.query(`lock table ${sources.join(', ')} in ${mode} mode`)
+    await work()
   } catch (error) {
     // query_canceled
-    if ((error as { code?: unknown }).code !== '57014') throw error
+    if (!isCanceled(error)) throw error
     throw new LockNotFree('the earlier tables: a lock was not free in time')
   }
   await session.query('set local statement_timeout = 0')
 }
+
+const isCanceled = (error: unknown): boolean =>
+  (error as { code?: unknown }).code === '57014' ||
+  (error instanceof MigrationError && error.message.includes('(57014)'))
 
 /**
  * The planner takes the many conditions of a row for rare, and would look through all rows of one table for each of the other. What is compared

@@ -3,8 +3,9 @@ import type { Session } from '../../database/session.js'
 import { inHome } from '../home.js'
 import { literal } from '../sql.js'
 import { asIs, type CarriedTable, isSame, mapped, meets } from './carried-table.js'
-import { isLeft, isOfCarried } from './carrying-home.js'
+import { isLeft, isOfCarried, roots } from './carrying-home.js'
 import type { Carrying, ProgressOf } from './carrying.js'
+import { extraRoots } from './remove-rows.js'
 import { SecretColumns } from './secret-columns.js'
 
 /** How the rows of a table differ from what the earlier table makes of them. */
@@ -22,6 +23,12 @@ export interface Comparison {
   readonly sample: readonly string[]
 }
 
+export interface CompareOptions {
+  readonly onProgress?: ProgressOf | undefined
+  /** Whether a secret of which the key was destroyed differs from nothing. */
+  readonly mayBeShredded?: boolean
+}
+
 export const isEqual = ({ missing, differing, extra, secrets }: Comparison): boolean =>
   missing + differing + extra + secrets === 0
 
@@ -30,12 +37,18 @@ export const isEqual = ({ missing, differing, extra, secrets }: Comparison): boo
  * carried are left out: a write and its note are seen together. Call it in `carryingTransaction` or `carryingSnapshot`: it needs their search path and
  * time zone.
  */
-export async function compare(carrying: Carrying, onProgress?: ProgressOf): Promise<Comparison[]> {
+export async function compare(
+  carrying: Carrying,
+  { onProgress, mayBeShredded = false }: CompareOptions = {},
+): Promise<Comparison[]> {
   const { tables } = carrying
   const compared: Comparison[] = []
   for (const [done, table] of tables.entries()) {
     onProgress?.({ table: table.name, done, total: tables.length })
-    compared.push({ ...(await compareRows(carrying, table)), secrets: await differingSecrets(carrying, table) })
+    compared.push({
+      ...(await compareRows(carrying, table)),
+      secrets: await differingSecrets(carrying, table, mayBeShredded),
+    })
   }
   return compared
 }
@@ -108,6 +121,12 @@ async function extraRows(
   tables: readonly CarriedTable[],
   table: CarriedTable,
 ): Promise<number> {
+  if (roots.includes(table.to)) {
+    const [row] = await session.query<{ extra: number }>(
+      `select pg_catalog.count(*)::float8 as extra from ${extraRoots(home, table)} and ${isSettledHere(home, table)}`,
+    )
+    return row?.extra ?? 0
+  }
   const sources = tables.filter(({ to }) => to === table.to)
   if (!table.hasOrganization || sources[0] !== table) return 0
   const known = sources.map(
@@ -121,7 +140,11 @@ async function extraRows(
   return row?.extra ?? 0
 }
 
-async function differingSecrets({ session, home, dataKeys }: Carrying, table: CarriedTable): Promise<number> {
+async function differingSecrets(
+  { session, home, dataKeys }: Carrying,
+  table: CarriedTable,
+  mayBeShredded: boolean,
+): Promise<number> {
   if (table.sealed.length === 0) return 0
   const secrets = new SecretColumns(session, table, dataKeys)
   let differing = 0
@@ -130,6 +153,7 @@ async function differingSecrets({ session, home, dataKeys }: Carrying, table: Ca
       // A missing row is counted as such.
       if (!row.isThere) continue
       const texts = await secrets.open(row)
+      if (texts === 'shredded' && mayBeShredded) continue
       if (texts === undefined || texts === 'shredded' || row.clear.some((clear, place) => clear !== texts[place]))
         differing += 1
     }

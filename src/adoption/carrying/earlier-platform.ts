@@ -2,6 +2,7 @@ import { MigrationError } from '../../core/errors.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { type Catalog, readCatalog } from '../catalog.js'
+import { inHome } from '../home.js'
 import { readOnly } from '../read-only.js'
 import { type CarriedTable, carriedTables } from './carried-table.js'
 import { calmly } from './carrying.js'
@@ -36,6 +37,11 @@ async function find(session: Session, named: string): Promise<EarlierPlatform> {
     )
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   const tables = carriedTables(catalog)
+  if (
+    !tables.some(({ to }) => to === 'organizations') &&
+    (await isThere(session, inHome(carryingHome(schema), 'steps')))
+  )
+    throw new MigrationError(`${schema} has no table organizations any more: give it back its name`)
   if (!tables.some(({ to }) => to === 'organizations'))
     throw new MigrationError(
       `${schema} has no table organizations, and so is no earlier platform: bring its tables under organizations with tenantry adopt analyse --schema ${schema}${schema === 'platform' ? ', after you have given the schema another name' : ''}`,

@@ -20,7 +20,8 @@ const periodEnd = `coalesce({instant s.current_period_end}, ${periodStart} + int
 const currency = ['upper(s.currency)', `'USD'`]
 
 /** A text is kept where it is a plain number. */
-const numberIn = (column: string) => `case when ${column}::text ~ '^[1-9][0-9]{0,8}$' then ${column}::text::int end`
+const numberIn = (column: string) =>
+  `case when ${column}::text collate "C" ~ '^[1-9][0-9]{0,8}$' then ${column}::text::int end`
 
 const isSettled = `s.status::text in ('paid', 'void')`
 
@@ -58,6 +59,7 @@ export const billingBefore: readonly KnownTable[] = [
     to: invoices,
     values: {
       org_id: 's.organization_id',
+      subscription_id: ['(select b.id from {schema}.subscriptions b where b.id = s.subscription_id)'],
       number: [numberIn('s.invoice_number'), numberIn('s.number')],
       currency,
       subtotal: ['s.subtotal', 's.amount_due'],

@@ -75,7 +75,7 @@ const isPartial = 'coalesce(s.rollout_percentage, 0) between 1 and 99'
 
 /** A text that names a row, as its id. */
 const idIn = (column: string) =>
-  `case when ${column} ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then ${column}::uuid end`
+  `case when ${column}::text collate "C" ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then ${column}::uuid end`
 
 // A shape without the column names its subject by a word and an id.
 const organizationOfSubject = `case s.entity_type when 'organization' then (select o.id from {schema}.organizations o where o.id = ${idIn('s.entity_id')})

@@ -16,13 +16,30 @@ import {
 } from './carry.js'
 import { type CarriedTable, isSame, mapped } from './carried-table.js'
 import { alone, type Carrying, type ProgressOf } from './carrying.js'
-import { forget, homeStatements, isOfCarried, isThere, record, roots, rootsOf, takenSteps } from './carrying-home.js'
-import { carryingRetries, carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
+import {
+  forget,
+  homeStatements,
+  isMarked,
+  isOfCarried,
+  isThere,
+  record,
+  roots,
+  rootsOf,
+  takenSteps,
+} from './carrying-home.js'
+import { carryingRetries, carryingTransaction, inTime, lockTogether, wholeReader } from './carrying-transaction.js'
 import { assertRightMasterKey } from './complete-organizations.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { moveSchema } from './move-schema.js'
 import { type Proof, proved } from './proof.js'
-import { assertMayEmpty, type EmptiedSecrets, emptySecrets, keptInClear, rewriteTables } from './secrets-in-clear.js'
+import {
+  assertMayEmpty,
+  assertSealed,
+  type EmptiedSecrets,
+  emptySecrets,
+  keptInClear,
+  rewriteTables,
+} from './secrets-in-clear.js'
 import { assertSameShapes, assertSameTables, step, withShape } from './step.js'
 import { closeStatements, sourcesOf, watchStatements } from './watch.js'
 import { reopen } from './way-back.js'
@@ -78,8 +95,11 @@ async function expandAlone(
   const leaving = leave.map(
     (name) => `insert into ${inHome(home, 'leaves')} values (${literal(name)}) on conflict do nothing`,
   )
-  if ((await takenSteps(session, home)).includes('expand')) {
-    // Those that are known to stay are looked at again.
+  const steps = await takenSteps(session, home)
+  if (steps.includes('expand')) {
+    if (leaving.length > 0 && (steps.includes('swap') || (await isMarked(session, home, 'closing'))))
+      throw new MigrationError('swap is taken, and --leave is for the steps before it')
+    // Notes the rows that already stay, so that the next drain removes what is left of them in ours.
     const noted = tables
       .filter(({ from }) => leave.includes(from.name))
       .map(
@@ -201,7 +221,9 @@ export async function takeProve(
     await forget(session, carrying.home, 'prove')
     await drain(carrying)
     await carryWaiting(carrying)
-    const proof = await proved(carrying, onProgress)
+    // What was kept for rows that came later is removed by now.
+    const { kept } = await drain(carrying)
+    const proof = await proved(carrying, { onProgress, kept })
     if (proof.isProved) await record(session, carrying.home, 'prove')
     return proof
   })
@@ -222,39 +244,42 @@ export async function takeSwap(
     if ((await takenSteps(session, home)).includes('swap')) return { isProved: true, tables: [], unplaced: [] }
     assertSameTables(shapes)
     await assertRightMasterKey(session, dataKeys)
-    await close(carrying)
-    const proof = await finish(carrying, onProgress).catch(async (error: unknown) => {
+    const isWaiting = await close(carrying)
+    return finish(carrying, isWaiting, onProgress).catch(async (error: unknown) => {
       await reopenAfter(carrying, error)
       throw error
     })
-    if (!proof.isProved) await reopen(carrying, true)
-    return proof
   })
 }
 
 /** What is done while the earlier tables are closed. */
-async function finish(carrying: Carrying, onProgress: ProgressOf | undefined): Promise<Proof> {
+async function finish(carrying: Carrying, isWaiting: boolean, onProgress: ProgressOf | undefined): Promise<Proof> {
   const { session, home } = carrying
-  await carryWaiting(carrying)
-  const proof = await proved(carrying, onProgress)
+  if (isWaiting) await carryWaiting(carrying)
+  const proof = await proved(carrying, { onProgress })
   if (proof.isProved)
     await carryingTransaction(session, 'swap', async () => {
       await countInvoices(carrying)
       await record(session, home, 'swap')
       await forget(session, home, 'closing')
     })
+  else await reopen(carrying, true)
   return proof
 }
 
-/** Few enough that writers wait no longer for them than for a lock. */
+/** The most notes that are carried while writers wait. */
 const mostUnderLock = 200
 
-/** Carries what was written meanwhile, and closes the earlier tables in a moment when that is little. */
-async function close(carrying: Carrying): Promise<void> {
+/**
+ * Carries what was written meanwhile, and closes the earlier tables in a moment when that is little. Returns whether something was carried in
+ * that moment, for which rows that stay may have waited.
+ */
+async function close(carrying: Carrying): Promise<boolean> {
   const { session, home, tables } = carrying
   for (let attempt = 1; ; attempt += 1) {
     await drain(carrying)
-    const isClosed = await carryingTransaction(session, 'swap', async () => {
+    await carryWaiting(carrying)
+    const drained = await carryingTransaction(session, 'swap', async () => {
       await lockTogether(
         session,
         sourcesOf(tables).map(({ source }) => source),
@@ -262,16 +287,17 @@ async function close(carrying: Carrying): Promise<void> {
       const [row] = await session.query<{ notes: number }>(
         `select pg_catalog.count(*)::float8 as notes from ${inHome(home, 'changes')}`,
       )
-      if ((row?.notes ?? 0) > mostUnderLock) return false
-      await drainAll(carrying)
+      const notes = row?.notes ?? 0
+      if (notes > mostUnderLock) return undefined
+      await inTime(session, () => drainAll(carrying))
       for (const statement of closeStatements(home, tables)) await session.query(statement)
       await record(session, home, 'closing')
-      return true
+      return notes
     })
-    if (isClosed) return
+    if (drained !== undefined) return drained > 0
     if (attempt === carryingRetries.attempts)
       throw new MigrationError(
-        'more was written each time than can be carried in a moment, so that nothing was closed: run swap again when less is written',
+        `nothing was closed: each of ${carryingRetries.attempts} attempts found more than ${mostUnderLock} new writes. Run swap again when less is written`,
       )
   }
 }
@@ -315,6 +341,7 @@ export async function takeContract(session: Session, schema: string, dataKeys: D
   return step(session, schema, dataKeys, { after: 'swap' }, async (carrying, shapes) => {
     assertSameShapes(shapes)
     await assertMayEmpty(carrying)
+    await assertSealed(carrying)
     await record(session, carrying.home, 'emptying')
     const emptied = await emptySecrets(carrying)
     const statistics = await rewriteTables(carrying)

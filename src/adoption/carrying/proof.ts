@@ -16,9 +16,12 @@ export interface Proof {
 }
 
 /** Compares every row and every secret. Rows that are noted, and not carried yet, are left out. */
-export async function proved(carrying: Carrying, onProgress?: ProgressOf): Promise<Proof> {
+export async function proved(
+  carrying: Carrying,
+  { onProgress, kept = 0 }: { readonly onProgress?: ProgressOf | undefined; readonly kept?: number },
+): Promise<Proof> {
   const { session, home } = carrying
-  const tables = await carryingSnapshot(session, 'the comparison', () => compare(carrying, onProgress))
+  const tables = await carryingSnapshot(session, 'the comparison', () => compare(carrying, { onProgress }))
   const named = await session.query<{ name: string }>(`select table_name as name from ${inHome(home, 'leaves')}`)
   const leaves = named.map(({ name }) => name)
   const mayStay = whichMayStay(carrying.tables, leaves)
@@ -28,7 +31,11 @@ export async function proved(carrying: Carrying, onProgress?: ProgressOf): Promi
       .map(({ reason, rows }) => `${earlierName(carrying.tables, name)} has rows that ${reason}: ${rows}`),
   )
   const outdated = await outdatedRows(carrying, leaves)
-  const open = [...unplaced, ...outdated]
+  const referred =
+    kept === 0
+      ? []
+      : [`rows of tenantry must go, since their earlier rows are gone or refused, and others refer to them: ${kept}`]
+  const open = [...unplaced, ...outdated, ...referred]
   return { isProved: tables.every(isEqual) && open.length === 0, tables, unplaced: open }
 }
 

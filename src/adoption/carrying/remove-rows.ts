@@ -75,7 +75,7 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
   if (table.to === 'organizations')
     for (const name of ['audit_logs', 'audit_seals'])
       await session.query(`delete from platform.${name} t where t.org_id in (${carried})`, [keys])
-  await session.query(`delete from ${table.target} t where t.id in (${carried}) and ${isFree(home, table.to)}`, [keys])
+  await deleteFree(session, home, table, carried, [keys])
   await session.query(
     `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
      and not exists (select from ${table.target} t where t.id = c.id)`,
@@ -83,8 +83,40 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
   )
 }
 
-/** Deletes the rows of ours, in carried organizations, to which no earlier row leads. */
-export async function removeExtra({ session: direct, home, tables }: Carrying, table: CarriedTable): Promise<void> {
+/**
+ * Deletes those of these roots that no other organization uses. Locked first, so that nobody can begin to use one: the condition is not asked
+ * again after a delete has waited for whoever did.
+ */
+export async function deleteFree(
+  session: Session,
+  home: string,
+  { to, target }: Pick<CarriedTable, 'to' | 'target'>,
+  ids: string,
+  params: readonly unknown[] = [],
+): Promise<void> {
+  if (to !== 'organizations')
+    await session.query(`select from ${target} t where t.id in (${ids}) order by t.id for update`, params)
+  await session.query(`delete from ${target} t where t.id in (${ids}) and ${isFree(home, to)}`, params)
+}
+
+/** The carried roots without an earlier row, as rows `t` of ours. */
+export const extraRoots = (home: string, { to, target, source, key }: CarriedTable): string =>
+  `${target} t where t.id in (${rootsOf(home, to)}) and not exists (select from ${source} s where s.${quoted(key.name)} = t.id) and ${isFree(home, to)}`
+
+/** Deletes the rows of ours, in carried organizations, to which no earlier row leads, and the roots without one. */
+export async function removeExtra(carrying: Carrying, table: CarriedTable): Promise<void> {
+  const { session: direct, home, tables } = carrying
+  if (roots.includes(table.to)) {
+    await carryingTransaction(direct, `the backfill of ${table.name}`, async () => {
+      const extra = await direct.query<{ id: string }>(`select t.id::text as id from ${extraRoots(home, table)}`)
+      await removeRows(
+        carrying,
+        table,
+        extra.map(({ id }) => id),
+      )
+    })
+    return
+  }
   const sources = tables.filter(({ to }) => to === table.to)
   if (!table.hasOrganization || sources[0] !== table) return
   const session = withContext(direct, `the backfill of ${table.name}`)

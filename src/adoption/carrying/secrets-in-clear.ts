@@ -25,11 +25,23 @@ export async function assertMayEmpty({ session, tables }: Carrying): Promise<voi
     session,
     secret.map(({ from }) => from.name),
   )
+  if (secret.length > 0 && (await keepsOldVersions(session)))
+    throw new MigrationError(
+      'the server keeps old versions of rows, and so the secrets, for vacuum_defer_cleanup_age: set it to 0 and reload the configuration',
+    )
   const foreign = await foreignTables(session, tables)
   if (foreign.length > 0)
     throw new MigrationError(
       `${foreign.join(', ')} must be written anew, which only the owner may: connect as a member of that role`,
     )
+}
+
+/** Up to Postgres 15, a server may keep old versions longer than anybody can see them. */
+async function keepsOldVersions(session: Session): Promise<boolean> {
+  const [row] = await session.query<{ age: string | null }>(
+    `select pg_catalog.current_setting('vacuum_defer_cleanup_age', true) as age`,
+  )
+  return Number(row?.age ?? 0) > 0
 }
 
 /** The tables with secrets that this login does not own: `vacuum full` would pass over them with a warning. */
@@ -51,11 +63,8 @@ export interface EmptiedSecrets {
   readonly inClear: number
 }
 
-/**
- * Empties the secrets in clear. The swap has proved that each was sealed; one that was changed in tenantry since, or of a row that was deleted
- * there, is emptied too. Before the first is emptied, every sealed value is opened. Going on after an interruption passes over what is empty.
- */
-export async function emptySecrets(carrying: Carrying): Promise<EmptiedSecrets[]> {
+/** Refuses to empty anything while a carried organization is missing, or a sealed secret does not open. */
+export async function assertSealed(carrying: Carrying): Promise<void> {
   const { session, home, tables, dataKeys } = carrying
   await assertOrganizations(carrying)
   for (const table of withSecrets(tables)) {
@@ -67,6 +76,13 @@ export async function emptySecrets(carrying: Carrying): Promise<EmptiedSecrets[]
             `a secret of ${table.to} does not open, so nothing was emptied: set TENANTRY_KEYS to the keys that it was sealed with`,
           )
   }
+}
+
+/**
+ * Empties the secrets in clear. The swap has proved that each was sealed; one that was changed in tenantry since, or of a row that was deleted
+ * there, is emptied too. A second run skips rows that are already empty.
+ */
+export async function emptySecrets({ session, home, tables, dataKeys }: Carrying): Promise<EmptiedSecrets[]> {
   const done: EmptiedSecrets[] = []
   for (const table of withSecrets(tables)) {
     const secrets = new SecretColumns(session, table, dataKeys)
@@ -95,7 +111,7 @@ async function assertOrganizations({ session, home }: Carrying): Promise<void> {
   if (row === undefined || row.gone === 0) return
   throw new MigrationError(
     `organizations that were carried are not in tenantry any more: ${row.gone}. Only the earlier tables have their secrets, so nothing was emptied: ` +
-      `undo the swap with tenantry adopt platform down, or, if somebody removed them on purpose, delete their ids from ${inHome(home, 'roots')}`,
+      `restore them in tenantry, or, if somebody removed them on purpose, delete their ids from ${inHome(home, 'roots')}`,
   )
 }
 

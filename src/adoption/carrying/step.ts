@@ -15,12 +15,12 @@ export const withShape = (tables: Carrying['tables']): Carrying['tables'] =>
 
 /** What became of the earlier tables since `expand`. */
 interface Shapes {
-  /** Those that are carried. Before `expand`, all that can be. */
+  /** The tables of this carrying: those watched since `expand`; before it, every table of a fitting shape. */
   readonly carried: Carrying['tables']
   /** What makes that rows would be carried in another way, or not at all. */
   readonly changed: readonly string[]
   readonly dropped: readonly string[]
-  /** Those that can be carried by now. Nothing that was written there is noted. */
+  /** Tables that fit only since `expand`. They have no triggers, so their writes were not noted. */
   readonly added: readonly string[]
 }
 
@@ -43,6 +43,9 @@ async function shapesOf(session: Session, home: string, tables: Carrying['tables
       ...watched
         .filter((one) => fit.some(isOneOf([one])) && formOf(fit, one.name) !== one.form)
         .map(({ name }) => `${name} has other columns, or this is another version of tenantry`),
+      ...watched
+        .filter((one) => !places.has(one.name) && tables.some(isOneOf([one])))
+        .map(({ name }) => `${name} was made anew, or lost its trigger, so that its writes are not noted`),
       ...gone.filter(({ name }) => places.has(name)).map(({ name }) => `${name} is ${places.get(name) ?? ''} by now`),
     ],
     dropped: gone.map(({ name }) => name).filter((name) => !places.has(name)),
@@ -50,44 +53,49 @@ async function shapesOf(session: Session, home: string, tables: Carrying['tables
   }
 }
 
-/** For a step that speaks of all rows. */
+/** Refuses backfill, prove and swap if a table was changed, dropped or added. */
 export function assertSameTables(shapes: Shapes): void {
-  assertSameShapes(shapes)
-  if (shapes.dropped.length > 0)
-    throw new MigrationError(
-      `earlier tables are gone since expand: ${shapes.dropped.join(', ')}. Make them again, or go back with tenantry adopt platform down`,
-    )
+  assertNoneDropped(shapes)
   if (shapes.added.length > 0)
     throw new MigrationError(
-      `${shapes.added.join(', ')} can be carried by now, and what is written there is not noted: name them with expand --leave, or go back with tenantry adopt platform down and take expand again`,
+      `${shapes.added.join(', ')} can be carried since expand was taken, so that their writes were not noted: leave them with expand --leave, or undo expand with tenantry adopt platform down and take it again`,
     )
 }
 
-/** For a step that needs only what is left of them. */
+/** Refuses the way back to secrets in clear and to the earlier tables if one of them was changed or dropped: its rows would be lost. */
+export function assertNoneDropped(shapes: Shapes): void {
+  assertSameShapes(shapes)
+  if (shapes.dropped.length > 0)
+    throw new MigrationError(
+      `earlier tables are gone since expand: ${shapes.dropped.join(', ')}. Make them again with their columns; before the swap you can also go back with tenantry adopt platform down`,
+    )
+}
+
+/** Refuses `contract` if a table was changed. The secrets of a dropped one are gone. */
 export function assertSameShapes({ changed }: Shapes): void {
   if (changed.length > 0)
     throw new MigrationError(
       [
         'Earlier tables have changed since expand, so that rows would be carried in another way, or not at all:',
         ...changed.map((one) => `- ${one}`),
-        'Change them back, or go back with tenantry adopt platform down',
+        'Change them back; before the swap you can also go back with tenantry adopt platform down',
       ].join('\n'),
     )
 }
 
-interface Between {
+interface Order {
   /** The step that must be taken. */
   readonly after?: CarryingStep
   /** The step that must not. */
   readonly before?: CarryingStep
 }
 
-/** Runs a step while no other one runs. What has to be taken before is looked at inside, since another one may have just ended. */
+/** Runs a step while no other one runs. Checks the earlier steps under the lock: another session may have just finished one. */
 export async function step<T>(
   session: Session,
   schema: string,
   dataKeys: DataKeys,
-  { after, before }: Between,
+  { after, before }: Order,
   work: (carrying: Carrying, shapes: Shapes) => Promise<T>,
 ): Promise<T> {
   const { home, tables } = await findEarlierPlatform(session, schema)

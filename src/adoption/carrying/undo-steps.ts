@@ -2,12 +2,12 @@ import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
 import type { Session } from '../../database/session.js'
 import { calmly } from './carrying.js'
-import { type CarryingStep, forget, isMarked, isThere, takenSteps } from './carrying-home.js'
+import { type CarryingStep, forget, isMarked, isThere, record, takenSteps } from './carrying-home.js'
 import { carryingSnapshot, carryingTransaction } from './carrying-transaction.js'
 import { findEarlierPlatform } from './earlier-platform.js'
 import { moveBack } from './move-schema.js'
 import { assertMayEmpty, restoreSecrets } from './secrets-in-clear.js'
-import { assertSameShapes, step } from './step.js'
+import { assertNoneDropped, step } from './step.js'
 import { othersInUse, reopen, undoExpand, writtenSince } from './way-back.js'
 
 const ourTables = 'platform.organizations'
@@ -37,7 +37,7 @@ export async function previewUndo(session: Session, schema: string, dataKeys: Da
     if (last === 'contract') await assertMayEmpty(carrying)
     if (!(await isThere(session, ourTables))) return { step: last, obstacles: [] }
     const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
-    if (isUsed || last === 'contract') assertSameShapes(shapes)
+    if (isUsed || last === 'contract') assertNoneDropped(shapes)
     const obstacles = () =>
       isUsed ? writtenSince(carrying) : last === 'expand' ? othersInUse(carrying) : Promise.resolve([])
     return { step: last, obstacles: await carryingSnapshot(session, `the way back of ${last}`, obstacles) }
@@ -73,25 +73,27 @@ export async function undoLast(
           await reopen(carrying, true)
           break
         }
-        assertSameShapes(shapes)
+        assertNoneDropped(shapes)
         await reopen(carrying, false)
         break
       case 'contract':
         if (!isOurs)
           throw new MigrationError(
-            'the secrets cannot be written in clear again, because the tables of tenantry that have them sealed were dropped',
+            `the secrets cannot be written in clear again, because the tables of tenantry that have them sealed were dropped. To open the earlier tables without them, drop the schema ${home} with cascade`,
           )
-        assertSameShapes(shapes)
+        assertNoneDropped(shapes)
         await assertMayEmpty(carrying)
-        await restoreSecrets(carrying)
         await carryingTransaction(session, 'the way back of contract', async () => {
+          await record(session, home, 'emptying')
           await forget(session, home, 'contract')
-          await forget(session, home, 'emptying')
         })
+        await restoreSecrets(carrying)
+        await forget(session, home, 'emptying')
         break
       case 'backfill':
       case 'prove':
         await forget(session, home, last)
+        await forget(session, home, 'removing')
         break
       case undefined:
         break

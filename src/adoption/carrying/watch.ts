@@ -70,7 +70,7 @@ export async function findWatched(session: Session, home: string): Promise<Reado
     `select w.table_name as name, t.tgrelid::pg_catalog.regclass::text as place
      from ${inHome(home, 'watched')} w join pg_catalog.pg_proc p on p.proname = 'note_' || w.table_name
      join pg_catalog.pg_trigger t on t.tgfoid = p.oid and t.tgname = $1
-     where p.pronamespace = $2::text::pg_catalog.regnamespace`,
+     where p.pronamespace = $2::text::pg_catalog.regnamespace and t.tgenabled <> 'D'`,
     [noted, quoted(home)],
   )
   return new Map(rows.map(({ name, place }) => [name, place]))
@@ -78,7 +78,7 @@ export async function findWatched(session: Session, home: string): Promise<Reado
 
 /** What is written is no longer noted. In the transaction of the caller. */
 export const unwatch = (session: Session, home: string): Promise<void> =>
-  dropTriggers(session, home, [noted, untruncated])
+  dropTriggers(session, home, [noted, untruncated, closed])
 
 /** Wherever they are by now: a table may have got another name. */
 async function dropTriggers(session: Session, home: string, names: readonly string[]): Promise<void> {
@@ -94,15 +94,21 @@ async function dropTriggers(session: Session, home: string, names: readonly stri
 
 /** From here on only ours are written. */
 export const closeStatements = (home: string, tables: readonly CarriedTable[]): string[] => [
-  `create or replace function ${inHome(home, 'closed')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
-begin
-  raise exception '%.% is closed: its rows are in the tables of tenantry since the swap', tg_table_schema, tg_table_name using errcode = '55000';
-end`)}`,
+  closedFunction(
+    home,
+    `raise exception '%.% is closed: its rows are in the tables of tenantry since the swap', tg_table_schema, tg_table_name using errcode = '55000';`,
+  ),
   ...sourcesOf(tables).map(
     ({ source }) =>
       `create or replace trigger ${closed} before insert or update or delete or truncate on ${source} for each statement execute function ${inHome(home, 'closed')}()`,
   ),
 ]
 
-/** Writers are let in again. In the transaction of the caller. */
-export const open = (session: Session, home: string): Promise<void> => dropTriggers(session, home, [closed])
+/** Writers are let in again. The triggers stay, since to drop one would wait for every reader of its table. */
+export const openStatement = (home: string): string => closedFunction(home, 'return null;')
+
+const closedFunction = (home: string, body: string): string =>
+  `create or replace function ${inHome(home, 'closed')}() returns trigger language plpgsql ${definer} as ${bodyOf(`
+begin
+  ${body}
+end`)}`

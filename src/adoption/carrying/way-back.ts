@@ -5,13 +5,14 @@ import { factsOf } from '../../schema/shared/kinds.js'
 import { platformTables } from '../../schema/tables.js'
 import { inHome } from '../home.js'
 import { literal } from '../sql.js'
-import { forget, isFree, isOfCarried, rootsOf, takenSteps } from './carrying-home.js'
+import { forget, isOfCarried, rootsOf, takenSteps } from './carrying-home.js'
 import type { Session } from '../../database/session.js'
 import type { Carrying } from './carrying.js'
 import { knownTables } from './known-tables.js'
-import { asWhole, carryingTransaction } from './carrying-transaction.js'
+import { asWhole, carryingTransaction, lockTogether } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
-import { open, unwatch } from './watch.js'
+import { deleteFree } from './remove-rows.js'
+import { openStatement, unwatch } from './watch.js'
 
 /** Opens the earlier tables for writers again. Refused where that would lose what was written in tenantry since they were closed. */
 export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
@@ -20,11 +21,11 @@ export function reopen(carrying: Carrying, mayLose: boolean): Promise<void> {
     if (!mayLose) {
       // Nobody writes between the comparison and the opening.
       const targets = [...new Set(tables.map(({ target }) => target))]
-      await session.query(`lock table ${targets.join(', ')} in share row exclusive mode`)
+      await lockTogether(session, targets)
       await session.query(asWhole)
       refuseLoss(await writtenSince(carrying))
     }
-    await open(session, home)
+    await session.query(openStatement(home))
     await forget(session, home, 'swap')
     await forget(session, home, 'closing')
   })
@@ -49,7 +50,7 @@ function refuseLoss(reasons: readonly string[]): void {
 
 async function changedSince(carrying: Carrying): Promise<string[]> {
   const what = (rows: number, change: string) => (rows === 0 ? [] : [`${rows} ${change}`])
-  return (await compare(carrying))
+  return (await compare(carrying, { mayBeShredded: true }))
     .filter((table) => !isEqual(table))
     .map(
       ({ name, missing, differing, extra, secrets }) =>
@@ -137,7 +138,7 @@ async function removeCarried(carrying: Carrying): Promise<void> {
   await carryingTransaction(session, where, async () => {
     // Plans and add-ons stay, since others may use those of the same name.
     for (const to of ['users', 'feature_flags'])
-      await session.query(`delete from platform.${to} t where t.id in (${rootsOf(home, to)}) and ${isFree(home, to)}`)
+      await deleteFree(session, home, { to, target: `platform.${to}` }, rootsOf(home, to))
   })
 }
 
@@ -154,7 +155,7 @@ async function removeWatch({ session, home }: Carrying, isOurs: boolean): Promis
     await session.query(`drop schema ${quoted(home)} cascade`)
     return
   }
-  for (const name of ['expand', 'backfill', 'prove'] as const) await forget(session, home, name)
+  for (const name of ['expand', 'backfill', 'prove', 'removing'] as const) await forget(session, home, name)
   for (const name of ['changes', 'left_rows', 'progress', 'leaves', 'watched'])
     await session.query(`delete from ${inHome(home, name)}`)
   const functions = await session.query<{ name: string }>(

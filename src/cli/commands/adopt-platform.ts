@@ -43,7 +43,7 @@ const leaveOption = {
   array: true,
   requiresArg: true,
   default: [] as string[],
-  describe: 'A table of which the rows that have no place may stay where they are; may be repeated',
+  describe: 'Leave the rows of this table behind that tenantry refuses; may be repeated',
 } as const
 
 const addAnalyse: AddCommand = (group, run) =>
@@ -247,7 +247,7 @@ const addProve: AddCommand = (group, run) =>
       return proofReport(
         proof,
         'Then: tenantry adopt platform swap',
-        'Nothing was changed. Mend the rows in the earlier tables, or name their table: tenantry adopt platform expand --leave …; then run tenantry adopt platform backfill --again',
+        'Not proved. Mend the rows in the earlier tables, or leave their table: tenantry adopt platform expand --leave …; then run tenantry adopt platform backfill --again',
       )
     }),
   )
@@ -295,7 +295,7 @@ const addSwap: AddCommand = (group, run) =>
       return proofReport(
         proof,
         'The rows are in tenantry: switch the application to it now. Once it has worked for a while: tenantry adopt platform contract',
-        'The earlier tables are open again. Then: tenantry adopt platform backfill --again, and prove',
+        'Not proved, so the earlier tables are open again. Mend the rows above, then run tenantry adopt platform backfill --again, and prove',
       )
     }),
   )
@@ -410,7 +410,7 @@ const addDown: AddCommand = (group, run) =>
 
 function previewReport({ step, obstacles }: UndoPreview): Report {
   const what = step === undefined ? 'There is nothing to undo.' : `The last step is ${step}.`
-  const prevents = 'It is not undone while tenantry has these rows, which would be lost:'
+  const prevents = 'It is refused, because these rows of tenantry would be lost or are changed:'
   return {
     lines: [what, ...(obstacles.length === 0 ? [] : [prevents, ...obstacles.map((one) => `- ${one}`)])],
     document: { undone: [], step: step ?? null, obstacles },
