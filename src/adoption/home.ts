@@ -20,7 +20,7 @@ export const homeOf = (schema: string): string => fitted(`tenantry_adopt_${schem
 /** The name in SQL of an object in it. */
 export const inHome = (home: string, name: string): string => `${quoted(home)}.${quoted(fitted(name))}`
 
-/** Where the rows wait that no way reaches and that nobody has given to an organization. */
+/** The table of the rows for which no organization was found. */
 export const quarantineOf = (table: string): string => fitted(`quarantined_${table}`)
 
 /** The statement that takes away what default privileges have given somebody in the home. */

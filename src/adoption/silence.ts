@@ -4,12 +4,12 @@ import type { Session } from '../database/session.js'
 /** For a transaction in which no trigger fires but those that always do: only this silences them for one session, and others keep theirs. */
 export const silence = 'set local session_replication_role = replica'
 
-/** Asked before the first statement, and not at the first table with triggers. */
+/** Checked before the first statement, so that no step fails half way. */
 export async function assertMaySilence(session: Session, tables: readonly string[]): Promise<void> {
   const grant = tables.length === 0 ? undefined : await grantToSilence(session)
   if (grant === undefined) return
   throw new MigrationError(
-    `${tables.join(', ')} have triggers, which are to stay silent: let a superuser run \`${grant}\``,
+    `the triggers of ${tables.join(', ')} have to stay silent, which needs a right: let a superuser run \`${grant}\``,
   )
 }
 

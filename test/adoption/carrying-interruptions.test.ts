@@ -1,11 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
-import {
-  takeBackfill,
-  takeContract,
-  takeExpand,
-  takeProve,
-  takeSwap,
-} from '../../src/adoption/carrying/platform-steps.js'
+import { takeBackfill, takeContract, takeExpand, takeProve } from '../../src/adoption/carrying/platform-steps.js'
+import { takeSwap } from '../../src/adoption/carrying/swap.js'
 import { lastStep, previewUndo, undoLast } from '../../src/adoption/carrying/undo-steps.js'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'

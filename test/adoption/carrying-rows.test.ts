@@ -148,7 +148,7 @@ test('a column of a type that cannot be carried is told, and --leave does not an
   for (const leave of [[], ['invoices']])
     expect(await messagesOf(session, 'typed', ...leave)).toEqual([
       expect.stringMatching(
-        /^invoices cannot be carried as it is: .*Give the column the type that tenantry has, or the table another name/,
+        /^invoices cannot be carried as it is: .*Change the type of the column, or rename the table/,
       ),
     ])
 })

@@ -1,10 +1,5 @@
-import {
-  takeBackfill,
-  takeContract,
-  takeExpand,
-  takeProve,
-  takeSwap,
-} from '../../src/adoption/carrying/platform-steps.js'
+import { takeBackfill, takeContract, takeExpand, takeProve } from '../../src/adoption/carrying/platform-steps.js'
+import { takeSwap } from '../../src/adoption/carrying/swap.js'
 import { undoLast } from '../../src/adoption/carrying/undo-steps.js'
 import { dataKeysOf } from '../../src/encryption/data-keys.js'
 import { keyringProvider } from '../../src/encryption/key-providers.js'

@@ -45,7 +45,7 @@ async function analyse(session: Session, schema: string, leave: readonly string[
   const findings: Finding[] = []
   for (const name of leave)
     if (!earlier.tables.some(({ from }) => from.name === name))
-      throw new MigrationError(`--leave names ${name}, which is no table that is carried`)
+      throw new MigrationError(`--leave ${name}: there is no such table among those that are carried`)
   const mayStay = tablesThatMayStay(earlier.tables, leave)
   for (const table of earlier.tables) {
     const name = table.from.name
@@ -101,7 +101,7 @@ function unreadable(table: string, error: unknown): Finding {
     table,
     kind: isWhole ? 'type' : 'unreadable',
     needs: 'mend',
-    message: `${table} cannot be carried as it is: ${text}${isWhole ? '. Give the column the type that tenantry has, or the table another name: then it stays as it is' : ''}`,
+    message: `${table} cannot be carried as it is: ${text}${isWhole ? '. Change the type of the column, or rename the table: one of another name is not carried' : ''}`,
   }
 }
 

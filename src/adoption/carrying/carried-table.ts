@@ -34,9 +34,9 @@ export interface CarriedTable {
   /** The columns of the target to which nothing is carried, with the text of what they hold in a new row. */
   readonly unfilled: readonly { readonly name: string; readonly value: string }[]
   readonly sealed: readonly { readonly name: string; readonly from: string }[]
-  /** The columns by which a row of ours is the same. */
+  /** The conflict target of the upsert. */
   readonly identity: readonly string[]
-  /** The id of ours for a row `s`, of which only the key is read. Undefined for a table without ids. */
+  /** SQL of our id, from the key of row `s` alone. Undefined for a table without ids. */
   readonly rowId: string | undefined
   /** What joins to the rows `s`. */
   readonly joins: string
@@ -57,7 +57,7 @@ export function carriedTables(catalog: Catalog): CarriedTable[] {
     const table = catalog.tables.find(({ name }) => name === known.from)
     return table === undefined ? [] : [carriedTable(catalog, table, known)]
   })
-  // A table may be carried into two of ours, and what one of them takes does not stay.
+  // A table may be carried into two of ours: a column stays only if neither of them uses it.
   return carried.map((one, place) => ({
     ...one,
     name: carried.findIndex(({ name }) => name === one.name) === place ? one.name : `${one.name} again`,
@@ -77,7 +77,7 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
     text
       .replaceAll('{schema}', () => quoted(schema))
       .replaceAll(/\{instant (s\.(\w+))\}/g, (_, value: string, column: string) => instantOf(value, typeOf(column)))
-  /** The first text of which the earlier platform has all columns and tables. */
+  /** The first text that uses only columns and tables which exist. */
   const usable = (texts: readonly string[]) =>
     texts.find((text) => columnsIn(text).every(has) && tablesIn(text).every(hasTable))
   const sealed = Object.entries(known.sealed ?? {})
@@ -132,7 +132,7 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
       ...conditions,
       ...filled.flatMap(({ column, value }) => {
         const holds = isWhole(column, value)
-        // A text that reads a joined row has nothing that could be cut.
+        // Values of joined rows are ids and addresses, which nothing cuts.
         return holds === undefined || columnsIn(value).length === 0
           ? []
           : [{ holds, otherwise: `have a ${column.name} that does not fit into ${column.getSQLType()}`, isFault: true }]
@@ -201,13 +201,13 @@ const isInstant = (column: PgColumn): boolean => column.getSQLType().startsWith(
 
 const asText = (value: unknown): string => literal(typeof value === 'string' ? value : JSON.stringify(value))
 
-/** That all conditions hold. Each stands alone, so that the planner can join what one of them reads. */
+/** That all conditions hold. One `and` for each, so that the planner can turn a subquery into a join. */
 export const meets = ({ conditions }: CarriedTable): string =>
   conditions.length === 0 ? 'true' : conditions.map(({ holds }) => `(${holds})`).join(' and ')
 
 /**
- * The rows of a table as those of ours: their earlier key as `key`, then the columns of ours. With a home, no value is read of the rows that
- * are known to stay: one of them may have no meaning in tenantry.
+ * The rows of a table as those of ours: their earlier key as `key`, then the columns of ours. With a home, the rows
+ * that are known to stay are left out before any cast: a value of theirs may have none.
  */
 export const mapped = (table: CarriedTable, only = 'true', home?: string): string =>
   `select s.${quoted(table.key.name)}::text as key, ${table.columns.map(({ name, value }) => `${value} as ${quoted(name)}`).join(', ')}
@@ -234,7 +234,7 @@ export const refersToNone = (constraint: string): string => `${notCarried} (${co
 
 const notCarried = 'refer to a row that is not carried'
 
-/** The beginnings of the reasons that end with another row. */
+/** The beginnings of the reasons that another row may remove. */
 export const waitingReasons: readonly string[] = [unjoined, takenId, repeatsAnother, notCarried]
 
 /** That row `s` is one of the keys in `$1`. */
@@ -249,5 +249,5 @@ export const isSame = ({ identity, columns }: CarriedTable): string =>
     })
     .join(' and ')
 
-/** The collation of an earlier column may take different texts for equal. */
+/** Compares bytes: the collation of an earlier column may take different texts for equal. */
 export const asIs = (column: CarriedColumn | undefined): string => (column?.isText === true ? ' collate "C"' : '')

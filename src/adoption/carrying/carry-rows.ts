@@ -91,7 +91,7 @@ async function takenOf(
   return rows.map(({ key }) => key)
 }
 
-/** Of the keys, those of an organization that was not carried. Tenantry may have one of its own with that id, which no foreign key tells. */
+/** Of the keys, those of an organization that was not carried. A foreign key does not catch this where tenantry has one of its own with that id. */
 async function homelessOf(
   session: Session,
   home: string,
@@ -154,7 +154,7 @@ async function oneByOne(
   return { carried, refused }
 }
 
-/** In words that follow a number of rows. Undefined for an error that says nothing about the row. No value of the row is in it. */
+/** Completes a sentence that begins with "rows that". Undefined for an error that says nothing about the row. No value of the row is in it. */
 function reasonOf(error: unknown): string | undefined {
   const { code, constraint = '', column } = error as { code?: unknown; constraint?: string; column?: string }
   if (error instanceof TenantryError || typeof code !== 'string') return undefined

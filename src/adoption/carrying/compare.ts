@@ -63,7 +63,7 @@ const isSettled = (home: string, { from, to }: CarriedTable, key: string, person
   ].join(' and ')
 }
 
-/** The same of row `t` of ours, of which the earlier key may not be read off. */
+/** The same for row `t` of ours, from which the earlier key cannot always be computed. */
 const isSettledHere = (home: string, table: CarriedTable): string => {
   const { from, to, key, rowId = 'null::uuid' } = table
   const notes = inHome(home, 'changes')
@@ -114,7 +114,7 @@ async function joinedAway(session: Session, home: string, table: CarriedTable): 
   return row?.rows ?? 0
 }
 
-/** Counted once for a table of ours that several earlier ones lead to. */
+/** Where several earlier tables fill one of ours, the first of them counts the extra rows. */
 async function extraRows(
   session: Session,
   home: string,

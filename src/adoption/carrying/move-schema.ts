@@ -109,7 +109,7 @@ async function moveStatements(session: Pick<Session, 'query'>): Promise<string[]
     closeHome(home),
     `alter schema ${quoted(ours)} rename to ${quoted(schemaBefore)}`,
     ...changed.map(({ moved }) => moved),
-    // With what was made of it, so that one that is changed later is left alone on the way back.
+    // With a hash of the new version: the way back restores a function only if nobody has changed it since.
     ...changed.map(
       ({ id, definition }, place) =>
         `insert into ${inHome(home, 'functions')} select ${place}, p.oid, ${literal(definition)}, ${madeOf} from pg_catalog.pg_proc p where p.oid = ${id}`,

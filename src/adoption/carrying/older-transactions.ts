@@ -3,8 +3,7 @@ import type { Session } from '../../database/session.js'
 import { type LockRetries, retried } from '../../migrations/lock-retries.js'
 
 /**
- * Waits until no transaction is left that began before this call. Such a one may still read the rows as they were, and `vacuum full` copies
- * what somebody may read.
+ * Waits until no transaction is left that began before this call: `vacuum full` keeps the versions of rows that an older snapshot can still see.
  */
 export async function awaitOlderTransactions(direct: Session, retries: LockRetries): Promise<void> {
   const session = withContext(direct, 'the transactions that began before')
@@ -19,7 +18,7 @@ export async function awaitOlderTransactions(direct: Session, retries: LockRetri
   })
 }
 
-/** Whoever has a number was there before snapshots of other databases too; a snapshot matters in its own database alone. */
+/** An assigned transaction id holds back snapshots in every database, a snapshot only in its own. */
 const readers = `
 select 'process ' || a.pid || coalesce(' of ' || a.usename, '') as name from pg_catalog.pg_stat_activity a
 where a.pid <> pg_catalog.pg_backend_pid() and (

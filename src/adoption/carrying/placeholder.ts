@@ -11,7 +11,7 @@ export function placeholderIn(table: CatalogTable, column: string, key: string):
   return isNullable ? undefined : `('sealed ' || (${key})::text)::${type}::text`
 }
 
-/** So much of the key has to fit that two rows do not get the same word. */
+/** The word `sealed` and 17 characters of the key, by which two rows are told apart. */
 const shortest = 24
 
 /** Why the secrets of a table could not be emptied. */

@@ -5,29 +5,11 @@ import type { Finding } from '../findings.js'
 import { closeHome, inHome } from '../home.js'
 import { literal } from '../sql.js'
 import { analysePlatform } from './analyse-platform.js'
-import {
-  type CarriedRows,
-  carryRows,
-  type CarryOptions,
-  carryWaiting,
-  drain,
-  drainBatch,
-  readCarried,
-} from './carry.js'
+import { type CarriedRows, carryRows, type CarryOptions, carryWaiting, drain, readCarried } from './carry.js'
 import { type CarriedTable, isSame, mapped } from './carried-table.js'
 import { alone, type Carrying, type ProgressOf } from './carrying.js'
-import {
-  forget,
-  homeStatements,
-  isMarked,
-  isOfCarried,
-  isThere,
-  record,
-  roots,
-  rootsOf,
-  takenSteps,
-} from './carrying-home.js'
-import { carryingRetries, carryingTransaction, inTime, lockTogether, wholeReader } from './carrying-transaction.js'
+import { forget, homeStatements, isMarked, isThere, record, roots, rootsOf, takenSteps } from './carrying-home.js'
+import { carryingTransaction, lockTogether, wholeReader } from './carrying-transaction.js'
 import { assertRightMasterKey } from './complete-organizations.js'
 import { type EarlierPlatform, findEarlierPlatform } from './earlier-platform.js'
 import { moveSchema } from './move-schema.js'
@@ -41,8 +23,7 @@ import {
   rewriteTables,
 } from './secrets-in-clear.js'
 import { assertSameShapes, assertSameTables, step, withShape } from './step.js'
-import { closeStatements, sourcesOf, watchStatements } from './watch.js'
-import { reopen } from './way-back.js'
+import { sourcesOf, watchStatements } from './watch.js'
 
 interface Dry {
   /** Returns the statements, and runs none. */
@@ -91,7 +72,7 @@ async function expandAlone(
     throw new MigrationError('the tables of tenantry are not in this database yet: run tenantry migrate up first')
   for (const name of leave)
     if (!tables.some(({ from }) => from.name === name))
-      throw new MigrationError(`--leave names ${name}, which is no table that is carried`)
+      throw new MigrationError(`--leave ${name}: there is no such table among those that are carried`)
   const leaving = leave.map(
     (name) => `insert into ${inHome(home, 'leaves')} values (${literal(name)}) on conflict do nothing`,
   )
@@ -200,7 +181,7 @@ export async function takeBackfill(
   })
 }
 
-/** What is left of it after an interruption is done by a backfill that does not begin again. */
+/** After an interruption, a backfill without `again` finishes the removal. */
 const beginAgain = ({ session, home }: Carrying): Promise<void> =>
   carryingTransaction(session, 'the backfill', async () => {
     await session.query(`delete from ${inHome(home, 'progress')}`)
@@ -228,107 +209,6 @@ export async function takeProve(
     return proof
   })
 }
-
-/**
- * Closes the earlier tables, and proves once more. From here on the application writes ours. Does nothing where it was taken before, since ours
- * have newer rows by then.
- */
-export async function takeSwap(
-  session: Session,
-  schema: string,
-  dataKeys: DataKeys,
-  onProgress?: ProgressOf,
-): Promise<Proof> {
-  return step(session, schema, dataKeys, { after: 'prove' }, async (carrying, shapes) => {
-    const { home } = carrying
-    if ((await takenSteps(session, home)).includes('swap')) return { isProved: true, tables: [], unplaced: [] }
-    assertSameTables(shapes)
-    await assertRightMasterKey(session, dataKeys)
-    const isWaiting = await close(carrying)
-    return finish(carrying, isWaiting, onProgress).catch(async (error: unknown) => {
-      await reopenAfter(carrying, error)
-      throw error
-    })
-  })
-}
-
-/** What is done while the earlier tables are closed. */
-async function finish(carrying: Carrying, isWaiting: boolean, onProgress: ProgressOf | undefined): Promise<Proof> {
-  const { session, home } = carrying
-  if (isWaiting) await carryWaiting(carrying)
-  const proof = await proved(carrying, { onProgress })
-  if (proof.isProved)
-    await carryingTransaction(session, 'swap', async () => {
-      await countInvoices(carrying)
-      await record(session, home, 'swap')
-      await forget(session, home, 'closing')
-    })
-  else await reopen(carrying, true)
-  return proof
-}
-
-/** The most notes that are carried while writers wait. */
-const mostUnderLock = 200
-
-/**
- * Carries what was written meanwhile, and closes the earlier tables in a moment when that is little. Returns whether something was carried in
- * that moment, for which rows that stay may have waited.
- */
-async function close(carrying: Carrying): Promise<boolean> {
-  const { session, home, tables } = carrying
-  for (let attempt = 1; ; attempt += 1) {
-    await drain(carrying)
-    await carryWaiting(carrying)
-    const drained = await carryingTransaction(session, 'swap', async () => {
-      await lockTogether(
-        session,
-        sourcesOf(tables).map(({ source }) => source),
-      )
-      const [row] = await session.query<{ notes: number }>(
-        `select pg_catalog.count(*)::float8 as notes from ${inHome(home, 'changes')}`,
-      )
-      const notes = row?.notes ?? 0
-      if (notes > mostUnderLock) return undefined
-      await inTime(session, () => drainAll(carrying))
-      for (const statement of closeStatements(home, tables)) await session.query(statement)
-      await record(session, home, 'closing')
-      return notes
-    })
-    if (drained !== undefined) return drained > 0
-    if (attempt === carryingRetries.attempts)
-      throw new MigrationError(
-        `nothing was closed: each of ${carryingRetries.attempts} attempts found more than ${mostUnderLock} new writes. Run swap again when less is written`,
-      )
-  }
-}
-
-/** Nobody writes now, so that this ends. */
-async function drainAll(carrying: Carrying): Promise<void> {
-  for (;;) {
-    const { taken, kept } = await drainBatch(carrying)
-    if (taken === 0) return
-    if (taken === kept)
-      throw new MigrationError(
-        `rows of tenantry cannot be removed, although their earlier rows are gone, because other rows refer to them: ${kept}. Nothing was closed: look for what was written into the tables of tenantry`,
-      )
-  }
-}
-
-/** The comparison could not come to its end, such as because the connection was lost. */
-const reopenAfter = (carrying: Carrying, error: unknown): Promise<void> =>
-  reopen(carrying, true).catch(() => {
-    throw new MigrationError(
-      `${error instanceof Error ? error.message : String(error)}. The earlier tables are closed: run tenantry adopt platform swap again, or open them with tenantry adopt platform down`,
-    )
-  })
-
-/** The next invoice of an organization gets the number behind those that were carried. */
-const countInvoices = ({ session, home }: Carrying): Promise<unknown> =>
-  session.query(
-    `update platform.subscriptions t set next_invoice_number = greatest(t.next_invoice_number, n.last + 1)
-     from (select i.org_id, pg_catalog.max(i.number) as last from platform.invoices i group by i.org_id) n
-     where n.org_id = t.org_id and n.last is not null and ${isOfCarried(home)}`,
-  )
 
 export interface Contracted {
   readonly tables: readonly EmptiedSecrets[]

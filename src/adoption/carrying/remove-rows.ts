@@ -46,8 +46,8 @@ export async function removeRows(carrying: Carrying, table: CarriedTable, keys: 
 }
 
 /**
- * Removes the rows of ours of which the earlier ones could not be carried. All that belongs to an organization, a person or a flag would go with
- * it, so one of which the earlier row is still there stays as it was until its table is named with --leave. Until then the proof does not pass.
+ * Removes our copies of rows that are refused by now. A root is kept while its earlier row exists and its table is not left, because all that belongs
+ * to it would go too. Until then the proof does not pass.
  */
 export async function removeUncarried(
   carrying: Carrying,
@@ -63,7 +63,7 @@ export async function removeUncarried(
 // foreign_key_violation, restrict_violation
 const refersHere = new Set<unknown>(['23503', '23001'])
 
-/** A row of ours with the id of an earlier one that was not carried stays. */
+/** Deletes only what was carried: a row of tenantry's own with the same id stays. */
 async function remove({ session, home }: Carrying, table: CarriedTable, keys: readonly string[]): Promise<void> {
   const ids = rowIds(table)
   if (!roots.includes(table.to)) {

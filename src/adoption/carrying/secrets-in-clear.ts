@@ -13,7 +13,7 @@ import { awaitOlderTransactions } from './older-transactions.js'
 import { placeholderIn } from './placeholder.js'
 import { SecretColumns, type SecretRow } from './secret-columns.js'
 
-/** Of the tables with secrets, which are emptied while no trigger fires, and then written anew. */
+/** Checks what `contract` needs: to silence triggers, and to write the tables with secrets anew. */
 export async function assertMayEmpty({ session, tables }: Carrying): Promise<void> {
   const secret = withSecrets(tables)
   for (const { from } of secret)
@@ -115,7 +115,7 @@ async function assertOrganizations({ session, home }: Carrying): Promise<void> {
   )
 }
 
-/** Of tables that are not carried because of their shape. */
+/** Counts the secrets of tables that were not carried. */
 export async function keptInClear(session: Session, tables: readonly CarriedTable[]): Promise<EmptiedSecrets[]> {
   const kept: EmptiedSecrets[] = []
   for (const { source, from, sealed } of withSecrets(tables)) {

@@ -63,7 +63,7 @@ async function changedSince(carrying: Carrying): Promise<string[]> {
     )
 }
 
-/** Tables that are filled without anybody's doing, for each organization. */
+/** Tables that carrying, and sealing the audit log, fill by themselves. */
 const filledByCarrying = ['roles', 'role_permissions', 'org_keys', 'audit_seals']
 
 /** Rows of the carried organizations in tables that no earlier one leads to, and roles that were made for them. */
@@ -142,7 +142,7 @@ async function removeCarried(carrying: Carrying): Promise<void> {
   })
 }
 
-/** The home stays as long as it says of people and flags that they were carried: others use them, and another `expand` is to know them. */
+/** Keeps the home while carried people or flags remain, because other organizations use them: the next `expand` may carry them again. */
 async function removeWatch({ session, home }: Carrying, isOurs: boolean): Promise<void> {
   await unwatch(session, home)
   const roots = inHome(home, 'roots')

@@ -286,7 +286,7 @@ const addSwap: AddCommand = (group, run) =>
         true,
       ).example('$0 adopt platform swap', 'after adopt platform prove'),
     run(async (args, context) => {
-      const { takeSwap } = await import('../../adoption/carrying/platform-steps.js')
+      const { takeSwap } = await import('../../adoption/carrying/swap.js')
       assertDirectory(context, args)
       const keys = await dataKeysOfCommand(context)
       const proof = await asOwner(context, args, (session) =>
