@@ -1,18 +1,29 @@
 import { quoted } from '../core/statements/column-plan.js'
 import type { AdoptedSchema } from './adopted-schema.js'
 import type { Finding } from './findings.js'
+import { knownOrganizations } from './home.js'
 import type { Reader } from './read-only.js'
 
 /** An external id of another customer may equal an id of this table. Nothing is told to a login that may not read the organizations. */
-export async function takenExternalIds(session: Reader, { sources }: AdoptedSchema): Promise<Finding[]> {
+export async function takenExternalIds(session: Reader, { home, sources }: AdoptedSchema): Promise<Finding[]> {
   const kept = sources.filter(({ externalIds }) => externalIds === 'kept')
   const [place] = kept.length === 0 ? [] : await session.query<{ isReadable: boolean }>(readableOrganizations)
   if (place?.isReadable !== true) return []
+  // While the steps are taken, some are known as those of these rows.
+  const known = knownOrganizations(home)
+  const [under] = await session.query<{ isKnown: boolean }>(
+    `select coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'select'), false) as "isKnown"`,
+    [known],
+  )
   const findings: Finding[] = []
   for (const { table, on, id, prefix } of kept) {
     const [row] = await session.query<{ count: number }>(
       `select pg_catalog.count(*)::int as count from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
-       where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)`,
+       where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)${
+         under?.isKnown === true
+           ? ` and not exists (select from ${known} k where k.key = $1 || o.external_id and k.org_id = o.id)`
+           : ''
+       }`,
       [prefix],
     )
     if (row !== undefined && row.count > 0)

@@ -20,6 +20,9 @@ export const homeOf = (schema: string): string => fitted(`tenantry_adopt_${schem
 /** The name in SQL of an object in it. */
 export const inHome = (home: string, name: string): string => `${quoted(home)}.${quoted(fitted(name))}`
 
+/** Which organization belongs to a key. What the application has written into `platform.organizations` stays as it is. */
+export const knownOrganizations = (home: string): string => inHome(home, 'organizations_of')
+
 /** The table of the rows for which no organization was found. */
 export const quarantineOf = (table: string): string => fitted(`quarantined_${table}`)
 

@@ -48,6 +48,12 @@ test('organizations of teams and of people are found by their external ids, also
   await take('contract')
   expect(await session.query(`select org_id as id from desk.tickets where id = 99`)).toEqual([made])
   await undo()
+  // Nothing tells any more that it is the team's.
+  await expect(adopting(database.adminUrl, 'desk', decisions)).rejects.toThrow(
+    '1 organizations have an id of teams as their external id already',
+  )
+  for (const statement of ['delete from desk.tickets where id = 99', 'delete from desk.teams where id = 9'])
+    await session.query(statement)
 })
 
 test('a right on a column that was dropped keeps no step from being planned', async () => {

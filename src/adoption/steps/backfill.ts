@@ -73,7 +73,7 @@ select (select pg_catalog.count(*)::int from filled) as filled,
   pg_catalog.count(*) filter (where f.org_id is null)::int as unreached from found f`,
     // Where no row with the key is of the same organization, those of several others may be joined.
     check: `select pg_catalog.count(distinct t.ctid)::float8 as wrong from ${on} t${known.joins}
-where t.org_id <> ${known.sql} or t.org_id is null${isQuarantined ? ` and ${known.reaches}` : ''}`,
+where ${known.reaches} and t.org_id is distinct from ${known.sql}${isQuarantined ? '' : ' or t.org_id is null'}`,
   }
 }
 

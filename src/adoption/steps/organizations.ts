@@ -1,7 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { builtInRoles } from '../../schema/built-in-roles.js'
-import { type AdoptedSchema, type AdoptedTable, type OrganizationSource } from '../adopted-schema.js'
-import { inHome } from '../home.js'
+import type { AdoptedSchema, AdoptedTable, Constant, OrganizationSource } from '../adopted-schema.js'
+import { inHome, knownOrganizations } from '../home.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
 
@@ -16,20 +16,22 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
     up: [
       `create table ${inHome(home, 'backfill')} (table_name text primary key, last_key text[], rows bigint not null default 0,
   filled bigint not null default 0, unreached bigint not null default 0, is_done boolean not null default false)`,
+      `create table ${knownOrganizations(home)} (key text primary key, org_id uuid not null)`,
       ...roleStatements(home),
       newId(home),
+      isOfAnother(adopted),
       makeOrganization(adopted),
       organizationOf(adopted),
       // They write with the rights of the owner.
       `revoke execute on function ${inHome(home, 'organization')}(text, uuid, text, text, text) from public`,
       `revoke execute on function ${inHome(home, 'organization_of')}(text) from public`,
-      ...constants.map(({ key }) => `select ${inHome(home, 'organization_of')}(${literal(key)})`),
+      `revoke execute on function ${inHome(home, 'is_of_another')}(uuid) from public`,
+      ...constants.map((constant) => findConstant(adopted, constant)),
       ...roots.flatMap((root) => rootTrigger(home, root)),
       // Before rows ask for theirs, so that two writers do not make the same one and wait for each other.
-      ...roots.map(
-        ({ on, id, prefix }) =>
-          `select pg_catalog.count(${inHome(home, 'organization_of')}(${literal(prefix)} || t.${quoted(id.name)}::text)) from ${on} t`,
-      ),
+      ...roots.map((root) => `select pg_catalog.count(${ofSource(home, root)}) from ${root.on} t`),
+      ...sources.filter(({ isRoot }) => !isRoot).map((people) => findPeople(adopted, people)),
+      `analyze ${knownOrganizations(home)}`,
     ],
     down: [
       ...roots.flatMap(({ on }) => [
@@ -40,12 +42,41 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       ]),
       `drop function if exists ${inHome(home, 'organization_of')}(text)`,
       `drop function if exists ${inHome(home, 'organization')}(text, uuid, text, text, text)`,
+      `drop function if exists ${inHome(home, 'is_of_another')}(uuid)`,
       `drop function if exists ${inHome(home, 'new_id')}()`,
       `drop table if exists ${inHome(home, 'built_in_roles')}`,
+      `drop table if exists ${knownOrganizations(home)}`,
       `drop table if exists ${inHome(home, 'backfill')}`,
     ],
   }
 }
+
+/** The call that finds the organization of row `t` of a source, or makes it. */
+const ofSource = (home: string, { id, prefix }: OrganizationSource): string =>
+  `${inHome(home, 'organization_of')}(${literal(prefix)} || t.${quoted(id.name)}::text)`
+
+/** The organization of the default of `org_id` is the one that was planned. */
+function findConstant({ home, tables }: AdoptedSchema, { key, id, slug }: Constant): string {
+  const found = `${inHome(home, 'organization_of')}(${literal(key)})`
+  if (!tables.some(({ constant }) => constant?.key === key)) return `select ${found}`
+  return `do ${bodyOf(`
+begin
+  if ${found} <> ${literal(id)} then
+    raise exception '%', ${literal(`since the plan another organization has got the slug ${slug}: undo this step with tenantry adopt down, and run tenantry adopt plan`)};
+  end if;
+end`)}`
+}
+
+/** People get an organization when a row needs it. Those that have one are found at once: the checks look only at what is known. */
+const findPeople = ({ home, schema }: AdoptedSchema, people: OrganizationSource): string => {
+  const id = `t.${quoted(people.id.name)}::text`
+  return `select pg_catalog.count(${ofSource(home, people)}) from ${people.on} t
+where exists (select from platform.organizations o where o.provision_key = ${literal(people.prefix)} || ${id})
+  or exists (select from platform.organizations o where o.external_id = ${externalOf(schema, people, id)} and o.deleted_at is null)`
+}
+
+const externalOf = (schema: string, { table, externalIds }: OrganizationSource, id: string): string =>
+  ({ none: 'null', same: id, kept: id, named: `${literal(`${schema}.${table.name}:`)} || ${id}` })[externalIds]
 
 /**
  * Joins to row `t`, and with them the id of its organization as a uuid, and whether its way reaches one. `makes` says whether an organization
@@ -61,11 +92,11 @@ export function organizationOfRow(
   const reaches = `(${key}) is not null`
   const rootIsUuid = adopted.sources.some((source) => source.isRoot && source.id.type === 'uuid')
   if (id !== undefined && rootIsUuid) return { joins, sql: `(${id})::uuid`, reaches }
-  const made = `left join platform.organizations made on made.provision_key = (${key})`
-  if (!makes) return { joins: `${joins} ${made}`, sql: 'made.id', reaches }
+  // An organization that is gone is known no more.
+  const known = `left join (${knownOrganizations(adopted.home)} known join platform.organizations organization on organization.id = known.org_id) on known.key = (${key})`
   return {
-    joins: `${joins} ${made}`,
-    sql: `coalesce(made.id, ${inHome(adopted.home, 'organization_of')}(${key}))`,
+    joins: `${joins} ${known}`,
+    sql: makes ? `coalesce(known.org_id, ${inHome(adopted.home, 'organization_of')}(${key}))` : 'known.org_id',
     reaches,
   }
 }
@@ -120,6 +151,7 @@ returns uuid language plpgsql ${definer} as ${bodyOf(`
 #variable_conflict use_variable
 declare
   made uuid;
+  made_by text;
   digest constant text := left(md5(wanted), 8);
   new_name text;
   new_slug text;
@@ -130,11 +162,13 @@ begin
     if found then
       return made;
     end if;
-    -- One that the application has made for this row, and no adoption for a row of its own.
-    update platform.organizations o set provision_key = wanted
-    where o.external_id = external and o.deleted_at is null and not starts_with(coalesce(o.provision_key, ''), 'adopt ')
-    returning o.id into made;
+    select o.id, coalesce(o.provision_key, '') into made, made_by from platform.organizations o
+    where o.external_id = external and o.deleted_at is null and o.provision_key is distinct from wanted;
     if found then
+      -- The application has made it for this row, unless it belongs to a row of another adoption.
+      if starts_with(made_by, 'adopt ') or ${inHome(home, 'is_of_another')}(made) then
+        raise exception 'the organization with the external id % belongs to another adoption: undo the steps with tenantry adopt down --all, and plan again with "externalIds": "none"', external;
+      end if;
       return made;
     end if;
     new_name := coalesce(nullif(btrim(left(wanted_name, 150)), ''), 'Organization ' || digest);
@@ -171,38 +205,32 @@ end`)}`
 /** Null where the row is not there. */
 function organizationOf(adopted: AdoptedSchema): string {
   const { home, sources, constants } = adopted
-  const make = (source: OrganizationSource) => {
+  const find = (source: OrganizationSource) => {
     const text = (column: string | undefined) => (column === undefined ? 'null' : `t.${quoted(column)}::text`)
     const own = source.isRoot && source.id.type === 'uuid' ? `t.${quoted(source.id.name)}` : 'null'
-    const external = {
-      none: 'null',
-      same: 'row_id',
-      kept: 'row_id',
-      named: `${literal(`${adopted.schema}.${source.table.name}:`)} || row_id`,
-    }[source.externalIds]
-    const same =
-      source.externalIds === 'same'
-        ? `select o.id into made from platform.organizations o where o.external_id = row_id and o.deleted_at is null;
-    if found then
-      return made;
-    end if;
-    `
-        : ''
-    return `${same}select ${inHome(home, 'organization')}(wanted, ${own}, ${external}, ${text(source.name)}, ${text(source.slug)}) into made
-    from ${source.on} t where t.${quoted(source.id.name)} = row_id::${source.id.type};`
+    const external = externalOf(adopted.schema, source, 'row_id')
+    const found = `${inHome(home, 'organization')}(wanted, ${own}, ${external}, ${text(source.name)}, ${text(source.slug)})`
+    const make = `select ${found} into made from ${source.on} t where t.${quoted(source.id.name)} = row_id::${source.id.type};`
+    if (source.externalIds !== 'same') return make
+    return `select o.id into made from platform.organizations o where o.external_id = row_id and o.deleted_at is null;
+    if not found then
+      ${make}
+    end if;`
   }
   const branches = [
     ...constants.map(
       ({ key, id, name, slug }) => `if wanted = ${literal(key)} then
-    select o.id into made from platform.organizations o where o.slug = ${literal(slug)} and o.deleted_at is null;
-    return coalesce(made, ${inHome(home, 'organization')}(wanted, ${literal(id)}, null, ${literal(name)}, ${literal(slug)}));
+    select o.id into made from platform.organizations o
+    where (o.id = ${literal(id)} or o.slug = ${literal(slug)}) and o.deleted_at is null order by o.id <> ${literal(id)} limit 1;
+    if not found then
+      made := ${inHome(home, 'organization')}(wanted, ${literal(id)}, null, ${literal(name)}, ${literal(slug)});
+    end if;
   end if;`,
     ),
     ...sources.map(
       (source) => `if starts_with(wanted, ${literal(source.prefix)}) then
     row_id := substr(wanted, length(${literal(source.prefix)}) + 1);
-    ${make(source)}
-    return made;
+    ${find(source)}
   end if;`,
     ),
   ]
@@ -212,11 +240,39 @@ declare
   made uuid;
   row_id text;
 begin
-  select o.id into made from platform.organizations o where o.provision_key = wanted;
+  select k.org_id into made from ${knownOrganizations(home)} k join platform.organizations o on o.id = k.org_id where k.key = wanted;
   if found then
     return made;
   end if;
   ${branches.join('\n  ')}
+  if made is null then
+    return null;
+  end if;
+  insert into ${knownOrganizations(home)} as k (key, org_id) values (wanted, made)
+  on conflict (key) do update set org_id = excluded.org_id
+  where not exists (select from platform.organizations o where o.id = k.org_id);
+  -- Another session may have been faster.
+  select k.org_id into made from ${knownOrganizations(home)} k where k.key = wanted;
   return made;
 end`)}`
 }
+
+/** Whether an adoption of another schema, which is under way, has found the organization for a row of its own. */
+const isOfAnother = ({ home }: AdoptedSchema) =>
+  `create function ${inHome(home, 'is_of_another')}(organization uuid) returns boolean language plpgsql ${definer} as ${bodyOf(`
+declare
+  place text;
+  is_known boolean;
+begin
+  for place in
+    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relname = 'organizations_of' and c.relkind = 'r' and starts_with(n.nspname, 'tenantry_adopt_') and n.nspname <> ${literal(home)}
+      and pg_get_userbyid(c.relowner) = current_user
+  loop
+    execute format('select exists (select from %s k where k.org_id = $1)', place) into is_known using organization;
+    if is_known then
+      return true;
+    end if;
+  end loop;
+  return false;
+end`)}`
