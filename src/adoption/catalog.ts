@@ -346,7 +346,9 @@ select c.relname as name,
     exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and t.tgname = 'zz_tenantry_org_id')
     -- From the step prove on.
     or exists (select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'f' and k.conkey = array[a.attnum]
-      and k.confrelid = pg_catalog.to_regclass('platform.organizations'))
+      and k.confrelid = (
+        select o.oid from pg_catalog.pg_class o join pg_catalog.pg_namespace p on p.oid = o.relnamespace
+        where p.nspname = 'platform' and o.relname = 'organizations'))
     -- Where everything belongs to one organization.
     or a.attnotnull and a.atthasdef and exists (select from pg_catalog.pg_namespace h where h.nspname = $2))) as "isAdopted"
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

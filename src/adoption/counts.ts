@@ -1,8 +1,9 @@
 import { quoted } from '../core/statements/column-plan.js'
 import type { CatalogReference, CatalogTable } from './catalog.js'
-import { matches, type Owner, type Owners } from './owners.js'
+import { hasNobody, matches, type Owner, type Owners } from './owners.js'
 import type { Way } from './decisions.js'
 import type { Reader } from './read-only.js'
+import { mayReadOrganizations } from './readable-organizations.js'
 import { literal } from './sql.js'
 
 /** How many rows, and the primary keys of at most twenty of them. */
@@ -75,7 +76,18 @@ export async function countCrossing(
   const [own, theirs] = [owners.resolvedOwnerOf(table, 't'), target && owners.resolvedOwnerOf(target, 'p')]
   if (own === undefined || target === undefined || theirs === undefined || owners.isWay(table, key)) return none
   const from = withTarget(owners, table, key, target, { own, theirs })
-  return counted(session, table, from, `${own.sql} <> ${theirs.sql}`)
+  const keeps = await keptIn(session, owners)
+  const [kept, keptThere] = [keeps(table, 't', own), keeps(target, 'p', theirs)]
+  const areOthers = [
+    `${own.sql} <> ${theirs.sql}`,
+    // It is none of the rows that become organizations.
+    `(${kept}) and ${theirs.sql} is not null`,
+    `${own.sql} is not null and (${keptThere})`,
+    ...(owners.keepsColumn(table) && owners.keepsColumn(target)
+      ? [`(${kept}) and (${keptThere}) and t.org_id <> p.org_id`]
+      : []),
+  ]
+  return counted(session, table, from, areOthers.join(' or '))
 }
 
 /** Rows that belong to an organization, and refer to a row that is to be put aside. */
@@ -90,7 +102,19 @@ export async function countHolding(
   const [own, theirs] = [owners.resolvedOwnerOf(table, 't'), owners.ownerOf(target, 'p')]
   if (own === undefined || theirs === undefined) return none
   const from = withTarget(owners, table, key, target, { own, theirs })
-  return counted(session, table, from, `${own.sql} is not null and ${theirs.sql} is null`)
+  const keeps = await keptIn(session, owners)
+  const stays = `(${own.sql} is not null or ${keeps(table, 't', own)})`
+  return counted(session, table, from, `${stays} and ${theirs.sql} is null and not (${keeps(target, 'p', theirs)})`)
+}
+
+/** Whether row `alias` keeps an organization of tenantry that its column names, although its way reaches none. Such a row is not put aside. */
+async function keptIn(
+  session: Reader,
+  owners: Owners,
+): Promise<(table: CatalogTable, alias: string, owner: Owner) => string> {
+  const isReadable = await mayReadOrganizations(session)
+  return (table, alias, owner) =>
+    isReadable && owners.keepsColumn(table) ? `${owner.sql} is null and not ${hasNobody(alias, true)}` : 'false'
 }
 
 /** Rows `t` with the rows `p` that they refer to, and the organizations of both. */

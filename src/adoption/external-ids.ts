@@ -2,18 +2,19 @@ import { quoted } from '../core/statements/column-plan.js'
 import type { AdoptedSchema } from './adopted-schema.js'
 import type { Finding } from './findings.js'
 import { knownOrganizations } from './home.js'
+import { mayReadOrganizations } from './readable-organizations.js'
 import type { Reader } from './read-only.js'
 
 /** An external id of another customer may equal an id of this table. Nothing is told to a login that may not read the organizations. */
 export async function takenExternalIds(session: Reader, { home, sources }: AdoptedSchema): Promise<Finding[]> {
   const kept = sources.filter(({ externalIds }) => externalIds === 'kept')
-  const [place] = kept.length === 0 ? [] : await session.query<{ isReadable: boolean }>(readableOrganizations)
-  if (place?.isReadable !== true) return []
+  if (kept.length === 0 || !(await mayReadOrganizations(session))) return []
   // While the steps are taken, some are known as those of these rows.
   const known = knownOrganizations(home)
   const [under] = await session.query<{ isKnown: boolean }>(
-    `select coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'select'), false) as "isKnown"`,
-    [known],
+    `select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select') as "isKnown"
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = 'organizations_of'`,
+    [home],
   )
   const findings: Finding[] = []
   for (const { table, on, id, prefix } of kept) {
@@ -36,9 +37,3 @@ export async function takenExternalIds(session: Reader, { home, sources }: Adopt
   }
   return findings
 }
-
-const readableOrganizations = `
-select coalesce(pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select')
-  and not pg_catalog.row_security_active(c.oid), false) as "isReadable"
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname = 'platform' and c.relname = 'organizations'`

@@ -134,6 +134,13 @@ export class Owners {
     return kind === 'tenant' && unreached === 'quarantine'
   }
 
+  /** Whether the way of the table is a column that holds the id of the organization, and that stays as it is. */
+  keepsColumn(table: CatalogTable): boolean {
+    const way = this.decisions.tables[table.name]?.way
+    const isColumn = typeof way === 'object' && 'column' in way && way.column === 'org_id'
+    return isColumn && columnIn(table, 'org_id')?.type === 'uuid'
+  }
+
   /** Whether the key is the way itself, so that no row of it can lead into another organization. */
   isWay(table: CatalogTable, { name, columns, target }: CatalogReference): boolean {
     // Of several ways the first one counts wherever it reaches an organization.
@@ -293,6 +300,12 @@ export class Owners {
     return `a${this.aliases}`
   }
 }
+
+/** Whether row `alias` has no organization. A column that was there before may hold the id of nobody. */
+export const hasNobody = (alias: string, hadColumn: boolean): string =>
+  hadColumn
+    ? `(${alias}.org_id is null or not exists (select from platform.organizations o where o.id = ${alias}.org_id))`
+    : `${alias}.org_id is null`
 
 const columnIn = ({ columns }: CatalogTable, name: string) => columns.find((column) => column.name === name)
 

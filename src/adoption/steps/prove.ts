@@ -1,7 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import { inHome, quarantineOf } from '../home.js'
-import { matches } from '../owners.js'
+import { hasNobody, matches } from '../owners.js'
 import { organizationOfRow } from './organizations.js'
 import {
   besideOf,
@@ -78,8 +78,11 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
   const { tables } = adopted
   const moved = tables.filter(({ isQuarantined }) => isQuarantined)
   if (moved.length === 0) return []
-  const isAside = (table: AdoptedTable, alias: string) =>
-    table.isQuarantined ? `${alias}.ctid in (${asideRows(adopted, table)})` : 'false'
+  const places = new Map(moved.map((table, place) => [table.name, `tenantry_aside_${place}`]))
+  const isAside = ({ name }: AdoptedTable, alias: string) => {
+    const rows = places.get(name)
+    return rows === undefined ? 'false' : `${alias}.ctid in (select pg_catalog.unnest(${rows}))`
+  }
   const referring = moved.flatMap((parent) =>
     tables.flatMap((child) =>
       child.table.foreignKeys
@@ -100,12 +103,18 @@ function moveToQuarantine(adopted: AdoptedSchema): string[] {
     return `insert into ${inHome(adopted.home, quarantineOf(table.name))} (${columns}) select ${columns} from gone_${place}`
   })
   const kept = others.map((insert, place) => `kept_${place} as (${insert})`)
+  const lock = (table: AdoptedTable) =>
+    `select c.ctid as place from ${table.on} c where c.ctid in (${asideRows(adopted, table)}) for update`
   return [
     `do ${bodyOf(`
 #variable_conflict use_column
+declare
+  ${[...places.values()].map((rows) => `${rows} tid[];`).join('\n  ')}
 begin
-  -- Nobody may refer to them any more.
-  ${moved.map((table) => `perform from ${table.on} c where ${isAside(table, 'c')} for update;`).join('\n  ')}
+  -- Nobody may refer to them any more. This waits for those who write them, and passes over what they wrote.
+  ${moved.map((table) => `perform from (${lock(table)}) c;`).join('\n  ')}
+  -- So they are looked for again. These rows stay where they are until the end, and a row that has come to nothing since is none of them.
+  ${moved.map((table) => `select array_agg(c.place) into ${places.get(table.name)} from (${lock(table)}) c;`).join('\n  ')}
   ${[...referring, ...silence(moved, 'firesOnDelete')].join('\n  ')}
   -- One statement, so that they may refer to each other.
   with ${[...gone, ...kept].join(', ')}
@@ -118,16 +127,13 @@ end`)}`,
 /** The rows of a table that are put aside. A column of its own may hold the id of nobody. */
 function asideRows(adopted: AdoptedSchema, table: AdoptedTable): string {
   const { joins, reaches } = organizationOfRow(adopted, { owner: table.ownerBefore }, { makes: false })
-  const isNobody = table.hadColumn
-    ? `(t.org_id is null or not exists (select from platform.organizations o where o.id = t.org_id))`
-    : 't.org_id is null'
-  return `select t.ctid from ${table.on} t${joins} where ${isNobody} and not (${reaches})`
+  return `select t.ctid from ${table.on} t${joins} where ${hasNobody('t', table.hadColumn)} and not (${reaches})`
 }
 
-/** Their parent has got its organization since the rows were checked. */
-const refuseLateRows = ({ name, on }: AdoptedTable): string =>
-  `if exists (select from ${on} t where t.org_id is null) then
-    raise exception '%', ${literal(`rows of ${name} lead to an organization by now and have none yet: undo this step with tenantry adopt down, and run tenantry adopt backfill --again`)};
+/** Their parent has got its organization since the rows were checked, or lost it since they were looked for. */
+const refuseLateRows = ({ name, on, hadColumn }: AdoptedTable): string =>
+  `if exists (select from ${on} t where ${hasNobody('t', hadColumn)}) then
+    raise exception '%', ${literal(`rows of ${name} lead to an organization by now and have none yet, or lost theirs at this moment: undo this step with tenantry adopt down, and run tenantry adopt backfill --again`)};
   end if;`
 
 /** Before anything is undone: what would keep rows from coming back. */
