@@ -34,8 +34,10 @@ export function planDistribution(found: readonly PlacedTable[], declared: readon
   const tables = withWanted(found, declared)
   const others = tables.filter((table) => isDistributed(table) && table.placement !== table.wanted)
   if (others.length > 0) throw new MigrationError(otherwise(others))
+  const ordered = inOrder(tables)
+  assertKept(tables, ordered)
   return {
-    tables: inOrder(tables),
+    tables: ordered,
     before: tables.filter(isDistributed).length,
     local: tables
       .filter((table) => table.wanted === 'local')
@@ -104,6 +106,26 @@ function inOrder(tables: readonly WantedTable[]): DistributedTable[] {
     waiting = waiting.filter((table) => table !== next)
   }
   return ordered
+}
+
+/**
+ * The server checks a foreign key of a table on the coordinator when its rows are written, but no longer when a row on a node is deleted. It
+ * keeps those to tables that are on every node where it has placed the table itself.
+ */
+function assertKept(tables: readonly WantedTable[], ordered: readonly DistributedTable[]): void {
+  const sharded = tables.filter(({ placement }) => placement === 'org_id' || placement === 'user_id')
+  const away = new Set([...ordered.map(({ name }) => name), ...sharded.map(({ label }) => label)])
+  const left = tables.filter(({ wanted, references }) => wanted === 'local' && references.some((to) => away.has(to)))
+  if (left.length === 0) return
+  throw new MigrationError(
+    [
+      'nothing was done, because tables that stay on the coordinator alone have foreign keys that a cluster does not keep:',
+      ...left.map(
+        ({ label, references }) => `- ${label} refers to ${references.filter((to) => away.has(to)).join(' and ')}`,
+      ),
+      'Declare each of these tables with its kind (declareTable), or drop the foreign key',
+    ].join('\n'),
+  )
 }
 
 function asDistributed({ label, wanted }: WantedTable, first: WantedTable | undefined): DistributedTable {

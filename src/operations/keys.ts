@@ -119,11 +119,12 @@ export class Keys {
     let isGoingOn = true
     try {
       while (after !== undefined && isGoingOn) {
-        const batch = await rewrapBatch(this.work, after)
-        sum.keys += batch.keys
-        sum.left += batch.left
-        after = batch.last
-        isGoingOn = await pass.report(batch.keys)
+        const before: number = sum.keys
+        after = await rewrapBatch(this.work, after, (wrapped, left) => {
+          sum.keys += wrapped
+          sum.left += left
+        })
+        isGoingOn = await pass.report(sum.keys - before)
       }
     } catch (error) {
       // What was wrapped before the failure is recorded too, if the database still answers.

@@ -1,6 +1,7 @@
 import { DecryptError } from '../core/errors.js'
 import type { Query } from '../core/query.js'
 import type { Scope } from '../core/scope.js'
+import { ScopedTable } from '../core/scoped-table.js'
 import type { DataKeys, WrappedKey } from '../core/sealing.js'
 import { statement } from '../core/statement.js'
 import { ownStatement } from '../core/statements/own-statements.js'
@@ -10,7 +11,7 @@ import { type OrgKey, orgKeys } from '../schema/org-keys.js'
 import { isLiveSession } from '../schema/sessions.js'
 import { isRightKey, type KeysOfProcess } from './right-keys.js'
 import { ask, type StoredKey } from './stored-keys.js'
-import { allRows, operate, type SystemWork } from './system-operation.js'
+import { operate, type SystemWork } from './system-operation.js'
 
 /** What still needs a master key. Tokens that have ended, and keys that are revoked, need none. */
 export interface MasterKeyNeeds {
@@ -118,22 +119,27 @@ function countedKey(row: readonly unknown[]): CountedKey {
 const batchSize = 100
 
 /**
- * Wraps the next data keys again, those that another master key than the active one has wrapped, in the order of their ids. Returns the
- * last one, or undefined when there are no more. Keys that do not open are left.
+ * Wraps the next data keys again, those that another master key than the active one has wrapped, in the order of their ids. It stores those of
+ * one organization after the other, because a cluster refuses to change several organizations in one statement. Returns the last key, or
+ * undefined when there are no more. Keys that do not open are left.
  */
 export async function rewrapBatch(
   { scopeAbout, dataKeys }: SystemWork,
   after: readonly [orgId: string, keyId: string],
-): Promise<{ keys: number; left: number; last: readonly [string, string] | undefined }> {
-  const scope = scopeAbout(undefined)
+  onKeys: (wrapped: number, left: number) => void,
+): Promise<readonly [orgId: string, keyId: string] | undefined> {
   const { activeId } = dataKeys.provider
-  const found = await ask(scope, findOthers, [...after, activeId, batchSize], ({ rows }) =>
+  const found = await ask(scopeAbout(undefined), findOthers, [...after, activeId, batchSize], ({ rows }) =>
     rows.map(([orgId, keyId, masterKeyId, wrapped]) => ({ orgId, keyId, masterKeyId, wrapped }) as StoredKey),
   )
   const fresh = (await Promise.all(found.map((key) => wrappedAgain(dataKeys, key)))).filter((key) => key !== undefined)
-  const keys = fresh.length === 0 ? 0 : await replaceWrapped(scope, fresh)
+  onKeys(0, found.length - fresh.length)
+  for (const orgId of new Set(fresh.map(({ before }) => before.orgId))) {
+    const keys = fresh.filter(({ before }) => before.orgId === orgId)
+    onKeys(await replaceWrapped(scopeAbout({ kind: 'org', id: orgId }), keys), 0)
+  }
   const last = found.length < batchSize ? undefined : found.at(-1)
-  return { keys, left: found.length - fresh.length, last: last === undefined ? undefined : [last.orgId, last.keyId] }
+  return last === undefined ? undefined : [last.orgId, last.keyId]
 }
 
 interface RewrappedKey {
@@ -150,19 +156,18 @@ async function wrappedAgain(dataKeys: DataKeys, key: StoredKey): Promise<Rewrapp
   }
 }
 
-/** Only those that still are what was read. */
+/** Keys of the scope's organization: only those that still are what was read. */
 function replaceWrapped(scope: Scope, keys: readonly RewrappedKey[]): Query<number> {
-  const rows = allRows<OrgKey>(scope, orgKeys)
-  const replace = ownStatement(rows.plan, replaceWrapped, 'rewrap', true, ({ sql }) => ({
+  const rows = new ScopedTable<OrgKey>(scope, orgKeys)
+  const replace = ownStatement(rows.plan, replaceWrapped, 'rewrap', true, ({ sql, visible }) => ({
     verb: 'update',
     ctes: [],
     head: `update ${sql} set "kek_id" = given.fresh_kek, "wrapped" = given.fresh, "updated_at" = statement_timestamp()`,
-    from: `unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::bytea[]) as given(row_org, row_key, stale, fresh_kek, fresh)`,
-    where: `"org_id" = given.row_org and "id" = given.row_key and "wrapped" = given.stale`,
+    from: `unnest($2::uuid[], $3::bytea[], $4::text[], $5::bytea[]) as given(row_key, stale, fresh_kek, fresh)`,
+    where: `${visible} and "id" = given.row_key and "wrapped" = given.stale`,
     returning: '',
   }))
   const values = () => [
-    keys.map(({ before }) => before.orgId),
     keys.map(({ before }) => before.keyId),
     keys.map(({ before }) => before.wrapped),
     keys.map(({ after }) => after.masterKeyId),

@@ -86,6 +86,17 @@ test('a table that is distributed in another way is an error, and so is a refere
   )
 })
 
+test('a reference from a table that stays to one that leaves, or has left, is an error', () => {
+  const named = 'shop.notes refers to shop.goods\nDeclare each of these tables'
+  expect(() => planDistribution([found('goods'), found('notes', ['goods'])], declared)).toThrow(named)
+  expect(() => planDistribution([found('goods', [], 'org_id'), found('notes', ['goods'])], declared)).toThrow(named)
+  expect(() => planDistribution([found('countries'), found('notes', ['countries'])], declared)).toThrow(
+    'shop.notes refers to shop.countries',
+  )
+  const managed = [found('countries', [], 'reference'), found('notes', ['countries'])]
+  expect(planDistribution(managed, declared).tables).toEqual([])
+})
+
 test('of new tables, what is distributed stays as it is, and a table without its column waits', () => {
   const tables = [
     // Of another build.

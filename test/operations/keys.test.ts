@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ConflictError, DecryptError, NotFoundError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { createOrganization } from '../../src/testing/fixtures.js'
 import { openTenancy } from '../../src/tenancy.js'
-import { compiled } from '../support/compiled.js'
+import { waitersFor } from '../support/contenders.js'
+import { killedRotation } from '../support/killed-rotation.js'
 import { keys } from '../support/use-teams.js'
 import { SealedDatabases, useVault, Vault } from '../support/use-vault.js'
 
@@ -253,15 +252,10 @@ describe('rotate', () => {
   test('waits for a transaction that has sealed and not ended, and seals again what it wrote', async () => {
     const { team, org, vault, row } = await newVault()
     let rotating: Promise<unknown> = Promise.resolve()
-    const waiting = () =>
-      admin(
-        `select from pg_locks l join pg_stat_activity a using (pid)
-         where not l.granted and l.locktype = 'transactionid' and a.datname = current_database()`,
-      )
     await org.transaction(async (inner) => {
       await inner.repository(Vault).replace(row.id, { anonKey: 'slow' })
       rotating = system().rotate(team.id)
-      await expect.poll(waiting, { interval: 5, timeout: 20_000 }).toHaveLength(1)
+      await waitersFor(teams.database.admin, '%organizations where id%for update%', 1)
     })
     expect(await rotating).toMatchObject({ destroyed: 1, left: 0 })
     expect((await vault.reveal(row.id)).anonKey?.reveal()).toBe('slow')
@@ -299,16 +293,7 @@ describe('rotate', () => {
   // A process of its own is started and killed.
   test.each([0, 1, 2, 3])('killed at batch %s is finished by the next run', { timeout: 60_000 }, async (moment) => {
     const { team, sealed, ids } = await manyCells(450)
-    const program = compiled('test/operations/interrupted-rotation.js')
-    const { appUrl, systemUrl } = teams.database
-    const child = spawn(process.execPath, [program, appUrl, systemUrl, keys, team.id, String(moment)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const ended = once(child, 'close')
-    const isStopped = once(child.stdout, 'data').then(() => true)
-    expect(await Promise.race([isStopped, ended.then(() => false)])).toBe(true)
-    child.kill('SIGKILL')
-    await ended
+    await killedRotation(teams.database, { keys, what: team.id, moment })
     const states = (await keysOf(team.id)).map(({ state }) => state)
     expect(states).toEqual(['decrypt_only', 'active'])
     expect(await system().rotate(team.id)).toMatchObject({ isResumed: true, left: 0, destroyed: 1 })

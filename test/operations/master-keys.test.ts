@@ -5,6 +5,7 @@ import type { KeyProvider } from '../../src/core/sealing.js'
 import type { OnQuery } from '../../src/core/tracing.js'
 import { memoryKeyProvider } from '../../src/encryption/key-providers.js'
 import { openTenancy } from '../../src/tenancy.js'
+import { addOlderKeys, killedRotation } from '../support/killed-rotation.js'
 import { keys, newKey } from '../support/use-teams.js'
 import { useVault, Vault } from '../support/use-vault.js'
 
@@ -57,6 +58,34 @@ describe('the master key', () => {
       await Promise.all([tenancy.close(), only.close()])
       await rewrapBack()
     }
+  })
+
+  // A process of its own is started and killed.
+  test('is replaced by the next run where one was killed between two batches', { timeout: 60_000 }, async () => {
+    const [one, other] = [await newVault(), await newVault()]
+    for (const { team } of [one, other]) await addOlderKeys(teams.database, { keys, orgId: team.id, count: 90 })
+    await killedRotation(teams.database, { keys: both, what: 'master', moment: 0 })
+    const { appUrl: url, systemUrl } = teams.database
+    const tenancy = await openTenancy({ url, systemUrl, keys: both })
+    onTestFinished(async () => {
+      await tenancy.close()
+      await admin(`delete from platform.org_keys where org_id in ($1, $2) and state = 'decrypt_only'`, [
+        one.team.id,
+        other.team.id,
+      ])
+      await rewrapBack()
+    })
+    const next = tenancy.system({ actor: 'test', reason: 'a test' }).keys
+    const dataKeys = async () => Object.fromEntries((await next.status()).map(({ id, dataKeys }) => [id, dataKeys]))
+    const { new: before, test: left } = await dataKeys()
+    expect(before).toBe(100)
+    const progress: unknown[] = []
+    const onProgress = (one: unknown) => void progress.push(one)
+    expect(await next.rewrap({ onProgress })).toEqual({ keys: left, left: 0, isComplete: true })
+    expect(progress).toEqual([{ done: left, total: left }])
+    expect(await dataKeys()).toEqual({ new: 100 + Number(left), test: 0 })
+    for (const { team, row } of [one, other])
+      expect((await tenancy.forOrg(team.id).repository(Vault).reveal(row.id)).anonKey?.reveal()).toBe('anon-marker')
   })
 
   test('tells why it stopped, also where that cannot be recorded', async () => {

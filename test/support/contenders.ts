@@ -1,4 +1,5 @@
 import { test } from 'vitest'
+import { isCluster } from '../../src/database/cluster.js'
 import type { Session } from '../../src/database/session.js'
 
 const rounds = Number(process.env.TENANTRY_ROUNDS ?? 1)
@@ -29,14 +30,15 @@ export async function refusalsOf(calls: readonly Promise<unknown>[]): Promise<un
   return settled.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : 'not refused'))
 }
 
-/** Waits until so many backends wait for a lock in a statement like that. */
+/** Waits until so many sessions wait for a lock in a statement like that. */
 export async function waitersFor(admin: Session, statement: string, count: number): Promise<void> {
+  // On a cluster they wait on a worker.
+  const find = (await isCluster(admin))
+    ? 'select count(distinct waiting_gpid)::int as waiting from citus_lock_waits where blocked_statement like $1'
+    : `select count(*)::int as waiting from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock' and query like $1`
   for (;;) {
-    const [row] = await admin.query<{ waiting: number }>(
-      `select count(*)::int as waiting from pg_stat_activity
-       where datname = current_database() and wait_event_type = 'Lock' and query like $1`,
-      [statement],
-    )
+    const [row] = await admin.query<{ waiting: number }>(find, [statement])
     if ((row?.waiting ?? 0) >= count) return
   }
 }

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { isCluster } from '../../src/database/cluster.js'
 import type { Session } from '../../src/database/session.js'
 
 /**
@@ -27,7 +28,9 @@ export async function behindChange<T>(
 /** Whether anybody waits for the transaction of this session to end. */
 async function isWaitedFor(session: Session): Promise<boolean> {
   const waiting = await session.query(
-    `select from pg_locks where not granted and locktype = 'transactionid' and transactionid = pg_current_xact_id()::xid`,
+    (await isCluster(session))
+      ? 'select from citus_lock_waits where blocking_gpid = citus_backend_gpid()'
+      : `select from pg_locks where not granted and locktype = 'transactionid' and transactionid = pg_current_xact_id()::xid`,
   )
   return waiting.length > 0
 }
