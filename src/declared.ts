@@ -36,6 +36,8 @@ export interface Declared {
   /** Every permission, the library's too. */
   readonly allPermissions: ReadonlySet<string>
   readonly lookup: FactsLookup
+  /** On a cluster: the tables that are on every node and that the application changes, as `schema.name`. */
+  readonly onEveryNode: ReadonlySet<string>
 }
 
 export async function declare(own: OwnTables | undefined): Promise<Declared> {
@@ -45,13 +47,18 @@ export async function declare(own: OwnTables | undefined): Promise<Declared> {
   const permissions = own === undefined ? [] : permissionsOf(own, ownTables)
   const tables = [...platformTables, ...ownTables]
   const sets = [platformMigrations, ...(own === undefined ? [] : [setOf(own)])]
+  const declarations = await declarationsOf(tables, sets, permissions)
+  const everywhere = declarations.tables.filter(
+    ({ kind, placement }) => placement === 'reference' && kind !== 'catalog',
+  )
   return {
     tables,
     sets,
-    declarations: await declarationsOf(tables, sets, permissions),
+    declarations,
     permissions,
     allPermissions: new Set([...Object.keys(permissionCatalog), ...permissions.map(({ key }) => key)]),
     lookup: factsLookup(tables),
+    onEveryNode: new Set(everywhere.map(({ schema, name }) => `${schema}.${name}`)),
   }
 }
 

@@ -43,6 +43,7 @@ export async function openServer(
     pool,
     isPooled: options.transactionPooler,
     lookup: declared.lookup,
+    onEveryNode: declared.onEveryNode,
     debug: options.debug,
     onConnect: prover(role, options, declared),
   })

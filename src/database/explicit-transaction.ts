@@ -10,13 +10,27 @@ import type { BeginOptions, Binding, Call, Result, Transaction } from '../core/e
 import { type Pipeline, type PipelineConnection, staleness } from './pipeline.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { asked, begin, commit, enter, mayChange, release, rollback, rollbackTo, savepoint, type Step } from './steps.js'
+import {
+  askedAlone,
+  type Asking,
+  begin,
+  commit,
+  enter,
+  mayChange,
+  release,
+  rollback,
+  rollbackTo,
+  savepoint,
+  type Step,
+} from './steps.js'
 
 interface Circumstances extends BeginOptions {
   readonly lookup: FactsLookup | undefined
   readonly debug: boolean
   /** The steps that bind the transaction; `enter` by default. */
   readonly bind?: typeof enter
+  /** The steps of each call; the call alone by default. */
+  readonly ask?: Asking | undefined
   /** Gives the connection back. */
   readonly onEnd: () => void
 }
@@ -76,11 +90,11 @@ export class ExplicitTransaction implements Transaction {
   }
 
   private async write(calls: readonly Call[]): Promise<Result[]> {
-    const { lookup, signal, debug } = this.options
+    const { lookup, signal, debug, ask = askedAlone } = this.options
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
     const isFirst = this.state === 'unsent'
-    const pipeline = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, asked(call)])])
+    const pipeline = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, ...ask(call)])])
     this.mayChange ||= calls.some(mayChange)
     const failure = retryable(pipeline) ?? failureOf(pipeline, { lookup, signal, debug })
     if (pipeline.status === 'T') this.state = 'open'

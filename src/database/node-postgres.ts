@@ -3,11 +3,15 @@ import { statement } from '../core/statement.js'
 import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
 import { runImplicitTransaction } from './implicit-transaction.js'
 import { ExplicitTransaction } from './explicit-transaction.js'
+import { clusterLock } from './cluster-lock.js'
 import type { FactsLookup } from './sqlstate.js'
+import { asked, type Asking } from './steps.js'
 
 export interface NodePostgresOptions extends ConnectionPoolOptions {
   /** BEGIN and COMMIT in each write, as a Citus cluster needs it. Default: where the connection is one to a cluster. */
   readonly blocks?: boolean | undefined
+  /** The tables, as `schema.name`, that are on every node of a cluster and that calls change. */
+  readonly onEveryNode?: ReadonlySet<string> | undefined
   /** Translates the names in the server's errors into those of the caller. */
   readonly lookup?: FactsLookup | undefined
 }
@@ -17,7 +21,15 @@ const defaultDrain = 10_000
 /** Lists every option, so that none is read from a polluted prototype. */
 const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, isolation: undefined }
 
-export function openNodePostgres({ blocks, lookup, debug = false, ...options }: NodePostgresOptions): Executor {
+export function openNodePostgres({
+  blocks,
+  onEveryNode = new Set(),
+  lookup,
+  debug = false,
+  ...options
+}: NodePostgresOptions): Executor {
+  const onCluster: Asking = (call) => [...clusterLock(call, onEveryNode), asked(call)]
+  const asking = ({ isCluster }: { readonly isCluster: boolean }) => (isCluster ? onCluster : undefined)
   const pool = new ConnectionPool({ ...options, debug })
   const executor: Executor = {
     async run(binding, calls, options = defaults) {
@@ -25,6 +37,7 @@ export function openNodePostgres({ blocks, lookup, debug = false, ...options }: 
       try {
         return await runImplicitTransaction(connection, binding, calls, options, {
           blocks: blocks ?? connection.isCluster,
+          ask: asking(connection),
           lookup,
           debug,
         })
@@ -37,7 +50,7 @@ export function openNodePostgres({ blocks, lookup, debug = false, ...options }: 
       const onEnd = (): void => {
         pool.give(connection)
       }
-      return new ExplicitTransaction(connection, binding, { ...options, lookup, debug, onEnd })
+      return new ExplicitTransaction(connection, binding, { ...options, lookup, debug, ask: asking(connection), onEnd })
     },
     async ping() {
       await executor.run({ kind: 'system', about: undefined }, [{ statement: nothing, values: [] }])

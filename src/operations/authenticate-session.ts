@@ -135,7 +135,7 @@ const endReused = statement(
      returning s.id
    )
    insert into platform.user_audit_logs (user_id, id, event_type, session_id, ip_address, user_agent)
-   select $1, $6, 'session.refresh_reused', ended.id, $7, $8 from ended`,
+   select $1, $6, 'session.refresh_reused', ended.id, $7, $8 from ended returning 1`,
   'change',
 )
 

@@ -63,21 +63,32 @@ async function endAll(scope: Scope, id: string) {
   }
 }
 
-function revokeApiKeys(scope: Scope, id: string): Query<RetiredMasterKey['apiKeys']> {
+/** In one organization after the other, because a cluster refuses to change several of them in one statement with their entries. */
+async function revokeApiKeys(scope: Scope, id: string): Promise<RetiredMasterKey['apiKeys']> {
   const rows = allRows<object>(scope, apiKeys)
   const revoke = ownStatement(rows.plan, retireMasterKey, 'revoke', true, ({ sql, resource }) => ({
     verb: 'update',
     ctes: [],
     head: `update ${sql} set "status" = 'revoked', "revoked_at" = now(), "updated_at" = statement_timestamp()`,
-    where: `"pepper_id" = $1::text and ${isLiveKey(resource)}`,
+    where: `"org_id" = $2::uuid and "pepper_id" = $1::text and ${isLiveKey(resource)}`,
     returning: '"org_id", "id", "name"',
   }))
-  return rows.run(
-    revoke,
-    () => [id],
-    (result) => result.rows.map((row) => ({ orgId: String(row[0]), id: String(row[1]), name: String(row[2]) })),
-  )
+  const revoked: RetiredMasterKey['apiKeys'][number][] = []
+  for (const orgId of await ask(scope, findKeyOwners, [id], (result) => result.rows.map(([org]) => String(org)))) {
+    const ended = await rows.run(
+      revoke,
+      () => [id, orgId],
+      (result) => result.rows.map((row) => ({ orgId: String(row[0]), id: String(row[1]), name: String(row[2]) })),
+    )
+    revoked.push(...ended)
+  }
+  return revoked
 }
+
+const findKeyOwners = statement(
+  `select distinct k.org_id from platform.api_keys k where k.pepper_id = $1::text and ${isLiveKey('k')} order by k.org_id`,
+  'read',
+)
 
 function revokeInvitations(scope: Scope, id: string): Query<number> {
   const rows = allRows<object>(scope, organizationInvitations)
@@ -102,6 +113,6 @@ const endSessions = statement(
      where s.pepper_id = $1 and ${isLiveSession('s')} returning s.user_id, s.id
    )
    insert into platform.user_audit_logs (user_id, id, event_type, session_id)
-   select user_id, gen_random_uuid(), 'system.retireMasterKey', id from ended`,
+   select user_id, gen_random_uuid(), 'system.retireMasterKey', id from ended returning 1`,
   'change',
 )

@@ -34,7 +34,11 @@ export interface OpenedWithout {
 export async function openWithout(options: WallOptions): Promise<OpenedWithout> {
   const declared = await declare(options.own)
   const url = options.without === 'row security' ? await unboundLogin(options) : options.appUrl
-  const executor = openNodePostgres({ pool: { connectionString: url, max: 4 }, lookup: declared.lookup })
+  const executor = openNodePostgres({
+    pool: { connectionString: url, max: 4 },
+    lookup: declared.lookup,
+    onEveryNode: declared.onEveryNode,
+  })
   let queries = 0
   const counting: Executor = {
     run: (binding, calls, given) => {

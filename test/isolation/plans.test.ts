@@ -158,6 +158,14 @@ test.each([
   [`insert into "platform"."tasks" ("org_id", "a") values ($1, (select 1))`, 'a sub-select in VALUES'],
   [`update "platform"."tasks" set "hash" = ($2::bytea[])[1] where "org_id" = $1`, 'an element of a parameter'],
   [`insert into "platform"."tasks" ("org_id") select $1 from unnest($2::text[])`, 'a bulk insert'],
+  [
+    `with ended as (update "platform"."tasks" set "a" = 1 where "org_id" = $1 returning "id") insert into "platform"."notes" ("org_id") select $1 from ended`,
+    'a bulk insert',
+  ],
+  [
+    `select from platform.api_keys k where k.org_id = $1 and platform.is_live_member(k.user_id)`,
+    'a function that reads tables',
+  ],
   [`select from "platform"."tasks" t join "platform"."agents" a on true where t."org_id" = $1`, '2 tables, of which 1'],
 ])('a form that a cluster refuses is found: %s', (text, fault) => {
   expect(formFaults(text).join()).toContain(fault)

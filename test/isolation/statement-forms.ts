@@ -22,7 +22,11 @@ const refused: readonly (readonly [fault: string, form: RegExp])[] = [
   ['an element of a parameter in an update', /\bset\b[^]*\$\d+(?:::[\w.]+(?:\[\])?)?\)?\[(?!\])/i],
   [
     'a bulk insert without returning: it becomes a COPY',
-    /^(?![^]*\breturning\b)(?:with\b[^]*)?insert into\b[^]*\bunnest\(/i,
+    /\binsert into\b(?:(?!\breturning\b)[^])*\bselect\b(?:(?!\breturning\b)[^])*\bfrom\b(?:(?!\breturning\b)[^])*$/i,
+  ],
+  [
+    'a function that reads tables, of a column beside a table of shards: it would run on a worker',
+    /^(?=[^]*\bplatform\.is_live_member\((?!\$))[^]*\bplatform"?\."?(?:api_keys|user_sessions)\b/i,
   ],
 ]
 

@@ -30,15 +30,24 @@ export async function refusalsOf(calls: readonly Promise<unknown>[]): Promise<un
   return settled.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : 'not refused'))
 }
 
-/** Waits until so many sessions wait for a lock in a statement like that. */
+/** Waits until so many sessions wait for a lock in a statement like that. On a cluster also in what it sends in front of one. */
 export async function waitersFor(admin: Session, statement: string, count: number): Promise<void> {
-  // On a cluster they wait on a worker.
-  const find = (await isCluster(admin))
-    ? 'select count(distinct waiting_gpid)::int as waiting from citus_lock_waits where blocked_statement like $1'
-    : `select count(*)::int as waiting from pg_stat_activity
-       where datname = current_database() and wait_event_type = 'Lock' and query like $1`
+  const find = (await isCluster(admin)) ? waitersOnCluster : waitersHere
   for (;;) {
     const [row] = await admin.query<{ waiting: number }>(find, [statement])
     if ((row?.waiting ?? 0) >= count) return
   }
 }
+
+const waitersHere = `
+  select count(*)::int as waiting from pg_stat_activity
+  where datname = current_database() and wait_event_type = 'Lock' and query like $1`
+
+/** Most of them wait on a worker. */
+const waitersOnCluster = `
+  select count(*)::int as waiting from (
+    select waiting_gpid from citus_lock_waits where blocked_statement like $1
+    union
+    select citus_calculate_gpid((select nodeid from pg_dist_node where groupid = 0), pid) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and (query like $1 or query like '%pg_advisory_xact_lock%')
+  ) as found`
