@@ -45,6 +45,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global-setup.ts',
+    setupFiles: 'test/support/cluster-unfit.ts',
     pool: 'forks',
     // The embedded database opens in a quarter of the time, in spawned programs too.
     env: { TENANTRY_EMBEDDED_CACHE: fileURLToPath(new URL('node_modules/.cache/tenantry', import.meta.url)) },

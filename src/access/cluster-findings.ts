@@ -1,7 +1,9 @@
 import { clusterSettings } from '../database/cluster.js'
 import type { Session } from '../database/session.js'
 import { placed, readPlacements } from './distribution.js'
-import type { DeclaredTable } from './rights.js'
+import { isUnreadable } from './newer-build.js'
+import { permissionsMissing } from './migration-findings.js'
+import type { Declarations } from './rights.js'
 import type { Finding } from './root-causes.js'
 
 /**
@@ -10,14 +12,15 @@ import type { Finding } from './root-causes.js'
  */
 export async function clusterFindings(
   session: Pick<Session, 'query'>,
-  tables: readonly DeclaredTable[],
+  { tables, permissions = [] }: Pick<Declarations, 'tables' | 'permissions'>,
 ): Promise<Finding[]> {
   const wanted = new Map(tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement]))
   const declared = (await readPlacements(session)).map((table) => ({
     ...table,
     wanted: wanted.get(`${table.schema}.${table.name}`) ?? table.placement,
   }))
-  if (declared.every(({ placement }) => placement === 'local')) return []
+  const missing = await missingPermissions(session, permissions)
+  if (declared.every(({ placement }) => placement === 'local')) return missing
   const others = declared.filter((table) => table.placement !== table.wanted)
   return [
     ...others.map((table) =>
@@ -28,7 +31,20 @@ export async function clusterFindings(
       ),
     ),
     ...(await settingFindings(session)),
+    ...missing,
   ]
+}
+
+/** None where the table is not there or may not be read: the proof names it. */
+async function missingPermissions(session: Pick<Session, 'query'>, permissions: readonly string[]): Promise<Finding[]> {
+  if (permissions.length === 0) return []
+  try {
+    const found = await session.query<Omit<Finding, 'about'>>(permissionsMissing('$1'), [permissions])
+    return found.map((one) => ({ ...one, about: 'database' }))
+  } catch (error) {
+    if (isUnreadable(error)) return []
+    throw error
+  }
 }
 
 async function settingFindings(session: Pick<Session, 'query'>): Promise<Finding[]> {

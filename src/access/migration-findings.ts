@@ -43,10 +43,14 @@ export const migrationFindings: readonly string[] = [
   from known k join applied a on a."schema" = k."schema" and a."table" = k."table" and a."when" = k."when" where a.hash <> k.hash`,
 ]
 
-/** `$8` is the list of the host's permissions. */
-export const permissionFindings: readonly string[] = [
-  `select 'permissions are not in the catalog', pg_catalog.string_agg(w.key, ', ' order by w.key), 'npx tenantry migrate up', true
-  from pg_catalog.unnest($8::text[]) w(key)
+/** A finding where some of the host's permissions, the given parameter, are not in the catalog. */
+export const permissionsMissing = (
+  permissions: string,
+): string => `select 'permissions are not in the catalog' as fault, pg_catalog.string_agg(w.key, ', ' order by w.key) as detail,
+    'npx tenantry migrate up' as mend, true as "isFault"
+  from pg_catalog.unnest(${permissions}::text[]) w(key)
   where not exists (select from platform.permissions p where p.key = w.key)
-  having pg_catalog.count(*) > 0`,
-]
+  having pg_catalog.count(*) > 0`
+
+/** `$8` is the list of the host's permissions. */
+export const permissionFindings: readonly string[] = [permissionsMissing('$8')]

@@ -29,7 +29,13 @@ export function failed(where: string, error: unknown): MigrationError {
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
   // dependent_objects_still_exist
   const text = String(message) + (code === '2BP01' ? `: ${String(detail).replaceAll('\n', ', ')}` : '')
-  const hint = isFilteredRows(error) ? filteredRows : lacksOwnership(code, text) ? notTheOwner : undefined
+  const hint = isFilteredRows(error)
+    ? filteredRows
+    : lacksOwnership(code, text)
+      ? notTheOwner
+      : isNodeAway(code, text)
+        ? nodeAway
+        : undefined
   return new MigrationError(`${where}: ${text} (${code})${hint === undefined ? '' : `. ${hint}`}`)
 }
 
@@ -42,6 +48,12 @@ const filteredRows =
   'the table; where the table has FORCE, run `alter table <name> no force row level security`, or give that role bypassrls'
 
 const notTheOwner = 'Migrations are for the role that owns the tables: its url belongs in DATABASE_ADMIN_URL'
+
+/** What Citus says, before it begins a move, of a node that does not answer. */
+const isNodeAway = (code: string, message: string): boolean =>
+  code === 'XX000' && message.startsWith('Could not fetch disk stats for node')
+
+const nodeAway = 'A node of the cluster does not answer. Nothing was changed: run it again when the node is back'
 
 /** A session whose errors name `where`. */
 export function withContext(session: Session, where: string): Session {

@@ -117,11 +117,7 @@ const byCode: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['23P01', taken],
   ['22001', tooLarge],
   ['54000', tooLarge],
-  // What Postgres says of a value that it cannot make, such as a text of more than a gigabyte.
-  [
-    'XX000',
-    (error) => (error.message.startsWith('invalid memory alloc request size') ? tooLarge(error, undefined) : undefined),
-  ],
+  ['XX000', internal],
   ['54001', tooLarge],
   ['22003', () => invalid([], 'a number is out of range')],
   ['25006', () => new UnsafeStatementError('this scope only reads; nothing was written')],
@@ -150,6 +146,13 @@ const byClass: ReadonlyMap<string, Refuse> = new Map<string, Refuse>([
   ['28', () => new UnavailableError('the database refused the login')],
   ['53', () => new ResourceExhaustedError()],
 ])
+
+/** What Postgres says of a value that it cannot make, such as a text of more than a gigabyte, and Citus of a worker that has gone. */
+function internal(error: DriverError): TenantryError | undefined {
+  if (error.message.startsWith('invalid memory alloc request size')) return tooLarge(error, undefined)
+  if (error.message.startsWith('failure on connection marked as essential')) return new UnavailableError()
+  return undefined
+}
 
 /** The message is that of `platform.assert_room`. */
 function planLimit({ message }: DriverError): TenantryError | undefined {

@@ -41,16 +41,22 @@ export function removing(work: SystemWork, expired: Expired, days: number | unde
   const scope = work.scopeAbout(undefined)
   const rows = allRows<object>(scope, expired.table)
   const kept = days === undefined ? [] : [days]
-  let remove: ((size: number) => Promise<number>) | undefined
+  let remove: ((size: number) => Promise<Removed>) | undefined
   return async (size) => {
     remove ??= (await isOnCluster(scope))
       ? factsOf(expired.table)?.kind === 'control'
         ? (size) => removeByKeys(rows, expired, [size, ...kept])
         : (size) => removeByOwner(rows, expired, [size, ...kept])
       : (size) => removeAtOnce(rows, expired, [size, ...kept])
-    const removed = await remove(size)
-    return { rows: removed, isLast: removed < size }
+    const { removed, found } = await remove(size)
+    return { rows: removed, isLast: found < size || removed === 0 }
   }
+}
+
+/** Of the rows that were found, another pass may have removed some, or hold them. */
+interface Removed {
+  readonly found: number
+  readonly removed: number
 }
 
 const isOnCluster = (scope: Scope): Query<boolean> =>
@@ -60,7 +66,11 @@ const findCluster = statement(`select pg_catalog.current_setting('citus.shard_co
 
 type Rows = ScopedTable<object>
 
-function removeAtOnce(rows: Rows, { name, owner, key, when, orderBy }: Expired, values: readonly unknown[]) {
+async function removeAtOnce(
+  rows: Rows,
+  { name, owner, key, when, orderBy }: Expired,
+  values: readonly unknown[],
+): Promise<Removed> {
   const all = `${owner}, ${key}`
   const remove = ownStatement(rows.plan, removing, name, true, ({ sql }) => ({
     verb: 'delete',
@@ -73,7 +83,8 @@ function removeAtOnce(rows: Rows, { name, owner, key, when, orderBy }: Expired, 
     where: `(${all}) in (select ${all} from past)`,
     returning: '',
   }))
-  return changed(rows, remove, values)
+  const removed = await changed(rows, remove, values)
+  return { found: removed, removed }
 }
 
 /** A Citus cluster skips locked rows only in one shard, where the rows of one owner are. */
@@ -81,7 +92,7 @@ async function removeByOwner(
   rows: Rows,
   { name, owner, key, when, orderBy }: Expired,
   [size, ...kept]: readonly unknown[],
-): Promise<number> {
+): Promise<Removed> {
   const owners = await read<[string, number]>(rows, `owners of ${name}`, [size, ...kept], (sql) => {
     const past = `select ${owner} from ${sql} where ${when} order by ${orderBy} limit $1::bigint`
     return `select ${owner}, count(*)::int from (${past}) past group by ${owner}`
@@ -99,9 +110,12 @@ async function removeByOwner(
     where: `${owner} = $${given}::uuid and (${key}) = (${names.join(', ')})`,
     returning: '',
   }))
-  let removed = 0
-  for (const [id, count] of owners) removed += await changed(rows, remove, [count, ...kept, id])
-  return removed
+  let [found, removed] = [0, 0]
+  for (const [id, count] of owners) {
+    found += count
+    removed += await changed(rows, remove, [count, ...kept, id])
+  }
+  return { found, removed }
 }
 
 /** Each node would skip other rows of a table that is on all of them, so the rows to remove are named. */
@@ -109,7 +123,7 @@ async function removeByKeys(
   rows: Rows,
   { name, owner, key, when, orderBy }: Expired,
   [size, ...kept]: readonly unknown[],
-): Promise<number> {
+): Promise<Removed> {
   const keys = await read<[string, string]>(
     rows,
     `keys of ${name}`,
@@ -124,8 +138,9 @@ async function removeByKeys(
     where: `(${owner}, ${key}) = (p0, p1) and ${when}`,
     returning: '',
   }))
-  if (keys.length === 0) return 0
-  return changed(rows, remove, [keys.map(([of]) => of), ...kept, keys.map(([, id]) => id)])
+  if (keys.length === 0) return { found: 0, removed: 0 }
+  const removed = await changed(rows, remove, [keys.map(([of]) => of), ...kept, keys.map(([, id]) => id)])
+  return { found: keys.length, removed }
 }
 
 const read = <Row>(

@@ -111,6 +111,11 @@ test('a key is created for a service or a member, and opens the organization', a
     code: 2,
     stderr: containing('--scopes: has none of the permissions that the role of the member has'),
   })
+  // Nor is the service left that was made for it.
+  const services = await database.admin.query(
+    `select display_name from platform.organization_members where kind = 'service' and deleted_at is null order by 1`,
+  )
+  expect(services).toEqual([{ display_name: 'beyond' }, { display_name: 'ci' }])
 
   const owners = await tenantry(
     [...create, '--name', 'own', '--member', 'Keyed@acme.example', '--json', '--rate', '10'],

@@ -8,6 +8,7 @@ import type { TestDatabase } from '../../src/testing/template.js'
 import { tenantry } from '../cli/command-line.js'
 import { addOlderKeys, killedRotation } from '../support/killed-rotation.js'
 import { clusterUrl, useCluster, whyWithoutCluster } from '../support/use-cluster.js'
+import { deskPermissions, deskWith, upgradeDesk } from '../support/use-desk.js'
 import { keys } from '../support/use-teams.js'
 
 const cluster = useCluster()
@@ -131,9 +132,15 @@ describe.skipIf(clusterUrl === undefined)(`operations of the system on a cluster
         `update platform.schedules set next_run_at = date_trunc('hour', now()) - interval '1 hour' where org_id = $1`,
         [id],
       )
+      await database.admin.query(
+        `insert into platform.idempotency_keys (org_id, id, key, actor, request_hash, expires_at)
+         select $1, gen_random_uuid(), i::text, '', 'x', now() - interval '1 hour' from generate_series(1, 700) i returning 1`,
+        [id],
+      )
     }
     const swept = await atOnce(4, (index) => systemOf(processes[index] ?? fail()).maintenance.run())
     expect(swept.reduce((sum, { rows }) => sum + rows.subscriptions, 0)).toBe(6)
+    expect(swept.reduce((sum, { rows }) => sum + rows.idempotencyKeys, 0)).toBe(4200)
     const passes = await atOnce(4, (index) => systemOf(processes[index] ?? fail()).schedules.fireDue())
     expect(passes.flatMap(({ failed }) => failed)).toEqual([])
     expect(passes.flatMap(({ fired }) => fired.map(({ orgId }) => orgId)).sort()).toEqual(
@@ -211,5 +218,26 @@ describe.skipIf(clusterUrl === undefined)(`operations of the system on a cluster
     expect(entries).toEqual(
       organizations.map(() => ({ events: ['api_keys.revoke', 'organization_invitations.revoke'] })),
     )
+  })
+
+  test('tenantry key create makes a service with a key', async () => {
+    const { slug } = await provision(newId())
+    const env = { DATABASE_URL: database.appUrl, TENANTRY_KEYS: keys }
+    const create = ['key', 'create', '--org', slug, '--name', 'ci', '--role', 'developer', '--scopes', 'agents:read']
+    const ran = await tenantry(create, { env })
+    expect(ran, ran.stderr).toMatchObject({ code: 0 })
+    const { org } = await tenancy.authenticateApiKey(ran.stdout.split('\n')[0] ?? '')
+    expect(await org.agents.count()).toBe(0)
+  })
+
+  test('a tenancy does not open while the database lacks permissions of its own', async () => {
+    const own = await deskWith({ permissions: deskPermissions })
+    await upgradeDesk(database.admin, own)
+    const { appUrl: url } = database
+    await (await openTenancy({ url, keys, own })).close()
+    const more = { ...own, permissions: { ...deskPermissions, 'tickets:print': 'Print tickets' } }
+    await expect(openTenancy({ url, keys, own: more })).rejects.toMatchObject({
+      faults: [{ fault: 'permissions are not in the catalog', detail: 'tickets:print' }],
+    })
   })
 })

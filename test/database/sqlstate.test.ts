@@ -84,6 +84,11 @@ test('an internal error is one of the input where Postgres cannot make so large 
   expect(refusal(error('XX000', { message: 'cache lookup failed for type 1' }))).toBeInstanceOf(QueryError)
 })
 
+test('an internal error of a cluster is that a worker has gone', () => {
+  const message = 'failure on connection marked as essential: 10.0.0.3:5432'
+  expect(refusal(error('XX000', { message }))).toBeInstanceOf(UnavailableError)
+})
+
 test('the same code is a wall that held when row security says so', () => {
   expect(refusal(error('42501', { routine: 'ExecWithCheckOptions' }))).toBeInstanceOf(IsolationError)
   const message = 'new row violates row-level security policy for table "agents_102046"'

@@ -81,7 +81,8 @@ describe('a pass of maintenance', () => {
       `status = 'trialing', trial_ends_at = now() + interval '1 day'`,
       `cancel_at_period_end = true, canceled_at = now()`,
     ]
-    const all = await Promise.all(states.map(teamWith))
+    const all: Team[] = []
+    for (const state of states) all.push(await teamWith(state))
     const before = await Promise.all(all.map(({ org }) => org.subscription.get()))
     expect(await run()).toBe(0)
     expect(await Promise.all(all.map(({ org }) => org.subscription.get()))).toEqual(before)
@@ -91,7 +92,8 @@ describe('a pass of maintenance', () => {
     const isLeft = await bystander()
     const period = (n: number) => `current_period_start = now() - interval '40 days ${n} hours',
       current_period_end = now() - interval '10 days ${n} hours'`
-    const all = await Promise.all(Array.from({ length: 7 }, (_, n) => teamWith(period(n))))
+    const all: Team[] = []
+    for (let n = 0; n < 7; n++) all.push(await teamWith(period(n)))
     const current = () => Promise.all(all.map(({ org }) => org.subscription.get()))
     const before = await current()
     const rolled = before.map((one) => ({ ...one, ...lapsedAt({ ...one, interval: 'month' }, new Date()) }))

@@ -54,16 +54,20 @@ export const deskMigration = [
   'create schema desk',
   `create table desk.tickets (
     org_id uuid not null, id uuid not null, subject text not null, agent_id uuid,
-    constraint tickets_pkey primary key (org_id, id),
-    constraint tickets_org_fkey foreign key (org_id) references platform.organizations (id) on delete cascade,
-    constraint tickets_agent_fkey foreign key (org_id, agent_id) references platform.agents (org_id, id)
+    constraint tickets_pkey primary key (org_id, id)
   )`,
   `create table desk.replies (
     org_id uuid not null, id uuid not null, ticket_id uuid not null, text text not null,
-    constraint replies_pkey primary key (org_id, id),
-    constraint replies_org_fkey foreign key (org_id) references platform.organizations (id) on delete cascade,
-    constraint replies_ticket_fkey foreign key (org_id, ticket_id) references desk.tickets (org_id, id)
+    constraint replies_pkey primary key (org_id, id)
   )`,
+  `alter table desk.tickets
+    add constraint tickets_org_fkey foreign key (org_id) references platform.organizations (id) on delete cascade`,
+  `alter table desk.tickets
+    add constraint tickets_agent_fkey foreign key (org_id, agent_id) references platform.agents (org_id, id)`,
+  `alter table desk.replies
+    add constraint replies_org_fkey foreign key (org_id) references platform.organizations (id) on delete cascade`,
+  `alter table desk.replies
+    add constraint replies_ticket_fkey foreign key (org_id, ticket_id) references desk.tickets (org_id, id)`,
   ...['desk.tickets', 'desk.replies'].flatMap((table) => [
     `alter table ${table} enable row level security`,
     `create policy org_isolation on ${table} to tenantry_app using (org_id = platform.current_org()) with check (org_id = platform.current_org())`,

@@ -85,14 +85,15 @@ const addCreate: AddCommand = (group, run) =>
         const id = await tenancy.organizations.findIdBySlug(slug)
         if (id === undefined) throw new NotFoundError('organizations')
         const granted = scopes.split(',').map((scope) => scope.trim())
-        const { apiKey, token, useless } = await tenancy.forOrg(id).transaction(async (org) => {
-          const userId = member === undefined ? await service(org, name, role ?? '') : await userOf(org, member)
-          const created = await org.apiKeys.create({ userId, name, scopes: granted, rateLimitPerHour: rate ?? null })
+        const org = tenancy.forOrg(id)
+        const { userId, orUndone } = await holderOf(org, { name, member, role })
+        const { apiKey, token, useless } = await orUndone(async () => {
           const held = await org.actorFor(userId)
           const useless = granted.filter((scope) => held.projectsWith(scope)?.length === 0)
           // It would open nothing and take the name.
           if (useless.length === granted.length)
             throw new InvalidInputError('--scopes', 'has none of the permissions that the role of the member has')
+          const created = await org.apiKeys.create({ userId, name, scopes: granted, rateLimitPerHour: rate ?? null })
           return { ...created, useless }
         })
         return {
@@ -114,8 +115,34 @@ const addCreate: AddCommand = (group, run) =>
     }),
   )
 
-const service = async (org: Org, name: string, role: string): Promise<string> =>
-  (await org.members.addService({ name, role })).userId
+interface Holder {
+  readonly userId: string
+  /** Removes a service that was made for the key where the key cannot be made. */
+  readonly orUndone: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+interface AskedHolder {
+  readonly name: string
+  readonly member: string | undefined
+  readonly role: string | undefined
+}
+
+/** Not in the transaction of the key: on a cluster, no row can refer to a service of the same transaction. */
+async function holderOf(org: Org, { name, member, role = '' }: AskedHolder): Promise<Holder> {
+  if (member !== undefined) return { userId: await userOf(org, member), orUndone: (work) => work() }
+  const { id, userId } = await org.members.addService({ name, role })
+  return {
+    userId,
+    orUndone: async (work) => {
+      try {
+        return await work()
+      } catch (error) {
+        await org.members.remove(id)
+        throw error
+      }
+    },
+  }
+}
 
 async function userOf(org: Org, address: string): Promise<string> {
   const member = await org.members.findByEmail(address.trim().toLowerCase())
