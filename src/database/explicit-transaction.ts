@@ -11,7 +11,7 @@ import { type Pipeline, type PipelineConnection, staleness } from './pipeline.js
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import {
-  askedAlone,
+  asked,
   type Asking,
   begin,
   commit,
@@ -90,11 +90,14 @@ export class ExplicitTransaction implements Transaction {
   }
 
   private async write(calls: readonly Call[]): Promise<Result[]> {
-    const { lookup, signal, debug, ask = askedAlone } = this.options
+    const { lookup, signal, debug, ask } = this.options
     if (this.state !== 'ended' && signal?.aborted) throw aborted()
     this.assertUsable()
     const isFirst = this.state === 'unsent'
-    const pipeline = await this.send([...this.waiting, ...calls.flatMap((call) => [...this.bound, ...ask(call)])])
+    const pipeline = await this.send([
+      ...this.waiting,
+      ...calls.flatMap((call) => [...this.bound, ...(ask?.(call) ?? [asked(call)])]),
+    ])
     this.mayChange ||= calls.some(mayChange)
     const failure = retryable(pipeline) ?? failureOf(pipeline, { lookup, signal, debug })
     if (pipeline.status === 'T') this.state = 'open'

@@ -4,7 +4,7 @@ import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
 import type { Pipeline, PipelineConnection } from './pipeline.js'
 import { failureOf } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
-import { askedAlone, type Asking, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
+import { asked, type Asking, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
 
 export interface Dialect {
   /** Whether BEGIN and COMMIT stand around the calls: in an implicit transaction Citus does not forward the binding to its workers. */
@@ -26,12 +26,12 @@ export async function runImplicitTransaction(
   dialect: Dialect,
 ): Promise<Result[]> {
   if (signal?.aborted) throw aborted()
-  const { blocks, lookup, debug, bind = enter, ask = askedAlone } = dialect
+  const { blocks, lookup, debug, bind = enter, ask } = dialect
   const bound = bind(binding)
   const inner = [
     ...bound,
     ...(readOnly && !blocks ? [setReadOnly] : []),
-    ...calls.flatMap(ask),
+    ...(ask === undefined ? calls.map(asked) : calls.flatMap(ask)),
     ...(reenter ? bound : []),
   ]
   const steps = blocks ? [begin({ readOnly, isolation: undefined }), ...inner, commit] : inner

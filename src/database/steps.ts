@@ -42,8 +42,6 @@ export const asked = ({ statement, values }: Call): Step => ({ statement, values
 /** The steps of a call: itself, and what a cluster needs in front of it. */
 export type Asking = (call: Call) => readonly Step[]
 
-export const askedAlone: Asking = (call) => [asked(call)]
-
 /** Whether an unanswered call may have changed rows. */
 export const mayChange = ({ statement }: Call): boolean => statement.effect !== 'read'
 
