@@ -112,13 +112,17 @@ const person = `u.id = $1 and ${isLivePerson('u')}`
 
 const accept = unguardedStatement('select platform.accept_session($1, $2, $3)', 'change')
 
-/** `rotated_at` is the start of the transaction, by which the next statement knows its own rotation. */
+/**
+ * `rotated_at` is the start of the transaction, by which the next statement knows its own rotation. The person is in a sub-select that is not
+ * pulled up: with EXISTS, the generic plan of a cluster asks every shard.
+ */
 const rotate = statement(
   `update platform.user_sessions s
    set generation = s.generation + 1, token_hash = $5, refresh_hash = $6, pepper_id = $7, rotated_at = now(),
      last_activity_at = statement_timestamp(), updated_at = statement_timestamp(),
      idle_expires_at = least(s.expires_at, statement_timestamp() + $8 * interval '1 second')
-   where ${live} and s.generation = $3 and s.refresh_hash = any($4::bytea[]) and exists (select from platform.users u where ${person})
+   from (select u.id from platform.users u where ${person} offset 0) person
+   where ${live} and s.generation = $3 and s.refresh_hash = any($4::bytea[])
    returning s.expires_at, pg_catalog.encode(s.refresh_hash, 'hex'::text)`,
   'change',
 )

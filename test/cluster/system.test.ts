@@ -26,6 +26,8 @@ describe.skipIf(clusterUrl === undefined)(`operations of the system on a cluster
       code: 0,
     })
     await seed(database.admin)
+    const { username } = new URL(database.appUrl)
+    await database.admin.query(`alter role ${username} set citus.multi_task_query_log_level = 'error'`)
     tenancy = await open(keys)
   })
   afterAll(() => tenancy.close())
@@ -181,7 +183,9 @@ describe.skipIf(clusterUrl === undefined)(`operations of the system on a cluster
 
   test('a refresh token that is used again ends its session, with an entry', async () => {
     const userId = await createUser(database.admin)
-    const { refreshToken } = await tenancy.forUser(userId).sessions.start()
+    let { refreshToken } = await tenancy.forUser(userId).sessions.start()
+    // More often than Postgres plans a prepared statement for its values.
+    for (let times = 0; times < 8; times++) ({ refreshToken } = await tenancy.refreshSession(refreshToken))
     const next = await tenancy.refreshSession(refreshToken)
     await expect(tenancy.refreshSession(refreshToken)).rejects.toThrow('not accepted')
     await expect(tenancy.authenticateSession(next.token)).rejects.toThrow('not accepted')

@@ -163,6 +163,10 @@ test.each([
     'a bulk insert',
   ],
   [
+    `update platform.user_sessions s set a = 1 where s.user_id = $1 and exists (select from platform.users u where u.id = $1)`,
+    'EXISTS over people',
+  ],
+  [
     `select from platform.api_keys k where k.org_id = $1 and platform.is_live_member(k.user_id)`,
     'a function that reads tables',
   ],

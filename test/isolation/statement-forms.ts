@@ -25,6 +25,10 @@ const refused: readonly (readonly [fault: string, form: RegExp])[] = [
     /\binsert into\b(?:(?!\breturning\b)[^])*\bselect\b(?:(?!\breturning\b)[^])*\bfrom\b(?:(?!\breturning\b)[^])*$/i,
   ],
   [
+    'EXISTS over people in an update: the generic plan asks every shard',
+    /\bupdate\b(?:(?!\breturning\b)[^])*\bexists \(select from "?platform"?\."?users\b/i,
+  ],
+  [
     'a function that reads tables, of a column beside a table of shards: it would run on a worker',
     /^(?=[^]*\bplatform\.is_live_member\((?!\$))[^]*\bplatform"?\."?(?:api_keys|user_sessions)\b/i,
   ],
