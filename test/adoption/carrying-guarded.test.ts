@@ -2,7 +2,8 @@ import { beforeAll, expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession } from '../support/adopting.js'
-import { addFreePlan, countOf, earlierPlatform, oneOf, type EarlierOptions } from '../support/carrying.js'
+import { watched } from '../support/mortal-session.js'
+import { addFreePlan, carrying, countOf, earlierPlatform, oneOf, type EarlierOptions } from '../support/carrying.js'
 
 const database = useDatabase()
 
@@ -191,7 +192,7 @@ test('what an organization of tenantry says about a person is no less a use of t
 })
 
 test('nobody is taken from an organization of tenantry that adds them in the moment of their removal', async () => {
-  const { session, expand, backfill, prove } = await earlier('raced', { isLarge: true })
+  const { session, expand, backfill } = await earlier('raced', { isLarge: true })
   await expand()
   await backfill()
   const org = await ownOrganization(session, 'in-time')
@@ -205,10 +206,11 @@ test('nobody is taken from an organization of tenantry that adds them in the mom
      select $1, gen_random_uuid(), u.id, u.email, 'member' from platform.users u where u.id = $2`,
     [org, id],
   )
-  const proving = prove()
-  const isWaiting = `from pg_stat_activity where wait_event_type = 'Lock' and query like '%"platform"."users"%'`
-  while ((await countOf(database.admin, isWaiting)) === 0);
-  await own.query('commit')
+  let tries = 0
+  const patient = await watched(database.adminUrl, async (text) => {
+    if (text.startsWith('select from "platform"."users"') && ++tries === 2) await own.query('commit')
+  })
+  const proving = carrying(patient, 'raced').prove()
   expect(await proving).toMatchObject(isProved)
   expect(await countOf(own, `from platform.organization_members where org_id = '${org}'`)).toBe(1)
 })
@@ -267,4 +269,23 @@ test('an invoice loses its subscription with the earlier one, and a row to which
   })
   await session.query(`update unsubscribed.subscriptions set plan_id = 'tier_free' where id = $1`, [refused])
   expect(await prove()).toMatchObject(isProved)
+})
+
+test('tables of the application that refer to what was carried close the way back, and keep an organization', async () => {
+  const { session, expand, backfill, prove, down } = await earlier('referred')
+  await expand()
+  await backfill()
+  await session.query(
+    `create table public.orders (id int primary key, org_id uuid not null references platform.organizations on delete cascade)`,
+  )
+  const { id } = await oneOf(session, 'select id from referred.organizations order by slug limit 1')
+  await session.query('insert into public.orders values (1, $1)', [id])
+  await session.query('delete from referred.organizations where id = $1', [id])
+  await prove()
+  expect(await countOf(session, 'from public.orders')).toBe(1)
+  await down()
+  await down()
+  await expect(down()).rejects.toThrow('orders: 1 that refer to platform.organizations')
+  expect(await countOf(session, 'from public.orders')).toBe(1)
+  await session.query('drop table public.orders')
 })

@@ -95,10 +95,12 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
     const text = usable([holds, ...instead])
     return text === undefined ? [] : [{ ...rest, holds: inSchema(text) }]
   })
+  const siblings = known.siblings !== undefined && columnsOf(known.siblings).every(has) ? known.siblings : undefined
   const used = [
     ...values.flatMap(({ value }) => (value === undefined ? [] : columnsIn(value))),
     ...columnsIn(joins),
     ...conditions.flatMap(({ holds }) => columnsIn(holds)),
+    ...(siblings === undefined ? [] : columnsOf(siblings)),
   ]
   const [key = 'id'] = from.primaryKey
   const filled = values.flatMap(({ column, value }) => (value === undefined ? [] : [{ column, value }]))
@@ -138,7 +140,7 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
           : [{ holds, otherwise: `have a ${column.name} that does not fit into ${column.getSQLType()}`, isFault: true }]
       }),
     ],
-    siblings: known.siblings !== undefined && columnsOf(known.siblings).every(has) ? known.siblings : undefined,
+    siblings,
     staying: from.columns
       .map(({ name }) => name)
       .filter((name) => !used.includes(name) && !sealed.some((one) => one.from === name)),

@@ -1,9 +1,7 @@
-import { getTableConfig } from 'drizzle-orm/pg-core'
 import type { Session } from '../../database/session.js'
 import { quoted } from '../../core/statements/column-plan.js'
 import { fitted, inHome } from '../home.js'
 import { literal } from '../sql.js'
-import { platformTables } from '../../schema/tables.js'
 
 /** Where the tables of an earlier platform are, once they have made room for those of tenantry. */
 export const schemaBefore = 'platform_before'
@@ -83,23 +81,3 @@ export const rootsOf = (home: string, table: string): string =>
 
 /** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
 export const isOfCarried = (home: string): string => `t.org_id in (${rootsOf(home, 'organizations')})`
-
-/** That nothing of an organization that was not carried refers to row `t` of one of the `roots`. */
-export function isFree(home: string, table: string): string {
-  if (table === 'organizations') return 'true'
-  const uses = platformTables.flatMap((one) => {
-    const { name, columns, foreignKeys } = getTableConfig(one)
-    if (!columns.some((column) => column.name === 'org_id')) return []
-    return foreignKeys
-      .map((key) => key.reference())
-      .filter(({ foreignTable }) => getTableConfig(foreignTable).name === table)
-      .flatMap((reference) => reference.columns.map((column) => ({ name, column: column.name })))
-  })
-  const others = `not in (${rootsOf(home, 'organizations')})`
-  return uses
-    .map(
-      ({ name, column }) =>
-        `not exists (select from platform.${quoted(name)} r where r.${quoted(column)} = t.id and r.org_id ${others})`,
-    )
-    .join(' and ')
-}

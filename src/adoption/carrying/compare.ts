@@ -123,7 +123,7 @@ async function extraRows(
 ): Promise<number> {
   if (roots.includes(table.to)) {
     const [row] = await session.query<{ extra: number }>(
-      `select pg_catalog.count(*)::float8 as extra from ${extraRoots(home, table)} and ${isSettledHere(home, table)}`,
+      `select pg_catalog.count(*)::float8 as extra from ${await extraRoots(session, home, table)} and ${isSettledHere(home, table)}`,
     )
     return row?.extra ?? 0
   }

@@ -2,10 +2,11 @@ import { quoted } from '../../core/statements/column-plan.js'
 import { withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
 import { type CarriedTable, isOneOf, isSame, mapped, rowIds } from './carried-table.js'
-import { isFree, isOfCarried, roots, rootsOf } from './carrying-home.js'
+import { isOfCarried, roots, rootsOf } from './carrying-home.js'
 import { inHome } from '../home.js'
 import type { Carrying } from './carrying.js'
 import { asWhole, carryingTransaction } from './carrying-transaction.js'
+import { freeOf } from './roots-in-use.js'
 
 /** Those of the keys of which the earlier row is gone. */
 export async function goneOf(session: Session, table: CarriedTable, keys: readonly string[]): Promise<string[]> {
@@ -74,7 +75,10 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
   // They have no foreign key.
   if (table.to === 'organizations')
     for (const name of ['audit_logs', 'audit_seals'])
-      await session.query(`delete from platform.${name} t where t.org_id in (${carried})`, [keys])
+      await session.query(
+        `delete from platform.${name} l where l.org_id in (select t.id from ${table.target} t where t.id in (${carried}) and ${await freeOf(session, home, table.to)})`,
+        [keys],
+      )
   await deleteFree(session, home, table, carried, [keys])
   await session.query(
     `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
@@ -84,8 +88,8 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
 }
 
 /**
- * Deletes those of these roots that no other organization uses. Locked first, so that nobody can begin to use one: the condition is not asked
- * again after a delete has waited for whoever did.
+ * Deletes those of these roots that nobody else uses. Locked first, so that nobody can begin to use one: the condition is not asked again after a
+ * delete has waited for whoever did. A row that is locked by somebody is tried again, since writers would wait behind the others meanwhile.
  */
 export async function deleteFree(
   session: Session,
@@ -94,21 +98,28 @@ export async function deleteFree(
   ids: string,
   params: readonly unknown[] = [],
 ): Promise<void> {
-  if (to !== 'organizations')
-    await session.query(`select from ${target} t where t.id in (${ids}) order by t.id for update`, params)
-  await session.query(`delete from ${target} t where t.id in (${ids}) and ${isFree(home, to)}`, params)
+  const isFree = `t.id in (${ids}) and ${await freeOf(session, home, to)}`
+  await session.query(`select from ${target} t where ${isFree} order by t.id for update nowait`, params)
+  await session.query(`delete from ${target} t where ${isFree}`, params)
 }
 
 /** The carried roots without an earlier row, as rows `t` of ours. */
-export const extraRoots = (home: string, { to, target, source, key }: CarriedTable): string =>
-  `${target} t where t.id in (${rootsOf(home, to)}) and not exists (select from ${source} s where s.${quoted(key.name)} = t.id) and ${isFree(home, to)}`
+export const extraRoots = async (
+  session: Session,
+  home: string,
+  { to, target, source, key }: CarriedTable,
+): Promise<string> =>
+  `${target} t where t.id in (${rootsOf(home, to)}) and not exists (select from ${source} s where s.${quoted(key.name)} = t.id)
+     and ${await freeOf(session, home, to)}`
 
 /** Deletes the rows of ours, in carried organizations, to which no earlier row leads, and the roots without one. */
 export async function removeExtra(carrying: Carrying, table: CarriedTable): Promise<void> {
   const { session: direct, home, tables } = carrying
   if (roots.includes(table.to)) {
     await carryingTransaction(direct, `the backfill of ${table.name}`, async () => {
-      const extra = await direct.query<{ id: string }>(`select t.id::text as id from ${extraRoots(home, table)}`)
+      const extra = await direct.query<{ id: string }>(
+        `select t.id::text as id from ${await extraRoots(direct, home, table)}`,
+      )
       await removeRows(
         carrying,
         table,

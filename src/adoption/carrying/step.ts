@@ -6,7 +6,7 @@ import { alone, type Carrying } from './carrying.js'
 import { type CarryingStep, isMarked, takenSteps } from './carrying-home.js'
 import { findEarlierPlatform } from './earlier-platform.js'
 import { inHome } from '../home.js'
-import { findWatched, formOf } from './watch.js'
+import { differenceOf, findWatched, type Form, formOf } from './watch.js'
 import type { CarriedTable } from './carried-table.js'
 
 /** The tables that can be carried. */
@@ -41,8 +41,11 @@ async function shapesOf(session: Session, home: string, tables: Carrying['tables
     changed: [
       ...tables.filter(isOneOf(watched)).flatMap((table) => shapeFindings(table).map(({ message }) => message)),
       ...watched
-        .filter((one) => fit.some(isOneOf([one])) && formOf(fit, one.name) !== one.form)
-        .map(({ name }) => `${name} has other columns, or this is another version of tenantry`),
+        .filter((one) => fit.some(isOneOf([one])))
+        .flatMap(({ name, form }) => {
+          const difference = differenceOf(JSON.parse(form) as Form, formOf(fit, name))
+          return difference === undefined ? [] : [`${name} ${difference}`]
+        }),
       ...watched
         .filter((one) => !places.has(one.name) && tables.some(isOneOf([one])))
         .map(({ name }) => `${name} was made anew, or lost its trigger, so that its writes are not noted`),

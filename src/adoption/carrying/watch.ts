@@ -50,18 +50,61 @@ begin
 end`)}`,
         `create trigger ${noted} after insert or update or delete on ${source} for each row execute function ${note}()`,
         `create trigger ${untruncated} before truncate on ${source} for each statement execute function ${inHome(home, 'refuse_truncate')}()`,
-        `insert into ${inHome(home, 'watched')} values (${name}, ${literal(formOf(tables, from.name))})`,
+        `insert into ${inHome(home, 'watched')} values (${name}, ${literal(JSON.stringify(formOf(tables, from.name)))})`,
       ]
     }),
   ]
 }
 
-/** How the rows of an earlier table are carried. Another set of columns there gives another one. */
-export function formOf(tables: readonly CarriedTable[], name: string): string {
-  const forms = tables
-    .filter(({ from }) => from.name === name)
-    .map(({ key, columns, sealed, joins, conditions }) => ({ key, columns, sealed, joins, conditions }))
-  return createHash('sha256').update(JSON.stringify(forms)).digest('hex')
+/** How the rows of an earlier table are carried, and by which of its columns. */
+export interface Form {
+  readonly columns: Readonly<Record<string, string>>
+  readonly digest: string
+}
+
+export function formOf(tables: readonly CarriedTable[], name: string): Form {
+  const some = tables.filter(({ from }) => from.name === name)
+  const parts = some.map(({ key, columns, sealed, joins, conditions, siblings }) => ({
+    key,
+    columns,
+    sealed,
+    joins,
+    conditions,
+    siblings,
+  }))
+  const used = some[0]?.from.columns.filter((column) => !some[0]?.staying.includes(column.name)) ?? []
+  return {
+    columns: Object.fromEntries(used.map((column) => [column.name, column.type])),
+    digest: createHash('sha256').update(JSON.stringify(parts)).digest('hex'),
+  }
+}
+
+/** What is another in this form. Undefined where nothing is. */
+export function differenceOf(before: Form, now: Form): string | undefined {
+  if (before.digest === now.digest) return undefined
+  const named = (words: string, names: readonly string[]) =>
+    names.length === 0 ? [] : [`${words} ${names.join(', ')}`]
+  const names = Object.keys({ ...before.columns, ...now.columns })
+  const texts = [
+    ...named(
+      'has lost',
+      names.filter((name) => !Object.hasOwn(now.columns, name)),
+    ),
+    ...named(
+      'has got',
+      names.filter((name) => !Object.hasOwn(before.columns, name)),
+    ),
+    ...named(
+      'has another type of',
+      names.filter(
+        (name) =>
+          Object.hasOwn(before.columns, name) &&
+          Object.hasOwn(now.columns, name) &&
+          before.columns[name] !== now.columns[name],
+      ),
+    ),
+  ]
+  return texts.length === 0 ? 'is carried in another way by this version of tenantry' : texts.join(', ')
 }
 
 /** Where the tables of which the writes are noted are by now. */

@@ -12,6 +12,7 @@ import { knownTables } from './known-tables.js'
 import { asWhole, carryingTransaction, lockTogether } from './carrying-transaction.js'
 import { compare, isEqual } from './compare.js'
 import { deleteFree } from './remove-rows.js'
+import { outsideUses } from './roots-in-use.js'
 import { openStatement, unwatch } from './watch.js'
 
 /** Opens the earlier tables for writers again. Refused where that would lose what was written in tenantry since they were closed. */
@@ -93,7 +94,7 @@ export async function othersInUse({ session, home, tables }: Carrying): Promise<
     )
     if (row !== undefined && row.rows > 0) found.push(`${to}: ${row.rows} new`)
   }
-  return found
+  return [...found, ...(await outsideUses(session, home))]
 }
 
 /** The tables of ours that have carried rows, also where the earlier table is gone. */
