@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { InvalidInputError, MigrationError } from '../core/errors.js'
+import { quoted } from '../core/statements/column-plan.js'
 import { ConnectionLost, LockNotFree, withContext } from '../database/session-failure.js'
 import { withMigrationLock } from '../database/session-lock.js'
 import type { Session } from '../database/session.js'
@@ -99,6 +100,16 @@ async function assertWays(direct: Session, plan: WrittenPlan): Promise<void> {
     if (row !== undefined && row.wrong > 0)
       reasons.push(`${row.wrong} rows of ${table} have no organization, or another one than their way leads to`)
   }
+  for (const { name } of plan.tables) {
+    const [row] = await session.query<{ rows: number }>(
+      `select pg_catalog.count(*)::float8 as rows from ${quoted(plan.schema)}.${quoted(name)} t
+       join platform.organizations o on o.id = t.org_id where o.deleted_at is not null`,
+    )
+    if (row !== undefined && row.rows > 0)
+      reasons.push(
+        `${row.rows} rows of ${name} belong to organizations that are deleted in tenantry: restore these, or delete the rows`,
+      )
+  }
   if (reasons.length > 0)
     throw new MigrationError(
       [...reasons, 'Mend them; before prove, tenantry adopt backfill --again does it'].join('\n'),
@@ -186,11 +197,29 @@ async function stepsToUndo(
   if (half !== undefined) refuseHalf(half, kept)
   const undone = steps.filter(({ name, state }) => kept < stepNames.indexOf(name) && state !== 'pending')
   const isUndone = (name: StepName) => undone.some((step) => step.name === name)
+  if (isUndone('enforce')) await refuseDeclared(session, plan)
   if (isUndone('prove')) await assertMaySilence(session, silencedTables(plan))
   if (undone.some(({ name, state }) => name === 'swap' && state === 'applied'))
     await refuseWayBack(session, plan, 'swap')
   if (isUndone('prove')) await refuseWayBack(session, plan, 'prove')
   return { names: undone.map(({ name }) => name).toReversed(), half }
+}
+
+/** Without its policies, a table that migrations of the host declare would keep the rights that they give the application. */
+async function refuseDeclared(direct: Session, { schema, tables }: WrittenPlan): Promise<void> {
+  const session = withContext(direct, 'the declared tables')
+  const [found] = await session.query<{ isThere: boolean }>(
+    `select pg_catalog.to_regclass('platform_migrations.inventory') is not null as "isThere"`,
+  )
+  if (found?.isThere !== true) return
+  const declared = await session.query<{ name: string; set: string }>(
+    `select i.name, i."set" from platform_migrations.inventory i where i.what = 'table' and i.name = any ($1::text[]) order by 1`,
+    [tables.map(({ name }) => `${schema}.${name}`)],
+  )
+  if (declared.length > 0)
+    throw new MigrationError(
+      `${declared.map(({ name }) => name).join(', ')} are declared by applied migrations of your own, which give the application rights on them: undo these first with tenantry migrate down`,
+    )
 }
 
 const lastOf = (steps: AdoptionStatus['steps']): number => steps.findLastIndex(({ state }) => state !== 'pending')

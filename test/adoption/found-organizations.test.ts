@@ -195,7 +195,8 @@ create table ${schema}.tasks (id int primary key, team_id int references ${schem
     await run(`${desks('gone_desk')};
 insert into gone_desk.teams values (611, 'Gone'), (612, 'Stays');
 insert into gone_desk.tasks values (1, 611, null), (2, 612, null)`)
-    const { session, take, fill, undo } = await adopting(database.adminUrl, 'gone_desk', people)
+    const same = { organizations: { table: 'teams', id: 'id', externalIds: 'same' } } as const
+    const { session, take, fill, undo } = await adopting(database.adminUrl, 'gone_desk', { ...people, ...same })
     await organization(idOf('d2'), 'gone-611', { externalId: '611' })
     await take('expand')
     await fill()
@@ -262,9 +263,58 @@ insert into back_desk.tasks values (1, null, 1), (2, null, 2)`)
     await misplace('back_desk.tasks', 2, idOf('d4'))
     await expect(take('contract')).rejects.toThrow('1 rows of tasks have no organization, or another one')
     await run('update back_desk.tasks set user_id = 3 where id = 2')
+    await expect(take('contract')).rejects.toThrow(
+      '1 rows of tasks belong to organizations that are deleted in tenantry: restore these, or delete the rows',
+    )
+    await run(`update platform.organizations set deleted_at = null where external_id = 'back_desk.users:1'`)
     await take('contract')
     await undo()
   })
+})
+
+test('an organization that gets an id of a row as its external id after the plan is told by expand', async () => {
+  await run(`
+create schema late_id;
+create table late_id.teams (id int primary key, name text);
+create table late_id.tasks (id int primary key, team_id int references late_id.teams);
+insert into late_id.teams values (901, 'Late');
+insert into late_id.tasks values (1, 901)`)
+  const { take, undo } = await adopting(database.adminUrl, 'late_id', teams)
+  await organization(idOf('f1'), 'late-id', { externalId: '901' })
+  await expect(take('expand')).rejects.toThrow(
+    'since the plan, organizations have got an id of teams as their external id: run tenantry adopt plan again',
+  )
+  await undo()
+  const none = { organizations: { table: 'teams', id: 'id', externalIds: 'none' } } as const
+  const again = await adopting(database.adminUrl, 'late_id', none)
+  await again.take('expand')
+  await again.undo()
+})
+
+test('the way back is closed while migrations of the host declare the tables', async () => {
+  await run(`
+create schema declared_desk;
+create table declared_desk.teams (id int primary key, name text);
+create table declared_desk.tasks (id int primary key, team_id int references declared_desk.teams);
+insert into declared_desk.teams values (902, 'Declared');
+insert into declared_desk.tasks values (1, 902)`)
+  const { session, take, fill, undo } = await adopting(database.adminUrl, 'declared_desk', teams)
+  await take('expand')
+  await fill()
+  await take('prove', 'swap', 'observe', 'enforce')
+  const [view] = await session.query<{ text: string }>(
+    `select pg_get_viewdef('platform_migrations.inventory'::regclass) as text`,
+  )
+  const text = (view?.text ?? '').trim().replace(/;$/, '')
+  await session.query(
+    `create or replace view platform_migrations.inventory with (security_invoker = true) as ${text}
+     union all select 'app_migrations.migrations'::text, 'table'::text, 'declared_desk.tasks'::text, '{}'::jsonb`,
+  )
+  await expect(undo()).rejects.toThrow(
+    'declared_desk.tasks are declared by applied migrations of your own, which give the application rights on them: undo these first with tenantry migrate down',
+  )
+  await session.query(`create or replace view platform_migrations.inventory with (security_invoker = true) as ${text}`)
+  await undo()
 })
 
 test('an organization that gets the slug of a constant after the plan is told by expand', async () => {

@@ -1,7 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
 import { closeHome, inHome, quarantineOf } from '../home.js'
-import { organizationMaking, organizationOfRow } from './organizations.js'
+import { organizationMaking, organizationOfRow, refuseTakenIds } from './organizations.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
 
@@ -14,6 +14,7 @@ export function expand(adopted: AdoptedSchema): Step {
   const columns = parentsFirst(tables).map((table) => filledColumn(adopted, table))
   return {
     up: [
+      ...refuseTakenIds(adopted),
       `create schema ${quoted(home)}`,
       ...quarantined.map(({ name, on }) => `create table ${inHome(home, quarantineOf(name))} (like ${on})`),
       ...making.up,

@@ -67,6 +67,21 @@ begin
 end`)}`
 }
 
+/** Before `expand`: whether another customer has got an id of these rows as its external id since the plan, which asked for such ones. */
+export const refuseTakenIds = ({ sources }: AdoptedSchema): string[] =>
+  sources
+    .filter(({ isRoot, externalIds }) => isRoot && externalIds === 'kept')
+    .map(
+      ({ on, id, prefix, table }) =>
+        `do ${bodyOf(`
+begin
+  if exists (select from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
+    where o.deleted_at is null and not starts_with(coalesce(o.provision_key, ''), ${literal(prefix)})) then
+    raise exception '%', ${literal(`since the plan, organizations have got an id of ${table.name} as their external id: run tenantry adopt plan again, which asks whether they are the same customers`)};
+  end if;
+end`)}`,
+    )
+
 /** People get an organization when a row needs it. Those that have one are found at once: the checks look only at what is known. */
 const findPeople = ({ home, schema }: AdoptedSchema, people: OrganizationSource): string => {
   const id = `t.${quoted(people.id.name)}::text`
@@ -269,10 +284,14 @@ begin
     where c.relname = 'organizations_of' and c.relkind = 'r' and starts_with(n.nspname, 'tenantry_adopt_') and n.nspname <> ${literal(home)}
       and pg_get_userbyid(c.relowner) = current_user
   loop
-    execute format('select exists (select from %s k where k.org_id = $1)', place) into is_known using organization;
-    if is_known then
-      return true;
-    end if;
+    begin
+      execute format('select exists (select from %s k where k.org_id = $1)', place) into is_known using organization;
+      if is_known then
+        return true;
+      end if;
+    exception when undefined_table or invalid_schema_name then
+      null; -- Its adoption has just been undone.
+    end;
   end loop;
   return false;
 end`)}`
