@@ -3,7 +3,7 @@ import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js
 import { openTenancy } from '../../src/tenancy.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { carrying, carryingKeys } from '../support/carrying.js'
+import { addFreePlan, carrying, carryingKeys, earlierPlatform } from '../support/carrying.js'
 
 const database = useDatabase()
 
@@ -97,4 +97,40 @@ test('a table that mixes the catalog of add-ons with their use is split, and no 
   const after = await rowsOf(session, 'shop')
   expect({ ...after, addons: '' }).toEqual({ ...before, addons: '' })
   expect(after.addons).toMatch(/^14 /)
+})
+
+test('two add-ons of one type are two, and what began later counts where nothing says when it was activated', async () => {
+  await addFreePlan(database.admin)
+  const { session, expand, backfill, prove } = await earlierPlatform(database.adminUrl, 'typed', {
+    changes: [
+      `alter table typed.addons add addon_id text`,
+      `update typed.addons set addon_id = addon_type, addon_type = 'network'`,
+      'alter table typed.addons drop activated_at',
+    ],
+  })
+  const [before] = await session.query<{ used: number }>(
+    'select count(distinct (project_id, addon_id))::int as used from typed.addons',
+  )
+  await expand()
+  await backfill()
+  expect(await prove()).toMatchObject({ isProved: true })
+  const [after] = await session.query<{ used: number }>(
+    'select count(*)::int as used from platform.project_addons t join typed.projects p on p.id = t.project_id',
+  )
+  expect(after).toEqual(before)
+})
+
+test('a plan with a price or a limit below nothing is told', async () => {
+  const { session } = await earlierPlatform(database.adminUrl, 'priced', {
+    isLarge: true,
+    changes: [
+      `update priced.billing_plans set price = -5 where id = 'tier_free'`,
+      `update priced.billing_plans set max_projects = -3 where id = 'tier_pro'`,
+    ],
+  })
+  const { findings } = await analysePlatform(session, 'priced')
+  expect(findings.filter(({ needs }) => needs === 'mend').map(({ message }) => message)).toEqual([
+    'billing_plans has rows that have a negative price',
+    'billing_plans has rows that have a negative max_projects other than -1',
+  ])
 })

@@ -106,7 +106,7 @@ test('a schema with the name of ours makes room, is carried, and gets its name b
 
   expect((await run('adopt', 'platform', 'down')).stderr).toContain('repeat it with --yes')
   expect(await runs('adopt', 'platform', 'down', '--dry-run')).toBe('The last step is contract.\n')
-  const [leaving, down, remove] = documented.slice(-3).map((command) => command.split(' '))
+  const [leaving, down, remove, last] = documented.slice(-4).map((command) => command.split(' '))
   expect(leaving).toContain('--leave')
   expect(await runs(...(down ?? []))).toBe('Undone: contract.\n')
   await session.query(`update platform.projects set name = name || '!'`)
@@ -122,7 +122,7 @@ test('a schema with the name of ours makes room, is carried, and gets its name b
     expect(await runs(...(down ?? []))).toBe(`Undone: ${step}.\n`)
   expect((await run(...(down ?? []))).stderr).toContain('run tenantry migrate down --all first')
   await runs(...(remove ?? []))
-  expect(await runs(...(down ?? []))).toBe('Undone: move.\n')
+  expect(await runs(...(last ?? []))).toBe('Undone: move.\n')
   expect({ rows: await rowsOf(session, 'platform'), catalog: await catalogOf(session, 'platform') }).toEqual(before)
   expect(await functions()).toEqual(
     textsBefore.map((one) =>

@@ -95,7 +95,7 @@ function carriedTable(catalog: Catalog, from: CatalogTable, known: KnownTable): 
     const text = usable([holds, ...instead])
     return text === undefined ? [] : [{ ...rest, holds: inSchema(text) }]
   })
-  const siblings = known.siblings !== undefined && columnsOf(known.siblings).every(has) ? known.siblings : undefined
+  const siblings = known.siblings?.find((text) => columnsOf(text).every(has))
   const used = [
     ...values.flatMap(({ value }) => (value === undefined ? [] : columnsIn(value))),
     ...columnsIn(joins),

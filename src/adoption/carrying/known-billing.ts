@@ -35,6 +35,14 @@ export const billingBefore: readonly KnownTable[] = [
   {
     from: 'billing_plans',
     to: billingPlans,
+    conditions: [
+      { holds: 's.price >= 0', otherwise: 'have a negative price', isFault: true },
+      ...['max_projects', 'max_members'].map((column) => ({
+        holds: `coalesce(s.${column}, 0) >= -1`,
+        otherwise: `have a negative ${column} other than -1`,
+        isFault: true,
+      })),
+    ],
     values: {
       currency,
       limits: `(select coalesce(jsonb_object_agg(l.key, case when l.value = '-1' then 'null'::jsonb else l.value end), '{}')

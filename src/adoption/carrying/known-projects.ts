@@ -9,12 +9,22 @@ const inDatabase = 'join {schema}.databases d on d.id = s.database_id join {sche
 
 const addonStatus = `case when s.status::text = 'cancelled' then 'inactive' else s.status::text end`
 
+/** The column that names the add-on of a row. */
+const addonColumns = ['addon_id', 'addon_type']
+
 /** Whether row `o` is of the same add-on in the same project as another one. */
-const sameAddon = (row: string) => `o.project_id = ${row}.project_id and o.addon_type = ${row}.addon_type`
+const sameAddon = (row: string, column: string) => `o.project_id = ${row}.project_id and o.${column} = ${row}.${column}`
 
 /** Of several uses the active one counts, and then the last. */
-const rank = (row: string) =>
-  `(coalesce(${row}.status::text = 'active', false), coalesce(${row}.activated_at, 'epoch'), ${row}.id)`
+const rank = (row: string, begun: string) =>
+  `(coalesce(${row}.status::text = 'active', false), coalesce(${row}.${begun}, 'epoch'), ${row}.id)`
+
+const isLastUse = addonColumns.flatMap((column) =>
+  ['activated_at', 'created_at'].map(
+    (begun) => `not exists (select from {schema}.addons o where ${sameAddon('s', column)}
+          and ${rank('o', begun)} > ${rank('s', begun)})`,
+  ),
+)
 
 const sameEntry = (row: string) => `o.addon_id = ${row}.addon_id`
 
@@ -88,7 +98,7 @@ export const projectsBefore: readonly KnownTable[] = [
         isFault: true,
       },
     ],
-    siblings: sameEntry('{row}'),
+    siblings: [sameEntry('{row}')],
     values: {},
     identity: ['addon_id'],
   },
@@ -115,12 +125,12 @@ export const projectsBefore: readonly KnownTable[] = [
         otherwise: 'are in no project: only their prices are carried, into the catalog',
       },
       {
-        holds: `not exists (select from {schema}.addons o where ${sameAddon('s')}
-          and ${rank('o')} > ${rank('s')})`,
+        holds: isLastUse[0] ?? '',
+        instead: isLastUse.slice(1),
         otherwise: 'are an earlier use of an add-on that the project has again, of which the last one is kept',
       },
     ],
-    siblings: sameAddon('{row}'),
+    siblings: addonColumns.map((column) => sameAddon('{row}', column)),
     values: {
       org_id: 'p.organization_id',
       addon_id: ['s.addon_id', 's.addon_type'],

@@ -27,7 +27,7 @@ export interface KnownTable {
   /** The columns by which a row of ours is the same, where it is not the primary key. */
   readonly identity?: readonly string[]
   /** A condition on other rows `o` that have to be carried again when row `{row}` changes. */
-  readonly siblings?: string
+  readonly siblings?: readonly string[]
 }
 
 /** The project of a row, with its organization. */
