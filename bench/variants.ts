@@ -92,6 +92,10 @@ export async function openVariants(bench: BenchDatabase, size = 1, route = (url:
         for (let read = 0; read < 5; read++) await raw('find').call(call + read)
       },
     } satisfies Variant,
+    tick: {
+      name: 'tenantry, five reads of one tick',
+      call: (call) => Promise.all([0, 1, 2, 3, 4].map((read) => scoped().tasks.get(id(call + read)))),
+    } satisfies Variant,
     batch: {
       name: 'tenantry, batch of five',
       call: (call) =>

@@ -19,7 +19,8 @@ export interface TenancyOptions {
   /**
    * pg's own pool options, or a pool of yours instead of a url. `connectionTimeoutMillis` is how long a call waits for a connection
    * (default 5,000), `statement_timeout` how long a statement may take (default 30,000). When a server stays silent for that time
-   * and as long again, from one second to five, its connection is closed. A pool of yours keeps its own timeouts.
+   * and as long again, from one second to five, its connection is closed. A pool of yours keeps its own timeouts. With `pipeline: false`
+   * the reads of one tick are not sent together.
    */
   readonly pool?: pg.PoolConfig | pg.Pool | undefined
   /** PGlite instead of a server, migrated and ready: in memory, or in a directory. For trials and quick tests. */

@@ -65,6 +65,8 @@ export class ConnectionPool {
   private readonly pool: pg.Pool
   private readonly isOurs: boolean
   private readonly isPooled: boolean | undefined
+  /** Whether each call goes by itself, as `pipeline: false` asks. */
+  readonly isPlain: boolean
   private readonly grace: number | undefined
   private readonly onConnect: ConnectionPoolOptions['onConnect']
   private readonly debug: boolean
@@ -79,6 +81,7 @@ export class ConnectionPool {
 
   constructor({ pool, isPooled, grace, onConnect, debug = false }: ConnectionPoolOptions) {
     this.isOurs = !isPool(pool)
+    this.isPlain = (isPool(pool) ? pool.options : pool).pipeline === false
     this.isPooled = isPooled ?? (isPool(pool) || !saysPooled(pool) ? undefined : true)
     this.pool = isPool(pool) ? pool : new pg.Pool(poolConfig(pool, this.isPooled === true))
     this.grace = grace
@@ -245,7 +248,9 @@ export class ConnectionPool {
     try {
       if (client.pipeline)
         throw new UnavailableError('a pool in pipeline mode cannot be used; make it without pipeline: true')
+      const start = performance.now()
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
+      connection.beyondFastest(performance.now() - start)
       const reason = unreadable(found)
       if (reason !== undefined) throw new UnavailableError(reason)
       connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))

@@ -45,6 +45,8 @@ export class Connection implements PipelineConnection {
   private watchdog: NodeJS.Timeout | undefined
   /** How often the watchdog has looked at the active pipeline. */
   private looks = 0
+  /** The milliseconds of the fastest answer so far: hardly more than the way to the server and back. */
+  private fastest = Infinity
 
   constructor(readonly client: DriverClient) {
     const { connection } = client
@@ -127,6 +129,12 @@ export class Connection implements PipelineConnection {
     pipeline.publishObserved()
     if (pipeline.status === undefined) this.destroy()
     return pipeline
+  }
+
+  /** By how many milliseconds an answer took longer than the fastest on this connection. */
+  beyondFastest(time: number): number {
+    this.fastest = Math.min(this.fastest, time)
+    return time - this.fastest
   }
 
   forgetStale(pipeline: Pipeline): boolean {

@@ -2,7 +2,7 @@ import { aborted } from '../core/abort.js'
 import { TransactionAbortedError, UnsafeStatementError } from '../core/errors.js'
 import type { Binding, Call, Result, RunOptions } from '../core/executor.js'
 import type { Pipeline, PipelineConnection } from './pipeline.js'
-import { failureOf } from './outcome.js'
+import { failureOf, ofAll } from './outcome.js'
 import { type FactsLookup, isForeignBinding } from './sqlstate.js'
 import { asked, type Asking, begin, commit, enter, mayChange, rollback, setReadOnly, type Step } from './steps.js'
 
@@ -48,7 +48,7 @@ export async function runImplicitTransaction(
   })
   if (failure !== undefined) {
     if (pipeline.error !== undefined && isForeignBinding(pipeline.error)) connection.destroy()
-    throw failure
+    throw pipeline.status !== undefined && pipeline.steps[pipeline.done]?.own === false ? failure : ofAll(failure)
   }
   if (pipeline.status !== 'I') {
     connection.destroy()

@@ -1,9 +1,13 @@
-import type { Executor } from '../core/executor.js'
+import type { Binding, Call, Executor, Result, RunOptions } from '../core/executor.js'
+import type { TenantryError } from '../core/errors.js'
 import { statement } from '../core/statement.js'
 import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
 import { runImplicitTransaction } from './implicit-transaction.js'
 import { ExplicitTransaction } from './explicit-transaction.js'
 import { clusterLock } from './cluster-lock.js'
+import { ofAll } from './outcome.js'
+import { ReadHistory } from './read-history.js'
+import { ReadTicks } from './read-ticks.js'
 import type { FactsLookup } from './sqlstate.js'
 import { asked, type Asking } from './steps.js'
 
@@ -12,6 +16,8 @@ export interface NodePostgresOptions extends ConnectionPoolOptions {
   readonly blocks?: boolean | undefined
   /** The tables, as `schema.name`, that are on every node of a cluster and that calls change. */
   readonly onEveryNode?: ReadonlySet<string> | undefined
+  /** A read of which the server has taken so many milliseconds goes alone, so that those of the same tick do not wait for it. */
+  readonly slowAfter?: number | undefined
   /** Translates the names in the server's errors into those of the caller. */
   readonly lookup?: FactsLookup | undefined
 }
@@ -24,6 +30,7 @@ const defaults = { signal: undefined, readOnly: undefined, reenter: undefined, i
 export function openNodePostgres({
   blocks,
   onEveryNode = new Set(),
+  slowAfter = 1,
   lookup,
   debug = false,
   ...options
@@ -31,20 +38,32 @@ export function openNodePostgres({
   const onCluster: Asking = (call) => [...clusterLock(call, onEveryNode), asked(call)]
   const asking = ({ isCluster }: { readonly isCluster: boolean }) => (isCluster ? onCluster : undefined)
   const pool = new ConnectionPool({ ...options, debug })
+  const history = new ReadHistory(slowAfter)
+  const send = async (binding: Binding, calls: readonly Call[], options: RunOptions): Promise<Result[]> => {
+    const connection = await pool.take(options.signal).catch((error: unknown) => {
+      throw ofAll(error as TenantryError)
+    })
+    const isBlock = blocks ?? connection.isCluster
+    try {
+      const start = performance.now()
+      const results = await runImplicitTransaction(connection, binding, calls, options, {
+        blocks: isBlock,
+        ask: asking(connection),
+        lookup,
+        debug,
+      })
+      // On a cluster no read waits for another tick: the shards of each may be elsewhere.
+      if (!isBlock && binding.kind !== 'system')
+        history.note(binding, calls, connection.beyondFastest(performance.now() - start))
+      return results
+    } finally {
+      pool.give(connection)
+    }
+  }
+  const ticks = new ReadTicks(send, history)
   const executor: Executor = {
-    async run(binding, calls, options = defaults) {
-      const connection = await pool.take(options.signal)
-      try {
-        return await runImplicitTransaction(connection, binding, calls, options, {
-          blocks: blocks ?? connection.isCluster,
-          ask: asking(connection),
-          lookup,
-          debug,
-        })
-      } finally {
-        pool.give(connection)
-      }
-    },
+    run: (binding, calls, options = defaults) =>
+      pool.isPlain ? send(binding, calls, options) : ticks.run(binding, calls, options),
     async begin(binding, options = defaults) {
       const connection = await pool.take(options.signal)
       const onEnd = (): void => {

@@ -41,3 +41,13 @@ const provoked = ({ code }: DriverError, { statement }: Call): TenantryError | u
 
 const misunderstood = (): UnavailableError =>
   new UnavailableError('the database sent an answer that does not fit this call; the connection was ended')
+
+const shared = new WeakSet<object>()
+
+/** Notes that the error is about no single call: those that are sent beside it would fail too. */
+export function ofAll<Failure extends TenantryError>(error: Failure): Failure {
+  shared.add(error)
+  return error
+}
+
+export const concernsAll = (error: unknown): boolean => typeof error === 'object' && error !== null && shared.has(error)

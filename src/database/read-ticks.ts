@@ -1,0 +1,96 @@
+import type { Binding, Call, Owner, Result, RunOptions } from '../core/executor.js'
+import { concernsAll } from './outcome.js'
+import type { ReadHistory } from './read-history.js'
+
+type Send = (binding: Binding, calls: readonly Call[], options: RunOptions) => Promise<Result[]>
+
+interface Waiting {
+  readonly calls: readonly Call[]
+  readonly resolve: (results: Result[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Group {
+  readonly binding: Owner
+  readonly signal: AbortSignal | undefined
+  readonly waiting: Waiting[]
+}
+
+/** As many as a server answers before the first of them has waited long. */
+const most = 32
+
+/**
+ * Sends the reads of one owner that are asked for in the same tick in one write, with one binding. Each answer is the same as if the read had
+ * gone alone: where the server refuses one of the statements, each of them is sent again by itself.
+ */
+export class ReadTicks {
+  /** By owner. Those with another signal go by themselves, since an aborted one ends all. */
+  private readonly groups = new Map<string, Group>()
+
+  constructor(
+    private readonly send: Send,
+    private readonly history: ReadHistory,
+  ) {}
+
+  run(binding: Binding, calls: readonly Call[], options: RunOptions): Promise<Result[]> {
+    if (binding.kind === 'system') return this.send(binding, calls, options)
+    const owner = `${binding.kind} ${binding.id}`
+    const group = this.groups.get(owner)
+    if (!isRead(calls, options)) {
+      // What was asked for before a write is sent before it.
+      if (group !== undefined) this.flush(owner, group)
+      return this.send(binding, calls, options)
+    }
+    if (!this.history.areFast(binding, calls) || (group !== undefined && group.signal !== options.signal))
+      return this.send(binding, calls, options)
+    return new Promise((resolve, reject) => {
+      const open = group ?? this.open(owner, binding, options.signal)
+      open.waiting.push({ calls, resolve, reject })
+      if (open.waiting.length === most) this.flush(owner, open)
+    })
+  }
+
+  private open(owner: string, binding: Owner, signal: AbortSignal | undefined): Group {
+    const group = { binding, signal, waiting: [] }
+    this.groups.set(owner, group)
+    process.nextTick(() => {
+      this.flush(owner, group)
+    })
+    return group
+  }
+
+  private flush(owner: string, group: Group): void {
+    if (this.groups.get(owner) !== group) return
+    this.groups.delete(owner)
+    const { binding, signal, waiting } = group
+    const [first, ...others] = waiting
+    if (first === undefined) return
+    if (others.length === 0) this.alone(group, first)
+    else
+      this.send(
+        binding,
+        waiting.flatMap(({ calls }) => calls),
+        { signal },
+      ).then(
+        (results) => {
+          let start = 0
+          for (const { calls, resolve } of waiting) resolve(results.slice(start, (start += calls.length)))
+        },
+        (error: unknown) => {
+          if (concernsAll(error)) for (const { reject } of waiting) reject(error)
+          else for (const one of waiting) this.alone(group, one)
+        },
+      )
+  }
+
+  private alone({ binding, signal }: Group, { calls, resolve, reject }: Waiting): void {
+    this.send(binding, calls, { signal }).then(resolve, reject)
+  }
+}
+
+/** Whether the calls only read, and are texts of the library. */
+const isRead = (calls: readonly Call[], { readOnly, reenter }: RunOptions): boolean =>
+  readOnly !== true &&
+  reenter !== true &&
+  calls.length > 0 &&
+  calls.every(({ statement }) => statement.effect === 'read' && statement.name !== '')
