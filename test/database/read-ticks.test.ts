@@ -160,7 +160,7 @@ test('reads of a scope that only reads, and with another signal, go alone', asyn
   const at = async (options: Parameters<Executor['run']>[2]) =>
     (await executor.run(A, [moment], options))[0]?.rows[0]?.[0]
   const { signal } = new AbortController()
-  const [one, two, readOnly, signalled] = await Promise.all([at({}), at({}), at({ readOnly: true }), at({ signal })])
+  const [one, two, signalled, readOnly] = await Promise.all([at({}), at({}), at({ signal }), at({ readOnly: true })])
   expect(two).toBe(one)
   expect(new Set([one, readOnly, signalled]).size).toBe(3)
 })
