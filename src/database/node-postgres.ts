@@ -1,6 +1,7 @@
-import type { Binding, Call, Executor, Result, RunOptions } from '../core/executor.js'
+import type { Binding, Call, Executor, Owner, Result, RunOptions } from '../core/executor.js'
 import type { TenantryError } from '../core/errors.js'
 import { statement } from '../core/statement.js'
+import type { Connection } from './connection.js'
 import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
 import { runImplicitTransaction } from './implicit-transaction.js'
 import { ExplicitTransaction } from './explicit-transaction.js'
@@ -39,22 +40,30 @@ export function openNodePostgres({
   const asking = ({ isCluster }: { readonly isCluster: boolean }) => (isCluster ? onCluster : undefined)
   const pool = new ConnectionPool({ ...options, debug })
   const history = new ReadHistory(slowAfter)
-  const send = async (binding: Binding, calls: readonly Call[], options: RunOptions): Promise<Result[]> => {
-    const connection = await pool.take(options.signal).catch((error: unknown) => {
+  const send = async (
+    binding: Binding,
+    calls: readonly Call[],
+    options: RunOptions,
+    measured?: Owner,
+  ): Promise<Result[]> => {
+    let connection: Connection
+    try {
+      connection = await pool.take(options.signal)
+    } catch (error) {
       throw ofAll(error as TenantryError)
-    })
+    }
     const isBlock = blocks ?? connection.isCluster
     try {
-      const start = performance.now()
+      // On a cluster no read waits for another one: their shards may be elsewhere.
+      const start = measured === undefined || isBlock ? undefined : performance.now()
       const results = await runImplicitTransaction(connection, binding, calls, options, {
         blocks: isBlock,
         ask: asking(connection),
         lookup,
         debug,
       })
-      // On a cluster no read waits for another tick: the shards of each may be elsewhere.
-      if (!isBlock && binding.kind !== 'system')
-        history.note(binding, calls, connection.beyondFastest(performance.now() - start))
+      if (measured !== undefined && start !== undefined)
+        history.note(measured, calls, connection.beyondFastest(performance.now() - start))
       return results
     } finally {
       pool.give(connection)

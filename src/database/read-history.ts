@@ -5,22 +5,32 @@ import type { Call, Owner, Statement } from '../core/executor.js'
 const owners = 1000
 
 /** The last two times, since one of them may have been spent waiting for a processor. */
-type Times = readonly [number, number]
+interface Times {
+  last: number
+  before: number
+}
 
 class StatementTimes {
-  private all: Times | undefined
+  private readonly all: Times = { last: Infinity, before: Infinity }
   private readonly byOwner = new BoundedMap<string, Times>(owners)
 
-  /** The shorter of the last two, of this owner if it is known. */
-  of(owner: string): number {
-    const times = this.byOwner.get(owner) ?? this.all
-    return times === undefined ? Infinity : Math.min(...times)
+  /** Whether one of the last two was shorter: of this owner if it is known. */
+  isBelow(limit: number, owner: string): boolean {
+    const { last, before } = this.byOwner.get(owner) ?? this.all
+    return last < limit || before < limit
   }
 
   note(owner: string, time: number): void {
-    this.all = [this.all?.[1] ?? time, time]
-    this.byOwner.set(owner, [this.byOwner.get(owner)?.[1] ?? time, time])
+    replace(this.all, time)
+    const known = this.byOwner.get(owner)
+    if (known === undefined) this.byOwner.set(owner, { last: time, before: time })
+    else replace(known, time)
   }
+}
+
+function replace(times: Times, time: number): void {
+  times.before = times.last
+  times.last = time
 }
 
 /** How long the server works on each statement, as far as it was measured. */
@@ -32,18 +42,20 @@ export class ReadHistory {
 
   /** False for a statement that was never measured. */
   areFast({ id }: Owner, calls: readonly Call[]): boolean {
-    return calls.every(({ statement }) => (this.times.get(statement)?.of(id) ?? Infinity) < this.limit)
+    for (const { statement } of calls) if (this.times.get(statement)?.isBelow(this.limit, id) !== true) return false
+    return true
   }
 
   /** `time` is what all of them took together, without the way to the server and back. */
   note({ id }: Owner, calls: readonly Call[], time: number): void {
+    const one = time / calls.length
     for (const { statement } of calls) {
       let times = this.times.get(statement)
       if (times === undefined) {
         times = new StatementTimes()
         this.times.set(statement, times)
       }
-      times.note(id, time / calls.length)
+      times.note(id, one)
     }
   }
 }

@@ -2,7 +2,13 @@ import type { Binding, Call, Owner, Result, RunOptions } from '../core/executor.
 import { concernsAll } from './outcome.js'
 import type { ReadHistory } from './read-history.js'
 
-type Send = (binding: Binding, calls: readonly Call[], options: RunOptions) => Promise<Result[]>
+/** Sends calls at once. `measured` is whose reads they are, where it is to be measured how long they take. */
+type Send = (
+  binding: Binding,
+  calls: readonly Call[],
+  options: RunOptions,
+  measured: Owner | undefined,
+) => Promise<Result[]>
 
 interface Waiting {
   readonly calls: readonly Call[]
@@ -24,8 +30,8 @@ const most = 32
  * gone alone: where the server refuses one of the statements, each of them is sent again by itself.
  */
 export class ReadTicks {
-  /** By owner. Those with another signal go by themselves, since an aborted one ends all. */
-  private readonly groups = new Map<string, Group>()
+  /** By the id of the owner. Reads with another signal go by themselves, since an aborted one ends all. */
+  private readonly groups = { org: new Map<string, Group>(), user: new Map<string, Group>() }
 
   constructor(
     private readonly send: Send,
@@ -33,36 +39,35 @@ export class ReadTicks {
   ) {}
 
   run(binding: Binding, calls: readonly Call[], options: RunOptions): Promise<Result[]> {
-    if (binding.kind === 'system') return this.send(binding, calls, options)
-    const owner = `${binding.kind} ${binding.id}`
-    const group = this.groups.get(owner)
+    if (binding.kind === 'system') return this.send(binding, calls, options, undefined)
+    const group = this.groups[binding.kind].get(binding.id)
     if (!isRead(calls, options)) {
       // What was asked for before a write is sent before it.
-      if (group !== undefined) this.flush(owner, group)
-      return this.send(binding, calls, options)
+      if (group !== undefined) this.flush(group)
+      return this.send(binding, calls, options, undefined)
     }
     if (!this.history.areFast(binding, calls) || (group !== undefined && group.signal !== options.signal))
-      return this.send(binding, calls, options)
+      return this.send(binding, calls, options, binding)
     return new Promise((resolve, reject) => {
-      const open = group ?? this.open(owner, binding, options.signal)
+      const open = group ?? this.open(binding, options.signal)
       open.waiting.push({ calls, resolve, reject })
-      if (open.waiting.length === most) this.flush(owner, open)
+      if (open.waiting.length === most) this.flush(open)
     })
   }
 
-  private open(owner: string, binding: Owner, signal: AbortSignal | undefined): Group {
+  private open(binding: Owner, signal: AbortSignal | undefined): Group {
     const group = { binding, signal, waiting: [] }
-    this.groups.set(owner, group)
-    process.nextTick(() => {
-      this.flush(owner, group)
-    })
+    this.groups[binding.kind].set(binding.id, group)
+    process.nextTick(flush, this, group)
     return group
   }
 
-  private flush(owner: string, group: Group): void {
-    if (this.groups.get(owner) !== group) return
-    this.groups.delete(owner)
+  /** Does nothing where it was sent before. */
+  flush(group: Group): void {
     const { binding, signal, waiting } = group
+    const groups = this.groups[binding.kind]
+    if (groups.get(binding.id) !== group) return
+    groups.delete(binding.id)
     const [first, ...others] = waiting
     if (first === undefined) return
     if (others.length === 0) this.alone(group, first)
@@ -71,6 +76,7 @@ export class ReadTicks {
         binding,
         waiting.flatMap(({ calls }) => calls),
         { signal },
+        binding,
       ).then(
         (results) => {
           let start = 0
@@ -84,8 +90,12 @@ export class ReadTicks {
   }
 
   private alone({ binding, signal }: Group, { calls, resolve, reject }: Waiting): void {
-    this.send(binding, calls, { signal }).then(resolve, reject)
+    this.send(binding, calls, { signal }, binding).then(resolve, reject)
   }
+}
+
+const flush = (ticks: ReadTicks, group: Group): void => {
+  ticks.flush(group)
 }
 
 /** Whether the calls only read, and are texts of the library. */
