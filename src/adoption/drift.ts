@@ -101,25 +101,32 @@ export function driftOf(
   catalog: Catalog,
   planned: readonly PlannedTable[],
   applied: { readonly expand: boolean; readonly swap: boolean; readonly enforce: boolean },
+  /** Whether some statements of a step have run, so that what the steps add and end may be there or not. */
+  isHalf = false,
 ): string[] {
   const names = new Set(planned.map(({ name }) => name))
   return planned.flatMap(({ name, facts, ours, hadColumn, untilSwap, untilEnforce }) => {
     const table = catalog.tables.find((one) => one.name === name)
     if (table === undefined) return [`${name} is not there any more`]
-    const gone = [...(applied.swap ? untilSwap : []), ...(applied.enforce ? untilEnforce : [])]
+    const gone = [...(isHalf || applied.swap ? untilSwap : []), ...(isHalf || applied.enforce ? untilEnforce : [])]
     const wanted = facts.filter((fact) => !gone.includes(fact))
+    const known = isHalf ? facts : wanted
+    // A swap takes keys away before it gives the new ones their names.
+    const isCompared = (fact: string) => !isHalf || !/^the (?:primary key|foreign key|unique key) /.test(fact)
     const now = factsOf(table, ours)
     const hasColumn = table.columns.some((column) => column.name === 'org_id')
     return [
-      ...(hasColumn && !hadColumn && !applied.expand ? [`${name} has got the column org_id`] : []),
+      ...(hasColumn && !hadColumn && !applied.expand && !isHalf ? [`${name} has got the column org_id`] : []),
       ...(!hasColumn && (hadColumn || applied.expand) ? [`${name} has lost the column org_id`] : []),
-      ...now.filter((fact) => !wanted.includes(fact)).map((fact) => `${name} has got ${fact}`),
+      ...now
+        .filter((fact) => !known.includes(fact) && (isCompared(fact) || fact.startsWith('the foreign key ')))
+        .map((fact) => `${name} has got ${fact}`),
       ...table.referrers
         .filter((from) => from.schema !== catalog.schema || !names.has(from.table))
         .map((from) => `${from.schema}.${from.table} refers to ${name} by ${from.name}`),
       // A step works as well without a trigger of yours.
       ...wanted
-        .filter((fact) => !now.includes(fact) && !fact.startsWith(aTrigger))
+        .filter((fact) => !now.includes(fact) && !fact.startsWith(aTrigger) && isCompared(fact))
         .map((fact) => `${name} has lost ${fact}`),
     ]
   })

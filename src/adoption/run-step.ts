@@ -44,8 +44,9 @@ export async function takeStep(
     throw new MigrationError(
       `${before.name} comes before ${name}, and is ${before.state}: run tenantry adopt ${before.name}`,
     )
-  if (steps.some((step) => step.name === name && step.state === 'pending')) {
-    await refuseDrift(session, plan, steps)
+  const state = steps.find((step) => step.name === name)?.state
+  if (state !== 'applied') await refuseDrift(session, plan, steps)
+  if (state === 'pending') {
     if (name === 'prove') {
       await assertMaySilence(session, silencedTables(plan))
       await assertFilled(session, plan, filled)
@@ -54,7 +55,10 @@ export async function takeStep(
     if (name === 'enforce' || name === 'contract') await assertWays(session, plan)
   }
   try {
-    return await migrateUp(session, [plan.set], { ...options, to: tagOf(name) })
+    const taken = await migrateUp(session, [plan.set], { ...options, to: tagOf(name) })
+    // A policy that was added since would let rows of others through.
+    if (name === 'enforce') await refuseDrift(session, plan, (await statusOf(session, plan)).steps)
+    return taken
   } catch (error) {
     if (!(error instanceof MigrationError) || error instanceof LockNotFree || error instanceof ConnectionLost)
       throw error
@@ -72,7 +76,8 @@ async function refuseDrift(
   const isApplied = (name: StepName) => steps.some((step) => step.name === name && step.state === 'applied')
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
   const applied = { expand: isApplied('expand'), swap: isApplied('swap'), enforce: isApplied('enforce') }
-  const drift = [...sourceDriftOf(catalog, sources), ...driftOf(catalog, tables, applied)]
+  const isHalf = steps.some(({ state }) => state === 'half up')
+  const drift = [...sourceDriftOf(catalog, sources), ...driftOf(catalog, tables, applied, isHalf)]
   if (drift.length === 0) return
   const [here] = await session.query<{ name: string }>('select pg_catalog.current_database() as name')
   throw new MigrationError(

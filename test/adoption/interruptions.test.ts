@@ -4,7 +4,7 @@ import { type StepName, stepNames } from '../../src/adoption/plan.js'
 import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
-import { mortal } from '../support/mortal-session.js'
+import { mortal, watched } from '../support/mortal-session.js'
 
 const database = useDatabase()
 
@@ -126,4 +126,54 @@ test('killed after every statement and every commit, each step ends as if nothin
   expect(await catalogOf(session, 'cut')).toEqual(before.catalog)
   expect(await rowsOf(session, 'cut')).toEqual(before.rows)
   expect(kills).toBeGreaterThan(150)
+})
+
+test('what changes while a step is half taken stops it, and a policy that comes while enforce runs is told', async () => {
+  for (const statement of statementsOf(script.replaceAll('cut.', 'amid.').replaceAll('schema cut', 'schema amid')))
+    await database.admin.query(statement)
+  const { session, plan, take, fill, undo } = await adopting(database.adminUrl, 'amid', {
+    organizations: { table: 'teams', id: 'id', externalIds: 'none' },
+    tables: {
+      projects: { kind: 'tenant', way: { column: 'team_id' }, unreached: 'quarantine' },
+      tasks: { kind: 'tenant', way: { parent: 'tasks_project_id_fkey' }, unreached: 'quarantine' },
+    },
+  })
+  /** Takes a step, and dies after its first statement. */
+  const begin = async (name: StepName) => {
+    let isAtWork = false
+    const { session: dying } = await mortal(database, (text) => {
+      isAtWork ||= isWork(text)
+      return isAtWork && text === 'commit'
+    })
+    await expect(takeStep(dying, plan, name)).rejects.toThrow('the connection was lost')
+    await dying.close()
+    const { steps } = await statusOf(session, plan)
+    expect(steps.find((step) => step.name === name)).toMatchObject({ state: 'half up' })
+  }
+  const change = async (text: string) => {
+    await database.admin.query(text)
+  }
+  await take('expand')
+  await fill()
+  await begin('prove')
+  await change('alter table amid.tasks add note text')
+  await expect(take('prove')).rejects.toThrow('tasks has got the column note text')
+  await change('alter table amid.tasks drop note')
+  await take('prove')
+  await begin('swap')
+  await take('swap', 'observe')
+  await begin('enforce')
+  await change('create policy later on amid.tasks for select using (true)')
+  await expect(take('enforce')).rejects.toThrow('tasks has got the policy later')
+  await change('drop policy later on amid.tasks')
+  let isAdded = false
+  const seen = await watched(database.adminUrl, async (text) => {
+    if (isAdded || !/drop policy "?org_observed"? on/.test(text)) return
+    isAdded = true
+    await change('create policy later on amid.tasks for select using (true)')
+  })
+  await expect(takeStep(seen, plan, 'enforce')).rejects.toThrow('tasks has got the policy later')
+  await change('drop policy later on amid.tasks')
+  await take('enforce', 'contract')
+  await undo()
 })
