@@ -106,6 +106,8 @@ test('two add-ons of one type are two, and what began later counts where nothing
       `alter table typed.addons add addon_id text`,
       `update typed.addons set addon_id = addon_type, addon_type = 'network'`,
       'alter table typed.addons drop activated_at',
+      `insert into typed.addons (project_id, addon_id, addon_type, addon_variant, price_per_unit)
+       select p.id, 'another', 'network', 'small', 1 from typed.projects p`,
     ],
   })
   const [before] = await session.query<{ used: number }>(

@@ -278,11 +278,27 @@ test('tables of the application that refer to what was carried close the way bac
   await session.query(
     `create table public.orders (id int primary key, org_id uuid not null references platform.organizations on delete cascade)`,
   )
+  await session.query(
+    `create table public.builds (id int primary key, org_id uuid not null, project_id uuid not null,
+       foreign key (org_id, project_id) references platform.projects on delete cascade)`,
+  )
   const { id } = await oneOf(session, 'select id from referred.organizations order by slug limit 1')
+  const { id: other } = await oneOf(session, 'select id from referred.organizations order by slug desc limit 1')
   await session.query('insert into public.orders values (1, $1)', [id])
-  await session.query('delete from referred.organizations where id = $1', [id])
+  await session.query(
+    'insert into public.builds select 1, p.org_id, p.id from platform.projects p where p.org_id = $1 limit 1',
+    [other],
+  )
+  await session.query('set session_replication_role = replica')
+  await session.query('delete from referred.organizations where id = any ($1::uuid[])', [[id, other]])
+  await session.query('reset session_replication_role')
+  await backfill({ again: true })
   await prove()
   expect(await countOf(session, 'from public.orders')).toBe(1)
+  expect(await countOf(session, `from platform.organizations where id in ('${String(id)}', '${String(other)}')`)).toBe(
+    2,
+  )
+  await session.query('drop table public.builds')
   await down()
   await down()
   await expect(down()).rejects.toThrow('orders: 1 that refer to platform.organizations')
