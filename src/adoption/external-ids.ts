@@ -1,9 +1,15 @@
 import { quoted } from '../core/statements/column-plan.js'
-import type { AdoptedSchema } from './adopted-schema.js'
+import type { AdoptedSchema, OrganizationSource } from './adopted-schema.js'
 import type { Finding } from './findings.js'
 import { knownOrganizations } from './home.js'
 import { mayReadOrganizations } from './readable-organizations.js'
 import type { Reader } from './read-only.js'
+import { literal } from './sql.js'
+
+/** Rows `t` of which an organization `o` has the id as its external id, that no adoption has made of them. */
+export const withTakenId = ({ on, id, prefix }: OrganizationSource): string =>
+  `${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
+   where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), ${literal(prefix)})`
 
 /** An external id of another customer may equal an id of this table. Nothing is told to a login that may not read the organizations. */
 export async function takenExternalIds(session: Reader, { home, sources }: AdoptedSchema): Promise<Finding[]> {
@@ -17,15 +23,14 @@ export async function takenExternalIds(session: Reader, { home, sources }: Adopt
     [home],
   )
   const findings: Finding[] = []
-  for (const { table, on, id, prefix } of kept) {
+  for (const source of kept) {
+    const { table, prefix } = source
     const [row] = await session.query<{ count: number }>(
-      `select pg_catalog.count(*)::int as count from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
-       where o.deleted_at is null and not pg_catalog.starts_with(coalesce(o.provision_key, ''), $1)${
-         under?.isKnown === true
-           ? ` and not exists (select from ${known} k where k.key = $1 || o.external_id and k.org_id = o.id)`
-           : ''
-       }`,
-      [prefix],
+      `select pg_catalog.count(*)::int as count from ${withTakenId(source)}${
+        under?.isKnown === true
+          ? ` and not exists (select from ${known} k where k.key = ${literal(prefix)} || o.external_id and k.org_id = o.id)`
+          : ''
+      }`,
     )
     if (row !== undefined && row.count > 0)
       findings.push({

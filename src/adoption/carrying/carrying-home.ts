@@ -80,4 +80,4 @@ export const rootsOf = (home: string, table: string): string =>
   `select c.id from ${inHome(home, 'roots')} c where c.table_name = ${literal(table)}`
 
 /** That row `t` of ours belongs to a carried organization: others may have a row of the same id. */
-export const isOfCarried = (home: string): string => `t.org_id in (${rootsOf(home, 'organizations')})`
+export const isOfCarried = (home: string, row = 't'): string => `${row}.org_id in (${rootsOf(home, 'organizations')})`

@@ -1,4 +1,4 @@
-import { MigrationError, TenantryError } from '../../core/errors.js'
+import { TenantryError } from '../../core/errors.js'
 import { refuseFilteredRows } from '../../database/row-security.js'
 import { failed, LockNotFree, withContext } from '../../database/session-failure.js'
 import type { Session } from '../../database/session.js'
@@ -36,15 +36,11 @@ export async function inTime(session: Session, work: () => Promise<unknown>): Pr
     await work()
   } catch (error) {
     // query_canceled
-    if (!isCanceled(error)) throw error
+    if ((error as { code?: unknown }).code !== '57014') throw error
     throw new LockNotFree('the earlier tables: a lock was not free in time')
   }
   await session.query('set local statement_timeout = 0')
 }
-
-const isCanceled = (error: unknown): boolean =>
-  (error as { code?: unknown }).code === '57014' ||
-  (error instanceof MigrationError && error.message.includes('(57014)'))
 
 /**
  * The planner takes the many conditions of a row for rare, and would look through all rows of one table for each of the other. What is compared

@@ -71,15 +71,17 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
     await session.query(`delete from ${table.target} t where t.id in (${ids}) and ${isOfCarried(home)}`, [keys])
     return
   }
-  const carried = `select r.id from (${ids}) r(id) where r.id in (${rootsOf(home, table.to)})`
+  const gone = await deleteFree(
+    session,
+    home,
+    table,
+    `select r.id from (${ids}) r(id) where r.id in (${rootsOf(home, table.to)})`,
+    [keys],
+  )
   // They have no foreign key.
   if (table.to === 'organizations')
     for (const name of ['audit_logs', 'audit_seals'])
-      await session.query(
-        `delete from platform.${name} l where l.org_id in (select t.id from ${table.target} t where t.id in (${carried}) and ${await freeOf(session, home, table.to)})`,
-        [keys],
-      )
-  await deleteFree(session, home, table, carried, [keys])
+      await session.query(`delete from platform.${name} l where l.org_id = any ($1::text[]::uuid[])`, [gone])
   await session.query(
     `delete from ${inHome(home, 'roots')} c where c.table_name = '${table.to}' and c.id in (${ids})
      and not exists (select from ${table.target} t where t.id = c.id)`,
@@ -88,8 +90,9 @@ async function remove({ session, home }: Carrying, table: CarriedTable, keys: re
 }
 
 /**
- * Deletes those of these roots that nobody else uses. Locked first, so that nobody can begin to use one: the condition is not asked again after a
- * delete has waited for whoever did. A row that is locked by somebody is tried again, since writers would wait behind the others meanwhile.
+ * Deletes those of these roots that nobody else uses, and returns their ids. Locked first, so that nobody can begin to use one: the condition is
+ * not asked again after a delete has waited for whoever did. Where somebody has locked one, all is tried again, since writers would wait behind
+ * the others meanwhile.
  */
 export async function deleteFree(
   session: Session,
@@ -97,10 +100,17 @@ export async function deleteFree(
   { to, target }: Pick<CarriedTable, 'to' | 'target'>,
   ids: string,
   params: readonly unknown[] = [],
-): Promise<void> {
-  const isFree = `t.id in (${ids}) and ${await freeOf(session, home, to)}`
-  await session.query(`select from ${target} t where ${isFree} order by t.id for update nowait`, params)
-  await session.query(`delete from ${target} t where ${isFree}`, params)
+): Promise<string[]> {
+  const isFree = await freeOf(session, home, to)
+  const locked = await session.query<{ id: string }>(
+    `select t.id::text as id from ${target} t where t.id in (${ids}) and ${isFree} order by t.id for update nowait`,
+    params,
+  )
+  const gone = await session.query<{ id: string }>(
+    `delete from ${target} t where t.id = any ($1::text[]::uuid[]) and ${isFree} returning t.id::text as id`,
+    [locked.map(({ id }) => id)],
+  )
+  return gone.map(({ id }) => id)
 }
 
 /** The carried roots without an earlier row, as rows `t` of ours. */

@@ -9,8 +9,8 @@ interface Outside {
   /** In SQL. */
   readonly table: string
   readonly target: string
-  /** That row `r` refers to row `x` of the target, in SQL. */
-  readonly matches: string
+  /** That row `r` refers to a row of the target, in SQL. */
+  readonly refersTo: (row: string) => string
 }
 
 /** The application's own tables, and those that were adopted, refer to organizations, people and whatever belongs to them. */
@@ -28,7 +28,8 @@ async function outsideKeys(session: Session): Promise<Outside[]> {
   return rows.map(({ table, target, columns, keys }) => ({
     table,
     target,
-    matches: columns.map((column, place) => `r.${quoted(column)} = x.${quoted(keys[place] ?? '')}`).join(' and '),
+    refersTo: (row) =>
+      columns.map((column, place) => `r.${quoted(column)} = ${row}.${quoted(keys[place] ?? '')}`).join(' and '),
   }))
 }
 
@@ -41,13 +42,12 @@ const hasOrganization = (name: string): boolean =>
 /** Rows outside of tenantry that refer to something carried, each table in a few words. */
 export async function outsideUses(session: Session, home: string): Promise<string[]> {
   const found: string[] = []
-  for (const { table, target, matches } of await outsideKeys(session)) {
-    const isCarried = roots.includes(target)
-      ? `x.id in (${rootsOf(home, target)})`
-      : isOfCarried(home).replace('t.org_id', 'x.org_id')
-    if (!roots.includes(target) && !hasOrganization(target)) continue
+  for (const { table, target, refersTo } of await outsideKeys(session)) {
+    const isRoot = roots.includes(target)
+    if (!isRoot && !hasOrganization(target)) continue
+    const isCarried = isRoot ? `x.id in (${rootsOf(home, target)})` : isOfCarried(home, 'x')
     const [row] = await session.query<{ rows: number }>(
-      `select pg_catalog.count(*)::float8 as rows from ${table} r join platform.${quoted(target)} x on ${matches} where ${isCarried}`,
+      `select pg_catalog.count(*)::float8 as rows from ${table} r join platform.${quoted(target)} x on ${refersTo('x')} where ${isCarried}`,
     )
     if (row !== undefined && row.rows > 0) found.push(`${table}: ${row.rows} that refer to platform.${target}`)
   }
@@ -60,13 +60,13 @@ export async function freeOf(session: Session, home: string, to: string): Promis
   const none = [
     ...outside
       .filter(({ target }) => target === to)
-      .map(({ table, matches }) => `select from ${table} r where ${matches.replaceAll('= x.', '= t.')}`),
+      .map(({ table, refersTo }) => `select from ${table} r where ${refersTo('t')}`),
     ...(to === 'organizations'
       ? outside
           .filter(({ target }) => hasOrganization(target))
           .map(
-            ({ table, target, matches }) =>
-              `select from ${table} r join platform.${quoted(target)} x on ${matches} where x.org_id = t.id`,
+            ({ table, target, refersTo }) =>
+              `select from ${table} r join platform.${quoted(target)} x on ${refersTo('x')} where x.org_id = t.id`,
           )
       : ownUses(home, to)),
   ]

@@ -24,10 +24,14 @@ interface Shapes {
   readonly added: readonly string[]
 }
 
-async function shapesOf(session: Session, home: string, tables: Carrying['tables']): Promise<Shapes> {
+async function shapesOf(
+  session: Session,
+  home: string,
+  tables: Carrying['tables'],
+  isExpanded: boolean,
+): Promise<Shapes> {
   const fit = withShape(tables)
-  if (!(await takenSteps(session, home)).includes('expand'))
-    return { carried: fit, changed: [], dropped: [], added: [] }
+  if (!isExpanded) return { carried: fit, changed: [], dropped: [], added: [] }
   const watched = await session.query<{ name: string; form: string }>(
     `select table_name as name, form from ${inHome(home, 'watched')} order by table_name`,
   )
@@ -112,7 +116,7 @@ export async function step<T>(
       throw new MigrationError(
         `${before} is half taken: finish it with tenantry adopt platform ${before}, or undo it with tenantry adopt platform down`,
       )
-    const shapes = await shapesOf(session, home, tables)
+    const shapes = await shapesOf(session, home, tables, taken.includes('expand'))
     return work({ session, home, tables: shapes.carried, dataKeys }, shapes)
   })
 }

@@ -5,7 +5,7 @@ import { factsOf } from '../../schema/shared/kinds.js'
 import { platformTables } from '../../schema/tables.js'
 import { inHome } from '../home.js'
 import { literal } from '../sql.js'
-import { forget, isOfCarried, rootsOf, takenSteps } from './carrying-home.js'
+import { forget, isOfCarried, roots, rootsOf, takenSteps } from './carrying-home.js'
 import type { Session } from '../../database/session.js'
 import type { Carrying } from './carrying.js'
 import { knownTables } from './known-tables.js'
@@ -146,12 +146,12 @@ async function removeCarried(carrying: Carrying): Promise<void> {
 /** Keeps the home while carried people or flags remain, because other organizations use them: the next `expand` may carry them again. */
 async function removeWatch({ session, home }: Carrying, isOurs: boolean): Promise<void> {
   await unwatch(session, home)
-  const roots = inHome(home, 'roots')
-  for (const to of ['organizations', 'users', 'feature_flags'])
+  const known = inHome(home, 'roots')
+  for (const to of roots)
     await session.query(
-      `delete from ${roots} c where c.table_name = ${literal(to)}${isOurs ? ` and not exists (select from platform.${to} t where t.id = c.id)` : ''}`,
+      `delete from ${known} c where c.table_name = ${literal(to)}${isOurs ? ` and not exists (select from platform.${to} t where t.id = c.id)` : ''}`,
     )
-  const kept = await session.query(`select from ${roots} limit 1`)
+  const kept = await session.query(`select from ${known} limit 1`)
   if (kept.length === 0 && !(await takenSteps(session, home)).includes('move')) {
     await session.query(`drop schema ${quoted(home)} cascade`)
     return

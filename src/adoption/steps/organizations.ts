@@ -1,6 +1,7 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { builtInRoles } from '../../schema/built-in-roles.js'
 import type { AdoptedSchema, AdoptedTable, Constant, OrganizationSource } from '../adopted-schema.js'
+import { withTakenId } from '../external-ids.js'
 import { inHome, knownOrganizations } from '../home.js'
 import type { Step } from './step.js'
 import { bodyOf, literal } from '../sql.js'
@@ -72,12 +73,11 @@ export const refuseTakenIds = ({ sources }: AdoptedSchema): string[] =>
   sources
     .filter(({ isRoot, externalIds }) => isRoot && externalIds === 'kept')
     .map(
-      ({ on, id, prefix, table }) =>
+      (source) =>
         `do ${bodyOf(`
 begin
-  if exists (select from ${on} t join platform.organizations o on o.external_id = t.${quoted(id.name)}::text
-    where o.deleted_at is null and not starts_with(coalesce(o.provision_key, ''), ${literal(prefix)})) then
-    raise exception '%', ${literal(`since the plan, organizations have got an id of ${table.name} as their external id: run tenantry adopt plan again, which asks whether they are the same customers`)};
+  if exists (select from ${withTakenId(source)}) then
+    raise exception '%', ${literal(`since the plan, organizations have got an id of ${source.table.name} as their external id: run tenantry adopt plan again, which asks whether they are the same customers`)};
   end if;
 end`)}`,
     )
