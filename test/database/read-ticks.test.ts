@@ -61,6 +61,22 @@ test('reads of two organizations are never together, and each sees its own rows'
   expect([ofA, ofB, countA, countB]).toEqual([A.id, B.id, 10, 11])
 })
 
+test('without row security, each read keeps the organization that its own values name', async () => {
+  const executor = open({ connectionString: database.adminUrl })
+  const count = read(`select count(*)::int || ' ' || now() from platform.items where org_id = $1`)
+  const named = ({ id }: { readonly id: string }): Call => ({ ...count, values: [id] })
+  await known(executor, named(A))
+  await executor.run(B, [insertItem(B, 'more')])
+  await valueOf(executor, B, named(B))
+  const [a, again, b] = (await Promise.all([
+    valueOf(executor, A, named(A)),
+    valueOf(executor, A, named(A)),
+    valueOf(executor, B, named(B)),
+  ])) as string[]
+  expect(again).toBe(a)
+  expect([a, b].map((text) => text?.split(' ')[0])).toEqual(['10', '11'])
+})
+
 test('a statement that the server refuses fails alone', async () => {
   const executor = open()
   await known(executor, count)
