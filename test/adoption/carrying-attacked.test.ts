@@ -1,25 +1,10 @@
-import { beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
-import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession } from '../support/adopting.js'
-import {
-  addFreePlan,
-  carrying,
-  countOf,
-  dataKeysFor,
-  earlierPlatform,
-  oneOf,
-  type EarlierOptions,
-} from '../support/carrying.js'
+import { carrying, countOf, dataKeysFor, isProved, oneOf, useEarlierPlatforms } from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
-const database = useDatabase()
-
-beforeAll(() => addFreePlan(database.admin))
-
-const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
-
-const isProved = { isProved: true, unplaced: [] }
+const { database, earlier } = useEarlierPlatforms()
 
 test('an earlier organization with the id of one that tenantry got meanwhile neither overwrites nor deletes it', async () => {
   const { session, expand, backfill, prove, downAll } = await earlier('collided')

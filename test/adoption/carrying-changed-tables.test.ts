@@ -1,16 +1,9 @@
-import { beforeAll, expect, test } from 'vitest'
-import { useDatabase } from '../../src/testing/vitest.js'
+import { expect, test } from 'vitest'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carrying, countOf, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
+import { carrying, countOf, isProved, useEarlierPlatforms } from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
-const database = useDatabase()
-
-beforeAll(() => addFreePlan(database.admin))
-
-const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
-
-const isProved = { isProved: true, unplaced: [] }
+const { database, earlier } = useEarlierPlatforms()
 
 test('an earlier table that changed since expand stops every step but the way back', async () => {
   const { session, expand, backfill, prove, swap, downAll } = await earlier('reshaped')

@@ -1,29 +1,15 @@
-import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
 import { calmly } from '../../src/adoption/carrying/carrying.js'
 import { findEarlierPlatform } from '../../src/adoption/carrying/earlier-platform.js'
 import { platformStatus } from '../../src/adoption/carrying/platform-status.js'
 import { assertMayEmpty } from '../../src/adoption/carrying/secrets-in-clear.js'
 import { openTenancy } from '../../src/tenancy.js'
-import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import {
-  addFreePlan,
-  carrying,
-  carryingKeys,
-  countOf,
-  dataKeysFor,
-  earlierPlatform,
-  oneOf,
-  type EarlierOptions,
-} from '../support/carrying.js'
+import { carrying, carryingKeys, countOf, dataKeysFor, oneOf, useEarlierPlatforms } from '../support/carrying.js'
 import { mortal, watched } from '../support/mortal-session.js'
 
-const database = useDatabase()
-
-beforeAll(() => addFreePlan(database.admin))
-
-const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
+const { database, earlier } = useEarlierPlatforms()
 
 test('contract waits for a transaction that may still read the secrets, so that no file of a table keeps one', async () => {
   const { session, expand, backfill, prove, swap } = await earlier('readers', {

@@ -1,26 +1,14 @@
-import { beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
 import { alone } from '../../src/adoption/carrying/carrying.js'
 import { lastStep } from '../../src/adoption/carrying/undo-steps.js'
 import type { Session } from '../../src/database/session.js'
 import { openTenancy, type Tenancy } from '../../src/tenancy.js'
-import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import {
-  addFreePlan,
-  carrying,
-  carryingKeys,
-  earlierPlatform,
-  oneOf,
-  type EarlierOptions,
-} from '../support/carrying.js'
+import { carrying, carryingKeys, oneOf, useEarlierPlatforms, type EarlierOptions } from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
-const database = useDatabase()
-
-beforeAll(() => addFreePlan(database.admin))
-
-const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
+const { database, earlier } = useEarlierPlatforms()
 
 /** The same, carried and closed. */
 async function swapped(schema: string, options?: EarlierOptions) {

@@ -1,17 +1,10 @@
-import { beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Session } from '../../src/database/session.js'
-import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession } from '../support/adopting.js'
 import { watched } from '../support/mortal-session.js'
-import { addFreePlan, carrying, countOf, earlierPlatform, oneOf, type EarlierOptions } from '../support/carrying.js'
+import { carrying, countOf, isProved, oneOf, useEarlierPlatforms } from '../support/carrying.js'
 
-const database = useDatabase()
-
-beforeAll(() => addFreePlan(database.admin))
-
-const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
-
-const isProved = { isProved: true, unplaced: [] }
+const { database, earlier } = useEarlierPlatforms()
 
 /** An organization that tenantry has of its own, and its id. */
 async function ownOrganization(session: Session, slug: string): Promise<string> {
@@ -208,7 +201,7 @@ test('nobody is taken from an organization of tenantry that adds them in the mom
   )
   let tries = 0
   const patient = await watched(database.adminUrl, async (text) => {
-    if (text.startsWith('select from "platform"."users"') && ++tries === 2) await own.query('commit')
+    if (/from "platform"."users" .*for update nowait$/s.test(text) && ++tries === 2) await own.query('commit')
   })
   const proving = carrying(patient, 'raced').prove()
   expect(await proving).toMatchObject(isProved)
@@ -298,10 +291,11 @@ test('tables of the application that refer to what was carried close the way bac
   expect(await countOf(session, `from platform.organizations where id in ('${String(id)}', '${String(other)}')`)).toBe(
     2,
   )
-  await session.query('drop table public.builds')
   await down()
   await down()
-  await expect(down()).rejects.toThrow('orders: 1 that refer to platform.organizations')
+  await expect(down()).rejects.toThrow(
+    'public.builds: 1 that refer to platform.projects\n- public.orders: 1 that refer to platform.organizations',
+  )
   expect(await countOf(session, 'from public.orders')).toBe(1)
-  await session.query('drop table public.orders')
+  await session.query('drop table public.orders, public.builds')
 })

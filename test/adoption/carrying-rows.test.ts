@@ -1,19 +1,12 @@
-import { beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { analysePlatform } from '../../src/adoption/carrying/analyse-platform.js'
 import { platformStatus } from '../../src/adoption/carrying/platform-status.js'
 import type { Session } from '../../src/database/session.js'
-import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession, rowsOf } from '../support/adopting.js'
-import { addFreePlan, carrying, countOf, earlierPlatform, type EarlierOptions } from '../support/carrying.js'
+import { carrying, countOf, isProved, useEarlierPlatforms } from '../support/carrying.js'
 import { watched } from '../support/mortal-session.js'
 
-const database = useDatabase()
-
-beforeAll(() => addFreePlan(database.admin))
-
-const earlier = (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options)
-
-const isProved = { isProved: true, unplaced: [] }
+const { database, earlier } = useEarlierPlatforms()
 
 const messagesOf = async (session: Session, schema: string, ...leave: readonly string[]): Promise<string[]> =>
   (await analysePlatform(session, schema, leave)).findings

@@ -1,3 +1,4 @@
+import { beforeAll } from 'vitest'
 import { takeBackfill, takeContract, takeExpand, takeProve } from '../../src/adoption/carrying/platform-steps.js'
 import { takeSwap } from '../../src/adoption/carrying/swap.js'
 import { undoLast } from '../../src/adoption/carrying/undo-steps.js'
@@ -6,6 +7,7 @@ import { keyringProvider } from '../../src/encryption/key-providers.js'
 import { loadKeyring } from '../../src/encryption/keyring.js'
 import type { DataKeys } from '../../src/core/sealing.js'
 import type { Session } from '../../src/database/session.js'
+import { useDatabase } from '../../src/testing/vitest.js'
 import { ownerSession } from './adopting.js'
 import { makeEarlierPlatform } from './earlier-platform.js'
 
@@ -62,3 +64,16 @@ export const oneOf = async (session: Session, text: string): Promise<Record<stri
 /** The number of rows of `from …`. */
 export const countOf = async (session: Session, text: string): Promise<number> =>
   Number((await oneOf(session, `select count(*)::int as count ${text}`)).count)
+
+/** A database in which earlier platforms are made, each in a schema of its own. */
+export function useEarlierPlatforms() {
+  const database = useDatabase()
+  beforeAll(() => addFreePlan(database.admin))
+  return {
+    database,
+    earlier: (schema: string, options?: EarlierOptions) => earlierPlatform(database.adminUrl, schema, options),
+  }
+}
+
+/** What a proof says that found every row equal, and none without a place. */
+export const isProved = { isProved: true, unplaced: [] }
