@@ -1,11 +1,14 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { aborted, onAbort } from '../core/abort.js'
 import { PoolTimeoutError, ScopeClosedError, TenantryError, UnavailableError } from '../core/errors.js'
 import { acquireChannel, type ConnectionEvent, connectChannel, publish } from '../core/tracing.js'
 import { isClusterSql } from './cluster.js'
 import { connectFailure, placeOf, unreadableUrl } from './connect-failure.js'
-import { Connection } from './connection.js'
-import { type Address, addressOf, type DriverClient } from './driver.js'
+import type { Connection } from './connection.js'
+import { type ConnectionSource, waitedTooLong } from './connection-source.js'
+import { type Address, addressOf } from './driver.js'
+import { HostPool } from './host-pool.js'
+import { OwnPool } from './own-pool.js'
 import { withDebug } from './error-debug.js'
 import { poolConfig, reportedSettings, saysPooled, settingNames, type Settings, unreadable } from './pool-config.js'
 import { isServerError } from './sqlstate.js'
@@ -53,17 +56,15 @@ interface Inspection extends Settings {
   readonly isCluster: boolean
 }
 
-// One map for all pools: two tenancies over one pool of the host's must agree on what a connection has prepared.
-const connections = new WeakMap<DriverClient, Connection>()
-
 interface Waiter {
   giveUp(error: TenantryError): void
 }
 
-/** pg's pool. A connection is proved before it serves, and goes back to the pool only when it is idle. */
+/** Lends connections. One is proved before it serves, and goes back only when it is idle. */
 export class ConnectionPool {
-  private readonly pool: pg.Pool
-  private readonly isOurs: boolean
+  private readonly source: ConnectionSource
+  /** For the address, which pg reads out of them. */
+  private readonly options: pg.PoolConfig
   private readonly isPooled: boolean | undefined
   /** Whether each call goes by itself, as `pipeline: false` asks. */
   readonly isPlain: boolean
@@ -80,15 +81,27 @@ export class ConnectionPool {
   private knownAddress: Address | undefined
 
   constructor({ pool, isPooled, grace, onConnect, debug = false }: ConnectionPoolOptions) {
-    this.isOurs = !isPool(pool)
-    this.isPlain = (isPool(pool) ? pool.options : pool).pipeline === false
+    const given = isPool(pool) ? pool.options : pool
+    this.isPlain = given.pipeline === false
     this.isPooled = isPooled ?? (isPool(pool) || !saysPooled(pool) ? undefined : true)
-    this.pool = isPool(pool) ? pool : new pg.Pool(poolConfig(pool, this.isPooled === true))
+    this.options = isPool(pool) ? pool.options : poolConfig(pool, this.isPooled === true)
+    this.source = isPool(pool) ? new HostPool(pool) : new OwnPool(this.options)
     this.grace = grace
     this.onConnect = onConnect
     this.debug = debug
-    // pg removes a broken idle connection itself. Without a listener its error would end the process.
-    this.pool.on('error', ignore)
+  }
+
+  /** A connection that is free and proved; undefined where `take` is needed, which may wait. */
+  takeIdle(): Connection | undefined {
+    if (this.closing !== undefined || acquireChannel.hasSubscribers) return undefined
+    const connection = this.source.takeIdle()
+    if (connection === undefined) return undefined
+    if (this.proved.has(connection)) {
+      this.busy.add(connection)
+      return connection
+    }
+    this.source.give(connection)
+    return undefined
   }
 
   take(signal?: AbortSignal): Promise<Connection> {
@@ -120,7 +133,8 @@ export class ConnectionPool {
   /** Can be called more than once. */
   give(connection: Connection): void {
     if (!this.busy.delete(connection)) return
-    connection.release()
+    if (!connection.isIdle) connection.destroy()
+    this.source.give(connection)
     if (this.isIdle) this.onIdle?.()
   }
 
@@ -144,18 +158,12 @@ export class ConnectionPool {
       connection.destroy()
       this.give(connection)
     }
-    if (this.isOurs) await this.pool.end()
-    else this.pool.off('error', ignore)
-  }
-
-  /** How long the pool itself waits; 0 is for ever. */
-  private get poolPatience(): number {
-    return this.pool.options.connectionTimeoutMillis ?? 0
+    await this.source.end()
   }
 
   /** How long a new connection may take to be made, and then to be proved. */
   private get patience(): number {
-    return this.poolPatience > 0 ? this.poolPatience : patience
+    return this.source.patience > 0 ? this.source.patience : patience
   }
 
   private get isIdle(): boolean {
@@ -164,7 +172,7 @@ export class ConnectionPool {
 
   /** Read only after a failure or for tracing, because pg has to make a client for it. */
   private get address(): Address {
-    this.knownAddress ??= addressOf(this.pool.options)
+    this.knownAddress ??= addressOf(this.options)
     return this.knownAddress
   }
 
@@ -186,15 +194,16 @@ export class ConnectionPool {
   }
 
   private failure(error: unknown): TenantryError {
-    if (error instanceof Error && error.message === 'timeout exceeded when trying to connect') return this.poolTimeout()
+    if (error instanceof Error && error.message === waitedTooLong) return this.poolTimeout()
+    if (error instanceof TenantryError) return error
     const failure = connectFailure(error, { place: placeOf(this.address), patience: this.patience })
     this.lastFailure = failure.message
     return this.debug && error instanceof Error && isServerError(error) ? withDebug(failure, error, undefined) : failure
   }
 
   private poolTimeout(): PoolTimeoutError {
-    const { totalCount, waitingCount, options } = this.pool
-    const found = `${totalCount} of at most ${options.max} to ${placeOf(this.address)} are open, and ${waitingCount} more calls wait`
+    const { open, most, waiting } = this.source.counts
+    const found = `${open} of at most ${most} to ${placeOf(this.address)} are open, and ${waiting} more calls wait`
     return new PoolTimeoutError(this.lastFailure === undefined ? found : `${found}; ${this.lastFailure}`)
   }
 
@@ -203,6 +212,7 @@ export class ConnectionPool {
       const leave = (): boolean => {
         clearTimeout(timer)
         unlisten?.()
+        stop?.()
         return this.waiters.delete(waiter)
       }
       const waiter: Waiter = {
@@ -212,7 +222,7 @@ export class ConnectionPool {
       }
       // A pool of the host's may wait for ever; ours has a time of its own.
       const timer =
-        this.poolPatience > 0
+        this.source.patience > 0
           ? undefined
           : setTimeout(() => {
               waiter.giveUp(this.poolTimeout())
@@ -223,12 +233,13 @@ export class ConnectionPool {
         onAbort(signal, () => {
           waiter.giveUp(aborted())
         })
+      let stop: (() => void) | undefined
       try {
-        this.pool.connect((error, client) => {
-          if (!leave()) client?.release()
-          else if (client === undefined) reject(this.failedConnect(error, start))
-          // Without an await in between: the bytes being read may already say that the server ends the connection.
-          else resolve(connectionOf(client as unknown as DriverClient))
+        stop = this.source.take((error, connection) => {
+          if (!leave()) {
+            if (connection !== undefined) this.source.give(connection)
+          } else if (connection === undefined) reject(this.failedConnect(error, start))
+          else resolve(connection)
         })
       } catch (error) {
         // pg reads the url, and the certificates that it names, only here.
@@ -238,16 +249,12 @@ export class ConnectionPool {
   }
 
   private async prove(connection: Connection): Promise<void> {
-    const { client } = connection
     const timer = setTimeout(() => {
       connection.destroy()
     }, this.patience)
-    const query = async <Row>(text: string, params: readonly unknown[] = []): Promise<Row[]> => {
-      return (await client.query<Row>({ text, values: [...params], queryMode: 'extended' })).rows
-    }
+    const query = <Row>(text: string, params?: readonly unknown[]): Promise<Row[]> =>
+      connection.query<Row>(text, params)
     try {
-      if (client.pipeline)
-        throw new UnavailableError('a pool in pipeline mode cannot be used; make it without pipeline: true')
       const start = performance.now()
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
       connection.beyondFastest(performance.now() - start)
@@ -255,7 +262,7 @@ export class ConnectionPool {
       if (reason !== undefined) throw new UnavailableError(reason)
       connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))
       // A pooler gives clients process numbers of its own.
-      const isPooled = this.isPooled ?? found.pid !== client.processID
+      const isPooled = this.isPooled ?? found.pid !== connection.processID
       const { statementTimeout, isCluster } = found
       connection.limit({ isPooled, isCluster, statementTimeout, grace: this.grace ?? graceFor(statementTimeout) })
       await this.onConnect?.({ isPooled, isCluster, query })
@@ -268,15 +275,6 @@ export class ConnectionPool {
       clearTimeout(timer)
     }
   }
-}
-
-function connectionOf(client: DriverClient): Connection {
-  let connection = connections.get(client)
-  if (connection === undefined) {
-    connection = new Connection(client)
-    connections.set(client, connection)
-  }
-  return connection
 }
 
 const ignore = (): void => undefined

@@ -1,11 +1,9 @@
 import { onAbort } from '../core/abort.js'
-import type { Notice } from '../core/observed-warnings.js'
-import { bindComplete, parseComplete, Pipeline, type PipelineConnection, staleness } from './pipeline.js'
-import { cancel } from './cancel.js'
-import { type DriverClient, isUnaskedMessage, neverAsked } from './driver.js'
+import { Pipeline, type PipelineConnection, staleness } from './pipeline.js'
 import { PreparedStatements } from './prepared-statements.js'
 import { type DriverError, isServerError } from './sqlstate.js'
-import type { Step } from './steps.js'
+import { asked, type Step } from './steps.js'
+import type { Wire, WireListener } from './wire.js'
 
 export interface ConnectionLimits {
   /** Behind a transaction pooler no statement has a name. */
@@ -18,11 +16,6 @@ export interface ConnectionLimits {
   readonly grace: number
 }
 
-interface SettingReport {
-  readonly parameterName: string
-  readonly parameterValue: string
-}
-
 /** How many statements keep a name on the server. */
 const statementsKept = 300
 /** The longest timer of Node in milliseconds; a longer one fires at once. */
@@ -31,13 +24,13 @@ const longestTimer = 2 ** 31 - 1
 const abortPatience = 2_000
 
 /** One physical connection. It runs one pipeline at a time. */
-export class Connection implements PipelineConnection {
+export class Connection implements PipelineConnection, WireListener {
   private limits: ConnectionLimits = { isPooled: true, isCluster: false, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
   /** The error with which the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
-  private active: Pipeline | undefined
+  active: Pipeline | undefined
   /** The settings under which the connection was proved, and the names of those that have another value now. */
   private proved: Readonly<Record<string, string>> | undefined
   private readonly changed = new Set<string>()
@@ -48,39 +41,21 @@ export class Connection implements PipelineConnection {
   /** The milliseconds of the fastest answer so far: hardly more than the way to the server and back. */
   private fastest = Infinity
 
-  constructor(readonly client: DriverClient) {
-    const { connection } = client
-    // Once per connection, never per checkout. Without a listener for 'error' the process would die with the backend.
-    client.on('error', (error) => {
-      if (isServerError(error)) this.farewell = error
-      if (isUnaskedMessage(error)) this.distrust()
-      else this.destroy()
-    })
-    // Before pg's own listener: after it, nothing tells whether a query was under way.
-    connection.prependListener('readyForQuery', ({ status }: { status: string }) => {
-      this.answering()?.handleReady(status)
-    })
-    connection.on('parseComplete', () => this.answering()?.handlePart(parseComplete))
-    connection.on('bindComplete', () => this.answering()?.handlePart(bindComplete))
-    connection.on('noData', () => this.answering()?.handleNoData())
-    connection.on('closeComplete', () => this.answering()?.handleClose())
-    connection.on('notice', (notice: Notice) => this.active?.handleNotice(notice))
-    for (const message of neverAsked) {
-      connection.on(message, () => this.answering()?.misunderstand())
-    }
-    connection.on('parameterStatus', (report: SettingReport) => {
-      this.compare(report)
-    })
-    connection.once('end', () => {
-      this.isDead = true
-      clearTimeout(this.watchdog)
-      this.active?.settle(undefined)
-    })
+  constructor(private readonly wire: Wire) {
+    wire.listen(this)
   }
 
   get isIdle(): boolean {
     if (this.isDead || this.farewell !== undefined || this.hasChanged) return false
-    return this.client.readyForQuery && this.client.getTransactionStatus() === 'I'
+    return this.wire.isReady
+  }
+
+  get isEnded(): boolean {
+    return this.isDead
+  }
+
+  get processID(): number | null {
+    return this.wire.processID
   }
 
   get isCluster(): boolean {
@@ -122,13 +97,23 @@ export class Connection implements PipelineConnection {
     this.active = pipeline
     this.looks = 0
     this.watchdog?.refresh()
-    this.client.query(pipeline)
+    this.wire.send(pipeline)
     if (signal === undefined) await pipeline.settled
     else await this.abortable(pipeline, signal)
     this.active = undefined
     pipeline.publishObserved()
     if (pipeline.status === undefined) this.destroy()
     return pipeline
+  }
+
+  /** Runs one statement of the library's own. Its rows are objects, by the names of their columns. */
+  async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const statement = { name: '', text, effect: 'read', isUnguarded: true } as const
+    const pipeline = await this.send(this.prepare([asked({ statement, values })]))
+    const [result] = pipeline.results
+    if (pipeline.error !== undefined) throw pipeline.error
+    if (result === undefined || pipeline.status === undefined) throw new Error('Connection terminated unexpectedly')
+    return result.rows.map((row) => Object.fromEntries(result.columns.map((name, index) => [name, row[index]])) as Row)
   }
 
   /** By how many milliseconds an answer took longer than the fastest on this connection. */
@@ -146,42 +131,37 @@ export class Connection implements PipelineConnection {
 
   destroy(): void {
     this.isDead = true
-    this.client.connection.stream.destroy()
+    this.wire.destroy()
   }
 
-  /** The pipeline that a message answers; undefined for a query of the host's. A message that answers nothing ends the connection. */
-  private answering(): Pipeline | undefined {
-    if (this.client.readyForQuery) {
-      this.distrust()
-      return undefined
-    }
-    return this.active?.sent === true ? this.active : undefined
+  onFailure(error: Error): void {
+    if (isServerError(error)) this.farewell = error
+    this.destroy()
   }
 
   /** Ends the connection: its answers no longer fit its queries, and could be taken for the answers to the next call. */
-  private distrust(): void {
+  onMisfit(): void {
     this.active?.misunderstand()
     this.destroy()
   }
 
-  /** Gives it back to the pool if it is idle, and ends it otherwise. */
-  release(): void {
-    if (!this.isIdle) this.destroy()
-    this.client.release(this.isDead)
-  }
-
-  /** The server reports a changed setting before the ReadyForQuery of the statement that changed it. */
-  private compare({ parameterName, parameterValue }: SettingReport): void {
-    if (this.proved === undefined || !Object.hasOwn(this.proved, parameterName)) return
-    if (this.proved[parameterName] === parameterValue) {
-      this.changed.delete(parameterName)
+  onSetting(name: string, value: string): void {
+    if (this.proved === undefined || !Object.hasOwn(this.proved, name)) return
+    if (this.proved[name] === value) {
+      this.changed.delete(name)
       return
     }
-    this.changed.add(parameterName)
+    this.changed.add(name)
     if (this.active === undefined) return
     // A part of its answer may have been written with the other setting.
     this.active.settle(undefined)
     this.destroy()
+  }
+
+  onEnd(): void {
+    this.isDead = true
+    clearTimeout(this.watchdog)
+    this.active?.settle(undefined)
   }
 
   /**
@@ -203,7 +183,7 @@ export class Connection implements PipelineConnection {
         this.destroy()
         return
       }
-      cancelled = cancel(this.client)
+      cancelled = this.wire.cancel()
       timer = setTimeout(() => {
         this.destroy()
       }, abortPatience)

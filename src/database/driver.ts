@@ -3,7 +3,6 @@ import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
 import { UnavailableError } from '../core/errors.js'
-import type { Notice } from '../core/observed-warnings.js'
 
 // All uses of pg's undocumented parts. The tests of this file tell what to check before the range below is changed; package.json has
 // the same range.
@@ -50,7 +49,6 @@ export interface DriverClient {
   readonly readyForQuery: boolean
   getTransactionStatus(): string | null
   query(query: Submittable): void
-  query<Row>(query: { text: string; values: unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[] }>
   on(event: 'error', listener: (error: Error) => void): void
   release(destroy?: boolean): void
 }
@@ -128,25 +126,6 @@ export function addressOf(options: pg.PoolConfig): Address {
 export interface Address {
   readonly host: string | undefined
   readonly port: number | undefined
-}
-
-/** A message of the server. Its other fields depend on `name`. */
-export interface ServerMessage extends Notice {
-  readonly name: string
-  readonly text?: string
-  readonly fields?: readonly unknown[]
-  readonly status?: string
-}
-
-const { Parser } = requireOfPg('pg-protocol/dist/parser') as {
-  Parser: new () => { parse(bytes: Buffer, onMessage: (message: ServerMessage | Error) => void): void }
-}
-
-/** Parses bytes that hold whole messages. An ErrorResponse is an Error. */
-export function messagesIn(bytes: Uint8Array): (ServerMessage | Error)[] {
-  const messages: (ServerMessage | Error)[] = []
-  new Parser().parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), (message) => messages.push(message))
-  return messages
 }
 
 export function rawConnection(options: { ssl: unknown; sslNegotiation: string }): DriverConnection {

@@ -1,7 +1,8 @@
 import type { PGlite } from '@electric-sql/pglite'
 import { InvalidInputError } from '../core/errors.js'
-import { type Field, messagesIn, type ServerMessage } from './driver.js'
-import { bindComplete, parseComplete, Pipeline, type PipelineConnection } from './pipeline.js'
+import { answer, messageTypes, noticeIn } from './answers.js'
+import { MessageReader } from './message-reader.js'
+import { Pipeline, type PipelineConnection } from './pipeline.js'
 import { PreparedStatements } from './prepared-statements.js'
 import { rollback, type Step } from './steps.js'
 
@@ -26,7 +27,12 @@ export class EmbeddedConnection implements PipelineConnection {
   async send(pipeline: Pipeline): Promise<Pipeline> {
     this.isIdle = false
     try {
-      for (const message of messagesIn(await this.exchange(pipeline.take()))) deliver(message, pipeline)
+      const bytes = await this.exchange(pipeline.take())
+      const reader = new MessageReader((type, bytes, start, end) => {
+        if (type === messageTypes.notice) pipeline.handleNotice(noticeIn(bytes, start, end))
+        else if (!unasked.has(type)) answer(pipeline, type, bytes, start, end)
+      })
+      if (!reader.push(bytes, bytes.length)) pipeline.misunderstand()
     } catch {
       // PGlite was closed or has failed: there is no answer.
     }
@@ -38,7 +44,7 @@ export class EmbeddedConnection implements PipelineConnection {
   }
 
   /** As a stream: `execProtocolRaw` keeps every result until the database is closed. */
-  private async exchange(bytes: Uint8Array): Promise<Uint8Array> {
+  private async exchange(bytes: Uint8Array): Promise<Buffer> {
     const parts: Buffer[] = []
     const onRawData = (part: Uint8Array) => {
       // A copy: the memory is PGlite's.
@@ -64,76 +70,8 @@ export class EmbeddedConnection implements PipelineConnection {
   }
 }
 
-function deliver(message: ServerMessage | Error, pipeline: Pipeline): void {
-  if (message instanceof Error) {
-    pipeline.handleError(message)
-    return
-  }
-  const handle = handlers.get(message.name)
-  if (handle === undefined) pipeline.misunderstand()
-  else handle(pipeline, message)
-}
-
-const ignore = (): void => undefined
-
-const handlers = new Map<string, (pipeline: Pipeline, message: ServerMessage) => void>([
-  [
-    'parseComplete',
-    (pipeline) => {
-      pipeline.handlePart(parseComplete)
-    },
-  ],
-  [
-    'bindComplete',
-    (pipeline) => {
-      pipeline.handlePart(bindComplete)
-    },
-  ],
-  [
-    'noData',
-    (pipeline) => {
-      pipeline.handleNoData()
-    },
-  ],
-  [
-    'rowDescription',
-    (pipeline, { fields }) => {
-      pipeline.handleRowDescription({ fields: fields as readonly Field[] })
-    },
-  ],
-  [
-    'dataRow',
-    (pipeline, { fields }) => {
-      pipeline.handleDataRow({ fields: fields as unknown[] })
-    },
-  ],
-  [
-    'commandComplete',
-    (pipeline, { text }) => {
-      pipeline.handleCommandComplete({ text: text ?? '' })
-    },
-  ],
-  [
-    'closeComplete',
-    (pipeline) => {
-      pipeline.handleClose()
-    },
-  ],
-  [
-    'readyForQuery',
-    (pipeline, { status }) => {
-      pipeline.handleReady(status ?? '')
-    },
-  ],
-  [
-    'notice',
-    (pipeline, notice) => {
-      pipeline.handleNotice(notice)
-    },
-  ],
-  ['notification', ignore],
-  ['parameterStatus', ignore],
-])
+/** What a server may say at any time, and what is not needed here. */
+const unasked: ReadonlySet<number> = new Set([messageTypes.notification, messageTypes.parameterStatus])
 
 /** About 6,000 levels of JSON overflow the stack of PGlite. After that it answers no statement any more. */
 const maxNesting = 1_000

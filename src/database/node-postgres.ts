@@ -48,7 +48,7 @@ export function openNodePostgres({
   ): Promise<Result[]> => {
     let connection: Connection
     try {
-      connection = await pool.take(options.signal)
+      connection = pool.takeIdle() ?? (await pool.take(options.signal))
     } catch (error) {
       throw ofAll(error as TenantryError)
     }

@@ -4,11 +4,11 @@ import { infersTypes } from '../core/parameter-types.js'
 import { observedChannel, type ObservedEvent } from '../core/tracing.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
-import { noColumns, rowCountOf, RowShape } from './rows.js'
+import { noColumns, rowCountOf, RowShape, textsIn } from './rows.js'
 import { type DriverError, isRefusedText, isServerError, isStaleStatement, isUnfitValue } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
-import { Frames } from './wire.js'
+import { Frames } from './frames.js'
 
 let pipelines = 0
 
@@ -152,6 +152,17 @@ export class Pipeline implements Submittable {
     if (!this.isBeingAnswered) this.misunderstand()
     else if (this.steps[this.done]?.own === false) this.read(fields)
     else this.token = fields.at(-1)
+  }
+
+  /** A row as the server has sent it. */
+  handleRow(bytes: Buffer, start: number, end: number): void {
+    try {
+      if (!this.isBeingAnswered) this.misunderstand()
+      else if (this.steps[this.done]?.own === false) this.rows.push(this.shape.readMessage(bytes, start, end))
+      else this.token = textsIn(bytes, start, end).at(-1)
+    } catch {
+      this.misunderstand()
+    }
   }
 
   handleCommandComplete({ text }: { text: string }): void {

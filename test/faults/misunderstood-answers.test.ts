@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CommitUnknownError, TenantryError, UnavailableError, UnsafeStatementError } from '../../src/core/errors.js'
 import type { Call, Executor, Result } from '../../src/core/executor.js'
 import {
@@ -24,9 +24,26 @@ beforeEach(async () => {
   answers = interceptAnswers(proxy)
 })
 
-afterEach(() => proxy.close())
+afterEach(async () => {
+  await Promise.all(hostPools.map((pool) => pool.end()))
+  hostPools = []
+  await proxy.close()
+})
 
-const through = (options: object): Executor => open({ pool: { connectionString: proxy.url }, ...options })
+const pools = [
+  ['a pool of its own', () => ({ connectionString: proxy.url })],
+  ['a pool of the host’s', () => hostPool()],
+] as const
+
+let hostPools: pg.Pool[] = []
+
+function hostPool(): pg.Pool {
+  const pool = new pg.Pool({ connectionString: proxy.url, max: 1, options: '-c timezone=UTC' })
+  // The host's own listener, which stays when the executor is closed.
+  pool.on('error', () => undefined)
+  hostPools.push(pool)
+  return pool
+}
 
 const read = call('select org_id, name from platform.items where name = $1 limit 3', 'item')
 const write = call(
@@ -113,96 +130,6 @@ const lone = [
   { blocks: true, of: 1, isPrepared: false },
 ]
 
-test.each(lone)(
-  'a lone call that is answered in disorder is right or typed, and the next caller gets its own rows: %o',
-  async ({ blocks, of, isPrepared }) => {
-    const { one, failure } = calls[of] as (typeof calls)[number]
-    await forEachChange(async (pick) => {
-      const executor = through({ blocks })
-      if (isPrepared) await executor.run(A, [one])
-      else await executor.ping()
-      const changed = answers.change(pick)
-      const running = outcomeOf(executor.run(A, [one]))
-      const sendRest = await changed
-      const outcome = await running
-      if (outcome instanceof Error) expect(outcome).toBeInstanceOf(failure)
-      else expect(outcome).toEqual(isOwn(one))
-      const { filter } = proxy
-      // The rest arrives when the next caller, if it has the same connection, waits for its answer.
-      proxy.filter = (bytes, direction, connection) => {
-        proxy.filter = filter
-        sendRest()
-        return filter(bytes, direction, connection)
-      }
-      await expectOwnRows(executor)
-      await executor.close({ drain: 0 })
-    })
-  },
-)
-
-test('a transaction whose call is answered in disorder ends, writes nothing, and says so', async () => {
-  await forEachChange(async (pick) => {
-    const executor = through({})
-    const transaction = await executor.begin(A)
-    await transaction.run([read])
-    const changed = answers.change(pick)
-    const running = outcomeOf(transaction.run([write]))
-    const sendRest = await changed
-    const outcome = await running
-    sendRest()
-    if (outcome instanceof Error) {
-      // A status that says that no transaction is open says that a statement ended it.
-      expect([UnavailableError, UnsafeStatementError]).toContain(outcome.constructor)
-      await expect(transaction.run([read])).rejects.toThrow(TenantryError)
-      await expect(transaction.commit()).rejects.toThrow(TenantryError)
-    } else {
-      expect(outcome).toEqual(isOwn(write))
-      await transaction.rollback()
-    }
-    await expectOwnRows(executor)
-    await executor.close({ drain: 0 })
-  })
-  expect(await stored()).toBe(0)
-})
-
-test.each(calls)('a commit after a $what that is answered in disorder is right or typed', async ({ one, failure }) => {
-  await forEachChange(async (pick) => {
-    const executor = through({})
-    const transaction = await executor.begin(A)
-    await transaction.run([one])
-    const changed = answers.change(pick)
-    const running = outcomeOf(transaction.commit().then(() => []))
-    const sendRest = await changed
-    const outcome = await running
-    sendRest()
-    if (outcome instanceof Error) expect(outcome).toBeInstanceOf(failure)
-    await transaction.rollback()
-    await expectOwnRows(executor)
-    await executor.close({ drain: 0 })
-  })
-})
-
-test('one ReadyForQuery too early: a read is unavailability, a write unknown, a transaction has written nothing', async () => {
-  const early = (answer: readonly Message[]): Changed => ({ now: [readyForQuery], later: answer })
-  const executor = through({})
-  for (const { one, failure } of calls) {
-    await executor.run(A, [one])
-    void answers.change(early)
-    expect(await failureOf(executor.run(A, [one]))).toBeInstanceOf(failure)
-  }
-  await executor.ping()
-  void answers.change(early)
-  expect(await failureOf(executor.run(A, [write], { readOnly: true }))).toBeInstanceOf(UnavailableError)
-  const before = await stored()
-  await executor.ping()
-  const transaction = await executor.begin(A)
-  await transaction.run([write])
-  void answers.change(early)
-  expect(await failureOf(transaction.run([write]))).toBeInstanceOf(UnavailableError)
-  await expect(transaction.commit()).rejects.toThrow(UnavailableError)
-  expect(await stored()).toBe(before)
-})
-
 const error = Buffer.from('SERROR\0VERROR\0CXX000\0Mstray\0\0', 'latin1')
 const strays: [string, Message][] = [
   ['ReadyForQuery', readyForQuery],
@@ -225,36 +152,133 @@ const strays: [string, Message][] = [
   ['a message that nobody knows', message('?')],
 ]
 
-test.each(strays)('%s to an idle connection ends it before anybody uses it', async (_name, stray) => {
-  const executor = through({})
-  await executor.run(A, [read])
-  expect(proxy.connections).toBe(1)
-  answers.last.sendToClient(joined([stray]))
-  await expect.poll(() => proxy.connections, { interval: 5, timeout: 20_000 }).toBe(0)
-  await expectOwnRows(executor)
+describe.each(pools)('%s', (_name, pool) => {
+  const through = (options: object): Executor => open({ pool: pool(), ...options })
 
-  const transaction = await executor.begin(A)
-  await transaction.run([write])
-  answers.last.sendToClient(joined([stray]))
-  await expect.poll(() => proxy.connections, { interval: 5, timeout: 20_000 }).toBe(0)
-  await expect(transaction.run([write])).rejects.toThrow(TenantryError)
-  await expect(transaction.commit()).rejects.toThrow(TenantryError)
-  expect(await stored()).toBe(0)
-})
+  test.each(lone)(
+    'a lone call that is answered in disorder is right or typed, and the next caller gets its own rows: %o',
+    async ({ blocks, of, isPrepared }) => {
+      const { one, failure } = calls[of] as (typeof calls)[number]
+      await forEachChange(async (pick) => {
+        const executor = through({ blocks })
+        if (isPrepared) await executor.run(A, [one])
+        else await executor.ping()
+        const changed = answers.change(pick)
+        const running = outcomeOf(executor.run(A, [one]))
+        const sendRest = await changed
+        const outcome = await running
+        if (outcome instanceof Error) expect(outcome).toBeInstanceOf(failure)
+        else expect(outcome).toEqual(isOwn(one))
+        const { filter } = proxy
+        // The rest arrives when the next caller, if it has the same connection, waits for its answer.
+        proxy.filter = (bytes, direction, connection) => {
+          proxy.filter = filter
+          sendRest()
+          return filter(bytes, direction, connection)
+        }
+        await expectOwnRows(executor)
+        await executor.close({ drain: 0 })
+      })
+    },
+  )
 
-test('messages that a server may send at any time do not end the connection', async () => {
-  const executor = through({})
-  await executor.run(A, [read])
-  const notice = message('N', Buffer.from('SNOTICE\0C00000\0Mhear\0\0', 'latin1'))
-  const parameter = message('S', Buffer.from('application_name\0other\0'))
-  const notification = message('A', Buffer.from('\0\0\0\0channel\0payload\0'))
-  const asides = [notice, parameter, notification]
-  const passed = answers.change((answer) => ({ now: answer.flatMap((one) => [...asides, one]), later: asides }))
-  const result = executor.run(A, [read])
-  ;(await passed)()
-  expect((await result)[0]?.rows).toEqual(isOwn(read))
-  await expectOwnRows(executor)
-  expect(proxy.connections).toBe(1)
+  test('a transaction whose call is answered in disorder ends, writes nothing, and says so', async () => {
+    await forEachChange(async (pick) => {
+      const executor = through({})
+      const transaction = await executor.begin(A)
+      await transaction.run([read])
+      const changed = answers.change(pick)
+      const running = outcomeOf(transaction.run([write]))
+      const sendRest = await changed
+      const outcome = await running
+      sendRest()
+      if (outcome instanceof Error) {
+        // A status that says that no transaction is open says that a statement ended it.
+        expect([UnavailableError, UnsafeStatementError]).toContain(outcome.constructor)
+        await expect(transaction.run([read])).rejects.toThrow(TenantryError)
+        await expect(transaction.commit()).rejects.toThrow(TenantryError)
+      } else {
+        expect(outcome).toEqual(isOwn(write))
+        await transaction.rollback()
+      }
+      await expectOwnRows(executor)
+      await executor.close({ drain: 0 })
+    })
+    expect(await stored()).toBe(0)
+  })
+
+  test.each(calls)(
+    'a commit after a $what that is answered in disorder is right or typed',
+    async ({ one, failure }) => {
+      await forEachChange(async (pick) => {
+        const executor = through({})
+        const transaction = await executor.begin(A)
+        await transaction.run([one])
+        const changed = answers.change(pick)
+        const running = outcomeOf(transaction.commit().then(() => []))
+        const sendRest = await changed
+        const outcome = await running
+        sendRest()
+        if (outcome instanceof Error) expect(outcome).toBeInstanceOf(failure)
+        await transaction.rollback()
+        await expectOwnRows(executor)
+        await executor.close({ drain: 0 })
+      })
+    },
+  )
+
+  test('one ReadyForQuery too early: a read is unavailability, a write unknown, a transaction has written nothing', async () => {
+    const early = (answer: readonly Message[]): Changed => ({ now: [readyForQuery], later: answer })
+    const executor = through({})
+    for (const { one, failure } of calls) {
+      await executor.run(A, [one])
+      void answers.change(early)
+      expect(await failureOf(executor.run(A, [one]))).toBeInstanceOf(failure)
+    }
+    await executor.ping()
+    void answers.change(early)
+    expect(await failureOf(executor.run(A, [write], { readOnly: true }))).toBeInstanceOf(UnavailableError)
+    const before = await stored()
+    await executor.ping()
+    const transaction = await executor.begin(A)
+    await transaction.run([write])
+    void answers.change(early)
+    expect(await failureOf(transaction.run([write]))).toBeInstanceOf(UnavailableError)
+    await expect(transaction.commit()).rejects.toThrow(UnavailableError)
+    expect(await stored()).toBe(before)
+  })
+
+  test.each(strays)('%s to an idle connection ends it before anybody uses it', async (_name, stray) => {
+    const executor = through({})
+    await executor.run(A, [read])
+    expect(proxy.connections).toBe(1)
+    answers.last.sendToClient(joined([stray]))
+    await expect.poll(() => proxy.connections, { interval: 5, timeout: 20_000 }).toBe(0)
+    await expectOwnRows(executor)
+
+    const transaction = await executor.begin(A)
+    await transaction.run([write])
+    answers.last.sendToClient(joined([stray]))
+    await expect.poll(() => proxy.connections, { interval: 5, timeout: 20_000 }).toBe(0)
+    await expect(transaction.run([write])).rejects.toThrow(TenantryError)
+    await expect(transaction.commit()).rejects.toThrow(TenantryError)
+    expect(await stored()).toBe(0)
+  })
+
+  test('messages that a server may send at any time do not end the connection', async () => {
+    const executor = through({})
+    await executor.run(A, [read])
+    const notice = message('N', Buffer.from('SNOTICE\0C00000\0Mhear\0\0', 'latin1'))
+    const parameter = message('S', Buffer.from('application_name\0other\0'))
+    const notification = message('A', Buffer.from('\0\0\0\0channel\0payload\0'))
+    const asides = [notice, parameter, notification]
+    const passed = answers.change((answer) => ({ now: answer.flatMap((one) => [...asides, one]), later: asides }))
+    const result = executor.run(A, [read])
+    ;(await passed)()
+    expect((await result)[0]?.rows).toEqual(isOwn(read))
+    await expectOwnRows(executor)
+    expect(proxy.connections).toBe(1)
+  })
 })
 
 test('the answer to a query that the host left running on its connection is not taken for the answer to a call', async () => {

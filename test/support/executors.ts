@@ -1,5 +1,6 @@
 import type { PGlite } from '@electric-sql/pglite'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
+import pg from 'pg'
 import type { Executor } from '../../src/core/executor.js'
 import { openEmbedded } from '../../src/database/embedded.js'
 import { openPGlite } from '../../src/database/pglite.js'
@@ -8,6 +9,7 @@ import { toySchema, toyRows, useToySchema } from './toy-schema.js'
 
 const ways = [
   'an implicit transaction',
+  'a pool of the host’s',
   'BEGIN and COMMIT around each call',
   'PgBouncer',
   'the embedded database',
@@ -29,6 +31,7 @@ export function useExecutors(): (kind: ExecutorKind) => Promise<OpenedExecutor> 
   const { database, open } = useToySchema()
   let pooler: PgBouncer | undefined
   let embedded: PGlite
+  const pools: pg.Pool[] = []
   beforeAll(async () => {
     pooler = pgBouncer === undefined ? undefined : await startPgBouncer(database.appUrl)
     embedded = await openPGlite(true)
@@ -41,6 +44,7 @@ export function useExecutors(): (kind: ExecutorKind) => Promise<OpenedExecutor> 
   })
   afterEach(() => asOwner('reset role'))
   afterAll(async () => {
+    await Promise.all(pools.map((pool) => pool.end()))
     await pooler?.stop()
     await embedded.close()
   })
@@ -60,6 +64,11 @@ export function useExecutors(): (kind: ExecutorKind) => Promise<OpenedExecutor> 
   })
   const openers: Record<ExecutorKind, () => Promise<OpenedExecutor> | OpenedExecutor> = {
     'an implicit transaction': () => onServer(open()),
+    'a pool of the host’s': () => {
+      const pool = new pg.Pool({ connectionString: database.appUrl, max: 1, options: '-c timezone=UTC' })
+      pools.push(pool)
+      return onServer(open({ pool }))
+    },
     'BEGIN and COMMIT around each call': () => onServer(open({ blocks: true })),
     PgBouncer: () => onServer(open({ pool: { connectionString: pooler?.url ?? '' }, isPooled: true })),
     'the embedded database': async () => ({

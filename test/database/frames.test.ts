@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { InvalidInputError } from '../../src/core/errors.js'
-import { Frames } from '../../src/database/wire.js'
+import { Frames } from '../../src/database/frames.js'
 
 // pg's own serializer says what the messages must be.
 const { serialize } = createRequire(createRequire(import.meta.url).resolve('pg'))('pg-protocol') as {
