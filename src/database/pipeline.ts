@@ -4,7 +4,7 @@ import { infersTypes } from '../core/parameter-types.js'
 import { observedChannel, type ObservedEvent } from '../core/tracing.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
 import type { Prepared, PreparedStatements } from './prepared-statements.js'
-import { noColumns, rowCountOf, RowShape, textsIn } from './rows.js'
+import { lastTextIn, noColumns, rowCountOf, RowShape } from './rows.js'
 import { type DriverError, isRefusedText, isServerError, isStaleStatement, isUnfitValue } from './sqlstate.js'
 import { guard } from './statement-guard.js'
 import type { Step } from './steps.js'
@@ -159,7 +159,7 @@ export class Pipeline implements Submittable {
     try {
       if (!this.isBeingAnswered) this.misunderstand()
       else if (this.steps[this.done]?.own === false) this.rows.push(this.shape.readMessage(bytes, start, end))
-      else this.token = textsIn(bytes, start, end).at(-1)
+      else this.token = lastTextIn(bytes, start, end)
     } catch {
       this.misunderstand()
     }

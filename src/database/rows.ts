@@ -6,17 +6,16 @@ const keptAsText = [1082, 1114, 1115, 1182, 1184, 1185, 1186, 1187, 1231]
 const parsers = textParsers()
 for (const oid of keptAsText) parsers.delete(oid)
 
-/** Types whose text is read here, in fewer steps than by pg's parsers. */
-const boolean = 16
-const integers = new Set([21, 23, 26])
+/** How a column is read. Text of the first kind has no character beyond ASCII, whatever the value. */
+type Reading = 'ascii' | 'text' | 'boolean' | 'integer' | ((text: string) => unknown)
 
-/** How a column is read: text as it is, true or false, digits, or by pg's parser. */
-type Reading = 'text' | 'boolean' | 'integer' | ((text: string) => unknown)
+/** bigint, numeric, uuid, date, timestamp with and without a zone: all of these stay text. */
+const ascii = new Set([20, 1700, 2950, 1082, 1114, 1184])
 
 function readingOf(type: number): Reading {
-  if (type === boolean) return 'boolean'
-  if (integers.has(type)) return 'integer'
-  return parsers.get(type) ?? 'text'
+  if (type === 16) return 'boolean'
+  if (type === 21 || type === 23 || type === 26) return 'integer'
+  return parsers.get(type) ?? (ascii.has(type) ? 'ascii' : 'text')
 }
 
 /** The columns of one prepared statement on one connection, and how its rows are read. */
@@ -43,99 +42,74 @@ export class RowShape {
     }
   }
 
-  /** The values of a row as the server has sent it. */
+  /** The values of a row as the server has sent it. Throws when it is not one of these columns. */
   readMessage(bytes: Buffer, start: number, end: number): unknown[] {
     const { readings } = this
-    const texts = new Texts(bytes, start, end)
-    const count = texts.count
+    const count = bytes.readUInt16BE(start)
     if (count !== readings.length) throw new Error('the row does not have the described columns')
+    const whole = end - start <= decodedAtOnce ? bytes.toString('latin1', start, end) : undefined
     const row = new Array<unknown>(count)
+    let at = start + 2
     for (let index = 0; index < count; index++) {
-      if (!texts.next()) {
+      const length = at + 4 <= end ? bytes.readInt32BE(at) : Infinity
+      at += 4
+      if (length === -1) {
         row[index] = null
         continue
       }
+      const stop = at + length
+      if (length < 0 || stop > end) throw misread()
       const reading = readings[index] as Reading
-      if (reading === 'text') row[index] = texts.text()
-      else if (reading === 'integer') row[index] = texts.integer()
-      else if (reading === 'boolean') row[index] = texts.byte() === 0x74
-      else row[index] = reading(texts.text())
+      if (reading === 'integer') row[index] = integerIn(bytes, at, stop)
+      else if (reading === 'boolean') row[index] = bytes[at] === 0x74
+      else if (whole !== undefined && (reading === 'ascii' || isShortAscii(bytes, at, stop))) {
+        const text = whole.slice(at - start, stop - start)
+        row[index] = typeof reading === 'string' ? text : reading(text)
+      } else {
+        const text = bytes.toString('utf8', at, stop)
+        row[index] = typeof reading === 'string' ? text : reading(text)
+      }
+      at = stop
     }
-    texts.assertEnd()
+    if (at !== end) throw misread()
     return row
   }
 }
 
-/** The columns of a DataRow, as text. */
-export function textsIn(bytes: Buffer, start: number, end: number): (string | null)[] {
-  const texts = new Texts(bytes, start, end)
-  const row = Array.from({ length: texts.count }, () => (texts.next() ? texts.text() : null))
-  texts.assertEnd()
-  return row
+/** The text of the last column of a DataRow. */
+export function lastTextIn(bytes: Buffer, start: number, end: number): string | null | undefined {
+  let at = start + 2
+  let text: string | null | undefined
+  for (let index = bytes.readUInt16BE(start); index > 0; index--) {
+    const length = bytes.readInt32BE(at)
+    at += 4
+    text = length === -1 ? null : bytes.toString('utf8', at, at + length)
+    at += Math.max(length, 0)
+  }
+  if (at !== end) throw misread()
+  return text
 }
 
 /** Up to here a row is decoded as one text, of which its columns are parts: those parts keep the whole in memory. */
 const decodedAtOnce = 2_048
+/** Up to here it takes longer to decode bytes than to look at each. */
+const shortText = 32
 
-/** Goes through the columns of a DataRow. Throws when a length leads out of the message. */
-class Texts {
-  readonly count: number
-  /** The whole row, where each byte is one character of it. */
-  private readonly whole: string | undefined
-  private at: number
-  private stop: number
+function isShortAscii(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start > shortText) return false
+  for (let at = start; at < end; at++) if ((bytes[at] as number) > 127) return false
+  return true
+}
 
-  constructor(
-    private readonly bytes: Buffer,
-    private readonly start: number,
-    private readonly end: number,
-  ) {
-    this.count = bytes.readUInt16BE(start)
-    this.at = start + 2
-    this.stop = this.at
-    if (end - start > decodedAtOnce) return
-    // The bytes between the columns are no text. Where a column has a character of several bytes, the text is shorter than the row.
-    const whole = bytes.toString('utf8', start, end)
-    if (whole.length === end - start) this.whole = whole
+function integerIn(bytes: Buffer, start: number, end: number): number {
+  const isNegative = bytes[start] === 0x2d
+  let number = 0
+  for (let at = isNegative ? start + 1 : start; at < end; at++) {
+    const digit = (bytes[at] as number) - 0x30
+    if (digit < 0 || digit > 9) throw misread()
+    number = number * 10 + digit
   }
-
-  /** Whether the next column has a value. */
-  next(): boolean {
-    const { bytes, stop } = this
-    if (stop + 4 > this.end) throw misread()
-    const length = bytes.readInt32BE(stop)
-    this.at = stop + 4
-    this.stop = this.at
-    if (length === -1) return false
-    if (length < 0 || this.at + length > this.end) throw misread()
-    this.stop += length
-    return true
-  }
-
-  text(): string {
-    const { at, stop, start } = this
-    return this.whole === undefined ? this.bytes.toString('utf8', at, stop) : this.whole.slice(at - start, stop - start)
-  }
-
-  byte(): number | undefined {
-    return this.bytes[this.at]
-  }
-
-  integer(): number {
-    const { bytes, stop } = this
-    const isNegative = bytes[this.at] === 0x2d
-    let number = 0
-    for (let at = isNegative ? this.at + 1 : this.at; at < stop; at++) {
-      const digit = (bytes[at] as number) - 0x30
-      if (digit < 0 || digit > 9) throw misread()
-      number = number * 10 + digit
-    }
-    return isNegative ? -number : number
-  }
-
-  assertEnd(): void {
-    if (this.stop !== this.end) throw misread()
-  }
+  return isNegative ? -number : number
 }
 
 const misread = (): Error => new Error('the row does not end where its message does')
