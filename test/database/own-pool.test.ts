@@ -166,7 +166,7 @@ test('onConnect and Client are the host’s', async () => {
 })
 
 test('closing waits until every session is closed, one that is being made included', async () => {
-  const executor = open({ pool: { max: 3 } })
+  const executor = open({ pool: { max: 3, idleTimeoutMillis: 0 } })
   const pids = await twoSessions(executor)
   const late = executor.run(A, [countItems]).catch((error: unknown) => error)
   await executor.close({ drain: 0 })
@@ -217,12 +217,18 @@ test('rows of several megabytes and texts of every script come over TLS as they 
   await executor.close()
 })
 
-test('a client that reads its socket in an unknown way is refused', async () => {
-  const tap = new StreamTap()
-  const client = new pg.Client({ connectionString: database.appUrl, stream: tap.open })
-  await client.connect()
-  const driver = client as unknown as DriverClient
+test('pg reads nothing of a socket that was taken, and one that it reads in an unknown way is refused', async () => {
+  const connected = async (): Promise<[StreamTap, pg.Client, DriverClient]> => {
+    const tap = new StreamTap()
+    const client = new pg.Client({ connectionString: database.appUrl, stream: tap.open })
+    await client.connect()
+    return [tap, client, client as unknown as DriverClient]
+  }
+  const [tap, client, driver] = await connected()
   driver.connection.stream.on('data', () => undefined)
   expect(() => tap.take(driver, () => undefined)).toThrow(UnavailableError)
   await client.end()
+  const [other, taken, known] = await connected()
+  expect(other.take(known, () => undefined).listenerCount('data')).toBe(0)
+  await taken.end()
 })

@@ -162,6 +162,17 @@ test('an error that arrived is the error, though the connection was lost behind 
   await expect(executor.run(A, [insertItem(A, 'refused', -1)])).rejects.toThrow(InvalidInputError)
 })
 
+test('an error that arrived is the error, though the server ended the session behind it', async () => {
+  const executor = through()
+  const duplicate = call('insert into platform.organizations select * from platform.organizations')
+  const fatal = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mended by the administrator\0\0')
+  const head = Buffer.from([0x45, 0, 0, 0, 4 + fatal.length])
+  await changeAnswer(executor, (bytes) => cut(Buffer.concat([untilMessage(bytes, 'E', 1), head, fatal])))
+  const failure = await failureOf(executor.run(A, [insertItem(A, 'behind'), duplicate]))
+  expect(failure).toMatchObject({ code: 'query' })
+  expect(await stored('behind')).toBe(0)
+})
+
 test('a commit whose answer is lost is unknown, unless there was nothing to write', async () => {
   const executor = through()
   const writing = await executor.begin(A)
