@@ -12,7 +12,7 @@ import {
   readyForQuery,
 } from '../support/answers.js'
 import { type Proxy, startProxy } from '../support/proxy.js'
-import { A, B, call, failureOf, useToySchema } from '../support/toy-schema.js'
+import { A, B, backend, call, failureOf, useToySchema, valueOf } from '../support/toy-schema.js'
 
 const { database, open } = useToySchema()
 
@@ -263,6 +263,14 @@ describe.each(pools)('%s', (_name, pool) => {
     await expect(transaction.run([write])).rejects.toThrow(TenantryError)
     await expect(transaction.commit()).rejects.toThrow(TenantryError)
     expect(await stored()).toBe(0)
+  })
+
+  test('a connection serves no more when the server reports another way to write dates', async () => {
+    const executor = through({})
+    const pid = await valueOf(executor, A, backend)
+    answers.last.sendToClient(joined([message('S', Buffer.from('DateStyle\0German, DMY\0'))]))
+    await expectOwnRows(executor)
+    expect(await valueOf(executor, A, backend)).not.toBe(pid)
   })
 
   test('messages that a server may send at any time do not end the connection', async () => {
