@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { CommitUnknownError, UnavailableError } from '../../src/core/errors.js'
@@ -89,6 +90,87 @@ test('a row that does not fit its description is not read', () => {
   expect(() => {
     shape.read(['1', '2'])
   }).toThrow('described columns')
+})
+
+const columnTypes = {
+  text: 25,
+  int2: 21,
+  int4: 23,
+  bool: 16,
+  int8: 20,
+  uuid: 2950,
+  instant: 1184,
+  jsonb: 3802,
+  int4s: 1007,
+}
+
+/** A DataRow's body, between other bytes, as it lies in the memory of a socket. */
+function bytesOf(texts: readonly (string | null)[]): { bytes: Buffer; start: number; end: number } {
+  const parts = [Buffer.from([0xff, 0xff, texts.length >> 8, texts.length & 0xff])]
+  for (const text of texts) {
+    const length = Buffer.alloc(4)
+    const content = Buffer.from(text ?? '')
+    length.writeInt32BE(text === null ? -1 : content.length)
+    parts.push(length, content)
+  }
+  const bytes = Buffer.concat([...parts, Buffer.from([0xff, 0xff])])
+  return { bytes, start: 2, end: bytes.length - 2 }
+}
+
+test('a row is read from its bytes as from the texts that pg makes of them', () => {
+  const shape = new RowShape(Object.entries(columnTypes).map(([name, dataTypeID]) => ({ name, dataTypeID })))
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme', maxLength: 2_000 }), fc.string())
+  const rows = fc.record({
+    text,
+    int2: fc.integer({ min: -32_768, max: 32_767 }),
+    int4: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+    bool: fc.boolean(),
+    int8: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+    uuid: fc.uuid(),
+    instant: fc.constant('2026-11-20 23:07:01.123456+00'),
+    json: fc.jsonValue(),
+    int4s: fc.array(fc.integer()),
+    nulls: fc.array(fc.boolean(), { minLength: 9, maxLength: 9 }),
+  })
+  fc.assert(
+    fc.property(rows, ({ text, int2, int4, bool, int8, uuid, instant, json, int4s, nulls }) => {
+      const written = [
+        text,
+        int2,
+        int4,
+        bool ? 't' : 'f',
+        int8,
+        uuid,
+        instant,
+        JSON.stringify(json),
+        `{${int4s.join()}}`,
+      ]
+      const texts = written.map((one, index) => (nulls[index] === true ? null : Buffer.from(String(one)).toString()))
+      const expected: unknown[] = [...texts]
+      shape.read(expected)
+      const { bytes, start, end } = bytesOf(texts)
+      expect(shape.readMessage(bytes, start, end)).toEqual(expected)
+    }),
+  )
+})
+
+test('a row whose lengths do not fit its bytes is not read', () => {
+  const shape = new RowShape([
+    { name: 'a', dataTypeID: 25 },
+    { name: 'b', dataTypeID: 23 },
+  ])
+  const { bytes, start, end } = bytesOf(['text', '12'])
+  expect(shape.readMessage(bytes, start, end)).toEqual(['text', 12])
+  for (const wrong of [end - 1, end + 1, end + 2]) expect(() => shape.readMessage(bytes, start, wrong)).toThrow()
+  for (const length of [-2, 3, 5, 100, 2 ** 31 - 1]) {
+    const changed = Buffer.from(bytes)
+    changed.writeInt32BE(length, start + 2)
+    expect(() => shape.readMessage(changed, start, end)).toThrow()
+  }
+  const three = bytesOf(['text', '12', 'more'])
+  expect(() => shape.readMessage(three.bytes, three.start, three.end)).toThrow('described columns')
+  const noNumber = bytesOf(['text', '1x'])
+  expect(() => shape.readMessage(noNumber.bytes, noNumber.start, noNumber.end)).toThrow()
 })
 
 /** Of a pool of the host's with one connection. */

@@ -1,6 +1,12 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { CommitUnknownError, TenantryError, UnavailableError, UnsafeStatementError } from '../../src/core/errors.js'
+import {
+  CommitUnknownError,
+  InvalidInputError,
+  TenantryError,
+  UnavailableError,
+  UnsafeStatementError,
+} from '../../src/core/errors.js'
 import type { Call, Executor, Result } from '../../src/core/executor.js'
 import {
   type Answers,
@@ -29,11 +35,6 @@ afterEach(async () => {
   hostPools = []
   await proxy.close()
 })
-
-const pools = [
-  ['a pool of its own', () => ({ connectionString: proxy.url })],
-  ['a pool of the host’s', () => hostPool()],
-] as const
 
 let hostPools: pg.Pool[] = []
 
@@ -130,6 +131,11 @@ const lone = [
   { blocks: true, of: 1, isPrepared: false },
 ]
 
+const pools = [
+  ['a pool of its own', () => ({ connectionString: proxy.url }), lone],
+  ['a pool of the host’s', () => hostPool(), lone.slice(2)],
+] as const
+
 const error = Buffer.from('SERROR\0VERROR\0CXX000\0Mstray\0\0', 'latin1')
 const strays: [string, Message][] = [
   ['ReadyForQuery', readyForQuery],
@@ -152,10 +158,10 @@ const strays: [string, Message][] = [
   ['a message that nobody knows', message('?')],
 ]
 
-describe.each(pools)('%s', (_name, pool) => {
+describe.each(pools)('%s', (_name, pool, cases) => {
   const through = (options: object): Executor => open({ pool: pool(), ...options })
 
-  test.each(lone)(
+  test.each(cases)(
     'a lone call that is answered in disorder is right or typed, and the next caller gets its own rows: %o',
     async ({ blocks, of, isPrepared }) => {
       const { one, failure } = calls[of] as (typeof calls)[number]
@@ -265,6 +271,19 @@ describe.each(pools)('%s', (_name, pool) => {
     expect(await stored()).toBe(0)
   })
 
+  test('an answer that goes on after its error ends the connection', async () => {
+    const executor = through({})
+    const refused = call('select 1 / $1::int', 0)
+    expect(await failureOf(executor.run(A, [refused]))).toBeInstanceOf(InvalidInputError)
+    const pid = await valueOf(executor, A, backend)
+    void answers.change((answer) => ({
+      now: answer.flatMap((one) => (one.type === 'E' ? [one, message('C', Buffer.from('SELECT 1\0'))] : [one])),
+    }))
+    expect(await failureOf(executor.run(A, [refused]))).toBeInstanceOf(UnavailableError)
+    await expectOwnRows(executor)
+    expect(await valueOf(executor, A, backend)).not.toBe(pid)
+  })
+
   test('a connection serves no more when the server reports another way to write dates', async () => {
     const executor = through({})
     const pid = await valueOf(executor, A, backend)
@@ -287,6 +306,14 @@ describe.each(pools)('%s', (_name, pool) => {
     await expectOwnRows(executor)
     expect(proxy.connections).toBe(1)
   })
+})
+
+test('a length that no message can have ends the connection', async () => {
+  const executor = open({ pool: { connectionString: proxy.url } })
+  const pid = await valueOf(executor, A, backend)
+  answers.last.sendToClient(Buffer.from([0x44, 0, 0, 0, 3]))
+  await expectOwnRows(executor)
+  expect(await valueOf(executor, A, backend)).not.toBe(pid)
 })
 
 test('the answer to a query that the host left running on its connection is not taken for the answer to a call', async () => {
