@@ -29,11 +29,20 @@ export interface AdoptionStatus {
 }
 
 /** Takes one step, and finishes it where an earlier run was interrupted. The steps before it must be complete. */
-export async function takeStep(
+export const takeStep = (
   session: Session,
   plan: WrittenPlan,
   name: StepName,
   options: MigrateOptions = {},
+): Promise<Step[]> =>
+  // Checked under the lock: after a way back that another session has just finished, the migrator would apply the steps before this one too.
+  withMigrationLock(session, options, () => takeStepAlone(session, plan, name, options))
+
+async function takeStepAlone(
+  session: Session,
+  plan: WrittenPlan,
+  name: StepName,
+  options: MigrateOptions,
 ): Promise<Step[]> {
   const { steps, backfill: filled } = await statusOf(session, plan)
   const before = steps.slice(0, stepNames.indexOf(name)).find(({ state }) => state !== 'applied')
