@@ -31,9 +31,21 @@ interface Circumstances extends BeginOptions {
   readonly bind?: typeof enter
   /** The steps of each call; the call alone by default. */
   readonly ask?: Asking | undefined
+  /** Whether reads that are asked for at once go out one by one. */
+  readonly isPlain?: boolean
   /** Gives the connection back. */
   readonly onEnd: () => void
 }
+
+/** Calls that were asked for together. */
+interface Unit {
+  readonly calls: readonly Call[]
+  readonly resolve: (results: Result[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How many reads go out in one write, as outside of a transaction. */
+const mostReads = 32
 
 /**
  * A transaction over one connection. Every statement binds again, and so does the pipeline with COMMIT: if a statement moved the
@@ -46,6 +58,8 @@ export class ExplicitTransaction implements Transaction {
   /** Whether a statement that may change rows has been sent. */
   private mayChange = false
   private turn: Promise<unknown> = Promise.resolve()
+  /** Reads of one tick, which go out in one write when it is their turn. */
+  private reads: Unit[] | undefined
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
   /** Why it ended by itself. */
   private reason: TenantryError | undefined
@@ -61,7 +75,27 @@ export class ExplicitTransaction implements Transaction {
   }
 
   run(calls: readonly Call[]): Promise<Result[]> {
-    return this.inTurn(() => this.write(calls))
+    return new Promise((resolve, reject) => {
+      const unit: Unit = { calls, resolve, reject }
+      if (this.options.isPlain || calls.some(mayChange)) {
+        this.reads = undefined
+        void this.inTurn(() => this.write([unit]))
+      } else if (this.reads === undefined) this.gather(unit)
+      else if (this.reads.push(unit) === mostReads) this.reads = undefined
+    })
+  }
+
+  private gather(first: Unit): void {
+    const units = [first]
+    this.reads = units
+    void this.inTurn(async () => {
+      // Until then the calls beside it have come here.
+      await new Promise<void>((resolve) => {
+        process.nextTick(resolve)
+      })
+      if (this.reads === units) this.reads = undefined
+      await this.write(units)
+    })
   }
 
   savepoint(): string {
@@ -89,15 +123,25 @@ export class ExplicitTransaction implements Transaction {
     return this.inTurn(() => this.writeRollback())
   }
 
-  private async write(calls: readonly Call[]): Promise<Result[]> {
+  /** Sends the units in one write, and settles each. */
+  private async write(units: readonly Unit[]): Promise<void> {
     const { lookup, signal, debug, ask } = this.options
-    if (this.state !== 'ended' && signal?.aborted) throw aborted()
-    this.assertUsable()
+    const calls = units.flatMap((unit) => unit.calls)
     const isFirst = this.state === 'unsent'
-    const pipeline = await this.send([
-      ...this.waiting,
-      ...calls.flatMap((call) => [...this.bound, ...(ask?.(call) ?? [asked(call)])]),
-    ])
+    let pipeline: Pipeline
+    try {
+      if (this.state !== 'ended' && signal?.aborted) throw aborted()
+      this.assertUsable()
+      pipeline = await this.send([
+        ...this.waiting,
+        ...calls.flatMap((call) => [...this.bound, ...(ask?.(call) ?? [asked(call)])]),
+      ])
+    } catch (error) {
+      // What cannot be sent fails alone.
+      if (units.length === 1) units[0]?.reject(error)
+      else for (const unit of units) await this.write([unit])
+      return
+    }
     this.mayChange ||= calls.some(mayChange)
     const failure = retryable(pipeline) ?? failureOf(pipeline, { lookup, signal, debug })
     if (pipeline.status === 'T') this.state = 'open'
@@ -107,9 +151,22 @@ export class ExplicitTransaction implements Transaction {
       this.end()
     } else if (isFirst && pipeline.done <= this.bound.length) await this.refuse(failure)
     else this.state = 'failed'
-    const error = this.reason ?? failure
-    if (error !== undefined) throw error
-    return pipeline.results
+    this.settle(units, pipeline, this.reason ?? failure)
+  }
+
+  /** As if each unit had been sent by itself: those before the refused one have their results, those behind it were not run. */
+  private settle(units: readonly Unit[], { results }: Pipeline, error: TenantryError | undefined): void {
+    let start = 0
+    let isRefused = false
+    for (const { calls, resolve, reject } of units) {
+      const own = results.slice(start, (start += calls.length))
+      if (error === undefined || (this.state === 'failed' && own.length === calls.length)) resolve(own)
+      else if (isRefused && this.state === 'failed') reject(new TransactionAbortedError())
+      else {
+        isRefused = true
+        reject(error)
+      }
+    }
   }
 
   /** The owner was refused in front of the first savepoint, so that there is nothing to go back to. */

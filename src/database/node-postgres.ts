@@ -78,7 +78,11 @@ export function openNodePostgres({
       const onEnd = (): void => {
         pool.give(connection)
       }
-      return new ExplicitTransaction(connection, binding, { ...options, lookup, debug, ask: asking(connection), onEnd })
+      const { isPlain } = pool
+      return new ExplicitTransaction(connection, binding, {
+        ...{ ...options, lookup, debug, isPlain, onEnd },
+        ask: asking(connection),
+      })
     },
     async ping() {
       await executor.run({ kind: 'system', about: undefined }, [{ statement: nothing, values: [] }])

@@ -162,20 +162,24 @@ export class OwnPool implements ConnectionSource {
     const tap = new StreamTap()
     const client = newClient({ stream: tap.open, ...options, connectionTimeoutMillis: 0 })
     await connected(client, this.patience)
-    // pg's types leave out that it may return a promise.
-    await (options.onConnect as ((client: pg.Client) => unknown) | undefined)?.(client)
-    const wire = new OwnWire(client as unknown as DriverClient, tap, () => {
+    try {
+      // pg's types leave out that it may return a promise.
+      await (options.onConnect as ((client: pg.Client) => unknown) | undefined)?.(client)
+      return this.adopt(client as unknown as DriverClient, tap)
+    } catch (error) {
+      client.end().catch(ignore)
+      throw error
+    }
+  }
+
+  private adopt(client: DriverClient, tap: StreamTap): Connection {
+    const wire = new OwnWire(client, tap, () => {
       this.closed(connection)
     })
     const connection = new Connection(wire)
     this.sockets++
-    this.members.set(connection, {
-      wire,
-      uses: 0,
-      isExpired: false,
-      idleSince: 0,
-      lifetime: this.lifetimeOf(connection),
-    })
+    const lifetime = this.lifetimeOf(connection)
+    this.members.set(connection, { wire, uses: 0, isExpired: false, idleSince: 0, lifetime })
     return connection
   }
 

@@ -12,10 +12,12 @@ import { newId } from '../../src/core/ids.js'
 import type { Scope } from '../../src/core/scope.js'
 import { ScopedRepository } from '../../src/core/scoped-repository.js'
 import type { Org } from '../../src/org.js'
+import { openTenancy } from '../../src/tenancy.js'
 import { type Agent, agentPatch, agents } from '../../src/schema/index.js'
+import { countRoundTrips, startProxy } from '../support/proxy.js'
 import { useTenancy } from '../support/use-tenancy.js'
 
-const { newOrg } = useTenancy()
+const { newOrg, database } = useTenancy()
 
 const newAgent = (org: Org, username: string) => org.agents.create({ name: username, username })
 const usernames = async (org: Org) =>
@@ -38,6 +40,61 @@ class Renamed extends ScopedRepository<Agent> {
   }
 }
 const states = (outcomes: readonly PromiseSettledResult<unknown>[]) => outcomes.map(({ status }) => status)
+
+describe('reads beside each other in a transaction', () => {
+  test('go out in one write, and see what was written before them', async () => {
+    const proxy = await startProxy(database.appUrl)
+    const tenancy = await openTenancy({
+      url: proxy.url,
+      pool: { max: 1 },
+      keys: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    })
+    const org = tenancy.forOrg((await newOrg()).id)
+    await org.transaction(async (tx) => {
+      const ada = await newAgent(tx, 'ada')
+      const trips = countRoundTrips(proxy)
+      const [found, count, missing, page] = await Promise.all([
+        tx.agents.find(ada.id),
+        tx.agents.count(),
+        tx.agents.get(newId()).catch((error: unknown) => error),
+        tx.agents.list(),
+      ])
+      // One more tells why `get` found nothing.
+      expect(trips()).toBeLessThanOrEqual(2)
+      expect([found, count, page.items]).toEqual([ada, 1, [ada]])
+      expect(missing).toBeInstanceOf(NotFoundError)
+    })
+    expect(await org.agents.count()).toBe(1)
+    await tenancy.close()
+    await proxy.close()
+  })
+
+  test('keep their places beside writes', async () => {
+    const org = await newOrg()
+    const seen = await org.transaction((tx) =>
+      Promise.all([
+        tx.agents.count(),
+        tx.agents.count(),
+        newAgent(tx, 'ada'),
+        tx.agents.count(),
+        tx.transaction((nested) => newAgent(nested, 'bob')),
+        tx.agents.count(),
+      ]),
+    )
+    expect(seen.filter((one) => typeof one === 'number')).toEqual([0, 0, 1, 2])
+  })
+
+  test('are forgotten calls when they are not awaited', async () => {
+    const org = await newOrg()
+    const attempt = org.transaction(async (tx) => {
+      await newAgent(tx, 'ada')
+      void tx.agents.count()
+      void tx.agents.count()
+    })
+    await expect(attempt).rejects.toThrow('ended before 2 of its calls')
+    expect(await org.agents.count()).toBe(0)
+  })
+})
 
 describe('a call beside a nested transaction that fails', () => {
   test('is kept: it is sent after the rollback to the savepoint', async () => {

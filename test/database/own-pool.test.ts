@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createSecureContext, TLSSocket } from 'node:tls'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
-import { PoolTimeoutError, UnavailableError } from '../../src/core/errors.js'
+import { PoolTimeoutError, ScopeClosedError, UnavailableError } from '../../src/core/errors.js'
 import type { Executor } from '../../src/core/executor.js'
 import type { DriverClient } from '../../src/database/driver.js'
 import { StreamTap } from '../../src/database/stream-tap.js'
@@ -22,6 +22,13 @@ const isThere = async (pid: unknown): Promise<boolean> =>
 
 const untilGone = async (pid: unknown): Promise<void> => {
   while (await isThere(pid));
+}
+
+/** Every session of the application's login in this database has ended. */
+async function untilNoneIsLeft(): Promise<void> {
+  const { username } = new URL(database.appUrl)
+  const sessions = 'select from pg_stat_activity where datname = current_database() and usename = $1'
+  while ((await database.admin.query(sessions, [username])).length > 0);
 }
 
 /** The sessions of two calls at the same time. */
@@ -163,15 +170,20 @@ test('onConnect and Client are the host’s', async () => {
     },
   })
   await expect(failing.run(A, [countItems])).rejects.toThrow(UnavailableError)
+  await executor.close()
+  await untilNoneIsLeft()
 })
 
 test('closing waits until every session is closed, one that is being made included', async () => {
-  const executor = open({ pool: { max: 3, idleTimeoutMillis: 0 } })
-  const pids = await twoSessions(executor)
-  const late = executor.run(A, [countItems]).catch((error: unknown) => error)
-  await executor.close({ drain: 0 })
-  await late
+  const used = open({ pool: { max: 3, idleTimeoutMillis: 0 } })
+  const pids = await twoSessions(used)
+  await used.close({ drain: 0 })
   for (const pid of pids) await untilGone(pid)
+  const unused = open({ pool: { idleTimeoutMillis: 0 } })
+  const late = failureOf(unused.run(A, [countItems]))
+  await unused.close({ drain: 0 })
+  expect(await late).toBeInstanceOf(ScopeClosedError)
+  await untilNoneIsLeft()
 })
 
 test('rows of several megabytes and texts of every script come over TLS as they do without', async () => {

@@ -91,3 +91,15 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
   }
   return proxy
 }
+
+/** Counts the answers of the server from now on: how often it became ready for the next query. */
+export function countRoundTrips(proxy: Proxy): () => number {
+  let count = 0
+  const { filter } = proxy
+  proxy.filter = (bytes, direction, connection) => {
+    // ReadyForQuery is the last message of an answer, and is not cut in these short ones.
+    if (direction === 'to client' && bytes.at(-6) === 0x5a) count++
+    return filter(bytes, direction, connection)
+  }
+  return () => count
+}

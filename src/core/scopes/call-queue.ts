@@ -1,33 +1,41 @@
 interface Place {
+  readonly isRead: boolean
   begin(): void
   refuse(error: Error): void
+}
+
+export interface Work<T> {
+  readonly run: () => Promise<T>
+  /** It only reads, in one statement: reads that stand one behind the other run at once. */
+  readonly isRead: boolean
 }
 
 /** Runs one piece of work after the other, in the order in which they were added. */
 export class CallQueue {
   private waiting: Place[] = []
-  private isRunning = false
+  private running = 0
+  private areReads = false
 
   /** How many have not ended. */
   get size(): number {
-    return this.waiting.length + (this.isRunning ? 1 : 0)
+    return this.waiting.length + this.running
   }
 
-  add<T>(work: () => Promise<T>, resolve: (value: T) => void, reject: (error: unknown) => void): void {
+  add<T>({ run, isRead }: Work<T>, resolve: (value: T) => void, reject: (error: unknown) => void): void {
     const begin = (): void => {
-      work().then(
+      run().then(
         (value) => {
-          this.next()
+          this.end()
           resolve(value)
         },
         (error: unknown) => {
-          this.next()
+          this.end()
           reject(error)
         },
       )
     }
-    this.waiting.push({ begin, refuse: reject })
-    if (!this.isRunning) this.next()
+    this.waiting.push({ isRead, begin, refuse: reject })
+    this.beginNext()
   }
 
   /** Refuses what has not begun. */
@@ -37,9 +45,19 @@ export class CallQueue {
     for (const place of refused) place.refuse(error())
   }
 
-  private next(): void {
-    const place = this.waiting.shift()
-    this.isRunning = place !== undefined
-    place?.begin()
+  private end(): void {
+    this.running--
+    this.beginNext()
+  }
+
+  private beginNext(): void {
+    for (;;) {
+      const [next] = this.waiting
+      if (next === undefined || (this.running > 0 && !(this.areReads && next.isRead))) return
+      this.waiting.shift()
+      this.running++
+      this.areReads = next.isRead
+      next.begin()
+    }
   }
 }

@@ -71,3 +71,6 @@ export const readAll = (all: readonly Planned<unknown>[], outcomes: readonly Out
 
 export const callsOf = (all: readonly Planned<unknown>[]): Call[] =>
   all.flatMap(({ before, call }) => [...before, call])
+
+export const isRead = (one: Planned<unknown>): boolean =>
+  callsOf([one]).every(({ statement }) => statement.effect === 'read')

@@ -7,33 +7,34 @@ export const patience = 5_000
 
 /** The transaction that a scope and all scopes nested in it send their calls to. */
 export class SharedTransaction {
-  /** The call that is on its way. Never rejects. */
-  private active: Promise<void> | undefined
+  /** The calls that are on their way. None of them rejects. */
+  private readonly active = new Set<Promise<void>>()
   private sent = 0
   private readonly listeners: (() => void)[] = []
 
   constructor(private readonly transaction: Transaction) {}
 
   send(all: readonly Planned<unknown>[]): Promise<Outcome[]> {
-    const end = (): void => {
-      this.active = undefined
-    }
     this.sent++
     const running = sendPlanned(all, (calls) => this.transaction.run(calls))
-    this.active = running.then(end, end)
+    const end = (): void => {
+      this.active.delete(ended)
+    }
+    const ended = running.then(end, end)
+    this.active.add(ended)
     return running
   }
 
   /** Resolves when no call is on its way. */
   async idle(): Promise<void> {
-    await this.active
+    await Promise.all(this.active)
   }
 
   /** Calls `act` each time when nothing was sent between two looks. */
   watch(act: () => void): NodeJS.Timeout {
     let sent = this.sent
     return setInterval(() => {
-      if (this.active === undefined && this.sent === sent) act()
+      if (this.active.size === 0 && this.sent === sent) act()
       sent = this.sent
     }, patience)
   }

@@ -2,13 +2,13 @@
 import { setImmediate } from 'node:timers'
 import { types } from 'node:util'
 import { ScopeClosedError, TenantryError, TransactionAbortedError } from '../errors.js'
-import type { Plan, Planned } from '../planned.js'
+import { isPlanned, type Plan, type Planned } from '../planned.js'
 import type { Query } from '../query.js'
 import type { BatchResults, Scope, ScopeContext, TransactionOptions } from '../scope.js'
 import { Answer } from './answer.js'
 import { needsTransaction, runBatch } from './batch-scope.js'
-import { CallQueue } from './call-queue.js'
-import { type Outcome, planOne, readAll } from './send-planned.js'
+import { CallQueue, type Work as Queued } from './call-queue.js'
+import { isRead, type Outcome, planOne, readAll } from './send-planned.js'
 import { patience, type SharedTransaction } from './shared-transaction.js'
 import { assertWork, refuseOwnOptions } from './transaction-options.js'
 
@@ -40,7 +40,7 @@ export class TransactionScope implements Scope {
       const made = plan()
       // It is waited for only in its turn; until then a rejection must not count as unhandled.
       if (types.isPromise(made)) made.catch(() => undefined)
-      return async () => {
+      const run = async (): Promise<T> => {
         const one = await planOne(await made, async (asked) => {
           const [outcome] = await this.send([asked])
           return (outcome as Outcome).result
@@ -48,6 +48,7 @@ export class TransactionScope implements Scope {
         const [value] = readAll([one], await this.send([one]))
         return value as T
       }
+      return { run, isRead: isPlanned(made) && isRead(made) }
     })
     return answer as Query<T>
   }
@@ -58,7 +59,7 @@ export class TransactionScope implements Scope {
 
   /** Planned calls in one round trip: all of them take effect, or the transaction none. */
   together(all: readonly Planned<unknown>[]): Promise<unknown[]> {
-    return this.inTurn(() => async () => {
+    return this.oneByOne(() => async () => {
       const outcomes = await this.send(all)
       try {
         return readAll(all, outcomes)
@@ -71,7 +72,7 @@ export class TransactionScope implements Scope {
 
   /** A savepoint: what `work` does can fail without ending the transaction around it. */
   transaction<T>(work: Work<T>, options?: TransactionOptions): Promise<T> {
-    return this.inTurn(() => {
+    return this.oneByOne(() => {
       assertWork(work)
       refuseOwnOptions(options)
       return () => this.lend(work)
@@ -80,7 +81,7 @@ export class TransactionScope implements Scope {
 
   steps<T>(work: Work<T>, ended?: () => void): Promise<T> {
     if (ended !== undefined) this.shared.whenEnded(ended)
-    return this.inTurn(() => () => this.nest(work))
+    return this.oneByOne(() => () => this.nest(work))
   }
 
   track<T>(promise: Promise<T>): Promise<T> {
@@ -118,11 +119,15 @@ export class TransactionScope implements Scope {
   }
 
   /** Queues the work that `prepare` returns. What `prepare` throws rejects the call, and nothing is sent. */
-  private inTurn<T>(prepare: () => () => Promise<T>): Answer<T> {
+  private inTurn<T>(prepare: () => Queued<T>): Answer<T> {
     return this.answer((resolve, reject) => {
       this.assertOpen()
       this.queue.add(prepare(), resolve, reject)
     })
+  }
+
+  private oneByOne<T>(prepare: () => () => Promise<T>): Answer<T> {
+    return this.inTurn(() => ({ run: prepare(), isRead: false }))
   }
 
   private answer<T>(settle: ConstructorParameters<typeof Answer<T>>[0]): Answer<T> {
