@@ -1,7 +1,9 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
-import { type CarriedOut, carryOut } from '../access/carry-out.js'
+import { type CarriedOut, carryOut, type Plan } from '../access/carry-out.js'
 import { planClusterRights, planClusterSettings } from '../access/cluster-settings.js'
 import { readPlacements } from '../access/distribution.js'
+import { manifestOf } from '../access/manifest.js'
+import { closeFunctions, planNodeFunctions, planNodeLogins } from '../access/node-objects.js'
 import { MigrationError } from '../core/errors.js'
 import { isCluster } from '../database/cluster.js'
 import { withContext } from '../database/session-failure.js'
@@ -17,6 +19,8 @@ export interface DistributeOptions extends MigrateOptions {
 }
 
 export interface Distributed extends DistributionPlan, CarriedOut {
+  /** How many other nodes take shards. With none, every row stays on the coordinator. */
+  readonly workers: number
   /** SQL that closes one more way around row security. Only a superuser may run it. */
   readonly advised: readonly string[]
 }
@@ -33,26 +37,50 @@ export function distribute(
   const session = withContext(direct, 'distribute')
   return withMigrationLock(session, options, async () => {
     await assertCoordinator(session)
+    await assertOpenExtension(session)
     const plan = planDistribution(await readPlacements(session), tables)
     await assertUnfiltered(session, plan.tables)
+    const workers = await countWorkers(session)
+    const schemas = [...new Set(manifestOf(tables).tables.map(({ schema }) => schema))]
+    const planObjects: Plan = async (session) => [
+      ...(await planNodeFunctions(schemas)(session)),
+      ...(await planNodeLogins(session)),
+    ]
     if (dryRun) {
-      const due = [...(await planClusterSettings(session)), ...(await planClusterRights(session))]
-      return { ...plan, done: due, remaining: [], advised: [] }
+      const due: string[] = []
+      for (const planOne of [planObjects, planClusterSettings, planClusterRights]) due.push(...(await planOne(session)))
+      return { ...plan, workers, done: due, remaining: [], advised: [] }
     }
-    if (plan.tables.length > 0) await distributeAll(session, plan.tables)
+    if (plan.tables.length > 0) await distributeAll(session, plan.tables, schemas)
+    const objects = await carryOut(direct, 'distribute', planObjects)
     const settings = await carryOut(direct, 'distribute', planClusterSettings)
     const rights = await carryOut(direct, 'distribute', planClusterRights)
     return {
       ...plan,
-      done: [...settings.done, ...rights.done],
-      remaining: settings.remaining,
+      workers,
+      done: [...objects.done, ...settings.done, ...rights.done],
+      remaining: [...objects.remaining, ...settings.remaining],
       advised: rights.remaining,
     }
   })
 }
 
-export const distributeAll = (session: Session, tables: readonly DistributedTable[]): Promise<void> =>
-  retriedTransaction(session, { lockTimeout: 5000, attempts: 5 }, () => distributeWithin(session, tables))
+async function countWorkers(session: Session): Promise<number> {
+  const [row] = await session.query<{ count: number }>(
+    `select pg_catalog.count(*)::int as count from pg_catalog.pg_dist_node where isactive and shouldhaveshards and noderole = 'primary' and groupid <> 0`,
+  )
+  return row?.count ?? 0
+}
+
+export const distributeAll = (
+  session: Session,
+  tables: readonly DistributedTable[],
+  schemas: readonly string[] = [],
+): Promise<void> =>
+  retriedTransaction(session, { lockTimeout: 5000, attempts: 5 }, async () => {
+    await distributeWithin(session, tables)
+    await closeFunctions(session, schemas)
+  })
 
 /** Distributes the tables in the transaction of the session, and moves their rows. */
 export async function distributeWithin(session: Session, tables: readonly DistributedTable[]): Promise<void> {
@@ -78,6 +106,20 @@ export async function assertCoordinator(session: Session): Promise<void> {
   )
   if (here?.isCoordinator === true) return
   throw new MigrationError('this is a worker of the cluster. The url of its coordinator belongs in DATABASE_ADMIN_URL')
+}
+
+/** New functions of the role that migrates are closed, those of an extension that it creates too. */
+async function assertOpenExtension(session: Session): Promise<void> {
+  const [row] = await session.query<{ isClosed: boolean; owner: string }>(
+    `select coalesce(pg_catalog.bool_or(not pg_catalog.has_function_privilege('tenantry_app', p.oid, 'execute')), false) as "isClosed",
+       pg_catalog.max(pg_catalog.quote_ident(p.proowner::pg_catalog.regrole::text)) as owner
+     from pg_catalog.pg_proc p where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace and p.proname = 'relation_is_a_known_shard'`,
+  )
+  if (row?.isClosed !== true) return
+  throw new MigrationError(
+    `the functions of the extension citus are closed to the application, because ${row.owner}, who created it, also runs the migrations, and the ` +
+      'functions that it makes are closed. On this node: drop extension citus, let another superuser create it, and add the nodes again',
+  )
 }
 
 /** A role that row security binds would copy only the rows that it sees. */
