@@ -63,6 +63,11 @@ export interface CatalogColumn {
   readonly collation: string | null
   /** Whether other texts count as the same. */
   readonly isLoose: boolean
+  /**
+   * Of a column of the primary key that is not compared by operators of `pg_catalog`: `<`, `<=`, `=`, `>=` and `>` of its index in SQL, with
+   * their schema. Null otherwise.
+   */
+  readonly operators: readonly string[] | null
 }
 
 export interface CatalogKey {
@@ -85,6 +90,8 @@ export interface CatalogReference {
   readonly onUpdate: string
   /** Of each column the collation of its target, where it is another one: without it the server could not compare them. */
   readonly collations: readonly (string | null)[]
+  /** Of each column the operator that finds the row of the target, in SQL. */
+  readonly operators: readonly string[]
   /** As the server prints it, such as `FOREIGN KEY (task_id) REFERENCES public.tasks(id)`. */
   readonly definition: string
   /** The columns that `set null` or `set default` empties. Empty where it is all of them. */
@@ -171,9 +178,24 @@ const collationOf = (attribute: string) =>
   `(select pg_catalog.format('%I.%I', ln.nspname, l.collname) from pg_catalog.pg_collation l join pg_catalog.pg_namespace ln on ln.oid = l.collnamespace
      where l.oid = ${attribute}.attcollation)`
 
+/** An operator `p`, with its schema where that is another than `pg_catalog`. */
+const operatorName = `(select case own.nspname when 'pg_catalog' then p.oprname::text else pg_catalog.format('operator(%I.%s)', own.nspname, p.oprname) end
+     from pg_catalog.pg_namespace own where own.oid = p.oprnamespace)`
+
+/** Those by which the index of the primary key is sorted, from `<` to `>`. */
+const operators = `(
+     select pg_catalog.jsonb_agg(${operatorName} order by o.amopstrategy)
+     from pg_catalog.pg_index x
+     join rows from (pg_catalog.unnest(x.indkey), pg_catalog.unnest(x.indclass)) k(number, class) on k.number = a.attnum
+     join pg_catalog.pg_opclass oc on oc.oid = k.class
+     join pg_catalog.pg_amop o on o.amopfamily = oc.opcfamily and o.amoplefttype = oc.opcintype and o.amoprighttype = oc.opcintype and o.amoppurpose = 's'
+     join pg_catalog.pg_operator p on p.oid = o.amopopr
+     where x.indrelid = c.oid and x.indisprimary
+     having pg_catalog.bool_or(p.oprnamespace <> 'pg_catalog'::regnamespace))`
+
 const columns = allOf(
   `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'isNullable', not a.attnotnull,
-     'isGenerated', a.attgenerated <> '', 'collation', ${collationOf('a')},
+     'isGenerated', a.attgenerated <> '', 'collation', ${collationOf('a')}, 'operators', ${operators},
      'isLoose', exists (select from pg_catalog.pg_collation l where l.oid = a.attcollation and not l.collisdeterministic))`,
   `pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped`,
   'a.attnum',
@@ -205,6 +227,8 @@ const foreignKeys = allOf(
        from rows from (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey)) with ordinality k(number, target, place)
        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
        join pg_catalog.pg_attribute b on b.attrelid = t.oid and b.attnum = k.target),
+     'operators', (select pg_catalog.jsonb_agg(${operatorName} order by k.place) from pg_catalog.unnest(f.conpfeqop) with ordinality k(id, place)
+       join pg_catalog.pg_operator p on p.oid = k.id),
      'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)

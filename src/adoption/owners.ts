@@ -345,12 +345,16 @@ const readAs = (value: string, pattern: string, type: string): string =>
   `case when ${value} operator(pg_catalog.~) ${literal(pattern)} then ${value}::text::${type} end`
 
 /** What joins the rows of a table with those that they refer to. */
-export const matches = ({ columns, target, collations }: CatalogReference, from: string, to: string): string =>
+export const matches = (
+  { columns, target, collations, operators }: CatalogReference,
+  from: string,
+  to: string,
+): string =>
   columns
     .map((column, place) => {
       const collation = collations[place] ?? null
       const value = `${from}.${quoted(column)}${collation === null ? '' : ` collate ${collation}`}`
-      return `${to}.${quoted(target.columns[place] ?? '')} = ${value}`
+      return `${to}.${quoted(target.columns[place] ?? '')} ${operators[place] ?? '='} ${value}`
     })
     .join(' and ')
 

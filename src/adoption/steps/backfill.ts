@@ -52,7 +52,9 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
   const { name, on, primaryKey, hadColumn, isQuarantined } = table
   const key = primaryKey.columns
   const columns = key.map((column) => quoted(column.name))
-  const isSame = columns.map((column) => `t.${column} = f.${column}`).join(' and ')
+  const isSame = key
+    .map((column) => `t.${quoted(column.name)} ${operatorsOf(column).equal} f.${quoted(column.name)}`)
+    .join(' and ')
   const organization = organizationOfRow(adopted, { owner: table.ownerBefore })
   const known = organizationOfRow(adopted, table, { makes: false })
   const isOpen = hadColumn ? 't.org_id is null' : 't.org_id is distinct from f.org_id'
@@ -92,13 +94,29 @@ from batch`
 
 /** `$2` and so on are the key before the first row, or null. */
 const after = (key: readonly CatalogColumn[], offset = 2): string =>
-  `($${offset}::text is null or ${row(key)} > ${parameters(key, offset)})`
+  `($${offset}::text is null or ${isBeyond(key, offset, 'above')})`
 
 /** `$1` and so on are the key before the first row, or null, and after them the last key. */
 const between = (key: readonly CatalogColumn[]): string =>
-  `${after(key, 1)} and ${row(key)} <= ${parameters(key, 1 + key.length)}`
+  `${after(key, 1)} and ${isBeyond(key, 1 + key.length, 'upTo')}`
 
-const row = (key: readonly CatalogColumn[]): string => `(${key.map(({ name }) => `t.${quoted(name)}`).join(', ')})`
+/** Compares the key of row `t` with the parameters from `offset` on, as `order by` does. */
+function isBeyond(key: readonly CatalogColumn[], offset: number, side: 'above' | 'upTo'): string {
+  const values = key.map(({ type }, place) => `$${place + offset}::text::${type}`)
+  const columns = key.map(({ name }) => `t.${quoted(name)}`)
+  if (key.every(({ operators }) => operators === null))
+    return `(${columns.join(', ')}) ${side === 'above' ? '>' : '<='} (${values.join(', ')})`
+  // A comparison of rows looks for all its operators in one schema.
+  return key.reduceRight((rest, column, place) => {
+    const { less, atMost, atLeast, greater } = operatorsOf(column)
+    const [strictly, atBest] = side === 'above' ? [greater, atLeast] : [less, atMost]
+    const compared = (operator: string) => `${columns[place]} ${operator} ${values[place]}`
+    if (rest === '') return compared(side === 'above' ? greater : atMost)
+    return `(${compared(atBest)} and (${compared(strictly)} or ${rest}))`
+  }, '')
+}
 
-const parameters = (key: readonly CatalogColumn[], offset: number): string =>
-  `(${key.map(({ type }, place) => `$${place + offset}::text::${type}`).join(', ')})`
+function operatorsOf({ operators }: CatalogColumn) {
+  const [less = '<', atMost = '<=', equal = '=', atLeast = '>=', greater = '>'] = operators ?? []
+  return { less, atMost, equal, atLeast, greater }
+}
