@@ -1,3 +1,4 @@
+import { type CatalogMark, indexDefinition, marks } from './catalog-marks.js'
 import { homeOf } from './home.js'
 import type { Reader } from './read-only.js'
 
@@ -33,6 +34,7 @@ export interface CatalogTable {
   /** Foreign keys of every schema that lead to it. */
   readonly referrers: readonly CatalogReferrer[]
   readonly indexes: readonly CatalogIndex[]
+  readonly marks: readonly CatalogMark[]
   readonly triggers: readonly CatalogTrigger[]
   /** Views that read it with the rights of their owner, and materialized ones. */
   readonly views: readonly string[]
@@ -110,6 +112,7 @@ export interface CatalogReferrer {
 
 export interface CatalogIndex {
   readonly name: string
+  /** The statement that makes it. */
   readonly definition: string
   /** Its columns, where it is a plain index that sorts them upwards, and has no predicate. */
   readonly plainColumns: readonly string[] | null
@@ -205,7 +208,7 @@ const deferral = (constraint: string) =>
   `case when ${constraint}.condeferred then ' deferrable initially deferred' when ${constraint}.condeferrable then ' deferrable' else '' end`
 
 const uniqueKeys = allOf(
-  `pg_catalog.jsonb_build_object('name', i.relname, 'definition', pg_catalog.pg_get_indexdef(i.oid),
+  `pg_catalog.jsonb_build_object('name', i.relname, 'definition', ${indexDefinition},
      'isConstraint', u.oid is not null, 'deferral', ${deferral('u')},
      'columns', (select pg_catalog.jsonb_agg(pg_catalog.pg_get_indexdef(x.indexrelid, n, false) order by n)
        from pg_catalog.generate_series(1, x.indnkeyatts::int) n),
@@ -262,7 +265,7 @@ const leaking = `(
     ) found)`
 
 const indexes = allOf(
-  `pg_catalog.jsonb_build_object('name', i.relname, 'definition', pg_catalog.pg_get_indexdef(i.oid),
+  `pg_catalog.jsonb_build_object('name', i.relname, 'definition', ${indexDefinition},
      'plainColumns', case when x.indpred is null and x.indexprs is null and not x.indisunique and x.indnatts = x.indnkeyatts
          and m.amname = 'btree' and not exists (select from pg_catalog.unnest(x.indoption) o(bits) where o.bits <> 0)
          and not exists (select from pg_catalog.unnest(x.indclass) k(class) join pg_catalog.pg_opclass p on p.oid = k.class where not p.opcdefault)
@@ -354,7 +357,7 @@ select c.relname as name,
   ${columns} as columns,
   coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",
   (select k.conname from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as "primaryKeyName",
-  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${referrers} as referrers, ${indexes} as indexes, ${triggers} as triggers, ${views} as views,
+  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${referrers} as referrers, ${indexes} as indexes, ${marks} as marks, ${triggers} as triggers, ${views} as views,
   ${viewsOnPrimaryKey} as "viewsOnPrimaryKey", ${exclusions} as exclusions, ${sequences} as sequences,
   ${grantees} as grantees, ${policies} as policies,
   (select pg_catalog.pg_get_constraintdef(k.oid) from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as "primaryKeyDefinition",

@@ -64,7 +64,7 @@ export async function adoptionIn(
   }
 }
 
-/** Every table of a schema with its columns, keys, indexes, triggers and policies, as text. */
+/** Every table of a schema with its columns, keys, indexes, triggers and policies, and what is said of them, as text. */
 export async function catalogOf(session: Session, schema: string): Promise<string[]> {
   const rows = await session.query<{ line: string }>(
     `select line from (
@@ -96,6 +96,21 @@ export async function catalogOf(session: Session, schema: string): Promise<strin
        union all
        select 'usage ' || a.grantee::regrole from pg_namespace n cross join aclexplode(n.nspacl) a
        where n.oid = $1::regnamespace and a.grantee not in (0, n.nspowner)
+       union all
+       select d.classoid::regclass || ' comment on ' || (pg_identify_object(d.classoid, d.objoid, d.objsubid)).identity || ' ' || d.description
+       from pg_description d where (pg_identify_object(d.classoid, d.objoid, d.objsubid)).schema = $1::regnamespace::text
+         or exists (select from pg_depend p join pg_class c on c.oid = p.refobjid where p.classid = d.classoid and p.objid = d.objoid
+           and p.refclassid = 'pg_class'::regclass and c.relnamespace = $1::regnamespace)
+       union all
+       select c.relname || ' kept ' || coalesce(c.reloptions::text, '') || coalesce(' in ' || s.spcname, '') || ' ' || c.relreplident::text
+         || case when x.indisclustered then ' clustered' else '' end
+       from pg_class c left join pg_tablespace s on s.oid = c.reltablespace left join pg_index x on x.indexrelid = c.oid
+       where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p', 'i', 'I')
+         and (c.reloptions is not null or s.oid is not null or x.indisclustered or c.relreplident not in ('d', 'n'))
+       union all
+       select c.relname || '.' || a.attnum || ' statistics ' || a.attstattarget || coalesce(' ' || a.attoptions::text, '') || ' ' || a.attstorage::text
+       from pg_attribute a join pg_class c on c.oid = a.attrelid
+       where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p', 'i') and a.attstattarget >= 0
        union all
        select 'function ' || p.oid::regprocedure from pg_proc p where p.pronamespace = $1::regnamespace
      ) lines order by line`,

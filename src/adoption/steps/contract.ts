@@ -4,7 +4,7 @@ import { closeHome } from '../home.js'
 import { fillTrigger } from './expand.js'
 import { observing } from './observe.js'
 import { organizationMaking } from './organizations.js'
-import { buildPassingIndexes, dropIndex, passingNames, referenceIndexes, refuseTakenNames } from './keys.js'
+import { buildPassingIndexes, dropIndex, marksOf, passingNames, referenceIndexes, refuseTakenNames } from './keys.js'
 import type { Step } from './step.js'
 import { literal } from '../sql.js'
 
@@ -16,7 +16,6 @@ export function contract(adopted: AdoptedSchema): Step {
   const filling = tables.map((table) => fillTrigger(adopted, table))
   const keepsHome = tables.some(({ isQuarantined }) => isQuarantined)
   const filled = tables.filter(({ hadColumn }) => !hadColumn)
-  const replaced = tables.flatMap(replacedIndexes)
   return {
     up: [
       // Code that names no organization, and has one bound, writes rows of that one.
@@ -30,8 +29,11 @@ export function contract(adopted: AdoptedSchema): Step {
     down: [
       refuseTakenNames(adopted.schema, droppedIndexes(adopted)),
       ...tables.flatMap(buildPassingIndexes),
-      ...replaced.map(({ definition }) =>
-        definition.replace(/^CREATE INDEX /, 'create index concurrently if not exists '),
+      ...tables.flatMap((table) =>
+        replacedIndexes(table).flatMap((index) => [
+          index.definition.replace(/^CREATE INDEX /, 'create index concurrently if not exists '),
+          ...marksOf(table, index),
+        ]),
       ),
       ...(keepsHome ? [] : [`create schema ${quoted(home)}`]),
       ...counting.up,

@@ -16,6 +16,7 @@ export function enforce(adopted: AdoptedSchema): Step {
     down: tables.flatMap((table, place) => [
       observingPolicy(adopted, place, table.table.hasRowSecurity ? 'restrictive' : 'permissive'),
       ...table.table.policies.map(({ definition }) => definition),
+      ...table.table.marks.filter(({ kind }) => kind === 'policy').map(({ statement }) => statement),
       `drop policy system_access on ${table.on}`,
       `drop policy org_isolation on ${table.on}`,
     ]),

@@ -43,7 +43,9 @@ const passingIndexes = (table: AdoptedTable): NewIndex[] =>
 function replacedKeys(table: AdoptedTable): { name: string; rest: string }[] {
   const { primaryKey, uniqueKeys } = table
   return [
-    ...(primaryKey.isComplete ? [] : [{ name: primaryKey.name, rest: `${list(primaryKeyNames(table))})` }]),
+    ...table.table.indexes
+      .filter(({ name }) => name === primaryKey.name && !primaryKey.isComplete)
+      .map((index) => ({ name: index.name, rest: restOf(index) })),
     ...uniqueKeys.map((key) => ({ name: key.name, rest: restOf(key) })),
   ]
 }
@@ -146,11 +148,21 @@ const afterTable = new RegExp(
 )
 
 /** The columns of a key in the definition of the server, with what follows them. */
-function restOf({ name, definition }: CatalogKey): string {
+function restOf({ name, definition }: Pick<CatalogKey, 'name' | 'definition'>): string {
   const [, rest] = afterTable.exec(definition) ?? []
   if (rest === undefined) throw new TypeError(`the index ${name} has no definition: ${definition}`)
   return rest
 }
+
+/** What gives a replaced key or index its marks again. `hasOrganization` says whether the organization is in front now. */
+export const marksOf = (
+  { table }: AdoptedTable,
+  { name }: { readonly name: string },
+  hasOrganization = false,
+): string[] =>
+  table.marks
+    .filter(({ of, kind }) => of === name && kind !== 'policy')
+    .map(({ statement, shifted }) => (hasOrganization ? shifted : statement))
 
 /** The name of an old key while it is built again. */
 export const rebuiltName = (name: string): string => fitted(`${name}_before`)

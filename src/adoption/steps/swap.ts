@@ -6,6 +6,7 @@ import {
   buildIndexes,
   buildOldKeys,
   countReused,
+  marksOf,
   proveReference,
   rebuiltName,
   reusedKey,
@@ -23,17 +24,15 @@ export function swap(adopted: AdoptedSchema): Step {
   const { schema, tables } = adopted
   return {
     up: [
-      ...tables.flatMap(({ on, references, dropped }) => [
-        ...references.flatMap(({ name }) => [
-          `alter table ${on} drop constraint ${quoted(name)}`,
-          `alter table ${on} rename constraint ${quoted(besideOf(name))} to ${quoted(name)}`,
-        ]),
-        ...dropped.map(({ name }) => `alter table ${on} drop constraint ${quoted(name)}`),
-      ]),
       ...tables.flatMap((table) => [
-        ...takePrimaryKey(table, besideOf(table.primaryKey.name)),
-        ...table.uniqueKeys.flatMap((key) => takeUnique(schema, table, key, besideOf(key.name))),
+        ...table.references.flatMap((key) => [
+          `alter table ${table.on} drop constraint ${quoted(key.name)}`,
+          `alter table ${table.on} rename constraint ${quoted(besideOf(key.name))} to ${quoted(key.name)}`,
+          ...marksOf(table, key),
+        ]),
+        ...table.dropped.map(({ name }) => `alter table ${table.on} drop constraint ${quoted(name)}`),
       ]),
+      ...tables.flatMap((table) => takeKeys(schema, table, besideOf, true)),
     ],
     down: [
       refuseWayBack(adopted),
@@ -44,22 +43,35 @@ export function swap(adopted: AdoptedSchema): Step {
           `alter table ${on} validate constraint ${quoted(rebuiltName(name))}`,
         ]),
       ),
-      ...tables.flatMap(({ on, references, dropped }) => [
-        ...references.map(({ name }) => `alter table ${on} drop constraint ${quoted(name)}`),
-        ...[...references, ...dropped].map(
-          ({ name }) => `alter table ${on} rename constraint ${quoted(rebuiltName(name))} to ${quoted(name)}`,
-        ),
-      ]),
       ...tables.flatMap((table) => [
-        ...takePrimaryKey(table, rebuiltName(table.primaryKey.name)),
-        ...table.uniqueKeys.flatMap((key) => takeUnique(schema, table, key, rebuiltName(key.name))),
+        ...table.references.map(({ name }) => `alter table ${table.on} drop constraint ${quoted(name)}`),
+        ...[...table.references, ...table.dropped].flatMap((key) => [
+          `alter table ${table.on} rename constraint ${quoted(rebuiltName(key.name))} to ${quoted(key.name)}`,
+          ...marksOf(table, key),
+        ]),
       ]),
+      ...tables.flatMap((table) => takeKeys(schema, table, rebuiltName, false)),
       // As the step before has left them.
       ...tables.flatMap(buildIndexes),
       ...tables.flatMap((table) => table.references.flatMap((key) => proveReference(table, key))),
     ],
   }
 }
+
+/** Puts the indexes in the place of the keys from whose names `nameOf` makes theirs. */
+const takeKeys = (
+  schema: string,
+  table: AdoptedTable,
+  nameOf: (key: string) => string,
+  hasOrganization: boolean,
+): string[] => [
+  ...takePrimaryKey(table, nameOf(table.primaryKey.name)),
+  ...(table.primaryKey.isComplete ? [] : marksOf(table, table.primaryKey, hasOrganization)),
+  ...table.uniqueKeys.flatMap((key) => [
+    ...takeUnique(schema, table, key, nameOf(key.name)),
+    ...marksOf(table, key, hasOrganization),
+  ]),
+]
 
 const takePrimaryKey = ({ on, primaryKey }: AdoptedTable, index: string): string[] =>
   primaryKey.isComplete
