@@ -28,12 +28,17 @@ export interface AdoptionStatus {
   readonly backfill: readonly FilledTable[]
 }
 
+export interface TakeOptions extends MigrateOptions {
+  /** Asked under the lock of the migrator before a step of which nothing has run. With false nothing is done. */
+  readonly mayBegin?: () => Promise<boolean>
+}
+
 /** Takes one step, and finishes it where an earlier run was interrupted. The steps before it must be complete. */
 export const takeStep = (
   session: Session,
   plan: WrittenPlan,
   name: StepName,
-  options: MigrateOptions = {},
+  options: TakeOptions = {},
 ): Promise<Step[]> =>
   // Checked under the lock: after a way back that another session has just finished, the migrator would apply the steps before this one too.
   withMigrationLock(session, options, () => takeStepAlone(session, plan, name, options))
@@ -42,7 +47,7 @@ async function takeStepAlone(
   session: Session,
   plan: WrittenPlan,
   name: StepName,
-  options: MigrateOptions,
+  { mayBegin = () => Promise.resolve(true), ...options }: TakeOptions,
 ): Promise<Step[]> {
   const { steps, backfill: filled } = await statusOf(session, plan)
   const before = steps.slice(0, stepNames.indexOf(name)).find(({ state }) => state !== 'applied')
@@ -56,6 +61,7 @@ async function takeStepAlone(
   const state = steps.find((step) => step.name === name)?.state
   if (state !== 'applied') await refuseDrift(session, plan, steps)
   if (state === 'pending') {
+    if (!(await mayBegin())) return []
     if (name === 'prove') {
       await assertMaySilence(session, silencedTables(plan))
       await assertFilled(session, plan, filled)

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { rowsOf, ownerSession } from '../support/adopting.js'
 import { root, tenantry } from './command-line.js'
@@ -104,6 +105,35 @@ test('enforce is refused with 3 while an unbound use was counted, and while the 
   expect((await adopt('enforce', '--min-transactions', '4')).stdout).toContain('Then: tenantry adopt contract')
   expect((await adopt('enforce')).stdout).toBe('enforce was applied before.\n')
   await adopt('down', '--all', '--yes')
+})
+
+test('enforce does not go by what was counted before another session observed anew', async () => {
+  const { cwd, adopt } = newFolder()
+  for (const words of ['analyse --schema shop', 'plan --schema shop', 'expand', 'backfill', 'prove', 'swap', 'observe'])
+    expect((await adopt(...words.split(' '))).code).toBe(0)
+  await useOrders(2, 'shop')
+  const session = await ownerSession(database.adminUrl)
+  let isObservedAnew = false
+  const meanwhile: Session = {
+    ...session,
+    async query(text, params) {
+      if (text.includes('pg_try_advisory_lock') && !isObservedAnew) {
+        isObservedAnew = true
+        for (const words of [['down', '--yes'], ['observe']]) expect((await adopt(...words)).code).toBe(0)
+      }
+      return session.query(text, params)
+    },
+  }
+  const enforced = await tenantry(['adopt', 'enforce', '--min-transactions', '2', '--json'], {
+    cwd,
+    env: { DATABASE_ADMIN_URL: database.adminUrl },
+    session: meanwhile,
+  })
+  expect(isObservedAnew).toBe(true)
+  expect(enforced).toMatchObject({ code: 3 })
+  expect(enforced.json()).toMatchObject({ applied: [], findings: [{ table: 'orders', kind: 'seldom used' }] })
+  expect((await adopt('status')).stdout).toContain('enforce  pending')
+  expect((await adopt('down', '--all', '--yes')).code).toBe(0)
 })
 
 test('a step and the way back wait for a lock no longer than --lock-timeout says', async () => {

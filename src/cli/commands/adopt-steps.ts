@@ -84,12 +84,12 @@ interface StepArguments {
   readonly dryRun: boolean
 }
 
-/** Takes a step, unless `mayGoOn` returns a report that says why not. */
+/** Takes a step, unless `refusalOf` returns a report that says why not. */
 async function reportStep(
   name: StepName,
   args: StepArguments,
   context: Context,
-  mayGoOn: (session: Session, plan: WrittenPlan) => Promise<Report | undefined> = () => Promise.resolve(undefined),
+  refusalOf: (session: Session, plan: WrittenPlan) => Promise<Report | undefined> = () => Promise.resolve(undefined),
 ): Promise<Report> {
   const { previewStep, takeStep } = await import('../../adoption/run-step.js')
   assertDirectory(context, args)
@@ -99,15 +99,20 @@ async function reportStep(
     return { lines: [text], document: { applied: [], statements } }
   }
   return asOwner(context, args, async (session) => {
-    const refusal = await mayGoOn(session, plan)
-    if (refusal !== undefined) return refusal
-    const taken = await withProgress(context.console, (progress) =>
-      takeStep(session, plan, name, { ...progress, lockTimeout: args.lockTimeout, attempts: 30 }),
-    )
-    return {
-      lines: taken.length === 0 ? [`${name} was applied before.`] : [stepTexts[name][2]],
-      document: { applied: taken.map(({ tag }) => tag) },
+    let refusal: Report | undefined
+    const mayBegin = async () => {
+      refusal = await refusalOf(session, plan)
+      return refusal === undefined
     }
+    const taken = await withProgress(context.console, (progress) =>
+      takeStep(session, plan, name, { ...progress, lockTimeout: args.lockTimeout, attempts: 30, mayBegin }),
+    )
+    return (
+      refusal ?? {
+        lines: taken.length === 0 ? [`${name} was applied before.`] : [stepTexts[name][2]],
+        document: { applied: taken.map(({ tag }) => tag) },
+      }
+    )
   })
 }
 
@@ -187,9 +192,6 @@ export const addEnforce: AddCommand = (program, run) =>
     run((args, context) =>
       reportStep('enforce', args, context, async (session, plan) => {
         const { obstaclesToEnforce, readObservationsIfAny } = await import('../../adoption/observations.js')
-        const { statusOf } = await import('../../adoption/run-step.js')
-        const { steps } = await statusOf(session, plan)
-        if (steps.some(({ name, state }) => name === 'enforce' && state !== 'pending')) return undefined
         const tables = plan.tables
         const observations = await readObservationsIfAny(session, { home: plan.home, tables })
         const findings = obstaclesToEnforce(observations, args.minTransactions)
