@@ -41,8 +41,27 @@ const first = 500
 const most = 20_000
 
 /**
+ * Runs `work` while no other session fills the rows of these tables, or checks them before `prove`. Refused where one does. The lock belongs
+ * to one physical connection and ends with it.
+ */
+export async function withBackfillLock<T>(direct: Session, home: string, work: () => Promise<T>): Promise<T> {
+  const session = withContext(direct, 'the lock of the backfill')
+  const [row] = await session.query<{ locked: boolean }>(
+    `select pg_catalog.pg_try_advisory_lock(${lockKey}, 0)) as locked`,
+    [home],
+  )
+  if (row?.locked !== true)
+    throw new MigrationError('another backfill of these tables is running, or the step prove. Nothing was done')
+  try {
+    return await work()
+  } finally {
+    await session.query(`select pg_catalog.pg_advisory_unlock(${lockKey}, 0))`, [home]).catch(() => undefined)
+  }
+}
+
+/**
  * Gives every row its organization, in the order of the primary key. Each batch is committed with the key that it ended at, so that another
- * run goes on there, whatever happened to this one. Rows that no way reaches are passed over.
+ * run goes on there, whatever happened to this one. Rows that no way reaches are passed over. Called under the lock of the backfill.
  */
 export async function backfill(
   session: Session,
@@ -51,18 +70,13 @@ export async function backfill(
   options: BackfillOptions = {},
 ): Promise<Backfilled> {
   const own = withContext(session, 'the progress of the backfill')
-  await lockBackfill(own, home)
-  try {
-    if (options.again === true) await own.query(`delete from ${inHome(home, 'backfill')}`)
-    for (const [done, entry] of entries.entries()) {
-      options.onProgress?.({ table: entry.name, done, total: entries.length })
-      if (!(await fill(session, home, entry, options))) break
-    }
-    const tables = await readProgress(own, home, entries)
-    return { tables, isComplete: tables.every(({ isDone }) => isDone) }
-  } finally {
-    await own.query(`select pg_catalog.pg_advisory_unlock(${lockKey}, 0))`, [home]).catch(() => undefined)
+  if (options.again === true) await own.query(`delete from ${inHome(home, 'backfill')}`)
+  for (const [done, entry] of entries.entries()) {
+    options.onProgress?.({ table: entry.name, done, total: entries.length })
+    if (!(await fill(session, home, entry, options))) break
   }
+  const tables = await readProgress(own, home, entries)
+  return { tables, isComplete: tables.every(({ isDone }) => isDone) }
 }
 
 /** What has been filled. A table that nobody has begun has no rows. Empty before `expand`, and from `contract` on. */
@@ -86,14 +100,6 @@ export async function readProgress(
 }
 
 const lockKey = `pg_catalog.hashtextextended('tenantry backfill ' || $1::text`
-
-async function lockBackfill(session: Session, home: string): Promise<void> {
-  const [row] = await session.query<{ locked: boolean }>(
-    `select pg_catalog.pg_try_advisory_lock(${lockKey}, 0)) as locked`,
-    [home],
-  )
-  if (row?.locked !== true) throw new MigrationError('another backfill of these tables is running. Nothing was done')
-}
 
 /** Returns false when it was stopped before the end of the table. */
 async function fill(

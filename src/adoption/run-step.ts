@@ -11,7 +11,14 @@ import { hashOfFirst } from '../migrations/history.js'
 import { retriedTransaction } from '../migrations/lock-retries.js'
 import type { Script } from '../migrations/script.js'
 import type { MigrateOptions } from '../migrations/progress.js'
-import { backfill, type Backfilled, type BackfillOptions, type FilledTable, readProgress } from './backfill.js'
+import {
+  backfill,
+  type Backfilled,
+  type BackfillOptions,
+  type FilledTable,
+  readProgress,
+  withBackfillLock,
+} from './backfill.js'
 import { readCatalog } from './catalog.js'
 import { driftOf, sourceDriftOf } from './drift.js'
 import { type StepName, stepNames } from './plan.js'
@@ -41,7 +48,11 @@ export const takeStep = (
   options: TakeOptions = {},
 ): Promise<Step[]> =>
   // Checked under the lock: after a way back that another session has just finished, the migrator would apply the steps before this one too.
-  withMigrationLock(session, options, () => takeStepAlone(session, plan, name, options))
+  withMigrationLock(session, options, () => {
+    const take = () => takeStepAlone(session, plan, name, options)
+    // Filling rows again would delete the progress that is checked.
+    return name === 'prove' ? withBackfillLock(session, plan.home, take) : take()
+  })
 
 async function takeStepAlone(
   session: Session,
@@ -289,11 +300,10 @@ async function refuseWayBack(session: Session, plan: WrittenPlan, name: StepName
 }
 
 /** Fills the rows. Refused before `expand`, and once `prove` has begun. */
-export async function fillRows(
-  session: Session,
-  plan: WrittenPlan,
-  options: BackfillOptions = {},
-): Promise<Backfilled> {
+export const fillRows = (session: Session, plan: WrittenPlan, options: BackfillOptions = {}): Promise<Backfilled> =>
+  withBackfillLock(session, plan.home, () => fillRowsAlone(session, plan, options))
+
+async function fillRowsAlone(session: Session, plan: WrittenPlan, options: BackfillOptions): Promise<Backfilled> {
   const { steps } = await statusOf(session, plan)
   const stateOf = (name: StepName) => steps.find((step) => step.name === name)?.state
   if (stateOf('expand') !== 'applied')
