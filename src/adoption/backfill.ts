@@ -5,6 +5,7 @@ import { withContext } from '../database/session-failure.js'
 import { retriedTransaction } from '../migrations/lock-retries.js'
 import { inHome } from './home.js'
 import { silence } from './silence.js'
+import { plainSettings } from './snapshot.js'
 import type { BackfillEntry } from './steps/backfill.js'
 
 export interface BackfillOptions {
@@ -139,9 +140,6 @@ async function cursorOf(
 
 const lockTimeout = 500
 
-/** For statements with names of somebody else, whose own operators would be found first. */
-const safeSearchPath = 'set local search_path = pg_catalog, pg_temp'
-
 function runBatch(
   session: Session,
   home: string,
@@ -151,8 +149,8 @@ function runBatch(
 ): Promise<Batch> {
   return retriedTransaction(session, { lockTimeout, attempts: 30 }, async () => {
     await session.query('set transaction isolation level read committed')
-    // No operator or function of somebody else is called with the rights of the owner.
-    await session.query(safeSearchPath)
+    // No operator or function of somebody else is called with the rights of the owner, and another login reads the last key as it was.
+    for (const setting of plainSettings) await session.query(setting)
     if (isSilent) await session.query(silence)
     const keys = last ?? Array.from({ length: keyLength }, () => null)
     const [taken] = await session.query<Pick<Batch, 'rows' | 'last'>>(take, [size, ...keys])

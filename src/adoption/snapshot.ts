@@ -18,8 +18,8 @@ export interface QualifiedTable extends Pick<CatalogTable, 'name' | 'form' | 'co
   readonly schema: string
 }
 
-/** The settings that change how the server prints a value, and how it finds an operator. */
-const settings = [
+/** For a transaction: the settings that change how the server prints a value, and how it finds an operator. */
+export const plainSettings = [
   'search_path = pg_catalog, pg_temp',
   "datestyle = 'ISO, MDY'",
   "intervalstyle = 'postgres'",
@@ -49,7 +49,7 @@ export async function inSnapshot<T>(
   ]
   await session.query('begin isolation level repeatable read read only')
   try {
-    for (const statement of [refuseFilteredRows, ...settings]) await session.query(statement)
+    for (const statement of [refuseFilteredRows, ...plainSettings]) await session.query(statement)
     // Before the first query, which takes the snapshot: a table that is rewritten later would seem to be empty in it.
     if (names.length > 0) await session.query(`lock table ${names.join(', ')} in access share mode`)
     const seen = await readSchemas(session, schema)

@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { analyse } from '../../src/adoption/analyse.js'
+import { fillRows } from '../../src/adoption/run-step.js'
+import type { Session } from '../../src/database/session.js'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { adopting, catalogOf, ownerSession, rowsOf, statementsOf } from '../support/adopting.js'
 
@@ -82,5 +84,52 @@ insert into cases.pages values (1, 'A', 2), (2, 'a', 1), (3, 'B', 2)
       found.findings.filter((one) => one.table === 'pages' && one.kind === kind).map(({ rows }) => rows)
     expect(rowsOfKind('crossing')).toEqual([{ count: 1, sample: [{ id: '1' }] }])
     expect(rowsOfKind('holding')).toEqual([{ count: 1, sample: [{ id: '3' }] }])
+  })
+})
+
+describe('the key at which a batch ended', () => {
+  const teams = (schema: string, key: string, rows: string) =>
+    run(`
+create schema ${schema};
+create table ${schema}.teams (id int primary key, name text);
+create table ${schema}.days (key ${key} primary key, team_id int not null references ${schema}.teams);
+insert into ${schema}.teams values (1, '${schema}');
+insert into ${schema}.days select ${rows}, 1 from generate_series(0, 1199) n
+`)
+  const filled = { name: 'days', rows: 1200, filled: 1200, unreached: 0, isDone: true }
+
+  test('is the same for a login with another style of dates', async () => {
+    await teams('german', 'date', `date '2001-02-03' + n - 499`)
+    const { session, plan, take, fill } = await adopting(database.adminUrl, 'german', { organizations })
+    await take('expand')
+    const stop = new AbortController()
+    const german = await ownerSession(database.adminUrl)
+    await german.query(`set datestyle = 'German'`)
+    const stopped: Session = {
+      ...german,
+      query(text, params) {
+        if (text.startsWith('with batch') && text.includes('days')) stop.abort()
+        return german.query(text, params)
+      },
+    }
+    // The third of February ends the first batch, and would be read as the second of March.
+    expect((await fillRows(stopped, plan, { signal: stop.signal })).tables).toContainEqual({
+      ...filled,
+      rows: 500,
+      filled: 500,
+      isDone: false,
+    })
+    expect((await fill()).tables).toContainEqual(filled)
+    expect(await session.query('select key from german.days where org_id is null')).toEqual([])
+  })
+
+  test('has all digits of a number, whatever the login prints', async () => {
+    await teams('digits', 'double precision', `1 + n * 1e-15::float8`)
+    const { session, plan, take } = await adopting(database.adminUrl, 'digits', { organizations })
+    await take('expand')
+    const rounding = await ownerSession(database.adminUrl)
+    await rounding.query('set extra_float_digits = 0')
+    expect((await fillRows(rounding, plan)).tables).toContainEqual(filled)
+    expect(await session.query('select key from digits.days where org_id is null')).toEqual([])
   })
 })
