@@ -7,8 +7,12 @@ import { retriedTransaction } from '../../migrations/lock-retries.js'
 
 export const carryingRetries = { lockTimeout: 500, attempts: 30 }
 
-/** No operator or function of somebody else is called, and days begin at midnight of UTC. */
-const settings = ['set local search_path = pg_catalog, pg_temp', `set local timezone = 'UTC'`]
+/** No operator or function of somebody else is called, days begin at midnight of UTC, and the text of a number has all its digits. */
+const settings = [
+  'set local search_path = pg_catalog, pg_temp',
+  `set local timezone = 'UTC'`,
+  'set local extra_float_digits = 1',
+]
 
 /** A transaction of a step. A lock that is not free in time is tried again. */
 export const carryingTransaction = <T>(direct: Session, where: string, work: () => Promise<T>): Promise<T> =>
