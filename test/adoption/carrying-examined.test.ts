@@ -41,6 +41,21 @@ const mendsOf = async (session: Session, schema: string): Promise<string[]> =>
     .filter(({ needs }) => needs === 'mend')
     .map(({ message }) => message)
 
+test('a key of a type that has an order of its own is told before one row is carried', async () => {
+  const { session, expand } = await earlier('ordered', {
+    isLarge: true,
+    changes: [
+      'create extension citext schema ordered',
+      'alter table ordered.billing_plans alter id type ordered.citext',
+    ],
+  })
+  const message = 'billing_plans.id is of type ordered.citext, which has an order of its own; it must be uuid or text'
+  expect(await mendsOf(session, 'ordered')).toEqual([message])
+  await expect(expand()).rejects.toThrow(message)
+  await session.query('alter table ordered.billing_plans alter id type text')
+  expect(await mendsOf(session, 'ordered')).toEqual([])
+})
+
 test('a second swap, or a backfill after it, changes nothing that the application has written', async () => {
   const { session, swap, backfill } = await swapped('twice')
   const { org, project } = await idsOf(session, 'twice')

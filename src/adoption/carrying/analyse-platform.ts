@@ -117,6 +117,10 @@ export function shapeFindings({ from, missing, lacking, key, isCatalog }: Carrie
       ? []
       : [finding(`${from.name} needs a primary key of one column, id`)]),
     ...(key.type === 'uuid' || isCatalog ? [] : [finding(`${from.name}.id is of type ${key.type}; it must be uuid`)]),
+    // The operators of the cursor would be those of another type.
+    ...(from.columns.some(({ name, operators }) => name === key.name && operators !== null)
+      ? [finding(`${from.name}.id is of type ${key.type}, which has an order of its own; it must be uuid or text`)]
+      : []),
     ...(missing.length === 0
       ? []
       : [finding(`${from.name} has no column from which ${missing.join(', ')} could be filled: add it`)]),
