@@ -82,8 +82,11 @@ const columns = allOf(
        = pg_catalog.format('nextval(%L::regclass)', s.seqrelid::regclass)),
      'enum', case when e.typtype = 'e' then pg_catalog.jsonb_build_object('schema', en.nspname, 'name', e.typname, 'words',
        (select pg_catalog.jsonb_agg(w.enumlabel order by w.enumsortorder) from pg_catalog.pg_enum w where w.enumtypid = e.oid)) end,
-     'value', case when coalesce(nullif(e.typbasetype, 0), e.oid)::regtype in ('smallint', 'integer', 'real', 'double precision') then 'number'
-       when coalesce(nullif(e.typbasetype, 0), e.oid)::regtype = 'boolean'::regtype then 'boolean' else 'string' end)`,
+     'value', (
+       with recursive base(id, under) as (
+         select e.oid, e.typbasetype union all select u.oid, u.typbasetype from base join pg_catalog.pg_type u on u.oid = base.under)
+       select case when b.id::regtype in ('smallint', 'integer', 'real', 'double precision') then 'number'
+         when b.id::regtype = 'boolean'::regtype then 'boolean' else 'string' end from base b where b.under = 0))`,
   `pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
    join pg_catalog.pg_type e on e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end
    join pg_catalog.pg_namespace en on en.oid = e.typnamespace

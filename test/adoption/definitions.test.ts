@@ -34,7 +34,8 @@ create schema firm;
 create schema words;
 create type firm.mood as enum ('good', 'it''s bad');
 create type words.colour as enum ('red');
-create domain public.share as integer check (value between 0 and 100);
+create domain public.points as integer check (value >= 0);
+create domain public.share as public.points check (value <= 100);
 create table firm.teams (id uuid primary key, name text not null);
 create table firm.people (id uuid primary key default gen_random_uuid(), email text);
 create table firm.countries (code char(2) primary key, name text not null unique, chief_id uuid references firm.people);
@@ -194,6 +195,10 @@ describe('the definitions of adopted tables', () => {
       'json in the database, and not jsonb.',
       'In the database: deferrable.',
     ])
+  })
+
+  test('take the value of a domain from the type under all its domains', () => {
+    expect(modules.firm).toContain(`customType<{ data: number }>({ dataType: () => 'share' })('share')`)
   })
 
   test('compile, under the names that they have in TypeScript', async () => {
