@@ -108,9 +108,9 @@ export async function catalogOf(session: Session, schema: string): Promise<strin
        where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p', 'i', 'I')
          and (c.reloptions is not null or s.oid is not null or x.indisclustered or c.relreplident not in ('d', 'n'))
        union all
-       select c.relname || '.' || a.attnum || ' statistics ' || a.attstattarget || coalesce(' ' || a.attoptions::text, '') || ' ' || a.attstorage::text
+       select c.relname || '.' || a.attnum || ' statistics ' || a.attstattarget
        from pg_attribute a join pg_class c on c.oid = a.attrelid
-       where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p', 'i') and a.attstattarget >= 0
+       where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p', 'i') and a.attstattarget >= 0 and not a.attisdropped
        union all
        select 'function ' || p.oid::regprocedure from pg_proc p where p.pronamespace = $1::regnamespace
      ) lines order by line`,
