@@ -100,7 +100,7 @@ function factsOf(table: CatalogTable, ours: readonly string[]): string[] {
 export function driftOf(
   catalog: Catalog,
   planned: readonly PlannedTable[],
-  applied: { readonly expand: boolean; readonly swap: boolean; readonly enforce: boolean },
+  applied: { readonly expand: boolean; readonly swap: boolean; readonly observe: boolean; readonly enforce: boolean },
   /** Whether some statements of a step have run, so that what the steps add and end may be there or not. */
   isHalf = false,
 ): string[] {
@@ -118,6 +118,8 @@ export function driftOf(
     return [
       ...(hasColumn && !hadColumn && !applied.expand && !isHalf ? [`${name} has got the column org_id`] : []),
       ...(!hasColumn && (hadColumn || applied.expand) ? [`${name} has lost the column org_id`] : []),
+      // Without it the policies hide nothing and count nothing.
+      ...(applied.observe && !table.hasRowSecurity ? [`${name} has lost its row security`] : []),
       ...now
         .filter((fact) => !known.includes(fact) && (isCompared(fact) || fact.startsWith('the foreign key ')))
         .map((fact) => `${name} has got ${fact}`),

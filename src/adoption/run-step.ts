@@ -101,7 +101,12 @@ async function refuseDrift(
 ): Promise<void> {
   const isApplied = (name: StepName) => steps.some((step) => step.name === name && step.state === 'applied')
   const catalog = await readCatalog(readOnly(session, 'pg_catalog'), schema)
-  const applied = { expand: isApplied('expand'), swap: isApplied('swap'), enforce: isApplied('enforce') }
+  const applied = {
+    expand: isApplied('expand'),
+    swap: isApplied('swap'),
+    observe: isApplied('observe'),
+    enforce: isApplied('enforce'),
+  }
   const isHalf = steps.some(({ state }) => state === 'half up')
   const drift = [...sourceDriftOf(catalog, sources), ...driftOf(catalog, tables, applied, isHalf)]
   if (drift.length === 0) return

@@ -119,3 +119,22 @@ insert into roots.tasks values (1, 1, 1), (2, null, 1)
     await take('prove')
   })
 })
+
+test('row security that is switched off after observe is told, and leaves no table open', async () => {
+  await run(`
+create schema unlocked;
+create table unlocked.tasks (id int primary key, title text);
+insert into unlocked.tasks values (1, 'Of Unlocked')
+`)
+  const { session, take, undo } = await adopting(database.adminUrl, 'unlocked', {
+    organizations: { constant: { name: 'Unlocked', slug: 'unlocked' } },
+  })
+  await take('expand', 'prove', 'swap', 'observe')
+  for (const step of ['enforce', 'contract'] as const) {
+    await session.query('alter table unlocked.tasks disable row level security')
+    await expect(take(step)).rejects.toThrow('tasks has lost its row security')
+    await session.query('alter table unlocked.tasks enable row level security')
+    await take(step)
+  }
+  await undo()
+})
