@@ -238,6 +238,7 @@ async function stepsToUndo(
   if (undone.some(({ name, state }) => name === 'swap' && state === 'applied'))
     await refuseWayBack(session, plan, 'swap')
   if (isUndone('prove')) await refuseWayBack(session, plan, 'prove')
+  if (isUndone('expand')) await refuseWayBack(session, plan, 'expand')
   return { names: undone.map(({ name }) => name).toReversed(), half }
 }
 
@@ -300,7 +301,7 @@ async function wayBackOf(plan: WrittenPlan, name: StepName): Promise<Script> {
 async function refuseWayBack(session: Session, plan: WrittenPlan, name: StepName): Promise<void> {
   const [check] = (await wayBackOf(plan, name)).statements
   // The file begins with a comment.
-  if (check === undefined || !/^(?:--.*\n|\s)*do /.test(check.text)) return
+  if (check === undefined || !/^(?:--.*\n|\s)*do [^]*\btenantry_count bigint;/.test(check.text)) return
   await readOnly(withContext(session, 'the way back'), 'pg_catalog').query(check.text)
 }
 

@@ -134,3 +134,33 @@ test('people of the same id in two schemas have organizations of their own', asy
   await crm.undo()
   await desk.undo()
 })
+
+test('rows that a second organization got in a database of one customer are not left to the first by the way back', async () => {
+  for (const statement of [
+    'create schema solo',
+    'create table solo.tasks (id int primary key, title text)',
+    `insert into solo.tasks values (1, 'Of the first')`,
+  ])
+    await database.admin.query(statement)
+  const { session, take, undo } = await adopting(database.adminUrl, 'solo', {
+    organizations: { constant: { name: 'Solo', slug: 'solo' } },
+  })
+  const before = await catalogOf(session, 'solo')
+  await take('expand', 'prove', 'swap', 'observe', 'enforce', 'contract')
+  await session.query(
+    `with made as (insert into platform.organizations (id, name, slug, temporal_namespace) values (gen_random_uuid(), 'Second', 'second', 'second') returning id)
+     insert into solo.tasks (id, title, org_id) select 2, 'Of the second', id from made`,
+  )
+  const up = await catalogOf(session, 'solo')
+  const refusal =
+    'tasks: 1 rows belong to other organizations than solo, and would become its own: move them into another table, or delete them'
+  await expect(undo()).rejects.toThrow(refusal)
+  // Nothing was undone.
+  expect(await catalogOf(session, 'solo')).toEqual(up)
+  await undo('expand')
+  await expect(undo()).rejects.toThrow(refusal)
+  await session.query('delete from solo.tasks where id = 2')
+  await undo()
+  expect(await catalogOf(session, 'solo')).toEqual(before)
+  expect(await session.query('select * from solo.tasks')).toEqual([{ id: 1, title: 'Of the first' }])
+})

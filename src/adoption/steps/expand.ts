@@ -22,12 +22,41 @@ export function expand(adopted: AdoptedSchema): Step {
       closeHome(home),
     ],
     down: [
+      ...refuseOthers(adopted),
       ...columns.toReversed().flatMap(({ down }) => down),
       ...making.down,
       ...quarantined.map(({ name }) => `drop table if exists ${inHome(home, quarantineOf(name))}`),
       `drop schema if exists ${quoted(home)}`,
     ],
   }
+}
+
+/** Before anything is undone: without the column, rows that other organizations have got would be those of the only one there was. */
+function refuseOthers({ tables }: AdoptedSchema): string[] {
+  const checks = tables.flatMap(({ name, on, constant }) =>
+    constant === undefined
+      ? []
+      : [
+          `  -- Where the step was interrupted, the table may have no such column.
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = ${literal(on)}::pg_catalog.regclass and a.attname = 'org_id'
+      and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype and not a.attisdropped) then
+    execute ${literal(`select pg_catalog.count(*) from ${on} t where t.org_id <> ${literal(constant.id)}`)} into tenantry_count;
+    if tenantry_count > 0 then
+      raise exception '%: % rows belong to other organizations than %, and would become its own: move them into another table, or delete them',
+        ${literal(name)}, tenantry_count, ${literal(constant.slug)};
+    end if;
+  end if;`,
+        ],
+  )
+  if (checks.length === 0) return []
+  return [
+    `do ${bodyOf(`
+declare
+  tenantry_count bigint;
+begin
+${checks.join('\n')}
+end`)}`,
+  ]
 }
 
 function parentsFirst(tables: readonly AdoptedTable[]): AdoptedTable[] {
