@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { useDatabase } from '../../src/testing/vitest.js'
 import { adopting, catalogOf, rowsOf, statementsOf } from '../support/adopting.js'
 
@@ -136,5 +136,32 @@ insert into unlocked.tasks values (1, 'Of Unlocked')
     await session.query('alter table unlocked.tasks enable row level security')
     await take(step)
   }
+  await undo()
+})
+
+test('a publication of some columns is told before it would refuse updates', async () => {
+  await run(`
+create schema narrow;
+create table narrow.tasks (id int primary key, title text, note text);
+insert into narrow.tasks values (1, 'First', 'Not for others');
+create publication some_columns for table narrow.tasks (id, title)
+`)
+  onTestFinished(() => run('drop publication some_columns'))
+  const { session, take, undo } = await adopting(database.adminUrl, 'narrow', {
+    organizations: { constant: { name: 'Narrow', slug: 'narrow' } },
+  })
+  await take('expand', 'prove')
+  await expect(take('swap')).rejects.toThrow(
+    'the publication some_columns sends some columns of narrow.tasks without org_id, which its primary key gets',
+  )
+  await session.query(`update narrow.tasks set title = 'Second'`)
+  await session.query('alter publication some_columns set table narrow.tasks (org_id, id, title)')
+  await take('swap')
+  await session.query(`update narrow.tasks set title = 'Third'`)
+  await session.query(`alter publication some_columns set (publish = 'insert')`)
+  await undo('prove')
+  await session.query('alter publication some_columns set table narrow.tasks (id, title)')
+  await take('swap')
+  await session.query(`update narrow.tasks set title = 'Fourth'`)
   await undo()
 })

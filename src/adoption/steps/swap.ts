@@ -24,6 +24,7 @@ export function swap(adopted: AdoptedSchema): Step {
   const { schema, tables } = adopted
   return {
     up: [
+      ...refuseNarrowPublications(adopted),
       ...tables.flatMap((table) => [
         ...table.references.flatMap((key) => [
           `alter table ${table.on} drop constraint ${quoted(key.name)}`,
@@ -72,6 +73,28 @@ const takeKeys = (
     ...marksOf(table, key, hasOrganization),
   ]),
 ]
+
+/** Subscribers find a row by its primary key. Where a publication leaves a column of it out, the server refuses every update and delete. */
+function refuseNarrowPublications({ tables }: AdoptedSchema): string[] {
+  const swapped = tables.filter(({ primaryKey }) => !primaryKey.isComplete)
+  if (swapped.length === 0) return []
+  return [
+    `do ${bodyOf(`
+declare
+  tenantry_narrow record;
+begin
+  select p.pubname as publication, r.prrelid::pg_catalog.regclass as name into tenantry_narrow
+  from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
+  join pg_catalog.pg_attribute a on a.attrelid = r.prrelid and a.attname = 'org_id' and not a.attisdropped
+  where r.prrelid = any (array[${swapped.map(({ on }) => literal(on)).join(', ')}]::pg_catalog.regclass[]) and (p.pubupdate or p.pubdelete)
+    and r.prattrs is not null and not a.attnum = any (r.prattrs) order by 1, 2 limit 1;
+  if found then
+    raise exception 'the publication % sends some columns of % without org_id, which its primary key gets: add org_id to them by \`alter publication … set table\`, or updates and deletes would be refused',
+      tenantry_narrow.publication, tenantry_narrow.name;
+  end if;
+end`)}`,
+  ]
+}
 
 const takePrimaryKey = ({ on, primaryKey }: AdoptedTable, index: string): string[] =>
   primaryKey.isComplete
