@@ -5,7 +5,7 @@ import type { Connection } from './connection.js'
 import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.js'
 import { runImplicitTransaction } from './implicit-transaction.js'
 import { ExplicitTransaction } from './explicit-transaction.js'
-import { clusterLock } from './cluster-lock.js'
+import { clusterLocks } from './cluster-lock.js'
 import { ofAll } from './outcome.js'
 import { ReadHistory } from './read-history.js'
 import { ReadTicks } from './read-ticks.js'
@@ -36,7 +36,8 @@ export function openNodePostgres({
   debug = false,
   ...options
 }: NodePostgresOptions): Executor {
-  const onCluster: Asking = (call) => [...clusterLock(call, onEveryNode), asked(call)]
+  const locksOf = clusterLocks(onEveryNode)
+  const onCluster: Asking = (call) => [...locksOf(call), asked(call)]
   const asking = ({ isCluster }: { readonly isCluster: boolean }) => (isCluster ? onCluster : undefined)
   const pool = new ConnectionPool({ ...options, debug })
   const history = new ReadHistory(slowAfter)
