@@ -68,9 +68,11 @@ export async function tenantShards(
 ): Promise<TenantShards & { readonly table: string }> {
   const session = withContext(direct, 'the shards of an organization')
   const tables = await shardedTables(session, declared)
-  // A slug is free again when its organization is deleted, so the live one comes first.
+  // The id comes first, because another organization may have it as its slug. A slug is free again when its organization is deleted, so
+  // then the live one comes first.
   const found = await session.query<Organization>(
-    'select id, slug from platform.organizations where slug = $1 or id::text = $1 order by deleted_at is not null, deleted_at desc limit 1',
+    `select id, slug from platform.organizations where slug = $1 or id::text = $1
+     order by id::text <> $1, deleted_at is not null, deleted_at desc limit 1`,
     [organization.toLowerCase()],
   )
   const [shards] = await shardsOf(session, tables, found)
