@@ -23,7 +23,11 @@ const lockErrors = new Set(['55P03', '40P01'])
 export function failed(where: string, error: unknown): MigrationError {
   const { code, message, detail } = error as { code?: unknown; message?: unknown; detail?: unknown }
   // 57P and 08: the server ended the connection. EPIPE and the like have no digit.
-  if (typeof code !== 'string' || !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(?:57P|08)/.test(code)) {
+  if (
+    typeof code !== 'string' ||
+    !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) ||
+    (/^(?:57P|08)/.test(code) && !isNodeAway(code, String(message)))
+  ) {
     return new ConnectionLost(`${where}: the connection was lost. Run it again: it goes on where it stopped`)
   }
   if (lockErrors.has(code)) return new LockNotFree(`${where}: a lock was not free in time (${code})`)
@@ -49,11 +53,13 @@ const filteredRows =
 
 const notTheOwner = 'Migrations are for the role that owns the tables: its url belongs in DATABASE_ADMIN_URL'
 
-/** What Citus says, before it begins a move, of a node that does not answer. */
+/** What Citus says of a node that does not answer: before it begins a move, and where it cannot connect. */
 const isNodeAway = (code: string, message: string): boolean =>
-  code === 'XX000' && message.startsWith('Could not fetch disk stats for node')
+  (code === 'XX000' && message.startsWith('Could not fetch disk stats for node')) ||
+  (code === '08006' && message.startsWith('connection to the remote node '))
 
-const nodeAway = 'A node of the cluster does not answer. Nothing was changed: run it again when the node is back'
+const nodeAway =
+  'A node of the cluster does not answer. Nothing of the statement was changed: run it again when the node is back'
 
 /** A session whose errors name `where`. */
 export function withContext(session: Session, where: string): Session {

@@ -12,9 +12,11 @@ test.each([
   expect(error.message.includes('DATABASE_ADMIN_URL')).toBe(named)
 })
 
-test('a node that does not answer to a move says what to do', () => {
-  const message = 'Could not fetch disk stats for node: 10.0.0.3-5432'
-  expect(failed('the shards of acme', Object.assign(new Error(message), { code: 'XX000' })).message).toBe(
-    `the shards of acme: ${message} (XX000). A node of the cluster does not answer. Nothing was changed: run it again when the node is back`,
+test.each([
+  ['XX000', 'Could not fetch disk stats for node: 10.0.0.3-5432'],
+  ['08006', 'connection to the remote node app@10.0.0.3:5432 failed with the following error: Connection refused'],
+])('a node that does not answer is named, and what to do: %s %s', (code, message) => {
+  expect(failed('the shards of acme', Object.assign(new Error(message), { code })).message).toBe(
+    `the shards of acme: ${message} (${code}). A node of the cluster does not answer. Nothing of the statement was changed: run it again when the node is back`,
   )
 })
