@@ -263,7 +263,9 @@ describe('the hourly limit', () => {
       { used: 7 },
     ])
     await admin(
-      `update platform.api_key_windows set window_start = window_start - interval '1 h' where api_key_id = $1`,
+      `update platform.api_key_windows set window_start = (window_start at time zone 'UTC' - interval '1 h') at time zone 'UTC'
+       where org_id = $1 and api_key_id = $2`,
+      team.id,
       apiKey.id,
     )
     expect((await authenticate(token)).rateLimit).toMatchObject({ remaining: 6 })

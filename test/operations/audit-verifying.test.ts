@@ -12,11 +12,11 @@ const { audit, sql, write, sealed, verify, insertCopy } = useAuditChains()
 
 /** Another value of the type, in SQL. */
 const other: Readonly<Record<string, string>> = {
-  uuid: 'gen_random_uuid()',
+  uuid: `'${newId()}'`,
   jsonb: `'{"other": true}'`,
   inet: `'192.0.2.8'`,
   bytea: `'\\x00'`,
-  timestamp: `created_at + interval '1 microsecond'`,
+  timestamp: `(created_at at time zone 'UTC' + interval '1 microsecond') at time zone 'UTC'`,
 }
 const words: Readonly<Record<string, string>> = { actor_kind: 'anonymous', action: 'create', severity: 'critical' }
 

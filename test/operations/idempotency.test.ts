@@ -122,7 +122,7 @@ test('a key is forgotten when its time is past, by the clock of the database', a
   await org.idempotent('key', 1, (inner) => create(inner), { keepHours: 2 })
   const set = (hours: number) =>
     admin().query(
-      `update platform.idempotency_keys set expires_at = expires_at - make_interval(mins => $2) where org_id = $1`,
+      `update platform.idempotency_keys set expires_at = (expires_at at time zone 'UTC' - $2 * interval '1 minute') at time zone 'UTC' where org_id = $1`,
       [id, hours * 60],
     )
   await set(1.9)

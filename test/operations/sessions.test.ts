@@ -185,7 +185,8 @@ describe('a session', () => {
     onTestFinished(() => tenancy.close())
     const { token, session } = await tenancy.forUser(await teams.newUser()).sessions.start()
     const [before] = await admin(
-      `update platform.user_sessions set last_activity_at = last_activity_at - interval '20 s', idle_expires_at = idle_expires_at - interval '20 s'
+      `update platform.user_sessions set last_activity_at = (last_activity_at at time zone 'UTC' - interval '20 s') at time zone 'UTC',
+         idle_expires_at = (idle_expires_at at time zone 'UTC' - interval '20 s') at time zone 'UTC'
        where id = $1 returning idle_expires_at`,
       session.id,
     )

@@ -1,6 +1,5 @@
 import { beforeEach, inject } from 'vitest'
 
-const statements = 'the statement with which the test changes rows is one that a cluster refuses'
 const locks = 'the test itself locks rows of several organizations, or of one table for all of them'
 const plans = 'the plan of a cluster is another one: that of the shards is on the workers'
 const tables = 'the test makes a table that it does not distribute'
@@ -12,7 +11,6 @@ type Unfit = readonly (readonly [title: string, reason: string])[]
  * value.
  */
 export const unfit: Readonly<Record<string, Unfit>> = {
-  'test/operations/api-keys.test.ts': [['is exact among contenders, and begins again with the hour', statements]],
   'test/operations/audit-sealing.test.ts': [
     [
       'goes on with the next organization where one has an entry that is too large, and with smaller batches',
@@ -22,7 +20,6 @@ export const unfit: Readonly<Record<string, Unfit>> = {
     ['stops where the database refuses a batch for another reason than its size', 'it makes a trigger'],
   ],
   'test/operations/audit-verifying.test.ts': [
-    ['an edited %s', statements],
     ['entries that were swapped between organizations', 'a row of shards never changes its organization'],
     ['a whole chain that was given to another organization', 'a row of shards never changes its organization'],
   ],
@@ -37,9 +34,6 @@ export const unfit: Readonly<Record<string, Unfit>> = {
     ['a schedule that fails is told, and nothing is thrown where another call has the others', locks],
     ['a schedule that another call holds is passed over at once, and stays due', locks],
   ],
-  'test/operations/idempotency.test.ts': [
-    ['a key is forgotten when its time is past, by the clock of the database', statements],
-  ],
   'test/operations/maintenance.test.ts': [
     ['are found without reading the others', plans],
     ['what is past of %s is found by its time', plans],
@@ -51,7 +45,6 @@ export const unfit: Readonly<Record<string, Unfit>> = {
       tables,
     ],
   ],
-  'test/operations/sessions.test.ts': [['that is used is not ended by a short idle time', statements]],
   'test/repositories/project-metrics.test.ts': [
     ['a query of a month reads one partition, by its index, with either kind of plan', plans],
   ],
