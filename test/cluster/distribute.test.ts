@@ -127,6 +127,15 @@ describe.skipIf(clusterUrl === undefined)(`tenantry distribute${whyWithoutCluste
     await tenancy.close()
   })
 
+  test('a later run closes a node where they are open, such as one that was added', async () => {
+    const { admin } = database
+    await admin.query(
+      `select run_command_on_workers('grant execute on function pg_catalog.set_config(text, text, boolean) to public')`,
+    )
+    expect((await distribute()).done).toEqual([containing('revoke execute on function pg_catalog.set_config')])
+    expect(await distribute()).toMatchObject({ done: [], advised: [] })
+  })
+
   test('afterwards organizations are kept apart, and writes and their audit entries reach the workers', async () => {
     const tenancy = await open()
     const [one, other] = [tenancy.forOrg(orgId), tenancy.forOrg(await createOrganization(database.admin))]
