@@ -22,11 +22,15 @@ const refusedNames = new Map(
     [runs]: `query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_rewrite ts_stat
       dblink dblink_connect dblink_connect_u dblink_disconnect dblink_exec dblink_open dblink_fetch dblink_close
       dblink_send_query dblink_is_busy dblink_get_result dblink_get_notify dblink_cancel_query dblink_get_connections
-      dblink_error_message`,
+      dblink_error_message citus_run_local_command worker_apply_shard_ddl_command worker_apply_inter_shard_ddl_command alter_role_if_exists
+      worker_save_query_explain_analyze worker_partition_query_result create_intermediate_result broadcast_intermediate_result
+      run_command_on_workers run_command_on_all_nodes run_command_on_coordinator run_command_on_shards run_command_on_placements
+      run_command_on_colocated_placements master_run_on_worker`,
     [outlives]: 'setseed',
     [authenticates]: 'accept_api_key accept_session authenticate_api_key authenticate_session',
     [reaches]: 'pg_cancel_backend pg_terminate_backend pg_notify',
-    [shows]: 'pg_stat_activity pg_stat_get_activity pg_stat_get_backend_activity pg_stat_statements',
+    [shows]: `pg_stat_activity pg_stat_get_activity pg_stat_get_backend_activity pg_stat_statements
+      citus_stat_activity citus_dist_stat_activity citus_lock_waits citus_stat_statements`,
     [shares]: `lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put
       lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite`,
   }).flatMap(([reason, names]) => names.split(/\s+/).map((name) => [name, reason] as const)),
