@@ -44,17 +44,21 @@ async function stored(name: string): Promise<number> {
   return rows[0]?.n ?? NaN
 }
 
-/** The answer to the next batch goes through `change`. */
+/** The whole answer to the next batch goes through `change`. */
 async function changeAnswer(executor: Executor, change: (bytes: Buffer) => Buffer): Promise<void> {
   await executor.ping()
   changeNextAnswer(change)
 }
 
 function changeNextAnswer(change: (bytes: Buffer) => Buffer): void {
+  let answer = Buffer.alloc(0)
   proxy.filter = (bytes, direction) => {
-    if (direction === 'to server' || bytes.at(-6) !== 0x5a) return bytes
+    if (direction === 'to server') return bytes
+    // The server sends an error before it has written the rest of the answer.
+    answer = Buffer.concat([answer, bytes])
+    if (answer.at(-6) !== 0x5a) return undefined
     proxy.filter = (later) => later
-    return change(bytes)
+    return change(answer)
   }
 }
 
