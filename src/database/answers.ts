@@ -66,6 +66,7 @@ export function answer(pipeline: Pipeline, type: number, bytes: Buffer, start: n
 
 /** What a RowDescription says of each column: behind its name 18 bytes, of which 7 to 10 are its type. */
 function fieldsIn(bytes: Buffer, start: number, end: number): Field[] | undefined {
+  if (end - start < 2) return undefined
   const fields: Field[] = []
   let at = start + 2
   for (let count = bytes.readUInt16BE(start); count > 0; count--) {
