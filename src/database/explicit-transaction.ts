@@ -58,7 +58,7 @@ export class ExplicitTransaction implements Transaction {
   /** Whether a statement that may change rows has been sent. */
   private mayChange = false
   private turn: Promise<unknown> = Promise.resolve()
-  /** Reads of one tick, which go out in one write when it is their turn. */
+  /** Reads that go out in one write when it is their turn. What is asked for later than a write, or than the end, is not added to them. */
   private reads: Unit[] | undefined
   private state: 'unsent' | 'open' | 'failed' | 'ended' = 'unsent'
   /** Why it ended by itself. */
@@ -116,10 +116,12 @@ export class ExplicitTransaction implements Transaction {
   }
 
   commit(): Promise<void> {
+    this.reads = undefined
     return this.inTurn(() => this.writeCommit())
   }
 
   rollback(): Promise<void> {
+    this.reads = undefined
     return this.inTurn(() => this.writeRollback())
   }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { InvalidInputError, NotFoundError, TransactionAbortedError } from '../../src/core/errors.js'
+import { InvalidInputError, NotFoundError, ScopeClosedError, TransactionAbortedError } from '../../src/core/errors.js'
 import type { Call, Executor, Transaction } from '../../src/core/executor.js'
 import { statement } from '../../src/core/statement.js'
 import { countRoundTrips, type Proxy, startProxy } from '../support/proxy.js'
@@ -116,4 +116,18 @@ test('with pipeline: false each goes by itself', async () => {
   expect(await Promise.all([count, halve(2)].map((one) => valueIn(transaction, one)))).toEqual([10, 5])
   expect(trips()).toBe(2)
   await transaction.rollback()
+})
+
+test('a read that is asked for behind the end is refused, though it is of the same tick as one in front of it', async () => {
+  const executor = through()
+  for (const end of ['commit', 'rollback'] as const) {
+    const transaction = await executor.begin(A)
+    const [before, , behind] = await Promise.all([
+      valueIn(transaction, count),
+      transaction[end](),
+      failureOf(valueIn(transaction, count)),
+    ])
+    expect(before).toBe(10)
+    expect(behind).toBeInstanceOf(ScopeClosedError)
+  }
 })
