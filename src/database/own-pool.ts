@@ -30,7 +30,8 @@ export class OwnPool implements ConnectionSource {
   private readonly members = new Map<Connection, Member>()
   /** The one that was used last is at the end, and is used first. */
   private readonly idle: Connection[] = []
-  private readonly waiting: Waiter[] = []
+  /** In the order in which they came. */
+  private readonly waiting = new Set<Waiter>()
   private connecting = 0
   private sweep: NodeJS.Timeout | undefined
   private isEnding = false
@@ -41,7 +42,7 @@ export class OwnPool implements ConnectionSource {
   constructor(private readonly options: pg.PoolConfig) {}
 
   get counts() {
-    return { most: this.most, open: this.members.size + this.connecting, waiting: this.waiting.length }
+    return { most: this.most, open: this.members.size + this.connecting, waiting: this.waiting.size }
   }
 
   get patience(): number {
@@ -81,19 +82,16 @@ export class OwnPool implements ConnectionSource {
       return ignore
     }
     const waiter: Waiter = { done, timer: undefined }
-    const leave = (): void => {
-      clearTimeout(waiter.timer)
-      const place = this.waiting.indexOf(waiter)
-      if (place !== -1) this.waiting.splice(place, 1)
-    }
     if (this.patience > 0) {
       waiter.timer = setTimeout(() => {
-        leave()
+        this.leave(waiter)
         done(new Error(waitedTooLong))
       }, this.patience).unref()
     }
-    this.waiting.push(waiter)
-    return leave
+    this.waiting.add(waiter)
+    return () => {
+      this.leave(waiter)
+    }
   }
 
   give(connection: Connection): void {
@@ -101,14 +99,13 @@ export class OwnPool implements ConnectionSource {
     if (member === undefined) return
     member.uses++
     const isSpent = member.isExpired || member.uses === this.options.maxUses
-    if (this.isEnding || isSpent || !connection.isIdle) {
+    if (this.isEnding || isSpent || connection.isEnded) {
       this.remove(connection)
       this.serve()
       return
     }
-    const waiter = this.waiting.shift()
+    const waiter = this.nextWaiter()
     if (waiter !== undefined) {
-      clearTimeout(waiter.timer)
       waiter.done(undefined, connection)
       return
     }
@@ -135,10 +132,21 @@ export class OwnPool implements ConnectionSource {
   /** Lets the next call that waits have a new connection, where there is room for one. */
   private serve(): void {
     if (this.isFull) return
-    const waiter = this.waiting.shift()
-    if (waiter === undefined) return
+    const waiter = this.nextWaiter()
+    if (waiter !== undefined) this.connect(waiter.done)
+  }
+
+  private nextWaiter(): Waiter | undefined {
+    for (const waiter of this.waiting) {
+      this.leave(waiter)
+      return waiter
+    }
+    return undefined
+  }
+
+  private leave(waiter: Waiter): void {
     clearTimeout(waiter.timer)
-    this.connect(waiter.done)
+    this.waiting.delete(waiter)
   }
 
   private connect(done: Done): void {
@@ -165,6 +173,7 @@ export class OwnPool implements ConnectionSource {
     try {
       // pg's types leave out that it may return a promise.
       await (options.onConnect as ((client: pg.Client) => unknown) | undefined)?.(client)
+      await verified(client, options.verify)
       return this.adopt(client as unknown as DriverClient, tap)
     } catch (error) {
       client.end().catch(ignore)
@@ -218,7 +227,9 @@ export class OwnPool implements ConnectionSource {
 
   /** One timer for all, which looks when the one that is idle for longest has been so for long enough. */
   private sweepLater(): void {
-    const time = this.options.idleTimeoutMillis ?? 10_000
+    const { idleTimeoutMillis = 10_000 } = this.options
+    // pg takes null for 0.
+    const time = idleTimeoutMillis ?? 0
     if (time === 0 || this.sweep !== undefined || this.members.size <= (this.options.min ?? 0)) return
     const [first] = this.idle
     const since = first === undefined ? undefined : this.members.get(first)?.idleSince
@@ -274,6 +285,18 @@ function connected(client: pg.Client, patience: number): Promise<void> {
       if (!error) resolve()
       else reject(isLate ? new Error(connectedTooLong, { cause: error }) : error)
     })
+  })
+}
+
+/** The host's own check of a new connection. */
+function verified(client: pg.Client, verify: pg.PoolConfig['verify']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (verify === undefined) resolve()
+    else
+      verify(client as unknown as pg.PoolClient, (error) => {
+        if (error) reject(error)
+        else resolve()
+      })
   })
 }
 

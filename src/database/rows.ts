@@ -18,27 +18,28 @@ function readingOf(type: number): Reading {
   return parsers.get(type) ?? (ascii.has(type) ? 'ascii' : 'text')
 }
 
+function valueOf(text: string, reading: Reading): unknown {
+  if (reading === 'integer') return Number(text)
+  if (reading === 'boolean') return text === 't'
+  return typeof reading === 'string' ? text : reading(text)
+}
+
 /** The columns of one prepared statement on one connection, and how its rows are read. */
 export class RowShape {
   readonly columns: readonly string[]
-  private readonly parsed: readonly (readonly [number, (text: string) => unknown])[]
   private readonly readings: readonly Reading[]
 
   constructor(fields: readonly Field[]) {
     this.columns = fields.map((field) => field.name)
-    this.parsed = fields.flatMap(({ dataTypeID }, index) => {
-      const parse = parsers.get(dataTypeID)
-      return parse === undefined ? [] : [[index, parse] as const]
-    })
     this.readings = fields.map(({ dataTypeID }) => readingOf(dataTypeID))
   }
 
   /** Replaces each text in the array by its value. */
   read(row: unknown[]): void {
     if (row.length !== this.columns.length) throw new Error('the row does not have the described columns')
-    for (const [index, parse] of this.parsed) {
+    for (const [index, reading] of this.readings.entries()) {
       const text = row[index]
-      if (text !== null) row[index] = parse(text as string)
+      if (text !== null) row[index] = valueOf(text as string, reading)
     }
   }
 
@@ -62,12 +63,9 @@ export class RowShape {
       const reading = readings[index] as Reading
       if (reading === 'integer') row[index] = integerIn(bytes, at, stop)
       else if (reading === 'boolean') row[index] = bytes[at] === 0x74
-      else if (whole !== undefined && (reading === 'ascii' || isShortAscii(bytes, at, stop))) {
-        const text = whole.slice(at - start, stop - start)
-        row[index] = typeof reading === 'string' ? text : reading(text)
-      } else {
-        const text = bytes.toString('utf8', at, stop)
-        row[index] = typeof reading === 'string' ? text : reading(text)
+      else {
+        const isPart = whole !== undefined && (reading === 'ascii' || isShortAscii(bytes, at, stop))
+        row[index] = valueOf(isPart ? whole.slice(at - start, stop - start) : bytes.toString('utf8', at, stop), reading)
       }
       at = stop
     }

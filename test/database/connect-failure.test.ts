@@ -1,13 +1,10 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createSecureContext, TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
 import { PoolTimeoutError, UnavailableError } from '../../src/core/errors.js'
+import { newCertificate } from '../support/certificate.js'
 import { A, call, countItems, failureOf, useToySchema } from '../support/toy-schema.js'
 
 const { database, open } = useToySchema()
@@ -120,20 +117,7 @@ test('a server that never answers, one that hangs up and one without TLS are tol
 })
 
 test('a certificate that is not accepted is named as the cause', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'tenantry-certificate-'))
-  onTestFinished(() => {
-    rmSync(directory, { recursive: true })
-  })
-  const [key, certificate] = [join(directory, 'key'), join(directory, 'certificate')]
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
-    ],
-    { stdio: 'ignore' },
-  )
-  const secureContext = createSecureContext({ key: readFileSync(key), cert: readFileSync(certificate) })
+  const secureContext = newCertificate()
   const port = await listening((socket) =>
     socket.once('data', () => {
       socket.write('S')

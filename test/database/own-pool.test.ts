@@ -1,16 +1,13 @@
 import { once } from 'node:events'
-import { readFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { execFileSync } from 'node:child_process'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createSecureContext, TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
 import { PoolTimeoutError, ScopeClosedError, UnavailableError } from '../../src/core/errors.js'
 import type { Executor } from '../../src/core/executor.js'
 import type { DriverClient } from '../../src/database/driver.js'
 import { StreamTap } from '../../src/database/stream-tap.js'
+import { newCertificate } from '../support/certificate.js'
 import { A, B, backend, call, countItems, failureOf, useToySchema, valueOf } from '../support/toy-schema.js'
 
 // The options of a pool of pg mean the same to the pool of a tenancy that was opened with a url.
@@ -79,6 +76,17 @@ test('idleTimeoutMillis ends sessions that nobody uses, and min keeps some', asy
   expect(await valueOf(none, A, backend)).not.toBe(pid)
 })
 
+test('idleTimeoutMillis of 0 or null keeps sessions that nobody uses', async () => {
+  const [short, ...keeping] = [1, 0, null].map((idleTimeoutMillis) =>
+    open({ pool: { idleTimeoutMillis } as pg.PoolConfig }),
+  )
+  const pids: unknown[] = []
+  for (const executor of keeping) pids.push(await valueOf(executor, A, backend))
+  // Longer than a timer of the same time would have waited.
+  await untilGone(await valueOf(short as Executor, A, backend))
+  for (const pid of pids) expect(await isThere(pid)).toBe(true)
+})
+
 test('maxUses ends a session after so many calls', async () => {
   const executor = open({ pool: { maxUses: 3 } })
   // The proof of a new session is the first call’s.
@@ -120,9 +128,6 @@ test('allowExitOnIdle lets the process end while a session is idle', async () =>
 })
 
 test('connectionTimeoutMillis limits how long a call waits for a session, and nobody waits after that', async () => {
-  const executor = open({ pool: { connectionTimeoutMillis: 2_000 } })
-  await executor.ping()
-  const transaction = await executor.begin(A)
   const short = open({ pool: { connectionTimeoutMillis: 200 } })
   const holding = await short.begin(A)
   await holding.run([countItems])
@@ -132,7 +137,6 @@ test('connectionTimeoutMillis limits how long a call waits for a session, and no
   expect(failure.message).toContain('and 0 more calls wait')
   await holding.commit()
   expect(await valueOf(short, A, countItems)).toBe(10)
-  await transaction.commit()
 })
 
 test('a call that waits gets a new session when the one it waits for is lost', async () => {
@@ -174,6 +178,22 @@ test('onConnect and Client are the host’s', async () => {
   await untilNoneIsLeft()
 })
 
+test('verify is asked of a new session, and may refuse it', async () => {
+  const seen: unknown[] = []
+  const verify = (client: pg.PoolClient, done: (error?: Error) => void): void => {
+    client.query('select 1 as one').then(({ rows }) => {
+      seen.push(rows[0])
+      done(seen.length === 1 ? new Error('not this one') : undefined)
+    }, done)
+  }
+  const executor = open({ pool: { verify } })
+  await expect(executor.run(A, [countItems])).rejects.toThrow(UnavailableError)
+  expect(await valueOf(executor, A, countItems)).toBe(10)
+  expect(seen).toEqual([{ one: 1 }, { one: 1 }])
+  await executor.close()
+  await untilNoneIsLeft()
+})
+
 test('closing waits until every session is closed, one that is being made included', async () => {
   const used = open({ pool: { max: 3, idleTimeoutMillis: 0 } })
   const pids = await twoSessions(used)
@@ -187,20 +207,7 @@ test('closing waits until every session is closed, one that is being made includ
 })
 
 test('rows of several megabytes and texts of every script come over TLS as they do without', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'tenantry-certificate-'))
-  onTestFinished(() => {
-    rmSync(directory, { recursive: true })
-  })
-  const [key, certificate] = [join(directory, 'key'), join(directory, 'certificate')]
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
-    ],
-    { stdio: 'ignore' },
-  )
-  const secureContext = createSecureContext({ key: readFileSync(key), cert: readFileSync(certificate) })
+  const secureContext = newCertificate()
   const { hostname, port } = new URL(database.appUrl)
   const server = createServer((socket) => {
     socket.once('data', () => {
