@@ -1,7 +1,7 @@
 import { clusterSettings } from '../database/cluster.js'
 import type { Session } from '../database/session.js'
 import { placed, readPlacements } from './distribution.js'
-import { functionsNowhereElse, isLoginNowhereElse } from './node-objects.js'
+import { readMissingObjects } from './node-objects.js'
 import { isUnreadable } from './newer-build.js'
 import { permissionsMissing } from './migration-findings.js'
 import type { Declarations } from './rights.js'
@@ -32,7 +32,13 @@ export async function clusterFindings(
       ),
     ),
     ...(await settingFindings(session)),
-    ...(await objectFindings(session, [...new Set(tables.map(({ schema }) => schema))])),
+    ...(await readMissingObjects(session)).map((what) =>
+      asFault(
+        'a node of the cluster lacks what a call needs',
+        `${what} is on the coordinator alone`,
+        'npx tenantry distribute',
+      ),
+    ),
     ...missing,
   ]
 }
@@ -66,21 +72,6 @@ async function settingFindings(session: Pick<Session, 'query'>): Promise<Finding
       const mend = mends[source] ?? 'npx tenantry distribute # and connect again'
       return asFault('a setting is unsafe', `${name} = ${setting}`, mend)
     })
-}
-
-/** What a call needs on the node that has its rows. */
-async function objectFindings(session: Pick<Session, 'query'>, schemas: readonly string[]): Promise<Finding[]> {
-  const [login] = await session.query<{ isMissing: boolean; name: string }>(
-    `select ${isLoginNowhereElse} as "isMissing", pg_catalog.quote_ident(session_user) as name`,
-  )
-  const functions = await session.query<{ name: string }>(functionsNowhereElse, [schemas])
-  const missing = [
-    ...(login?.isMissing === true ? [`the login ${login.name} is on the coordinator alone`] : []),
-    ...functions.map(({ name }) => `the function ${name} is on the coordinator alone`),
-  ]
-  return missing.map((detail) =>
-    asFault('a node of the cluster lacks what a call needs', detail, 'npx tenantry distribute'),
-  )
 }
 
 const asFault = (fault: string, detail: string, mend: string): Finding => ({

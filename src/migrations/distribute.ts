@@ -41,9 +41,8 @@ export function distribute(
     const plan = planDistribution(await readPlacements(session), tables)
     await assertUnfiltered(session, plan.tables)
     const workers = await countWorkers(session)
-    const schemas = [...new Set(manifestOf(tables).tables.map(({ schema }) => schema))]
     const planObjects: Plan = async (session) => [
-      ...(await planNodeFunctions(schemas)(session)),
+      ...(await planNodeFunctions(session)),
       ...(await planNodeLogins(session)),
     ]
     if (dryRun) {
@@ -51,7 +50,13 @@ export function distribute(
       for (const planOne of [planObjects, planClusterSettings, planClusterRights]) due.push(...(await planOne(session)))
       return { ...plan, workers, done: due, remaining: [], advised: [] }
     }
-    if (plan.tables.length > 0) await distributeAll(session, plan.tables, schemas)
+    if (plan.tables.length > 0) {
+      const schemas = [...new Set(manifestOf(tables).tables.map(({ schema }) => schema))]
+      await retriedTransaction(session, retries, async () => {
+        await distributeWithin(session, plan.tables)
+        await closeFunctions(session, schemas)
+      })
+    }
     const objects = await carryOut(direct, 'distribute', planObjects)
     const settings = await carryOut(direct, 'distribute', planClusterSettings)
     const rights = await carryOut(direct, 'distribute', planClusterRights)
@@ -72,15 +77,10 @@ async function countWorkers(session: Session): Promise<number> {
   return row?.count ?? 0
 }
 
-export const distributeAll = (
-  session: Session,
-  tables: readonly DistributedTable[],
-  schemas: readonly string[] = [],
-): Promise<void> =>
-  retriedTransaction(session, { lockTimeout: 5000, attempts: 5 }, async () => {
-    await distributeWithin(session, tables)
-    await closeFunctions(session, schemas)
-  })
+const retries = { lockTimeout: 5000, attempts: 5 }
+
+export const distributeAll = (session: Session, tables: readonly DistributedTable[]): Promise<void> =>
+  retriedTransaction(session, retries, () => distributeWithin(session, tables))
 
 /** Distributes the tables in the transaction of the session, and moves their rows. */
 export async function distributeWithin(session: Session, tables: readonly DistributedTable[]): Promise<void> {
@@ -108,17 +108,17 @@ export async function assertCoordinator(session: Session): Promise<void> {
   throw new MigrationError('this is a worker of the cluster. The url of its coordinator belongs in DATABASE_ADMIN_URL')
 }
 
-/** New functions of the role that migrates are closed, those of an extension that it creates too. */
+/** The functions that the role that migrates makes are closed to others, those of an extension too. Each read of a catalog calls this one. */
 async function assertOpenExtension(session: Session): Promise<void> {
-  const [row] = await session.query<{ isClosed: boolean; owner: string }>(
-    `select coalesce(pg_catalog.bool_or(not pg_catalog.has_function_privilege('tenantry_app', p.oid, 'execute')), false) as "isClosed",
-       pg_catalog.max(pg_catalog.quote_ident(p.proowner::pg_catalog.regrole::text)) as owner
-     from pg_catalog.pg_proc p where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace and p.proname = 'relation_is_a_known_shard'`,
+  const [row] = await session.query<{ owner: string }>(
+    `select p.proowner::pg_catalog.regrole::text as owner from pg_catalog.pg_proc p join pg_catalog.pg_roles r on r.rolname = 'tenantry_app'
+     where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace and p.proname = 'relation_is_a_known_shard'
+       and not pg_catalog.has_function_privilege(r.oid, p.oid, 'execute')`,
   )
-  if (row?.isClosed !== true) return
+  if (row === undefined) return
   throw new MigrationError(
     `the functions of the extension citus are closed to the application, because ${row.owner}, who created it, also runs the migrations, and the ` +
-      'functions that it makes are closed. On this node: drop extension citus, let another superuser create it, and add the nodes again',
+      'functions that it makes are closed. On this node run drop extension citus, let another superuser create it, and add the nodes again',
   )
 }
 

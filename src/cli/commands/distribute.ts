@@ -16,9 +16,9 @@ export const addDistribute: AddCommand = (program, run) =>
             'Run it on the coordinator of a Citus cluster, after `migrate up` and as the owner of the tables. The rows of an organization',
             'come to lie together on one node, those of a person likewise, and small tables that every query needs are on all nodes:',
             'the kind of each table says which, your own tables included. It is one transaction, which holds off all writers until it is done;',
-            'afterwards the application works as before. Functions and logins that are older than the nodes are put there too. It also sets what the cluster needs for the database, and revokes functions',
-            'by which SQL text could leave its organization. A second run changes nothing. A table that is distributed in another way',
-            'is an error, and is left as it is.',
+            'afterwards the application works as before. Functions and logins that are older than the nodes are put there too. It also sets',
+            'what the cluster needs for the database, and revokes functions by which SQL text could leave its organization. A second run',
+            'changes nothing. A table that is distributed in another way is an error, and is left as it is.',
             whenRefused,
           ),
         )
