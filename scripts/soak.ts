@@ -2,7 +2,7 @@
 // a row of another organization is seen, an acknowledged change is not there, or the memory in use grows.
 import { randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { TenantryError } from '../src/core/errors.js'
+import { NotFoundError, TenantryError } from '../src/core/errors.js'
 import type { Org } from '../src/org.js'
 import { openTenancy } from '../src/tenancy.js'
 import { createOrganization } from '../src/testing/fixtures.js'
@@ -63,7 +63,7 @@ function check(member: Member, agents: readonly { orgId: string; name: string }[
     if (orgId !== member.id || !name.startsWith(member.id)) faults.push(`${member.id} saw ${orgId}, ${name}`)
 }
 
-type Call = (org: Org, member: Member, id: string, random: () => number) => Promise<void>
+type Call = (org: Org, member: Member, id: string) => Promise<void>
 
 const kinds: readonly Call[] = [
   async (org, member, id) => {
@@ -102,20 +102,22 @@ const kinds: readonly Call[] = [
     })
   },
   async (org, member, id) => {
-    await org.agents.get(randomId(member, id)).catch(ignoreMissing)
+    const foreign = foreignId(member, id)
+    try {
+      const { name } = await org.agents.get(foreign)
+      faults.push(`${member.id} was given ${foreign}, ${name}`)
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error
+    }
   },
 ]
 
 class RolledBack extends Error {}
 
 /** The id of an agent of another organization. */
-function randomId(member: Member, id: string): string {
+function foreignId(member: Member, id: string): string {
   const other = members[(members.indexOf(member) + 1) % members.length]
-  return other?.agents[member.agents.indexOf(id)] ?? id
-}
-
-const ignoreMissing = (error: unknown): void => {
-  if (!(error instanceof TenantryError && error.code === 'not_found')) throw error
+  return (other as Member).agents[member.agents.indexOf(id)] as string
 }
 
 async function caller(random: () => number, until: number): Promise<void> {
@@ -127,7 +129,7 @@ async function caller(random: () => number, until: number): Promise<void> {
     const signal = isAborted ? AbortSignal.timeout(Math.floor(random() * 5)) : undefined
     calls++
     try {
-      await kind(tenancy.forOrg(member.id, signal === undefined ? {} : { signal }), member, id, random)
+      await kind(tenancy.forOrg(member.id, signal === undefined ? {} : { signal }), member, id)
     } catch (error) {
       if (error instanceof RolledBack) continue
       const code = error instanceof TenantryError ? error.code : String(error)
@@ -136,6 +138,18 @@ async function caller(random: () => number, until: number): Promise<void> {
       // Whether it was written is not known.
       if (code === 'commit_unknown') member.written.delete(id)
     }
+  }
+}
+
+/** Everything that was acknowledged is there at the end. */
+async function checkWritten(member: Member): Promise<void> {
+  const { items } = await tenancy.forOrg(member.id).agents.list({ limit: 100 })
+  check(member, items)
+  if (items.length !== agentsEach) faults.push(`${member.id} has ${String(items.length)} agents at the end`)
+  for (const { id, name } of items) {
+    const number = member.written.get(id)
+    if (number !== undefined && name !== `${member.id} ${String(number)}`)
+      faults.push(`${member.id} wrote ${String(number)}, and has ${name} at the end`)
   }
 }
 
@@ -159,6 +173,7 @@ try {
     caller(numbersFrom(Number(asked.seed) * 1_000 + index), start + time),
   )
   await Promise.all(callers)
+  for (const member of members) await checkWritten(member)
 } finally {
   clearInterval(sampling)
   await tenancy.close()
