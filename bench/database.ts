@@ -13,6 +13,8 @@ export interface BenchDatabase {
   /** The measured organization; the others have rows in the same tables. */
   readonly orgId: string
   readonly taskIds: readonly string[]
+  /** One task of each organization. */
+  readonly everywhere: readonly { readonly orgId: string; readonly taskId: string }[]
   stop(): Promise<void>
 }
 
@@ -34,8 +36,12 @@ export async function openBenchDatabase(tasksEach: number): Promise<BenchDatabas
   await admin.query('vacuum analyze platform.tasks')
   const orgId = ids[0] ?? ''
   const tasks = await admin.query<{ id: string }>('select id from platform.tasks where org_id = $1', [orgId])
+  const everywhere = await admin.query<{ orgId: string; taskId: string }>(
+    'select distinct on (org_id) org_id as "orgId", id as "taskId" from platform.tasks order by org_id',
+  )
   return {
     database,
+    everywhere,
     bindingUrl: await createBindingLogin(database),
     orgId,
     taskIds: tasks.map(({ id }) => id),
@@ -61,7 +67,7 @@ async function createBindingLogin({ admin, appUrl }: TestDatabase): Promise<stri
 export async function behindDelay(
   url: string,
   milliseconds: number,
-): Promise<{ through(url: string): string; stop(): void }> {
+): Promise<{ readonly through: (url: string) => string; stop(): void }> {
   const { hostname, port } = new URL(url)
   const proxy = fork(fileURLToPath(new URL('delay-proxy.ts', import.meta.url)), [hostname, port, String(milliseconds)])
   const [delayed] = (await once(proxy, 'message')) as [number]

@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { openAccess } from './access.js'
 import { openAudited } from './audited.js'
+import { openCrowd } from './crowd.js'
 import { behindDelay, openBenchDatabase } from './database.js'
 import { openIncluded } from './included.js'
 import { latency, type Measured, throughput } from './measure.js'
@@ -131,15 +132,27 @@ async function included(): Promise<void> {
 }
 
 async function crowded(): Promise<void> {
-  const variants = await openVariants(bench, 10)
-  const measured = await throughput([variants.raw('find'), variants.scoped('find')], {
-    rounds: asked.quick ? 1 : 11,
-    seconds: 1,
-    callers: 48,
-  })
-  const title = 'point reads of 48 callers over 10 connections'
-  comparisons.push({ title, unit: 'calls/s', measured })
-  goals.push({ what: title, figure: ratio(measured, 'tenantry'), limit: 0.85, atLeast: true })
+  await crowd('48 callers over 10 connections', 48, {}, 1.6)
+  await crowd('200 callers over 10 connections', 200, {}, 2)
+  await crowd('48 callers over 2 connections, against 10 of pg', 48, { own: 2 }, 1.3)
+  const network = await behindDelay(bench.database.adminUrl, 3)
+  await crowd('48 callers over 10 connections behind 3 ms of network', 48, { route: network.through }, 3.5)
+  network.stop()
+}
+
+/** How many point reads of many organizations there are in a second. */
+async function crowd(
+  who: string,
+  callers: number,
+  options: Parameters<typeof openCrowd>[1],
+  limit: number,
+): Promise<void> {
+  const variants = await openCrowd(bench, options)
+  const { raw, scoped } = variants
+  const measured = await throughput([raw, scoped], { rounds: asked.quick ? 1 : 11, seconds: 1, callers })
+  const what = `point reads of ${who}`
+  comparisons.push({ title: what, unit: 'calls/s', measured })
+  goals.push({ what, figure: ratio(measured, scoped.name), limit, atLeast: true })
   await variants.close()
 }
 

@@ -11,8 +11,10 @@ import type { Variant } from './measure.js'
 const columns = Object.values(getTableColumns(tasks)).map((column) => `"${column.name}"`)
 const selected = columns.join(', ')
 
+export const find = `select ${selected} from platform.tasks where org_id = $1 and id = $2`
+
 const texts = {
-  find: `select ${selected} from platform.tasks where org_id = $1 and id = $2`,
+  find,
   list: `select ${selected} from platform.tasks where org_id = $1 order by id desc limit 50`,
   update: `update platform.tasks set priority = $3, updated_at = now() where org_id = $1 and id = $2 returning ${selected}`,
   insert: `insert into platform.tasks (org_id, id, kind, input) values ($1, $2, $3, $4) returning ${selected}`,

@@ -79,6 +79,8 @@ export class ConnectionPool {
   /** Why the latest attempt to make a connection failed; undefined after one that went well. */
   private lastFailure: string | undefined
   private knownAddress: Address | undefined
+  /** How many calls wait elsewhere. */
+  private beside: () => number = () => 0
 
   constructor({ pool, isPooled, grace, onConnect, debug = false }: ConnectionPoolOptions) {
     const given = isPool(pool) ? pool.options : pool
@@ -91,9 +93,42 @@ export class ConnectionPool {
     this.debug = debug
   }
 
+  get most(): number {
+    return this.source.counts.most
+  }
+
+  /** Whether there may be one more connection than there are. */
+  get mayGrow(): boolean {
+    const { open, most } = this.source.counts
+    return open < most
+  }
+
+  get isClosing(): boolean {
+    return this.closing !== undefined
+  }
+
+  /** Whether several calls may use a connection at once. */
+  get mayShare(): boolean {
+    return this.source.mayShare && !this.isPlain
+  }
+
+  /** Whether somebody wants to be told how long calls wait for a connection. */
+  get isTraced(): boolean {
+    return acquireChannel.hasSubscribers
+  }
+
+  countBeside(count: () => number): void {
+    this.beside = count
+  }
+
   /** A connection that is free and proved; undefined where `take` is needed, which may wait. */
   takeIdle(): Connection | undefined {
-    if (this.closing !== undefined || acquireChannel.hasSubscribers) return undefined
+    return this.isTraced ? undefined : this.idle()
+  }
+
+  /** As `takeIdle`, but told to nobody. */
+  idle(): Connection | undefined {
+    if (this.isClosing) return undefined
     const connection = this.source.takeIdle()
     if (connection === undefined) return undefined
     if (this.proved.has(connection)) {
@@ -105,12 +140,15 @@ export class ConnectionPool {
   }
 
   take(signal?: AbortSignal): Promise<Connection> {
-    if (!acquireChannel.hasSubscribers) return this.takeOne(signal)
-    return publish(acquireChannel, this.event('acquire'), () => this.takeOne(signal))
+    return this.isTraced ? this.traceAcquire(() => this.takeUntraced(signal)) : this.takeUntraced(signal)
   }
 
-  private async takeOne(signal: AbortSignal | undefined): Promise<Connection> {
-    if (this.closing !== undefined) throw closed()
+  traceAcquire<T>(work: () => Promise<T>): Promise<T> {
+    return publish(acquireChannel, this.event('acquire'), work)
+  }
+
+  async takeUntraced(signal: AbortSignal | undefined): Promise<Connection> {
+    if (this.isClosing) throw closed()
     if (signal?.aborted) throw aborted()
     for (;;) {
       const start = connectChannel.hasSubscribers ? performance.now() : undefined
@@ -161,8 +199,8 @@ export class ConnectionPool {
     await this.source.end()
   }
 
-  /** How long a new connection may take to be made, and then to be proved. */
-  private get patience(): number {
+  /** How long a call waits for a connection, and how long a new one may take to be made, and then to be proved. */
+  get patience(): number {
     return this.source.patience > 0 ? this.source.patience : patience
   }
 
@@ -194,16 +232,18 @@ export class ConnectionPool {
   }
 
   private failure(error: unknown): TenantryError {
-    if (error instanceof Error && error.message === waitedTooLong) return this.poolTimeout()
+    if (error instanceof Error && error.message === waitedTooLong) return this.timeout()
     if (error instanceof TenantryError) return error
     const failure = connectFailure(error, { place: placeOf(this.address), patience: this.patience })
     this.lastFailure = failure.message
     return this.debug && error instanceof Error && isServerError(error) ? withDebug(failure, error, undefined) : failure
   }
 
-  private poolTimeout(): PoolTimeoutError {
+  /** Why a call that waited for too long has no connection. */
+  timeout(): PoolTimeoutError {
     const { open, most, waiting } = this.source.counts
-    const found = `${open} of at most ${most} to ${placeOf(this.address)} are open, and ${waiting} more calls wait`
+    const others = waiting + this.beside()
+    const found = `${open} of at most ${most} to ${placeOf(this.address)} are open, and ${others} more calls wait`
     return new PoolTimeoutError(this.lastFailure === undefined ? found : `${found}; ${this.lastFailure}`)
   }
 
@@ -225,7 +265,7 @@ export class ConnectionPool {
         this.source.patience > 0
           ? undefined
           : setTimeout(() => {
-              waiter.giveUp(this.poolTimeout())
+              waiter.giveUp(this.timeout())
             }, patience)
       this.waiters.add(waiter)
       const unlisten =
@@ -255,9 +295,7 @@ export class ConnectionPool {
     const query = <Row>(text: string, params?: readonly unknown[]): Promise<Row[]> =>
       connection.query<Row>(text, params)
     try {
-      const start = performance.now()
       const [found] = (await query<Inspection>(inspection)) as [Inspection]
-      connection.beyondFastest(performance.now() - start)
       const reason = unreadable(found)
       if (reason !== undefined) throw new UnavailableError(reason)
       connection.watch(Object.fromEntries(reportedSettings.map((name) => [name, found[name]])))

@@ -6,6 +6,8 @@ export interface ConnectionSource {
   readonly counts: { readonly most: number; readonly open: number; readonly waiting: number }
   /** How many milliseconds a call waits for a free connection, and then for a new one; 0 is for ever. */
   readonly patience: number
+  /** Whether several calls may use a connection at once. */
+  readonly mayShare: boolean
   /** A free connection; undefined where one can only be waited for. */
   takeIdle(): Connection | undefined
   /** Calls back with a connection or with an error, at most once. Returns what gives up waiting. */

@@ -23,14 +23,27 @@ const longestTimer = 2 ** 31 - 1
 /** How long an aborted statement may take to end before its connection is ended instead. */
 const abortPatience = 2_000
 
-/** One physical connection. It runs one pipeline at a time. */
+/** How many bytes may be on their way. */
+const mostBytes = 1_048_576
+
+/** One physical connection. It answers pipelines in the order in which they were sent. */
 export class Connection implements PipelineConnection, WireListener {
   private limits: ConnectionLimits = { isPooled: true, isCluster: false, statementTimeout: 0, grace: 0 }
   private statements = new PreparedStatements(0)
   private isDead = false
   /** The error with which the server ended the session while nothing ran. */
   private farewell: DriverError | undefined
-  active: Pipeline | undefined
+  /** What was sent and is not answered, the one that is being answered first. */
+  private readonly underWay: Pipeline[] = []
+  /** The one that was answered last, until its caller goes on: what arrives behind its answer belongs to nobody. */
+  private answered: Pipeline | undefined
+  private bytes = 0
+  /** When the server could begin with the first of them, and whether that was behind another's answer. */
+  private headSince = 0
+  private headWasBehind = false
+  private isCancelling = false
+  /** Set when it has lived for long enough: it takes nothing more beside what it has. */
+  isRetiring = false
   /** The settings under which the connection was proved, and the names of those that have another value now. */
   private proved: Readonly<Record<string, string>> | undefined
   private readonly changed = new Set<string>()
@@ -60,6 +73,35 @@ export class Connection implements PipelineConnection, WireListener {
 
   get isCluster(): boolean {
     return this.limits.isCluster
+  }
+
+  get active(): Pipeline | undefined {
+    return this.underWay[0] ?? this.answered
+  }
+
+  /** How many pipelines it has to answer. */
+  get load(): number {
+    return this.underWay.length
+  }
+
+  /** Whether one more pipeline may be sent: the server has worked on the one in front for less than `limit` milliseconds. */
+  takesMore(now: number, limit: number): boolean {
+    const { isPooled, isCluster } = this.limits
+    if (isPooled || isCluster || !this.wire.takesSeveral || this.isCancelling || this.isRetiring) return false
+    if (this.isDead || this.farewell !== undefined || this.hasChanged || this.bytes >= mostBytes) return false
+    return this.underWay.length === 0 || this.headAge(now) < limit
+  }
+
+  /** How long the server has worked on the pipeline in front: without the way there and back, where it was sent alone. */
+  private headAge(now: number): number {
+    return now - this.headSince - (this.headWasBehind ? 0 : this.fastest)
+  }
+
+  private startHead(wasBehind: boolean): void {
+    this.headSince = performance.now()
+    this.headWasBehind = wasBehind
+    this.looks = 0
+    this.watchdog?.refresh()
   }
 
   /** Whether a setting has another value than when the connection was proved: answers could be read wrongly. */
@@ -94,13 +136,13 @@ export class Connection implements PipelineConnection, WireListener {
       pipeline.settle(undefined)
       return pipeline
     }
-    this.active = pipeline
-    this.looks = 0
-    this.watchdog?.refresh()
+    pipeline.isBehind = this.underWay.push(pipeline) > 1
+    this.bytes += pipeline.size
+    if (!pipeline.isBehind) this.startHead(false)
     this.wire.send(pipeline)
     if (signal === undefined) await pipeline.settled
     else await this.abortable(pipeline, signal)
-    this.active = undefined
+    if (this.answered === pipeline) this.answered = undefined
     pipeline.publishObserved()
     if (pipeline.status === undefined) this.destroy()
     return pipeline
@@ -116,12 +158,6 @@ export class Connection implements PipelineConnection, WireListener {
     return result.rows.map((row) => Object.fromEntries(result.columns.map((name, index) => [name, row[index]])) as Row)
   }
 
-  /** By how many milliseconds an answer took longer than the fastest on this connection. */
-  beyondFastest(time: number): number {
-    this.fastest = Math.min(this.fastest, time)
-    return time - this.fastest
-  }
-
   forgetStale(pipeline: Pipeline): boolean {
     const stale = staleness(pipeline)
     if (stale === 'certain') this.statements.forget()
@@ -134,6 +170,26 @@ export class Connection implements PipelineConnection, WireListener {
     this.wire.destroy()
   }
 
+  onAnswered(status: string | undefined): void {
+    const pipeline = this.underWay.shift()
+    if (pipeline === undefined) return
+    const now = performance.now()
+    if (!this.headWasBehind) this.fastest = Math.min(this.fastest, now - this.headSince)
+    pipeline.duration = this.headAge(now)
+    this.bytes -= pipeline.size
+    this.answered = pipeline
+    const [next] = this.underWay
+    if (next === undefined) return
+    if (status === 'I') {
+      next.isBehind = false
+      this.startHead(true)
+    } else {
+      // What is behind would run in the transaction that was left open.
+      this.giveUpAll()
+      this.destroy()
+    }
+  }
+
   onFailure(error: Error): void {
     if (isServerError(error)) this.farewell = error
     this.destroy()
@@ -142,7 +198,12 @@ export class Connection implements PipelineConnection, WireListener {
   /** Ends the connection: its answers no longer fit its queries, and could be taken for the answers to the next call. */
   onMisfit(): void {
     this.active?.misunderstand()
+    this.giveUpAll()
     this.destroy()
+  }
+
+  private giveUpAll(): void {
+    for (const pipeline of this.underWay.splice(0)) pipeline.settle(undefined)
   }
 
   onSetting(name: string, value: string): void {
@@ -153,15 +214,16 @@ export class Connection implements PipelineConnection, WireListener {
     }
     this.changed.add(name)
     if (this.active === undefined) return
-    // A part of its answer may have been written with the other setting.
+    // A part of the answer may have been written with the other setting.
     this.active.settle(undefined)
+    this.giveUpAll()
     this.destroy()
   }
 
   onEnd(): void {
     this.isDead = true
     clearTimeout(this.watchdog)
-    this.active?.settle(undefined)
+    this.giveUpAll()
   }
 
   /**
@@ -169,8 +231,9 @@ export class Connection implements PipelineConnection, WireListener {
    * statement in time, is gone.
    */
   private look(): void {
-    if (this.active === undefined) return
-    if (++this.looks < this.active.calls) this.watchdog?.refresh()
+    const [head] = this.underWay
+    if (head === undefined) return
+    if (++this.looks < head.calls) this.watchdog?.refresh()
     else this.destroy()
   }
 
@@ -178,6 +241,9 @@ export class Connection implements PipelineConnection, WireListener {
     let cancelled: Promise<boolean> | undefined
     let timer: NodeJS.Timeout | undefined
     const abort = (): void => {
+      // The request would cancel whatever the server works on when it comes.
+      if (this.underWay.length !== 1 || this.underWay[0] !== pipeline) return
+      this.isCancelling = true
       // A pooler may pass the request on at any later time.
       if (this.limits.isPooled) {
         this.destroy()
@@ -194,5 +260,6 @@ export class Connection implements PipelineConnection, WireListener {
     clearTimeout(timer)
     // An unanswered request could still cancel a statement of the next user of this connection.
     if (cancelled !== undefined && !(await cancelled)) this.destroy()
+    this.isCancelling = false
   }
 }

@@ -11,6 +11,8 @@ const clients = new WeakMap<Connection, DriverClient>()
 
 /** A pool of the host's, which lends its clients. */
 export class HostPool implements ConnectionSource {
+  readonly mayShare = false
+
   constructor(private readonly pool: pg.Pool) {
     // pg removes a broken idle connection itself. Without a listener its error would end the process.
     pool.on('error', ignore)

@@ -15,6 +15,8 @@ export interface Dialect {
   readonly bind?: typeof enter
   /** The steps of each call; the call alone by default. */
   readonly ask?: Asking | undefined
+  /** Is told of the pipeline whose answer counts. */
+  readonly onEnd?: ((pipeline: Pipeline) => void) | undefined
 }
 
 /** Sends the binding and all calls in one write. Their transaction, and the binding with it, ends before this resolves. */
@@ -39,6 +41,7 @@ export async function runImplicitTransaction(
   if (connection.forgetStale(pipeline) && !signal?.aborted) {
     pipeline = await attempt(connection, steps, dialect, signal)
   }
+  dialect.onEnd?.(pipeline)
   const failure = failureOf(pipeline, {
     lookup,
     signal,

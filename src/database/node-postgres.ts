@@ -1,3 +1,4 @@
+import { aborted, onAbort } from '../core/abort.js'
 import type { Binding, Call, Executor, Owner, Result, RunOptions } from '../core/executor.js'
 import type { TenantryError } from '../core/errors.js'
 import { statement } from '../core/statement.js'
@@ -7,8 +8,10 @@ import { runImplicitTransaction } from './implicit-transaction.js'
 import { ExplicitTransaction } from './explicit-transaction.js'
 import { clusterLocks } from './cluster-lock.js'
 import { ofAll } from './outcome.js'
+import type { Pipeline } from './pipeline.js'
 import { ReadHistory } from './read-history.js'
 import { ReadTicks } from './read-ticks.js'
+import { SharedConnections } from './shared-connections.js'
 import type { FactsLookup } from './sqlstate.js'
 import { asked, type Asking } from './steps.js'
 
@@ -41,41 +44,71 @@ export function openNodePostgres({
   const asking = ({ isCluster }: { readonly isCluster: boolean }) => (isCluster ? onCluster : undefined)
   const pool = new ConnectionPool({ ...options, debug })
   const history = new ReadHistory(slowAfter)
-  const send = async (
+  const shared = new SharedConnections(pool, 2 * slowAfter)
+  const transact = (
+    connection: Connection,
+    binding: Binding,
+    calls: readonly Call[],
+    options: RunOptions,
+    onEnd?: (pipeline: Pipeline) => void,
+  ): Promise<Result[]> =>
+    runImplicitTransaction(connection, binding, calls, options, {
+      blocks: blocks ?? connection.isCluster,
+      ask: asking(connection),
+      lookup,
+      debug,
+      onEnd,
+    })
+  const apart = async (
     binding: Binding,
     calls: readonly Call[],
     options: RunOptions,
     measured?: Owner,
   ): Promise<Result[]> => {
-    let connection: Connection
+    const connection = pool.takeIdle() ?? (await shared.takeApart(options.signal).catch(rethrowForAll))
+    // On a cluster no read waits for another one: their shards may be elsewhere.
+    const isMeasured = measured !== undefined && !(blocks ?? connection.isCluster)
     try {
-      connection = pool.takeIdle() ?? (await pool.take(options.signal))
-    } catch (error) {
-      throw ofAll(error as TenantryError)
-    }
-    const isBlock = blocks ?? connection.isCluster
-    try {
-      // On a cluster no read waits for another one: their shards may be elsewhere.
-      const start = measured === undefined || isBlock ? undefined : performance.now()
-      const results = await runImplicitTransaction(connection, binding, calls, options, {
-        blocks: isBlock,
-        ask: asking(connection),
-        lookup,
-        debug,
+      return await transact(connection, binding, calls, options, (pipeline) => {
+        if (isMeasured) history.note(measured, calls, pipeline)
       })
-      if (measured !== undefined && start !== undefined)
-        history.note(measured, calls, connection.beyondFastest(performance.now() - start))
-      return results
     } finally {
       pool.give(connection)
     }
   }
-  const ticks = new ReadTicks(send, history)
+  const besideOthers = async (
+    connection: Connection,
+    owner: Owner,
+    calls: readonly Call[],
+    signal: AbortSignal | undefined,
+  ): Promise<Result[]> => {
+    const seen: { last?: Pipeline } = {}
+    try {
+      return await transact(connection, owner, calls, { signal }, (pipeline) => {
+        history.note(owner, calls, pipeline)
+        seen.last = pipeline
+      })
+    } catch (error) {
+      if (seen.last?.isBehind !== true || signal?.aborted === true) throw error
+    } finally {
+      shared.give(connection, calls.length)
+    }
+    // The connection was lost before the server began with it.
+    return apart(owner, calls, { signal }, owner)
+  }
+  const beside = async (owner: Owner, calls: readonly Call[], signal: AbortSignal | undefined): Promise<Result[]> => {
+    if (!pool.mayShare) return apart(owner, calls, { signal }, owner)
+    const taken = shared.take(owner.id, calls.length, signal)
+    const connection = taken instanceof Promise ? await taken.catch(rethrowForAll) : taken
+    const running = besideOthers(connection, owner, calls, signal)
+    return signal === undefined ? running : unlessShared(running, connection, signal)
+  }
+  const ticks = new ReadTicks({ apart, beside }, history)
   const executor: Executor = {
     run: (binding, calls, options = defaults) =>
-      pool.isPlain ? send(binding, calls, options) : ticks.run(binding, calls, options),
+      pool.isPlain ? apart(binding, calls, options) : ticks.run(binding, calls, options),
     async begin(binding, options = defaults) {
-      const connection = await pool.take(options.signal)
+      const connection = await shared.takeApart(options.signal)
       const onEnd = (): void => {
         pool.give(connection)
       }
@@ -91,4 +124,18 @@ export function openNodePostgres({
     close: (options) => pool.close(options?.drain ?? defaultDrain),
   }
   return executor
+}
+
+const rethrowForAll = (error: unknown): never => {
+  throw ofAll(error as TenantryError)
+}
+
+/** An aborted read is cancelled only where no other one would be: otherwise its answer is not waited for. */
+function unlessShared<T>(running: Promise<T>, connection: Connection, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const unlisten = onAbort(signal, () => {
+      if (connection.load > 1) reject(aborted())
+    })
+    running.finally(unlisten).then(resolve, reject)
+  })
 }

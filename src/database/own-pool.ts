@@ -12,7 +12,6 @@ type Done = (error: unknown, connection?: Connection) => void
 interface Member {
   readonly wire: OwnWire
   uses: number
-  isExpired: boolean
   idleSince: number
   lifetime: NodeJS.Timeout | undefined
 }
@@ -47,6 +46,11 @@ export class OwnPool implements ConnectionSource {
 
   get patience(): number {
     return this.options.connectionTimeoutMillis ?? 0
+  }
+
+  /** Where a connection ends after a number of uses, each call is one. */
+  get mayShare(): boolean {
+    return this.options.maxUses === undefined
   }
 
   private get most(): number {
@@ -98,7 +102,7 @@ export class OwnPool implements ConnectionSource {
     const member = this.members.get(connection)
     if (member === undefined) return
     member.uses++
-    const isSpent = member.isExpired || member.uses === this.options.maxUses
+    const isSpent = connection.isRetiring || member.uses === this.options.maxUses
     if (this.isEnding || isSpent || connection.isEnded) {
       this.remove(connection)
       this.serve()
@@ -188,7 +192,7 @@ export class OwnPool implements ConnectionSource {
     const connection = new Connection(wire)
     this.sockets++
     const lifetime = this.lifetimeOf(connection)
-    this.members.set(connection, { wire, uses: 0, isExpired: false, idleSince: 0, lifetime })
+    this.members.set(connection, { wire, uses: 0, idleSince: 0, lifetime })
     return connection
   }
 
@@ -196,9 +200,7 @@ export class OwnPool implements ConnectionSource {
     const seconds = this.options.maxLifetimeSeconds ?? 0
     if (seconds === 0) return undefined
     return setTimeout(() => {
-      const member = this.members.get(connection)
-      if (member === undefined) return
-      member.isExpired = true
+      connection.isRetiring = true
       const place = this.idle.indexOf(connection)
       if (place === -1) return
       this.idle.splice(place, 1)

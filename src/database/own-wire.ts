@@ -17,8 +17,11 @@ const terminate = Buffer.from([0x58, 0, 0, 0, 4])
 export class OwnWire implements Wire {
   private readonly stream: Duplex & { ref?: () => void; unref?: () => void }
   private listener!: WireListener
-  private isAnswering = false
+  readonly takesSeveral = true
+  /** How many pipelines were sent that the server has not answered. */
+  private unanswered = 0
   private isGone = false
+  private isCorked = false
   private status = 'I'
 
   constructor(
@@ -43,7 +46,7 @@ export class OwnWire implements Wire {
   }
 
   get isReady(): boolean {
-    return !this.isAnswering && this.status === 'I' && !this.isGone
+    return this.unanswered === 0 && this.status === 'I' && !this.isGone
   }
 
   get processID(): number | null {
@@ -59,8 +62,20 @@ export class OwnWire implements Wire {
       pipeline.settle(undefined)
       return
     }
-    this.isAnswering = true
+    // Those that are sent behind others in the same tick go out in one write.
+    if (this.unanswered++ > 0 && !this.isCorked) this.cork()
     this.stream.write(pipeline.take())
+  }
+
+  private cork(): void {
+    this.isCorked = true
+    this.stream.cork()
+    process.nextTick(uncork, this)
+  }
+
+  uncork(): void {
+    this.isCorked = false
+    this.stream.uncork()
   }
 
   cancel(): Promise<boolean> {
@@ -98,17 +113,24 @@ export class OwnWire implements Wire {
       case messageTypes.notification:
         return
     }
-    const pipeline = this.isAnswering ? listener.active : undefined
+    const pipeline = this.unanswered > 0 ? listener.active : undefined
     // The server ends the session, also while an earlier error has not been answered wholly.
     if (type === messageTypes.error && (pipeline === undefined || pipeline.error !== undefined))
       listener.onFailure(errorIn(bytes, start, end))
     else if (pipeline === undefined) listener.onMisfit()
-    else {
-      if (type === messageTypes.readyForQuery) {
-        this.isAnswering = false
-        this.status = String.fromCharCode(bytes[start] as number)
-      }
+    else if (type !== messageTypes.readyForQuery) {
       answer(pipeline, type, bytes, start, end)
+      if (!pipeline.isUnderstood) listener.onMisfit()
+    } else {
+      this.unanswered--
+      this.status = String.fromCharCode(bytes[start] as number)
+      answer(pipeline, type, bytes, start, end)
+      if (pipeline.isUnderstood) listener.onAnswered(this.status)
+      else listener.onMisfit()
     }
   }
+}
+
+const uncork = (wire: OwnWire): void => {
+  wire.uncork()
 }

@@ -11,6 +11,8 @@ interface SettingReport {
 
 /** The connection of a client in a pool of the host's: pg reads and writes, and the host may use the client in between. */
 export class PgWire implements Wire {
+  readonly takesSeveral = false
+
   constructor(private readonly client: DriverClient) {}
 
   get isReady(): boolean {
@@ -39,7 +41,10 @@ export class PgWire implements Wire {
     })
     // Before pg's own listener: after it, nothing tells whether a query was under way.
     connection.prependListener('readyForQuery', ({ status }: { status: string }) => {
-      answering()?.handleReady(status)
+      const pipeline = answering()
+      if (pipeline === undefined) return
+      pipeline.handleReady(status)
+      listener.onAnswered(status)
     })
     connection.on('parseComplete', () => answering()?.handlePart(parseComplete))
     connection.on('bindComplete', () => answering()?.handlePart(bindComplete))

@@ -3,7 +3,7 @@ import { type Notice, observedEvent } from '../core/observed-warnings.js'
 import { infersTypes } from '../core/parameter-types.js'
 import { observedChannel, type ObservedEvent } from '../core/tracing.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
-import type { Prepared, PreparedStatements } from './prepared-statements.js'
+import { forget, type Prepared, type PreparedStatements } from './prepared-statements.js'
 import { lastTextIn, noColumns, rowCountOf, RowShape } from './rows.js'
 import { type DriverError, isRefusedText, isServerError, isStaleStatement, isUnfitValue } from './sqlstate.js'
 import { guard } from './statement-guard.js'
@@ -40,12 +40,18 @@ export class Pipeline implements Submittable {
   done = 0
   lastTag = ''
   sent = false
+  /** Whether pipelines that were sent before it are still to be answered: then the server has not begun with it. */
+  isBehind = false
+  /** How many milliseconds the server took, as far as it can be seen from here. */
+  duration = 0
   private readonly number = ++pipelines
   private isSettled = false
   readonly settled: Promise<void>
   private settleNow!: () => void
   private readonly bytes: Buffer
   private readonly prepared: Prepared[] = []
+  /** The columns of each step, where it does not describe them itself. */
+  private readonly shapes: (RowShape | undefined)[] = []
   /** For each step, the messages that come before its rows. */
   private readonly expected: number[] = []
   /** Those of them that have come for the current step. */
@@ -72,6 +78,9 @@ export class Pipeline implements Submittable {
       for (const name of statements.trim(this.number)) this.close(name)
       // Before everything else, where no error of a statement can skip them.
       this.bytes = closing.isEmpty ? frames.take() : Buffer.concat([closing.take(), frames.take()])
+    } catch (error) {
+      this.remember(false)
+      throw error
     } finally {
       frames.discard()
       closing.discard()
@@ -89,9 +98,14 @@ export class Pipeline implements Submittable {
     return isParsed ? undefined : this.steps[this.done]?.statement.text
   }
 
+  /** How many bytes are sent. */
+  get size(): number {
+    return this.bytes.length
+  }
+
   /** Each of its statements is closed and parsed again when it is next used. */
   forgetStatements(): void {
-    for (const prepared of this.prepared) prepared.ready = false
+    for (const prepared of this.prepared) forget(prepared)
   }
 
   /** The connection is lost, or the server is ready for the next pipeline. */
@@ -100,7 +114,7 @@ export class Pipeline implements Submittable {
     this.isSettled = true
     this.status = status
     this.callback()
-    if (status !== undefined && this.error === undefined) this.remember()
+    this.remember(status !== undefined && this.error === undefined)
     this.settleNow()
   }
 
@@ -226,21 +240,24 @@ export class Pipeline implements Submittable {
     // Checked even if it is prepared already: the library may have prepared the same text for itself, such as `commit`.
     if (!own && !prepared.isGuarded && !Object.hasOwn(statement, 'isUnguarded'))
       prepared.isGuarded = guard(text, this.debug)
-    if (!prepared.ready && prepared.pipeline !== this.number) {
+    if (!prepared.ready && prepared.parser === 0) {
       // The name may exist: from a failed pipeline, or from another user of this connection.
       if (name !== '') this.close(name)
       frames.parse(name, text)
       expected |= parseComplete
       prepared.shape = undefined
+      prepared.parser = this.number
     }
     prepared.pipeline = this.number
     frames.bind(name, values)
-    if (!own && prepared.shape === undefined) {
+    const shape = prepared.ready ? prepared.shape : undefined
+    if (!own && shape === undefined) {
       frames.describePortal()
       expected |= description
     }
     frames.execute()
     this.prepared.push(prepared)
+    this.shapes.push(shape)
     this.expected.push(expected)
   }
 
@@ -272,18 +289,23 @@ export class Pipeline implements Submittable {
   }
 
   private get shape(): RowShape {
-    return this.prepared[this.done]?.shape ?? noColumns
+    return this.shapes[this.done] ?? noColumns
   }
 
   private describe(shape: RowShape): void {
     this.handlePart(description)
-    const prepared = this.prepared[this.done]
-    if (prepared) prepared.shape = shape
+    this.shapes[this.done] = shape
   }
 
-  /** Records that the server has every statement of the pipeline. */
-  private remember(): void {
-    for (const prepared of this.prepared) prepared.ready = prepared.statement.name !== ''
+  /** Records whether the server has the statements that the pipeline parsed, and how the rows of all are read. */
+  private remember(hasSucceeded: boolean): void {
+    for (const [index, prepared] of this.prepared.entries()) {
+      if (prepared.parser === this.number) {
+        prepared.parser = 0
+        prepared.ready = hasSucceeded && prepared.statement.name !== ''
+      }
+      if (hasSucceeded && prepared.ready) prepared.shape ??= this.shapes[index]
+    }
   }
 }
 

@@ -8,6 +8,8 @@ export interface Prepared {
   isGuarded: boolean
   /** Whether the server has it: a pipeline that parsed it has succeeded. */
   ready: boolean
+  /** The number of the pipeline that is parsing it; 0 for none. Those behind it use it too: if it fails, they find no such statement. */
+  parser: number
   /** The columns of its rows. The server answers a named statement with these columns or refuses it (0A000). */
   shape: RowShape | undefined
   /** The number of the last pipeline that used it; 0 for none. The pipeline itself has values and rows, which are not kept. */
@@ -53,14 +55,22 @@ export class PreparedStatements {
 
   /** Makes each statement be closed and parsed again when it is next used: the server lost them, or refuses their plans. */
   forget(): void {
-    for (const prepared of this.known.values()) prepared.ready = false
+    for (const prepared of this.known.values()) forget(prepared)
   }
+}
+
+/** The next pipeline closes it and parses it again. */
+export function forget(prepared: Prepared): void {
+  prepared.ready = false
+  prepared.parser = 0
+  prepared.shape = undefined
 }
 
 const unused = (statement: Statement): Prepared => ({
   statement,
   isGuarded: false,
   ready: false,
+  parser: 0,
   shape: undefined,
   pipeline: 0,
   lastUse: 0,

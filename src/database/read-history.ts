@@ -1,36 +1,37 @@
 import { BoundedMap } from '../core/bounded-map.js'
 import type { Call, Owner, Statement } from '../core/executor.js'
+import type { Pipeline } from './pipeline.js'
 
 /** How many owners of each statement are remembered. */
 const owners = 1000
 
-/** The last two times, since one of them may have been spent waiting for a processor. */
-interface Times {
-  last: number
-  before: number
+/** By how much a time of before is taken to be longer after a longer one. */
+const growth = 1.4
+
+/** The shortest of the last times, more or less: many a time is longer because the processor had other work. */
+interface Shortest {
+  time: number
 }
 
 class StatementTimes {
-  private readonly all: Times = { last: Infinity, before: Infinity }
-  private readonly byOwner = new BoundedMap<string, Times>(owners)
+  private readonly all: Shortest = { time: Infinity }
+  private readonly byOwner = new BoundedMap<string, Shortest>(owners)
 
-  /** Whether one of the last two was shorter: of this owner if it is known. */
-  isBelow(limit: number, owner: string): boolean {
-    const { last, before } = this.byOwner.get(owner) ?? this.all
-    return last < limit || before < limit
+  /** Of this owner if it is known. */
+  of(owner: string): number {
+    return (this.byOwner.get(owner) ?? this.all).time
   }
 
   note(owner: string, time: number): void {
-    replace(this.all, time)
+    shorten(this.all, time)
     const known = this.byOwner.get(owner)
-    if (known === undefined) this.byOwner.set(owner, { last: time, before: time })
-    else replace(known, time)
+    if (known === undefined) this.byOwner.set(owner, { time })
+    else shorten(known, time)
   }
 }
 
-function replace(times: Times, time: number): void {
-  times.before = times.last
-  times.last = time
+function shorten(shortest: Shortest, time: number): void {
+  shortest.time = Math.min(time, shortest.time * growth)
 }
 
 /** How long the server works on each statement, as far as it was measured. */
@@ -42,13 +43,17 @@ export class ReadHistory {
 
   /** False for a statement that was never measured. */
   areFast({ id }: Owner, calls: readonly Call[]): boolean {
-    for (const { statement } of calls) if (this.times.get(statement)?.isBelow(this.limit, id) !== true) return false
+    for (const { statement } of calls) {
+      if ((this.times.get(statement)?.of(id) ?? Infinity) >= this.limit) return false
+    }
     return true
   }
 
-  /** `time` is what all of them took together, without the way to the server and back. */
-  note({ id }: Owner, calls: readonly Call[], time: number): void {
-    const one = time / calls.length
+  /** Notes how long the calls took that the pipeline carried. */
+  note({ id }: Owner, calls: readonly Call[], { status, error, duration }: Pipeline): void {
+    if (status !== 'I' || error !== undefined) return
+    // Answers that arrive together seem to have taken no time.
+    const one = Math.max(duration / calls.length, this.limit / 5)
     for (const { statement } of calls) {
       let times = this.times.get(statement)
       if (times === undefined) {

@@ -2,13 +2,13 @@ import type { Binding, Call, Owner, Result, RunOptions } from '../core/executor.
 import { concernsAll } from './outcome.js'
 import type { ReadHistory } from './read-history.js'
 
-/** Sends calls at once. `measured` is whose reads they are, where it is to be measured how long they take. */
-type Send = (
-  binding: Binding,
-  calls: readonly Call[],
-  options: RunOptions,
-  measured: Owner | undefined,
-) => Promise<Result[]>
+/** How calls are sent at once. */
+export interface Ways {
+  /** `measured` is whose reads they are, where it is to be measured how long they take. */
+  apart(binding: Binding, calls: readonly Call[], options: RunOptions, measured: Owner | undefined): Promise<Result[]>
+  /** Only reads that are known to be short: other calls may be sent on the same connection before these are answered. */
+  beside(owner: Owner, calls: readonly Call[], signal: AbortSignal | undefined): Promise<Result[]>
+}
 
 interface Waiting {
   readonly calls: readonly Call[]
@@ -34,20 +34,20 @@ export class ReadTicks {
   private readonly groups = { org: new Map<string, Group>(), user: new Map<string, Group>() }
 
   constructor(
-    private readonly send: Send,
+    private readonly ways: Ways,
     private readonly history: ReadHistory,
   ) {}
 
   run(binding: Binding, calls: readonly Call[], options: RunOptions): Promise<Result[]> {
-    if (binding.kind === 'system') return this.send(binding, calls, options, undefined)
+    if (binding.kind === 'system') return this.ways.apart(binding, calls, options, undefined)
     const group = this.groups[binding.kind].get(binding.id)
     if (!isRead(calls, options)) {
       // What was asked for before a write is sent before it.
       if (group !== undefined) this.flush(group)
-      return this.send(binding, calls, options, undefined)
+      return this.ways.apart(binding, calls, options, undefined)
     }
     if (!this.history.areFast(binding, calls) || (group !== undefined && group.signal !== options.signal))
-      return this.send(binding, calls, options, binding)
+      return this.ways.apart(binding, calls, options, binding)
     return new Promise((resolve, reject) => {
       const open = group ?? this.open(binding, options.signal)
       open.waiting.push({ calls, resolve, reject })
@@ -70,27 +70,28 @@ export class ReadTicks {
     groups.delete(binding.id)
     const [first, ...others] = waiting
     if (first === undefined) return
-    if (others.length === 0) this.alone(group, first)
+    if (others.length === 0) this.ways.beside(binding, first.calls, signal).then(first.resolve, first.reject)
     else
-      this.send(
-        binding,
-        waiting.flatMap(({ calls }) => calls),
-        { signal },
-        binding,
-      ).then(
-        (results) => {
-          let start = 0
-          for (const { calls, resolve } of waiting) resolve(results.slice(start, (start += calls.length)))
-        },
-        (error: unknown) => {
-          if (concernsAll(error)) for (const { reject } of waiting) reject(error)
-          else for (const one of waiting) this.alone(group, one)
-        },
-      )
+      this.ways
+        .beside(
+          binding,
+          waiting.flatMap(({ calls }) => calls),
+          signal,
+        )
+        .then(
+          (results) => {
+            let start = 0
+            for (const { calls, resolve } of waiting) resolve(results.slice(start, (start += calls.length)))
+          },
+          (error: unknown) => {
+            if (concernsAll(error)) for (const { reject } of waiting) reject(error)
+            else for (const one of waiting) this.alone(group, one)
+          },
+        )
   }
 
   private alone({ binding, signal }: Group, { calls, resolve, reject }: Waiting): void {
-    this.send(binding, calls, { signal }, binding).then(resolve, reject)
+    this.ways.apart(binding, calls, { signal }, binding).then(resolve, reject)
   }
 }
 

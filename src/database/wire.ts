@@ -1,7 +1,9 @@
 import type { Pipeline } from './pipeline.js'
 
-/** What carries the messages of one connection, one pipeline at a time. */
+/** What carries the messages of one connection. */
 export interface Wire {
+  /** Whether a pipeline may be sent before the ones in front of it are answered. */
+  readonly takesSeveral: boolean
   /** Nothing is under way, and the server is outside of a transaction. */
   readonly isReady: boolean
   /** The server's number of the session. Null when it, or a pooler, gave none. */
@@ -16,8 +18,10 @@ export interface Wire {
 }
 
 export interface WireListener {
-  /** The pipeline that is being answered, until its caller goes on. */
+  /** The pipeline that is being answered; behind its answer the next, or itself until its caller goes on. */
   readonly active: Pipeline | undefined
+  /** The server is ready for the pipeline behind the active one. `status` is that of its transaction. */
+  onAnswered(status: string | undefined): void
   /** The server ended the session while nothing ran, or the socket failed. */
   onFailure(error: Error): void
   /** A message came that answers nothing, or that nobody can read. */
