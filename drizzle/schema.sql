@@ -1807,15 +1807,15 @@ CREATE TABLE platform.tasks (
   CONSTRAINT tasks_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
 );
 ALTER TABLE platform.tasks ENABLE ROW LEVEL SECURITY;
-CREATE INDEX tasks_agent_idx ON platform.tasks USING btree (org_id, agent_id);
 CREATE INDEX tasks_created_at_idx ON platform.tasks USING btree (org_id, created_at);
 CREATE INDEX tasks_created_by_idx ON platform.tasks USING btree (created_by, org_id);
 CREATE INDEX tasks_lease_idx ON platform.tasks USING btree (lease_expires_at, org_id) WHERE (status = 'running'::text);
-CREATE INDEX tasks_parent_idx ON platform.tasks USING btree (org_id, parent_id);
+CREATE INDEX tasks_of_agent_idx ON platform.tasks USING btree (org_id, agent_id) WHERE (agent_id IS NOT NULL);
+CREATE INDEX tasks_of_parent_idx ON platform.tasks USING btree (org_id, parent_id) WHERE (parent_id IS NOT NULL);
+CREATE INDEX tasks_of_workflow_idx ON platform.tasks USING btree (org_id, workflow_id) WHERE (workflow_id IS NOT NULL);
 CREATE INDEX tasks_queue_idx ON platform.tasks USING btree (org_id, priority, run_at) WHERE (status = 'queued'::text);
 CREATE INDEX tasks_run_at_idx ON platform.tasks USING btree (run_at, org_id) WHERE (status = 'queued'::text);
 CREATE INDEX tasks_status_idx ON platform.tasks USING btree (org_id, status, id);
-CREATE INDEX tasks_workflow_idx ON platform.tasks USING btree (org_id, workflow_id);
 CREATE UNIQUE INDEX tasks_dedupe_key ON platform.tasks USING btree (org_id, dedupe_key) WHERE (status = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE POLICY org_isolation ON platform.tasks TO tenantry_app USING ((org_id = platform.current_org())) WITH CHECK ((org_id = platform.current_org()));
 CREATE POLICY system_access ON platform.tasks TO tenantry_system USING (true) WITH CHECK (true);
