@@ -86,8 +86,7 @@ export class Connection implements PipelineConnection, WireListener {
 
   /** Whether one more pipeline may be sent: the server has worked on the one in front for less than `limit` milliseconds. */
   takesMore(now: number, limit: number): boolean {
-    const { isPooled, isCluster } = this.limits
-    if (isPooled || isCluster || !this.wire.takesSeveral || this.isCancelling || this.isRetiring) return false
+    if (this.limits.isPooled || !this.wire.takesSeveral || this.isCancelling || this.isRetiring) return false
     if (this.isDead || this.farewell !== undefined || this.hasChanged || this.bytes >= mostBytes) return false
     return this.underWay.length === 0 || this.headAge(now) < limit
   }
@@ -180,14 +179,10 @@ export class Connection implements PipelineConnection, WireListener {
     this.answered = pipeline
     const [next] = this.underWay
     if (next === undefined) return
-    if (status === 'I') {
-      next.isBehind = false
-      this.startHead(true)
-    } else {
-      // What is behind would run in the transaction that was left open.
-      this.giveUpAll()
-      this.destroy()
-    }
+    next.isBehind = status !== 'I'
+    // What is behind would run in the transaction that was left open.
+    if (next.isBehind) this.destroy()
+    else this.startHead(true)
   }
 
   onFailure(error: Error): void {
@@ -198,12 +193,7 @@ export class Connection implements PipelineConnection, WireListener {
   /** Ends the connection: its answers no longer fit its queries, and could be taken for the answers to the next call. */
   onMisfit(): void {
     this.active?.misunderstand()
-    this.giveUpAll()
     this.destroy()
-  }
-
-  private giveUpAll(): void {
-    for (const pipeline of this.underWay.splice(0)) pipeline.settle(undefined)
   }
 
   onSetting(name: string, value: string): void {
@@ -216,14 +206,13 @@ export class Connection implements PipelineConnection, WireListener {
     if (this.active === undefined) return
     // A part of the answer may have been written with the other setting.
     this.active.settle(undefined)
-    this.giveUpAll()
     this.destroy()
   }
 
   onEnd(): void {
     this.isDead = true
     clearTimeout(this.watchdog)
-    this.giveUpAll()
+    for (const pipeline of this.underWay.splice(0)) pipeline.settle(undefined)
   }
 
   /**

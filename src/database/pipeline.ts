@@ -3,7 +3,7 @@ import { type Notice, observedEvent } from '../core/observed-warnings.js'
 import { infersTypes } from '../core/parameter-types.js'
 import { observedChannel, type ObservedEvent } from '../core/tracing.js'
 import type { DriverConnection, Field, Submittable } from './driver.js'
-import { forget, type Prepared, type PreparedStatements } from './prepared-statements.js'
+import type { Prepared, PreparedStatements } from './prepared-statements.js'
 import { lastTextIn, noColumns, rowCountOf, RowShape } from './rows.js'
 import { type DriverError, isRefusedText, isServerError, isStaleStatement, isUnfitValue } from './sqlstate.js'
 import { guard } from './statement-guard.js'
@@ -105,7 +105,7 @@ export class Pipeline implements Submittable {
 
   /** Each of its statements is closed and parsed again when it is next used. */
   forgetStatements(): void {
-    for (const prepared of this.prepared) forget(prepared)
+    for (const prepared of this.prepared) prepared.ready = false
   }
 
   /** The connection is lost, or the server is ready for the next pipeline. */
@@ -250,14 +250,13 @@ export class Pipeline implements Submittable {
     }
     prepared.pipeline = this.number
     frames.bind(name, values)
-    const shape = prepared.ready ? prepared.shape : undefined
-    if (!own && shape === undefined) {
+    if (!own && prepared.shape === undefined) {
       frames.describePortal()
       expected |= description
     }
     frames.execute()
     this.prepared.push(prepared)
-    this.shapes.push(shape)
+    this.shapes.push(prepared.shape)
     this.expected.push(expected)
   }
 

@@ -55,15 +55,8 @@ export class PreparedStatements {
 
   /** Makes each statement be closed and parsed again when it is next used: the server lost them, or refuses their plans. */
   forget(): void {
-    for (const prepared of this.known.values()) forget(prepared)
+    for (const prepared of this.known.values()) prepared.ready = false
   }
-}
-
-/** The next pipeline closes it and parses it again. */
-export function forget(prepared: Prepared): void {
-  prepared.ready = false
-  prepared.parser = 0
-  prepared.shape = undefined
 }
 
 const unused = (statement: Statement): Prepared => ({

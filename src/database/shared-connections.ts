@@ -149,6 +149,7 @@ export class SharedConnections {
     // One has it in any case: not every connection may be shared.
     this.letIn(connection)
     this.fill(connection)
+    this.leaveSome()
     this.release(connection)
     this.ask()
   }
@@ -173,7 +174,6 @@ export class SharedConnections {
     this.lent.delete(connection)
     this.leaving.delete(connection)
     this.pool.give(connection)
-    this.leaveSome()
   }
 
   private takesMore(connection: Connection, now: number): boolean {

@@ -1,94 +1,26 @@
 import type pg from 'pg'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import {
-  OrganizationSuspendedError,
-  PoolTimeoutError,
-  ScopeClosedError,
-  TimeoutError,
-  UnavailableError,
-} from '../../src/core/errors.js'
+import { expect, test } from 'vitest'
+import { InvalidInputError, OrganizationSuspendedError, UnavailableError } from '../../src/core/errors.js'
 import type { Call, Executor, Owner } from '../../src/core/executor.js'
-import { statement, unguardedStatement } from '../../src/core/statement.js'
+import { unguardedStatement } from '../../src/core/statement.js'
 import type { NodePostgresOptions } from '../../src/database/node-postgres.js'
-import { interceptAnswers } from '../support/answers.js'
-import { type ProxiedConnection, type Proxy, startProxy } from '../support/proxy.js'
-import { A, B, failureOf, insertItem, suspended, useToySchema, valueOf } from '../support/toy-schema.js'
+import { countRoundTrips } from '../support/proxy.js'
+import { backendOf, blocked, count, end, known, read, until, useSharedReads } from '../support/shared-reads.js'
+import { A, B, failureOf, insertItem, suspended, valueOf } from '../support/toy-schema.js'
 
 // Short reads of several organizations on one connection, each sent before those in front of it are answered.
 
-const { database, open: openToy } = useToySchema()
-
-let proxy: Proxy
-
-beforeEach(async () => {
-  proxy = await startProxy(database.appUrl)
-})
-
-afterEach(async () => {
-  await database.admin.query('select pg_advisory_unlock_all()')
-  await proxy.close()
-})
+const shared = useSharedReads()
+const { database } = shared
+const bound = read('select current_setting($1)', 'tenantry.org_id')
 
 type Options = Omit<Partial<NodePostgresOptions>, 'pool'>
 
-/** One connection, for which each read that was measured is a short one. */
-const open = (pool: pg.PoolConfig = {}, options: Options = {}): Executor =>
-  openToy({ pool: { connectionString: proxy.url, max: 1, ...pool }, slowAfter: 60_000, ...options })
-
-const read = (text: string, ...values: unknown[]): Call => ({ statement: statement(text, 'read'), values })
-const count = read('select count(*)::int from platform.items')
-const bound = read('select current_setting($1)', 'tenantry.org_id')
-/** Waits for a lock that `database.admin` may hold. */
-const blocked: Call = {
-  statement: unguardedStatement('select 1 from pg_advisory_xact_lock_shared($1)', 'read'),
-  values: [7],
-}
-const block = () => database.admin.query('select pg_advisory_lock(7)')
-const unblock = () => database.admin.query('select pg_advisory_unlock(7)')
-
-/** So that the executor has measured them, and the connection has them prepared. */
-async function known(executor: Executor, ...calls: readonly Call[]): Promise<void> {
-  for (const one of calls) await valueOf(executor, A, one)
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve))
-}
-
-const isBlocked = async (): Promise<boolean> =>
-  (await database.admin.query(`select from pg_locks where locktype = 'advisory' and not granted`)).length > 0
-
-/** Keeps what the server answers, until `release`. `sent` is how many transactions were sent to it since. */
-function holdAnswers(): { readonly sent: number; release(): void } {
-  const sync = Buffer.from([0x53, 0, 0, 0, 4])
-  const held: [ProxiedConnection, Buffer][] = []
-  let sent = Buffer.alloc(0)
-  proxy.filter = (bytes, direction, connection) => {
-    if (direction === 'to server') {
-      sent = Buffer.concat([sent, bytes])
-      return bytes
-    }
-    held.push([connection, bytes])
-    return undefined
-  }
-  return {
-    get sent() {
-      let count = 0
-      for (let at = sent.indexOf(sync); at !== -1; at = sent.indexOf(sync, at + 1)) count++
-      return count
-    },
-    release() {
-      proxy.filter = (bytes) => bytes
-      for (const [connection, bytes] of held) connection.sendToClient(bytes)
-    },
-  }
-}
-
 test('reads of two organizations are on their way at once, and each has its own rows', async () => {
-  const executor = open()
+  const executor = shared.open()
   await executor.run(B, [insertItem(B, 'more')])
   await known(executor, count, bound)
-  const answers = holdAnswers()
+  const answers = shared.holdAnswers()
   const asked = Promise.all([
     valueOf(executor, A, count),
     valueOf(executor, B, count),
@@ -113,14 +45,13 @@ test.each<[string, (executor: Executor) => Promise<unknown>, pg.PoolConfig, Opti
   ['each read, on a cluster', (executor) => valueOf(executor, B, count), {}, { blocks: true }],
   ['each read, where maxUses counts them', (executor) => valueOf(executor, B, count), { maxUses: 1_000 }, {}],
 ])('%s has a connection to itself', async (_, other, pool, options) => {
-  const executor = open(pool, options)
+  const executor = shared.open(pool, options)
   await known(executor, count, blocked)
-  const answers = holdAnswers()
+  const answers = shared.holdAnswers()
   const first = valueOf(executor, A, count)
   const second = other(executor)
   await until(() => answers.sent > 0)
-  // What is sent in the same tick is there after a statement on another connection.
-  await database.admin.query('select 1')
+  await shared.arrived()
   expect(answers.sent).toBe(1)
   answers.release()
   expect(await first).toBe(10)
@@ -128,35 +59,69 @@ test.each<[string, (executor: Executor) => Promise<unknown>, pg.PoolConfig, Opti
 })
 
 test('nothing is sent behind a read on which the server has worked for too long', async () => {
-  const executor = open({}, { slowAfter: 100 })
+  const executor = shared.open({}, { slowAfter: 500 })
   // The shortest of these times counts.
   await known(executor, count, blocked, count, blocked, count, blocked)
-  await block()
+  await shared.block()
   const running = valueOf(executor, A, blocked)
-  await until(isBlocked)
-  await database.admin.query('select pg_sleep(0.25)')
-  const answers = holdAnswers()
-  const behind = valueOf(executor, B, count)
-  await database.admin.query('select 1')
-  expect(answers.sent).toBe(0)
+  await until(shared.isBlocked)
+  const answers = shared.holdAnswers()
+  await database.admin.query('select pg_sleep(0.3)')
+  const soon = valueOf(executor, B, count)
+  await shared.arrived()
+  expect(answers.sent).toBe(1)
+  await database.admin.query('select pg_sleep(0.8)')
+  const late = valueOf(executor, B, count)
+  await shared.arrived()
+  expect(answers.sent).toBe(1)
+  await shared.unblock()
   answers.release()
-  await unblock()
   await running
-  expect(await behind).toBe(10)
+  expect([await soon, await late]).toEqual([10, 10])
+})
+
+test('nothing is sent behind a megabyte, and something again when it is answered', async () => {
+  const executor = shared.open()
+  const length = read('select length($1::text)', '')
+  await known(executor, count, length)
+  for (let round = 0; round < 2; round++) {
+    const answers = shared.holdAnswers()
+    const big = valueOf(executor, A, { ...length, values: ['x'.repeat(1_048_576)] })
+    const behind = valueOf(executor, B, count)
+    await until(() => answers.answered === 1)
+    await shared.arrived()
+    expect(answers.sent).toBe(1)
+    answers.release()
+    expect([await big, await behind]).toEqual([1_048_576, 10])
+  }
+  const answers = shared.holdAnswers()
+  const both = Promise.all([A, B].map((binding) => valueOf(executor, binding, count)))
+  await until(() => answers.sent === 2)
+  answers.release()
+  expect(await both).toEqual([10, 10])
 })
 
 test('a free connection is taken before one that is in use', async () => {
-  const executor = open({ max: 2 })
-  const pid = read('select pg_backend_pid()')
-  await known(executor, pid)
+  const executor = shared.open({ max: 2 })
+  await known(executor, backendOf)
   const [first, second] = await Promise.all([executor.begin(A), executor.begin(B)])
   await Promise.all([first.commit(), second.commit()])
-  const pids = await Promise.all([valueOf(executor, A, pid), valueOf(executor, B, pid)])
+  const pids = await Promise.all([valueOf(executor, A, backendOf), valueOf(executor, B, backendOf)])
   expect(new Set(pids).size).toBe(2)
 })
 
+test('where there may be one more connection, a read does not go behind another one', async () => {
+  const executor = shared.open({ max: 2 })
+  await known(executor, count, blocked)
+  await shared.block()
+  const running = valueOf(executor, A, blocked)
+  expect(await valueOf(executor, B, count)).toBe(10)
+  await shared.unblock()
+  await running
+})
+
 test('what the server refuses one read concerns no other, whoever is in front', async () => {
-  const executor = open()
+  const executor = shared.open()
   const division = read('select 10 / $1::int')
   const divide = (by: number): Call => ({ ...division, values: [by] })
   await known(executor, count, bound, divide(1))
@@ -180,14 +145,13 @@ test('what the server refuses one read concerns no other, whoever is in front', 
 })
 
 test('when the server ends a session, those behind the read that it answered are asked again', async () => {
-  const executor = open({ max: 2 })
-  const end = { statement: unguardedStatement('select pg_terminate_backend(pg_backend_pid()) where $1', 'read') }
-  await known(executor, count, { ...end, values: [false] })
+  const executor = shared.open({ max: 2 })
+  await known(executor, count, end(false))
   // The other connection is not free.
   const transaction = await executor.begin(A)
   await transaction.run([count])
   const [failure, one, two] = await Promise.all([
-    failureOf(executor.run(A, [{ ...end, values: [true] }])),
+    failureOf(executor.run(A, [end(true)])),
     valueOf(executor, B, count),
     executor.run(suspended, [count]).catch((error: unknown) => error),
   ])
@@ -197,31 +161,37 @@ test('when the server ends a session, those behind the read that it answered are
   await transaction.commit()
 })
 
-test.each<[string, 'one too few' | 'one too many']>([
-  ['too few', 'one too few'],
-  ['too many', 'one too many'],
-])('an answer with %s messages shifts no answer behind it', async (_, change) => {
-  const executor = open()
-  await executor.run(B, [insertItem(B, 'more')])
-  await known(executor, count)
-  const answers = interceptAnswers(proxy)
-  const changed = answers.change((all) => ({
-    now: all.flatMap((one, index) => {
-      if (one.type !== 'C' || index > all.findIndex(({ type }) => type === 'Z')) return [one]
-      return change === 'one too few' ? [] : [one, one]
-    }),
-  }))
-  const [first, second] = await Promise.all([
-    failureOf(valueOf(executor, A, count)),
-    valueOf(executor, B, count),
-    changed,
-  ])
-  expect(first).toBeInstanceOf(UnavailableError)
-  expect(second).toBe(11)
+test('a read that ends its own session is not asked again', async () => {
+  let made = 0
+  const executor = shared.open({}, { onConnect: () => Promise.resolve(void made++) })
+  await known(executor, count, end(false))
+  const [counted, failure] = await Promise.all([valueOf(executor, A, count), failureOf(executor.run(B, [end(true)]))])
+  expect(counted).toBe(10)
+  expect(failure).toBeInstanceOf(UnavailableError)
+  expect(await valueOf(executor, A, count)).toBe(10)
+  expect(made).toBe(2)
+})
+
+test.each<[string, (answers: Buffer) => Buffer]>([
+  ['a message too few', (answers) => without(answers, 'C')],
+  ['a message too many', (answers) => Buffer.concat([messageOf(answers, 'C'), answers])],
+  ['the answers in another order', (answers) => swapped(answers)],
+])('an answer with %s is believed by nobody, and what is behind it is asked again', async (_, change) => {
+  const executor = shared.open()
+  await known(executor, backendOf)
+  const first = await valueOf(executor, A, backendOf)
+  const answers = shared.holdAnswers()
+  const asked = Promise.all([failureOf(valueOf(executor, A, backendOf)), valueOf(executor, B, backendOf)])
+  await until(() => answers.answered === 2)
+  answers.release(change)
+  const [failure, other] = await asked
+  expect(failure).toBeInstanceOf(UnavailableError)
+  expect(typeof other).toBe('number')
+  expect(other).not.toBe(first)
 })
 
 test('a read that leaves a transaction open takes no other into it', async () => {
-  const executor = open()
+  const executor = shared.open()
   const begin: Call = { statement: unguardedStatement('begin', 'read'), values: [] }
   const fine: Call = { statement: unguardedStatement('select 1 as fine', 'read'), values: [] }
   await known(executor, count, fine)
@@ -232,121 +202,8 @@ test('a read that leaves a transaction open takes no other into it', async () =>
   expect(second).toBe(10)
 })
 
-test('an aborted read with others behind it is not waited for, and not cancelled', async () => {
-  const executor = open()
-  await known(executor, count, blocked)
-  const controller = new AbortController()
-  const { signal } = controller
-  await block()
-  const long = failureOf(executor.run(A, [blocked], { signal }))
-  const behind = valueOf(executor, B, count)
-  await until(isBlocked)
-  controller.abort()
-  expect(await long).toBeInstanceOf(TimeoutError)
-  expect(await isBlocked()).toBe(true)
-  await unblock()
-  expect(await behind).toBe(10)
-  expect(await valueOf(executor, A, count)).toBe(10)
-})
-
-test('an aborted read behind another one is not waited for', async () => {
-  const executor = open()
-  await known(executor, count, blocked)
-  const controller = new AbortController()
-  await block()
-  const front = valueOf(executor, A, blocked)
-  const behind = failureOf(executor.run(B, [count], { signal: controller.signal }))
-  await until(isBlocked)
-  controller.abort()
-  expect(await behind).toBeInstanceOf(TimeoutError)
-  expect(await isBlocked()).toBe(true)
-  await unblock()
-  expect(await front).toBe(1)
-})
-
-test('an organization with one read does not wait for all of one with a thousand', async () => {
-  const executor = open()
-  await known(executor, count)
-  let answered = 0
-  const flood = Promise.all(Array.from({ length: 1_000 }, () => valueOf(executor, A, count).then(() => answered++)))
-  await valueOf(executor, B, count)
-  // At most as many as were sent before it, and those of one more turn.
-  expect(answered).toBeLessThanOrEqual(128)
-  await flood
-})
-
-test('a transaction has its turn while reads never end, and reads while transactions never do', async () => {
-  const executor = open()
-  await known(executor, count)
-  let isOver = false
-  const readers = Array.from({ length: 8 }, async (_, index) => {
-    while (!isOver) await valueOf(executor, index % 2 === 0 ? A : B, count)
-  })
-  for (let round = 0; round < 5; round++) {
-    const transaction = await executor.begin(A)
-    expect(await transaction.run([count])).toMatchObject([{ rows: [[10]] }])
-    await transaction.commit()
-  }
-  isOver = true
-  await Promise.all(readers)
-  isOver = false
-  const writers = Array.from({ length: 8 }, async () => {
-    while (!isOver) {
-      const transaction = await executor.begin(A)
-      await transaction.run([count])
-      await transaction.rollback()
-    }
-  })
-  for (let round = 0; round < 5; round++) expect(await valueOf(executor, B, count)).toBe(10)
-  isOver = true
-  await Promise.all(writers)
-})
-
-test('a read waits for a connection as long as any other call, and can be aborted', async () => {
-  const executor = open({ connectionTimeoutMillis: 200 })
-  await known(executor, count)
-  const holding = await executor.begin(A)
-  await holding.run([count])
-  const controller = new AbortController()
-  const aborted = failureOf(executor.run(B, [count], { signal: controller.signal }))
-  const waiting = [A, B, A, B].map((binding) => failureOf(executor.run(binding, [count, count])))
-  controller.abort()
-  expect(await aborted).toBeInstanceOf(TimeoutError)
-  for (const one of waiting) {
-    expect(await one).toBeInstanceOf(PoolTimeoutError)
-    expect((await one).message).toMatch(/1 of at most 1 .* are open, and \d more calls wait/)
-  }
-  await holding.commit()
-  expect(await valueOf(executor, A, count)).toBe(10)
-})
-
-test('reads that wait when the tenancy is closed are told so', async () => {
-  const executor = open()
-  await known(executor, count)
-  const holding = await executor.begin(A)
-  await holding.run([count])
-  const waiting = [A, B, A].map((binding) => failureOf(executor.run(binding, [count])))
-  await new Promise((resolve) => setImmediate(resolve))
-  await executor.close({ drain: 0 })
-  for (const one of waiting) expect(await one).toBeInstanceOf(ScopeClosedError)
-})
-
-test('reads that wait for a server that is gone are told so', async () => {
-  const executor = open({ max: 2 })
-  await known(executor, count)
-  await block()
-  const asked = Promise.all([A, B, A, B].map((binding) => failureOf(valueOf(executor, binding, blocked))))
-  await until(isBlocked)
-  await proxy.close()
-  for (const failure of await asked) expect(failure).toBeInstanceOf(UnavailableError)
-  await unblock()
-  const waiting = [A, B, A, B].map((binding) => failureOf(executor.run(binding, [count])))
-  for (const one of waiting) expect(await one).toBeInstanceOf(UnavailableError)
-  proxy = await startProxy(database.appUrl)
-})
-
 test('a changed column is noticed in every read that is under way, and each is repeated', async () => {
-  const executor = open()
+  const executor = shared.open()
   const all = read('select * from platform.items order by id limit 1')
   await known(executor, all)
   await database.admin.query('alter table platform.items add column late text')
@@ -356,13 +213,13 @@ test('a changed column is noticed in every read that is under way, and each is r
 })
 
 test('a statement that is new to a connection is parsed once for all that are sent in the same tick', async () => {
-  const executor = open()
+  const executor = shared.open()
   await known(executor, count)
-  proxy.reset()
-  await until(() => proxy.connections === 0)
+  shared.proxy.reset()
+  await until(() => shared.proxy.connections === 0)
   const parses: number[] = []
   await executor.ping()
-  proxy.filter = (bytes, direction) => {
+  shared.proxy.filter = (bytes, direction) => {
     if (direction === 'to server') parses.push(bytes.toString('latin1').split(count.statement.text).length - 1)
     return bytes
   }
@@ -371,10 +228,10 @@ test('a statement that is new to a connection is parsed once for all that are se
 })
 
 test('a read whose statement was not parsed, because the one in front was refused, is repeated', async () => {
-  const executor = open()
+  const executor = shared.open()
   await known(executor, count)
-  proxy.reset()
-  await until(() => proxy.connections === 0)
+  shared.proxy.reset()
+  await until(() => shared.proxy.connections === 0)
   await executor.ping()
   const [refused, counted] = await Promise.all([
     failureOf(valueOf(executor, suspended, count)),
@@ -384,14 +241,47 @@ test('a read whose statement was not parsed, because the one in front was refuse
   expect(counted).toBe(10)
 })
 
-test('a connection that never rests still ends after maxLifetimeSeconds', async () => {
-  const executor = open({ maxLifetimeSeconds: 0.05 })
-  const pid = read('select pg_backend_pid()')
-  await known(executor, pid)
-  const first = await valueOf(executor, A, pid)
-  let isOver = false
-  const readers = Array.from({ length: 4 }, async (_, index) => {
-    while (!isOver) isOver ||= (await valueOf(executor, index % 2 === 0 ? A : B, pid)) !== first
-  })
-  await Promise.all(readers)
+test('what was refused, or could not be sent, costs the next call neither a round trip nor a parse', async () => {
+  const executor = shared.open()
+  const trips = countRoundTrips(shared.proxy)
+  await executor.ping()
+  const fresh = read('select 2 as never_parsed')
+  expect(await failureOf(executor.run(suspended, [fresh]))).toBeInstanceOf(OrganizationSuspendedError)
+  const unsendable = { ...read('select $1::text as unsendable'), values: [() => 1] }
+  const unsent = read('select 3 as never_sent')
+  expect(await failureOf(executor.run(A, [unsent, unsendable]))).toBeInstanceOf(InvalidInputError)
+  const quotient = read('select 10 / $1::int')
+  await valueOf(executor, A, { ...quotient, values: [5] })
+  expect(await failureOf(executor.run(A, [{ ...quotient, values: [0] }]))).toBeInstanceOf(InvalidInputError)
+  const { filter } = shared.proxy
+  let isParsed = false
+  shared.proxy.filter = (bytes, direction, connection) => {
+    isParsed ||= bytes.includes(quotient.statement.text)
+    return filter(bytes, direction, connection)
+  }
+  expect(await valueOf(executor, A, { ...quotient, values: [2] })).toBe(5)
+  expect(isParsed).toBe(false)
+  const before = trips()
+  expect([await valueOf(executor, A, fresh), await valueOf(executor, A, unsent)]).toEqual([2, 3])
+  expect(trips() - before).toBe(2)
 })
+
+/** The first message of that type. */
+function messageOf(answers: Buffer, type: string): Buffer {
+  let at = 0
+  while (answers.toString('latin1', at, at + 1) !== type) at += 1 + answers.readInt32BE(at + 1)
+  return answers.subarray(at, at + 1 + answers.readInt32BE(at + 1))
+}
+
+function without(answers: Buffer, type: string): Buffer {
+  const message = messageOf(answers, type)
+  const at = message.byteOffset - answers.byteOffset
+  return Buffer.concat([answers.subarray(0, at), answers.subarray(at + message.length)])
+}
+
+/** The answers to two transactions, the second one first. */
+function swapped(answers: Buffer): Buffer {
+  const ready = messageOf(answers, 'Z')
+  const at = ready.byteOffset - answers.byteOffset + ready.length
+  return Buffer.concat([answers.subarray(at), answers.subarray(0, at)])
+}
