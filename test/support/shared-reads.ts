@@ -61,7 +61,7 @@ export function useSharedReads() {
       open({ pool: { connectionString: proxy.url, max: 1, ...pool }, slowAfter: 60_000, ...options }),
     block: () => database.admin.query('select pg_advisory_lock(7)'),
     unblock: () => database.admin.query('select pg_advisory_unlock(7)'),
-    async isBlocked(): Promise<boolean> {
+    isBlocked: async (): Promise<boolean> => {
       const waiting = await database.admin.query(`select from pg_locks where locktype = 'advisory' and not granted`)
       return waiting.length > 0
     },
