@@ -15,8 +15,10 @@ interface Waiter {
 
 /** How many calls a connection may have at once before it takes no more. */
 const mostCalls = 32
-/** Up to here it takes those who wait: what it takes too early, no other one can take. */
+/** Up to here it takes of those who wait: what it takes too early, no other one can take. */
 const enoughCalls = 8
+/** With so many calls in the line, an organization or a person adds no more. */
+const mostOfOne = 8
 
 /**
  * Connections that several short reads use at once, each of them in a transaction of its own: it is sent before those in front of it
@@ -25,7 +27,7 @@ const enoughCalls = 8
 export class SharedConnections {
   /** How many calls each of those has that are lent for short reads. */
   private readonly lent = new Map<Connection, number>()
-  private readonly queue = new FairQueue<Waiter>()
+  private readonly queue = new FairQueue<Waiter>(mostOfOne)
   /** How many connections were asked for on behalf of those who wait. */
   private asked = 0
   /** How many calls wait for a connection of their own. */
@@ -165,7 +167,8 @@ export class SharedConnections {
   private fill(connection: Connection): void {
     if (this.queue.size === 0) return
     const now = performance.now()
-    while (this.queue.size > 0 && this.callsOf(connection) < enoughCalls && this.takesMore(connection, now))
+    const share = Math.min(mostCalls, Math.max(enoughCalls, this.queue.size / this.pool.most))
+    while (this.queue.size > 0 && this.callsOf(connection) < share && this.takesMore(connection, now))
       this.letIn(connection)
   }
 

@@ -62,7 +62,11 @@ export function useSharedReads() {
     block: () => database.admin.query('select pg_advisory_lock(7)'),
     unblock: () => database.admin.query('select pg_advisory_unlock(7)'),
     isBlocked: async (): Promise<boolean> => {
-      const waiting = await database.admin.query(`select from pg_locks where locktype = 'advisory' and not granted`)
+      // The server lists those of all its databases.
+      const waiting = await database.admin.query(
+        `select from pg_locks l join pg_database d on d.oid = l.database
+         where d.datname = current_database() and l.locktype = 'advisory' and l.objid = 7 and not l.granted`,
+      )
       return waiting.length > 0
     },
     /** What was sent before this has arrived at the proxy after it: each statement lets the sockets of the process have their turn. */
