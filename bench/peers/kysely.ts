@@ -12,7 +12,8 @@ export function openKysely({ bindingUrl }: BenchDatabase): Peer {
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   return {
     name: 'Kysely, transaction() with set_config',
-    goal: 4.5,
+    goal: 3.9,
+    goalOfFive: 8,
     read: (bound, { orgId, id }) =>
       db.transaction().execute(async (tx) => {
         await sql`select set_config('tenantry.org_id', ${bound}, true)`.execute(tx)

@@ -12,7 +12,7 @@ export function openZenStack({ database }: BenchDatabase): Peer {
   const db = new ZenStackClient(schema, { dialect: new PostgresDialect({ pool }) }).$use(new PolicyPlugin())
   return {
     name: 'ZenStack, access policy',
-    goal: 9,
+    goal: 4.8,
     read: (bound, { orgId, id }) =>
       db.$setAuth({ orgId: bound }).task.findUnique({ where: { org_id_id: { org_id: orgId, id } } }),
     close: () => db.$disconnect(),

@@ -139,7 +139,8 @@ test('a verification that is interrupted says where to go on', async () => {
   onTestFinished(() => void child.kill('SIGKILL'))
   const said: string[] = []
   child.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text))
-  const waiting = `select from pg_locks where not granted and relation = 'platform.system_audit_logs'::regclass`
+  const waiting = `select from pg_locks where not granted and relation = 'platform.system_audit_logs'::regclass
+    and database = (select oid from pg_database where datname = current_database())`
   await vi.waitFor(
     async () => {
       expect(await database.admin.query(waiting)).toHaveLength(1)

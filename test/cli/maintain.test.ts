@@ -86,7 +86,8 @@ test('that is interrupted ends its batch, and records what it did', async () => 
   // The proof of the login may read it, so that the pass is under way when it waits.
   await holder.query('lock table platform.user_sessions in exclusive mode')
   const child = start(['maintain'], { env: { PATH: process.env.PATH, ...env } })
-  const waiting = `select from pg_locks where not granted and relation = 'platform.user_sessions'::regclass`
+  const waiting = `select from pg_locks where not granted and relation = 'platform.user_sessions'::regclass
+    and database = (select oid from pg_database where datname = current_database())`
   await vi.waitFor(
     async () => {
       expect(await database.admin.query(waiting)).toHaveLength(1)

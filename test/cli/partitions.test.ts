@@ -135,7 +135,8 @@ describe('ensure', () => {
     await reader.query('lock table platform.audit_logs_default in access share mode')
     const blocked = () =>
       database.admin.query(
-        `select from pg_locks where not granted and relation = 'platform.audit_logs_default'::regclass and mode = 'AccessExclusiveLock'`,
+        `select from pg_locks where not granted and relation = 'platform.audit_logs_default'::regclass and mode = 'AccessExclusiveLock'
+         and database = (select oid from pg_database where datname = current_database())`,
       )
     const run = partitions('ensure', '--months', '3')
     await vi.waitFor(

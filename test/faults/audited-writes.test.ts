@@ -76,7 +76,10 @@ describe('K08: a connection that is ended leaves the change with its entry, or n
       await holder.query('begin')
       await lock(holder, org)
       const ended = expect(org.agents.create(agent('ada'))).rejects.toThrow(UnavailableError)
-      const waiting = () => database.admin.query('select from pg_locks where not granted')
+      const waiting = () =>
+        database.admin.query(
+          `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        )
       await expect.poll(waiting, { timeout: 20_000 }).toHaveLength(1)
       await kill()
       await ended

@@ -268,7 +268,12 @@ test.each([
   const headers = bearer(await newKey(await teams.newTeam()))
   const { admin } = teams.database
   const waiting = async () =>
-    (await admin.query(`select from pg_locks where not granted and relation = 'platform.agents'::regclass`)).length
+    (
+      await admin.query(
+        `select from pg_locks where not granted and relation = 'platform.agents'::regclass
+         and database = (select oid from pg_database where datname = current_database())`,
+      )
+    ).length
   const leaving = new AbortController()
   const told = logged.length
   await admin.query('begin')

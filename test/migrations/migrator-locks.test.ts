@@ -106,7 +106,8 @@ test('a migration steps back for those who queued behind it, and gets its turn',
   await vi.waitFor(
     async () => {
       const waiting = await watch.query(
-        "select from pg_stat_activity where wait_event_type = 'Lock' and query like 'alter table read%'",
+        `select from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock' and query like 'alter table read%'`,
       )
       expect(waiting).toHaveLength(1)
     },
@@ -136,7 +137,9 @@ test('a build that waits for an old transaction is not given up', async () => {
   const run = migrateUp(impatient, [set], { lockTimeout: 1, attempts: 1 })
   await vi.waitFor(
     async () => {
-      const waiting = await watch.query("select from pg_stat_activity where wait_event = 'virtualxid'")
+      const waiting = await watch.query(
+        "select from pg_stat_activity where datname = current_database() and wait_event = 'virtualxid'",
+      )
       expect(waiting).toHaveLength(1)
     },
     { timeout: 20_000, interval: 5 },
