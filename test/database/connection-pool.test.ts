@@ -348,21 +348,12 @@ test('behind a pooler an abort costs the connection, for when the pooler cancels
   ] as const) {
     const controller = new AbortController()
     const aborted = failureOf(executor.run(A, calls, { signal: controller.signal }))
-    await until(
-      async () =>
-        (await admin("select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"))
-          .length > 0,
-    )
+    const asleep = "from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+    await until(async () => (await admin(`select ${asleep}`)).length > 0)
     controller.abort()
     expect(await aborted).toBeInstanceOf(expected)
-    await admin(
-      "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()",
-    )
-    await until(
-      async () =>
-        (await admin("select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"))
-          .length === 0,
-    )
+    await admin(`select pg_terminate_backend(pid) ${asleep}`)
+    await until(async () => (await admin(`select ${asleep}`)).length === 0)
   }
   expect(await valueOf(executor, B, backend)).not.toBe(pid)
 })
