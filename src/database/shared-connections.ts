@@ -41,7 +41,7 @@ export class SharedConnections {
     private readonly pool: ConnectionPool,
     private readonly limit: number,
   ) {
-    pool.countBeside(() => this.queue.size - this.asked)
+    pool.countBeside(() => Math.max(0, this.queue.size - this.asked))
   }
 
   /** A connection for one call alone. Give it back to the pool. */
