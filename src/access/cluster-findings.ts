@@ -1,6 +1,6 @@
 import { clusterSettings } from '../database/cluster.js'
 import type { Session } from '../database/session.js'
-import { placed, readPlacements } from './distribution.js'
+import { placed, readPlacements, strays } from './distribution.js'
 import { readMissingObjects } from './node-objects.js'
 import { isUnreadable } from './newer-build.js'
 import { permissionsMissing } from './migration-findings.js'
@@ -16,12 +16,13 @@ export async function clusterFindings(
   { tables, permissions = [] }: Pick<Declarations, 'tables' | 'permissions'>,
 ): Promise<Finding[]> {
   const wanted = new Map(tables.map(({ schema, name, placement }) => [`${schema}.${name}`, placement]))
-  const declared = (await readPlacements(session)).map((table) => ({
+  const found = (await readPlacements(session)).map((table) => ({
     ...table,
-    wanted: wanted.get(`${table.schema}.${table.name}`) ?? table.placement,
+    wanted: wanted.get(`${table.schema}.${table.name}`),
   }))
   const missing = await missingPermissions(session, permissions)
-  if (declared.every(({ placement }) => placement === 'local')) return missing
+  if (found.every(({ placement }) => placement === 'local')) return missing
+  const declared = found.flatMap((table) => (table.wanted === undefined ? [] : [{ ...table, wanted: table.wanted }]))
   const others = declared.filter((table) => table.placement !== table.wanted)
   return [
     ...others.map((table) =>
@@ -29,6 +30,13 @@ export async function clusterFindings(
         'a table is not distributed by its kind',
         `${table.label} is ${placed(table.placement)}, and should be ${placed(table.wanted)}`,
         'npx tenantry distribute',
+      ),
+    ),
+    ...strays(declared.filter((table) => table.placement === table.wanted)).map(({ label, placement }) =>
+      asFault(
+        'a table lies apart from the others of its organizations or people',
+        `${label} is ${placed(placement)}, and not in one group with the other tables that are`,
+        `select undistribute_table('${label}'); -- and then: npx tenantry distribute`,
       ),
     ),
     ...(await settingFindings(session)),

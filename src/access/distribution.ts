@@ -42,6 +42,8 @@ export interface PlacedTable {
   readonly label: string
   /** The column that its rows are sharded by, `reference` or `local`. */
   readonly placement: string
+  /** Tables with the same number have the rows of one owner on the same node. Null where the rows are not sharded. */
+  readonly group: number | null
   /** Those of org_id and user_id that it has. */
   readonly owners: readonly string[]
   /** The tables that it refers to by foreign keys, by label. */
@@ -63,6 +65,7 @@ export const readPlacements = (session: Pick<Session, 'query'>): Promise<PlacedT
     select f.schema, f.name, f.label,
       case p.partmethod when 'h' then pg_catalog.column_to_column_name(p.logicalrelid, p.partkey)
         when 'n' then case p.repmodel when 't' then 'reference' else 'local' end else 'local' end as placement,
+      case p.partmethod when 'h' then p.colocationid end as "group",
       array(
         select a.attname::text from pg_catalog.pg_attribute a
         where a.attrelid = f.oid and a.attname in ('org_id', 'user_id') and not a.attisdropped order by a.attname) as owners,
@@ -71,3 +74,19 @@ export const readPlacements = (session: Pick<Session, 'query'>): Promise<PlacedT
         where k.conrelid = f.oid and k.contype = 'f' and k.confrelid <> f.oid order by r.label) as "references"
     from found f left join pg_catalog.pg_dist_partition p on p.logicalrelid = f.oid
     order by f.label`)
+
+/** Those of the tables that are sharded by the same column as others, and not together with them: not in the group that most are in. */
+export function strays<Table extends Pick<PlacedTable, 'placement' | 'group'>>(tables: readonly Table[]): Table[] {
+  const sizes = new Map<string, Map<number, number>>()
+  for (const { placement, group } of tables) {
+    if (group === null) continue
+    const ofColumn = sizes.get(placement) ?? new Map<number, number>()
+    sizes.set(placement, ofColumn.set(group, (ofColumn.get(group) ?? 0) + 1))
+  }
+  return tables.filter(({ placement, group }) => {
+    const ofColumn = sizes.get(placement)
+    if (group === null || ofColumn === undefined) return false
+    const [main] = [...ofColumn].sort(([first, one], [second, other]) => other - one || first - second)
+    return main?.[0] !== group
+  })
+}

@@ -1,6 +1,6 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import pg from 'pg'
-import { placed, type PlacedTable, type Placement } from '../access/distribution.js'
+import { placed, type PlacedTable, type Placement, strays } from '../access/distribution.js'
 import { manifestOf } from '../access/manifest.js'
 import { MigrationError } from '../core/errors.js'
 
@@ -34,6 +34,8 @@ export function planDistribution(found: readonly PlacedTable[], declared: readon
   const tables = withWanted(found, declared)
   const others = tables.filter((table) => isDistributed(table) && table.placement !== table.wanted)
   if (others.length > 0) throw new MigrationError(otherwise(others))
+  const away = strays(tables.filter(({ isDeclared }) => isDeclared))
+  if (away.length > 0) throw new MigrationError(apart(away))
   const ordered = inOrder(tables)
   assertKept(tables, ordered)
   return {
@@ -83,6 +85,13 @@ const otherwise = (tables: readonly WantedTable[]): string =>
     ...tables.map(
       ({ label, placement, wanted }) => `- ${label} is ${placed(placement)}, and should be ${placed(wanted)}`,
     ),
+    'Bring each back with `select undistribute_table(...)`, and distribute again',
+  ].join('\n')
+
+const apart = (tables: readonly WantedTable[]): string =>
+  [
+    'nothing was done, because tables lie apart from the others that are sharded by the same column, which `tenant move` would leave behind:',
+    ...tables.map(({ label, placement }) => `- ${label}, ${placed(placement)}`),
     'Bring each back with `select undistribute_table(...)`, and distribute again',
   ].join('\n')
 

@@ -26,11 +26,12 @@ const declared = [
   table('events', { kind: 'global', appendOnly: true }),
 ]
 
-const found = (name: string, references: readonly string[] = [], placement = 'local'): PlacedTable => ({
+const found = (name: string, references: readonly string[] = [], placement = 'local', group = 1): PlacedTable => ({
   schema: 'shop',
   name,
   label: `shop.${name}`,
   placement,
+  group: placement.endsWith('_id') ? group : null,
   owners: ['org_id', 'user_id'],
   references: references.map((to) => `shop.${to}`),
 })
@@ -84,6 +85,17 @@ test('a table that is distributed in another way is an error, and so is a refere
   expect(() => planDistribution([found('goods', ['notes']), found('notes')], declared)).toThrow(
     'shop.goods refers to shop.notes',
   )
+})
+
+test('a table that is sharded apart from the others of its column is an error', () => {
+  const carts = found('carts', [], 'user_id', 2)
+  const stray = found('orders', [], 'org_id', 3)
+  const twin = table('twins', { kind: 'tenant' })
+  const kept = [found('goods', [], 'org_id', 1), found('twins', [], 'org_id', 1)]
+  const plan = (...more: readonly PlacedTable[]) => planDistribution([...more, ...kept], [...declared, twin])
+  expect(() => plan(carts, stray)).toThrow('shop.orders, sharded by org_id')
+  expect(() => plan(carts, stray)).not.toThrow(/shop\.(goods|twins|carts)/)
+  expect(plan(carts).before).toBe(3)
 })
 
 test('a reference from a table that stays to one that leaves, or has left, is an error', () => {
