@@ -235,6 +235,7 @@ export class Pipeline implements Submittable {
 
   private encode({ statement, values, own }: Step): void {
     const prepared = this.statements.find(statement)
+    this.prepared.push(prepared)
     const { name, text } = prepared.statement
     let expected = bindComplete
     // Checked even if it is prepared already: the library may have prepared the same text for itself, such as `commit`.
@@ -255,7 +256,6 @@ export class Pipeline implements Submittable {
       expected |= description
     }
     frames.execute()
-    this.prepared.push(prepared)
     this.shapes.push(prepared.shape)
     this.expected.push(expected)
   }

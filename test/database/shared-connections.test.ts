@@ -249,6 +249,7 @@ test('what was refused, or could not be sent, costs the next call neither a roun
   expect(await failureOf(executor.run(suspended, [fresh]))).toBeInstanceOf(OrganizationSuspendedError)
   const unsendable = { ...read('select $1::text as unsendable'), values: [() => 1] }
   const unsent = read('select 3 as never_sent')
+  expect(await failureOf(executor.run(A, [unsendable]))).toBeInstanceOf(InvalidInputError)
   expect(await failureOf(executor.run(A, [unsent, unsendable]))).toBeInstanceOf(InvalidInputError)
   const quotient = read('select 10 / $1::int')
   await valueOf(executor, A, { ...quotient, values: [5] })
@@ -264,6 +265,8 @@ test('what was refused, or could not be sent, costs the next call neither a roun
   const before = trips()
   expect([await valueOf(executor, A, fresh), await valueOf(executor, A, unsent)]).toEqual([2, 3])
   expect(trips() - before).toBe(2)
+  expect(await valueOf(executor, A, { ...unsendable, values: ['sent'] })).toBe('sent')
+  expect(trips() - before).toBe(3)
 })
 
 /** The first message of that type. */
