@@ -108,6 +108,8 @@ export interface CatalogReference {
   readonly isValidated: boolean
   /** Whether the server checks it at all. */
   readonly isEnforced: boolean
+  /** Whether triggers of the server that check it are disabled. */
+  readonly isDisabled: boolean
   readonly deferral: string
 }
 
@@ -248,7 +250,8 @@ const foreignKeys = allOf(
        join pg_catalog.pg_attribute b on b.attrelid = t.oid and b.attnum = k.target),
      'operators', (select pg_catalog.jsonb_agg(${operatorName} order by k.place) from pg_catalog.unnest(f.conpfeqop) with ordinality k(id, place)
        join pg_catalog.pg_operator p on p.oid = k.id),
-     'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'isEnforced', ${isEnforced('f')}, 'deferral', ${deferral('f')},
+     'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'isEnforced', ${isEnforced('f')},
+     'isDisabled', exists (select from pg_catalog.pg_trigger g where g.tgconstraint = f.oid and g.tgenabled = 'D'), 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
        join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)))`,

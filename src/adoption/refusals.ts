@@ -166,6 +166,12 @@ function keyRefusals({
           : `${key.name} of ${name} is NOT ENFORCED, so that rows may refer to none: \`alter table … alter constraint … enforced\`, or drop it`,
       ),
     ...foreignKeys
+      .filter(({ isDisabled }) => isDisabled)
+      .map(
+        (key) =>
+          `${key.name} of ${name} has disabled triggers, and is not checked; the key of the swap would be: \`alter table … enable trigger all\` for ${name} and ${key.target.table}, or drop it`,
+      ),
+    ...foreignKeys
       .filter(({ onUpdate }) => onUpdate.startsWith('set'))
       .map((key) => `${key.name} of ${name} empties columns on update, also the organization: drop its ON UPDATE`),
     ...foreignKeys

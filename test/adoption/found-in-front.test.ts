@@ -110,6 +110,19 @@ create rule made as on insert to ruled.tasks do also insert into ruled.written v
   )
 })
 
+test('a foreign key of which the triggers are disabled is told, since the one of the swap would have enabled ones', async () => {
+  await run(`
+create schema muted;
+create table muted.teams (id int primary key, name text);
+create table muted.tasks (id int primary key, team_id int not null references muted.teams, next int references muted.tasks);
+alter table muted.tasks disable trigger all`)
+  const mend = (await findings('muted')).filter(({ needs }) => needs === 'mend').map(({ message }) => message)
+  expect(mend).toEqual([
+    'tasks_next_fkey of tasks has disabled triggers, and is not checked; the key of the swap would be: `alter table … enable trigger all` for tasks and tasks, or drop it',
+    'tasks_team_id_fkey of tasks has disabled triggers, and is not checked; the key of the swap would be: `alter table … enable trigger all` for tasks and teams, or drop it',
+  ])
+})
+
 test('a foreign key that the server does not enforce is told with what makes it so', async () => {
   const [{ version } = { version: 0 }] = await database.admin.query<{ version: number }>(
     `select current_setting('server_version_num')::int as version`,
