@@ -57,6 +57,8 @@ export interface AdoptedTable {
   }
   /** Where every row belongs to one organization. */
   readonly constant: Constant | undefined
+  /** The organization of rows that no way reaches, where a decision names one. */
+  readonly fallback: Constant | undefined
   /** The key of the organization of row `t`, where it is not constant. */
   readonly owner: Pick<Owner, 'joins' | 'sql' | 'id'> | undefined
   /** The same before the swap, when no two organizations have the same key. */
@@ -99,7 +101,12 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   return {
     schema,
     home: homeOf(schema),
-    tables: tenants.map((table) => adoptedTable(table, owners, before, decisions, names, root, everything)),
+    tables: tenants.map((table) => {
+      const unreached = decisions.tables[table.name]?.unreached
+      const fallback =
+        typeof unreached === 'object' && 'constant' in unreached ? constantOf(unreached.constant) : undefined
+      return { ...adoptedTable(table, owners, before, decisions, names, root, everything), fallback }
+    }),
     shared: catalog.tables
       .filter(({ name }) => decisions.tables[name]?.kind === 'shared')
       .map((table) => ({ on: `${quoted(schema)}.${quoted(table.name)}`, table })),
@@ -136,7 +143,7 @@ function adoptedTable(
   names: ReadonlySet<string>,
   root: Root | undefined,
   everything: Constant | undefined,
-): AdoptedTable {
+): Omit<AdoptedTable, 'fallback'> {
   const { name, primaryKey, foreignKeys, uniqueKeys } = table
   const had = table.columns.find((column) => column.name === 'org_id')
   const decision = decisions.tables[name]

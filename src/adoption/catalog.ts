@@ -1,6 +1,7 @@
 import { type CatalogMark, indexDefinition, marks } from './catalog-marks.js'
 import { homeOf } from './home.js'
 import type { Reader } from './read-only.js'
+import { isEnforced } from './sql.js'
 
 /** The schema that is to be adopted, as the catalog of the server tells it. A partition is told with its table. */
 export interface Catalog {
@@ -36,10 +37,14 @@ export interface CatalogTable {
   readonly indexes: readonly CatalogIndex[]
   readonly marks: readonly CatalogMark[]
   readonly triggers: readonly CatalogTrigger[]
+  /** Those that do something else, or something besides, where its rows are written. */
+  readonly rules: readonly CatalogRule[]
   /** Views that read it with the rights of their owner, and materialized ones. */
   readonly views: readonly string[]
   /** Views and rules that group by its primary key: without the key they are invalid. */
   readonly viewsOnPrimaryKey: readonly string[]
+  /** Functions with a BEGIN ATOMIC body, rules and policies that the server lets nobody drop a key under. */
+  readonly keyUsers: readonly { readonly key: string; readonly name: string }[]
   readonly exclusions: readonly string[]
   /** Sequences of which its columns take their defaults. */
   readonly sequences: readonly string[]
@@ -101,6 +106,10 @@ export interface CatalogReference {
   readonly isFull: boolean
   /** Whether every row of now is known to keep it. */
   readonly isValidated: boolean
+  /** Whether the server checks it at all. */
+  readonly isEnforced: boolean
+  /** Whether triggers of the server that check it are disabled. */
+  readonly isDisabled: boolean
   readonly deferral: string
 }
 
@@ -123,17 +132,26 @@ export interface CatalogIndex {
   readonly leaking: readonly string[]
 }
 
-export interface CatalogTrigger {
+export interface CatalogRule {
   readonly name: string
-  readonly function: string
   readonly firesOnUpdate: boolean
   readonly firesOnInsert: boolean
   readonly firesOnDelete: boolean
-  /** Whether it may change a row before it is stored. */
-  readonly isBeforeRow: boolean
   /** Whether it fires in sessions that silence others. */
   readonly isNeverSilent: boolean
 }
+
+export interface CatalogTrigger extends CatalogRule {
+  readonly function: string
+  /** Whether it may change a row before it is stored. */
+  readonly isBeforeRow: boolean
+}
+
+/** Whether a trigger or a rule of the table has to stay silent while a step writes its rows. */
+export const fires = (
+  { triggers, rules }: Pick<CatalogTable, 'triggers' | 'rules'>,
+  on: 'firesOnUpdate' | 'firesOnInsert' | 'firesOnDelete',
+): boolean => [...triggers, ...rules].some((one) => one[on])
 
 export interface CatalogPolicy {
   readonly name: string
@@ -232,7 +250,8 @@ const foreignKeys = allOf(
        join pg_catalog.pg_attribute b on b.attrelid = t.oid and b.attnum = k.target),
      'operators', (select pg_catalog.jsonb_agg(${operatorName} order by k.place) from pg_catalog.unnest(f.conpfeqop) with ordinality k(id, place)
        join pg_catalog.pg_operator p on p.oid = k.id),
-     'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'deferral', ${deferral('f')},
+     'definition', pg_catalog.pg_get_constraintdef(f.oid), 'isFull', f.confmatchtype = 'f', 'isValidated', f.convalidated, 'isEnforced', ${isEnforced('f')},
+     'isDisabled', exists (select from pg_catalog.pg_trigger g where g.tgconstraint = f.oid and g.tgenabled = 'D'), 'deferral', ${deferral('f')},
      'target', pg_catalog.jsonb_build_object('schema', tn.nspname, 'table', t.relname, 'columns', (
        select pg_catalog.jsonb_agg(a.attname order by k.place) from pg_catalog.unnest(f.confkey) with ordinality k(number, place)
        join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.number)))`,
@@ -288,6 +307,13 @@ const triggers = allOf(
   't.tgname',
 )
 
+const rules = allOf(
+  `pg_catalog.jsonb_build_object('name', r.rulename, 'firesOnUpdate', r.ev_type = '2', 'firesOnInsert', r.ev_type = '3', 'firesOnDelete', r.ev_type = '4',
+     'isNeverSilent', r.ev_enabled in ('A', 'R'))`,
+  `pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '1' and r.ev_enabled <> 'D'`,
+  'r.rulename',
+)
+
 const views = allOf(
   `v.name`,
   `(select distinct w.oid::regclass::text as name from pg_catalog.pg_depend d join pg_catalog.pg_rewrite r on r.oid = d.objid
@@ -335,6 +361,16 @@ const viewsOnPrimaryKey = allOf(
   'v.name',
 )
 
+/** Views that group by the primary key are told for themselves. */
+const keyUsers = allOf(
+  `pg_catalog.jsonb_build_object('key', u.key, 'name', u.name)`,
+  `(select distinct k.conname as key, pg_catalog.pg_describe_object(d.classid, d.objid, 0) as name
+     from pg_catalog.pg_depend d join pg_catalog.pg_constraint k on k.oid = d.refobjid and k.conrelid = c.oid and k.contype in ('p', 'u')
+     where d.refclassid = 'pg_catalog.pg_constraint'::regclass and (d.classid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_policy'::regclass)
+       or d.classid = 'pg_catalog.pg_rewrite'::regclass and k.contype = 'u')) u`,
+  'u.key, u.name',
+)
+
 const policies = allOf(
   `pg_catalog.jsonb_build_object('name', p.polname, 'isRestrictive', not p.polpermissive, 'definition',
      pg_catalog.format('create policy %I on %s as %s for %s to %s', p.polname, c.oid::regclass,
@@ -357,7 +393,7 @@ select c.relname as name,
   ${columns} as columns,
   coalesce((select ${namesOf('k.conkey')} from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p'), '[]') as "primaryKey",
   (select k.conname from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as "primaryKeyName",
-  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${referrers} as referrers, ${indexes} as indexes, ${marks} as marks, ${triggers} as triggers, ${views} as views,
+  ${uniqueKeys} as "uniqueKeys", ${foreignKeys} as "foreignKeys", ${referrers} as referrers, ${indexes} as indexes, ${marks} as marks, ${triggers} as triggers, ${rules} as rules, ${keyUsers} as "keyUsers", ${views} as views,
   ${viewsOnPrimaryKey} as "viewsOnPrimaryKey", ${exclusions} as exclusions, ${sequences} as sequences,
   ${grantees} as grantees, ${policies} as policies,
   (select pg_catalog.pg_get_constraintdef(k.oid) from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as "primaryKeyDefinition",

@@ -13,7 +13,8 @@ export function columnText(column: DetailedColumn, use: ColumnUse): string {
   const { name, type, isNullable } = column
   if (name === 'org_id' && type === 'uuid' && !isNullable) return `${use.imports.tenantry('orgId')}()`
   const serial = serials.get(column.type)
-  const isSerial = column.isSerial && column.dimensions === 0 && serial !== undefined
+  // A serial column of Drizzle is not null.
+  const isSerial = column.isSerial && !column.isNullable && column.dimensions === 0 && serial !== undefined
   const base = isSerial ? call(use.imports.drizzle(serial), column.name, serialOptions(column)) : typeText(column, use)
   return [
     base,

@@ -1,5 +1,5 @@
 import type { AdoptedTable, OrganizationSource } from './adopted-schema.js'
-import { type Catalog, type CatalogPolicy, type CatalogReference, type CatalogTable, isOurs } from './catalog.js'
+import { type Catalog, type CatalogPolicy, type CatalogReference, type CatalogTable, fires, isOurs } from './catalog.js'
 import { constraintNames, relationNames } from './steps/keys.js'
 
 /** What a plan was made for. */
@@ -27,9 +27,7 @@ export function plannedTable(table: AdoptedTable): PlannedTable {
     hadColumn: table.hadColumn,
     untilSwap: table.dropped.map(foreignKey),
     untilEnforce: table.table.policies.map(policy),
-    isSilenced:
-      table.isQuarantined &&
-      table.table.triggers.some(({ firesOnDelete, firesOnInsert }) => firesOnDelete || firesOnInsert),
+    isSilenced: table.isQuarantined && (fires(table.table, 'firesOnDelete') || fires(table.table, 'firesOnInsert')),
   }
 }
 

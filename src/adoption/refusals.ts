@@ -33,22 +33,26 @@ export function obstacles(
         ]),
       ),
     ...seen.sources.flatMap(({ table, id }) => decide(table.name, idRefusals(table, id.name))),
-    ...seen.tables.flatMap(({ table, wayColumns, parents }) => [
-      ...mend(table.name, [
-        ...refusalsOf(table, tables[table.name]),
-        ...keyRefusals(table),
-        ...triggerRefusals(table),
-        ...wayColumns.flatMap((column) => idRefusals(table, column)),
-      ]),
-      ...parents.flatMap((parent) => mend(parent.table, looseKeys(catalog, parent))),
-      ...decide(table.name, [
-        ...referrerRefusals(catalog, table, tables),
-        ...globalTargets(catalog.schema, table, tenants, tables),
-        ...(tables[table.name]?.global ?? [])
-          .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
-          .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
-      ]),
-    ]),
+    ...seen.tables.flatMap((one) => {
+      const { table, wayColumns, parents } = one
+      return [
+        ...mend(table.name, [
+          ...refusalsOf(table, tables[table.name]),
+          ...keyRefusals(table),
+          ...triggerRefusals(table),
+          ...wayColumns.flatMap((column) => idRefusals(table, column)),
+        ]),
+        ...parents.flatMap((parent) => mend(parent.table, looseKeys(catalog, parent))),
+        ...lateParents(one),
+        ...decide(table.name, [
+          ...referrerRefusals(catalog, table, tables),
+          ...globalTargets(catalog.schema, table, tenants, tables),
+          ...(tables[table.name]?.global ?? [])
+            .filter((name) => !table.uniqueKeys.some((key) => key.name === name))
+            .map((name) => `${table.name} has no unique key ${name}, which "global" names`),
+        ]),
+      ]
+    }),
     ...takenNames(catalog, seen).flatMap(([table, message]) => mend(table, [message])),
   ]
 }
@@ -156,7 +160,17 @@ function keyRefusals({
       .map((key) => `${key.name} of ${name} refers to org_id by a column of another name: rename that column org_id`),
     ...foreignKeys
       .filter(({ isValidated }) => !isValidated)
-      .map((key) => `${key.name} of ${name} was not validated for every row: \`alter table … validate constraint\``),
+      .map((key) =>
+        key.isEnforced
+          ? `${key.name} of ${name} was not validated for every row: \`alter table … validate constraint\``
+          : `${key.name} of ${name} is NOT ENFORCED, so that rows may refer to none: \`alter table … alter constraint … enforced\`, or drop it`,
+      ),
+    ...foreignKeys
+      .filter(({ isDisabled }) => isDisabled)
+      .map(
+        (key) =>
+          `${key.name} of ${name} has disabled triggers, and is not checked; the key of the swap would be: \`alter table … enable trigger all\` for ${name} and ${key.target.table}, or drop it`,
+      ),
     ...foreignKeys
       .filter(({ onUpdate }) => onUpdate.startsWith('set'))
       .map((key) => `${key.name} of ${name} empties columns on update, also the organization: drop its ON UPDATE`),
@@ -180,8 +194,14 @@ function keyRefusals({
   ]
 }
 
-function triggerRefusals({ name, triggers }: CatalogTable): string[] {
+function triggerRefusals({ name, triggers, rules }: CatalogTable): string[] {
   return [
+    ...rules
+      .filter((rule) => rule.isNeverSilent)
+      .map(
+        (rule) =>
+          `${rule.name} of ${name} is a rule that fires while rows are filled too: \`alter table … enable rule\` without ALWAYS and REPLICA`,
+      ),
     ...triggers
       .filter((trigger) => trigger.isBeforeRow && trigger.name > fillTriggerName)
       .map(
@@ -222,12 +242,23 @@ function globalTargets(
     )
 }
 
+/** A deferrable foreign key lets a row be written before its parent, which would tell its organization. */
+const lateParents = ({ name, table, owner, hadColumn, wayColumns }: AdoptedTable): Finding[] =>
+  (owner === undefined || hadColumn ? [] : table.foreignKeys)
+    .filter(({ deferral, columns }) => deferral !== '' && columns.some((column) => wayColumns.includes(column)))
+    .map((key) => ({
+      table: name,
+      kind: 'deferrable',
+      needs: 'attention',
+      message: `${key.name} of ${name} is deferrable, and leads to the organization: from prove on, a row that is written before the row of ${key.target.table} to which it refers is refused, also in one transaction`,
+    }))
+
 /** The server quotes the names of columns only where it has to. */
 const alwaysQuoted = (column: string) => (column.startsWith('"') ? column : quoted(column))
 
 function refusalsOf(table: CatalogTable, decision: TableDecision | undefined): string[] {
   const way = decision?.way
-  const { name, form, exclusions, viewsOnPrimaryKey, columns, foreignKeys } = table
+  const { name, form, exclusions, viewsOnPrimaryKey, keyUsers, columns, foreignKeys } = table
   const organization = columns.find((column) => column.name === 'org_id')
   const isTheWay = typeof way === 'object' && 'column' in way && way.column === 'org_id'
   return [
@@ -240,6 +271,10 @@ function refusalsOf(table: CatalogTable, decision: TableDecision | undefined): s
     ),
     ...viewsOnPrimaryKey.map(
       (view) => `${view} groups by the primary key of ${name}: name the columns in its "group by" that it selects`,
+    ),
+    ...keyUsers.map(
+      (user) =>
+        `${user.name} depends on ${user.key} of ${name}, which the swap replaces: name the columns in its "group by" and its "on conflict", or give a function a body of text in place of BEGIN ATOMIC`,
     ),
     ...(organization === undefined
       ? []

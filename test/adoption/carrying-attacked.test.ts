@@ -192,6 +192,7 @@ test('a secret that the server still has is told: in its statistics, and in a ta
   await swap()
   expect(await contract()).toEqual({
     statistics: ['projects.database_password'],
+    oldStatistics: [],
     tables: [
       { table: 'projects', emptied: 4, inClear: 0 },
       { table: 'credentials', emptied: 0, inClear: 4 },

@@ -84,6 +84,7 @@ test('contract asks for the owner of the tables, whom vacuum would only warn', a
   await session.query('reset role')
   expect(findings.filter(({ kind }) => kind === 'right')).toMatchObject([
     { message: expect.stringContaining('credentials of postgres, projects of postgres') as unknown },
+    { message: expect.stringContaining('`vacuum full pg_catalog.pg_statistic`') as unknown },
   ])
 })
 
@@ -132,6 +133,29 @@ test('a check that refuses null is told before the first row is carried', async 
       message:
         'projects has the check has_password, which refuses the null that takes the place of a secret in database_password: drop it',
     },
+  ])
+})
+
+test('so is a check over several secrets, also where only some rows would break it', async () => {
+  const { session } = await earlier('together', {
+    changes: [
+      'alter table together.credentials alter jwt_secret drop not null, alter anon_key drop not null, add constraint has_a_key check (jwt_secret is not null or anon_key is not null)',
+    ],
+  })
+  const mend = async () =>
+    (await analysePlatform(session, 'together')).findings
+      .filter(({ needs }) => needs === 'mend')
+      .map(({ message }) => message)
+  expect(await mend()).toEqual([
+    'credentials has the check has_a_key, which refuses the null that takes the place of a secret in anon_key, jwt_secret: drop it',
+  ])
+  await session.query('alter table together.credentials drop constraint has_a_key')
+  const { ref } = await oneOf(session, 'select max(ref) as ref from together.projects')
+  await session.query(
+    `alter table together.projects alter database_password drop not null, add constraint has_password check (ref <> '${String(ref)}' or database_password is not null)`,
+  )
+  expect(await mend()).toEqual([
+    'projects has the check has_password, which refuses the null that takes the place of a secret in database_password: drop it',
   ])
 })
 

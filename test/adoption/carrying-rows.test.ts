@@ -224,7 +224,7 @@ test('secrets that could not be emptied are told before anything is done', async
     'projects has a trigger that fires even in sessions that silence triggers: make it an ordinary one with `alter table … enable trigger`',
     'credentials has secrets in anon_key, which takes neither null nor a word of 24 characters: let it take null',
     expect.stringMatching(
-      /^credentials has the check \w+, which refuses the word that takes the place of a secret, `sealed` with the id of the row: drop it, or let jwt_secret take null$/,
+      /^credentials has the check \w+, which refuses the word that takes the place of a secret in jwt_secret, `sealed` with the id of the row: drop it, or let jwt_secret take null$/,
     ),
   ])
 })

@@ -10,6 +10,7 @@ import { unfitRows } from './fitness.js'
 import { grantToSilence } from '../silence.js'
 import { tablesThatMayStay } from './leaves.js'
 import { findNamingObjects } from './move-schema.js'
+import { missingStatisticsRight } from './old-statistics.js'
 import { unemptyable } from './placeholder.js'
 import { foreignTables } from './secrets-in-clear.js'
 
@@ -199,7 +200,9 @@ async function toKnow(
     needs: 'attention',
     message,
   })
-  const grant = tables.some(({ sealed }) => sealed.length > 0) ? await grantToSilence(session) : undefined
+  const hasSecrets = tables.some(({ sealed }) => sealed.length > 0)
+  const grant = hasSecrets ? await grantToSilence(session) : undefined
+  const oldStatistics = hasSecrets ? await missingStatisticsRight(session) : []
   const foreign = await foreignTables(session, tables)
   const uncounted = await withoutSubscription(session, tables)
   const { functions, settings } = isInTheWay ? await findNamingObjects(session) : { functions: [], settings: [] }
@@ -235,6 +238,15 @@ async function toKnow(
             '',
             'right',
             `contract writes tables with secrets anew, which only the owner may: take the steps as a member of the role that owns ${foreign.join(', ')}`,
+          ),
+        ]),
+    ...(oldStatistics.length === 0
+      ? []
+      : [
+          finding(
+            '',
+            'right',
+            `contract leaves secrets in old versions of statistics, which only the owner of the database and superusers may remove: let one of them run ${oldStatistics.map((one) => `\`${one}\``).join(' and ')} in this database after it`,
           ),
         ]),
     ...(uncounted === 0

@@ -7,10 +7,14 @@ import { retriedTransaction } from '../../migrations/lock-retries.js'
 
 export const carryingRetries = { lockTimeout: 500, attempts: 30 }
 
-/** No operator or function of somebody else is called, days begin at midnight of UTC, and the text of a number has all its digits. */
+/**
+ * No operator or function of somebody else is called, days begin at midnight of UTC, the text of a number has all its digits, and a text is
+ * read as a time by no order of day and month that a login has chosen.
+ */
 const settings = [
   'set local search_path = pg_catalog, pg_temp',
   `set local timezone = 'UTC'`,
+  `set local datestyle = 'ISO, YMD'`,
   'set local extra_float_digits = 1',
 ]
 

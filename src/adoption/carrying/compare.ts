@@ -76,10 +76,8 @@ const isSettledHere = (home: string, table: CarriedTable): string => {
   ].join(' and ')
 }
 
-async function compareRows(
-  { session, home, tables }: Carrying,
-  table: CarriedTable,
-): Promise<Omit<Comparison, 'secrets'>> {
+async function compareRows(carrying: Carrying, table: CarriedTable): Promise<Omit<Comparison, 'secrets'>> {
+  const { session, home } = carrying
   const { target, columns, identity } = table
   const compared = columns.filter(({ name }) => name !== 'id' || identity.includes('id'))
   const list = (alias: string) => compared.map((column) => `${alias}.${quoted(column.name)}${asIs(column)}`).join(', ')
@@ -97,7 +95,7 @@ async function compareRows(
     rows: row?.rows ?? 0,
     missing: (row?.missing ?? 0) + (await joinedAway(session, home, table)),
     differing: row?.differing ?? 0,
-    extra: await extraRows(session, home, tables, table),
+    extra: await extraRows(carrying, table),
     sample: row?.sample ?? [],
   }
 }
@@ -115,12 +113,7 @@ async function joinedAway(session: Session, home: string, table: CarriedTable): 
 }
 
 /** Where several earlier tables fill one of ours, the first of them counts the extra rows. */
-async function extraRows(
-  session: Session,
-  home: string,
-  tables: readonly CarriedTable[],
-  table: CarriedTable,
-): Promise<number> {
+export async function extraRows({ session, home, tables }: Carrying, table: CarriedTable): Promise<number> {
   if (roots.includes(table.to)) {
     const [row] = await session.query<{ extra: number }>(
       `select pg_catalog.count(*)::float8 as extra from ${await extraRoots(session, home, table)} and ${isSettledHere(home, table)}`,

@@ -2,7 +2,7 @@ import { quoted } from '../../core/statements/column-plan.js'
 import type { Session } from '../../database/session.js'
 import type { CatalogTable } from '../catalog.js'
 import type { Finding } from '../findings.js'
-import { literal } from '../sql.js'
+import { isEnforced, literal } from '../sql.js'
 import type { CarriedTable } from './carried-table.js'
 
 /** The word that a column without null gets in the place of a secret, as the column keeps it. `key` is SQL. Undefined where it takes null. */
@@ -16,8 +16,9 @@ const shortest = 24
 
 /** Why the secrets of a table could not be emptied. */
 export async function unemptyable(session: Pick<Session, 'query'>, table: CarriedTable): Promise<Finding[]> {
-  const { from, source, key, sealed } = table
+  const { from, key, sealed } = table
   const found: string[] = []
+  const emptied: string[] = []
   if (sealed.length > 0 && from.triggers.some(({ isNeverSilent }) => isNeverSilent))
     found.push(
       'has a trigger that fires even in sessions that silence triggers: make it an ordinary one with `alter table … enable trigger`',
@@ -39,29 +40,46 @@ export async function unemptyable(session: Pick<Session, 'query'>, table: Carrie
       )
       continue
     }
-    const checks = await session.query<{ name: string; text: string }>(
-      `select k.conname as name, pg_catalog.pg_get_expr(k.conbin, k.conrelid) as text from pg_catalog.pg_constraint k
-       join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey)
-       where k.contype = 'c' and k.conrelid = $1::pg_catalog.regclass and a.attname = $2 order by 1`,
-      [source, column],
-    )
-    for (const { name, text } of checks) {
-      const [row] = await session.query<{ refused: boolean }>(
-        `select exists (select from (select (pg_catalog.jsonb_populate_record(s, pg_catalog.jsonb_build_object(${literal(column)}::text, ${word ?? 'null::text'}))).* from ${source} s limit 1) s
-         where (${text}) is false) as refused`,
-      )
-      if (row?.refused === true)
-        found.push(
-          word === undefined
-            ? `has the check ${name}, which refuses the null that takes the place of a secret in ${column}: drop it`
-            : `has the check ${name}, which refuses the word that takes the place of a secret, \`sealed\` with the id of the row: drop it, or let ${column} take null`,
-        )
-    }
+    emptied.push(column)
   }
+  found.push(...(await refusingChecks(session, table, emptied)))
   return found.map((message) => ({
     table: from.name,
     kind: 'secrets',
     needs: 'mend',
     message: `${from.name} ${message}`,
   }))
+}
+
+/** Checks that refuse a row of which all secrets are empty. */
+async function refusingChecks(
+  session: Pick<Session, 'query'>,
+  { from, source, key }: CarriedTable,
+  columns: readonly string[],
+): Promise<string[]> {
+  if (columns.length === 0) return []
+  const checks = await session.query<{ name: string; text: string; columns: string[] }>(
+    `select k.conname as name, pg_catalog.pg_get_expr(k.conbin, k.conrelid) as text, pg_catalog.array_agg(a.attname::text order by a.attnum) as columns
+     from pg_catalog.pg_constraint k join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+     where k.contype = 'c' and ${isEnforced('k')} and k.conrelid = $1::pg_catalog.regclass and a.attname = any ($2::text[]) group by k.oid order by 1`,
+    [source, columns],
+  )
+  const wordOf = (column: string) => placeholderIn(from, column, `s.${quoted(key.name)}`)
+  const empty = columns.map((column) => `${literal(column)}::text, ${wordOf(column) ?? 'null::text'}`).join(', ')
+  const found: string[] = []
+  for (const { name, text, columns: checked } of checks) {
+    const [row] = await session.query<{ refused: boolean }>(
+      `select exists (select from (select (pg_catalog.jsonb_populate_record(s, pg_catalog.jsonb_build_object(${empty}))).* from ${source} s offset 0) s
+       where (${text}) is false) as refused`,
+    )
+    if (row?.refused !== true) continue
+    const list = checked.join(', ')
+    const words = checked.filter((column) => wordOf(column) !== undefined)
+    found.push(
+      words.length === 0
+        ? `has the check ${name}, which refuses the null that takes the place of a secret in ${list}: drop it`
+        : `has the check ${name}, which refuses the word that takes the place of a secret in ${list}, \`sealed\` with the id of the row: drop it, or let ${words.join(', ')} take null`,
+    )
+  }
+  return found
 }

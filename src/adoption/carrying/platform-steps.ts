@@ -20,6 +20,7 @@ import {
   type EmptiedSecrets,
   emptySecrets,
   keptInClear,
+  type Rewritten,
   rewriteTables,
 } from './secrets-in-clear.js'
 import { assertSameShapes, assertSameTables, step, withShape } from './step.js'
@@ -210,10 +211,8 @@ export async function takeProve(
   })
 }
 
-export interface Contracted {
+export interface Contracted extends Rewritten {
   readonly tables: readonly EmptiedSecrets[]
-  /** The columns of which the statistics of the server still hold a secret. */
-  readonly statistics: readonly string[]
 }
 
 /** Empties the secrets in clear. Goes on where it was interrupted. */
@@ -224,13 +223,13 @@ export async function takeContract(session: Session, schema: string, dataKeys: D
     await assertSealed(carrying)
     await record(session, carrying.home, 'emptying')
     const emptied = await emptySecrets(carrying)
-    const statistics = await rewriteTables(carrying)
+    const rewritten = await rewriteTables(carrying)
     await carryingTransaction(session, 'contract', async () => {
       await record(session, carrying.home, 'contract')
       await forget(session, carrying.home, 'emptying')
     })
     const { tables } = await findEarlierPlatform(session, schema)
     const others = tables.filter(({ from }) => !carrying.tables.some((table) => table.from.name === from.name))
-    return { tables: [...emptied, ...(await keptInClear(session, others))], statistics }
+    return { tables: [...emptied, ...(await keptInClear(session, others))], ...rewritten }
   })
 }

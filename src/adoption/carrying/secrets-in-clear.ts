@@ -10,6 +10,7 @@ import { rootsOf } from './carrying-home.js'
 import type { Carrying } from './carrying.js'
 import { carryingRetries, carryingTransaction } from './carrying-transaction.js'
 import { awaitOlderTransactions } from './older-transactions.js'
+import { rewriteStatistics } from './old-statistics.js'
 import { placeholderIn } from './placeholder.js'
 import { SecretColumns, type SecretRow } from './secret-columns.js'
 
@@ -196,17 +197,25 @@ async function write(
   })
 }
 
+export interface Rewritten {
+  /** The columns of which the statistics of the server still hold a secret. */
+  readonly statistics: readonly string[]
+  /** The statements that remove old versions of statistics, where this login may not run them. */
+  readonly oldStatistics: readonly string[]
+}
+
 /**
- * Old versions of rows stay in the files of a table until it is written anew, and their values in its statistics until it is analysed. Returns
- * the columns of which the statistics still hold a secret.
+ * Old versions of rows stay in the files of a table until it is written anew, and their values in its statistics until it is analysed. Old
+ * versions of statistics stay in the catalog in the same way.
  */
-export async function rewriteTables({ session, tables }: Carrying): Promise<string[]> {
+export async function rewriteTables({ session, tables }: Carrying): Promise<Rewritten> {
   await awaitOlderTransactions(session, carryingRetries)
   for (const { source, from } of withSecrets(tables)) {
     const where = `writing ${from.name} anew, which goes on with tenantry adopt platform contract`
     await retriedStatement(withContext(session, where), carryingRetries, `vacuum (full, analyze) ${source}`)
   }
-  const kept: string[] = []
+  const oldStatistics = withSecrets(tables).length === 0 ? [] : await rewriteStatistics(session)
+  const statistics: string[] = []
   for (const { source, from, sealed } of withSecrets(tables)) {
     const rows = await withContext(session, 'the statistics').query<{ column: string }>(
       `select s.attname as column from pg_catalog.pg_stats s join pg_catalog.pg_class c on c.oid = $1::pg_catalog.regclass and c.relname = s.tablename
@@ -215,7 +224,7 @@ export async function rewriteTables({ session, tables }: Carrying): Promise<stri
          select from pg_catalog.unnest(s.most_common_vals::text::text[] || s.histogram_bounds::text::text[]) v where not pg_catalog.starts_with(v, 'sealed '))`,
       [source, sealed.map((column) => column.from)],
     )
-    kept.push(...rows.map(({ column }) => `${from.name}.${column}`))
+    statistics.push(...rows.map(({ column }) => `${from.name}.${column}`))
   }
-  return kept
+  return { statistics, oldStatistics }
 }

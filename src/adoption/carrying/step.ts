@@ -60,6 +60,9 @@ async function shapesOf(
   }
 }
 
+/** Whether every earlier table is there in the form that it had at `expand`. */
+export const isUnchanged = ({ changed, dropped }: Shapes): boolean => changed.length + dropped.length === 0
+
 /** Refuses backfill, prove and swap if a table was changed, dropped or added. */
 export function assertSameTables(shapes: Shapes): void {
   assertNoneDropped(shapes)

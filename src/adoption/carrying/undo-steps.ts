@@ -7,8 +7,8 @@ import { carryingSnapshot, carryingTransaction } from './carrying-transaction.js
 import { findEarlierPlatform } from './earlier-platform.js'
 import { moveBack } from './move-schema.js'
 import { assertMayEmpty, restoreSecrets } from './secrets-in-clear.js'
-import { assertNoneDropped, step } from './step.js'
-import { othersInUse, reopen, undoExpand, writtenSince } from './way-back.js'
+import { assertNoneDropped, isUnchanged, step } from './step.js'
+import { madeBesides, reopen, undoExpand, writtenSince } from './way-back.js'
 
 const ourTables = 'platform.organizations'
 
@@ -39,7 +39,11 @@ export async function previewUndo(session: Session, schema: string, dataKeys: Da
     const isUsed = last === 'swap' && (await takenSteps(session, carrying.home)).includes('swap')
     if (isUsed || last === 'contract') assertNoneDropped(shapes)
     const obstacles = () =>
-      isUsed ? writtenSince(carrying) : last === 'expand' ? othersInUse(carrying) : Promise.resolve([])
+      isUsed
+        ? writtenSince(carrying)
+        : last === 'expand'
+          ? madeBesides(carrying, isUnchanged(shapes))
+          : Promise.resolve([])
     return { step: last, obstacles: await carryingSnapshot(session, `the way back of ${last}`, obstacles) }
   })
 }
@@ -65,7 +69,7 @@ export async function undoLast(
         await moveBack(session)
         break
       case 'expand':
-        await undoExpand(carrying, isOurs)
+        await undoExpand(carrying, isOurs, isUnchanged(shapes))
         break
       case 'swap':
         // Where it was interrupted, nobody has used the rows of ours yet.

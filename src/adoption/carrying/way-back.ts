@@ -10,7 +10,7 @@ import type { Session } from '../../database/session.js'
 import type { Carrying } from './carrying.js'
 import { knownTables } from './known-tables.js'
 import { asWhole, carryingTransaction, lockTogether } from './carrying-transaction.js'
-import { compare, isEqual } from './compare.js'
+import { compare, extraRows, isEqual } from './compare.js'
 import { deleteFree } from './remove-rows.js'
 import { outsideUses } from './roots-in-use.js'
 import { openStatement, unwatch } from './watch.js'
@@ -68,7 +68,7 @@ async function changedSince(carrying: Carrying): Promise<string[]> {
 const filledByCarrying = ['roles', 'role_permissions', 'org_keys', 'audit_seals']
 
 /** Rows of the carried organizations in tables that no earlier one leads to, and roles that were made for them. */
-export async function othersInUse({ session, home, tables }: Carrying): Promise<string[]> {
+async function othersInUse({ session, home, tables }: Carrying): Promise<string[]> {
   const found: string[] = []
   const count = async (name: string, condition: string) => {
     const [row] = await session.query<{ rows: number }>(
@@ -107,22 +107,37 @@ async function carriedInto(session: Session, home: string): Promise<ReadonlySet<
   )
 }
 
+/**
+ * What the way back of `expand` would delete and carrying has not made, each in a few words. Where earlier tables have another form by now, it
+ * cannot be told which rows of the tables that carrying fills were carried.
+ */
+export async function madeBesides(carrying: Carrying, isComparable: boolean): Promise<string[]> {
+  const found: string[] = []
+  for (const table of isComparable ? carrying.tables : []) {
+    // Organizations, people and flags that were not carried stay.
+    const rows = roots.includes(table.to) ? 0 : await extraRows(carrying, table)
+    if (rows > 0) found.push(`${table.to}: ${rows} new`)
+  }
+  return [...found, ...(await othersInUse(carrying))]
+}
+
 /** Organizations that one transaction removes. */
 const batch = 50
 
 /** Removes what was carried, unless the tables of tenantry are gone, and no longer notes what is written. */
-export async function undoExpand(carrying: Carrying, isOurs: boolean): Promise<void> {
-  if (isOurs) await removeCarried(carrying)
+export async function undoExpand(carrying: Carrying, isOurs: boolean, isComparable: boolean): Promise<void> {
+  if (isOurs) await removeCarried(carrying, isComparable)
   await carryingTransaction(carrying.session, where, () => removeWatch(carrying, isOurs))
 }
 
 const where = 'the way back of expand'
 
 /** The organizations with all that belongs to them, and the people who are in no other one. */
-async function removeCarried(carrying: Carrying): Promise<void> {
+async function removeCarried(carrying: Carrying, isComparable: boolean): Promise<void> {
   const { session, home } = carrying
   await carryingTransaction(session, where, async () => {
-    refuseLoss(await othersInUse(carrying))
+    await session.query(asWhole)
+    refuseLoss(await madeBesides(carrying, isComparable))
   })
   for (let isDone = false; !isDone;)
     isDone = await carryingTransaction(session, where, async () => {

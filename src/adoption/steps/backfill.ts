@@ -1,6 +1,6 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable, type OrganizationSource } from '../adopted-schema.js'
-import type { CatalogColumn } from '../catalog.js'
+import { type CatalogColumn, fires } from '../catalog.js'
 import { inHome } from '../home.js'
 import { organizationOfRow } from './organizations.js'
 import { literal } from '../sql.js'
@@ -12,7 +12,7 @@ export interface BackfillEntry {
   readonly table: string
   /** Its name in SQL, with its schema. */
   readonly on: string
-  /** Whether triggers of the table fire on updates, and are to stay silent. */
+  /** Whether triggers or rules of the table fire on updates, and are to stay silent. */
   readonly isSilent: boolean
   /** How many columns the key has by which it goes. */
   readonly keyLength: number
@@ -62,7 +62,7 @@ function fillEntry(adopted: AdoptedSchema, table: AdoptedTable): BackfillEntry {
     name,
     table: name,
     on,
-    isSilent: table.table.triggers.some(({ firesOnUpdate }) => firesOnUpdate),
+    isSilent: fires(table.table, 'firesOnUpdate'),
     keyLength: key.length,
     take: take(on, key, ' for no key update'),
     fill: `with found as materialized (

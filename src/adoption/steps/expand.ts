@@ -1,5 +1,5 @@
 import { quoted } from '../../core/statements/column-plan.js'
-import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
+import { type AdoptedSchema, type AdoptedTable, type Constant } from '../adopted-schema.js'
 import { closeHome, inHome, quarantineOf } from '../home.js'
 import { organizationMaking, organizationOfRow, refuseTakenIds } from './organizations.js'
 import type { Step } from './step.js'
@@ -31,23 +31,35 @@ export function expand(adopted: AdoptedSchema): Step {
   }
 }
 
-/** Before anything is undone: without the column, rows that other organizations have got would be those of the only one there was. */
+/** The id of an organization that a decision names, also once the home of the adoption is gone. */
+const foundConstant = ({ key, id, slug }: Constant): string =>
+  `select o.id from platform.organizations o where (o.provision_key = ${literal(key)} or o.id = ${literal(id)} or o.slug = ${literal(slug)}) and o.deleted_at is null
+   order by o.provision_key is distinct from ${literal(key)}, o.id <> ${literal(id)} limit 1`
+
+/**
+ * Before anything is undone: without the column, rows that other organizations have got would be those of the only one there was, or of the
+ * one that rows without a way have.
+ */
 function refuseOthers({ tables }: AdoptedSchema): string[] {
-  const checks = tables.flatMap(({ name, on, constant }) =>
-    constant === undefined
-      ? []
-      : [
-          `  -- Where the step was interrupted, the table may have no such column.
+  const checks = tables.flatMap(({ name, on, constant, fallback, owner, hadColumn }) => {
+    const only = constant ?? (hadColumn || owner === undefined ? undefined : fallback)
+    if (only === undefined) return []
+    const others =
+      constant === undefined
+        ? `select pg_catalog.count(distinct t.ctid) from ${on} t${owner?.joins ?? ''} where (${owner?.sql ?? 'null'}) = ${literal(only.key)} and t.org_id <> (${foundConstant(only)})`
+        : `select pg_catalog.count(*) from ${on} t where t.org_id <> ${literal(constant.id)}`
+    return [
+      `  -- Where the step was interrupted, the table may have no such column.
   if exists (select from pg_catalog.pg_attribute a where a.attrelid = ${literal(on)}::pg_catalog.regclass and a.attname = 'org_id'
       and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype and not a.attisdropped) then
-    execute ${literal(`select pg_catalog.count(*) from ${on} t where t.org_id <> ${literal(constant.id)}`)} into tenantry_count;
+    execute ${literal(others)} into tenantry_count;
     if tenantry_count > 0 then
       raise exception '%: % rows belong to other organizations than %, and would become its own: move them into another table, or delete them',
-        ${literal(name)}, tenantry_count, ${literal(constant.slug)};
+        ${literal(name)}, tenantry_count, ${literal(only.slug)};
     end if;
   end if;`,
-        ],
-  )
+    ]
+  })
   if (checks.length === 0) return []
   return [
     `do ${bodyOf(`

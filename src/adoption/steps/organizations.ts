@@ -20,6 +20,7 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       `create table ${knownOrganizations(home)} (key text primary key, org_id uuid not null)`,
       ...roleStatements(home),
       newId(home),
+      isFreeFunction(home),
       isOfAnother(adopted),
       makeOrganization(adopted),
       organizationOf(adopted),
@@ -44,6 +45,7 @@ export function organizationMaking(adopted: AdoptedSchema): Step {
       `drop function if exists ${inHome(home, 'organization_of')}(text)`,
       `drop function if exists ${inHome(home, 'organization')}(text, uuid, text, text, text)`,
       `drop function if exists ${inHome(home, 'is_of_another')}(uuid)`,
+      `drop function if exists ${isFree(home)}(text)`,
       `drop function if exists ${inHome(home, 'new_id')}()`,
       `drop table if exists ${inHome(home, 'built_in_roles')}`,
       `drop table if exists ${knownOrganizations(home)}`,
@@ -158,7 +160,28 @@ const newId = (home: string) =>
 export const slugOf = (slug: string, name: string): string =>
   `pg_catalog.btrim(pg_catalog.left(pg_catalog.regexp_replace(pg_catalog.lower(coalesce(${slug}, ${name}, '')), '[^a-z0-9]+', '-', 'g'), 50), '-')`
 
-/** Returns the organization of a key, and makes it once. A name or a slug that is taken gets a few letters more. */
+const isFree = (home: string) => inHome(home, 'is_free')
+
+/** As many locks as the smallest server has room for beside those of others. */
+const mostReserved = 1000
+
+/**
+ * Reserves a name until the end of the transaction, and tells whether no open transaction has done so. Without it, writers that make
+ * organizations of one name would wait for each other. A transaction that makes very many reserves the first ones alone.
+ */
+const isFreeFunction = (home: string) =>
+  `create function ${isFree(home)}(wanted text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as ${bodyOf(`
+declare
+  reserved constant int := coalesce(nullif(current_setting('tenantry.reserved_names', true), ''), '0')::int;
+begin
+  if reserved >= ${mostReserved} then
+    return true;
+  end if;
+  perform set_config('tenantry.reserved_names', (reserved + 1)::text, true);
+  return pg_try_advisory_xact_lock(hashtextextended('tenantry organization ' || wanted, 0));
+end`)}`
+
+/** Returns the organization of a key, and makes it once. A name or a slug that is taken, or that an open transaction takes, gets a few letters more. */
 const makeOrganization = ({
   home,
 }: AdoptedSchema) => `create function ${inHome(home, 'organization')}(wanted text, wanted_id uuid, external text, wanted_name text, wanted_slug text)
@@ -187,13 +210,13 @@ begin
       return made;
     end if;
     new_name := coalesce(nullif(btrim(left(wanted_name, 150)), ''), 'Organization ' || digest);
-    if exists (select from platform.organizations o where o.name_key = lower(new_name) and o.deleted_at is null) then
+    if not ${isFree(home)}('name ' || lower(new_name)) or exists (select from platform.organizations o where o.name_key = lower(new_name) and o.deleted_at is null) then
       new_name := new_name || ' (' || digest || ')';
     end if;
     new_slug := ${slugOf('wanted_slug', 'wanted_name')};
     if new_slug = '' then
       new_slug := 'org-' || digest;
-    elsif exists (select from platform.organizations o where o.slug = new_slug and o.deleted_at is null) then
+    elsif not ${isFree(home)}('slug ' || new_slug) or exists (select from platform.organizations o where o.slug = new_slug and o.deleted_at is null) then
       new_slug := new_slug || '-' || digest;
     end if;
     begin

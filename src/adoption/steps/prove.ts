@@ -1,5 +1,6 @@
 import { quoted } from '../../core/statements/column-plan.js'
 import { type AdoptedSchema, type AdoptedTable } from '../adopted-schema.js'
+import { fires } from '../catalog.js'
 import { inHome, quarantineOf } from '../home.js'
 import { hasNobody, matches } from '../owners.js'
 import { organizationOfRow } from './organizations.js'
@@ -205,7 +206,7 @@ end`)}`,
   ]
 }
 
-const silence = (tables: readonly AdoptedTable[], fires: 'firesOnDelete' | 'firesOnInsert'): string[] =>
-  tables.some(({ table }) => table.triggers.some((trigger) => trigger[fires]))
+const silence = (tables: readonly AdoptedTable[], on: 'firesOnDelete' | 'firesOnInsert'): string[] =>
+  tables.some(({ table }) => fires(table, on))
     ? [`perform pg_catalog.set_config('session_replication_role', 'replica', true);`]
     : []

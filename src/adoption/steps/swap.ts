@@ -24,6 +24,7 @@ export function swap(adopted: AdoptedSchema): Step {
   const { schema, tables } = adopted
   return {
     up: [
+      refuseKeyUsers(adopted),
       ...refuseNarrowPublications(adopted),
       ...tables.flatMap((table) => [
         ...table.references.flatMap((key) => [
@@ -73,6 +74,35 @@ const takeKeys = (
     ...marksOf(table, key, hasOrganization),
   ]),
 ]
+
+/** Before anything is replaced: something may have got a key since the plan that nobody may drop. */
+const refuseKeyUsers = ({ tables }: AdoptedSchema): string =>
+  `do ${bodyOf(`
+declare
+  tenantry_user record;
+begin
+${keyUsers(tables)}
+end`)}`
+
+/** Functions with a BEGIN ATOMIC body, views and rules may depend on a key, for which the server refuses to drop it. */
+function keyUsers(tables: readonly AdoptedTable[]): string {
+  const keys = tables.flatMap(({ on, primaryKey, uniqueKeys }) =>
+    [...(primaryKey.isComplete ? [] : [primaryKey]), ...uniqueKeys.filter(({ isConstraint }) => isConstraint)].map(
+      ({ name }) => `(${literal(on)}::pg_catalog.regclass, ${literal(name)}::pg_catalog.name)`,
+    ),
+  )
+  return keys.length === 0
+    ? ''
+    : `  select pg_catalog.pg_describe_object(d.classid, d.objid, 0) as name, k.conname as key, k.conrelid::pg_catalog.regclass as place into tenantry_user
+  from pg_catalog.pg_depend d join pg_catalog.pg_constraint k on k.oid = d.refobjid
+  where d.refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+    and d.classid = any (array['pg_catalog.pg_proc', 'pg_catalog.pg_rewrite', 'pg_catalog.pg_policy']::pg_catalog.regclass[])
+    and (k.conrelid, k.conname) in (${keys.join(', ')}) order by 1, 2 limit 1;
+  if found then
+    raise exception '% depends on % of %, which is to be replaced: name the columns in its "group by" and its "on conflict", give a function a body of text in place of BEGIN ATOMIC, or drop it until then',
+      tenantry_user.name, tenantry_user.key, tenantry_user.place;
+  end if;`
+}
 
 /** Subscribers find a row by its primary key. Where a publication leaves a column of it out, the server refuses every update and delete. */
 function refuseNarrowPublications({ tables }: AdoptedSchema): string[] {
@@ -126,8 +156,10 @@ const refuseWayBack = ({ schema, tables }: AdoptedSchema): string =>
 declare
   tenantry_count bigint;
   tenantry_taken text;
+  tenantry_user record;
 begin
 ${takenName(schema, tables.flatMap(swappedNames))}
+${keyUsers(tables)}
 ${tables
   .flatMap((table) => [
     ...(table.primaryKey.isComplete ? [] : [refuseReused(table, reusedPrimaryKey(table))]),

@@ -1,9 +1,6 @@
 import type { Argv } from 'yargs'
 import type { PlatformAnalysis } from '../../adoption/carrying/analyse-platform.js'
 import type { CarriedRows } from '../../adoption/carrying/carry.js'
-import type { Comparison } from '../../adoption/carrying/compare.js'
-import type { Proof } from '../../adoption/carrying/proof.js'
-import type { UndoPreview } from '../../adoption/carrying/undo-steps.js'
 import type { Finding } from '../../adoption/findings.js'
 import { MigrationError } from '../../core/errors.js'
 import type { DataKeys } from '../../core/sealing.js'
@@ -11,6 +8,7 @@ import { type AddCommand, asOwner, connecting, type Context, type GlobalOptions,
 import { withBar } from '../progress.js'
 import { counted, exit, type Report } from '../report.js'
 import { assertDirectory } from './adopt-folder.js'
+import { contractReport, previewReport, proofReport } from './adopt-platform-reports.js'
 
 export const addPlatform: AddCommand = (program, run) =>
   program.command('platform', 'Carries the tables of an earlier platform into those of tenantry', (group) =>
@@ -252,24 +250,6 @@ const addProve: AddCommand = (group, run) =>
     }),
   )
 
-function proofReport({ isProved, tables, unplaced }: Proof, next: string, otherwise: string): Report {
-  return {
-    lines: [...tables.map(comparisonLine), ...unplaced.map((one) => `- ${one}`), isProved ? next : otherwise],
-    document: { isProved, tables, unplaced },
-    exit: isProved ? exit.fine : exit.findings,
-  }
-}
-
-const comparisonLine = ({ name, rows, missing, differing, extra, secrets, sample }: Comparison): string =>
-  [
-    `${name}  ${counted(rows, 'row')}`,
-    ...(missing + differing + extra + secrets === 0 ? ['equal'] : []),
-    ...(missing === 0 ? [] : [`${missing} missing`]),
-    ...(differing === 0 ? [] : [`${differing} different`]),
-    ...(extra === 0 ? [] : [`${extra} that the earlier table has not`]),
-    ...(secrets === 0 ? [] : [`${secrets} with another secret`]),
-  ].join(', ') + (sample.length === 0 ? '' : `: ${sample.join(', ')}`)
-
 const addSwap: AddCommand = (group, run) =>
   group.command(
     'swap',
@@ -319,26 +299,7 @@ const addContract: AddCommand = (group, run) =>
       const { takeContract } = await import('../../adoption/carrying/platform-steps.js')
       assertDirectory(context, args)
       const keys = await dataKeysOfCommand(context)
-      const result = await asOwner(context, args, (session) => takeContract(session, args.schema, keys))
-      return {
-        lines: [
-          ...result.tables.map(({ table, emptied, inClear }) =>
-            [
-              `${table}  secrets of ${counted(emptied, 'row')} emptied`,
-              ...(inClear === 0 ? [] : [`${counted(inClear, 'row')} that stay keep theirs in clear`]),
-            ].join(', '),
-          ),
-          ...(result.statistics.length === 0
-            ? []
-            : [
-                `The statistics of the server still hold secrets of ${result.statistics.join(', ')}: write a row and run \`analyze\` on an empty table; give a column its \`set statistics\` back`,
-              ]),
-          'The platform is carried. Drop the earlier tables when you need them no more.',
-        ],
-        document: result,
-        exit:
-          result.statistics.length > 0 || result.tables.some(({ inClear }) => inClear > 0) ? exit.findings : exit.fine,
-      }
+      return contractReport(await asOwner(context, args, (session) => takeContract(session, args.schema, keys)))
     }),
   )
 
@@ -407,13 +368,3 @@ const addDown: AddCommand = (group, run) =>
       }
     }),
   )
-
-function previewReport({ step, obstacles }: UndoPreview): Report {
-  const what = step === undefined ? 'There is nothing to undo.' : `The last step is ${step}.`
-  const prevents = 'It is refused, because these rows of tenantry would be lost or are changed:'
-  return {
-    lines: [what, ...(obstacles.length === 0 ? [] : [prevents, ...obstacles.map((one) => `- ${one}`)])],
-    document: { undone: [], step: step ?? null, obstacles },
-    exit: obstacles.length === 0 ? exit.fine : exit.findings,
-  }
-}
