@@ -18,6 +18,13 @@ const onAllNodes = [
   'run_command_on_colocated_placements',
   'master_run_on_worker',
 ]
+// They run `set local` too, and so move the binding. Citus itself calls them in the name of whoever changes a table or a role.
+const forOwners = [
+  'citus_run_local_command',
+  'worker_apply_shard_ddl_command',
+  'worker_apply_inter_shard_ddl_command',
+  'alter_role_if_exists',
+]
 
 /**
  * Revokes from PUBLIC, on each node, the functions by which SQL text in a scope could leave its organization. Only a superuser may:
@@ -27,7 +34,8 @@ export const planClusterRights: Plan = async (session) =>
   (await mayLook(session))
     ? [
         ...(await statements(session, rightStatements('run_command_on_workers'), [onWorkers])),
-        ...(await statements(session, rightStatements('run_command_on_all_nodes'), [onAllNodes])),
+        ...(await statements(session, grantStatements, [forOwners])),
+        ...(await statements(session, rightStatements('run_command_on_all_nodes'), [[...onAllNodes, ...forOwners]])),
       ]
     : []
 
@@ -55,4 +63,24 @@ from pg_catalog.${onNodes}(pg_catalog.format($$
   where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace and p.proname = any (%L::text[]) and exists (
     select from pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a where a.grantee = 0)$$, $1::text[])) node
 cross join lateral pg_catalog.json_array_elements_text(case when node.success then node.result::pg_catalog.json else '[]' end) signature
+order by statement`
+
+/** Owners of distributed tables and roles that may alter roles. Superusers need no grant. */
+const grantStatements = `
+with owner as materialized (
+  select r.rolname as name from pg_catalog.pg_roles r
+  where not r.rolsuper and (r.rolcreaterole or exists (
+    select from pg_catalog.pg_dist_partition p join pg_catalog.pg_class c on c.oid = p.logicalrelid where c.relowner = r.oid))
+)
+select distinct pg_catalog.format('select pg_catalog.run_command_on_all_nodes(%L)',
+  pg_catalog.format('grant execute on function pg_catalog.%s to %I', lacking.signature, lacking.owner)) as statement
+from pg_catalog.run_command_on_all_nodes(pg_catalog.format($$
+  select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('signature', p.oid::pg_catalog.regprocedure::text, 'owner', r.rolname)), '[]')
+  from pg_catalog.pg_proc p
+  join pg_catalog.pg_roles r on r.rolname = any (%L::pg_catalog.name[])
+  where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace and p.proname = any (%L::text[]) and not exists (
+    select from pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a where a.grantee = r.oid)$$,
+  (select pg_catalog.array_agg(name) from owner), $1::text[])) node
+cross join lateral pg_catalog.json_to_recordset(case when node.success then node.result::pg_catalog.json else '[]' end)
+  as lacking(signature text, owner text)
 order by statement`

@@ -2,7 +2,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import pg from 'pg'
 import { readPlacements } from '../access/distribution.js'
 import { manifestOf } from '../access/manifest.js'
-import { InvalidInputError, MigrationError, NotFoundError } from '../core/errors.js'
+import { InvalidInputError, MigrationError } from '../core/errors.js'
 import { withContext } from '../database/session-failure.js'
 import type { Session } from '../database/session.js'
 import { assertCoordinator } from './distribute.js'
@@ -60,7 +60,7 @@ export async function largestTenants(
   }
 }
 
-/** One organization by its slug or its id, and the table in which its shards are found. Throws NotFoundError. */
+/** One organization by its slug or its id, and the table in which its shards are found. */
 export async function tenantShards(
   direct: Session,
   declared: readonly PgTable[],
@@ -76,7 +76,9 @@ export async function tenantShards(
     [organization.toLowerCase()],
   )
   const [shards] = await shardsOf(session, tables, found)
-  if (shards === undefined) throw new NotFoundError('organizations')
+  if (shards === undefined) {
+    throw new MigrationError(`no organization has the slug or the id ${organization}: see \`tenantry tenant list\``)
+  }
   return { ...shards, table: tables.first }
 }
 

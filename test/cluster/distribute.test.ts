@@ -136,6 +136,43 @@ describe.skipIf(clusterUrl === undefined)(`tenantry distribute${whyWithoutCluste
     expect(await distribute()).toMatchObject({ done: [], advised: [] })
   })
 
+  test.each([
+    'citus_run_local_command($1)',
+    'worker_apply_shard_ddl_command(1, $1)',
+    `worker_apply_shard_ddl_command(1, 'public', $1)`,
+    `worker_apply_inter_shard_ddl_command(1, 'public', 2, 'public', $1)`,
+    'alter_role_if_exists(session_user::text, $1)',
+  ])('SQL text does not move the binding by %s, on the coordinator and on the workers', async (call) => {
+    const other = await createOrganization(database.admin)
+    const app = await cluster.session({ adminUrl: database.appUrl })
+    for (const from of ['', `from platform.agents where org_id = '${orgId}'`]) {
+      await app.query('begin')
+      await app.query('select platform.enter_org($1)', [orgId])
+      await expect(app.query(`select ${call} ${from}`, [`set local tenantry.org_id = '${other}'`])).rejects.toThrow(
+        'permission denied for function',
+      )
+      await app.query('rollback')
+    }
+  })
+
+  test('an owner who is no superuser changes tables on the nodes, and logins', async () => {
+    const { username: member, password } = new URL(database.appUrl)
+    const owner = `${member}_owner`
+    await database.admin.query(`create role ${owner} login createrole password '${password}'`)
+    await distribute()
+    await database.admin.query('create table public.owned (org_id uuid, id uuid, primary key (org_id, id))')
+    await database.admin.query(`select create_distributed_table('public.owned', 'org_id', colocate_with => 'none')`)
+    await database.admin.query(`alter table public.owned owner to ${owner}`)
+    const url = new URL(database.adminUrl)
+    Object.assign(url, { username: owner, password })
+    const session = await cluster.session({ adminUrl: url.href })
+    await session.query('alter table public.owned add column name text')
+    await session.query(`alter role ${owner} password '${password}'`)
+    await database.admin.query('drop table public.owned')
+    await database.admin.query(`drop owned by ${owner}`)
+    await database.admin.query(`drop role ${owner}`)
+  })
+
   test('afterwards organizations are kept apart, and writes and their audit entries reach the workers', async () => {
     const tenancy = await open()
     const [one, other] = [tenancy.forOrg(orgId), tenancy.forOrg(await createOrganization(database.admin))]

@@ -84,7 +84,10 @@ describe.skipIf(clusterUrl === undefined)(`tenantry tenant${whyWithoutCluster}`,
     const other = await cluster.newDatabase()
     const refused = await tenantry(['tenant', 'list'], { env: { DATABASE_ADMIN_URL: other.adminUrl } })
     expect(refused).toMatchObject({ code: 1, stderr: containing('run tenantry distribute') })
-    expect(await tenant('isolate', 'nobody')).toMatchObject({ code: 1, stderr: containing('not found') })
+    expect(await tenant('isolate', 'Nobody')).toMatchObject({
+      code: 1,
+      stderr: containing('no organization has the slug or the id Nobody: see `tenantry tenant list`'),
+    })
     expect(await tenant('isolate')).toMatchObject({ code: 2, stderr: containing('Name the organization') })
     const { slug } = await newOrg()
     expect(await tenant('move', slug, '--to', '10.0.0.9:5432', '--yes')).toMatchObject({
