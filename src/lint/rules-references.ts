@@ -142,16 +142,24 @@ const referenceIndex: Rule = {
         continue
       const isCovered = table.keys.some((key) => {
         const leading = key.columns.slice(0, columns.length)
-        return key.where === undefined && key.method === 'btree' && columns.every((name) => leading.includes(name))
+        return (
+          key.method === 'btree' &&
+          columns.every((name) => leading.includes(name)) &&
+          (key.where === undefined || columns.includes(notNull(key.where.text) ?? ''))
+        )
       })
       if (isCovered) continue
       yield {
         object: label,
-        message: `${table.fullName}: no index begins with (${columns.join(', ')}), the columns of a foreign key. Add \`index('${table.name}_<what>_idx')\` on them, without a predicate.`,
+        message: `${table.fullName}: no index begins with (${columns.join(', ')}), the columns of a foreign key. Add \`index('${table.name}_<what>_idx')\` on them, without a predicate, or for the rows where one of them is not null.`,
       }
     }
   },
 }
+
+/** The column of the predicate `column is not null`. A row in which it is null refers to nothing. */
+const notNull = (predicate: string): string | undefined =>
+  /^\s*\(?(?:"?\w+"?\.)*"?(\w+)"?\s+is\s+not\s+null\)?\s*$/i.exec(predicate)?.[1]
 
 const outlives: Rule = {
   name: 'outlives',

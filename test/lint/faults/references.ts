@@ -254,10 +254,16 @@ export const referenceFaults: PlantedFault[] = [
     exports: { notes: noteWith((t) => [t.orgId]) },
   },
   {
-    fault: 'a foreign key with a partial index',
+    fault: 'a foreign key with an index of some of its rows',
     rule: 'reference-index',
     object: 'notes_agent_fkey',
-    exports: { notes: noteWith((t) => [t.orgId, t.agentId], 'agent_id is not null') },
+    exports: { notes: noteWith((t) => [t.orgId, t.agentId], 'agent_id is not null and id is not null') },
+  },
+  {
+    fault: 'a foreign key with an index of rows in which another column is not null',
+    rule: 'reference-index',
+    object: 'notes_agent_fkey',
+    exports: { notes: noteWith((t) => [t.orgId, t.agentId], 'id is not null') },
   },
   {
     fault: 'a foreign key to a word without an index',
