@@ -75,18 +75,17 @@ export const readPlacements = (session: Pick<Session, 'query'>): Promise<PlacedT
     from found f left join pg_catalog.pg_dist_partition p on p.logicalrelid = f.oid
     order by f.label`)
 
-/** Those of the tables that are sharded by the same column as others, and not together with them: not in the group that most are in. */
+/** Those of the tables that are sharded by the same column as others, and not in the group that most of them are in. */
 export function strays<Table extends Pick<PlacedTable, 'placement' | 'group'>>(tables: readonly Table[]): Table[] {
-  const sizes = new Map<string, Map<number, number>>()
-  for (const { placement, group } of tables) {
-    if (group === null) continue
-    const ofColumn = sizes.get(placement) ?? new Map<number, number>()
-    sizes.set(placement, ofColumn.set(group, (ofColumn.get(group) ?? 0) + 1))
-  }
+  const sizeOf = (group: number): number => tables.filter((table) => table.group === group).length
   return tables.filter(({ placement, group }) => {
-    const ofColumn = sizes.get(placement)
-    if (group === null || ofColumn === undefined) return false
-    const [main] = [...ofColumn].sort(([first, one], [second, other]) => other - one || first - second)
-    return main?.[0] !== group
+    if (group === null) return false
+    const size = sizeOf(group)
+    return tables.some((other) => {
+      if (other.placement !== placement || other.group === null || other.group === group) return false
+      const otherSize = sizeOf(other.group)
+      // Of two groups of one size the older one counts.
+      return otherSize > size || (otherSize === size && other.group < group)
+    })
   })
 }

@@ -79,7 +79,7 @@ export class ConnectionPool {
   /** Why the latest attempt to make a connection failed; undefined after one that went well. */
   private lastFailure: string | undefined
   private knownAddress: Address | undefined
-  /** How many calls wait elsewhere. */
+  /** How many calls wait for a connection without having asked the source for one. */
   private beside: () => number = () => 0
 
   constructor({ pool, isPooled, grace, onConnect, debug = false }: ConnectionPoolOptions) {
@@ -109,7 +109,7 @@ export class ConnectionPool {
 
   /** Whether several calls may use a connection at once. */
   get mayShare(): boolean {
-    return this.source.mayShare && !this.isPlain
+    return this.source.mayShare
   }
 
   /** Whether somebody wants to be told how long calls wait for a connection. */

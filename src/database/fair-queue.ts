@@ -6,7 +6,7 @@ interface Waiter {
 interface Owner<Waiting> {
   /** How many calls of it stand in the line. */
   standing: number
-  /** Those who stand in the line when others of the owner have left it. */
+  /** Those who come into the line when others of the owner have left it. */
   readonly behind: Set<Waiting>
 }
 

@@ -22,7 +22,7 @@ const mostOfOne = 8
 
 /**
  * Connections that several short reads use at once, each of them in a transaction of its own: it is sent before those in front of it
- * are answered. A call has a free connection to itself where there is one, and a call that may take long or that writes always has.
+ * are answered. Where a connection is free, a read has it to itself; a call that writes, or that may take long, always has one to itself.
  */
 export class SharedConnections {
   /** How many calls each of those has that are lent for short reads. */

@@ -18,7 +18,7 @@ export interface Wire {
 }
 
 export interface WireListener {
-  /** The pipeline that is being answered; behind its answer the next, or itself until its caller goes on. */
+  /** The pipeline that is being answered; where none is, the one that was answered last, until its caller goes on. */
   readonly active: Pipeline | undefined
   /** The server is ready for the pipeline behind the active one. `status` is that of its transaction. */
   onAnswered(status: string | undefined): void

@@ -35,6 +35,24 @@ test('reads of two organizations are on their way at once, and each has its own 
   expect(bothOfB.map(({ rows }) => rows[0]?.[0])).toEqual([B.id, 11])
 })
 
+test('without row security, each keeps the organization that its own values name', async () => {
+  const executor = shared.open()
+  const named = read('select count(*)::int from platform.items where org_id = $1')
+  const of = (owner: Owner): Call => ({ ...named, values: [owner.id] })
+  await executor.run(B, [insertItem(B, 'more')])
+  await known(executor, of(A))
+  await database.admin.query('alter table platform.items disable row level security')
+  try {
+    const answers = shared.holdAnswers()
+    const asked = Promise.all([A, B].map((owner) => valueOf(executor, owner, of(owner))))
+    await until(() => answers.sent === 2)
+    answers.release()
+    expect(await asked).toEqual([10, 11])
+  } finally {
+    await database.admin.query('alter table platform.items enable row level security')
+  }
+})
+
 test.each<[string, (executor: Executor) => Promise<unknown>, pg.PoolConfig, Options]>([
   ['a write', (executor) => executor.run(B, [insertItem(B, 'one')]), {}, {}],
   ['a read that nobody knows yet', (executor) => valueOf(executor, B, read('select 1 as fresh')), {}, {}],
@@ -59,18 +77,16 @@ test.each<[string, (executor: Executor) => Promise<unknown>, pg.PoolConfig, Opti
 })
 
 test('nothing is sent behind a read on which the server has worked for too long', async () => {
-  const executor = shared.open({}, { slowAfter: 500 })
+  const executor = shared.open({}, { slowAfter: 800 })
   // The shortest of these times counts.
   await known(executor, count, blocked, count, blocked, count, blocked)
-  await shared.block()
-  const running = valueOf(executor, A, blocked)
-  await until(shared.isBlocked)
+  const { running } = await shared.startBlocked(executor)
   const answers = shared.holdAnswers()
   await database.admin.query('select pg_sleep(0.3)')
   const soon = valueOf(executor, B, count)
   await shared.arrived()
   expect(answers.sent).toBe(1)
-  await database.admin.query('select pg_sleep(0.8)')
+  await database.admin.query('select pg_sleep(1.4)')
   const late = valueOf(executor, B, count)
   await shared.arrived()
   expect(answers.sent).toBe(1)

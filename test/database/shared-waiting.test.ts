@@ -80,9 +80,7 @@ test('an organization with one read does not wait for all of one with a thousand
 test('while a transaction waits, nothing more is sent on the connection that it will get', async () => {
   const executor = shared.open()
   await known(executor, count, blocked)
-  await shared.block()
-  const running = valueOf(executor, A, blocked)
-  await until(shared.isBlocked)
+  const { running } = await shared.startBlocked(executor)
   const begun = executor.begin(A)
   const answers = shared.holdAnswers()
   const behind = valueOf(executor, B, count)
@@ -98,9 +96,7 @@ test('while a transaction waits, nothing more is sent on the connection that it 
 test('when the transaction does not wait any more, reads share the connection again', async () => {
   const executor = shared.open()
   await known(executor, count, blocked)
-  await shared.block()
-  const running = valueOf(executor, A, blocked)
-  await until(shared.isBlocked)
+  const { running } = await shared.startBlocked(executor)
   const controller = new AbortController()
   const begun = failureOf(executor.begin(A, { signal: controller.signal }))
   controller.abort()
@@ -142,7 +138,7 @@ test('a transaction has its turn while reads never end, and reads while transact
 })
 
 test('a read waits for a connection as long as any other call, and can be aborted', async () => {
-  const executor = shared.open({ connectionTimeoutMillis: 200 })
+  const executor = shared.open({ connectionTimeoutMillis: 1_000 })
   await known(executor, count)
   const holding = await executor.begin(A)
   await holding.run([count])
@@ -173,9 +169,7 @@ test('reads that wait when the tenancy is closed are told so', async () => {
 test('no read is sent behind another one once the tenancy is being closed', async () => {
   const executor = shared.open()
   await known(executor, count, blocked)
-  await shared.block()
-  const running = valueOf(executor, A, blocked)
-  await until(shared.isBlocked)
+  const { running } = await shared.startBlocked(executor)
   const closed = executor.close()
   expect(await failureOf(executor.run(B, [count]))).toBeInstanceOf(ScopeClosedError)
   await shared.unblock()
@@ -200,9 +194,7 @@ test('nothing is sent behind a read on a connection that has lived for maxLifeti
   const executor = shared.open({ maxLifetimeSeconds: 0.1 })
   await known(executor, blocked, backendOf)
   const first = await valueOf(executor, A, backendOf)
-  await shared.block()
-  const running = valueOf(executor, A, blocked)
-  await until(shared.isBlocked)
+  const { running } = await shared.startBlocked(executor)
   await shared.database.admin.query('select pg_sleep(0.15)')
   const answers = shared.holdAnswers()
   const later = valueOf(executor, B, backendOf)

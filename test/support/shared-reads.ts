@@ -52,6 +52,15 @@ export function useSharedReads() {
     await database.admin.query('select pg_advisory_unlock_all()')
     await proxy.close()
   })
+  const block = () => database.admin.query('select pg_advisory_lock(7)')
+  const isBlocked = async (): Promise<boolean> => {
+    // The server lists those of all its databases.
+    const waiting = await database.admin.query(
+      `select from pg_locks l join pg_database d on d.oid = l.database
+       where d.datname = current_database() and l.locktype = 'advisory' and l.objid = 7 and not l.granted`,
+    )
+    return waiting.length > 0
+  }
   return {
     database,
     get proxy() {
@@ -59,15 +68,15 @@ export function useSharedReads() {
     },
     open: (pool: pg.PoolConfig = {}, options: Options = {}): Executor =>
       open({ pool: { connectionString: proxy.url, max: 1, ...pool }, slowAfter: 60_000, ...options }),
-    block: () => database.admin.query('select pg_advisory_lock(7)'),
+    block,
+    isBlocked,
     unblock: () => database.admin.query('select pg_advisory_unlock(7)'),
-    isBlocked: async (): Promise<boolean> => {
-      // The server lists those of all its databases.
-      const waiting = await database.admin.query(
-        `select from pg_locks l join pg_database d on d.oid = l.database
-         where d.datname = current_database() and l.locktype = 'advisory' and l.objid = 7 and not l.granted`,
-      )
-      return waiting.length > 0
+    /** A read of A that waits until `unblock`: the server has begun with it. */
+    async startBlocked(executor: Executor): Promise<{ readonly running: Promise<unknown> }> {
+      await block()
+      const running = valueOf(executor, A, blocked)
+      await until(isBlocked)
+      return { running }
     },
     /** What was sent before this has arrived at the proxy after it: each statement lets the sockets of the process have their turn. */
     async arrived(): Promise<void> {
