@@ -101,12 +101,7 @@ export function adoptedSchema(catalog: Catalog, decisions: Decisions, ids: Reado
   return {
     schema,
     home: homeOf(schema),
-    tables: tenants.map((table) => {
-      const unreached = decisions.tables[table.name]?.unreached
-      const fallback =
-        typeof unreached === 'object' && 'constant' in unreached ? constantOf(unreached.constant) : undefined
-      return { ...adoptedTable(table, owners, before, decisions, names, root, everything), fallback }
-    }),
+    tables: tenants.map((table) => adoptedTable(table, owners, before, decisions, names, root, everything, constantOf)),
     shared: catalog.tables
       .filter(({ name }) => decisions.tables[name]?.kind === 'shared')
       .map((table) => ({ on: `${quoted(schema)}.${quoted(table.name)}`, table })),
@@ -143,10 +138,12 @@ function adoptedTable(
   names: ReadonlySet<string>,
   root: Root | undefined,
   everything: Constant | undefined,
-): Omit<AdoptedTable, 'fallback'> {
+  constantOf: (slug: string) => Constant,
+): AdoptedTable {
   const { name, primaryKey, foreignKeys, uniqueKeys } = table
   const had = table.columns.find((column) => column.name === 'org_id')
   const decision = decisions.tables[name]
+  const unreached = decision?.unreached
   const owner = everything === undefined ? owners.resolvedOwnerOf(table, 't') : undefined
   const isAdopted = ({ target }: CatalogReference) => target.schema === decisions.schema && names.has(target.table)
   const isDropped = (key: CatalogReference) => decision?.crossing?.includes(key.name) ?? false
@@ -160,13 +157,14 @@ function adoptedTable(
       isComplete: primaryKey.includes('org_id'),
     },
     constant: everything,
+    fallback: typeof unreached === 'object' && 'constant' in unreached ? constantOf(unreached.constant) : undefined,
     owner,
     ownerBefore: everything === undefined ? before.resolvedOwnerOf(table, 't') : undefined,
     wayColumns: wayColumnsOf(table, decision),
     parents: parentsOf(table, decision, owners, root),
     hadColumn: had !== undefined,
     mayLack: had === undefined ? everything === undefined : had.isNullable,
-    isQuarantined: decision?.unreached === 'quarantine',
+    isQuarantined: unreached === 'quarantine',
     references: foreignKeys.filter((key) => isAdopted(key) && !isDropped(key) && !key.columns.includes('org_id')),
     dropped: foreignKeys.filter((key) => isAdopted(key) && isDropped(key)),
     uniqueKeys: uniqueKeys
