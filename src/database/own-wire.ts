@@ -118,15 +118,15 @@ export class OwnWire implements Wire {
     if (type === messageTypes.error && (pipeline === undefined || pipeline.error !== undefined))
       listener.onFailure(errorIn(bytes, start, end))
     else if (pipeline === undefined) listener.onMisfit()
-    else if (type !== messageTypes.readyForQuery) {
+    else {
+      const isLast = type === messageTypes.readyForQuery
+      if (isLast) {
+        this.unanswered--
+        this.status = String.fromCharCode(bytes[start] as number)
+      }
       answer(pipeline, type, bytes, start, end)
       if (!pipeline.isUnderstood) listener.onMisfit()
-    } else {
-      this.unanswered--
-      this.status = String.fromCharCode(bytes[start] as number)
-      answer(pipeline, type, bytes, start, end)
-      if (pipeline.isUnderstood) listener.onAnswered(this.status)
-      else listener.onMisfit()
+      else if (isLast) listener.onAnswered(this.status)
     }
   }
 }

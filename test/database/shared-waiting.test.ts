@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest'
+import type { Call } from '../../src/core/executor.js'
 import { PoolTimeoutError, ScopeClosedError, TimeoutError, UnavailableError } from '../../src/core/errors.js'
-import { backendOf, blocked, count, known, until, useSharedReads } from '../support/shared-reads.js'
-import { A, B, failureOf, valueOf } from '../support/toy-schema.js'
+import { backendOf, blocked, count, known, read, until, useSharedReads } from '../support/shared-reads.js'
+import { A, B, failureOf, person, valueOf } from '../support/toy-schema.js'
 
 // Who waits for a connection that short reads share, for how long, and how they stop.
 
 const shared = useSharedReads()
+
+const repeated = <T>(value: T, times: number): T[] => Array.from({ length: times }, () => value)
 
 const isCancel = (bytes: Buffer): boolean => bytes.length === 16 && bytes.readInt32BE(4) === 80_877_102
 
@@ -31,6 +34,18 @@ test('an aborted read with others behind it is not waited for, and not cancelled
   await shared.unblock()
   expect(await behind).toBe(10)
   expect(await valueOf(executor, A, count)).toBe(10)
+})
+
+test('an aborted read with nothing behind it has ended on the server when its caller goes on', async () => {
+  const executor = shared.open()
+  await known(executor, blocked)
+  const controller = new AbortController()
+  await shared.block()
+  const aborted = failureOf(executor.run(A, [blocked], { signal: controller.signal }))
+  await until(shared.isBlocked)
+  controller.abort()
+  expect(await aborted).toBeInstanceOf(TimeoutError)
+  expect(await shared.isBlocked()).toBe(false)
 })
 
 test('nothing is sent behind a read while it is being cancelled', async () => {
@@ -145,14 +160,107 @@ test('a read waits for a connection as long as any other call, and can be aborte
   const controller = new AbortController()
   const aborted = failureOf(executor.run(B, [count], { signal: controller.signal }))
   const waiting = [A, B, A, B].map((binding) => failureOf(executor.run(binding, [count, count])))
+  await new Promise((resolve) => setImmediate(resolve))
   controller.abort()
-  expect(await aborted).toBeInstanceOf(TimeoutError)
+  expect(await aborted).toMatchObject({ name: 'TimeoutError' })
   for (const one of waiting) {
     expect(await one).toBeInstanceOf(PoolTimeoutError)
     expect((await one).message).toMatch(/1 of at most 1 .* are open, and \d more calls wait/)
   }
   await holding.commit()
   expect(await valueOf(executor, A, count)).toBe(10)
+})
+
+test('a read does not wait for a shorter time because another one waited before it', async () => {
+  const executor = shared.open({ connectionTimeoutMillis: 1_000 })
+  await known(executor, count)
+  const holding = await executor.begin(A)
+  await holding.run([count])
+  const controller = new AbortController()
+  const early = failureOf(executor.run(A, [count], { signal: controller.signal }))
+  await shared.database.admin.query('select pg_sleep(0.5)')
+  controller.abort()
+  expect(await early).toMatchObject({ name: 'TimeoutError' })
+  const start = performance.now()
+  expect(await failureOf(executor.run(B, [count]))).toBeInstanceOf(PoolTimeoutError)
+  // A timer may fire a little early.
+  expect(performance.now() - start).toBeGreaterThan(900)
+  await holding.commit()
+})
+
+test('where no connection may be shared, all who wait are served one after the other', async () => {
+  const executor = shared.open({}, { isPooled: true })
+  await known(executor, count)
+  const asked: Promise<unknown>[] = []
+  for (let round = 0; round < 10; round++) {
+    asked.push(valueOf(executor, round % 2 === 0 ? A : B, count))
+    await new Promise<void>((resolve) => {
+      process.nextTick(resolve)
+    })
+  }
+  expect(new Set(await Promise.all(asked))).toEqual(new Set([10]))
+})
+
+test('nobody is let in front of those who wait', async () => {
+  const executor = shared.open()
+  const people: Call = read('select count(*)::int from platform.users')
+  await known(executor, count, blocked)
+  await valueOf(executor, person, people)
+  await shared.block()
+  const first = executor.run(A, repeated(count, 20))
+  const second = executor.run(B, [...repeated(count, 19), blocked])
+  // Forty calls are more than a connection takes at once.
+  const waiting = valueOf(executor, person, people)
+  await first
+  await until(shared.isBlocked)
+  const answers = shared.holdAnswers()
+  const later = valueOf(executor, A, count)
+  await shared.arrived()
+  expect(answers.sent).toBe(0)
+  answers.release()
+  await shared.unblock()
+  await second
+  expect([await waiting, await later]).toEqual([1, 10])
+})
+
+test('who waits is let in when there is room, though the connection is not free', async () => {
+  const executor = shared.open()
+  const people: Call = read('select count(*)::int from platform.users')
+  await known(executor, count, blocked)
+  await valueOf(executor, person, people)
+  await shared.block()
+  const sent = shared.countSent()
+  const first = executor.run(A, repeated(count, 31))
+  const second = executor.run(B, [blocked])
+  const waiting = valueOf(executor, person, people)
+  await first
+  await until(shared.isBlocked)
+  await until(() => sent() === 3)
+  await shared.unblock()
+  await second
+  expect(await waiting).toBe(1)
+})
+
+test('a transaction that waited behind a read gets the connection after it, and no later read', async () => {
+  const executor = shared.open()
+  await known(executor, count, blocked)
+  const holding = await executor.begin(A)
+  await holding.run([count])
+  await shared.block()
+  const reading = valueOf(executor, B, blocked)
+  await new Promise((resolve) => setImmediate(resolve))
+  const begun = executor.begin(A)
+  await holding.commit()
+  await until(shared.isBlocked)
+  const answers = shared.holdAnswers()
+  const later = valueOf(executor, A, count)
+  await shared.arrived()
+  expect(answers.sent).toBe(0)
+  answers.release()
+  await shared.unblock()
+  await reading
+  await (await begun).rollback()
+  expect(await later).toBe(10)
 })
 
 test('reads that wait when the tenancy is closed are told so', async () => {

@@ -82,6 +82,15 @@ export function useSharedReads() {
     async arrived(): Promise<void> {
       for (let turn = 0; turn < 20; turn++) await database.admin.query('select 1')
     },
+    /** How many transactions were sent to the server since. */
+    countSent(): () => number {
+      let sent = Buffer.alloc(0)
+      proxy.filter = (bytes, direction) => {
+        if (direction === 'to server') sent = Buffer.concat([sent, bytes])
+        return bytes
+      }
+      return () => occurrences(sent, sync)
+    },
     holdAnswers(): HeldAnswers {
       const held = new Map<ProxiedConnection, Buffer>()
       let sent = Buffer.alloc(0)
